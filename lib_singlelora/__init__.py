@@ -1,0 +1,3 @@
+"""From one picture of a character to a LoRA that draws her."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,82 @@
+"""The tree of exceptions.
+
+Every message says what was found, what was expected and what to do, in one line.
+
+    SingleLoraError
+    ├── SettingsError          a setting's name, type, range or file
+    ├── WorkspaceError         a folder that cannot be read or written, a name that no file system takes
+    ├── PictureError           a file that is no picture, or one too small, too large or broken
+    ├── CheckpointError        a checkpoint that is missing, broken or of an unsupported architecture
+    ├── LoraFileError          a LoRA file that cannot be read
+    │   └── LoraKeyError       … whose keys match no module of the layout
+    ├── PresetError            block weights: an unknown preset, a wrong number of values
+    ├── WildcardError          a prompt template: an unknown wildcard, a mistaken brace
+    ├── TaggerError            a tagger folder or model that does not follow the contract
+    ├── TrainingError          a training that cannot go on (no pictures, NaN, out of memory)
+    │   └── SnapshotError      a snapshot that is broken or belongs to other settings
+    ├── MissingPackageError    an optional package that this action needs
+    ├── HostBusyError          the host is doing something else
+    └── JobCancelled           the user asked to stop; not a failure
+"""
+
+from __future__ import annotations
+
+
+class SingleLoraError(Exception):
+    """Base of everything the product raises on purpose."""
+
+
+class SettingsError(SingleLoraError):
+    """A setting's name, type, range or file is wrong."""
+
+
+class WorkspaceError(SingleLoraError):
+    """The workspace's folder or one of its names cannot be used."""
+
+
+class PictureError(SingleLoraError):
+    """A picture cannot be used."""
+
+
+class CheckpointError(SingleLoraError):
+    """A checkpoint is missing, broken or of an architecture that is not supported."""
+
+
+class LoraFileError(SingleLoraError):
+    """A LoRA file cannot be read."""
+
+
+class LoraKeyError(LoraFileError):
+    """A LoRA file's keys match no module of the layout."""
+
+
+class PresetError(SingleLoraError):
+    """Block weights cannot be understood."""
+
+
+class WildcardError(SingleLoraError):
+    """A prompt template cannot be resolved."""
+
+
+class TaggerError(SingleLoraError):
+    """A tagger does not follow the WD contract."""
+
+
+class TrainingError(SingleLoraError):
+    """A training cannot start or go on."""
+
+
+class SnapshotError(TrainingError):
+    """A snapshot is broken or belongs to other settings."""
+
+
+class MissingPackageError(SingleLoraError):
+    """An optional package is needed and not installed."""
+
+
+class HostBusyError(SingleLoraError):
+    """The host is doing something else."""
+
+
+class JobCancelled(SingleLoraError):
+    """The user asked to stop."""

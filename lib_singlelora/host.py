@@ -1,0 +1,181 @@
+"""The two ports: all that the core knows of a host.
+
+A host draws pictures with the checkpoint it has loaded and lends that checkpoint's networks for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from PIL import Image
+
+from .jobs import Job
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from .naming.blocks import BlockLayout
+
+Fill = Literal["original", "latent noise"]
+
+
+@dataclass(frozen=True)
+class LoraUse:
+    """A LoRA file and the strengths at which it is applied."""
+
+    path: Path
+    unet: float = 1.0
+    text_encoder: float = 1.0
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """What to draw; one picture per seed.
+
+    width, height: pixels, multiples of 8; with an `image` it is resized to them.
+    image: turns the request into img2img; with a `mask` (L; white is redrawn) into inpainting.
+    denoise: share of the noise schedule that is walked, 0 to 1; only with an image.
+    fill: what the masked place starts from.  Seeds run from 0 to 2**32 - 1.
+    """
+
+    prompt: str
+    seeds: tuple[int, ...]
+    width: int
+    height: int
+    negative_prompt: str = ""
+    sampler: str = "DPM++ 2M Karras"
+    steps: int = 20
+    cfg_scale: float = 7.0
+    clip_skip: int = 1
+    loras: tuple[LoraUse, ...] = ()
+    image: Image.Image | None = None
+    mask: Image.Image | None = None
+    denoise: float = 0.75
+    fill: Fill = "original"
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """A picture and the parameters that draw it again, in the WebUI's text form."""
+
+    image: Image.Image
+    seed: int
+    parameters: str
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """The loaded checkpoint.  native_size: pixels of the side it was trained at.  Hashes as in LoRA metadata."""
+
+    name: str
+    path: Path
+    native_size: int = 512
+    legacy_hash: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class HostPaths:
+    """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders of .txt files."""
+
+    loras: Path | None = None
+    taggers: tuple[Path, ...] = ()
+    wildcards: tuple[Path, ...] = ()
+
+
+class Upscaler(Protocol):
+    """Enlarges a picture."""
+
+    name: str
+
+    def upscale(self, image: Image.Image, scale: float) -> Image.Image:
+        """The picture enlarged by scale (> 1)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Encoded prompts.  context: (B, 77k, D).  vector: (B, 2816) for SDXL, else None."""
+
+    context: Tensor
+    vector: Tensor | None = None
+
+
+class TrainingModel(Protocol):
+    """The networks of the loaded checkpoint, frozen, ready to take LoRA branches.
+
+    layout: block layout.  prediction: what the U-Net's output means.  alphas_cumprod: (T,).
+    device: of the U-Net.  dtype: of its computation.
+    """
+
+    layout: BlockLayout
+    prediction: Literal["epsilon", "v_prediction"]
+    alphas_cumprod: Tensor
+
+    @property
+    def device(self) -> str:
+        """Torch's name of the device on which the networks compute."""
+        ...
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the mode of the VAE's distribution."""
+        ...
+
+    def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
+        """Prompts to conditioning; gradients flow into LoRA branches on the text encoder."""
+        ...
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """The U-Net's output for noisy latents (B, 4, h, w) at timesteps (B,)."""
+        ...
+
+    def targets(self) -> Iterator[tuple[str, nn.Module]]:
+        """(canonical name, module) of every Linear and Conv2d of the U-Net and the text encoder."""
+        ...
+
+
+class Host(Protocol):
+    """A program with a checkpoint loaded."""
+
+    @property
+    def name(self) -> str:
+        """For the log and the metadata."""
+        ...
+
+    @property
+    def checkpoint(self) -> CheckpointInfo:
+        """The loaded checkpoint."""
+        ...
+
+    @property
+    def paths(self) -> HostPaths:
+        """The host's own folders."""
+        ...
+
+    @property
+    def samplers(self) -> Sequence[str]:
+        """Names that `ImageRequest.sampler` may take."""
+        ...
+
+    def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
+        """Draw one picture per seed; progress by picture and step goes to the job.
+
+        Raises: JobCancelled, inside a picture too.
+        """
+        ...
+
+    def open_for_training(self) -> AbstractContextManager[TrainingModel]:
+        """Lend the networks; everything is what it was after the exit."""
+        ...
+
+    def exclusive(self, title: str) -> AbstractContextManager[None]:
+        """Hold the host for oneself."""
+        ...
+
+    def upscalers(self) -> Sequence[Upscaler]:
+        """The host's own upscalers, best first."""
+        ...

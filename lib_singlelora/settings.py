@@ -1,0 +1,411 @@
+"""Settings: declared once; form, command line, JSON, help, validation and `ss_*` metadata are derived.
+
+    Settings.from_dict({"training": {"rnak": 8}})
+    -> SettingsError: unknown setting 'training.rnak'; did you mean 'training.rank'?
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from .errors import SettingsError
+
+VERSION = 1
+Value = TypeVar("Value")
+PRESETS = Path(__file__).parent / "presets"
+
+
+def setting(
+    default: Value,
+    *,
+    label: str,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    unit: str = "",
+    ss: str = "",
+) -> Value:
+    """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata."""
+    declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss}
+    value: Value = field(default=default, metadata=declared)  # type: ignore[assignment]
+    return value
+
+
+@dataclass(frozen=True)
+class CharacterSettings:
+    """Who she is."""
+
+    trigger: str = setting("", label="Trigger", help="The word that calls her in prompts; pick one the model has no idea of.")
+    class_token: str = setting("girl", label="Class", help="What she is in one word: girl, boy, woman, dragon.")
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """The picture before it is cut."""
+
+    long_side: int = setting(2048, label="Long side", low=64, high=8192, unit="px",
+                             help="A smaller picture is enlarged until its long side has this length.")
+    background: str = setting("white", label="Background", choices=("white", "grey", "keep"),
+                              help="What replaces a transparent or removed background; 'keep' leaves the picture's own.")
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """The named views cut from the picture."""
+
+    views: tuple[str, ...] = setting((), label="Views", help="Names of the views to cut; empty means all that fit.")
+
+
+@dataclass(frozen=True)
+class CaptionSettings:
+    """The words beside each crop."""
+
+    tagger: str = setting("", label="Tagger", help="Folder with model.onnx and selected_tags.csv; empty: plain captions.")
+    general_threshold: float = setting(0.35, label="General threshold", low=0, high=1,
+                                       help="Raise it when captions name things that are not there.")
+    character_threshold: float = setting(0.85, label="Character threshold", low=0, high=1,
+                                         help="Above this probability a known character's name is kept.")
+
+
+@dataclass(frozen=True)
+class RegularizationSettings:
+    """The set that keeps the class what it was."""
+
+    count: int = setting(60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set.")
+    template: str = setting(
+        "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__, __place__",
+        label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")
+    negative_prompt: str = setting("lowres, bad anatomy, bad hands, text, worst quality, low quality, watermark",
+                                   label="Negative prompt", help="What the set must not show.")
+    seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
+    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
+    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
+    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The LoRA and how it learns."""
+
+    preset: str = setting("recommended", label="Preset", help="Values for all that is not set by hand: a file in presets.")
+    rank: int = setting(16, label="Rank", low=1, high=320, ss="ss_network_dim",
+                        help="Size of the LoRA; raise it when details are missed, lower it when it copies.")
+    alpha: float = setting(16.0, label="Alpha", low=0.001, high=320, ss="ss_network_alpha",
+                           help="Scales the LoRA by alpha / rank; lower it to train more gently.")
+    conv_rank: int = setting(0, label="Conv rank", low=0, high=320,
+                             help="Above 0 the 3x3 convolutions are trained too (LoCon): texture and line style.")
+    epochs: int = setting(10, label="Epochs", low=1, high=1000, ss="ss_num_epochs", help="Each one is saved and compared.")
+    repeats: int = setting(5, label="Repeats", low=1, high=1000, help="How often an epoch shows each crop.")
+    batch_size: int = setting(1, label="Batch size", low=1, high=64, ss="ss_batch_size_per_device",
+                              help="Pictures a step; more is steadier and needs memory.")
+    resolution: int = setting(0, label="Resolution", low=0, high=2048, unit="px",
+                              help="Side of the square whose area the buckets fill; 0 takes the checkpoint's own.")
+    unet_lr: float = setting(1e-4, label="U-Net learning rate", low=0, high=1, ss="ss_unet_lr",
+                             help="Halve it when pictures burn, double it when she does not appear.")
+    text_encoder_lr: float = setting(5e-5, label="Text encoder learning rate", low=0, high=1, ss="ss_text_encoder_lr",
+                                     help="Well below the U-Net's; 0 leaves the text encoder alone and is faster.")
+    optimizer: str = setting("AdamW", label="Optimizer", choices=("AdamW",), help="AdamW from torch.")
+    scheduler: str = setting("constant", label="Schedule", choices=("constant", "linear", "cosine"),
+                             ss="ss_lr_scheduler", help="How the learning rate goes down over the training.")
+    warmup: float = setting(0.05, label="Warm-up", low=0, high=1, help="Share of the steps in which the rate rises from 0.")
+    max_grad_norm: float = setting(1.0, label="Gradient clip", low=0, high=100, ss="ss_max_grad_norm",
+                                   help="Longer gradients are shortened to this; 0 switches it off.")
+    noise_offset: float = setting(0.0, label="Noise offset", low=0, high=1, ss="ss_noise_offset",
+                                  help="0.05 to 0.1 lets very dark and very bright pictures be learned.")
+    min_snr_gamma: float = setting(5.0, label="Min-SNR gamma", low=0, high=20, ss="ss_min_snr_gamma",
+                                   help="5 balances easy and hard noise levels; 0 switches it off.")
+    prior_loss_weight: float = setting(1.0, label="Prior loss weight", low=0, high=10, ss="ss_prior_loss_weight",
+                                       help="How much the regularization pictures count.")
+    keep_tokens: int = setting(2, label="Keep tokens", low=0, high=20, ss="ss_keep_tokens",
+                               help="Comma pieces at the front that are never shuffled: trigger and class.")
+    shuffle_captions: bool = setting(True, label="Shuffle captions", ss="ss_shuffle_caption",
+                                     help="Shuffles the rest of the caption, so that order means nothing.")
+    flip: bool = setting(False, label="Flip", ss="ss_flip_aug", help="Mirrors half of the samples; only for symmetric ones.")
+    clip_skip: int = setting(1, label="Clip skip", low=1, high=4, ss="ss_clip_skip",
+                             help="Layer of the text encoder counted from its end; 2 for anime checkpoints.")
+    block_weights: str = setting("ALL", label="Block weights",
+                                 help="Learning-rate factor of each block: a preset's name or its values; 0 trains none.")
+    save_precision: str = setting("fp16", label="Save as", choices=("fp16", "bf16", "fp32"), help="Numbers in the file.")
+    seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, ss="ss_seed", help="The same seed gives the same LoRA.")
+
+
+@dataclass(frozen=True)
+class PlotSettings:
+    """The sheet: rows are epochs, columns strengths, one block for each preset."""
+
+    epochs: str = setting("all", label="Epochs", help="'all', or numbers such as 2,4,6.")
+    strengths: tuple[float, ...] = setting((0.4, 0.6, 0.8, 1.0), label="Strengths", low=-4, high=4,
+                                           help="Strengths of the LoRA, one column each.")
+    presets: tuple[str, ...] = setting(("ALL",), label="Block presets", help="Block-weight presets, one block of rows each.")
+    seeds: tuple[int, ...] = setting((1,), label="Seeds", low=0, high=2**32 - 1,
+                                     help="One number n means n seeds from 'first seed' on; a list means these seeds.")
+    first_seed: int = setting(1, label="First seed", low=0, high=2**32 - 1, help="Where counted seeds start.")
+    prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene.")
+    negative_prompt: str = setting("lowres, bad anatomy, worst quality, low quality", label="Negative prompt",
+                                   help="What the pictures must not show.")
+    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
+    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
+    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
+
+
+@dataclass(frozen=True)
+class InpaintSettings:
+    """Drawing her into a picture at once."""
+
+    prompt: str = setting("", label="Prompt", help="Empty: the trigger and the class.")
+    negative_prompt: str = setting("lowres, bad anatomy, worst quality, low quality", label="Negative prompt",
+                                   help="What the pictures must not show.")
+    count: int = setting(4, label="Pictures", low=1, high=100, help="How many to choose from.")
+    strength: float = setting(0.8, label="Strength", low=-4, high=4, help="Strength of the LoRA.")
+    denoise: float = setting(0.75, label="Denoise", low=0, high=1, help="How far the masked part may leave the original.")
+    fill: str = setting("original", label="Fill", choices=("original", "latent noise"),
+                        help="What the masked part starts from.")
+    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
+    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
+    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
+    seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set.  Build it with `from_dict`, which also applies the training preset."""
+
+    character: CharacterSettings = field(default_factory=CharacterSettings)
+    prepare: PrepareSettings = field(default_factory=PrepareSettings)
+    crop: CropSettings = field(default_factory=CropSettings)
+    caption: CaptionSettings = field(default_factory=CaptionSettings)
+    regularization: RegularizationSettings = field(default_factory=RegularizationSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    plot: PlotSettings = field(default_factory=PlotSettings)
+    inpaint: InpaintSettings = field(default_factory=InpaintSettings)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from a nested mapping; what it does not name comes from the preset, then from the declaration.
+
+        Raises: SettingsError, for an unknown name (with the nearest valid one), a wrong type, range or choice.
+        """
+        flat = flatten(migrate(dict(values)))
+        preset = str(flat.get("training.preset", TrainingSettings.preset))
+        checked = {name: declaration(name).check(value) for name, value in {**preset_values(preset), **flat}.items()}
+        return cls._assemble(checked)
+
+    @classmethod
+    def _assemble(cls, checked: Mapping[str, Any]) -> Settings:
+        sections = {}
+        for section in fields(cls):
+            kind = _sections()[section.name]
+            own = {d.key: checked[d.name] for d in declarations() if d.section == section.name and d.name in checked}
+            sections[section.name] = kind(**own)
+        return cls(**sections)
+
+    def with_values(self, values: Mapping[str, Any]) -> Settings:
+        """A copy with dotted names changed.  Raises: SettingsError, as `from_dict`."""
+        return Settings.from_dict(nest({**self.changed(), **values}))
+
+    def changed(self) -> dict[str, Any]:
+        """Dotted names and values that differ from what the preset and the declarations give: what a person set."""
+        base = Settings.from_dict({"training": {"preset": self.training.preset}})
+        names = [d.name for d in declarations()]
+        kept = {name: self.get(name) for name in names if self.get(name) != base.get(name)}
+        return {**kept, "training.preset": self.training.preset}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values for JSON, with the version."""
+        plain: dict[str, Any] = {"version": VERSION}
+        for section in fields(self):
+            own = dataclasses.asdict(getattr(self, section.name))
+            plain[section.name] = {key: list(v) if isinstance(v, tuple) else v for key, v in own.items()}
+        return plain
+
+    def get(self, name: str) -> Any:
+        """The value of a dotted name."""
+        found = declaration(name)
+        return getattr(getattr(self, found.section), found.key)
+
+    def metadata(self) -> dict[str, str]:
+        """The `ss_*` entries that settings declare, as kohya writes them (strings; "None" for what is off)."""
+        off_is_none = {"ss_min_snr_gamma", "ss_noise_offset"}
+        entries = {}
+        for declared in declarations():
+            if declared.ss:
+                value = self.get(declared.name)
+                entries[declared.ss] = "None" if not value and declared.ss in off_is_none else str(value)
+        return entries
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All that is known of one setting, for whoever derives something from it."""
+
+    section: str
+    key: str
+    kind: Any
+    default: Any
+    label: str
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    unit: str
+    ss: str
+
+    @property
+    def name(self) -> str:
+        """Dotted name."""
+        return f"{self.section}.{self.key}"
+
+    def check(self, value: Any) -> Any:
+        """The value in its declared type; strings are parsed, lists may be written 1,2,3.
+
+        Raises: SettingsError.
+        """
+        if get_origin(self.kind) is tuple:
+            inner = get_args(self.kind)[0]
+            if isinstance(value, str):
+                value = [piece.strip() for piece in value.split(",") if piece.strip()]
+            elif not isinstance(value, list | tuple):
+                value = [value]
+            return tuple(self._check_one(inner, item) for item in value)
+        return self._check_one(self.kind, value)
+
+    def _check_one(self, kind: type, value: Any) -> Any:
+        try:
+            checked = _parse(kind, value)
+        except (KeyError, ValueError, OverflowError):
+            raise SettingsError(f"{self.name}: found {value!r}, expected {_word(kind)}") from None
+        if self.choices and checked not in self.choices:
+            raise SettingsError(f"{self.name}: found {value!r}, expected one of {', '.join(self.choices)}")
+        low, high = self.low, self.high
+        if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
+            raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())
+        return checked
+
+
+def _word(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+
+
+def _parse(kind: type, value: Any) -> Any:
+    if kind is bool:
+        return value if isinstance(value, bool) else _BOOLEANS[str(value).strip().lower()]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    if kind is str:
+        return str(value)
+    if kind is int:
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return int(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+
+
+@cache
+def _sections() -> dict[str, Any]:
+    return get_type_hints(Settings)
+
+
+@cache
+def declarations() -> tuple[Declaration, ...]:
+    """Every setting in the order of its declaration."""
+    found = []
+    for section, kind in _sections().items():
+        hints = get_type_hints(kind)
+        for item in fields(kind):
+            found.append(Declaration(section, item.name, hints[item.name], item.default, **item.metadata))
+    return tuple(found)
+
+
+def declaration(name: str) -> Declaration:
+    """The declaration of a dotted name.  Raises: SettingsError, naming the nearest valid one."""
+    known = {d.name: d for d in declarations()}
+    if name in known:
+        return known[name]
+    by_key = [n for n in known if n.split(".")[1] == name.split(".")[-1]]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or by_key
+    hint = f"; did you mean '{near[0]}'?" if near else "; see the list in --help"
+    raise SettingsError(f"unknown setting '{name}'{hint}")
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} to {"a.b": 1}.  Raises: SettingsError, for an unknown section or one that is no mapping."""
+    flat = {}
+    for section, own in values.items():
+        if section == "version":
+            continue
+        if "." in section:
+            flat[section] = own
+        elif section not in _sections():
+            declaration(section)
+        elif not isinstance(own, Mapping):
+            raise SettingsError(f"section '{section}': found {own!r}, expected a mapping of settings")
+        else:
+            flat.update({f"{section}.{key}": value for key, value in own.items()})
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} to {"a": {"b": 1}}."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        section, _, key = name.partition(".")
+        nested.setdefault(section, {})[key] = value
+    return nested
+
+
+# Version n -> what makes its dictionary one of version n + 1.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def migrate(values: dict[str, Any]) -> dict[str, Any]:
+    """Bring a dictionary of an older version up to date.
+
+    Raises: SettingsError, for a version from the future.
+    """
+    version = values.get("version", VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
+        raise SettingsError(f"settings of version {version!r}; this program knows up to {VERSION}: update it")
+    while version < VERSION:
+        values = MIGRATIONS[version](values)
+        version += 1
+    return values
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Dotted names and values of a shipped training preset.  Raises: SettingsError, naming the nearest."""
+    known = sorted(path.stem for path in PRESETS.glob("*.json"))
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        raise SettingsError(f"unknown preset '{name}'; did you mean '{near[0]}'? There are: {', '.join(known)}")
+    return flatten(json.loads((PRESETS / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """`training.rank=8` to its two halves.  Raises: SettingsError."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {text}: expected NAME=VALUE, such as training.rank=8")
+    return declaration(name.strip()).name, value.strip()
+
+
+def describe() -> Iterator[str]:
+    """One line of help for each setting."""
+    for d in declarations():
+        default = ",".join(map(str, d.default)) if isinstance(d.default, tuple) else d.default
+        choices = f" One of {', '.join(d.choices)}." if d.choices else ""
+        yield f"{d.name}={default}{' ' + d.unit if d.unit else ''}  {d.help}{choices}"

@@ -1,0 +1,95 @@
+"""Settings: declared once, everything else derived."""
+
+import json
+
+import pytest
+
+from lib_singlelora.errors import SettingsError
+from lib_singlelora.settings import MIGRATIONS, Settings, declarations, describe, parse_assignment, preset_values
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SettingsError, match=r"unknown setting 'training\.rnak'; did you mean 'training\.rank'\?"):
+        Settings.from_dict({"training": {"rnak": 8}})
+
+
+def test_an_unknown_section_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="trainning"):
+        Settings.from_dict({"trainning": {"rank": 8}})
+
+
+@pytest.mark.parametrize(("name", "value", "word"), [
+    ("training.rank", "eight", "a whole number"), ("training.rank", 0, "1 to 320"), ("training.rank", 8.5, "whole"),
+    ("training.rank", None, "whole"), ("training.rank", True, "whole"), ("training.unet_lr", "nan", "a number"),
+    ("training.flip", "perhaps", "true or false"), ("training.scheduler", "konstant", "constant"),
+    ("plot.strengths", "0.4,big", "a number"), ("prepare.long_side", 10, "64 to 8192 px"), ("training.rank", [8], "whole"),
+])
+def test_a_bad_value_names_the_setting_and_what_was_expected(name: str, value: object, word: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        Settings.from_dict({name: value})
+    assert word in str(caught.value)
+
+
+def test_text_from_the_command_line_takes_the_declared_type() -> None:
+    settings = Settings.from_dict(dict(map(parse_assignment, [
+        "training.rank=8", "plot.strengths=0.5, 1", "training.flip=yes", "plot.presets=ALL,OUTD", "plot.epochs=2"])))
+    assert settings.training.rank == 8
+    assert settings.plot.strengths == (0.5, 1.0)
+    assert settings.training.flip is True
+    assert settings.plot.presets == ("ALL", "OUTD")
+    assert settings.plot.epochs == "2"
+
+
+def test_an_assignment_without_equals_says_how() -> None:
+    with pytest.raises(SettingsError, match="NAME=VALUE"):
+        parse_assignment("training.rank")
+
+
+def test_settings_survive_json() -> None:
+    settings = Settings.from_dict({"training": {"rank": 4}, "plot": {"seeds": [3, 4]}})
+    assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_a_preset_gives_what_is_not_set_by_hand() -> None:
+    settings = Settings.from_dict({"training": {"preset": "article", "rank": 4}})
+    assert settings.training.text_encoder_lr == 5e-4
+    assert settings.training.block_weights == "article"
+    assert settings.training.rank == 4
+
+
+def test_changing_the_preset_keeps_what_was_set_by_hand_and_nothing_else() -> None:
+    first = Settings.from_dict({"training": {"preset": "quick", "rank": 4}})
+    second = Settings.from_dict(first.to_dict()).with_values({"training.preset": "article"})
+    assert second == Settings.from_dict({"training": {"preset": "article", "rank": 4}})
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'article'"):
+        preset_values("artikle")
+
+
+@pytest.mark.parametrize("preset", ["recommended", "article", "quick", "outd"])
+def test_every_shipped_preset_is_valid(preset: str) -> None:
+    assert Settings.from_dict({"training": {"preset": preset}}).training.preset == preset
+
+
+def test_settings_from_the_future_are_refused() -> None:
+    with pytest.raises(SettingsError, match="version 99"):
+        Settings.from_dict({"version": 99})
+
+
+def test_an_older_version_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MIGRATIONS, 0, lambda old: {"version": 1, "training": {"rank": old["training"]["network_dim"]}})
+    assert Settings.from_dict({"version": 0, "training": {"network_dim": 5}}).training.rank == 5
+
+
+def test_every_setting_has_a_label_and_one_sentence_of_help() -> None:
+    for declared in declarations():
+        assert declared.label and declared.help.rstrip().endswith("."), declared.name
+    assert len(list(describe())) == len(declarations())
+
+
+def test_metadata_says_none_for_what_is_off() -> None:
+    metadata = Settings.from_dict({"training": {"min_snr_gamma": 0, "rank": 8}}).metadata()
+    assert metadata["ss_min_snr_gamma"] == "None"
+    assert metadata["ss_network_dim"] == "8"

@@ -1,0 +1,99 @@
+"""The workspace: atomic, and honest about what a person edited."""
+
+from pathlib import Path
+
+import pytest
+
+from lib_singlelora.errors import SettingsError, WorkspaceError
+from lib_singlelora.settings import Settings
+from lib_singlelora.workspace import StageRecord, Workspace, atomic, check_name, fingerprint, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic(path) as file:
+        file.write(b"half")
+        raise RuntimeError("power cut")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WorkspaceError, match="found a file, expected a folder"):
+        Workspace(tmp_path / "file")
+    with pytest.raises(WorkspaceError, match="a file"):
+        Workspace(tmp_path / "file" / "below")
+
+
+def test_a_stage_alone_needs_a_workspace_that_is_there(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="found no workspace"):
+        Workspace(tmp_path / "none", create=False)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", ["", " a", "a/b", "a\\b", "..", ".", "CON", "nul", "com1", "a\n", "x" * 65, "isa\U0001f600", "a,b", "a:b"])
+def test_names_that_some_system_cannot_take_are_refused(name: str) -> None:
+    with pytest.raises(WorkspaceError, match="trigger"):
+        check_name(name, "trigger")
+
+
+@pytest.mark.parametrize("name", ["isabella", "Isa bella-2", "ísäbella", "イザベラ", "s_1"])
+def test_ordinary_names_are_taken_unchanged(name: str) -> None:
+    assert check_name(name, "trigger") == name
+
+
+def test_an_edit_by_hand_is_seen_and_kept(tmp_path: Path) -> None:
+    workspace, record = Workspace(tmp_path), StageRecord("caption")
+    path = tmp_path / "image" / "5_isa" / "face.txt"
+    assert workspace.write_unless_edited(record, path, lambda f: f.write(b"one") and None, force=False)
+    assert workspace.write_unless_edited(record, path, lambda f: f.write(b"two") and None, force=False)
+    path.write_text("by hand")
+    assert not workspace.write_unless_edited(record, path, lambda f: f.write(b"three") and None, force=False)
+    assert path.read_text() == "by hand"
+    assert workspace.write_unless_edited(record, path, lambda f: f.write(b"four") and None, force=True)
+    assert path.read_text() == "four"
+
+
+def test_other_repeats_rename_the_folder_and_keep_the_record(tmp_path: Path) -> None:
+    workspace, record = Workspace(tmp_path), StageRecord("crop")
+    one = Settings.from_dict({"character": {"trigger": "isa"}, "training": {"repeats": 5}})
+    path = workspace.image_folder(one) / "face.png"
+    workspace.write_unless_edited(record, path, lambda f: f.write(b"x") and None, force=False)
+    folder = workspace.image_folder(one.with_values({"training.repeats": 7}))
+    assert folder.name == "7_isa"
+    assert not workspace.edited(record, folder / "face.png")
+    assert workspace.files_of(record) == [folder / "face.png"]
+
+
+def test_settings_and_checkpoint_are_remembered(tmp_path: Path) -> None:
+    settings = Settings.from_dict({"training": {"rank": 4}})
+    Workspace(tmp_path).save_settings(settings, tmp_path / "model.safetensors")
+    assert Workspace(tmp_path).load_settings() == settings
+    assert Workspace(tmp_path).load_checkpoint_path() == tmp_path / "model.safetensors"
+
+
+def test_damaged_settings_are_said_so(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"training": ')
+    with pytest.raises(SettingsError, match="not valid JSON"):
+        Workspace(tmp_path).load_settings()
+
+
+def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.save_record(StageRecord("crop", "abc", True))
+    (tmp_path / "log" / "crop.json").write_text("{")
+    assert workspace.record("crop") == StageRecord("crop")
+
+
+def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".a.safetensors.x1.tmp").write_text("half")
+    Workspace(tmp_path).clear_temporaries()
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_fingerprints_tell_values_apart() -> None:
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
