@@ -145,7 +145,7 @@ class Job:
         self._started = self._stage_started = time.monotonic()
         self.state = "running"
         try:
-            self.result = work(self)
+            result = self.result = work(self)
         except (JobCancelled, KeyboardInterrupt) as stop:
             self._end("cancelled", str(stop))
             raise
@@ -155,7 +155,7 @@ class Job:
             self._end("failed", str(error) or type(error).__name__)
             raise
         self._end("done", None)
-        return self.result
+        return result
 
     def _end(self, state: State, error: str | None) -> None:
         with self._lock:

@@ -36,7 +36,7 @@ def setting(
 ) -> Value:
     """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata."""
     declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss}
-    value: Value = field(default=default, metadata=declared)  # type: ignore[assignment]
+    value: Value = field(default=default, metadata=declared)
     return value
 
 

@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,8 +61,8 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -273,7 +273,7 @@ class Workspace:
 
     def files_of(self, record: StageRecord) -> list[Path]:
         """The paths of what a record lists, wherever kohya's repeats moved them."""
-        paths = []
+        paths: list[Path] = []
         for name in record.files:
             head, _, rest = name.partition("/")
             if head == "image":
@@ -290,12 +290,11 @@ class Workspace:
         """Whether a person changed or brought this file: it is there and not as the stage wrote it."""
         return path.exists() and record.files.get(self.relative(path)) != file_hash(path)
 
-    def write_unless_edited(self, record: StageRecord, path: Path, save: Callable[[BinaryIO], None], force: bool) -> bool:
+    def write_unless_edited(self, record: StageRecord, path: Path, data: bytes, force: bool) -> bool:
         """Write a stage's file and note it; False when a person's edit was kept instead."""
         if not force and self.edited(record, path):
             return False
-        with atomic(path) as file:
-            save(file)
+        write_bytes(path, data)
         self.note_file(record, path)
         return True
 

@@ -33,7 +33,8 @@ def test_a_stage_alone_needs_a_workspace_that_is_there(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("name", ["", " a", "a/b", "a\\b", "..", ".", "CON", "nul", "com1", "a\n", "x" * 65, "isa\U0001f600", "a,b", "a:b"])
+@pytest.mark.parametrize("name", ["", " a", "a/b", "a\\b", "..", ".", "CON", "nul", "com1", "a\n",
+                                   "x" * 65, "isa\U0001f600", "a,b", "a:b"])
 def test_names_that_some_system_cannot_take_are_refused(name: str) -> None:
     with pytest.raises(WorkspaceError, match="trigger"):
         check_name(name, "trigger")
@@ -47,12 +48,12 @@ def test_ordinary_names_are_taken_unchanged(name: str) -> None:
 def test_an_edit_by_hand_is_seen_and_kept(tmp_path: Path) -> None:
     workspace, record = Workspace(tmp_path), StageRecord("caption")
     path = tmp_path / "image" / "5_isa" / "face.txt"
-    assert workspace.write_unless_edited(record, path, lambda f: f.write(b"one") and None, force=False)
-    assert workspace.write_unless_edited(record, path, lambda f: f.write(b"two") and None, force=False)
+    assert workspace.write_unless_edited(record, path, b"one", force=False)
+    assert workspace.write_unless_edited(record, path, b"two", force=False)
     path.write_text("by hand")
-    assert not workspace.write_unless_edited(record, path, lambda f: f.write(b"three") and None, force=False)
+    assert not workspace.write_unless_edited(record, path, b"three", force=False)
     assert path.read_text() == "by hand"
-    assert workspace.write_unless_edited(record, path, lambda f: f.write(b"four") and None, force=True)
+    assert workspace.write_unless_edited(record, path, b"four", force=True)
     assert path.read_text() == "four"
 
 
@@ -60,7 +61,7 @@ def test_other_repeats_rename_the_folder_and_keep_the_record(tmp_path: Path) -> 
     workspace, record = Workspace(tmp_path), StageRecord("crop")
     one = Settings.from_dict({"character": {"trigger": "isa"}, "training": {"repeats": 5}})
     path = workspace.image_folder(one) / "face.png"
-    workspace.write_unless_edited(record, path, lambda f: f.write(b"x") and None, force=False)
+    workspace.write_unless_edited(record, path, b"x", force=False)
     folder = workspace.image_folder(one.with_values({"training.repeats": 7}))
     assert folder.name == "7_isa"
     assert not workspace.edited(record, folder / "face.png")

@@ -1,0 +1,199 @@
+"""The command line: `python -m lib_singlelora …`, the same words as `python singlelora.py …`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, JobCancelled, SettingsError, SingleLoraError
+from .jobs import Job, Progress, cancel_on_interrupt
+from .pipeline import STAGES, run_all, run_stage
+from .settings import Settings, describe, parse_assignment
+from .workspace import Workspace, check_name, disk_error
+
+if TYPE_CHECKING:
+    from .host import Host
+
+DONE, FAILED, USAGE, CANCELLED = 0, 1, 2, 130
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = Path(__file__).parent / "embedded" / "singlelora.safetensors"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The words and options of the contract."""
+    main = argparse.ArgumentParser(
+        prog="singlelora.py", description="From one picture of a character to a LoRA that draws her.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings for --set, with their defaults:\n  " + "\n  ".join(describe()))
+    words = main.add_subparsers(dest="word", required=True, metavar="WORD")
+    run = words.add_parser("run", help="the whole job on a picture")
+    prepare = words.add_parser("prepare", help="take a picture into a workspace and prepare it")
+    for sub in (run, prepare):
+        sub.add_argument("picture", type=Path, metavar="PICTURE")
+        sub.add_argument("--trigger", required=True, help="the word that will call her")
+        sub.add_argument("--class-token", required=True, help="what she is: girl, boy, woman …")
+    stages = {name: words.add_parser(name, help=f"the stage {name} by itself") for name in STAGES[1:]}
+    stages["inpaint"].add_argument("--image", type=Path, help="picture to redraw a part of; default the prepared one")
+    stages["inpaint"].add_argument("--mask", type=Path, help="mask of that size, white is redrawn; default her head")
+    stages["inpaint"].add_argument("--prompt", help="what to draw there")
+    for sub in (run, prepare, *stages.values()):
+        sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="her folder")
+    demo = words.add_parser("demo", help="the whole job on the example picture")
+    demo.add_argument("--workspace", type=Path, metavar="DIR", default=ROOT / "workspaces" / "demo", help="her folder")
+    for sub in (run, prepare, demo, *stages.values()):
+        sub.add_argument("--checkpoint", type=Path, metavar="FILE", help="Stable Diffusion 1.x, .safetensors or .ckpt")
+        sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, such as training.rank=8")
+        sub.add_argument("--force", action="store_true", help="do it again, over edits by hand too")
+        sub.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
+    return main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (0 done, 1 failed, 2 usage, 130 cancelled)."""
+    _plain_streams()
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    job = Job(options.word, _Reporter(sys.stderr))
+    try:
+        with cancel_on_interrupt(job):
+            result = job.run(lambda running: _work(options, running))
+    except (JobCancelled, KeyboardInterrupt):
+        return _say("cancelled; the same command goes on where it stopped", CANCELLED)
+    except SingleLoraError as error:
+        return _say(str(error), FAILED)
+    except OSError as error:
+        return _say(str(disk_error(error, Path(error.filename or "."))), FAILED)
+    except MemoryError:
+        return _say("out of memory; close other programs or lower training.batch_size and training.resolution", FAILED)
+    print(json.dumps(result, ensure_ascii=False) if options.json else _summary(result), flush=True)
+    return DONE
+
+
+def _plain_streams() -> None:
+    """Print any character on any terminal (Windows' code pages lack most of them)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _say(text: str, status: int) -> int:
+    print(f"singlelora: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    return status
+
+
+def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
+    demo = options.word == "demo"
+    assignments = dict(parse_assignment(text) for text in options.set)
+    if demo:
+        options.picture, options.trigger, options.class_token = _demo_picture(), "isabella", "girl"
+    starts = options.word in ("run", "prepare", "demo")
+    if starts:
+        check_name(options.trigger, "trigger")
+        check_name(options.class_token, "class")
+        assignments |= {"character.trigger": options.trigger, "character.class_token": options.class_token}
+    if getattr(options, "prompt", None):
+        assignments["inpaint.prompt"] = options.prompt
+    Settings.from_dict(assignments)  # a mistake is told before a folder is made
+    workspace = Workspace(options.workspace, create=starts)
+    workspace.clear_temporaries()
+    settings = _settings(workspace, assignments)
+    host = _host(_checkpoint(options.checkpoint or (None if not demo else _demo_checkpoint()), workspace), workspace)
+    if options.word in ("run", "demo"):
+        from .imaging.load import load_picture
+
+        if not options.picture.is_file():
+            load_picture(options.picture)
+    workspace.save_settings(settings, host.checkpoint.path)
+    if options.word in ("run", "demo"):
+        return run_all(settings, workspace, host, job, options.picture, options.force)
+    picture = getattr(options, "picture", None) or getattr(options, "image", None)
+    return run_stage(options.word, settings, workspace, host, job, options.force, picture, getattr(options, "mask", None))
+
+
+def _settings(workspace: Workspace, assignments: dict[str, str]) -> Settings:
+    saved = workspace.load_settings()
+    trigger = saved.character.trigger
+    if trigger and assignments.get("character.trigger", trigger) != trigger:
+        raise SettingsError(f"{workspace.root}: found a workspace of '{trigger}', expected one of "
+                            f"'{assignments['character.trigger']}'; choose another --workspace")
+    return saved.with_values(assignments)
+
+
+def _checkpoint(given: Path | None, workspace: Workspace) -> Path:
+    path = given or workspace.load_checkpoint_path() or (EMBEDDED if EMBEDDED.exists() else None)
+    if path is None:
+        raise CheckpointError("found no checkpoint, expected --checkpoint FILE: a Stable Diffusion 1.x .safetensors or .ckpt")
+    return Path(os.path.abspath(path.expanduser()))
+
+
+def _host(checkpoint: Path, workspace: Workspace) -> Host:
+    try:
+        from .hosts.standalone.host import StandaloneHost
+    except ImportError as error:
+        raise CheckpointError(f"found no {error.name}, expected the standalone packages; install them with "
+                              "pip install 'single-image-lora[standalone]', or call singlelora.py, which does") from error
+    return StandaloneHost(checkpoint)
+
+
+def _demo_picture() -> Path:
+    return ROOT / "examples" / "isabella.png"
+
+
+def _demo_checkpoint() -> Path:
+    """The embedded checkpoint; until it ships, the tests' small random one, which proves the way and draws nothing."""
+    if EMBEDDED.exists():
+        return EMBEDDED
+    from tests.small_checkpoint import build_small_checkpoint
+
+    return build_small_checkpoint(ROOT / "workspaces" / "checkpoint")
+
+
+class _Reporter:
+    """Progress on stderr: one line that moves on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.terminal = stream, bool(getattr(stream, "isatty", lambda: False)())
+        self.last = ("", -1.0, 0.0)
+
+    def __call__(self, progress: Progress) -> None:
+        stage, _, when = self.last
+        now = time.monotonic()
+        ended = progress.total and progress.done >= progress.total
+        if not (progress.stage != stage or ended or now - when > (0.2 if self.terminal else 10.0)):
+            return
+        self.last = (progress.stage, progress.fraction, now)
+        line = f"{progress.stage:>10} {progress.fraction:4.0%}  {progress.message}"
+        if self.terminal:
+            print(f"\r\033[K{line[:110]}", end="\n" if ended else "", file=self.stream, flush=True)
+        else:
+            print(line[:200], file=self.stream, flush=True)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [f"workspace       {result['workspace']}"]
+    for key, label in (("source", "prepared"), ("sheet", "sheet"), ("page", "page"), ("budget", "budget")):
+        if result.get(key):
+            lines.append(f"{label:<15} {result[key]}")
+    for key, label in (("crops", "crops"), ("regularization", "regularization"), ("loras", "LoRA"), ("inpainted", "inpainted")):
+        for path in result.get(key) or []:
+            if key in ("crops", "regularization"):
+                lines.append(f"{label:<15} {len(result[key])} pictures in {Path(path).parent}")
+                break
+            lines.append(f"{label:<15} {path}")
+    lines += [f"note            {note}" for note in result.get("notes") or []]
+    if result.get("recommendation"):
+        lines.append(f"take            {result['recommendation']['reason']}")
+    seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in result["seconds"].items())
+    return "\n".join([*lines, f"time            {seconds}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The data set: views, buckets, captions, folders, wildcards.  Needs no torch."""

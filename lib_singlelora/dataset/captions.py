@@ -1,0 +1,53 @@
+"""Captions: comma pieces, and kohya's way of varying them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable
+
+
+def split_tags(caption: str) -> list[str]:
+    """The comma pieces of a caption, trimmed, without empty ones."""
+    return [tag for piece in caption.split(",") if (tag := piece.strip())]
+
+
+def join_tags(tags: Iterable[str]) -> str:
+    """One caption from tags: trimmed, without empty or repeated ones (the first stays)."""
+    return ", ".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+
+
+def compose_caption(
+    caption: str,
+    chance: random.Random,
+    *,
+    shuffle: bool = True,
+    keep_tokens: int = 2,
+    caption_dropout: float = 0.0,
+    tag_dropout: float = 0.0,
+    wildcards: bool = False,
+    prefix: str = "",
+    suffix: str = "",
+) -> str:
+    """The caption as one training step sees it.
+
+    keep_tokens: comma pieces at the front that stay where they are and are never dropped.
+    caption_dropout, tag_dropout: probabilities, 0 to 1.  wildcards: resolve `{a|b}`, and draw one line of several.
+    Source: kohya-ss/sd-scripts, library/train_util.py BaseDataset.process_caption, in its order.
+    """
+    caption = " ".join(part for part in (prefix, caption, suffix) if part)
+    if caption_dropout > 0 and chance.random() < caption_dropout:
+        return ""
+    lines = [line for line in caption.splitlines() if line.strip()] or [""]
+    caption = chance.choice(lines) if wildcards else lines[0]
+    if wildcards:
+        caption = re.sub(r"\{([^{}]+)\}", lambda found: chance.choice(found.group(1).split("|")), caption)
+    if not shuffle and tag_dropout <= 0:
+        return caption.strip()
+    tags = split_tags(caption)
+    fixed, flexible = tags[:keep_tokens], tags[keep_tokens:]
+    if shuffle:
+        chance.shuffle(flexible)
+    if tag_dropout > 0:
+        flexible = [tag for tag in flexible if chance.random() >= tag_dropout]
+    return ", ".join(fixed + flexible)

@@ -1,0 +1,72 @@
+"""kohya's folders: `N_name` holds pictures, each shown N times an epoch, with a text beside each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import TrainingError
+from ..workspace import write_text
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class TrainingFolder:
+    """A folder of pictures.  repeats: how often an epoch shows each.  name: their caption where no text is."""
+
+    path: Path
+    repeats: int
+    name: str
+
+    @classmethod
+    def from_path(cls, path: Path) -> TrainingFolder:
+        """Read repeats and name off the folder's own name.  Raises: TrainingError."""
+        number, underscore, name = path.name.partition("_")
+        if not underscore or not number.isdigit() or int(number) < 1 or not name:
+            raise TrainingError(f"{path}: found the name '{path.name}', expected one such as '5_isabella' "
+                                "(repeats, then class); rename the folder")
+        return cls(path, int(number), name)
+
+    def pictures(self) -> list[Path]:
+        """The pictures in it by name, hidden and temporary files left out."""
+        return list_pictures(self.path)
+
+    def caption(self, picture: Path) -> str:
+        """The caption of a picture: its text file, else the folder's name."""
+        return read_caption(picture) or self.name
+
+
+def training_folders(parent: Path) -> list[TrainingFolder]:
+    """The folders `N_name` within a folder, by name; others are left out, as kohya does."""
+    found = []
+    for path in sorted(parent.iterdir() if parent.is_dir() else ()):
+        number, _, name = path.name.partition("_")
+        if path.is_dir() and number.isdigit() and int(number) > 0 and name:
+            found.append(TrainingFolder.from_path(path))
+    return found
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures in a folder by name; none when it is not there."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir()
+                  if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file())
+
+
+def caption_file(picture: Path) -> Path:
+    """Where the text of a picture lies: `.txt` beside it, or an existing `.caption`, kohya's default."""
+    text, caption = picture.with_suffix(".txt"), picture.with_suffix(".caption")
+    return caption if caption.exists() and not text.exists() else text
+
+
+def read_caption(picture: Path) -> str:
+    """The text beside a picture, or '' when there is none."""
+    path = caption_file(picture)
+    return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.exists() else ""
+
+
+def write_caption(picture: Path, caption: str) -> None:
+    """Write the text beside a picture.  Raises: WorkspaceError."""
+    write_text(caption_file(picture), caption.strip() + "\n")

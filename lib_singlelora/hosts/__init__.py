@@ -1,0 +1,1 @@
+"""Adapters from the two ports to real programs."""

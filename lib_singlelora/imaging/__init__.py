@@ -1,0 +1,1 @@
+"""Pictures: reading, enlarging, telling the character from the background."""

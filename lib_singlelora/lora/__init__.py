@@ -1,0 +1,1 @@
+"""LoRA mathematics, the trainable network, files and their metadata."""

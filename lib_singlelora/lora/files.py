@@ -1,0 +1,148 @@
+"""LoRA files: reading by module, writing with kohya's hashes, baking block weights in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..errors import LoraFileError, LoraKeyError
+from ..naming.blocks import SD1, SDXL, BlockLayout, block_of
+from ..naming.keys import kohya_to_canonical
+from ..naming.presets import BlockWeights
+from ..workspace import write_bytes
+from .functional import LINEAR_IN, algorithm_of
+
+Precision = Literal["fp16", "bf16", "fp32"]
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A LoRA in memory.  tensors: by kohya's keys, as stored.  metadata: strings."""
+
+    name: str
+    layout: BlockLayout
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+    @cached_property
+    def modules(self) -> dict[str, dict[str, Tensor]]:
+        """Canonical module name -> its tensors by what follows the first dot (`lora_up.weight`, `alpha` …)."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in self.tensors.items():
+            stem, _, part = key.partition(".")
+            found.setdefault(kohya_to_canonical(stem, self.layout), {})[part] = tensor
+        return found
+
+
+def read_lora(path: Path) -> LoraFile:
+    """Read a LoRA file in kohya's form.
+
+    Raises: LoraFileError, for a file that is missing, empty, truncated or no safetensors; LoraKeyError, for keys that
+    no module of a known layout has.
+    """
+    if not path.is_file():
+        raise LoraFileError(f"{path}: found no such file, expected a LoRA .safetensors; check the path")
+    size = path.stat().st_size
+    if not size:
+        raise LoraFileError(f"{path.name}: found an empty file, expected a LoRA; copy or train it again")
+    try:
+        metadata = read_header(path).get("__metadata__", {})
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, ValueError, struct.error) as error:
+        raise LoraFileError(f"{path.name}: found {size} bytes that are no whole safetensors ({error}), expected a LoRA; "
+                            "copy or train it again") from None
+    if not tensors:
+        raise LoraFileError(f"{path.name}: found no tensors, expected a LoRA; train it again")
+    layout = detect_layout(tensors)
+    check_keys(path.name, tensors, layout)
+    lora = LoraFile(path.name, layout, tensors, metadata)
+    for module, parts in lora.modules.items():
+        try:
+            algorithm_of(parts)
+        except LoraFileError as error:
+            raise LoraKeyError(f"{path.name}: {module}: {error}") from None
+    return lora
+
+
+def read_header(path: Path) -> dict[str, dict[str, str]]:
+    """The JSON header of a safetensors file.  Raises: ValueError, struct.error."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > min(path.stat().st_size, 100_000_000):
+            raise ValueError("its header is longer than the file")
+        header: dict[str, dict[str, str]] = json.loads(file.read(length))
+        return header
+
+
+def detect_layout(keys: Mapping[str, object]) -> BlockLayout:
+    """SDXL by its two text encoders or ldm-style names, else SD1 (SD2 has the same names)."""
+    xl = any(key.startswith(("lora_te1_", "lora_te2_", "lora_unet_input_blocks", "lora_unet_output_blocks")) for key in keys)
+    return SDXL if xl else SD1
+
+
+def check_keys(name: str, keys: Mapping[str, object], layout: BlockLayout) -> None:
+    """Raises: LoraKeyError, naming the first key that no module has."""
+    unknown = []
+    for key in keys:
+        try:
+            kohya_to_canonical(key.partition(".")[0], layout)
+        except LoraKeyError:
+            unknown.append(key)
+    if unknown:
+        raise LoraKeyError(f"{name}: {len(unknown)} of {len(keys)} keys match no {layout.name} module (first: {unknown[0]!r}). "
+                           "Was it trained for another base model?")
+
+
+def model_hashes(data: bytes) -> tuple[str, str]:
+    """(sshs_model_hash, sshs_legacy_hash) of a safetensors file's bytes.
+
+    Source: sd-scripts library/train_util.py, precalculate_safetensors_hashes and addnet_hash_safetensors.
+    """
+    (length,) = struct.unpack("<Q", data[:8])
+    return hashlib.sha256(data[8 + length:]).hexdigest(), hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
+
+
+def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str) -> None:
+    """Write kohya's form atomically, with both hashes, which are taken over the tensors with the `ss_*` entries only.
+
+    Raises: WorkspaceError, when the disk is full or read-only.
+    """
+    dtype = DTYPES[precision]
+    own = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in sorted(tensors.items())}
+    training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
+    full, legacy = model_hashes(safetensors.torch.save(own, training))
+    write_bytes(path, safetensors.torch.save(own, {**metadata, "sshs_model_hash": full, "sshs_legacy_hash": legacy}))
+
+
+def save_lora(path: Path, lora: LoraFile) -> None:
+    """Write a LoRA that was read or baked, in the precision it has."""
+    kinds = {dtype: name for name, dtype in DTYPES.items()}
+    dtype = next(iter(lora.tensors.values())).dtype if lora.tensors else torch.float16
+    write_lora(path, lora.tensors, lora.metadata, kinds.get(dtype, "fp32"))
+
+
+def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> LoraFile:
+    """A copy whose effect at strength 1 is that of the original with these block weights at this strength.
+
+    ΔW is linear in one tensor of each module, which is multiplied; a module at 0 is dropped.
+    """
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in lora.tensors.items():
+        stem, _, part = key.partition(".")
+        factor = weights[block_of(kohya_to_canonical(stem, lora.layout), lora.layout)] * strength
+        if factor:
+            linear = part in LINEAR_IN
+            tensors[key] = (tensor.float() * factor).to(tensor.dtype) if linear else tensor
+    told = {"ss_baked_block_weights": str(weights), "ss_baked_strength": f"{strength:g}", "ss_baked_from": lora.name}
+    return replace(lora, tensors=tensors, metadata={**lora.metadata, **told})

@@ -1,0 +1,97 @@
+"""ΔW of each algorithm, apart from modules and files.
+
+All functions give the weight's change at strength 1 in the shape of the weight: (out, in) or (out, in, kh, kw).
+Sources: Hu et al. 2021 (LoRA); Hyeon-Woo et al. 2022, FedPara (LoHa); LyCORIS, lycoris/functional (LoKr, Tucker forms).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..errors import LoraFileError
+
+ALGORITHMS = {"lora_up.weight": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "full"}
+# The tensor that ΔW is linear in, and that block weights are multiplied into (LBW does the same).
+LINEAR_IN = ("lora_up.weight", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff")
+
+
+def algorithm_of(parts: Mapping[str, Tensor]) -> str:
+    """lora, loha, lokr or full, by the names of a module's tensors.  Raises: LoraFileError, for none of them."""
+    for name, algorithm in ALGORITHMS.items():
+        if name in parts:
+            return algorithm
+    raise LoraFileError(f"found tensors {', '.join(sorted(parts))}, expected those of a LoRA, LoCon, LoHa, LoKr or diff")
+
+
+def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None) -> Tensor:
+    """scale · up · down; with `mid` the Tucker form of a convolution."""
+    rank = down.shape[0]
+    if mid is not None:
+        flat_up, flat_down = up.reshape(up.shape[0], -1), down.reshape(rank, -1)
+        return torch.einsum("op,pqhw,qi->oihw", flat_up, mid, flat_down) * scale
+    return (up.reshape(up.shape[0], -1) @ down.reshape(rank, -1)).reshape(up.shape[0], *down.shape[1:]) * scale
+
+
+def loha_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
+    """scale · (w1_a w1_b) ∘ (w2_a w2_b), with cores t1 and t2 in the Tucker form."""
+    halves = []
+    for n in (1, 2):
+        a, b, core = parts[f"hada_w{n}_a"], parts[f"hada_w{n}_b"], parts.get(f"hada_t{n}")
+        halves.append(a @ b if core is None else torch.einsum("ijkl,jr,ip->prkl", core, b, a))
+    return halves[0] * halves[1] * scale
+
+
+def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
+    """scale · w1 ⊗ w2, each whole or a product."""
+    first = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
+    if "lokr_w2" in parts:
+        second = parts["lokr_w2"]
+    elif "lokr_t2" in parts:
+        second = torch.einsum("ijkl,ip,jr->prkl", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
+    else:
+        a, b = parts["lokr_w2_a"], parts["lokr_w2_b"]
+        second = (a @ b.reshape(b.shape[0], -1)).reshape(a.shape[0], *b.shape[1:])
+    if second.dim() == 4:
+        first = first[:, :, None, None]
+    return torch.kron(first.contiguous(), second.contiguous()) * scale
+
+
+def rank_of(parts: Mapping[str, Tensor]) -> int | None:
+    """The rank by which alpha is divided, or None where there is none (LoKr with two whole matrices, diff)."""
+    for name, dimension in (("lora_down.weight", 0), ("hada_w1_b", 0), ("lokr_w1_b", 0), ("lokr_w2_b", 0), ("lokr_t2", 0)):
+        if name in parts:
+            return int(parts[name].shape[dimension])
+    return None
+
+
+def scale_of(parts: Mapping[str, Tensor]) -> float:
+    """alpha / rank, or 1 without an alpha or a rank."""
+    rank = rank_of(parts)
+    if "alpha" not in parts or rank is None:
+        return 1.0
+    return float(parts["alpha"]) / rank
+
+
+def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
+    """ΔW of one module at strength 1, fp32, in the weight's shape.
+
+    Raises: LoraFileError, when the tensors do not fit the shape.
+    """
+    own = {name: tensor.float() for name, tensor in parts.items()}
+    scale, algorithm = scale_of(own), algorithm_of(own)
+    if algorithm == "lora":
+        delta = lora_delta(own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight"))
+    elif algorithm == "loha":
+        delta = loha_delta(own, scale)
+    elif algorithm == "lokr":
+        delta = lokr_delta(own, scale)
+    else:
+        delta = own["diff"]
+    if delta.numel() != math.prod(shape):
+        raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {shape}; "
+                            "was it trained for another base model?")
+    return delta.reshape(shape)

@@ -1,0 +1,115 @@
+"""The metadata kohya's tools and the WebUI read from a LoRA file: `ss_*` and `modelspec.*`, all strings.
+
+Keys: sd-scripts train_network.py and library/sai_model_spec.py, v0.9.1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+# What this trainer does not have; sd-scripts writes these values when an option is off.
+ABSENT = {
+    "ss_adaptive_noise_scale": "None", "ss_bucket_no_upscale": "False", "ss_cache_latents": "True",
+    "ss_caption_dropout_every_n_epochs": "0", "ss_caption_dropout_rate": "0.0", "ss_caption_tag_dropout_rate": "0.0",
+    "ss_color_aug": "False", "ss_debiased_estimation": "False", "ss_enable_bucket": "True",
+    "ss_face_crop_aug_range": "None", "ss_flip_aug": "False", "ss_full_fp16": "False", "ss_gradient_accumulation_steps": "1",
+    "ss_gradient_checkpointing": "False", "ss_huber_c": "0.1", "ss_huber_schedule": "snr", "ss_ip_noise_gamma": "None",
+    "ss_ip_noise_gamma_random_strength": "False", "ss_loss_type": "l2", "ss_lowram": "False", "ss_max_token_length": "None",
+    "ss_multires_noise_discount": "0.3", "ss_multires_noise_iterations": "None", "ss_network_dropout": "None",
+    "ss_noise_offset_random_strength": "False", "ss_random_crop": "False", "ss_scale_weight_norms": "None",
+    "ss_sd_scripts_commit_hash": "None", "ss_zero_terminal_snr": "False",
+}
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What a training was.  folders: name -> (repeats, pictures).  buckets: (width, height) -> samples an epoch.
+
+    tags: folder -> tag -> count.  started, finished: seconds since 1970.  Sizes are pixels.
+    """
+
+    output_name: str
+    trigger: str
+    checkpoint_name: str
+    checkpoint_legacy_hash: str
+    checkpoint_sha256: str
+    resolution: int
+    prediction: str
+    epoch: int
+    steps: int
+    total_steps: int
+    batches_per_epoch: int
+    train_samples: int
+    reg_samples: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    mixed_precision: str
+    session_id: int
+    started: float
+    finished: float
+    ar_error: float = 0.0
+    v2: bool = False
+    folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    reg_folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    buckets: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    tags: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    block_lr: Mapping[str, tuple[float, ...]] | None = None
+    conv_rank: int = 0
+
+
+def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[str, str]:
+    """The whole dictionary without the hashes.  declared: the entries that settings themselves declare."""
+    finished = datetime.fromtimestamp(facts.finished, tz=timezone.utc)
+    size = f"{facts.resolution}x{facts.resolution}"
+    spec = {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"stable-diffusion-{'v2' if facts.v2 else 'v1'}/lora",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": facts.output_name,
+        "modelspec.date": finished.replace(tzinfo=None, microsecond=0).isoformat(),
+        "modelspec.resolution": size,
+        "modelspec.prediction_type": "v" if facts.prediction == "v_prediction" else "epsilon",
+        "modelspec.encoder_layer": declared.get("ss_clip_skip", "1"),
+        "modelspec.trigger_phrase": facts.trigger,
+    }
+    own = {
+        "ss_base_model_version": "sd_v2" if facts.v2 else "sd_v1", "ss_v2": str(facts.v2),
+        "ss_batch_size_per_device": str(facts.batch_size), "ss_total_batch_size": str(facts.batch_size),
+        "ss_bucket_info": json.dumps(_buckets(facts)),
+        "ss_min_bucket_reso": str(min((min(size) for size in facts.buckets), default=facts.resolution)),
+        "ss_max_bucket_reso": str(max((max(size) for size in facts.buckets), default=facts.resolution)),
+        "ss_dataset_dirs": json.dumps(_folders(facts.folders)), "ss_reg_dataset_dirs": json.dumps(_folders(facts.reg_folders)),
+        "ss_tag_frequency": json.dumps(facts.tags), "ss_epoch": str(facts.epoch), "ss_steps": str(facts.steps),
+        "ss_learning_rate": str(facts.learning_rate), "ss_lr_warmup_steps": str(facts.warmup_steps),
+        "ss_max_train_steps": str(facts.total_steps), "ss_mixed_precision": facts.mixed_precision,
+        "ss_network_module": "networks.lora", "ss_optimizer": "torch.optim.adamw.AdamW",
+        "ss_num_batches_per_epoch": str(facts.batches_per_epoch), "ss_num_train_images": str(facts.train_samples),
+        "ss_num_reg_images": str(facts.reg_samples), "ss_output_name": facts.output_name,
+        "ss_resolution": f"({facts.resolution}, {facts.resolution})", "ss_sd_model_name": facts.checkpoint_name,
+        "ss_sd_model_hash": facts.checkpoint_legacy_hash, "ss_new_sd_model_hash": facts.checkpoint_sha256,
+        "ss_session_id": str(facts.session_id), "ss_training_comment": f"trigger: {facts.trigger}",
+        "ss_training_started_at": str(facts.started), "ss_training_finished_at": str(facts.finished),
+        "ss_singlelora_settings": json.dumps(facts.settings, ensure_ascii=False),
+    }
+    arguments: dict[str, str] = {}
+    if facts.conv_rank:
+        arguments |= {"conv_dim": str(facts.conv_rank), "conv_alpha": str(facts.conv_rank)}
+    for name, values in (facts.block_lr or {}).items():
+        arguments[name] = ",".join(f"{value:g}" for value in values)
+    if arguments:
+        own["ss_network_args"] = json.dumps(arguments)
+    return {**ABSENT, **own, **declared, **spec}
+
+
+def _folders(folders: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+    return {name: {"n_repeats": repeats, "img_count": count} for name, (repeats, count) in folders.items()}
+
+
+def _buckets(facts: TrainingFacts) -> dict[str, object]:
+    numbered = {str(i): {"resolution": list(size), "count": facts.buckets[size]} for i, size in enumerate(sorted(facts.buckets))}
+    return {"buckets": numbered, "mean_img_ar_error": facts.ar_error}

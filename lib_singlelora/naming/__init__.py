@@ -1,0 +1,1 @@
+"""Names of blocks, modules and presets; needs no torch."""

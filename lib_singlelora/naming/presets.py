@@ -1,0 +1,134 @@
+"""Block weights: one factor for each block, written as a preset's name, LBW's values or kohya's lists.
+
+Vectors and lengths: sd-webui-lora-block-weight, scripts/lora_block_weight.py; kohya's lists: sd-scripts networks/lora.py.
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ..errors import PresetError
+from .blocks import BASE, SD1, SDXL, BlockLayout
+
+SHORT = (BASE, *SD1.attention_labels)
+LONG = (BASE, *SD1.labels)
+XL_SHORT = (BASE, *SDXL.attention_labels)
+XL_LONG = (BASE, *SDXL.labels)
+FORMS = {17: SHORT, 26: LONG, 12: XL_SHORT, 20: XL_LONG}
+
+LBW_PRESETS = {
+    "NONE": "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0",
+    "ALL": "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
+    "INS": "1,1,1,1,0,0,0,0,0,0,0,0,0,0,0,0,0",
+    "IND": "1,0,0,0,1,1,1,0,0,0,0,0,0,0,0,0,0",
+    "INALL": "1,1,1,1,1,1,1,0,0,0,0,0,0,0,0,0,0",
+    "MIDD": "1,0,0,0,1,1,1,1,1,1,1,1,0,0,0,0,0",
+    "OUTD": "1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0",
+    "OUTS": "1,0,0,0,0,0,0,0,0,0,0,0,1,1,1,1,1",
+    "OUTALL": "1,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1,1",
+    "ALL0.5": "0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5",
+}
+# What the article trained: a malformed 18-value OUTD row, cut 7/1/10 and padded with 1.0 as kohya pads.  Not OUTD.
+ARTICLE = "1,0,0,0,0,0,0,1,1,1,1,1/0/0,1,1,1,1,1,0,0,0,0,1,1"
+PRESETS: Mapping[str, str] = MappingProxyType({**LBW_PRESETS, "article": ARTICLE})
+UNIFORM = {"NONE": 0.0, "ALL": 1.0, "ALL0.5": 0.5}
+
+
+@dataclass(frozen=True)
+class BlockWeights:
+    """Factor of each block, BASE first; a label without one has 1 (as kohya pads) unless it was written as 0."""
+
+    layout: BlockLayout
+    factors: tuple[tuple[str, float], ...]
+
+    def __getitem__(self, label: str) -> float:
+        return dict(self.factors).get(label, 1.0)
+
+    def as_dict(self) -> dict[str, float]:
+        """Label -> factor, for BASE and every block of the layout."""
+        return {label: self[label] for label in (BASE, *self.layout.labels)}
+
+    def values(self, short: bool = True) -> tuple[float, ...]:
+        """LBW's values: 17 or 26 for SD1, 12 or 20 for SDXL."""
+        labels = self.layout.attention_labels if short else self.layout.labels
+        return tuple(self[label] for label in (BASE, *labels))
+
+    def as_kohya(self) -> dict[str, tuple[float, ...]]:
+        """sd-scripts' down_lr_weight, mid_lr_weight and up_lr_weight; the text encoder is not among them."""
+        labels, n = self.layout.labels, self.layout.side
+        middle = 3 if self.layout.name == "sdxl" else 1
+        return {"down_lr_weight": tuple(self[label] for label in labels[:n]), "mid_lr_weight": (self["M00"],) * middle,
+                "up_lr_weight": tuple(self[label] for label in labels[n + 1:])}
+
+    def trained(self) -> tuple[str, ...]:
+        """The blocks with transformers whose factor is not 0: those that a plain LoRA trains."""
+        return tuple(label for label in self.layout.attention_labels if self[label])
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in self.values(short=False))
+
+
+def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS,
+                        chance: random.Random | None = None, x: float | None = None) -> BlockWeights:
+    """A preset's name, 12, 17, 20 or 26 values, or kohya's `down/mid/up` lists.
+
+    R is a random value in 0 to 1, U in -0.5 to 1.5 (both from `chance`), X is `x`.
+    Raises: PresetError, for an unknown name (with the nearest), a wrong number of values or a value that is no number.
+    """
+    text = text.strip()
+    names = {name.upper(): name for name in presets}
+    if text.upper() in UNIFORM and text not in presets.keys() - UNIFORM.keys():
+        return BlockWeights(layout, tuple((label, UNIFORM[text.upper()]) for label in (BASE, *layout.labels)))
+    if text.upper() in names:
+        text = presets[names[text.upper()]]
+    elif "," not in text and "/" not in text:
+        near = difflib.get_close_matches(text.upper(), names, n=1, cutoff=0.0)
+        raise PresetError(f"unknown block preset {text!r}; did you mean '{names[near[0]]}'? There are: {', '.join(presets)}")
+    if "/" in text:
+        return _from_kohya(text, layout)
+    values = [_number(piece, text, chance, x) for piece in text.split(",")]
+    if len(values) not in FORMS or (FORMS[len(values)] in (XL_SHORT, XL_LONG)) != (layout.name == "sdxl"):
+        wanted = "12 or 20" if layout.name == "sdxl" else "17 or 26"
+        raise PresetError(f"block weights {text!r}: found {len(values)} values, expected {wanted} for {layout.name}")
+    given = dict(zip(FORMS[len(values)], values, strict=True))
+    # A block that the form has no value for (those without transformers) gets 0, as in LBW's to26.
+    return BlockWeights(layout, tuple((label, given.get(label, 0.0)) for label in (BASE, *layout.labels)))
+
+
+def _number(piece: str, text: str, chance: random.Random | None, x: float | None) -> float:
+    piece = piece.strip()
+    chance = chance or random.Random(0)
+    special = {"R": lambda: round(chance.random(), 3), "U": lambda: round(chance.uniform(-0.5, 1.5), 3)}
+    if piece in special:
+        return special[piece]()
+    if piece == "X" and x is not None:
+        return x
+    try:
+        return float(piece)
+    except ValueError:
+        raise PresetError(f"block weights {text!r}: found {piece!r}, expected numbers (or R, U, X)") from None
+
+
+def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
+    parts = text.split("/")
+    if len(parts) != 3:
+        raise PresetError(f"block weights {text!r}: found {len(parts)} lists, expected three: down/mid/up")
+    n, middle = layout.side, 3 if layout.name == "sdxl" else 1
+    down, mid, up = ([_number(piece, text, None, None) for piece in part.split(",")] for part in parts)
+    # As kohya: a list that is too short is padded with 1, one that is too long is cut.
+    down, mid, up = ((own + [1.0] * count)[:count] for own, count in ((down, n), (mid, middle), (up, n)))
+    return BlockWeights(layout, tuple(zip((BASE, *layout.labels), [1.0, *down, mid[0], *up], strict=True)))
+
+
+def read_preset_file(text: str) -> dict[str, str]:
+    """Presets of a file in LBW's form, `NAME:v,v,…`; a line with '#' or a wrong number of values is a comment."""
+    found = {}
+    for line in text.splitlines():
+        name, colon, values = line.partition(":")
+        if colon and "#" not in line and len(values.split(",")) in FORMS:
+            found[name.strip()] = values.strip()
+    return found

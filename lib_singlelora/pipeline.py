@@ -1,0 +1,87 @@
+"""The whole job: the stages in their order, and what they give as one JSON object."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .host import Host
+from .jobs import Job
+from .settings import Settings
+from .stages.caption import caption
+from .stages.crop import crop
+from .stages.inpaint import inpaint
+from .stages.plot import plot
+from .stages.prepare import prepare
+from .stages.regularize import regularize
+from .stages.train import train
+from .workspace import Workspace
+
+STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")
+Part = dict[str, Any]
+
+
+def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False,
+              picture: Path | None = None, mask: Path | None = None) -> Part:
+    """Run one stage; its part of the result, with absolute paths as strings and its seconds."""
+    started = time.monotonic()
+    job.events = workspace.events
+    work: dict[str, Callable[[], Part]] = {
+        "prepare": lambda: _prepare(settings, workspace, host, job, picture, force),
+        "crop": lambda: {"crops": _texts(crop(settings, workspace, host, job, force).crops)},
+        "caption": lambda: _caption(settings, workspace, host, job, force),
+        "regularize": lambda: {"regularization": _texts(regularize(settings, workspace, host, job, force).pictures)},
+        "train": lambda: _train(settings, workspace, host, job, force),
+        "plot": lambda: _plot(settings, workspace, host, job, force),
+        "inpaint": lambda: _inpaint(settings, workspace, host, job, force, picture, mask),
+    }
+    part = work[stage]()
+    return {"workspace": str(workspace.root), **part, "seconds": {stage: round(time.monotonic() - started, 2)}}
+
+
+def run_all(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None = None,
+            force: bool = False) -> Part:
+    """Every stage in order; one result."""
+    result: Part = {}
+    seconds: dict[str, float] = {}
+    for stage in STAGES:
+        job.raise_if_cancelled()
+        part = run_stage(stage, settings, workspace, host, job, force, picture if stage == "prepare" else None)
+        seconds |= part.pop("seconds")
+        result |= part
+    return {**result, "seconds": seconds}
+
+
+def _texts(paths: tuple[Path, ...]) -> list[str]:
+    return [str(path) for path in paths]
+
+
+def _prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None, force: bool) -> Part:
+    made = prepare(settings, workspace, host, job, picture, force)
+    return {"source": str(made.source), "mask": str(made.mask), "notes": list(made.notes)}
+
+
+def _caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
+    made = caption(settings, workspace, host, job, force)
+    return {"captions": {str(path): text for path, text in made.captions.items()}, "kept": _texts(made.kept)}
+
+
+def _train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
+    made = train(settings, workspace, host, job, force)
+    return {"loras": _texts(made.loras), "budget": made.budget, "blocks": list(made.blocks)}
+
+
+def _plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
+    made = plot(settings, workspace, host, job, force)
+    best = made.recommendation
+    recommendation = {**asdict(best), "lora": str(best.lora)} if best else None
+    return {"sheet": str(made.sheet), "page": str(made.page), "recommendation": recommendation}
+
+
+def _inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, image: Path | None,
+             mask: Path | None) -> Part:
+    made = inpaint(settings, workspace, host, job, image, mask, force)
+    return {"inpainted": _texts(made.pictures), "inpaint_sheet": str(made.sheet), "inpaint_mask": str(made.mask)}

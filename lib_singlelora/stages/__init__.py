@@ -1,0 +1,1 @@
+"""One use-case each: (settings, workspace, host, job) -> result."""

@@ -1,0 +1,88 @@
+"""Crop: named views of the prepared picture, in kohya's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..dataset.buckets import make_buckets
+from ..dataset.views import View, propose_views
+from ..errors import SettingsError, WorkspaceError
+from ..host import Host
+from ..imaging.png import png_bytes
+from ..jobs import Job, Progress
+from ..settings import Settings
+from ..workspace import Workspace, file_hash, fingerprint
+from .continuing import begin, finish
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """crops: the pictures that are there now, the user's own included."""
+
+    crops: tuple[Path, ...]
+
+
+def training_resolution(settings: Settings, host: Host) -> int:
+    """Side of the square whose area the buckets fill, pixels."""
+    return settings.training.resolution or host.checkpoint.native_size
+
+
+def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Cropped:
+    """Cut the views.
+
+    Raises: WorkspaceError, when nothing is prepared; SettingsError, for a view that there is not.
+    """
+    if not workspace.prepared.exists() or not workspace.mask.exists():
+        raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
+                             "call 'prepare' first")
+    folder = workspace.image_folder(settings)
+    resolution = training_resolution(settings, host)
+    inputs = [file_hash(workspace.prepared), file_hash(workspace.mask)]
+    record, done = begin(workspace, "crop", fingerprint(vars(settings.crop), resolution, inputs), force)
+    if not done:
+        with Image.open(workspace.prepared) as picture, Image.open(workspace.mask) as mask:
+            image, foreground = picture.convert("RGB"), mask.convert("L")
+        if image.size != foreground.size:
+            raise WorkspaceError(f"source/mask.png: found {foreground.size}, expected the picture's {image.size}; "
+                                 "mend it, or call 'prepare --force'")
+        views = _wanted(propose_views(foreground, make_buckets(resolution)), settings.crop.views)
+        made = []
+        for index, view in enumerate(views):
+            job.raise_if_cancelled()
+            path = folder / f"{view.name}.png"
+            piece = image.crop(view.box)
+            workspace.write_unless_edited(record, path, png_bytes(piece), force)
+            made.append(path)
+            workspace.save_record(record)
+            job.report(Progress("crop", index + 1, len(views), f"{view.name}: {piece.width}x{piece.height}", pictures=(path,)))
+        record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags)} for v in views}
+        finish(workspace, record, made)
+    crops = tuple(sorted(folder.glob("*.png")))
+    if not crops:
+        raise WorkspaceError(f"{folder}: found no pictures, expected the crops; call 'crop --force' to cut them again")
+    return Cropped(crops)
+
+
+def view_tags(workspace: Workspace) -> dict[str, tuple[str, ...]]:
+    """Tags of each view by the stem of its file."""
+    views = workspace.record("crop").data.get("views", {})
+    return {name: tuple(view["tags"]) for name, view in views.items()}
+
+
+def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | None:
+    """Box of a view in the prepared picture, pixels (left, top, right, bottom)."""
+    view = workspace.record("crop").data.get("views", {}).get(name)
+    return (*view["box"],) if view else None
+
+
+def _wanted(proposed: list[View], names: tuple[str, ...]) -> list[View]:
+    if not names:
+        return proposed
+    known = {view.name: view for view in proposed}
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"crop.views: found '{name}', expected some of {', '.join(known)} (what this picture allows)")
+    return [known[name] for name in names]

@@ -1,0 +1,1 @@
+"""Taggers: what is to be seen in a picture."""

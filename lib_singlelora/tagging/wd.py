@@ -1,0 +1,164 @@
+"""WD taggers: a folder with `model.onnx` and `selected_tags.csv`.
+
+The contract: input NHWC float32, 0–255, BGR, on a white square; output one probability for each row of the table.
+Source: SmilingWolf's tagger repositories (v2 and v3) and their demonstration space.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import MissingPackageError, TaggerError
+
+GENERAL, CHARACTER, RATING = "0", "4", "9"
+KAOMOJI = frozenset((
+    "0_0", "(o)_(o)", "+_+", "+_-", "._.", "<o>_<o>", "<|>_<|>", "=_=", ">_<", "3_3", "6_9", ">_o", "@_@", "^_^", "o_o",
+    "u_u", "x_x", "|_|", "||_||",
+))
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TagScores:
+    """Probabilities (0 to 1) by tag, spaces for underscores (kaomoji keep theirs)."""
+
+    general: dict[str, float]
+    character: dict[str, float]
+    rating: dict[str, float]
+
+    def above(self, general: float = 0.35, character: float = 0.85) -> list[str]:
+        """Tags whose probability is above the threshold of their kind, most certain first; no ratings."""
+        kept = {tag: score for tag, score in self.general.items() if score > general}
+        kept |= {tag: score for tag, score in self.character.items() if score > character}
+        return sorted(kept, key=lambda tag: -kept[tag])
+
+
+def mcut_threshold(scores: Sequence[float]) -> float:
+    """The midpoint of the largest gap of the sorted probabilities.
+
+    Source: Largeron, Moulin, Géry 2012, "MCut: A Thresholding Strategy for Multi-label Classification".
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
+    if len(ordered) < 2:
+        return 0.5
+    gap = int(np.argmax(ordered[:-1] - ordered[1:]))
+    return float((ordered[gap] + ordered[gap + 1]) / 2)
+
+
+class WdTagger:
+    """A tagger from its folder.  batch_size: pictures at once where the model allows more than one.
+
+    Raises: TaggerError, when the folder does not follow the contract; MissingPackageError, without onnxruntime.
+    """
+
+    def __init__(self, folder: Path, batch_size: int = 4) -> None:
+        self.folder = folder
+        self._tags = read_tags(folder)
+        self._session = _open_model(folder / "model.onnx")
+        self._input, self.side, fixed = self._read_input()
+        self.batch_size = fixed or batch_size
+        width = self._session.get_outputs()[0].shape[-1]
+        if isinstance(width, int):
+            self._check_width(width)
+
+    def tag(self, images: Sequence[Image.Image]) -> list[TagScores]:
+        """What is to be seen in each picture (any mode).  Raises: TaggerError."""
+        found: list[TagScores] = []
+        for start in range(0, len(images), self.batch_size):
+            part = [to_input(image, self.side) for image in images[start : start + self.batch_size]]
+            found += [self._scores(row) for row in self._run(np.stack(part))]
+        return found
+
+    def _run(self, pixels: Array) -> Array:
+        try:
+            rows: Array = np.asarray(self._session.run(None, {self._input: pixels})[0], dtype=np.float32)
+        except Exception as error:
+            raise TaggerError(f"{self.folder}: the model failed on a picture ({_first_line(error)}); "
+                              "get its files again") from error
+        if rows.ndim != 2:
+            raise TaggerError(f"{self.folder}: found an output of shape {rows.shape}, expected (pictures, tags); "
+                              "choose a WD tagger")
+        self._check_width(rows.shape[1])
+        return rows
+
+    def _scores(self, row: Array) -> TagScores:
+        kinds: dict[str, dict[str, float]] = {GENERAL: {}, CHARACTER: {}, RATING: {}}
+        for (name, category), score in zip(self._tags, row.tolist(), strict=True):
+            kinds.get(category, {})[name] = score
+        return TagScores(kinds[GENERAL], kinds[CHARACTER], kinds[RATING])
+
+    def _read_input(self) -> tuple[str, int, int | None]:
+        """Name, side and fixed batch (None: any) of the input."""
+        inputs = self._session.get_inputs()
+        shape, kind = list(inputs[0].shape), inputs[0].type
+        square = len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2] and isinstance(shape[1], int)
+        if len(inputs) != 1 or not square or kind != "tensor(float)":
+            raise TaggerError(f"{self.folder / 'model.onnx'}: found an input {shape} of {kind}, expected "
+                              "[N, side, side, 3] of tensor(float); choose a WD tagger (v2 or v3)")
+        return inputs[0].name, shape[1], shape[0] if isinstance(shape[0], int) else None
+
+    def _check_width(self, width: int) -> None:
+        if width != len(self._tags):
+            raise TaggerError(f"{self.folder}: found {len(self._tags)} tags in selected_tags.csv, expected the model's "
+                              f"{width}; take both files from the same tagger")
+
+
+def to_input(image: Image.Image, side: int) -> Array:
+    """(side, side, 3) BGR, 0–255: the picture over white, centred on a white square."""
+    layered = image.convert("RGBA")
+    square = Image.new("RGBA", (max(layered.size),) * 2, "white")
+    square.alpha_composite(layered, ((square.width - layered.width) // 2, (square.height - layered.height) // 2))
+    shrunk = square.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(shrunk, dtype=np.float32)[..., ::-1])
+
+
+def read_tags(folder: Path) -> list[tuple[str, str]]:
+    """(name, category) of each row of `selected_tags.csv`.  Raises: TaggerError."""
+    path = folder / "selected_tags.csv"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"name", "category"} <= set(rows.fieldnames or ()):
+                raise TaggerError(f"{path}: found the columns {rows.fieldnames}, expected tag_id,name,category,count; "
+                                  "get the file again")
+            return [(spaced(row["name"] or ""), row["category"] or "") for row in rows]
+    except FileNotFoundError:
+        raise TaggerError(f"{folder}: found no selected_tags.csv, expected it beside model.onnx; "
+                          "get both files of a WD tagger") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TaggerError(f"{path}: cannot be read ({error}); get the file again") from None
+
+
+def spaced(tag: str) -> str:
+    """A tag as prompts have it: spaces for underscores, but not in kaomoji."""
+    return tag if tag in KAOMOJI else tag.replace("_", " ")
+
+
+def _open_model(path: Path) -> Any:
+    if not path.is_file():
+        raise TaggerError(f"{path.parent}: found no model.onnx, expected it beside selected_tags.csv; "
+                          "get both files of a WD tagger")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingPackageError("the tagger needs the package onnxruntime; install it, or set no tagger") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        # The CPU provider stays as the last resort: a CUDA build may not fit the CUDA that is there.
+        return onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+    except Exception as error:
+        raise TaggerError(f"{path}: found no ONNX model that can be opened ({_first_line(error)}); "
+                          "get the file again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,67 @@
+"""A training's state between two steps, on disk as one file that appears whole or not at all.
+
+Everything random in a step is drawn from generators seeded with the run's seed and the step's or sample's own number,
+so weights, optimizer and step are the whole state: no generator has to be saved, and a resume is exact.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import SnapshotError
+from ..workspace import write_bytes
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that step belongs to.
+
+    position: batches done in that epoch.  seconds: spent so far.
+    """
+
+    fingerprint: str
+    step: int
+    epoch: int
+    position: int
+    seconds: float
+    network: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    losses: list[float]
+
+
+def save_snapshot(path: Path, snapshot: Snapshot) -> None:
+    """Write atomically."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **vars(snapshot)}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
+    """The snapshot of this very training, or None when there is none or it belongs to other settings.
+
+    Raises: SnapshotError, when the file is broken.
+    """
+    if not path.exists():
+        return None
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        if values.pop("format") != FORMAT:
+            return None
+        snapshot = Snapshot(**values)
+    except Exception as error:  # torch raises half a dozen kinds for a broken file
+        raise SnapshotError(f"{path}: the snapshot is broken ({type(error).__name__}); delete it or call with --force "
+                            "to train from the start") from error
+    if snapshot.fingerprint != fingerprint:
+        log.info("%s belongs to other settings; training starts anew", path)
+        return None
+    return snapshot

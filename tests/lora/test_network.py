@@ -1,0 +1,129 @@
+"""The trainable network, against sd-scripts' own tables and against merged weights."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lib_singlelora.errors import TrainingError
+from lib_singlelora.lora.functional import module_delta
+from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
+from lib_singlelora.naming.blocks import SD1
+from lib_singlelora.naming.keys import kohya_to_canonical
+from lib_singlelora.naming.presets import parse_block_weights
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def load(name: str) -> Any:
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def full_size_targets() -> Iterator[tuple[str, nn.Module]]:
+    """Every module of sd-scripts' LoCon table as a meta module of the full SD 1.5 shapes."""
+    table = load("kohya_sd1_keys.json")["sd1_locon_rank16_conv8"]
+    for stem in dict.fromkeys(key.partition(".")[0] for key in table):
+        down, up = table[f"{stem}.lora_down.weight"], table[f"{stem}.lora_up.weight"]
+        name = kohya_to_canonical(stem, SD1)
+        if len(down) == 2:
+            yield name, nn.Linear(down[1], up[0], bias=False, device="meta")
+        else:
+            yield name, nn.Conv2d(down[1], up[0], tuple(down[2:]), bias=False, device="meta")
+
+
+def shapes(network: LoraNetwork) -> dict[str, list[int]]:
+    return {key: list(tensor.shape) for key, tensor in network.kohya_tensors().items()}
+
+
+
+def network(shape: LoraShape, preset: str = "ALL", text_encoder: bool = True) -> LoraNetwork:
+    targets = [(name, module.to_empty(device="cpu")) for name, module in full_size_targets()]
+    weights = parse_block_weights(preset, SD1).as_dict()
+    return LoraNetwork(targets, SD1, shape, weights, text_encoder, seed=1)
+
+
+def test_every_key_and_shape_of_a_full_size_lora_is_sd_scripts() -> None:
+    assert shapes(network(LoraShape(16, 16))) == load("kohya_sd1_keys.json")["sd1_lora_rank16"]
+
+
+def test_every_key_and_shape_of_a_full_size_locon_is_sd_scripts() -> None:
+    assert shapes(network(LoraShape(16, 16, conv_rank=8))) == load("kohya_sd1_keys.json")["sd1_locon_rank16_conv8"]
+
+
+@pytest.mark.parametrize("preset", ["article", "outd"])
+def test_a_block_at_zero_gets_no_modules_as_in_sd_scripts(preset: str) -> None:
+    stems = {key.partition(".")[0] for key in network(LoraShape(16, 16), preset, text_encoder=False).kohya_tensors()}
+    assert stems == set(load("kohya_sd1_blocks.json")["modules_created_by_block_lr"][preset])
+
+
+def test_nothing_left_to_train_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="nothing is left to train"):
+        network(LoraShape(4, 4), "NONE", text_encoder=False)
+
+
+SMALL = {
+    "input_blocks.1.1.proj_in": lambda: nn.Conv2d(6, 8, 1),
+    "input_blocks.1.1.transformer_blocks.0.attn1.to_q": lambda: nn.Linear(6, 8),
+    "input_blocks.1.0.in_layers.2": lambda: nn.Conv2d(6, 8, 3, padding=1),
+    "input_blocks.3.0.op": lambda: nn.Conv2d(6, 6, 3, 2, 1),
+}
+
+
+def small() -> tuple[dict[str, nn.Module], LoraNetwork]:
+    torch.manual_seed(0)
+    targets = {name: make() for name, make in SMALL.items()}
+    own = LoraNetwork(targets.items(), SD1, LoraShape(4, 2.0, conv_rank=4), {}, True, seed=1)
+    return targets, own
+
+
+def given(module: nn.Module) -> torch.Tensor:
+    return torch.randn(2, 6, 8, 8) if isinstance(module, nn.Conv2d) else torch.randn(2, 5, 6)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_untrained_branch_changes_nothing_and_leaves_no_trace(name: str) -> None:
+    targets, own = small()
+    x = given(targets[name])
+    before = targets[name](x)
+    with attached(own, targets.items()):
+        assert torch.equal(targets[name](x), before)
+    assert not targets[name]._forward_hooks
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_branch_equals_the_merged_weight(name: str) -> None:
+    targets, own = small()
+    for _, branch in own.items():
+        nn.init.normal_(branch.up)
+    module = targets[name]
+    x = given(module)
+    with attached(own, targets.items()):
+        branched = module(x)
+    branch = dict(own.items())[name]
+    parts = {"lora_up.weight": branch.up.detach(), "lora_down.weight": branch.down.detach(), "alpha": torch.tensor(branch.alpha)}
+    assert isinstance(module.weight, nn.Parameter)
+    with torch.no_grad():
+        module.weight += module_delta(parts, tuple(module.weight.shape))
+    torch.testing.assert_close(module(x), branched, rtol=1e-5, atol=1e-5)
+
+
+def test_the_hooks_are_gone_after_an_exception() -> None:
+    targets, own = small()
+    with pytest.raises(RuntimeError), attached(own, targets.items()):
+        raise RuntimeError
+    assert all(not module._forward_hooks for module in targets.values())
+
+
+def test_a_blocks_factor_scales_its_learning_rate() -> None:
+    targets, _ = small()
+    own = LoraNetwork(targets.items(), SD1, LoraShape(4, 4), {"IN01": 0.5}, True, seed=1)
+    assert [group["lr"] for group in own.parameter_groups(1e-3, 1e-4)] == [5e-4]
+
+
+def test_the_same_seed_gives_the_same_start() -> None:
+    first, second = small()[1].state_dict(), small()[1].state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)

@@ -1,0 +1,87 @@
+"""Block weights in all their spellings."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from lib_singlelora.errors import PresetError
+from lib_singlelora.naming.blocks import SD1, SDXL, block_of
+from lib_singlelora.naming.keys import kohya_to_canonical
+from lib_singlelora.naming.presets import LBW_PRESETS, PRESETS, parse_block_weights, read_preset_file
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks.json").read_text(encoding="utf-8"))
+
+
+def created(preset: str) -> set[str]:
+    """The U-Net modules that a block weight above 0 leaves; sd-scripts has no 3x3 convolutions without a conv rank."""
+    weights = parse_block_weights(preset, SD1)
+    modules = {stem for stem in GOLDEN["block_index_of_module"] if not stem.endswith(("_conv1", "_conv2", "_conv"))}
+    return {stem for stem in modules if weights[block_of(kohya_to_canonical(stem, SD1), SD1)]}
+
+
+def test_the_articles_vector_trains_what_sd_scripts_trained() -> None:
+    assert created("article") == set(GOLDEN["modules_created_by_block_lr"]["article"])
+    assert parse_block_weights("article", SD1).trained() == ("IN07", "IN08", "OUT03", "OUT04", "OUT05", "OUT10", "OUT11")
+
+
+def test_true_outd_trains_what_sd_scripts_trained() -> None:
+    assert created("OUTD") == set(GOLDEN["modules_created_by_block_lr"]["outd"])
+    assert parse_block_weights("OUTD", SD1).trained() == ("OUT03", "OUT04", "OUT05", "OUT06")
+
+
+def test_every_lbw_preset_reads_back_as_its_vector() -> None:
+    for name, text in LBW_PRESETS.items():
+        assert parse_block_weights(name, SD1).values() == tuple(map(float, text.split(","))), name
+
+
+def test_kohyas_form_is_read_and_written() -> None:
+    weights = parse_block_weights(PRESETS["article"], SD1).as_kohya()
+    assert weights["down_lr_weight"] == (1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1)
+    assert weights["mid_lr_weight"] == (0,)
+    assert weights["up_lr_weight"] == (0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1)
+
+
+def test_kohyas_short_lists_are_padded_with_one_and_long_ones_cut() -> None:
+    weights = parse_block_weights("0,0/0/" + ",".join(["0"] * 20), SD1).as_kohya()
+    assert weights["down_lr_weight"] == (0, 0, *[1] * 10)
+    assert weights["up_lr_weight"] == (0,) * 12
+
+
+def test_a_long_form_round_trips() -> None:
+    values = [round(random.Random(1).random(), 2) for _ in range(26)]
+    assert parse_block_weights(",".join(map(str, values)), SD1).values(short=False) == tuple(values)
+
+
+@pytest.mark.parametrize("count", [12, 20])
+def test_sdxl_has_its_own_lengths(count: int) -> None:
+    assert len(parse_block_weights(",".join(["1"] * count), SDXL).values(short=count == 12)) == count
+    with pytest.raises(PresetError, match=f"found {count} values, expected 17 or 26"):
+        parse_block_weights(",".join(["1"] * count), SD1)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("OUTF", "did you mean"), ("1,2,3", "found 3 values, expected 17 or 26"), ("1/0", "found 2 lists, expected three"),
+    (",".join(["1"] * 16 + ["one"]), "found 'one', expected numbers"), (",".join(["X"] * 17), "found 'X'"),
+])
+def test_a_mistake_says_what_was_found_and_expected(text: str, message: str) -> None:
+    with pytest.raises(PresetError, match=message):
+        parse_block_weights(text, SD1)
+
+
+def test_random_values_stay_in_their_ranges() -> None:
+    text = ",".join(["R"] * 8 + ["U"] * 9)
+    values = parse_block_weights(text, SD1, chance=random.Random(3)).values()
+    assert all(0 <= v <= 1 for v in values[:8]) and all(-0.5 <= v <= 1.5 for v in values[8:])
+    assert values == parse_block_weights(text, SD1, chance=random.Random(3)).values()
+    assert len(set(parse_block_weights(",".join(["R"] * 17), SD1, chance=random.Random(3)).values())) > 10
+
+
+def test_x_is_the_value_from_the_prompt() -> None:
+    assert parse_block_weights(",".join(["X"] * 17), SD1, x=0.3).values() == (0.3,) * 17
+
+
+def test_a_preset_file_skips_comments_and_wrong_lengths() -> None:
+    text = "MINE:" + ",".join(["1"] * 17) + "\n#NOT:" + ",".join(["1"] * 17) + "\nSHORT:1,1\nno colon\n"
+    assert read_preset_file(text) == {"MINE": ",".join(["1"] * 17)}
