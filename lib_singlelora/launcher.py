@@ -47,11 +47,12 @@ usage: python singlelora.py WORD …
 
 {words}
 
-The first call makes {venv} and installs into it (about 1.5 GB); later calls start at once and need no network.
+The first call makes {venv} and installs into it; later calls start at once and need no network.
 `WORD --help` tells a word's options once that is done.
 
-PyTorch: with an NVIDIA driver the registry's build for CUDA is taken, else a build for the CPU where pip finds one.
-To choose yourself, put pip's further arguments for PyTorch (what follows the packages' names in the command that
+PyTorch: with an NVIDIA driver the registry's build is taken, which on Linux is the one for CUDA; without one, a build for
+the CPU if pip is set up to find one, else the registry's too (it computes on the CPU as well, but takes 5 GB instead of
+1.5). To choose yourself, put pip's further arguments for PyTorch (what follows the packages' names in the command that
 PyTorch's site shows for your machine) into {torch_args}. To have it chosen again, delete .venv."""
 
 

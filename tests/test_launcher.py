@@ -191,6 +191,23 @@ def test_a_half_made_environment_is_made_again(project: Path) -> None:
     assert not debris.exists()
 
 
+@posix_only
+def test_an_interrupted_install_exits_130_and_is_seen_as_half_made(project: Path) -> None:
+    add_venv(project)
+    (project / "pip.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    (project / "pyproject.toml").write_text(PYPROJECT.replace("standalone = []", 'standalone = ["b>=1"]'))
+    child = subprocess.Popen([sys.executable, str(project / "singlelora.py"), "run"], stderr=subprocess.PIPE, text=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert child.stderr is not None
+    while child.stderr.readline().strip() != "ready":
+        pass
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "the next call goes on" in told
+    assert not environment.is_current(project, ())
+
+
 def test_a_python_that_has_gone_makes_the_environment_half_made(project: Path) -> None:
     add_venv(project)
     assert environment.is_current(project, ("standalone",))

@@ -80,7 +80,7 @@ FRAMINGS = (
     Framing("lower_body", ("lower body", "head out of frame"), 1.36, 2.03),
     Framing("head_out_of_frame", ("head out of frame",), 1.02, 1.6),
     Framing("portrait", ("portrait",), -0.08, 1.14, 1.7),
-    Framing("face", ("close-up", "face focus"), 0.16, 1.04, 0.95),
+    Framing("face", ("close-up", "face focus"), 0.16, 1.04, 1.1),
     Framing("bangs_close-up", ("close-up",), 0.0, 0.62, 0.9),
 )
 
@@ -153,8 +153,8 @@ def _span(counts: NDArray[np.int64]) -> tuple[int, int]:
 def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> float:
     """Height of the head from the outline's width at each row, top to bottom.
 
-    The neck is the narrowest place below a wider one; hair hides it on many drawings, then the shoulders, where the
-    outline widens at once, tell; failing both, the customary proportion does.
+    The neck is the narrowest place below a wider one, no further down than a head is long; hair hides it on many
+    drawings, then the shoulders, where the outline widens at once, tell; failing both, the customary proportion does.
     """
     height = len(widths)
     shortest, longest = (0.2, 0.75) if cut else (1 / 9, 0.5)
@@ -164,10 +164,12 @@ def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> fl
     below = np.maximum.accumulate(smooth[::-1])[::-1]
     first, last = math.ceil(shortest * height), max(math.ceil(shortest * height) + 1, int(longest * height))
     depth = np.minimum(above, below)[first:last] / np.maximum(smooth[first:last], 1)
+    usual_width = np.array([np.median(smooth[: row + 1]) for row in range(first, last)])
+    depth[np.arange(first, last) > 1.6 * usual_width] = 0
     if len(depth) and depth.max() > 1.25:
         return float(first + int(np.argmax(depth)))
     for row in range(first, last):
-        if smooth[row] > 1.5 * np.median(smooth[: row + 1]):
+        if smooth[row] > 1.5 * usual_width[row - first]:
             return float(max(row, shortest * height))
     return float(np.clip(usual, shortest * height, longest * height))
 

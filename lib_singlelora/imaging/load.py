@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import warnings
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000
 SMALLEST = 32
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 8192
+_ORIENTATION = 0x0112
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error)
 
 
@@ -60,8 +62,9 @@ def load_picture(path: Path, smallest: int = SMALLEST) -> Picture:
                 image, alpha = _to_rgb(_shortened(_upright(opened), notes), notes)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         if isinstance(error, Image.DecompressionBombError):
-            raise PictureError(f"{path.name}: too large; expected at most {MOST_PIXELS // 10**6} megapixels; "
-                               "make it smaller first") from None
+            pixels = re.search(r"\d{7,}", str(error))
+            raise PictureError(f"{path.name}: found {int(pixels[0]) // 10**6 if pixels else 'too many'} megapixels, "
+                               f"expected at most {MOST_PIXELS // 10**6}; make it smaller first") from None
         raise PictureError(f"{path.name}: found {_nature(path)}, expected a picture (PNG, JPEG, WebP, …); "
                            "open it in a picture program and save it as PNG") from None
     except PictureError:
@@ -98,9 +101,8 @@ def _upright(opened: Image.Image) -> Image.Image:
     """The decoded picture, turned by its EXIF orientation; damaged EXIF data is ignored."""
     opened.load()
     with contextlib.suppress(*_BROKEN):
-        turned = ImageOps.exif_transpose(opened)
-        if turned is not None:
-            return turned
+        if opened.getexif().get(_ORIENTATION, 1) != 1:  # Otherwise exif_transpose copies a picture that may be large.
+            return ImageOps.exif_transpose(opened) or opened
     return opened
 
 

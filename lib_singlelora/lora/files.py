@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
-from ..naming.blocks import SD1, SDXL, BlockLayout, block_of
+from ..naming.blocks import SD1, SD2, SDXL, BlockLayout, block_of
 from ..naming.keys import kohya_to_canonical
 from ..naming.presets import BlockWeights
 from ..workspace import write_bytes
@@ -62,7 +62,7 @@ def read_lora(path: Path) -> LoraFile:
     except (safetensors.SafetensorError, ValueError, struct.error) as error:
         raise LoraFileError(f"{path.name}: found {size} bytes that are no whole safetensors ({error}), expected a LoRA; "
                             "copy or train it again") from None
-    if not tensors:
+    if not tensors and "ss_baked_block_weights" not in metadata:
         raise LoraFileError(f"{path.name}: found no tensors, expected a LoRA; train it again")
     layout = detect_layout(tensors)
     check_keys(path.name, tensors, layout)
@@ -81,14 +81,18 @@ def read_header(path: Path) -> dict[str, dict[str, str]]:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > min(path.stat().st_size, 100_000_000):
             raise ValueError("its header is longer than the file")
-        header: dict[str, dict[str, str]] = json.loads(file.read(length))
-        return header
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return header
 
 
 def detect_layout(keys: Mapping[str, object]) -> BlockLayout:
-    """SDXL by its two text encoders or ldm-style names, else SD1 (SD2 has the same names)."""
-    xl = any(key.startswith(("lora_te1_", "lora_te2_", "lora_unet_input_blocks", "lora_unet_output_blocks")) for key in keys)
-    return SDXL if xl else SD1
+    """SDXL by its two text encoders or a transformer only it has, SD2 by a 13th text layer, else SD1."""
+    xl = ("lora_te1_", "lora_te2_", "lora_unet_input_blocks_4_1_transformer_blocks_1", "lora_unet_output_blocks_0_1")
+    if any(key.startswith(xl) for key in keys):
+        return SDXL
+    return SD2 if any(key.startswith("lora_te_text_model_encoder_layers_12_") for key in keys) else SD1
 
 
 def check_keys(name: str, keys: Mapping[str, object], layout: BlockLayout) -> None:
@@ -113,36 +117,47 @@ def model_hashes(data: bytes) -> tuple[str, str]:
     return hashlib.sha256(data[8 + length:]).hexdigest(), hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
 
 
-def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str) -> None:
+def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str | None) -> None:
     """Write kohya's form atomically, with both hashes, which are taken over the tensors with the `ss_*` entries only.
+
+    precision: of every tensor; None keeps each as it is.
 
     Raises: WorkspaceError, when the disk is full or read-only.
     """
-    dtype = DTYPES[precision]
-    own = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in sorted(tensors.items())}
+    dtype = DTYPES[precision] if precision else None
+    own = {key: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for key, tensor in sorted(tensors.items())}
     training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
     full, legacy = model_hashes(safetensors.torch.save(own, training))
     write_bytes(path, safetensors.torch.save(own, {**metadata, "sshs_model_hash": full, "sshs_legacy_hash": legacy}))
 
 
 def save_lora(path: Path, lora: LoraFile) -> None:
-    """Write a LoRA that was read or baked, in the precision it has."""
-    kinds = {dtype: name for name, dtype in DTYPES.items()}
-    dtype = next(iter(lora.tensors.values())).dtype if lora.tensors else torch.float16
-    write_lora(path, lora.tensors, lora.metadata, kinds.get(dtype, "fp32"))
+    """Write a LoRA that was read or baked, each tensor in the precision it has."""
+    write_lora(path, lora.tensors, lora.metadata, None)
+
+
+def _scaled(tensor: Tensor, factor: float) -> Tensor:
+    exact = tensor.float() * factor
+    kept = exact.to(tensor.dtype)
+    return kept if torch.equal(kept.float(), exact) else exact
 
 
 def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> LoraFile:
     """A copy whose effect at strength 1 is that of the original with these block weights at this strength.
 
-    ΔW is linear in one tensor of each module, which is multiplied; a module at 0 is dropped.
+    ΔW is linear in one tensor of each module, which is multiplied, and stored in fp32 where half precision would round
+    the product; a module at 0 is dropped.
+    Raises: LoraFileError, for DoRA, whose effect is not linear in any one tensor.
     """
+    if any(key.endswith(".dora_scale") for key in lora.tensors):
+        raise LoraFileError(f"{lora.name}: found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; block weights cannot be multiplied "
+                            "into a DoRA yet, plot it with the preset ALL")
     tensors: dict[str, Tensor] = {}
     for key, tensor in lora.tensors.items():
         stem, _, part = key.partition(".")
         factor = weights[block_of(kohya_to_canonical(stem, lora.layout), lora.layout)] * strength
         if factor:
             linear = part in LINEAR_IN
-            tensors[key] = (tensor.float() * factor).to(tensor.dtype) if linear else tensor
+            tensors[key] = _scaled(tensor, factor) if linear else tensor
     told = {"ss_baked_block_weights": str(weights), "ss_baked_strength": f"{strength:g}", "ss_baked_from": lora.name}
     return replace(lora, tensors=tensors, metadata={**lora.metadata, **told})

@@ -15,14 +15,15 @@ from torch import Tensor
 from ..errors import LoraFileError
 
 ALGORITHMS = {"lora_up.weight": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "full"}
+PARTNERS = {"lora": ("lora_down.weight",), "loha": ("hada_w1_b", "hada_w2_a", "hada_w2_b")}
 # The tensor that ΔW is linear in, and that block weights are multiplied into (LBW does the same).
-LINEAR_IN = ("lora_up.weight", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff")
+LINEAR_IN = ("lora_up.weight", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff", "diff_b")
 
 
 def algorithm_of(parts: Mapping[str, Tensor]) -> str:
     """lora, loha, lokr or full, by the names of a module's tensors.  Raises: LoraFileError, for none of them."""
     for name, algorithm in ALGORITHMS.items():
-        if name in parts:
+        if name in parts and all(other in parts for other in PARTNERS.get(algorithm, ())):
             return algorithm
     raise LoraFileError(f"found tensors {', '.join(sorted(parts))}, expected those of a LoRA, LoCon, LoHa, LoKr or diff")
 
@@ -83,6 +84,8 @@ def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
     """
     own = {name: tensor.float() for name, tensor in parts.items()}
     scale, algorithm = scale_of(own), algorithm_of(own)
+    if "dora_scale" in own:
+        raise LoraFileError("found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; this host cannot apply DoRA yet")
     if algorithm == "lora":
         delta = lora_delta(own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight"))
     elif algorithm == "loha":

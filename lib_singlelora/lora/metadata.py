@@ -60,6 +60,7 @@ class TrainingFacts:
     settings: Mapping[str, object] = field(default_factory=dict)
     block_lr: Mapping[str, tuple[float, ...]] | None = None
     conv_rank: int = 0
+    conv_alpha: float = 0.0
 
 
 def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[str, str]:
@@ -98,7 +99,7 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
     }
     arguments: dict[str, str] = {}
     if facts.conv_rank:
-        arguments |= {"conv_dim": str(facts.conv_rank), "conv_alpha": str(facts.conv_rank)}
+        arguments |= {"conv_dim": str(facts.conv_rank), "conv_alpha": f"{facts.conv_alpha:g}"}
     for name, values in (facts.block_lr or {}).items():
         arguments[name] = ",".join(f"{value:g}" for value in values)
     if arguments:

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from ..errors import LoraKeyError
 from .blocks import BlockLayout, is_text
-from .modules import lora_targets, module_names, module_specs, upsampler_place
+from .modules import lora_targets, module_names, upsampler_place
 
 __all__ = ["canonical_to_diffusers", "canonical_to_kohya", "diffusers_to_canonical", "kohya_to_canonical", "lora_shapes",
            "module_names"]
@@ -156,14 +156,6 @@ def lora_shapes(layout: BlockLayout, rank: int, conv_rank: int | None = None,
         shapes[f"{stem}.lora_down.weight"] = (inner, *spec.shape[1:])
         shapes[f"{stem}.lora_up.weight"] = (spec.shape[0], inner, *(1 for _ in spec.shape[2:]))
     return shapes
-
-
-def weight_shape(name: str, layout: BlockLayout) -> tuple[int, ...]:
-    """Shape of a module's weight in the full-size network.  Raises: LoraKeyError."""
-    for spec in module_specs(layout):
-        if spec.name == name:
-            return spec.shape
-    raise _unknown(name, "canonical", layout)
 
 
 def _unknown(name: str, dialect: str, layout: BlockLayout) -> LoraKeyError:

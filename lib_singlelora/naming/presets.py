@@ -6,6 +6,7 @@ Vectors and lengths: sd-webui-lora-block-weight, scripts/lora_block_weight.py; k
 from __future__ import annotations
 
 import difflib
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
         raise PresetError(f"unknown block preset {text!r}; did you mean '{names[near[0]]}'? There are: {', '.join(presets)}")
     if "/" in text:
         return _from_kohya(text, layout)
+    chance = chance or random.Random(0)
     values = [_number(piece, text, chance, x) for piece in text.split(",")]
     if len(values) not in FORMS or (FORMS[len(values)] in (XL_SHORT, XL_LONG)) != (layout.name == "sdxl"):
         wanted = "12 or 20" if layout.name == "sdxl" else "17 or 26"
@@ -99,16 +101,18 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
     return BlockWeights(layout, tuple((label, given.get(label, 0.0)) for label in (BASE, *layout.labels)))
 
 
-def _number(piece: str, text: str, chance: random.Random | None, x: float | None) -> float:
+def _number(piece: str, text: str, chance: random.Random, x: float | None) -> float:
     piece = piece.strip()
-    chance = chance or random.Random(0)
     special = {"R": lambda: round(chance.random(), 3), "U": lambda: round(chance.uniform(-0.5, 1.5), 3)}
     if piece in special:
         return special[piece]()
     if piece == "X" and x is not None:
         return x
     try:
-        return float(piece)
+        value = float(piece)
+        if math.isfinite(value):
+            return value
+        raise ValueError
     except ValueError:
         raise PresetError(f"block weights {text!r}: found {piece!r}, expected numbers (or R, U, X)") from None
 
@@ -117,8 +121,10 @@ def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
     parts = text.split("/")
     if len(parts) != 3:
         raise PresetError(f"block weights {text!r}: found {len(parts)} lists, expected three: down/mid/up")
-    n, middle = layout.side, 3 if layout.name == "sdxl" else 1
-    down, mid, up = ([_number(piece, text, None, None) for piece in part.split(",")] for part in parts)
+    if layout.name == "sdxl":
+        raise PresetError(f"block weights {text!r}: found the 12/1/12 lists of SD1, expected 12 or 20 values for sdxl")
+    n, middle = layout.side, 1
+    down, mid, up = ([_number(piece, text, random.Random(0), None) for piece in part.split(",")] for part in parts)
     # As kohya: a list that is too short is padded with 1, one that is too long is cut.
     down, mid, up = ((own + [1.0] * count)[:count] for own, count in ((down, n), (mid, middle), (up, n)))
     return BlockWeights(layout, tuple(zip((BASE, *layout.labels), [1.0, *down, mid[0], *up], strict=True)))

@@ -149,4 +149,5 @@ def _facts(settings: Settings, host: Host, pictures: Sequence[Picture], budget: 
         learning_rate=options.unet_lr, warmup_steps=round(budget.steps * options.warmup), mixed_precision="no",
         session_id=random.Random(started).getrandbits(32), started=started, finished=started,
         v2=model.layout.name == "sd2", folders=folders[False], reg_folders=folders[True], buckets=Counter(shown), tags=tags,
-        settings=settings.to_dict(), block_lr=None if plain else weights.as_kohya(), conv_rank=options.conv_rank)
+        settings=settings.to_dict(), block_lr=None if plain else weights.as_kohya(), conv_rank=options.conv_rank,
+        conv_alpha=options.alpha * options.conv_rank / options.rank)

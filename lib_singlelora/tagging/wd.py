@@ -63,8 +63,8 @@ class WdTagger:
         self.folder = folder
         self._tags = read_tags(folder)
         self._session = _open_model(folder / "model.onnx")
-        self._input, self.side, fixed = self._read_input()
-        self.batch_size = fixed or batch_size
+        self._input, self.side, self._fixed = self._read_input()
+        self.batch_size = self._fixed or batch_size
         width = self._session.get_outputs()[0].shape[-1]
         if isinstance(width, int):
             self._check_width(width)
@@ -74,7 +74,9 @@ class WdTagger:
         found: list[TagScores] = []
         for start in range(0, len(images), self.batch_size):
             part = [to_input(image, self.side) for image in images[start : start + self.batch_size]]
-            found += [self._scores(row) for row in self._run(np.stack(part))]
+            empty = [np.zeros_like(part[0])] * (self.batch_size - len(part) if self._fixed else 0)
+            rows = self._run(np.stack(part + empty))[: len(part)]
+            found += [self._scores(row) for row in rows]
         return found
 
     def _run(self, pixels: Array) -> Array:

@@ -143,3 +143,33 @@ def test_keys_without_an_algorithm_are_told(tmp_path: Path) -> None:
     write_lora(tmp_path / "a.safetensors", {f"{stem}.strange": torch.zeros(2, 2)}, {}, "fp32")
     with pytest.raises(LoraKeyError, match="strange"):
         read_lora(tmp_path / "a.safetensors")
+
+
+def test_baking_in_half_precision_rounds_nothing(tmp_path: Path) -> None:
+    lora = read_lora(written(tmp_path / "a.safetensors", precision="fp16"))
+    save_lora(tmp_path / "b.safetensors", bake(lora, parse_block_weights("ALL", SD1), 0.3))
+    baked = read_lora(tmp_path / "b.safetensors")
+    for key, tensor in lora.tensors.items():
+        factor = 0.3 if key.endswith("lora_up.weight") else 1
+        assert torch.equal(baked.tensors[key].float(), tensor.float() * factor)
+
+
+def test_a_preset_of_zeros_bakes_to_a_file_that_does_nothing(tmp_path: Path) -> None:
+    lora = read_lora(written(tmp_path / "a.safetensors"))
+    save_lora(tmp_path / "b.safetensors", bake(lora, parse_block_weights("NONE", SD1)))
+    assert read_lora(tmp_path / "b.safetensors").modules == {}
+
+
+def test_dora_is_refused_with_the_reason(tmp_path: Path) -> None:
+    stem = next(iter(STEMS))
+    own = {**tensors("lora"), f"{stem}.dora_scale": torch.ones(1, 8)}
+    write_lora(tmp_path / "a.safetensors", own, {}, "fp32")
+    with pytest.raises(LoraFileError, match="DoRA"):
+        bake(read_lora(tmp_path / "a.safetensors"), parse_block_weights("OUTD", SD1))
+
+
+def test_a_module_without_its_partner_is_told(tmp_path: Path) -> None:
+    own = {key: tensor for key, tensor in tensors("lora").items() if not key.endswith("lora_down.weight")}
+    write_lora(tmp_path / "a.safetensors", own, {}, "fp32")
+    with pytest.raises(LoraKeyError, match="expected those of a LoRA"):
+        read_lora(tmp_path / "a.safetensors")

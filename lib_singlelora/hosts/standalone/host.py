@@ -1,0 +1,171 @@
+"""The host without a WebUI: one checkpoint, drawn with and trained on through diffusers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from ...errors import HostBusyError, SettingsError
+from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, TrainingModel, Upscaler
+from ...jobs import Job, Progress
+from .applied import AppliedLoras
+from .inspection import cached_sha256, inspect, legacy_hash
+from .loading import Networks, load_networks
+from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
+from .text import encode
+from .training import StandaloneTrainingModel, frozen, targets_of
+
+
+class StandaloneHost:
+    """A Host on diffusers.  The file is inspected at once, the networks are loaded when they are first needed.
+
+    Raises: CheckpointError, for a file that cannot be used.
+    """
+
+    def __init__(self, checkpoint: Path, device: str | None = None) -> None:
+        self._found = inspect(checkpoint)
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """For the log and the metadata."""
+        return "standalone"
+
+    @cached_property
+    def checkpoint(self) -> CheckpointInfo:
+        """The loaded checkpoint."""
+        path = self._found.path
+        return CheckpointInfo(path.stem, path, self._found.native_size, legacy_hash(path), cached_sha256(path))
+
+    @property
+    def paths(self) -> HostPaths:
+        """No folders of its own."""
+        return HostPaths()
+
+    @property
+    def samplers(self) -> Sequence[str]:
+        """Names that a request may ask for."""
+        return tuple(SAMPLERS)
+
+    def upscalers(self) -> Sequence[Upscaler]:
+        """None."""
+        return ()
+
+    @contextmanager
+    def exclusive(self, title: str) -> Iterator[None]:
+        """Hold the host.  Raises: HostBusyError, when somebody else does."""
+        if not self._lock.acquire(blocking=False):
+            raise HostBusyError(f"{title}: the host is busy, expected it to be free; wait for the other job or cancel it")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks on their device: fp16 or bf16 on a GPU (the VAE in fp32), fp32 on the CPU."""
+        networks = load_networks(self._found)
+        if self._device != "cpu":
+            dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+            networks.unet.to(self._device, dtype)
+            networks.text.to(self._device, dtype)
+            networks.vae.to(self._device)
+        return networks
+
+    @cached_property
+    def _loras(self) -> AppliedLoras:
+        return AppliedLoras(targets_of(self.networks))
+
+    @contextmanager
+    def open_for_training(self) -> Iterator[TrainingModel]:
+        """Lend the networks without any LoRA applied."""
+        self._loras.remove()
+        with frozen(self.networks):
+            yield StandaloneTrainingModel(self.networks, self._device)
+
+    def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
+        """Draw one picture per seed, one after another, so that a picture does not depend on its company.
+
+        Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8), LoraFileError.
+        """
+        if request.sampler not in SAMPLERS:
+            raise SettingsError(f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}")
+        if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
+            raise SettingsError(f"size: found {request.width}x{request.height}, expected multiples of 8")
+        self._loras.apply(request.loras)
+        outer = job.view().progress
+        with torch.inference_mode():
+            context = self._encode([request.negative_prompt, request.prompt], request.clip_skip)
+            return [self._draw(request, seed, context, index, job, outer) for index, seed in enumerate(request.seeds)]
+
+    def _encode(self, prompts: Sequence[str], clip_skip: int) -> Tensor:
+        return encode(self.networks.text, self.networks.tokenizer, prompts, clip_skip, self._device)
+
+    def _draw(self, request: ImageRequest, seed: int, context: Tensor, index: int, job: Job, outer: Progress) -> GeneratedImage:
+        networks, count = self.networks, len(request.seeds)
+        scheduler = make_scheduler(request.sampler, networks.beta_start, networks.beta_end, len(networks.alphas_cumprod))
+        noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
+
+        def guided(latents: Tensor, timestep: Tensor) -> Tensor:
+            dtype = next(networks.unet.parameters()).dtype
+            both = torch.cat([latents, latents]).to(dtype)
+            negative, positive = networks.unet(both, timestep, context.to(dtype)).sample.float().chunk(2)
+            return negative + request.cfg_scale * (positive - negative)
+
+        def each(done: int, total: int) -> None:
+            job.raise_if_cancelled()
+            message = f"{outer.message}; picture {index + 1} of {count}, step {done} of {total}".removeprefix("; ")
+            job.report(Progress(outer.stage or "generate", outer.done, outer.total, message))
+
+        latents = denoise(scheduler, guided, noise.to(self._device), generators, request.steps, self._start(request), each)
+        decoded = networks.vae.decode(latents.float() / networks.scale).sample[0]
+        image = Image.fromarray(((decoded / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+        if request.image is not None and request.mask is not None:
+            image = _paste_back(image, request.image, request.mask)
+        return GeneratedImage(image, seed, self._parameters(request, seed))
+
+    def _start(self, request: ImageRequest) -> Start | None:
+        if request.image is None:
+            return None
+        size = (request.width, request.height)
+        picture = request.image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+        latents = self.networks.vae.encode(pixels.to(self._device)).latent_dist.mode() * self.networks.scale
+        mask = None
+        if request.mask is not None:
+            small = request.mask.convert("L").resize((size[0] // 8, size[1] // 8), Image.Resampling.BOX)
+            # Any cell that the mask touches is redrawn; the exact edge is drawn when the original is pasted back.
+            mask = torch.from_numpy((np.asarray(small) > 8).astype(np.float32))[None, None].to(self._device)
+        return Start(latents, request.denoise, mask, request.fill == "latent noise")
+
+    def _parameters(self, request: ImageRequest, seed: int) -> str:
+        """The text that the WebUI's PNG Info reads."""
+        tags = "".join(f" <lora:{use.path.stem}:{use.unet:g}>" for use in request.loras)
+        fields = {"Steps": request.steps, "Sampler": request.sampler, "CFG scale": f"{request.cfg_scale:g}", "Seed": seed,
+                  "Size": f"{request.width}x{request.height}", "Model hash": self.checkpoint.sha256[:10],
+                  "Model": self.checkpoint.name}
+        if request.image is not None:
+            fields["Denoising strength"] = f"{request.denoise:g}"
+        if request.clip_skip > 1:
+            fields["Clip skip"] = request.clip_skip
+        if request.mask is not None:
+            fields["Masked content"] = request.fill
+        negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
+        return f"{request.prompt}{tags}{negative}\n" + ", ".join(f"{key}: {value}" for key, value in fields.items())
+
+
+def _paste_back(image: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
+    """The original outside the mask, with a soft edge of a pixel or two inside it."""
+    own = original.convert("RGB").resize(image.size, Image.Resampling.LANCZOS)
+    hole = mask.convert("L").resize(image.size, Image.Resampling.LANCZOS)
+    soft = hole.filter(ImageFilter.GaussianBlur(max(1, image.width // 256)))
+    return Image.composite(image, own, Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole))))

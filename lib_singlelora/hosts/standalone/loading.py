@@ -1,0 +1,141 @@
+"""A checkpoint in the original LDM layout to diffusers' networks, offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from ...errors import CheckpointError
+from ...naming.blocks import SD1, BlockLayout, is_text
+from ...naming.keys import canonical_to_diffusers
+from ...naming.modules import module_specs
+from .inspection import TEXT, UNET, Inspected, read_tensors
+
+CLIP_FOLDER = Path(__file__).parent.parent.parent / "embedded" / "clip"
+
+
+@dataclass
+class Networks:
+    """The networks of a loaded checkpoint.  alphas_cumprod: (T,).  scale: of the latents."""
+
+    unet: nn.Module
+    vae: Any
+    text: nn.Module
+    tokenizer: Any
+    layout: BlockLayout
+    alphas_cumprod: Tensor
+    beta_start: float
+    beta_end: float
+    scale: float
+
+
+def load_networks(found: Inspected) -> Networks:
+    """Load a checkpoint in fp32 on the CPU.
+
+    Raises: CheckpointError, when tensors are missing or of another shape than the architecture's.
+    """
+    tensors, params = read_tensors(found.path), found.params
+    text = _text(found, tensors)
+    unet_params = _section(params, "unet_config")
+    unet, layout = _unet(found, tensors, unet_params, text.config.hidden_size)
+    vae = _vae(found, tensors, _section(params, "first_stage_config").get("ddconfig", {}))
+    start, end = _number(params, "linear_start", 0.00085), _number(params, "linear_end", 0.012)
+    steps = int(_number(params, "timesteps", 1000))
+    betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
+    alphas = torch.cumprod(1 - betas, dim=0).float()
+    tokenizer = CLIPTokenizer.from_pretrained(CLIP_FOLDER, local_files_only=True)
+    for network in (unet, vae, text):
+        network.eval().requires_grad_(False)
+    return Networks(unet, vae, text, tokenizer, layout, alphas, start, end, _number(params, "scale_factor", 0.18215))
+
+
+def _section(params: Mapping[str, object], name: str) -> dict[str, Any]:
+    section = params.get(name)
+    own = section.get("params") if isinstance(section, dict) else None
+    return own if isinstance(own, dict) else {}
+
+
+def _number(params: Mapping[str, object], name: str, default: float) -> float:
+    value = params.get(name, default)
+    return float(value) if isinstance(value, int | float | str) else default
+
+
+def _fill(found: Inspected, network: nn.Module, tensors: Mapping[str, Tensor], part: str) -> None:
+    """Copy tensors into a network; every one of its own must be there in its shape."""
+    state = network.state_dict()
+    lacking = [key for key in state if key not in tensors]
+    wrong = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
+    if lacking or wrong:
+        first = lacking[0] if lacking else f"{wrong[0]} {tuple(tensors[wrong[0]].shape)}, not {tuple(state[wrong[0]].shape)}"
+        raise CheckpointError(f"{found.path.name}: found {len(lacking)} tensors missing and {len(wrong)} of another shape in the "
+                              f"{part} (first: {first}), expected Stable Diffusion 1.x; a narrower one needs its .yaml beside it")
+    network.load_state_dict({key: tensors[key].float() for key in state})
+
+
+def _unet(found: Inspected, tensors: Mapping[str, Tensor], params: dict[str, Any], context: int) -> tuple[nn.Module, BlockLayout]:
+    channels, multipliers = params.get("model_channels", 320), tuple(params.get("channel_mult", (1, 2, 4, 4)))
+    if len(multipliers) != 4 or params.get("num_res_blocks", 2) != 2:
+        raise CheckpointError(f"{found.path.name}: found channel_mult {multipliers} with {params.get('num_res_blocks', 2)} residual "
+                              "blocks, expected four levels of two: the blocks of SD1")
+    layout = replace(SD1, channels=channels, multipliers=multipliers, context=context)
+    widths = tuple(channels * m for m in multipliers)
+    per_head = params.get("num_head_channels", -1)
+    heads: int | tuple[int, ...] = params.get("num_heads", 8) if per_head in (-1, None) else tuple(w // per_head for w in widths)
+    unet = UNet2DConditionModel(
+        block_out_channels=widths, layers_per_block=2, cross_attention_dim=context, attention_head_dim=heads, sample_size=64,
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3)
+    own: dict[str, Tensor] = {}
+    for spec in module_specs(layout):
+        if not is_text(spec.name):
+            for kind in ("weight", "bias"):
+                key = f"{UNET}{spec.name}.{kind}"
+                if key in tensors:
+                    own[f"{canonical_to_diffusers(spec.name, layout)}.{kind}"] = tensors[key]
+    _fill(found, unet, own, "U-Net")
+    return unet, layout
+
+
+def _vae(found: Inspected, tensors: Mapping[str, Tensor], dd: dict[str, Any]) -> Any:
+    multipliers = tuple(dd.get("ch_mult", (1, 2, 4, 4)))
+    count = len(multipliers)
+    vae = AutoencoderKL(
+        block_out_channels=tuple(dd.get("ch", 128) * m for m in multipliers), layers_per_block=dd.get("num_res_blocks", 2),
+        latent_channels=dd.get("z_channels", 4), down_block_types=("DownEncoderBlock2D",) * count,
+        up_block_types=("UpDecoderBlock2D",) * count, sample_size=512)
+    _fill(found, vae, convert_ldm_vae_checkpoint(dict(tensors), vae.config), "VAE")
+    return vae
+
+
+def _text(found: Inspected, tensors: Mapping[str, Tensor]) -> Any:
+    own = {key[len(TEXT):].removeprefix("text_model."): value for key, value in tensors.items() if key.startswith(TEXT)}
+    if "embeddings.token_embedding.weight" not in own:
+        raise CheckpointError(f"{found.path.name}: found no token embedding, expected the CLIP text encoder of SD1")
+    vocabulary, width = own["embeddings.token_embedding.weight"].shape
+    layers = 1 + max((int(key.split(".")[2]) for key in own if key.startswith("encoder.layers.")), default=0)
+    config = CLIPTextConfig(
+        vocab_size=vocabulary, hidden_size=width, intermediate_size=own["encoder.layers.0.mlp.fc1.weight"].shape[0],
+        num_hidden_layers=layers, num_attention_heads=_text_heads(found, width), hidden_act="quick_gelu", projection_dim=width,
+        max_position_embeddings=own["embeddings.position_embedding.weight"].shape[0], bos_token_id=49406, eos_token_id=49407)
+    text = CLIPTextModel(config)
+    _fill(found, text, own, "text encoder")
+    return text
+
+
+def _text_heads(found: Inspected, width: int) -> int:
+    """Heads cannot be read off the tensors: from the CLIP config the yaml names, else CLIP's 64 channels a head."""
+    folder = _section(found.params, "cond_stage_config").get("version")
+    if isinstance(folder, str):
+        for base in (found.path.parent / folder, Path(folder)):
+            if (base / "config.json").exists():
+                values = json.loads((base / "config.json").read_text(encoding="utf-8"))
+                return int(values.get("text_config", values)["num_attention_heads"])
+    return max(1, width // 64)

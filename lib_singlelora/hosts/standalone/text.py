@@ -1,0 +1,35 @@
+"""Prompts to conditioning: chunks of 75 tokens, clip skip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CHUNK = 75
+
+
+def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
+    """(B, k, 77) token numbers; every prompt gets as many chunks as the longest one needs."""
+    numbers = [tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids for prompt in prompts]
+    count = max(1, *(-(-len(own) // CHUNK) for own in numbers))
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    rows = []
+    for own in numbers:
+        pieces = [own[i * CHUNK:(i + 1) * CHUNK] for i in range(count)]
+        rows.append([[start, *piece, *[end] * (CHUNK + 1 - len(piece))] for piece in pieces])
+    return torch.tensor(rows)
+
+
+def encode(text: nn.Module, tokenizer: Any, prompts: Sequence[str], clip_skip: int, device: str) -> Tensor:
+    """Context (B, 77k, D): hidden state n from the end, then the final layer norm."""
+    tokens = token_chunks(tokenizer, prompts)
+    batch, chunks, length = tokens.shape
+    output = text(tokens.view(batch * chunks, length).to(device), output_hidden_states=True)
+    skip = min(clip_skip, len(output.hidden_states) - 1)
+    norm = text.final_layer_norm
+    assert isinstance(norm, nn.Module)
+    hidden: Tensor = norm(output.hidden_states[-skip])
+    return hidden.reshape(batch, chunks * length, hidden.shape[-1])

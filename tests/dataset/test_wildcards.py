@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lib_singlelora.dataset.wildcards import SHIPPED, WildcardPrompts
+from lib_singlelora.errors import WildcardError
+from lib_singlelora.settings import Settings
+
+
+def test_a_seed_always_draws_the_same_prompt_and_seeds_differ() -> None:
+    template = "1girl, __expression__, {indoors|outdoors}, __pose__"
+    drawn = [WildcardPrompts(template).draw(seed) for seed in range(20)]
+    assert drawn == [WildcardPrompts(template).draw(seed) for seed in range(20)]
+    assert len(set(drawn)) > 15
+
+
+def test_an_earlier_draw_does_not_change_a_later_one() -> None:
+    prompts = WildcardPrompts("__place__")
+    alone = WildcardPrompts("__place__").draw(5)
+    for seed in range(5):
+        prompts.draw(seed)
+    assert prompts.draw(5) == alone
+
+
+def test_the_shipped_template_draws_from_the_shipped_files() -> None:
+    prompts = WildcardPrompts(Settings.from_dict({}).regularization.template.replace("{class}", "girl"))
+    for seed in range(50):
+        prompt = prompts.draw(seed)
+        assert prompt.startswith("1girl, solo, ")
+        assert "__" not in prompt
+        assert "{" not in prompt
+
+
+def test_shipped_files_hold_each_line_once() -> None:
+    names = {path.stem for path in SHIPPED.glob("*.txt")}
+    assert {"expression", "pose", "camera_angle", "framing", "place", "clothes", "hair"} <= names
+    for path in SHIPPED.glob("*.txt"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        assert len(lines) == len(set(lines)) >= 10, path.name
+        assert all(line == line.strip() != "" for line in lines), path.name
+
+
+@pytest.mark.parametrize("mistake", ["{{expression_wildcard}}", "{expression_wildcard}", "{{expression}}",
+                                     "{{ expression_wildcard }}"])
+def test_the_article_s_mistaken_braces_are_told_with_what_to_write(mistake: str) -> None:
+    with pytest.raises(WildcardError, match="write '__expression__'"):
+        WildcardPrompts(f"1girl, {mistake}")
+
+
+def test_braces_that_are_variants_are_none_of_that() -> None:
+    assert WildcardPrompts("{{indoors|outdoors}}").draw(1) in ("indoors", "outdoors")
+    assert WildcardPrompts("{2$$ and $$a|b}").draw(1) in ("a and b", "b and a")
+    assert WildcardPrompts("${v=red}${v} hat").draw(1) == "red hat"
+
+
+def test_an_unknown_wildcard_names_the_nearest() -> None:
+    with pytest.raises(WildcardError, match="did you mean '__expression__'"):
+        WildcardPrompts("1girl, __expresion__")
+
+
+def test_globs_match_files() -> None:
+    assert WildcardPrompts("__cam*__").draw(1)
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_user_s_file_hides_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+    folder = write(tmp_path, expression="only this\n")
+    assert WildcardPrompts("__expression__", [folder, tmp_path / "missing"]).draw(3) == "only this"
+
+
+def test_an_unknown_wildcard_inside_a_file_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+    folder = write(tmp_path, outer="fine\n__iner__\n", inner="x\n")
+    with pytest.raises(WildcardError, match="did you mean '__inner__'"):
+        WildcardPrompts("__outer__", [folder])
+
+
+def test_a_cycle_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path, a="x\n__b__\n", b="__a__\n")
+    with pytest.raises(WildcardError, match=r"cycle \(a → b → a\)"):
+        WildcardPrompts("__a__", [folder])
+
+
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("Mädchen\n".encode("latin-1"))
+    with pytest.raises(WildcardError, match=r"latin\.txt: found a byte that is not UTF-8"):
+        WildcardPrompts("__latin__", [tmp_path])
+
+
+@pytest.mark.parametrize("template", ["{a|b", "${missing}", "", "  "])
+def test_a_template_that_cannot_be_read_is_one_line(template: str) -> None:
+    with pytest.raises(WildcardError) as caught:
+        WildcardPrompts(template)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_draws_leave_no_loose_commas() -> None:
+    assert WildcardPrompts("a, {|}, b").draw(1) == "a, b"

@@ -1,0 +1,92 @@
+"""Finding the character: in drawings with a known outline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from lib_singlelora.imaging.background import flatten, flood_from_border, foreground_mask
+
+ASTRONAUT = Path(__file__).parent.parent / "data" / "astronaut.png"
+
+
+def disc(background: str = "white", noise: float = 0.0) -> tuple[Image.Image, np.ndarray]:
+    """An antialiased disc, and its share of every pixel (0 to 1)."""
+    large = Image.new("L", (800, 800), 0)
+    ImageDraw.Draw(large).ellipse((200, 200, 600, 600), fill=255)
+    share = large.resize((200, 200), Image.Resampling.BOX)
+    image = Image.composite(Image.new("RGB", (200, 200), (20, 60, 160)), Image.new("RGB", (200, 200), background), share)
+    if noise:
+        pixels = np.asarray(image) + np.random.default_rng(0).normal(0, noise, (200, 200, 3))
+        image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    return image, np.asarray(share) / 255
+
+
+@pytest.mark.parametrize(("background", "noise"), [("white", 0), ("#8fc0a0", 0), ("black", 0), ("white", 3)])
+def test_a_flat_background_is_found_with_antialiased_edges(background: str, noise: float) -> None:
+    image, share = disc(background, noise)
+    found = foreground_mask(image)
+    assert (found.method, found.reliable) == ("flat background", True)
+    mask = np.asarray(found.mask) / 255
+    assert np.abs(mask - share).mean() < 0.01
+    assert ((mask > 0.05) & (mask < 0.95)).any()
+
+
+def test_what_the_character_encloses_belongs_to_it() -> None:
+    image, _ = disc()
+    ImageDraw.Draw(image).ellipse((90, 90, 110, 110), fill="white")
+    assert foreground_mask(image).mask.getpixel((100, 100)) == 255
+
+
+def test_the_file_s_transparency_goes_before_everything() -> None:
+    alpha = Image.new("L", (200, 200), 0)
+    alpha.paste(255, (0, 0, 50, 50))
+    found = foreground_mask(disc()[0], alpha)
+    assert found.mask is alpha
+    assert found.reliable
+
+
+def test_a_background_of_many_colours_gives_a_mask_that_says_it_is_approximate() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 90, 3), dtype=np.uint8)
+    found = foreground_mask(Image.fromarray(noise))
+    assert found.mask.size == (90, 120)
+    assert not found.reliable
+
+
+def test_one_colour_and_nothing_else_is_no_failure() -> None:
+    found = foreground_mask(Image.new("RGB", (80, 60), "white"))
+    assert found.mask.size == (80, 60)
+    assert not found.reliable
+
+
+@pytest.mark.skipif(not ASTRONAUT.exists(), reason="the photograph is not here")
+def test_a_portrait_s_mask_holds_the_face_and_leaves_the_corners() -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs OpenCV")
+    if not hasattr(cv2, "CascadeClassifier"):
+        pytest.skip("this OpenCV has no face cascade")
+    mask = np.asarray(foreground_mask(Image.open(ASTRONAUT).convert("RGB")).mask) > 127
+    assert mask[60:160, 190:260].mean() > 0.95
+    assert mask[:100, :100].mean() < 0.05
+    assert mask[:100, -100:].mean() < 0.05
+
+
+def test_flatten_puts_the_character_on_the_colour() -> None:
+    image, share = disc("black")
+    flat = flatten(image, Image.fromarray((share * 255).astype(np.uint8)), (128, 128, 128))
+    assert flat.getpixel((0, 0)) == (128, 128, 128)
+    assert flat.getpixel((100, 100)) == (20, 60, 160)
+
+
+def test_a_flood_goes_around_corners_and_not_through_diagonals() -> None:
+    passable = np.array([[1, 0, 0, 0, 0, 0],
+                         [1, 0, 1, 1, 1, 0],
+                         [1, 1, 1, 0, 1, 0],
+                         [0, 0, 0, 0, 0, 0],
+                         [0, 0, 1, 0, 0, 0],
+                         [0, 0, 0, 0, 0, 1]], dtype=bool)
+    expected = passable.copy()
+    expected[4, 2] = False
+    assert np.array_equal(flood_from_border(passable), expected)

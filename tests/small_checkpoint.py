@@ -1,0 +1,221 @@
+"""A checkpoint of SD1's block layout with a few million random parameters, in the original LDM key layout.
+
+It draws nothing one could recognise; it lets every stage, and the WebUI, load and train a real file in seconds.
+    python -m tests.small_checkpoint OUT.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lib_singlelora.naming.blocks import SD1, is_text
+from lib_singlelora.naming.modules import module_specs
+
+ROOT = Path(__file__).parent.parent
+CLIP = ROOT / "lib_singlelora" / "embedded" / "clip"
+WIDTH, TEXT, VAE, LAYERS, VOCABULARY = 32, 32, 32, 2, 49408
+MULTIPLIERS, VAE_MULTIPLIERS = (1, 1, 2, 2), (1, 1, 1, 1)
+NATIVE_SIZE = 64
+BIASED = ("to_q", "to_k", "to_v")  # attention projections of SD's U-Net have no bias
+
+YAML = """model:
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params:
+    linear_start: 0.00085
+    linear_end: 0.0120
+    num_timesteps_cond: 1
+    log_every_t: 200
+    timesteps: 1000
+    first_stage_key: "jpg"
+    cond_stage_key: "txt"
+    image_size: 64
+    channels: 4
+    cond_stage_trainable: false
+    conditioning_key: crossattn
+    monitor: val/loss_simple_ema
+    scale_factor: 0.18215
+    use_ema: False
+    unet_config:
+      target: ldm.modules.diffusionmodules.openaimodel.UNetModel
+      params:
+        image_size: 32
+        in_channels: 4
+        out_channels: 4
+        model_channels: {width}
+        attention_resolutions: [4, 2, 1]
+        num_res_blocks: 2
+        channel_mult: {multipliers}
+        num_heads: 4
+        use_spatial_transformer: True
+        transformer_depth: 1
+        context_dim: {text}
+        use_checkpoint: False
+        legacy: False
+    first_stage_config:
+      target: ldm.models.autoencoder.AutoencoderKL
+      params:
+        embed_dim: 4
+        monitor: val/rec_loss
+        ddconfig:
+          double_z: true
+          z_channels: 4
+          resolution: 256
+          in_channels: 3
+          out_ch: 3
+          ch: {vae}
+          ch_mult: {vae_multipliers}
+          num_res_blocks: 1
+          attn_resolutions: []
+          dropout: 0.0
+        lossconfig:
+          target: torch.nn.Identity
+    cond_stage_config:
+      target: ldm.modules.encoders.modules.FrozenCLIPEmbedder
+      params:
+        version: {clip}
+"""
+
+CLIP_CONFIG = {
+    "architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": VOCABULARY, "hidden_size": TEXT,
+    "intermediate_size": 4 * TEXT, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu", "layer_norm_eps": 1e-05, "projection_dim": TEXT, "bos_token_id": 49406, "eos_token_id": 49407,
+    "pad_token_id": 1, "attention_dropout": 0.0,
+}
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
+
+
+def unet_shapes() -> Shapes:
+    """Every tensor of the U-Net."""
+    layout = replace(SD1, channels=WIDTH, multipliers=MULTIPLIERS, context=TEXT)
+    for spec in module_specs(layout):
+        if not is_text(spec.name):
+            yield f"model.diffusion_model.{spec.name}.weight", spec.shape
+            if not spec.name.endswith(BIASED):
+                yield f"model.diffusion_model.{spec.name}.bias", spec.shape[:1]
+
+
+def conv(name: str, inputs: int, outputs: int, kernel: int = 3) -> Shapes:
+    yield f"{name}.weight", (outputs, inputs, kernel, kernel)
+    yield f"{name}.bias", (outputs,)
+
+
+def norm(name: str, width: int) -> Shapes:
+    yield f"{name}.weight", (width,)
+    yield f"{name}.bias", (width,)
+
+
+def res_block(name: str, inputs: int, outputs: int) -> Shapes:
+    yield from norm(f"{name}.norm1", inputs)
+    yield from conv(f"{name}.conv1", inputs, outputs)
+    yield from norm(f"{name}.norm2", outputs)
+    yield from conv(f"{name}.conv2", outputs, outputs)
+    if inputs != outputs:
+        yield from conv(f"{name}.nin_shortcut", inputs, outputs, 1)
+
+
+def middle(name: str, width: int) -> Shapes:
+    yield from res_block(f"{name}.block_1", width, width)
+    yield from norm(f"{name}.attn_1.norm", width)
+    for part in ("q", "k", "v", "proj_out"):
+        yield from conv(f"{name}.attn_1.{part}", width, width, 1)
+    yield from res_block(f"{name}.block_2", width, width)
+
+
+def vae_shapes() -> Shapes:
+    """Every tensor of the VAE; one residual block a level in the encoder, two in the decoder."""
+    widths, prefix = [VAE * m for m in VAE_MULTIPLIERS], "first_stage_model"
+    last, top = len(widths) - 1, widths[-1]
+    yield from conv(f"{prefix}.encoder.conv_in", 3, widths[0])
+    for level, width in enumerate(widths):
+        yield from res_block(f"{prefix}.encoder.down.{level}.block.0", widths[max(0, level - 1)], width)
+        if level < last:
+            yield from conv(f"{prefix}.encoder.down.{level}.downsample.conv", width, width)
+    for side, first, final in (("encoder", "conv_out", 8), ("decoder", "conv_in", 4)):
+        yield from middle(f"{prefix}.{side}.mid", top)
+        yield from conv(f"{prefix}.{side}.{first}", *((top, final) if side == "encoder" else (final, top)))
+    yield from norm(f"{prefix}.encoder.norm_out", top)
+    for level in reversed(range(last + 1)):
+        for block in range(2):
+            inputs = widths[min(last, level + 1)] if block == 0 else widths[level]
+            yield from res_block(f"{prefix}.decoder.up.{level}.block.{block}", inputs, widths[level])
+        if level:
+            yield from conv(f"{prefix}.decoder.up.{level}.upsample.conv", widths[level], widths[level])
+    yield from norm(f"{prefix}.decoder.norm_out", widths[0])
+    yield from conv(f"{prefix}.decoder.conv_out", widths[0], 3)
+    yield from conv(f"{prefix}.quant_conv", 8, 8, 1)
+    yield from conv(f"{prefix}.post_quant_conv", 4, 4, 1)
+
+
+def text_shapes() -> Shapes:
+    """Every tensor of the text encoder."""
+    prefix = "cond_stage_model.transformer.text_model"
+    yield f"{prefix}.embeddings.token_embedding.weight", (VOCABULARY, TEXT)
+    yield f"{prefix}.embeddings.position_embedding.weight", (77, TEXT)
+    for layer in range(LAYERS):
+        own = f"{prefix}.encoder.layers.{layer}"
+        for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            yield f"{own}.self_attn.{part}.weight", (TEXT, TEXT)
+            yield f"{own}.self_attn.{part}.bias", (TEXT,)
+        for part, (outputs, inputs) in (("fc1", (4 * TEXT, TEXT)), ("fc2", (TEXT, 4 * TEXT))):
+            yield f"{own}.mlp.{part}.weight", (outputs, inputs)
+            yield f"{own}.mlp.{part}.bias", (outputs,)
+        yield from norm(f"{own}.layer_norm1", TEXT)
+        yield from norm(f"{own}.layer_norm2", TEXT)
+    yield from norm(f"{prefix}.final_layer_norm", TEXT)
+
+
+def tensors(seed: int) -> dict[str, Tensor]:
+    """Random values that keep every activation of order one."""
+    generator = torch.Generator().manual_seed(seed)
+    made: dict[str, Tensor] = {}
+    for key, shape in (*unet_shapes(), *vae_shapes(), *text_shapes()):
+        values = torch.randn(shape, generator=generator)
+        if "embedding" in key:
+            made[key] = values * 0.5
+        elif len(shape) == 1:
+            is_norm = "norm" in key or ".in_layers.0." in key or ".out_layers.0." in key or ".out.0." in key
+            made[key] = 1 + values * 0.1 if is_norm and key.endswith("weight") else values * 0.05
+        else:
+            made[key] = values / math.prod(shape[1:]) ** 0.5
+    # The WebUI's default emphasis divides by the mean of the text encoder's output, which must not be 0.
+    made["cond_stage_model.transformer.text_model.final_layer_norm.bias"] += 0.2
+    for key, factor in (("model.diffusion_model.out.2.weight", 0.3), ("first_stage_model.decoder.conv_out.weight", 0.4)):
+        made[key] *= factor
+    # Log-variances of the latents, so that encoding is nearly exact.
+    made["first_stage_model.quant_conv.bias"][4:] = -10
+    made["first_stage_model.quant_conv.weight"][4:] = 0
+    made["first_stage_model.quant_conv.weight"][:4] *= 3
+    return made
+
+
+def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small") -> Path:
+    """Write NAME.safetensors, NAME.yaml and clip/ into a folder; what is already there is left.  Returns the file."""
+    path = folder / f"{name}.safetensors"
+    if path.exists() and path.with_suffix(".yaml").exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    clip = folder / "clip"
+    shutil.copytree(CLIP, clip, dirs_exist_ok=True)
+    (clip / "config.json").write_text(json.dumps(CLIP_CONFIG, indent=1), encoding="utf-8")
+    text = YAML.format(width=WIDTH, multipliers=list(MULTIPLIERS), text=TEXT, vae=VAE, vae_multipliers=list(VAE_MULTIPLIERS),
+                       clip=json.dumps(str(clip.resolve())))
+    path.with_suffix(".yaml").write_text(text, encoding="utf-8")
+    half = path.with_suffix(".part")
+    safetensors.torch.save_file(tensors(seed), half, {"native_size": str(NATIVE_SIZE)})
+    half.replace(path)
+    return path
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    print(build_small_checkpoint(target.parent, name=target.stem))
