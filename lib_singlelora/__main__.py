@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError, JobCancelled, SettingsError, SingleLoraError
+from .imaging.load import load_picture
 from .jobs import Job, Progress, cancel_on_interrupt
-from .pipeline import STAGES, run_all, run_stage
 from .settings import Settings, describe, parse_assignment
 from .workspace import Workspace, check_name, disk_error
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, CANCELLED = 0, 1, 2, 130
 ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")
 EMBEDDED = Path(__file__).parent / "embedded" / "singlelora.safetensors"
 
 
@@ -45,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     stages["inpaint"].add_argument("--prompt", help="what to draw there")
     for sub in (run, prepare, *stages.values()):
         sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="her folder")
+    for word in ("ui", "bench"):
+        words.add_parser(word, help="not built yet").add_argument("--json", action="store_true", help="as above")
     demo = words.add_parser("demo", help="the whole job on the example picture")
     demo.add_argument("--workspace", type=Path, metavar="DIR", default=ROOT / "workspaces" / "demo", help="her folder")
     for sub in (run, prepare, demo, *stages.values()):
@@ -57,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0 done, 1 failed, 2 usage, 130 cancelled)."""
+    # Without it MKL's sums depend on where arrays happen to lie in memory, and a resumed training would not be exact.
+    os.environ.setdefault("MKL_CBWR", "AUTO")
     _plain_streams()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -89,6 +94,8 @@ def _say(text: str, status: int) -> int:
 
 
 def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
+    if options.word in ("ui", "bench"):
+        raise SingleLoraError(f"'{options.word}' is not built yet; the job itself is there: 'run', 'demo' and each stage")
     demo = options.word == "demo"
     assignments = dict(parse_assignment(text) for text in options.set)
     if demo:
@@ -104,12 +111,11 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     workspace = Workspace(options.workspace, create=starts)
     workspace.clear_temporaries()
     settings = _settings(workspace, assignments)
-    host = _host(_checkpoint(options.checkpoint or (None if not demo else _demo_checkpoint()), workspace), workspace)
-    if options.word in ("run", "demo"):
-        from .imaging.load import load_picture
+    if starts:
+        load_picture(options.picture)  # a bad picture is told before the large imports
+    host = _host(_checkpoint(options.checkpoint or (_demo_checkpoint() if demo else None), workspace))
+    from .pipeline import run_all, run_stage  # torch comes with it, which takes seconds
 
-        if not options.picture.is_file():
-            load_picture(options.picture)
     workspace.save_settings(settings, host.checkpoint.path)
     if options.word in ("run", "demo"):
         return run_all(settings, workspace, host, job, options.picture, options.force)
@@ -133,7 +139,7 @@ def _checkpoint(given: Path | None, workspace: Workspace) -> Path:
     return Path(os.path.abspath(path.expanduser()))
 
 
-def _host(checkpoint: Path, workspace: Workspace) -> Host:
+def _host(checkpoint: Path) -> Host:
     try:
         from .hosts.standalone.host import StandaloneHost
     except ImportError as error:

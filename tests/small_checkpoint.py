@@ -11,7 +11,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors.torch
@@ -23,11 +23,28 @@ from lib_singlelora.naming.modules import module_specs
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "lib_singlelora" / "embedded" / "clip"
-WIDTH, TEXT, VAE, LAYERS, VOCABULARY = 32, 32, 32, 2, 49408
-MULTIPLIERS, VAE_MULTIPLIERS = (1, 1, 2, 2), (1, 1, 1, 1)
+VOCABULARY = 49408
 NATIVE_SIZE = 64
 BIASED = ("to_q", "to_k", "to_v")  # attention projections of SD's U-Net have no bias
 
+
+@dataclass(frozen=True)
+class Size:
+    """Channels of the U-Net and of the VAE, width, layers and heads of the text encoder; vae_blocks: a level, in the encoder."""
+
+    unet: int = 32
+    multipliers: tuple[int, ...] = (1, 1, 2, 2)
+    heads: int = 4
+    text: int = 32
+    layers: int = 2
+    text_heads: int = 2
+    vae: int = 32
+    vae_multipliers: tuple[int, ...] = (1, 1, 1, 1)
+    vae_blocks: int = 1
+
+
+SMALL = Size()
+FULL = Size(320, (1, 2, 4, 4), 8, 768, 12, 12, 128, (1, 2, 4, 4), 2)
 YAML = """model:
   target: ldm.models.diffusion.ddpm.LatentDiffusion
   params:
@@ -55,7 +72,7 @@ YAML = """model:
         attention_resolutions: [4, 2, 1]
         num_res_blocks: 2
         channel_mult: {multipliers}
-        num_heads: 4
+        num_heads: {heads}
         use_spatial_transformer: True
         transformer_depth: 1
         context_dim: {text}
@@ -74,7 +91,7 @@ YAML = """model:
           out_ch: 3
           ch: {vae}
           ch_mult: {vae_multipliers}
-          num_res_blocks: 1
+          num_res_blocks: {vae_blocks}
           attn_resolutions: []
           dropout: 0.0
         lossconfig:
@@ -85,18 +102,22 @@ YAML = """model:
         version: {clip}
 """
 
-CLIP_CONFIG = {
-    "architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": VOCABULARY, "hidden_size": TEXT,
-    "intermediate_size": 4 * TEXT, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "max_position_embeddings": 77,
-    "hidden_act": "quick_gelu", "layer_norm_eps": 1e-05, "projection_dim": TEXT, "bos_token_id": 49406, "eos_token_id": 49407,
-    "pad_token_id": 1, "attention_dropout": 0.0,
-}
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
-def unet_shapes() -> Shapes:
+def clip_config(size: Size) -> dict[str, object]:
+    """The text encoder's config.json."""
+    return {
+        "architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": VOCABULARY, "hidden_size": size.text,
+        "intermediate_size": 4 * size.text, "num_hidden_layers": size.layers, "num_attention_heads": size.text_heads,
+        "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-05, "projection_dim": size.text,
+        "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 1, "attention_dropout": 0.0,
+    }
+
+
+def unet_shapes(size: Size) -> Shapes:
     """Every tensor of the U-Net."""
-    layout = replace(SD1, channels=WIDTH, multipliers=MULTIPLIERS, context=TEXT)
+    layout = replace(SD1, channels=size.unet, multipliers=size.multipliers, context=size.text)
     for spec in module_specs(layout):
         if not is_text(spec.name):
             yield f"model.diffusion_model.{spec.name}.weight", spec.shape
@@ -131,13 +152,15 @@ def middle(name: str, width: int) -> Shapes:
     yield from res_block(f"{name}.block_2", width, width)
 
 
-def vae_shapes() -> Shapes:
-    """Every tensor of the VAE; one residual block a level in the encoder, two in the decoder."""
-    widths, prefix = [VAE * m for m in VAE_MULTIPLIERS], "first_stage_model"
+def vae_shapes(size: Size) -> Shapes:
+    """Every tensor of the VAE; the decoder has one residual block a level more than the encoder."""
+    widths, prefix = [size.vae * m for m in size.vae_multipliers], "first_stage_model"
     last, top = len(widths) - 1, widths[-1]
     yield from conv(f"{prefix}.encoder.conv_in", 3, widths[0])
     for level, width in enumerate(widths):
-        yield from res_block(f"{prefix}.encoder.down.{level}.block.0", widths[max(0, level - 1)], width)
+        for block in range(size.vae_blocks):
+            inputs = widths[max(0, level - 1)] if block == 0 else width
+            yield from res_block(f"{prefix}.encoder.down.{level}.block.{block}", inputs, width)
         if level < last:
             yield from conv(f"{prefix}.encoder.down.{level}.downsample.conv", width, width)
     for side, first, final in (("encoder", "conv_out", 8), ("decoder", "conv_in", 4)):
@@ -145,7 +168,7 @@ def vae_shapes() -> Shapes:
         yield from conv(f"{prefix}.{side}.{first}", *((top, final) if side == "encoder" else (final, top)))
     yield from norm(f"{prefix}.encoder.norm_out", top)
     for level in reversed(range(last + 1)):
-        for block in range(2):
+        for block in range(size.vae_blocks + 1):
             inputs = widths[min(last, level + 1)] if block == 0 else widths[level]
             yield from res_block(f"{prefix}.decoder.up.{level}.block.{block}", inputs, widths[level])
         if level:
@@ -156,29 +179,34 @@ def vae_shapes() -> Shapes:
     yield from conv(f"{prefix}.post_quant_conv", 4, 4, 1)
 
 
-def text_shapes() -> Shapes:
+def text_shapes(size: Size) -> Shapes:
     """Every tensor of the text encoder."""
-    prefix = "cond_stage_model.transformer.text_model"
-    yield f"{prefix}.embeddings.token_embedding.weight", (VOCABULARY, TEXT)
-    yield f"{prefix}.embeddings.position_embedding.weight", (77, TEXT)
-    for layer in range(LAYERS):
+    prefix, width = "cond_stage_model.transformer.text_model", size.text
+    yield f"{prefix}.embeddings.token_embedding.weight", (VOCABULARY, width)
+    yield f"{prefix}.embeddings.position_embedding.weight", (77, width)
+    for layer in range(size.layers):
         own = f"{prefix}.encoder.layers.{layer}"
         for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            yield f"{own}.self_attn.{part}.weight", (TEXT, TEXT)
-            yield f"{own}.self_attn.{part}.bias", (TEXT,)
-        for part, (outputs, inputs) in (("fc1", (4 * TEXT, TEXT)), ("fc2", (TEXT, 4 * TEXT))):
+            yield f"{own}.self_attn.{part}.weight", (width, width)
+            yield f"{own}.self_attn.{part}.bias", (width,)
+        for part, (outputs, inputs) in (("fc1", (4 * width, width)), ("fc2", (width, 4 * width))):
             yield f"{own}.mlp.{part}.weight", (outputs, inputs)
             yield f"{own}.mlp.{part}.bias", (outputs,)
-        yield from norm(f"{own}.layer_norm1", TEXT)
-        yield from norm(f"{own}.layer_norm2", TEXT)
-    yield from norm(f"{prefix}.final_layer_norm", TEXT)
+        yield from norm(f"{own}.layer_norm1", width)
+        yield from norm(f"{own}.layer_norm2", width)
+    yield from norm(f"{prefix}.final_layer_norm", width)
 
 
-def tensors(seed: int) -> dict[str, Tensor]:
+def shapes(size: Size = SMALL) -> Shapes:
+    """Every tensor of the file."""
+    yield from (*unet_shapes(size), *vae_shapes(size), *text_shapes(size))
+
+
+def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
     """Random values that keep every activation of order one."""
     generator = torch.Generator().manual_seed(seed)
     made: dict[str, Tensor] = {}
-    for key, shape in (*unet_shapes(), *vae_shapes(), *text_shapes()):
+    for key, shape in shapes(size):
         values = torch.randn(shape, generator=generator)
         if "embedding" in key:
             made[key] = values * 0.5
@@ -198,7 +226,13 @@ def tensors(seed: int) -> dict[str, Tensor]:
     return made
 
 
-def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small") -> Path:
+def yaml_text(clip: Path, size: Size = SMALL) -> str:
+    """The `.yaml` beside the file; clip: the folder of the text encoder's config and tokenizer."""
+    return YAML.format(width=size.unet, multipliers=list(size.multipliers), heads=size.heads, text=size.text, vae=size.vae,
+                       vae_multipliers=list(size.vae_multipliers), vae_blocks=size.vae_blocks, clip=json.dumps(str(clip)))
+
+
+def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small", size: Size = SMALL) -> Path:
     """Write NAME.safetensors, NAME.yaml and clip/ into a folder; what is already there is left.  Returns the file."""
     path = folder / f"{name}.safetensors"
     if path.exists() and path.with_suffix(".yaml").exists():
@@ -206,12 +240,10 @@ def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small") -> 
     folder.mkdir(parents=True, exist_ok=True)
     clip = folder / "clip"
     shutil.copytree(CLIP, clip, dirs_exist_ok=True)
-    (clip / "config.json").write_text(json.dumps(CLIP_CONFIG, indent=1), encoding="utf-8")
-    text = YAML.format(width=WIDTH, multipliers=list(MULTIPLIERS), text=TEXT, vae=VAE, vae_multipliers=list(VAE_MULTIPLIERS),
-                       clip=json.dumps(str(clip.resolve())))
-    path.with_suffix(".yaml").write_text(text, encoding="utf-8")
+    (clip / "config.json").write_text(json.dumps(clip_config(size), indent=1), encoding="utf-8")
+    path.with_suffix(".yaml").write_text(yaml_text(clip.resolve(), size), encoding="utf-8")
     half = path.with_suffix(".part")
-    safetensors.torch.save_file(tensors(seed), half, {"native_size": str(NATIVE_SIZE)})
+    safetensors.torch.save_file(tensors(seed, size), half, {"native_size": str(NATIVE_SIZE)})
     half.replace(path)
     return path
 

@@ -82,7 +82,8 @@ def bad_pictures(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize("kind", ["text", "truncated", "dot", "empty", "missing", "folder"])
 def test_a_bad_picture_is_one_clear_line(kind: str, tmp_path: Path, small_checkpoint: Path) -> None:
-    line = refused(call("run", bad_pictures(tmp_path)[kind], "--workspace", tmp_path / "w", *STARTS, "--checkpoint", small_checkpoint))
+    picture = bad_pictures(tmp_path)[kind]
+    line = refused(call("run", picture, "--workspace", tmp_path / "w", *STARTS, "--checkpoint", small_checkpoint))
     assert "found" in line and "expected" in line
 
 

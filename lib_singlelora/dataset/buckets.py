@@ -42,7 +42,8 @@ def crop_box(size: Size, bucket: Size) -> tuple[float, float, float, float]:
     """The centred part (left, top, right, bottom; pixels) of a picture that a bucket shows."""
     width, height = size
     scale = max(bucket[0] / width, bucket[1] / height)
-    shown_width, shown_height = bucket[0] / scale, bucket[1] / scale
+    # Rounding may say a hair more than there is, which Pillow refuses.
+    shown_width, shown_height = min(width, bucket[0] / scale), min(height, bucket[1] / scale)
     left, top = (width - shown_width) / 2, (height - shown_height) / 2
     return left, top, left + shown_width, top + shown_height
 

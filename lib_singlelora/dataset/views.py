@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .buckets import Size
+from .face import Box, find_face
 
-Box = tuple[int, int, int, int]
 HEADS = 6.5  # Height of a standing figure whose head cannot be told from its outline.
 SMALLEST = 32
 SAME = 0.88  # Boxes that overlap more (intersection over union) show the same.
@@ -35,6 +35,7 @@ class Figure:
 
     head: height of the head with the hair.  centre: column of the head's middle.  cut: the lower edge of the picture
     cuts the character.  heads: height of the whole body in heads; more than is seen when it is cut.
+    face: box of the face's skin, where it was seen.
     """
 
     left: int
@@ -45,6 +46,7 @@ class Figure:
     head_width: float
     centre: float
     cut: bool
+    face: Box | None = None
 
     @property
     def visible(self) -> float:
@@ -85,12 +87,17 @@ FRAMINGS = (
 )
 
 
-def propose_views(mask: Image.Image, buckets: list[Size]) -> list[View]:
+# Where the face itself was seen: margins beside it (in its widths), above and below it (in its heights).
+ON_THE_FACE = {"face": (0.12, 0.3, 0.12), "bangs_close-up": (0.18, 0.55, -0.5)}
+
+
+def propose_views(mask: Image.Image, buckets: list[Size], image: Image.Image | None = None) -> list[View]:
     """The views that this picture allows, widest first, each with the aspect ratio of a bucket where that fits.
 
-    mask: L, as large as the picture, 255 is the character.  What the picture's lower edge cuts off is not proposed.
+    mask: L, as large as the picture, 255 is the character.  image: the picture, in which the face is looked for.
+    What the picture's lower edge cuts off is not proposed.
     """
-    figure = measure(mask)
+    figure = measure(mask, find_face(image, mask) if image is not None else None)
     views: list[View] = []
     for framing in FRAMINGS:
         wanted = _wanted_box(framing, figure)
@@ -105,6 +112,12 @@ def propose_views(mask: Image.Image, buckets: list[Size]) -> list[View]:
 
 def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, float] | None:
     """The part of the figure that the framing means, or None when too little of that is in the picture."""
+    if figure.face and framing.name in ON_THE_FACE:
+        left, forehead, right, chin = figure.face
+        side, above, below = ON_THE_FACE[framing.name]
+        # Bangs or a hat may hide the forehead; a face is at least as high as this, so the eyes are in it.
+        wide, high = right - left, max(chin - forehead, 0.8 * (right - left))
+        return left - side * wide, max(figure.top, chin - high - above * high), right + side * wide, chin + below * high
     start, end = _line(framing.start, figure), _line(framing.end, figure)
     if figure.cut and framing.end > 1.14:
         from_head = framing.start < 1
@@ -128,8 +141,8 @@ def _line(place: float, figure: Figure) -> float:
     return figure.top + figure.head * (1 + (place - 1) * (figure.heads - 1))
 
 
-def measure(mask: Image.Image) -> Figure:
-    """Find head and body in an outline; an empty one counts as filled."""
+def measure(mask: Image.Image, face: Box | None = None) -> Figure:
+    """Find head and body in an outline; an empty one counts as filled.  face: tells where the chin is."""
     solid = np.asarray(mask.convert("L")) > 127
     if not solid.any():
         solid = np.ones_like(solid)
@@ -137,11 +150,11 @@ def measure(mask: Image.Image) -> Figure:
     top, bottom, left, right = rows[0], rows[1], columns[0], columns[1]
     cut = bottom >= solid.shape[0] * 0.985 and bool(solid[-1].sum() > 0.25 * (right - left))
     widths = solid[top:bottom].sum(axis=1).astype(np.float64)
-    head = _head_height(widths, right - left, cut)
+    head = float(face[3] - top) if face else _head_height(widths, right - left, cut)
     crown = solid[top : top + max(1, round(head))].sum(axis=0)
     centre = float((crown * np.arange(solid.shape[1])).sum() / max(1, crown.sum()))
     head_width = float(np.percentile(widths[: max(1, round(head))], 75))
-    return Figure(left, top, right, bottom, head, min(head_width, 1.3 * head), centre, cut)
+    return Figure(left, top, right, bottom, head, min(head_width, 1.3 * head), centre, cut, face)
 
 
 def _span(counts: NDArray[np.int64]) -> tuple[int, int]:
@@ -166,6 +179,8 @@ def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> fl
     depth = np.minimum(above, below)[first:last] / np.maximum(smooth[first:last], 1)
     usual_width = np.array([np.median(smooth[: row + 1]) for row in range(first, last)])
     depth[np.arange(first, last) > 1.6 * usual_width] = 0
+    # What is much flatter than wide is the brim of a hat, not a head above its neck.
+    depth[np.arange(first, last) < 0.75 * above[first:last]] = 0
     if len(depth) and depth.max() > 1.25:
         return float(first + int(np.argmax(depth)))
     for row in range(first, last):

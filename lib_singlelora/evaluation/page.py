@@ -73,7 +73,7 @@ def _link(page: Path, picture: Path, text: str) -> str:
 
 def _cell(page: Path, cell: PageCell) -> str:
     images = "".join(_link(page, picture, f"{cell.name}, {picture.stem.rsplit('-', 1)[-1]}") for picture in cell.pictures)
-    note = html.escape(cell.broken) if cell.broken else f"{cell.likeness:.0%} of the colours"
+    note = html.escape(cell.broken) if cell.broken else f"{cell.likeness:.0%} colours shared"
     return f'<td{" class=best" if cell.best else ""}><div class="pair">{images}</div><small>{note}</small></td>'
 
 

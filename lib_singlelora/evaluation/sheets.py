@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 INK, PAPER, LINE, SOFT = (24, 24, 27), (255, 255, 255), (212, 212, 216), (113, 113, 122)
 GAP = 6
@@ -106,8 +106,7 @@ def _draw_grid(sheet: Image.Image, pen: ImageDraw.ImageDraw, grid: Grid, top: in
                 continue
             x = label + c * pitch + GAP
             for i, image in enumerate(place.images):
-                fitted = image.convert("RGB")
-                fitted.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+                fitted = ImageOps.contain(image.convert("RGB"), (cell, cell), Image.Resampling.LANCZOS)
                 spare = ((cell - fitted.width) // 2, (cell - fitted.height) // 2)
                 sheet.paste(fitted, (x + i * cell + spare[0], y + spare[1]))
             if place.mark:

@@ -150,8 +150,8 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> LoraFi
     Raises: LoraFileError, for DoRA, whose effect is not linear in any one tensor.
     """
     if any(key.endswith(".dora_scale") for key in lora.tensors):
-        raise LoraFileError(f"{lora.name}: found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; block weights cannot be multiplied "
-                            "into a DoRA yet, plot it with the preset ALL")
+        raise LoraFileError(f"{lora.name}: found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; block weights cannot be "
+                            "multiplied into a DoRA yet, plot it with the preset ALL")
     tensors: dict[str, Tensor] = {}
     for key, tensor in lora.tensors.items():
         stem, _, part = key.partition(".")

@@ -48,7 +48,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
         if image.size != foreground.size:
             raise WorkspaceError(f"source/mask.png: found {foreground.size}, expected the picture's {image.size}; "
                                  "mend it, or call 'prepare --force'")
-        views = _wanted(propose_views(foreground, make_buckets(resolution)), settings.crop.views)
+        views = _wanted(propose_views(foreground, make_buckets(resolution), image), settings.crop.views)
         made = []
         for index, view in enumerate(views):
             job.raise_if_cancelled()

@@ -221,7 +221,7 @@ def _sheet(title: str, text: str, places: list[Place], drawn: dict[Place, list[P
         for path in drawn[place]:
             with Image.open(path) as image:
                 images.append(image.convert("RGB"))
-        note = looks[place].broken or f"{looks[place].likeness:.0%} of the colours"
+        note = looks[place].broken or f"{looks[place].likeness:.0%} colours shared"
         return Cell(tuple(images), note, place == best)
 
     base, strengths = places[0], settings.plot.strengths

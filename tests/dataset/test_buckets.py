@@ -39,3 +39,12 @@ def test_the_centre_of_a_picture_fills_the_bucket() -> None:
     fitted = fit_to_bucket(image, (64, 64))
     assert fitted.size == (64, 64)
     assert fitted.getpixel((5, 5)) == fitted.getpixel((58, 58)) == (0, 0, 255)
+
+
+def test_every_size_fits_every_bucket() -> None:
+    """Rounding once gave boxes a hair larger than the picture."""
+    for bucket in make_buckets(64) + make_buckets(512):
+        for width in range(50, 1000, 37):
+            for height in (33, 64, 195, 590, 1937):
+                left, top, right, bottom = crop_box((width, height), bucket)
+                assert left >= 0 and top >= 0 and right <= width and bottom <= height

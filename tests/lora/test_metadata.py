@@ -36,5 +36,6 @@ def test_all_values_are_strings_and_the_settings_can_be_read_back() -> None:
 
 
 def test_block_learning_rates_are_told_as_kohyas_arguments() -> None:
-    own = build_metadata(TrainingFacts(**{**vars(FACTS), "block_lr": {"mid_lr_weight": (0.5,)}, "conv_rank": 8, "conv_alpha": 8}), {})
+    changed = {"block_lr": {"mid_lr_weight": (0.5,)}, "conv_rank": 8, "conv_alpha": 8}
+    own = build_metadata(TrainingFacts(**{**vars(FACTS), **changed}), {})
     assert json.loads(own["ss_network_args"]) == {"conv_dim": "8", "conv_alpha": "8", "mid_lr_weight": "0.5"}

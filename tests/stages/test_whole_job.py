@@ -66,7 +66,8 @@ def test_the_folders_are_kohyas(finished: tuple[Workspace, dict[str, object]]) -
     crops = sorted((root / "image" / "1_eileen").glob("*.png"))
     assert crops and all(path.with_suffix(".txt").read_text().startswith("eileen, woman, ") for path in crops)
     assert [path.name for path in sorted((root / "reg" / "1_woman").glob("*.png"))] == ["0001.png", "0002.png", "0003.png"]
-    assert [path.name for path in sorted((root / "model").glob("*.safetensors"))] == ["eileen-000001.safetensors", "eileen.safetensors"]
+    models = sorted(path.name for path in (root / "model").glob("*.safetensors"))
+    assert models == ["eileen-000001.safetensors", "eileen.safetensors"]
 
 
 def test_regularization_draws_anew_for_each_picture_and_keeps_seed_and_prompt(

@@ -90,7 +90,8 @@ def test_regularization_pictures_count_with_their_weight(standalone_host: Standa
     with standalone_host.open_for_training() as model:
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
         for weight in (1.0, 0.25):
-            trainer = Trainer(model, network, own, settings(prior_loss_weight=weight), tmp_path / "s.pt", "x", lambda *_: tmp_path)
+            options = settings(prior_loss_weight=weight)
+            trainer = Trainer(model, network, own, options, tmp_path / "s.pt", "x", lambda *_: tmp_path)
             trainer.latents.fill(model, own, False, lambda done, total: None)
             with torch.no_grad():
                 losses.append(float(trainer.loss([Sample(own[2], 5)])))

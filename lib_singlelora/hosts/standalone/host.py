@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from ...errors import HostBusyError, SettingsError
-from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, TrainingModel, Upscaler
+from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraUse, TrainingModel, Upscaler
 from ...jobs import Job, Progress
 from .applied import AppliedLoras
 from .inspection import cached_sha256, inspect, legacy_hash
@@ -99,6 +100,8 @@ class StandaloneHost:
         """
         if request.sampler not in SAMPLERS:
             raise SettingsError(f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}")
+        if request.steps < 1:
+            raise SettingsError(f"steps: found {request.steps}, expected at least 1")
         if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
             raise SettingsError(f"size: found {request.width}x{request.height}, expected multiples of 8")
         self._loras.apply(request.loras)
@@ -112,19 +115,24 @@ class StandaloneHost:
 
     def _draw(self, request: ImageRequest, seed: int, context: Tensor, index: int, job: Job, outer: Progress) -> GeneratedImage:
         networks, count = self.networks, len(request.seeds)
-        scheduler = make_scheduler(request.sampler, networks.beta_start, networks.beta_end, len(networks.alphas_cumprod))
+        scheduler = make_scheduler(request.sampler, networks.beta_start, networks.beta_end, len(networks.alphas_cumprod),
+                                   networks.prediction)
         noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
 
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
             dtype = next(networks.unet.parameters()).dtype
             both = torch.cat([latents, latents]).to(dtype)
-            negative, positive = networks.unet(both, timestep, context.to(dtype)).sample.float().chunk(2)
+            answer: Tensor = networks.unet(both, timestep, context.to(dtype)).sample.float()
+            negative, positive = answer.chunk(2)
             return negative + request.cfg_scale * (positive - negative)
 
         def each(done: int, total: int) -> None:
             job.raise_if_cancelled()
             message = f"{outer.message}; picture {index + 1} of {count}, step {done} of {total}".removeprefix("; ")
-            job.report(Progress(outer.stage or "generate", outer.done, outer.total, message))
+            if outer.stage:
+                job.report(Progress(outer.stage, outer.done, outer.total, message))
+            else:
+                job.report(Progress("generate", index * total + done, count * total, message))
 
         latents = denoise(scheduler, guided, noise.to(self._device), generators, request.steps, self._start(request), each)
         decoded = networks.vae.decode(latents.float() / networks.scale).sample[0]
@@ -149,7 +157,7 @@ class StandaloneHost:
 
     def _parameters(self, request: ImageRequest, seed: int) -> str:
         """The text that the WebUI's PNG Info reads."""
-        tags = "".join(f" <lora:{use.path.stem}:{use.unet:g}>" for use in request.loras)
+        tags = "".join(f" <lora:{use.path.stem}:{_strengths(use)}>" for use in request.loras)
         fields = {"Steps": request.steps, "Sampler": request.sampler, "CFG scale": f"{request.cfg_scale:g}", "Seed": seed,
                   "Size": f"{request.width}x{request.height}", "Model hash": self.checkpoint.sha256[:10],
                   "Model": self.checkpoint.name}
@@ -160,7 +168,21 @@ class StandaloneHost:
         if request.mask is not None:
             fields["Masked content"] = request.fill
         negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
-        return f"{request.prompt}{tags}{negative}\n" + ", ".join(f"{key}: {value}" for key, value in fields.items())
+        return f"{request.prompt}{tags}{negative}\n" + ", ".join(f"{key}: {_quoted(value)}" for key, value in fields.items())
+
+
+def _strengths(use: LoraUse) -> str:
+    """As in the WebUI's `<lora:NAME:both>` and `<lora:NAME:text encoder:U-Net>`."""
+    return f"{use.unet:g}" if use.unet == use.text_encoder else f"{use.text_encoder:g}:{use.unet:g}"
+
+
+def _quoted(value: object) -> str:
+    """A field's value, as a JSON string where it would break the list of fields.
+
+    Source: AUTOMATIC1111 1.10.1, modules/infotext_utils.py, quote.
+    """
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ",:\n") else text
 
 
 def _paste_back(image: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pickle
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, WorkspaceError
 from ...workspace import file_hash, write_json
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
@@ -43,7 +45,7 @@ def inspect(path: Path) -> Inspected:
     if path.is_dir():
         raise CheckpointError(f"{path}: found a folder, {WANTED}; name the file in it")
     metadata: Mapping[str, str] = {}
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         header = _header(path)
         metadata = header.pop("__metadata__", {})  # type: ignore[assignment]
         shapes = {key: tuple(value["shape"]) for key, value in header.items()}  # type: ignore[index]
@@ -53,17 +55,28 @@ def inspect(path: Path) -> Inspected:
     return Inspected(path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata))
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether the name says so; everything else is read as a pickle of plain weights."""
+    return path.suffix.lower() == ".safetensors"
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of the file.  Raises: CheckpointError."""
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+        if is_safetensors(path):
+            tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+            return tensors
         loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _unreadable(path, error) from None
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path.name}: found something that is no plain weights file ({reason[:120]}), {WANTED}; "
-                              "a pickle may carry code and is not opened: convert it to .safetensors") from None
-    except (safetensors.SafetensorError, RuntimeError, EOFError, ValueError, struct.error) as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"a pickle that calls {foreign[1]}" if foreign else "a pickle of something else than plain weights"
+        raise CheckpointError(f"{path.name}: found {what}, {WANTED}; code in a file is not run: convert it to .safetensors "
+                              "where you trust it") from None
+    # What torch's reader of pickles raises for bytes that are no pickle depends on the bytes.
+    except (safetensors.SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+            struct.error) as error:
         raise CheckpointError(f"{path.name}: found a broken or truncated file ({type(error).__name__}), {WANTED}; "
                               "download it again") from None
     if isinstance(loaded, dict):
@@ -82,12 +95,19 @@ def _header(path: Path) -> dict[str, object]:
                 raise ValueError
             header: dict[str, object] = json.loads(file.read(length))
         ends = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]  # type: ignore[index]
-    except (ValueError, KeyError, TypeError, struct.error):
-        raise CheckpointError(f"{path.name}: found {size} bytes that are no safetensors file, {WANTED}; download it again") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+        raise CheckpointError(f"{path.name}: found {size} bytes that are no safetensors file, {WANTED}; "
+                              "download it again") from None
     if max(ends, default=0) + 8 + length != size:
         raise CheckpointError(f"{path.name}: found {size} bytes, expected {max(ends, default=0) + 8 + length}: the file is "
                               "truncated; download it again")
     return header
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{path.name}: found a file that cannot be read ({error.strerror}), {WANTED}; check its permissions")
 
 
 def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -95,20 +115,25 @@ def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> No
         return any(key.startswith(prefixes) for key in shapes)
 
     kind = ""
-    if any_starts("conditioner.embedders."):
+    if any_starts("conditioner.embedders.", f"{UNET}label_emb."):
         kind = "an SDXL checkpoint, which is not supported yet"
     elif any_starts("cond_stage_model.model."):
         kind = "a Stable Diffusion 2 checkpoint, which is not supported yet"
-    elif any_starts("lora_unet_", "lora_te_"):
+    elif any(key.startswith("lora_") or ".lora_" in key or ".lora." in key for key in shapes):
         kind = "a LoRA"
-    elif any_starts("double_blocks.", "model.diffusion_model.double_blocks.", "joint_blocks.", "model.diffusion_model.joint_blocks."):
+    elif any_starts(*(f"{prefix}{blocks}" for prefix in ("", UNET) for blocks in ("double_blocks.", "joint_blocks."))):
         kind = "a checkpoint of another family (SD3 or Flux), which is not supported"
+    elif any_starts("down_blocks.", "unet.down_blocks."):
+        kind = "a U-Net in diffusers' layout"
     if kind:
         raise CheckpointError(f"{path.name}: found {kind}, {WANTED}")
     for prefix, what in ((UNET, "a U-Net"), (VAE, "a VAE"), (TEXT, "a CLIP text encoder")):
         if not any_starts(prefix):
             raise CheckpointError(f"{path.name}: found no {what[2:]} in it ({len(shapes)} tensors), {WANTED} with {what}")
-    channels = shapes.get(f"{UNET}input_blocks.0.0.weight", (0, 0))[1]
+    first = shapes.get(f"{UNET}input_blocks.0.0.weight", ())
+    if len(first) != 4:
+        raise CheckpointError(f"{path.name}: found no first convolution in the U-Net, {WANTED}; download it again")
+    channels = first[1]
     if channels != 4:
         what = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
         raise CheckpointError(f"{path.name}: found {what} with {channels} input channels, expected 4; use the base checkpoint "
@@ -121,8 +146,9 @@ def _yaml_params(path: Path) -> Mapping[str, object]:
     try:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
         params["unet_config"]["params"], params["first_stage_config"]["params"]["ddconfig"]  # both are needed
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path.name}: found no architecture in it ({type(error).__name__}: {error}), expected "
+    except (OSError, yaml.YAMLError, LookupError, TypeError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise CheckpointError(f"{path.name}: found no architecture in it ({type(error).__name__}: {reason}), expected "
                               "model.params as in v1-inference.yaml; mend it or take it away") from None
     found: Mapping[str, object] = params
     return found
@@ -145,12 +171,15 @@ def cached_sha256(path: Path) -> str:
     root = Path(os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache, stat = root / "singlelora" / "hashes.json", path.stat()
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-    known: dict[str, str] = {}
     try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
+        read = json.loads(cache.read_text(encoding="utf-8"))
+        known = {str(name): str(value) for name, value in read.items()}
+    except (OSError, ValueError, AttributeError):  # not there yet, or broken: it is written anew
+        known = {}
+    if key in known:
         return known[key]
-    except (OSError, ValueError, KeyError, TypeError):
-        value = file_hash(path)
+    value = file_hash(path)
     if stat.st_size > 100_000_000:  # smaller ones are hashed faster than it is worth a file in the user's home
-        write_json(cache, {**known, key: value})
+        with contextlib.suppress(WorkspaceError):  # a home that cannot be written only costs time
+            write_json(cache, {**known, key: value})
     return value

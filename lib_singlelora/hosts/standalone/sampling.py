@@ -36,10 +36,11 @@ class Start:
     noise_fill: bool
 
 
-def make_scheduler(name: str, beta_start: float, beta_end: float, timesteps: int) -> Any:
+def make_scheduler(name: str, beta_start: float, beta_end: float, timesteps: int, prediction: str = "epsilon") -> Any:
     """A fresh scheduler of that name for SD's scaled-linear betas."""
     kind, options = SAMPLERS[name]
-    return kind(num_train_timesteps=timesteps, beta_start=beta_start, beta_end=beta_end, beta_schedule="scaled_linear", **options)
+    return kind(num_train_timesteps=timesteps, beta_start=beta_start, beta_end=beta_end, beta_schedule="scaled_linear",
+                prediction_type=prediction, **options)
 
 
 def noise_for(seeds: Sequence[int], shape: tuple[int, ...]) -> tuple[Tensor, list[torch.Generator]]:
@@ -53,9 +54,9 @@ def noised(scheduler: Any, latents: Tensor, noise: Tensor, index: int) -> Tensor
     if isinstance(scheduler, DDIMScheduler):
         if index >= len(scheduler.timesteps):
             return latents
-        alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps[index]].to(latents)
+        alpha_bar: Tensor = scheduler.alphas_cumprod[scheduler.timesteps[index]].to(latents)
         return alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
-    sigma = scheduler.sigmas[index].to(latents)
+    sigma: Tensor = scheduler.sigmas[index].to(latents)
     if isinstance(scheduler, DPMSolverMultistepScheduler):
         return (latents + sigma * noise) / (1 + sigma**2).sqrt()
     return latents + sigma * noise

@@ -28,7 +28,7 @@ def encode(text: nn.Module, tokenizer: Any, prompts: Sequence[str], clip_skip: i
     tokens = token_chunks(tokenizer, prompts)
     batch, chunks, length = tokens.shape
     output = text(tokens.view(batch * chunks, length).to(device), output_hidden_states=True)
-    skip = min(clip_skip, len(output.hidden_states) - 1)
+    skip = max(1, min(clip_skip, len(output.hidden_states) - 1))
     norm = text.final_layer_norm
     assert isinstance(norm, nn.Module)
     hidden: Tensor = norm(output.hidden_states[-skip])

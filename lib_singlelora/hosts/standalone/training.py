@@ -29,11 +29,10 @@ def targets_of(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
 class StandaloneTrainingModel:
     """A TrainingModel on diffusers' networks."""
 
-    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
-
     def __init__(self, networks: Networks, device: str) -> None:
         self._networks, self._device = networks, device
         self.layout: BlockLayout = networks.layout
+        self.prediction: Literal["epsilon", "v_prediction"] = networks.prediction
         self.alphas_cumprod = networks.alphas_cumprod
 
     @property

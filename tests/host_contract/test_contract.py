@@ -1,0 +1,231 @@
+"""What every host must do.  A host joins by a fixture in HOSTS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageChops
+from torch import nn
+
+from lib_singlelora.errors import HostBusyError, JobCancelled, LoraFileError, LoraKeyError, SettingsError
+from lib_singlelora.host import Host, ImageRequest, LoraUse, TrainingModel
+from lib_singlelora.jobs import Job, Progress
+from lib_singlelora.lora.files import write_lora
+from lib_singlelora.lora.network import LoraNetwork, LoraShape
+from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
+
+HOSTS = ["standalone_host"]
+SIZE = 64
+
+
+@pytest.fixture(params=HOSTS)
+def host(request: pytest.FixtureRequest) -> Host:
+    found: Host = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def lora(host: Host, tmp_path: Path) -> Callable[[str, int], Path]:
+    """Writes a LoRA with random weights for this host's checkpoint."""
+
+    def make(name: str = "random", seed: int = 1) -> Path:
+        with host.open_for_training() as model:
+            network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, seed)
+            for _, branch in network.items():
+                nn.init.normal_(branch.up, std=0.3, generator=torch.Generator().manual_seed(seed))
+            write_lora(tmp_path / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32")
+        return tmp_path / f"{name}.safetensors"
+
+    return make
+
+
+def ask(**values: object) -> ImageRequest:
+    return ImageRequest(**{"prompt": "isabella, girl", "seeds": (1,), "width": SIZE, "height": SIZE, "steps": 4, **values})  # type: ignore[arg-type]
+
+
+def draw(host: Host, **values: object) -> list[bytes]:
+    return [made.image.tobytes() for made in host.generate(ask(**values), Job())]
+
+
+def picture() -> Image.Image:
+    image = Image.linear_gradient("L").resize((SIZE, SIZE))
+    return Image.merge("RGB", (image, image.rotate(90), image.rotate(180)))
+
+
+def test_a_seed_gives_the_same_picture_whatever_its_company(host: Host) -> None:
+    alone, together = draw(host, seeds=(7,)), draw(host, seeds=(3, 7, 9))
+    assert alone[0] == together[1]
+    assert len(set(together)) == 3
+
+
+def test_every_sampler_draws(host: Host) -> None:
+    for sampler in ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM"):
+        assert sampler in host.samplers
+        made = host.generate(ask(sampler=sampler), Job())[0]
+        assert made.image.size == (SIZE, SIZE) and f"Sampler: {sampler}" in made.parameters
+        assert len(set(made.image.tobytes())) > 10
+
+
+def test_prompt_negative_cfg_clip_skip_and_steps_matter(host: Host) -> None:
+    variants = [{}, {"prompt": "a castle"}, {"negative_prompt": "hat"}, {"cfg_scale": 2.0}, {"clip_skip": 2}, {"steps": 5}]
+    assert len({draw(host, **variant)[0] for variant in variants}) == len(variants)
+
+
+def test_an_unknown_sampler_or_size_is_told(host: Host) -> None:
+    with pytest.raises(SettingsError, match="expected one of"):
+        draw(host, sampler="Eular")
+    with pytest.raises(SettingsError, match="multiples of 8"):
+        draw(host, width=63)
+
+
+def test_the_parameters_are_in_the_webuis_form(host: Host) -> None:
+    made = host.generate(ask(negative_prompt="blurry", seeds=(5,)), Job())[0]
+    lines = made.parameters.split("\n")
+    assert lines[0] == "isabella, girl" and lines[1] == "Negative prompt: blurry"
+    assert {"Steps: 4", "Seed: 5", f"Size: {SIZE}x{SIZE}"} <= set(lines[2].split(", "))
+
+
+def test_a_lora_works_at_a_strength_and_leaves_no_trace(host: Host, lora: Callable[[str, int], Path]) -> None:
+    path = lora("one", 1)
+    before = draw(host)
+    assert draw(host, loras=(LoraUse(path, 0.0, 0.0),)) == before
+    half, full = draw(host, loras=(LoraUse(path, 0.5, 0.5),)), draw(host, loras=(LoraUse(path),))
+    assert len({before[0], half[0], full[0]}) == 3
+    assert draw(host) == before
+
+
+def test_several_loras_add_up(host: Host, lora: Callable[[str, int], Path]) -> None:
+    one, two = LoraUse(lora("one", 1)), LoraUse(lora("two", 2))
+    pictures = {draw(host, loras=loras)[0] for loras in ((), (one,), (two,), (one, two))}
+    assert len(pictures) == 4
+
+
+def test_a_lora_file_that_changed_is_read_again(host: Host, lora: Callable[[str, int], Path]) -> None:
+    first = draw(host, loras=(LoraUse(lora("one", 1)),))
+    assert draw(host, loras=(LoraUse(lora("one", 2)),)) != first
+
+
+def test_a_lora_of_another_model_is_refused_and_changes_nothing(
+        host: Host, lora: Callable[[str, int], Path], tmp_path: Path) -> None:
+    before = draw(host)
+    with host.open_for_training() as model:
+        name = next(name for name, module in model.targets() if name.endswith("attn1.to_q"))
+        stem = canonical_to_kohya(name, model.layout)
+    wrong = {f"{stem}.lora_up.weight": torch.ones(999, 2), f"{stem}.lora_down.weight": torch.ones(2, 999)}
+    write_lora(tmp_path / "wrong.safetensors", wrong, {}, "fp32")
+    with pytest.raises(LoraKeyError, match="another base model"):
+        draw(host, loras=(LoraUse(lora("one", 1)), LoraUse(tmp_path / "wrong.safetensors")))
+    with pytest.raises(LoraFileError, match="no such file"):
+        draw(host, loras=(LoraUse(tmp_path / "none.safetensors"),))
+    assert draw(host) == before
+
+
+def test_cancelling_inside_a_picture_stops_it(host: Host) -> None:
+    job, seen = Job(), []
+
+    def stop(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == 3:
+            job.cancel()
+
+    job._listener = stop
+    with pytest.raises(JobCancelled):
+        host.generate(ask(steps=50), job)
+    assert len(seen) < 6
+
+
+def test_img2img_keeps_more_at_a_lower_denoise(host: Host) -> None:
+    source = picture()
+
+    def distance(denoise: float) -> float:
+        made = host.generate(ask(image=source, denoise=denoise, steps=10), Job())[0].image
+        difference = ImageChops.difference(made, host.generate(ask(image=source, denoise=0.0, steps=10), Job())[0].image)
+        return sum(i * n for i, n in enumerate(difference.convert("L").histogram()))
+
+    assert distance(0.3) < distance(0.9)
+
+
+@pytest.mark.parametrize("fill", ["original", "latent noise"])
+def test_inpainting_leaves_what_the_mask_leaves(host: Host, fill: str) -> None:
+    source, mask = picture(), Image.new("L", (SIZE, SIZE))
+    mask.paste(255, (16, 16, 40, 40))
+    made = host.generate(ask(image=source, mask=mask, fill=fill), Job())[0].image
+    outside = Image.composite(Image.new("RGB", source.size), ImageChops.difference(made, source), mask)
+    assert outside.getbbox() is None
+    assert made.crop((20, 20, 36, 36)).tobytes() != source.crop((20, 20, 36, 36)).tobytes()
+
+
+def state(model: TrainingModel) -> dict[str, tuple[object, ...]]:
+    """Everything of the networks that a training could leave changed."""
+    found: dict[str, tuple[object, ...]] = {}
+    for name, module in model.targets():
+        weight = module.weight
+        assert isinstance(weight, torch.Tensor)
+        found[name] = (weight.detach().clone(), weight.dtype, weight.device, len(module._forward_hooks))
+    return found
+
+
+def same(one: dict[str, tuple[object, ...]], other: dict[str, tuple[object, ...]]) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(a[0], b[0]) and a[1:] == b[1:] for a, b in zip(one.values(), other.values(), strict=True))  # type: ignore[arg-type]
+
+
+def test_training_starts_without_applied_loras_and_gives_everything_back(host: Host, lora: Callable[[str, int], Path]) -> None:
+    path, before = lora("one", 1), draw(host)
+    with host.open_for_training() as model:
+        clean = state(model)
+    draw(host, loras=(LoraUse(path),))
+    with pytest.raises(RuntimeError), host.open_for_training() as model:
+        assert same(state(model), clean)
+        assert not any(p.requires_grad for _, module in model.targets() for p in module.parameters())
+        raise RuntimeError("in the middle")
+    with host.open_for_training() as model:
+        assert same(state(model), clean)
+    assert draw(host) == before
+
+
+def test_the_networks_have_the_shapes_of_their_kind(host: Host) -> None:
+    with host.open_for_training() as model, torch.no_grad():
+        latents = model.encode_images(torch.zeros(2, 3, SIZE, SIZE))
+        assert latents.shape == (2, 4, SIZE // 8, SIZE // 8)
+        short = model.encode_prompts(["a girl", "a hat"], 1)
+        long = model.encode_prompts(["word, " * 60, "a hat"], 2)
+        assert short.context.shape[:2] == (2, 77) and long.context.shape[1] == 2 * 77
+        assert model.predict(latents, torch.tensor([1, 999]), short).shape == latents.shape
+        assert len(model.alphas_cumprod) == 1000 and bool((model.alphas_cumprod.diff() < 0).all())
+
+
+def test_target_names_are_canonical_and_unique(host: Host) -> None:
+    with host.open_for_training() as model:
+        names = [name for name, _ in model.targets()]
+        assert len(set(names)) == len(names) > 100
+        for name in names:
+            assert kohya_to_canonical(canonical_to_kohya(name, model.layout), model.layout) == name
+
+
+def test_gradients_reach_the_text_encoders_branches(host: Host) -> None:
+    from lib_singlelora.lora.network import attached
+
+    with host.open_for_training() as model:
+        network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
+        with attached(network, model.targets()):
+            noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+            model.predict(noise, torch.tensor([500]), model.encode_prompts(["isabella"], 1)).square().mean().backward()
+        gradients = {name: branch.up.grad for name, branch in network.items()}
+    assert all(gradient is not None for gradient in gradients.values())
+    assert any(float(g.abs().max()) > 0 for name, g in gradients.items() if name.startswith("text_model") and g is not None)
+
+
+def test_the_host_is_held_by_one_at_a_time(host: Host) -> None:
+    with host.exclusive("first"), pytest.raises(HostBusyError, match="busy"), host.exclusive("second"):
+        pass
+    with host.exclusive("third"):
+        pass
+
+
+def test_the_checkpoint_is_known_by_name_and_hashes(host: Host) -> None:
+    info = host.checkpoint
+    assert info.native_size == SIZE and len(info.sha256) == 64 and len(info.legacy_hash) == 8
