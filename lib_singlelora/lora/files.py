@@ -62,7 +62,7 @@ def read_lora(path: Path) -> LoraFile:
     except (safetensors.SafetensorError, ValueError, struct.error) as error:
         raise LoraFileError(f"{path.name}: found {size} bytes that are no whole safetensors ({error}), expected a LoRA; "
                             "copy or train it again") from None
-    if not tensors and "ss_baked_block_weights" not in metadata:
+    if not tensors:
         raise LoraFileError(f"{path.name}: found no tensors, expected a LoRA; train it again")
     layout = detect_layout(tensors)
     check_keys(path.name, tensors, layout)
@@ -146,7 +146,7 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> LoraFi
     """A copy whose effect at strength 1 is that of the original with these block weights at this strength.
 
     ΔW is linear in one tensor of each module, which is multiplied, and stored in fp32 where half precision would round
-    the product; a module at 0 is dropped.
+    the product; a module at 0 is dropped, save one where all are.
     Raises: LoraFileError, for DoRA, whose effect is not linear in any one tensor.
     """
     if any(key.endswith(".dora_scale") for key in lora.tensors):
@@ -159,5 +159,9 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> LoraFi
         if factor:
             linear = part in LINEAR_IN
             tensors[key] = _scaled(tensor, factor) if linear else tensor
+    if not tensors:  # a file without tensors is none to most readers, so one module that adds nothing is left
+        stem = next(iter(lora.tensors)).partition(".")[0]
+        own = {key: tensor for key, tensor in lora.tensors.items() if key.partition(".")[0] == stem}
+        tensors = {key: tensor * (key.partition(".")[2] not in LINEAR_IN) for key, tensor in own.items()}
     told = {"ss_baked_block_weights": str(weights), "ss_baked_strength": f"{strength:g}", "ss_baked_from": lora.name}
     return replace(lora, tensors=tensors, metadata={**lora.metadata, **told})

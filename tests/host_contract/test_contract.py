@@ -1,14 +1,12 @@
-"""What every host must do.  A host joins by a fixture in HOSTS."""
+"""What every host must do; the parts that need more room are in the files beside this one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageChops
-from torch import nn
 
 from lib_singlelora.errors import HostBusyError, JobCancelled, LoraFileError, LoraKeyError, SettingsError
 from lib_singlelora.host import Host, ImageRequest, LoraUse, TrainingModel
@@ -16,30 +14,9 @@ from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork, LoraShape
 from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
+from tests.host_contract.conftest import MakeLora
 
-HOSTS = ["standalone_host"]
 SIZE = 64
-
-
-@pytest.fixture(params=HOSTS)
-def host(request: pytest.FixtureRequest) -> Host:
-    found: Host = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-def lora(host: Host, tmp_path: Path) -> Callable[[str, int], Path]:
-    """Writes a LoRA with random weights for this host's checkpoint."""
-
-    def make(name: str = "random", seed: int = 1) -> Path:
-        with host.open_for_training() as model:
-            network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, seed)
-            for _, branch in network.items():
-                nn.init.normal_(branch.up, std=0.3, generator=torch.Generator().manual_seed(seed))
-            write_lora(tmp_path / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32")
-        return tmp_path / f"{name}.safetensors"
-
-    return make
 
 
 def ask(**values: object) -> ImageRequest:
@@ -88,7 +65,7 @@ def test_the_parameters_are_in_the_webuis_form(host: Host) -> None:
     assert {"Steps: 4", "Seed: 5", f"Size: {SIZE}x{SIZE}"} <= set(lines[2].split(", "))
 
 
-def test_a_lora_works_at_a_strength_and_leaves_no_trace(host: Host, lora: Callable[[str, int], Path]) -> None:
+def test_a_lora_works_at_a_strength_and_leaves_no_trace(host: Host, lora: MakeLora) -> None:
     path = lora("one", 1)
     before = draw(host)
     assert draw(host, loras=(LoraUse(path, 0.0, 0.0),)) == before
@@ -97,19 +74,19 @@ def test_a_lora_works_at_a_strength_and_leaves_no_trace(host: Host, lora: Callab
     assert draw(host) == before
 
 
-def test_several_loras_add_up(host: Host, lora: Callable[[str, int], Path]) -> None:
+def test_several_loras_add_up(host: Host, lora: MakeLora) -> None:
     one, two = LoraUse(lora("one", 1)), LoraUse(lora("two", 2))
     pictures = {draw(host, loras=loras)[0] for loras in ((), (one,), (two,), (one, two))}
     assert len(pictures) == 4
 
 
-def test_a_lora_file_that_changed_is_read_again(host: Host, lora: Callable[[str, int], Path]) -> None:
+def test_a_lora_file_that_changed_is_read_again(host: Host, lora: MakeLora) -> None:
     first = draw(host, loras=(LoraUse(lora("one", 1)),))
     assert draw(host, loras=(LoraUse(lora("one", 2)),)) != first
 
 
 def test_a_lora_of_another_model_is_refused_and_changes_nothing(
-        host: Host, lora: Callable[[str, int], Path], tmp_path: Path) -> None:
+        host: Host, lora: MakeLora, tmp_path: Path) -> None:
     before = draw(host)
     with host.open_for_training() as model:
         name = next(name for name, module in model.targets() if name.endswith("attn1.to_q"))
@@ -173,7 +150,7 @@ def same(one: dict[str, tuple[object, ...]], other: dict[str, tuple[object, ...]
         torch.equal(a[0], b[0]) and a[1:] == b[1:] for a, b in zip(one.values(), other.values(), strict=True))  # type: ignore[arg-type]
 
 
-def test_training_starts_without_applied_loras_and_gives_everything_back(host: Host, lora: Callable[[str, int], Path]) -> None:
+def test_training_starts_without_applied_loras_and_gives_everything_back(host: Host, lora: MakeLora) -> None:
     path, before = lora("one", 1), draw(host)
     with host.open_for_training() as model:
         clean = state(model)

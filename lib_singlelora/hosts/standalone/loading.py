@@ -100,8 +100,8 @@ def _fill(found: Inspected, network: nn.Module, tensors: Mapping[str, Tensor], p
         raise CheckpointError(f"{found.path.name}: found {len(lacking)} tensors missing and {len(wrong)} of another shape in the "
                               f"{part} (first: {first}), expected Stable Diffusion 1.x; a narrower one needs its .yaml beside it")
     if homeless:
-        raise CheckpointError(f"{found.path.name}: found {len(homeless)} tensors in the {part} that Stable Diffusion 1.x has no "
-                              f"place for (first: {homeless[0]}), expected its blocks; use a checkpoint made from SD 1.x")
+        raise CheckpointError(f"{found.path.name}: found {len(homeless)} tensors in the {part} without a place in SD 1.x "
+                              f"(first: {homeless[0]}), expected its blocks; use a checkpoint made from SD 1.x")
     # Copies, not views of the mapped file, which LoRAs would be merged into; assigned, as the network may be on "meta".
     network.load_state_dict({key: tensors[key].to(torch.float32, copy=True) for key in state}, assign=True)
 
