@@ -211,3 +211,22 @@ def test_the_log_tells_every_step(finished: tuple[Workspace, dict[str, object]])
     assert [event["step"] for event in steps] == list(range(1, len(steps) + 1))
     assert {"loss", "lr", "seconds", "epoch"} <= steps[0].keys()
     assert [event["stage"] for event in events if event["event"] == "stage"] == list(STAGES)
+
+
+def test_captions_of_both_sets_come_from_the_tagger_where_there_is_one(
+        copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    from tests.tagging.test_wd import write_tagger
+
+    settings = quick(caption__tagger=str(write_tagger(tmp_path / "tagger")), caption__general_threshold=0.45)
+    for stage in ("caption", "regularize"):
+        run_stage(stage, settings, copy, standalone_host, Job())
+    crop = (copy.root / "image" / "1_eileen" / "face.txt").read_text(encoding="utf-8")
+    reg = (copy.root / "reg" / "1_woman" / "0001.txt").read_text(encoding="utf-8")
+    assert crop.startswith("eileen, woman, close-up") and "^_^" in crop and "_hair" not in crop
+    assert reg.startswith("woman, ") and "^_^" in reg and "eileen" not in reg
+
+
+def test_block_weights_and_presets_of_the_settings_reach_the_file(copy: Workspace, standalone_host: StandaloneHost) -> None:
+    result = run_stage("train", quick(training__preset="outd", training__epochs=1), copy, standalone_host, Job())
+    assert result["blocks"] == ["OUT03", "OUT04", "OUT05", "OUT06"]
+    assert all(name.startswith("output_blocks.") for name in read_lora(Path(result["loras"][0])).modules)

@@ -116,8 +116,8 @@ def test_the_yaml_says_prediction_scale_and_schedule(small_checkpoint: Path, tmp
 
 @pytest.mark.parametrize(("place", "value"), [
     ("unet_config.params.model_channels", "wide"), ("unet_config.params.num_heads", 5),
-    ("unet_config.params.channel_mult", [1, 2]), ("unet_config.params.channel_mult", 3), ("first_stage_config.params.ddconfig", [1]), ("linear_start", "low"),
-    ("first_stage_config.params.ddconfig.ch", 0)])
+    ("unet_config.params.channel_mult", [1, 2]), ("unet_config.params.channel_mult", 3),
+    ("first_stage_config.params.ddconfig", [1]), ("first_stage_config.params.ddconfig.ch", 0), ("linear_start", "low")])
 def test_a_yaml_that_describes_no_network_is_told(small_checkpoint: Path, tmp_path: Path, place: str, value: object) -> None:
     path = edited_yaml(small_checkpoint, tmp_path, {place: value})
     with pytest.raises(CheckpointError, match=r"small\.safetensors.*expected") as told:
@@ -188,6 +188,7 @@ def test_a_lora_of_a_full_size_checkpoint_has_sd_scripts_keys_and_shapes(full_si
     made: dict[str, list[int]] = {}
     for name, branch in network.items():
         stem = canonical_to_kohya(name, SD1)
-        made |= {f"{stem}.alpha": [], f"{stem}.lora_down.weight": [*branch.down.shape], f"{stem}.lora_up.weight": [*branch.up.shape]}
+        made |= {f"{stem}.alpha": [], f"{stem}.lora_down.weight": [*branch.down.shape],
+                 f"{stem}.lora_up.weight": [*branch.up.shape]}
     golden = json.loads((GOLDEN / "kohya_sd1_keys.json").read_text())["sd1_lora_rank16"]
     assert made == golden and len(made) == 792
