@@ -9,35 +9,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
+from .declaring import Declaration, setting
 from .errors import SettingsError
 
 VERSION = 1
-Value = TypeVar("Value")
 PRESETS = Path(__file__).parent / "presets"
-
-
-def setting(
-    default: Value,
-    *,
-    label: str,
-    help: str,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    unit: str = "",
-    ss: str = "",
-) -> Value:
-    """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata."""
-    declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss}
-    value: Value = field(default=default, metadata=declared)
-    return value
 
 
 @dataclass(frozen=True)
@@ -77,19 +59,25 @@ class CaptionSettings:
 
 
 @dataclass(frozen=True)
-class RegularizationSettings:
+class DrawingSettings:
+    """What every stage that draws can be told."""
+
+    negative_prompt: str = setting("lowres, bad anatomy, bad hands, text, worst quality, low quality, watermark",
+                                   label="Negative prompt", help="What the pictures must not show.")
+    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
+    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
+    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
+
+
+@dataclass(frozen=True)
+class RegularizationSettings(DrawingSettings):
     """The set that keeps the class what it was."""
 
     count: int = setting(60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set.")
     template: str = setting(
         "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__, __place__",
         label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")
-    negative_prompt: str = setting("lowres, bad anatomy, bad hands, text, worst quality, low quality, watermark",
-                                   label="Negative prompt", help="What the set must not show.")
     seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
-    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
-    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
-    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
 
 
 @dataclass(frozen=True)
@@ -139,7 +127,7 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class PlotSettings:
+class PlotSettings(DrawingSettings):
     """The sheet: rows are epochs, columns strengths, one block for each preset."""
 
     epochs: str = setting("all", label="Epochs", help="'all', or numbers such as 2,4,6.")
@@ -150,28 +138,18 @@ class PlotSettings:
                                      help="One number n means n seeds from 'first seed' on; a list means these seeds.")
     first_seed: int = setting(1, label="First seed", low=0, high=2**32 - 1, help="Where counted seeds start.")
     prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene.")
-    negative_prompt: str = setting("lowres, bad anatomy, worst quality, low quality", label="Negative prompt",
-                                   help="What the pictures must not show.")
-    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
-    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
-    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
 
 
 @dataclass(frozen=True)
-class InpaintSettings:
+class InpaintSettings(DrawingSettings):
     """Drawing her into a picture at once."""
 
     prompt: str = setting("", label="Prompt", help="Empty: the trigger and the class.")
-    negative_prompt: str = setting("lowres, bad anatomy, worst quality, low quality", label="Negative prompt",
-                                   help="What the pictures must not show.")
     count: int = setting(4, label="Pictures", low=1, high=100, help="How many to choose from.")
     strength: float = setting(0.8, label="Strength", low=-4, high=4, help="Strength of the LoRA.")
     denoise: float = setting(0.75, label="Denoise", low=0, high=1, help="How far the masked part may leave the original.")
     fill: str = setting("original", label="Fill", choices=("original", "latent noise"),
                         help="What the masked part starts from.")
-    sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
-    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
-    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
     seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
 
 
@@ -241,78 +219,6 @@ class Settings:
                 value = self.get(declared.name)
                 entries[declared.ss] = "None" if not value and declared.ss in off_is_none else str(value)
         return entries
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """All that is known of one setting, for whoever derives something from it."""
-
-    section: str
-    key: str
-    kind: Any
-    default: Any
-    label: str
-    help: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    unit: str
-    ss: str
-
-    @property
-    def name(self) -> str:
-        """Dotted name."""
-        return f"{self.section}.{self.key}"
-
-    def check(self, value: Any) -> Any:
-        """The value in its declared type; strings are parsed, lists may be written 1,2,3.
-
-        Raises: SettingsError.
-        """
-        if get_origin(self.kind) is tuple:
-            inner = get_args(self.kind)[0]
-            if isinstance(value, str):
-                value = [piece.strip() for piece in value.split(",") if piece.strip()]
-            elif not isinstance(value, list | tuple):
-                value = [value]
-            return tuple(self._check_one(inner, item) for item in value)
-        return self._check_one(self.kind, value)
-
-    def _check_one(self, kind: type, value: Any) -> Any:
-        try:
-            checked = _parse(kind, value)
-        except (KeyError, ValueError, OverflowError):
-            raise SettingsError(f"{self.name}: found {value!r}, expected {_word(kind)}") from None
-        if self.choices and checked not in self.choices:
-            raise SettingsError(f"{self.name}: found {value!r}, expected one of {', '.join(self.choices)}")
-        low, high = self.low, self.high
-        if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
-            raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())
-        return checked
-
-
-def _word(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-
-
-def _parse(kind: type, value: Any) -> Any:
-    if kind is bool:
-        return value if isinstance(value, bool) else _BOOLEANS[str(value).strip().lower()]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError
-    if kind is str:
-        return str(value)
-    if kind is int:
-        if isinstance(value, float) and not value.is_integer():
-            raise ValueError
-        return int(value)
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 
 
 @cache

@@ -18,7 +18,7 @@ FLOORS = [
     {"host"},
     {"naming", "workspace"},
     {"settings"},
-    {"jobs", "environment"},
+    {"jobs", "environment", "declaring"},
     {"errors", "embedded"},
 ]
 HOME_OF = {"modules": "hosts/webui", "diffusers": "hosts/standalone", "gradio": "ui"}

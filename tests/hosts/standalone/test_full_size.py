@@ -23,7 +23,8 @@ def full_size() -> Networks:
     """The networks of SD 1.5 as diffusers and transformers build them, without memory."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
-        text = CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12))
+        config = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+        text = CLIPTextModel(config)
     return Networks(unet, None, text, None, SD1, torch.ones(1), 0.00085, 0.012, 0.18215)
 
 

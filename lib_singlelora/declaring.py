@@ -1,0 +1,100 @@
+"""How one setting is declared and how a value given for it is checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args, get_origin
+
+from .errors import SettingsError
+
+Value = TypeVar("Value")
+
+
+def setting(
+    default: Value,
+    *,
+    label: str,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    unit: str = "",
+    ss: str = "",
+) -> Value:
+    """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata."""
+    declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss}
+    value: Value = field(default=default, metadata=declared)
+    return value
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All that is known of one setting, for whoever derives something from it."""
+
+    section: str
+    key: str
+    kind: Any
+    default: Any
+    label: str
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    unit: str
+    ss: str
+
+    @property
+    def name(self) -> str:
+        """Dotted name."""
+        return f"{self.section}.{self.key}"
+
+    def check(self, value: Any) -> Any:
+        """The value in its declared type; strings are parsed, lists may be written 1,2,3.
+
+        Raises: SettingsError.
+        """
+        if get_origin(self.kind) is tuple:
+            inner = get_args(self.kind)[0]
+            if isinstance(value, str):
+                value = [piece.strip() for piece in value.split(",") if piece.strip()]
+            elif not isinstance(value, list | tuple):
+                value = [value]
+            return tuple(self._check_one(inner, item) for item in value)
+        return self._check_one(self.kind, value)
+
+    def _check_one(self, kind: type, value: Any) -> Any:
+        try:
+            checked = _parse(kind, value)
+        except (KeyError, ValueError, OverflowError):
+            raise SettingsError(f"{self.name}: found {value!r}, expected {_word(kind)}") from None
+        if self.choices and checked not in self.choices:
+            raise SettingsError(f"{self.name}: found {value!r}, expected one of {', '.join(self.choices)}")
+        low, high = self.low, self.high
+        if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
+            raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())
+        return checked
+
+
+def _word(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+
+
+def _parse(kind: type, value: Any) -> Any:
+    if kind is bool:
+        return value if isinstance(value, bool) else _BOOLEANS[str(value).strip().lower()]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    if kind is str:
+        return str(value)
+    if kind is int:
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return int(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
