@@ -30,10 +30,10 @@ EMBEDDED = Path(__file__).parent / "embedded" / "singlelora.safetensors"
 def parser() -> argparse.ArgumentParser:
     """The words and options of the contract."""
     main = argparse.ArgumentParser(prog="singlelora.py", description="From one picture of a character to a LoRA that draws her.")
-    listed = {"formatter_class": argparse.RawDescriptionHelpFormatter,
-              "epilog": "settings for --set, with their defaults:\n  " + "\n  ".join(describe())}
     words = main.add_subparsers(dest="word", required=True, metavar="WORD")
-    run = words.add_parser("run", help="the whole job on a picture", **listed)
+    run = words.add_parser("run", help="the whole job on a picture")
+    run.formatter_class = argparse.RawDescriptionHelpFormatter
+    run.epilog = "settings for --set, with their defaults:\n  " + "\n  ".join(describe())
     prepare = words.add_parser("prepare", help="take a picture into a workspace and prepare it")
     for sub in (run, prepare):
         sub.add_argument("picture", type=Path, metavar="PICTURE")
