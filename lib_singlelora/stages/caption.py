@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset.captions import join_tags
+from ..dataset.folders import list_pictures, read_caption
 from ..errors import WorkspaceError
 from ..host import Host
 from ..imaging.load import load_picture
@@ -42,7 +43,7 @@ def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, forc
     Raises: WorkspaceError, when there are no crops; TaggerError.
     """
     folder = workspace.image_folder(settings)
-    pictures = sorted(folder.glob("*.png"))
+    pictures = list_pictures(folder)
     if not pictures:
         raise WorkspaceError(f"{folder}: found no pictures, expected crops; call 'crop' first")
     hashes = {path.name: file_hash(path) for path in pictures}
@@ -63,9 +64,3 @@ def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, forc
         finish(workspace, record, [path.with_suffix(".txt") for path in pictures])
     texts = {path: read_caption(path) for path in pictures}
     return Captioned(texts, tuple(kept))
-
-
-def read_caption(picture: Path) -> str:
-    """The caption beside a picture, or '' when there is none."""
-    path = picture.with_suffix(".txt")
-    return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.exists() else ""

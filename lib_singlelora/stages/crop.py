@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..dataset.buckets import make_buckets
+from ..dataset.folders import list_pictures
 from ..dataset.views import View, propose_views
 from ..errors import SettingsError, WorkspaceError
 from ..host import Host
@@ -60,7 +61,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
             job.report(Progress("crop", index + 1, len(views), f"{view.name}: {piece.width}x{piece.height}", pictures=(path,)))
         record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags)} for v in views}
         finish(workspace, record, made)
-    crops = tuple(sorted(folder.glob("*.png")))
+    crops = tuple(list_pictures(folder))
     if not crops:
         raise WorkspaceError(f"{folder}: found no pictures, expected the crops; call 'crop --force' to cut them again")
     return Cropped(crops)

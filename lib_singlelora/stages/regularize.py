@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset.captions import join_tags, split_tags
+from ..dataset.folders import list_pictures
 from ..dataset.wildcards import WildcardPrompts
 from ..host import Host, ImageRequest
 from ..imaging.png import png_bytes
@@ -61,7 +62,7 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
             job.report(Progress("regularize", index + 1, options.count, prompt, pictures=(path,)))
         record.data["count"] = record.data["drawn"] = options.count
         finish(workspace, record, made)
-    return Regularized(tuple(sorted(folder.glob("*.png"))))
+    return Regularized(tuple(list_pictures(folder)))
 
 
 def _request(settings: Settings, prompt: str, seed: int, size: int) -> ImageRequest:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..dataset.buckets import make_buckets, nearest_bucket
 from ..dataset.captions import split_tags
+from ..dataset.folders import list_pictures, read_caption
 from ..errors import TrainingError
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
@@ -24,7 +25,6 @@ from ..settings import Settings
 from ..training.loop import Progressed, Trainer
 from ..training.samples import Budget, Picture, epoch_batches
 from ..workspace import Workspace, file_hash, fingerprint
-from .caption import read_caption
 from .continuing import begin, finish
 from .crop import training_resolution
 
@@ -54,7 +54,7 @@ def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
 def collect_pictures(settings: Settings, workspace: Workspace, resolution: int) -> list[Picture]:
     """Every picture of the dataset with its caption and bucket.  Raises: TrainingError, when there are no crops."""
     buckets, folder = make_buckets(resolution), workspace.image_folder(settings)
-    crops, reg = sorted(folder.glob("*.png")), sorted(workspace.reg_folder(settings).glob("*.png"))
+    crops, reg = list_pictures(folder), list_pictures(workspace.reg_folder(settings))
     if not crops:
         raise TrainingError(f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first")
     if not settings.regularization.count:

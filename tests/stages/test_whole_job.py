@@ -230,3 +230,13 @@ def test_block_weights_and_presets_of_the_settings_reach_the_file(copy: Workspac
     result = run_stage("train", quick(training__preset="outd", training__epochs=1), copy, standalone_host, Job())
     assert result["blocks"] == ["OUT03", "OUT04", "OUT05", "OUT06"]
     assert all(name.startswith("output_blocks.") for name in read_lora(Path(result["loras"][0])).modules)
+
+
+def test_a_picture_and_caption_brought_by_hand_are_trained_too(copy: Workspace, standalone_host: StandaloneHost) -> None:
+    folder = copy.root / "image" / "1_eileen"
+    with Image.open(PICTURE) as image:
+        image.convert("RGB").crop((100, 0, 300, 200)).save(folder / "mine.jpg")
+    (folder / "mine.txt").write_text("eileen, woman, smile", encoding="utf-8")
+    result = run_stage("train", quick(training__epochs=1), copy, standalone_host, Job())
+    with safe_open(result["loras"][0], "pt") as file:
+        assert '"smile": 1' in file.metadata()["ss_tag_frequency"]

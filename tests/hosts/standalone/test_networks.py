@@ -17,13 +17,10 @@ from lib_singlelora.hosts.standalone.inspection import Inspected, inspect
 from lib_singlelora.hosts.standalone.loading import CLIP_FOLDER, Networks, load_networks, networks_from
 from lib_singlelora.hosts.standalone.text import encode
 from lib_singlelora.hosts.standalone.training import targets_of
-from lib_singlelora.lora.network import LoraNetwork, LoraShape
 from lib_singlelora.naming.blocks import SD1
-from lib_singlelora.naming.keys import canonical_to_kohya
 from lib_singlelora.naming.modules import module_specs
 from tests.small_checkpoint import FULL, Size, shapes, tensors, yaml_text
 
-GOLDEN = Path(__file__).parent.parent.parent / "golden"
 NOISE, WHEN = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0)), torch.tensor([10, 900])
 
 
@@ -181,14 +178,3 @@ def test_a_full_size_checkpoint_needs_no_yaml(full_size: Networks) -> None:
 def test_full_size_targets_are_every_module_of_sd1(full_size: Networks) -> None:
     expected = {spec.name: spec.shape for spec in module_specs(SD1) if spec.kind != "norm"}
     assert {name: tuple(module.weight.shape) for name, module in targets_of(full_size)} == expected  # type: ignore
-
-
-def test_a_lora_of_a_full_size_checkpoint_has_sd_scripts_keys_and_shapes(full_size: Networks) -> None:
-    network = LoraNetwork(targets_of(full_size), SD1, LoraShape(16, 16), {}, True, 1)
-    made: dict[str, list[int]] = {}
-    for name, branch in network.items():
-        stem = canonical_to_kohya(name, SD1)
-        made |= {f"{stem}.alpha": [], f"{stem}.lora_down.weight": [*branch.down.shape],
-                 f"{stem}.lora_up.weight": [*branch.up.shape]}
-    golden = json.loads((GOLDEN / "kohya_sd1_keys.json").read_text())["sd1_lora_rank16"]
-    assert made == golden and len(made) == 792
