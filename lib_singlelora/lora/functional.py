@@ -94,7 +94,7 @@ def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
         delta = lokr_delta(own, scale)
     else:
         delta = own["diff"]
-    if delta.numel() != math.prod(shape):
+    if delta.numel() != math.prod(shape) or delta.shape[0] != shape[0]:
         raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {shape}; "
                             "was it trained for another base model?")
     return delta.reshape(shape)
