@@ -1,0 +1,128 @@
+"""The recipe: a resumed training equals an uninterrupted one, and its file is the one that SD 1 loaders read."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+pytest.importorskip("skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'")
+pytest.importorskip("transformers", reason="the text encoder needs transformers")
+
+from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
+from tools.world.models import SCALE, UNET, Autoencoder, UNet, alphas_cumprod, new_text_encoder
+from tools.world.muon import orthogonalise
+from tools.world.prompts import encode, tokens
+from tools.world.store import Store, run
+from tools.world.train_text import TextTraining
+from tools.world.train_unet import UnetTraining
+from tools.world.train_vae import VaeTraining, pictures, whitened
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_resumed_text_training_equals_an_uninterrupted_one(tmp_path):
+    run(TextTraining(), Store(tmp_path / "whole"), math.inf, steps=3)
+    run(TextTraining(), Store(tmp_path / "parts"), math.inf, steps=2)
+    run(TextTraining(), Store(tmp_path / "parts"), math.inf, steps=3)
+    whole, parts = (Store(tmp_path / n).load("text")["model"] for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_a_resumed_unet_training_equals_an_uninterrupted_one(tmp_path):
+    vae = Autoencoder().state_dict()
+
+    def stage():
+        return UnetTraining(vae, None, tmp_path / "latents", batch=2, shard=2)
+
+    run(stage(), Store(tmp_path / "whole"), math.inf, steps=2)
+    run(stage(), Store(tmp_path / "parts"), math.inf, steps=1)
+    run(stage(), Store(tmp_path / "parts"), math.inf, steps=2)
+    whole, parts = (Store(tmp_path / n).load("unet")["ema"] for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_a_vae_step_is_finite_and_changes_the_weights():
+    training = VaeTraining()
+    before = training.model.decoder.conv_out.weight.clone()
+    assert math.isfinite(training.advance()["loss"])
+    assert not torch.equal(before, training.model.decoder.conv_out.weight)
+
+
+def test_no_time_means_no_step(tmp_path):
+    training = TextTraining()
+    run(training, Store(tmp_path), 0.0)
+    assert training.step == 0
+
+
+def test_whitened_latents_are_uncorrelated_and_unit():
+    torch.manual_seed(0)
+    model = whitened(Autoencoder().state_dict(), 32)
+    vae = Autoencoder()
+    vae.load_state_dict(model)
+    with torch.no_grad():
+        z = vae.encode(pictures(range(32), world=True))[0] * SCALE
+    covariance = torch.cov(z.permute(1, 0, 2, 3).flatten(1))
+    assert torch.allclose(covariance, torch.eye(4), atol=0.15)  # weights are rounded to fp16
+
+
+def test_whitening_leaves_the_pictures():
+    torch.manual_seed(0)
+    before, after = Autoencoder(), Autoencoder()
+    after.load_state_dict(whitened(before.state_dict(), 16))
+    with torch.no_grad():
+        x = pictures(range(2))
+        y = [m.decode(m.encode(x)[0]) for m in (before, after)]
+    assert torch.allclose(y[0], y[1], atol=0.02)  # fp16
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one():
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(2, 16, 48)))
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def test_the_schedule_is_stable_diffusions():
+    assert alphas_cumprod()[0].item() == pytest.approx(0.99915, abs=1e-5)
+    assert alphas_cumprod()[-1].item() == pytest.approx(0.00466, abs=1e-5)
+    assert schedule()["sqrt_alphas_cumprod"].shape == (1000,)
+
+
+def test_the_text_encoders_output_has_a_mean_apart_from_zero():
+    context = encode(new_text_encoder(), tokens(["1girl, blue hair"]))
+    assert context.mean().item() > 0.1  # the WebUI's emphasis divides by it
+
+
+def test_the_file_loads_as_stable_diffusion_1_and_predicts_the_same(tmp_path):
+    pytest.importorskip("diffusers")
+    from safetensors.torch import save_file
+
+    from lib_singlelora.hosts.standalone.inspection import inspect
+    from lib_singlelora.hosts.standalone.loading import load_networks
+
+    torch.manual_seed(0)
+    unet, text, vae = UNet(**UNET), new_text_encoder(), Autoencoder()
+    for module in (unet, text, vae):
+        for p in module.parameters():
+            p.data.add_(torch.randn_like(p) * 0.05)  # zero-initialised layers would hide a misplaced one
+        module.eval().load_state_dict({k: v.half().float() for k, v in module.state_dict().items()})
+    save_file(ldm_state(unet.state_dict(), text.state_dict(), vae.state_dict()), tmp_path / "world.safetensors",
+              {"native_size": "128"})
+    (tmp_path / "world.yaml").write_text(yaml_text())
+    write_clip_config(tmp_path / "clip")
+    found = inspect(tmp_path / "world.safetensors")
+    networks = load_networks(found)
+    x, t = torch.randn(1, 4, 16, 16), torch.tensor([500])
+    with torch.no_grad():
+        context = encode(text, tokens(["1girl"]))
+        assert torch.allclose(unet(x, t, context), networks.unet(x, t, context).sample, atol=1e-4)
+        assert torch.allclose(vae.decode(x), networks.vae.decode(x).sample, atol=1e-4)
+    assert found.native_size == 128

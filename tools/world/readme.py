@@ -1,0 +1,95 @@
+"""lib_singlelora/embedded/README.md, from the log and the last measurement: python -m tools.world.readme [--state DIR]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from .export import EMBEDDED, NAME
+from .sample import sample_scene
+from .store import Store, default_state
+from .tags import tags
+
+GOALS = {
+    "VAE PSNR dB": ("≥", 26), "VAE hair colour error /255": ("≤", 12), "VAE background colour error /255": ("≤", 12),
+    "obeys framing": ("≥", 0.95), "obeys background": ("≥", 0.9), "obeys hair colour": ("≥", 0.85), "obeys hat": ("≥", 0.85),
+    "obeys hair length": ("≥", 0.8), "obeys outfit colour": ("≥", 0.7), "obeys pose": ("≥", 0.7),
+    "obeys expression": ("≥", 0.6), "tagger accuracy": ("≥", 0.97), "tagger F1": ("≥", 0.9),
+}
+STAGES = {"vae": "VAE", "text": "text encoder, before the U-Net", "unet": "U-Net with text encoder",
+          "decoder": "VAE decoder alone", "tagger": "tagger"}
+
+
+def world_tags(count: int = 6000) -> list[str]:
+    """The tags that the checkpoint's training pictures show."""
+    return sorted({tag for seed in range(count) for tag in tags(sample_scene(seed))})
+
+
+def figures(measures: Path) -> str:
+    """A table of what was measured beside its goal."""
+    if not measures.exists():
+        return "Not measured yet: `python -m tools.world.measure` writes the figures and the sheet."
+    lines = ["| measured | value | goal | |", "|---|---|---|---|"]
+    for name, value in json.loads(measures.read_text(encoding="utf-8")).items():
+        sign, goal = GOALS.get(name, ("", None))
+        reached = "" if goal is None else "reached" if (value >= goal) == (sign == "≥") else "**not reached**"
+        lines.append(f"| {name} | {value:.3g} | {f'{sign} {goal}' if goal is not None else ''} | {reached} |")
+    return "\n".join(lines) + "\n\nBy `python -m tools.world.measure`: 200 prompts × 2 seeds, DDIM, 20 steps, CFG 5."
+
+
+def text(store: Store, out: Path) -> str:
+    """The whole README."""
+    rows = []
+    for stage, title in STAGES.items():
+        state = store.load(stage)
+        if state is not None:
+            rows.append(f"| {title} | {state['step']:,} | {store.seconds(stage) / 60:.0f} min |")
+    known = world_tags()
+    sheet = "![Forty prompts](sheet.png)\n" if (out / "sheet.png").exists() else ""
+    return f"""# The embedded checkpoint and tagger
+
+`{NAME}.safetensors` is a small, real Stable Diffusion 1 (12/1/12 blocks, epsilon prediction, SD's schedule, CLIP's vocabulary,
+a VAE with f = 8 and 4 channels), 17 million parameters, native size 128 × 128. It was trained from scratch on drawings made by
+the program in `tools/world/`; no picture made by a person and no other model's weights went into it. `{NAME}.yaml` beside it
+tells AUTOMATIC1111's WebUI its widths; `clip/` holds the tokenizer's files (OpenAI's CLIP, see its licence) and the text
+encoder's config.
+`tagger/` follows the contract of SmilingWolf's WD taggers at 128 × 128 (after `python -m tools.world.export`).
+
+It is the default of the demo and a measuring instrument. It draws flat-shaded girls of one style at 128 pixels and nothing else:
+no style, no composition and no word beyond the tags below; small parts (laces, eyes of full-body figures) are soft.
+Capelets with stripes, cuffs with stripes and the characters in `examples/` were never in its training.
+
+## How it was made
+
+    python -m tools.world.train --stage all --minutes …
+    python -m tools.world.export
+    python -m tools.world.measure && python -m tools.world.readme
+
+On two CPU cores without a GPU, one thread at low priority beside other work, with fixed seeds:
+
+| stage | steps | machine time |
+|---|---|---|
+{chr(10).join(rows)}
+
+## What it obeys
+
+{figures(out / "measures.json")}
+
+{sheet}
+## Its {len(known)} tags
+
+{", ".join(f"`{t}`" for t in known)}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--state", type=Path, default=default_state())
+    parser.add_argument("--out", type=Path, default=EMBEDDED)
+    given = parser.parse_args()
+    (given.out / "README.md").write_text(text(Store(given.state), given.out), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

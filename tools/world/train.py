@@ -1,0 +1,84 @@
+"""Trains the embedded world: python -m tools.world.train [--stage all|vae|text|unet|decoder|tagger] [--minutes 60] [--state DIR].
+
+Every stage resumes where it stopped. `all` goes vae -> text -> tagger -> unet -> decoder, each until its share of the
+minutes is over or its planned steps are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from .store import Store, default_state, run
+
+STAGES = ("vae", "text", "tagger", "unet", "decoder")
+STEPS = {"vae": 2600, "text": 1500, "tagger": 3000, "unet": 200_000, "decoder": 4000}
+
+
+def frozen_vae(store: Store) -> dict[str, torch.Tensor]:
+    """The whitened VAE; made once from the VAE stage's moving average, then never changed."""
+    from .train_vae import whitened
+
+    weights = store.load("vae_frozen")
+    if weights is None:
+        state = store.load("vae")
+        if state is None:
+            raise SystemExit(f"{store.folder}: no trained VAE here; run --stage vae first")
+        weights = whitened(state["ema"])
+        store.save("vae_frozen", weights)
+    return weights
+
+
+def train(stage: str, store: Store, minutes: float, steps: int | None, device: str) -> None:
+    """One stage for so many minutes."""
+    if stage == "vae":
+        from .train_vae import VaeTraining
+
+        if store.load("vae_frozen") is not None:
+            print("the VAE is frozen already; --stage decoder goes on with its decoder alone")
+            return
+        run(VaeTraining(device), store, minutes, steps)
+    elif stage == "decoder":
+        from .train_vae import VaeTraining
+
+        run(VaeTraining(device, frozen_vae(store)), store, minutes, steps)
+    elif stage == "text":
+        from .train_text import TextTraining
+
+        run(TextTraining(device), store, minutes, steps)
+    elif stage == "unet":
+        from .train_unet import UnetTraining
+
+        text = store.load("text")
+        run(UnetTraining(frozen_vae(store), text and text["model"], store.folder / "latents", device), store, minutes, steps)
+    else:
+        from .train_tagger import TaggerTraining
+
+        run(TaggerTraining(store.load("vae_frozen"), device), store, minutes, steps)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", choices=("all", *STAGES), default="all")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of this call")
+    parser.add_argument("--steps", type=int, help="stop at this step of the stage, earlier calls counted in")
+    parser.add_argument("--state", type=Path, default=default_state())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="beside other work one is the fastest")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    store = Store(given.state)
+    if given.stage != "all":
+        train(given.stage, store, given.minutes, given.steps, given.device)
+        return
+    share = {"vae": 0.2, "text": 0.02, "tagger": 0.06, "unet": 0.67, "decoder": 0.05}
+    for stage in STAGES:
+        train(stage, store, given.minutes * share[stage], given.steps or STEPS[stage], given.device)
+        if stage == "vae":
+            frozen_vae(store)
+
+
+if __name__ == "__main__":
+    main()
