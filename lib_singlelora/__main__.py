@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CheckpointError, JobCancelled, SettingsError, SingleLoraError
+from .errors import (
+    CheckpointError,
+    JobCancelled,
+    PresetError,
+    SettingsError,
+    SingleLoraError,
+    TaggerError,
+    WildcardError,
+)
 from .imaging.load import load_picture
 from .jobs import Job, Progress, cancel_on_interrupt
 from .settings import Settings, describe, parse_assignment
@@ -72,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("cancelled; the same command goes on where it stopped", CANCELLED)
     except SingleLoraError as error:
         return _say(str(error), FAILED)
+    except FileNotFoundError as error:
+        return _say(f"{error.filename}: found no such file, expected one; check the path", FAILED)
     except OSError as error:
         return _say(str(disk_error(error, Path(error.filename or "."))), FAILED)
     except MemoryError:
@@ -107,19 +117,24 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     if getattr(options, "prompt", None):
         assignments["inpaint.prompt"] = options.prompt
     Settings.from_dict(assignments)  # a mistake is told before a folder is made
+    if starts:
+        load_picture(options.picture)  # … and a bad picture before the large imports too
     workspace = Workspace(options.workspace, create=starts)
     workspace.clear_temporaries()
     settings = _settings(workspace, assignments)
-    if starts:
-        load_picture(options.picture)  # a bad picture is told before the large imports
     host = _host(_checkpoint(options.checkpoint or (_demo_checkpoint() if demo else None), workspace))
     from .pipeline import run_all, run_stage  # torch comes with it, which takes seconds
 
+    before = workspace.settings_text()
     workspace.save_settings(settings, host.checkpoint.path)
-    if options.word in ("run", "demo"):
-        return run_all(settings, workspace, host, job, options.picture, options.force)
-    picture = getattr(options, "picture", None) or getattr(options, "image", None)
-    return run_stage(options.word, settings, workspace, host, job, options.force, picture, getattr(options, "mask", None))
+    try:
+        if options.word in ("run", "demo"):
+            return run_all(settings, workspace, host, job, options.picture, options.force)
+        picture = getattr(options, "picture", None) or getattr(options, "image", None)
+        return run_stage(options.word, settings, workspace, host, job, options.force, picture, getattr(options, "mask", None))
+    except (SettingsError, PresetError, WildcardError, TaggerError):
+        workspace.restore_settings(before)  # a mistake in this call must not break the next one
+        raise
 
 
 def _settings(workspace: Workspace, assignments: dict[str, str]) -> Settings:

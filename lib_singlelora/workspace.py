@@ -248,6 +248,17 @@ class Workspace:
         if not self.settings_file.exists() or self.settings_file.read_text(encoding="utf-8") != text:
             write_text(self.settings_file, text)
 
+    def settings_text(self) -> str | None:
+        """The settings file as it is, for `restore_settings`; None when there is none."""
+        return self.settings_file.read_text(encoding="utf-8") if self.settings_file.exists() else None
+
+    def restore_settings(self, text: str | None) -> None:
+        """Put the settings file back as it was."""
+        if text is None:
+            self.settings_file.unlink(missing_ok=True)
+        else:
+            write_text(self.settings_file, text)
+
     # Records ---------------------------------------------------------------------------------------------------------
 
     def _record_file(self, stage: str) -> Path:

@@ -85,6 +85,7 @@ def test_a_bad_picture_is_one_clear_line(kind: str, tmp_path: Path, small_checkp
     picture = bad_pictures(tmp_path)[kind]
     line = refused(call("run", picture, "--workspace", tmp_path / "w", *STARTS, "--checkpoint", small_checkpoint))
     assert "found" in line and "expected" in line
+    assert not (tmp_path / "w").exists()
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "isa\U0001f600", "CON", ""])
@@ -141,3 +142,13 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
 
 def test_a_stage_without_a_workspace_says_how_to_start(tmp_path: Path) -> None:
     assert "start one with 'run'" in refused(call("train", "--workspace", tmp_path / "none"))
+
+
+def test_a_mistake_in_one_call_does_not_break_the_next(tmp_path: Path, small_checkpoint: Path) -> None:
+    workspace = tmp_path / "w"
+    words = ["--workspace", workspace, *STARTS, "--checkpoint", small_checkpoint, "--set=prepare.long_side=512"]
+    assert call("prepare", PICTURE, *words).returncode == 0
+    before = (workspace / "settings.json").read_text()
+    assert "crop.views: found 'nose'" in refused(call("crop", "--workspace", workspace, "--set", "crop.views=nose"))
+    assert (workspace / "settings.json").read_text() == before
+    assert call("crop", "--workspace", workspace).returncode == 0

@@ -49,6 +49,8 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     if not picture.exists():
         raise PictureError(f"{picture}: found no such picture, expected one to inpaint; call 'prepare' first or give --image")
     mask = mask or _default_mask(workspace, picture, image is None)
+    if not mask.exists():
+        raise PictureError(f"{mask}: found no such mask, expected a picture in which white is redrawn; check --mask")
     prompt = options.prompt or f"{settings.character.trigger}, {settings.character.class_token}, solo, looking at viewer"
     mark = fingerprint(vars(options), prompt, settings.training.clip_skip, host.checkpoint.sha256,
                        *map(file_hash, (lora, picture, mask)))
@@ -80,10 +82,10 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
 
 def _default_mask(workspace: Workspace, picture: Path, own_picture: bool) -> Path:
     path = workspace.inpaint / "mask.png"
+    if not own_picture:
+        raise PictureError(f"{picture}: found no mask for it, expected --mask FILE of the same size (white is redrawn)")
     if path.exists():
         return path
-    if not own_picture:
-        raise PictureError(f"{picture}: found no mask for it, expected --mask FILE (white is redrawn)")
     with Image.open(picture) as image:
         size = image.size
     box = view_box(workspace, "face") or view_box(workspace, "portrait") or (size[0] // 4, 0, size[0] * 3 // 4, size[1] // 3)

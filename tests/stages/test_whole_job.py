@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from lib_singlelora.errors import JobCancelled, LoraFileError, PresetError, SettingsError, WorkspaceError
+from lib_singlelora.errors import JobCancelled, LoraFileError, PictureError, PresetError, SettingsError, WorkspaceError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
@@ -240,3 +240,14 @@ def test_a_picture_and_caption_brought_by_hand_are_trained_too(copy: Workspace, 
     result = run_stage("train", quick(training__epochs=1), copy, standalone_host, Job())
     with safe_open(result["loras"][0], "pt") as file:
         assert '"smile": 1' in file.metadata()["ss_tag_frequency"]
+
+
+def test_a_mask_that_is_missing_empty_or_of_another_size_is_told(
+        copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    Image.new("L", (512, 512)).save(tmp_path / "empty.png")
+    Image.new("L", (30, 30), 255).save(tmp_path / "small.png")
+    for mask, words in (("none.png", "found no such mask"), ("empty.png", "found an empty mask"), ("small.png", "found 30x30")):
+        with pytest.raises(PictureError, match=words):
+            run_stage("inpaint", quick(), copy, standalone_host, Job(), mask=tmp_path / mask)
+    with pytest.raises(PictureError, match="expected --mask FILE"):
+        run_stage("inpaint", quick(), copy, standalone_host, Job(), picture=PICTURE)
