@@ -53,8 +53,11 @@ def parser() -> argparse.ArgumentParser:
     stages["inpaint"].add_argument("--prompt", help="what to draw there")
     for sub in (run, prepare, *stages.values()):
         sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="her folder")
-    for word in ("ui", "bench"):
-        words.add_parser(word, help="not built yet").add_argument("--json", action="store_true", help="as above")
+    words.add_parser("bench", help="not built yet").add_argument("--json", action="store_true", help="as above")
+    page = words.add_parser("ui", help="the page, on 127.0.0.1")
+    page.add_argument("--port", type=int, default=7870, help="where it listens (default 7870)")
+    page.add_argument("--workspaces", type=Path, metavar="DIR", default=ROOT / "workspaces", help="folder of the characters")
+    page.add_argument("--checkpoint", type=Path, metavar="FILE", help="Stable Diffusion 1.x, .safetensors or .ckpt")
     demo = words.add_parser("demo", help="the whole job on the example picture")
     demo.add_argument("--workspace", type=Path, metavar="DIR", default=ROOT / "workspaces" / "demo", help="her folder")
     for sub in (run, prepare, demo, *stages.values()):
@@ -72,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _plain_streams()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if options.word == "ui":
+        return _page(options)
     job = Job(options.word, _Reporter(sys.stderr))
     try:
         with cancel_on_interrupt(job):
@@ -90,6 +95,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _page(options: argparse.Namespace) -> int:
+    try:
+        from .ui.serve import serve
+    except ImportError as error:
+        return _say(f"found no {error.name}, expected the page's packages; install them with pip install "
+                    "'single-image-lora[standalone,ui]', or call singlelora.py, which does", FAILED)
+    try:
+        checkpoint = options.checkpoint or _demo_checkpoint()
+        serve(_host(Path(os.path.abspath(checkpoint.expanduser()))), options.workspaces, options.port)
+    except SingleLoraError as error:
+        return _say(str(error), FAILED)
+    except OSError as error:
+        return _say(f"port {options.port}: {error.strerror or error}; choose another with --port", FAILED)
+    return DONE
+
+
 def _plain_streams() -> None:
     """Print any character on any terminal (Windows' code pages lack most of them)."""
     for stream in (sys.stdout, sys.stderr):
@@ -103,8 +124,8 @@ def _say(text: str, status: int) -> int:
 
 
 def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
-    if options.word in ("ui", "bench"):
-        raise SingleLoraError(f"'{options.word}' is not built yet; the job itself is there: 'run', 'demo' and each stage")
+    if options.word == "bench":
+        raise SingleLoraError("'bench' is not built yet; the job itself is there: 'run', 'demo' and each stage")
     demo = options.word == "demo"
     assignments = dict(parse_assignment(text) for text in options.set)
     if demo:

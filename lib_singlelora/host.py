@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from PIL import Image
 
-from .jobs import Job
+from .jobs import Job, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,6 +76,21 @@ class CheckpointInfo:
     native_size: int = 512
     legacy_hash: str = ""
     sha256: str = ""
+
+
+@dataclass(frozen=True)
+class LoraCard:
+    """A trained file as the host's own list of LoRAs shows it.
+
+    name: what a prompt calls it, unique over all workspaces.  trigger: the words that call her.  preview: a picture.
+    """
+
+    path: Path
+    name: str
+    folder: str
+    trigger: str
+    description: str
+    preview: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -172,8 +187,19 @@ class Host(Protocol):
         """Lend the networks; everything is what it was after the exit."""
         ...
 
-    def exclusive(self, title: str) -> AbstractContextManager[None]:
-        """Hold the host for oneself."""
+    def exclusive(self, job: Job) -> AbstractContextManager[None]:
+        """Hold the host for oneself; the same thread may do so again inside.
+
+        Raises: HostBusyError, or waits, as the host's users expect; JobCancelled, while it waits.
+        """
+        ...
+
+    def mirror(self, job: Job, progress: Progress) -> None:
+        """Show a report where the host shows its own work; cancel the job when the host was told to stop."""
+        ...
+
+    def publish(self, card: LoraCard) -> None:
+        """Let prompts use this file at once; called again for a file that is known, it renews what is shown."""
         ...
 
     def upscalers(self) -> Sequence[Upscaler]:

@@ -11,18 +11,20 @@ import logging
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from .errors import HostBusyError, JobCancelled
+from .errors import JobCancelled, SingleLoraError
 
 log = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Result = TypeVar("Result")
+KEPT_PICTURES = 48
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class EventLog:
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event with its time."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.parent.is_dir():  # the workspace was deleted; its log must not bring it back
+            return
+        self.path.parent.mkdir(exist_ok=True)
         line = json.dumps({"time": round(time.time(), 3), "event": event, **values}, ensure_ascii=False, default=str)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -97,6 +101,7 @@ class Job:
         self._cancel = threading.Event()
         self._lock = threading.Lock()
         self._progress = Progress(stage="")
+        self._newest: list[Path] = []
         self._stage_started = self._started = time.monotonic()
         self._stage_first = 0
         self._ended: float | None = None
@@ -108,13 +113,23 @@ class Job:
             if progress.stage != self._progress.stage or progress.done < self._progress.done:
                 self._stage_started, self._stage_first = time.monotonic(), progress.done
             self._progress = progress
+            self._newest = [*progress.pictures, *(p for p in self._newest if p not in progress.pictures)][:KEPT_PICTURES]
         if self._listener is not None:
             self._listener(progress)
+
+    def listen(self, listener: Callable[[Progress], None]) -> None:
+        """Hand each report to the listener too."""
+        self._listener = listener
 
     def log(self, event: str, **values: Any) -> None:
         """Append to the workspace's log, if a stage opened one."""
         if self.events is not None:
             self.events.write(event, **values)
+
+    def newest(self, count: int) -> list[Path]:
+        """The pictures that were reported last, newest first."""
+        with self._lock:
+            return self._newest[:count]
 
     def cancel(self) -> None:
         """Ask the work to stop at its next safe point."""
@@ -147,65 +162,110 @@ class Job:
         try:
             result = self.result = work(self)
         except (JobCancelled, KeyboardInterrupt) as stop:
-            self._end("cancelled", str(stop))
+            self.end("cancelled", str(stop))
             raise
         except BaseException as error:
             # The one broad catch: it keeps the traceback for the log and hands the error on.
             self.trace = traceback.format_exc()
-            self._end("failed", str(error) or type(error).__name__)
+            self.end("failed", str(error) or type(error).__name__)
             raise
-        self._end("done", None)
+        self.end("done", None)
         return result
 
-    def _end(self, state: State, error: str | None) -> None:
+    def end(self, state: State, error: str | None) -> None:
+        """Record how it ended."""
         with self._lock:
             self.state, self.error, self._ended = state, error, time.monotonic()
 
 
 class Ticket(Generic[Result]):
-    """A job that the runner took: the job and its thread."""
+    """A job that the runner took.  number: its place in the order of submission, from 1."""
 
-    def __init__(self, job: Job, thread: threading.Thread) -> None:
-        self.job = job
-        self._thread = thread
+    def __init__(self, number: int, job: Job, work: Callable[[Job], Result]) -> None:
+        self.number, self.job, self.work = number, job, work
+        self._ended = threading.Event()
 
     def wait(self, timeout: float | None = None) -> JobView:
         """Block until it ended (or the timeout, in seconds) and give its view."""
-        self._thread.join(timeout)
+        self._ended.wait(timeout)
         return self.job.view()
+
+    def run(self) -> None:
+        """Do the work; what it raises is kept in the job and the log."""
+        job = self.job
+        try:
+            if job.cancelled:
+                raise JobCancelled(f"{job.title}: cancelled before it started")
+            job.run(self.work)
+        except JobCancelled as stop:
+            job.end("cancelled", str(stop))
+            job.log("cancelled", title=job.title)
+        except SingleLoraError as error:
+            job.log("failed", title=job.title, error=str(error))
+        except Exception as error:  # a thread has nobody to raise to
+            log.exception("%s failed", job.title)
+            job.log("failed", title=job.title, error=str(error), traceback=job.trace)
+        finally:
+            self._ended.set()
 
 
 class JobRunner:
-    """Runs one job at a time in a thread of its own; keeps the last one for who comes later."""
+    """Runs jobs one after another, in the order in which they came, in a thread that lives while there is work."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 30) -> None:
         self._lock = threading.Lock()
-        self.current: Job | None = None
+        self._waiting: deque[Ticket[Any]] = deque()
+        self._all: deque[Ticket[Any]] = deque(maxlen=kept)
+        self._running: Ticket[Any] | None = None
+        self._count = 0
 
-    def submit(self, title: str, work: Callable[[Job], Result], events: EventLog | None = None) -> Ticket[Result]:
-        """Start the work.
-
-        Raises: HostBusyError, when a job is still running.
-        """
+    def submit(self, title: str, work: Callable[[Job], Result], events: EventLog | None = None,
+               listener: Callable[[Job, Progress], None] | None = None) -> Ticket[Result]:
+        """Put the work in the queue; listener gets the job and each of its reports."""
+        job = Job(title)
+        if listener is not None:
+            job.listen(lambda progress: listener(job, progress))
+        job.events = events
         with self._lock:
-            if self.current is not None and self.current.state in ("waiting", "running"):
-                raise HostBusyError(f"'{self.current.title}' is still running; cancel it or wait until it ends")
-            job = Job(title)
-            job.events = events
-            self.current = job
-        thread = threading.Thread(target=self._run, args=(job, work), name=f"singlelora-{title}", daemon=True)
-        thread.start()
-        return Ticket(job, thread)
+            self._count += 1
+            ticket = Ticket(self._count, job, work)
+            self._waiting.append(ticket)
+            self._all.append(ticket)
+            if self._running is None:
+                self._running = self._waiting.popleft()
+                threading.Thread(target=self._work, name="singlelora-jobs", daemon=True).start()
+        return ticket
 
-    @staticmethod
-    def _run(job: Job, work: Callable[[Job], Result]) -> None:
-        try:
-            job.run(work)
-        except JobCancelled:
-            job.log("cancelled", title=job.title)
-        except Exception as error:  # kept in the job and the log; a thread has nobody to raise to
-            log.exception("%s failed", job.title)
-            job.log("failed", title=job.title, error=str(error), traceback=job.trace)
+    def _work(self) -> None:
+        while (ticket := self._running) is not None:
+            ticket.run()
+            with self._lock:
+                self._running = self._waiting.popleft() if self._waiting else None
+
+    @property
+    def tickets(self) -> list[Ticket[Any]]:
+        """The last jobs, oldest first."""
+        with self._lock:
+            return list(self._all)
+
+    @property
+    def running(self) -> Ticket[Any] | None:
+        """The job that runs now, or None."""
+        return self._running
+
+    def cancel(self, number: int) -> bool:
+        """Ask a job to stop, waiting or running; False when there is no such job any more."""
+        for ticket in self.tickets:
+            if ticket.number == number and ticket.job.state in ("waiting", "running"):
+                ticket.job.cancel()
+                with self._lock:
+                    waited = ticket in self._waiting
+                    if waited:
+                        self._waiting.remove(ticket)
+                if waited:
+                    ticket.run()
+                return True
+        return False
 
 
 @contextmanager

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORDS = {
     "demo": "install what is missing, then the whole job on the embedded checkpoint and the example picture",
     "test": "install what is missing, then the whole test suite; further words go to pytest",
-    "ui": "the page, on 127.0.0.1 (not built yet)",
+    "ui": "the page, on 127.0.0.1",
     "run": "PICTURE --workspace DIR --trigger NAME --class-token girl …: the whole job",
     "prepare": "PICTURE --workspace DIR …: read the picture, enlarge it, find the character",
     "crop": "--workspace DIR …: cut the named views",
@@ -40,7 +40,7 @@ WORDS = {
     "inpaint": "--workspace DIR …: draw her into a picture",
     "bench": "the benchmark (not built yet)",
 }
-EXTRAS = {"test": ("standalone", "test"), "ui": ("standalone", "ui")}
+EXTRAS = {"test": ("standalone", "ui", "test"), "ui": ("standalone", "ui")}
 
 USAGE = """\
 usage: python singlelora.py WORD …

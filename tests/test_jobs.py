@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_singlelora.errors import HostBusyError, JobCancelled
+from lib_singlelora.errors import JobCancelled
 from lib_singlelora.jobs import EventLog, Job, JobRunner, Progress, cancel_on_interrupt
 
 
@@ -41,14 +41,36 @@ def test_the_time_left_is_estimated_from_the_stage_itself() -> None:
     assert views[1].progress.fraction == 0.25
 
 
-def test_the_runner_takes_one_job_at_a_time() -> None:
-    runner, gate = JobRunner(), threading.Event()
-    ticket = runner.submit("first", lambda job: gate.wait(10))
-    with pytest.raises(HostBusyError, match="first"):
-        runner.submit("second", lambda job: None)
+def test_the_runner_takes_one_job_after_another() -> None:
+    runner, gate, order = JobRunner(), threading.Event(), []
+    first = runner.submit("first", lambda job: (gate.wait(10), order.append(1)))
+    second = runner.submit("second", lambda job: order.append(2))
+    assert second.job.view().state == "waiting"
     gate.set()
-    assert ticket.wait(10).state == "done"
+    assert second.wait(10).state == first.wait(10).state == "done"
+    assert order == [1, 2]
+    assert [ticket.job.title for ticket in runner.tickets] == ["first", "second"]
     assert runner.submit("third", lambda job: 3).wait(10).state == "done"
+
+
+def test_a_waiting_job_can_be_cancelled_and_never_starts() -> None:
+    runner, gate, started = JobRunner(), threading.Event(), []
+    first = runner.submit("first", lambda job: gate.wait(10))
+    second = runner.submit("second", started.append)
+    assert runner.cancel(second.number)
+    assert second.wait(1).state == "cancelled"
+    gate.set()
+    assert first.wait(10).state == "done"
+    assert started == []
+    assert not runner.cancel(second.number)
+
+
+def test_the_listener_sees_each_report_with_its_job() -> None:
+    heard: list[tuple[str, int]] = []
+    work = JobRunner().submit("x", lambda job: job.report(Progress("a", 1, 2)),
+                              listener=lambda job, progress: heard.append((job.title, progress.done)))
+    work.wait(10)
+    assert heard == [("x", 1)]
 
 
 def test_the_runner_logs_a_failure_with_its_traceback(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "lib_singlelora"
 FLOORS = [
     {"__main__", "launcher"},
     {"hosts", "ui", "api"},
+    {"service"},
     {"pipeline"},
     {"stages"},
     {"training", "evaluation"},
@@ -18,7 +19,7 @@ FLOORS = [
     {"host"},
     {"naming", "workspace"},
     {"settings"},
-    {"jobs", "environment", "declaring"},
+    {"jobs", "environment", "declaring", "requirements_webui"},
     {"errors", "embedded"},
 ]
 HOME_OF = {"modules": "hosts/webui", "diffusers": "hosts/standalone", "gradio": "ui"}

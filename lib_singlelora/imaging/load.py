@@ -57,7 +57,7 @@ def load_picture(path: Path, smallest: int = SMALLEST) -> Picture:
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
                 _check_size(path, opened, smallest, notes)
                 if opened.format != "MPO" and getattr(opened, "is_animated", False):
-                    notes.append(f"{path.name}: animated ({opened.n_frames} frames); the first one is used")
+                    notes.append(f"{path.name}: animated ({getattr(opened, 'n_frames', 'several')} frames); the first is used")
                 opened.seek(0)
                 image, alpha = _to_rgb(_shortened(_upright(opened), notes), notes)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:

@@ -20,6 +20,7 @@ from ..workspace import Workspace, file_hash, fingerprint, write_bytes
 from .continuing import begin, finish
 from .crop import training_resolution, view_box
 from .plot import save_picture, saved_recommendation
+from .publishing import publish
 from .train import epoch_files
 
 
@@ -48,7 +49,7 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     picture = image or workspace.prepared
     if not picture.exists():
         raise PictureError(f"{picture}: found no such picture, expected one to inpaint; call 'prepare' first or give --image")
-    mask = mask or _default_mask(workspace, picture, image is None)
+    mask = mask or default_mask(workspace, picture, image is None)
     if not mask.exists():
         raise PictureError(f"{mask}: found no such mask, expected a picture in which white is redrawn; check --mask")
     prompt = options.prompt or f"{settings.character.trigger}, {settings.character.class_token}, solo, looking at viewer"
@@ -60,6 +61,7 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     record, done = begin(workspace, "inpaint", mark, force)
     if done and all(path.exists() for path in (*paths, sheet)):
         return Inpainted(tuple(paths), sheet, mask)
+    publish(settings, workspace, host, files)
     original, hole = _fitted(picture, mask, training_resolution(settings, host))
     fill: Fill = "latent noise" if options.fill == "latent noise" else "original"
     request = ImageRequest(prompt, (), original.width, original.height, options.negative_prompt, options.sampler, options.steps,
@@ -80,7 +82,8 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     return Inpainted(tuple(paths), sheet, mask)
 
 
-def _default_mask(workspace: Workspace, picture: Path, own_picture: bool) -> Path:
+def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) -> Path:
+    """inpaint/mask.png over her head, made if it is not there.  Raises: PictureError, for another picture than the prepared."""
     path = workspace.inpaint / "mask.png"
     if not own_picture:
         raise PictureError(f"{picture}: found no mask for it, expected --mask FILE of the same size (white is redrawn)")

@@ -22,6 +22,7 @@ from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint, write_bytes
 from .continuing import begin, finish
 from .crop import training_resolution
+from .publishing import publish
 from .train import epoch_files
 
 
@@ -108,8 +109,10 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     record, done = begin(workspace, "plot", mark, force)
     if done and sheet.exists() and page.exists():
         return Plotted(sheet, page, _recommendation_from(record.data.get("recommendation")))
+    publish(settings, workspace, host, epochs)
     places = _places(settings, workspace, epochs)
     drawn = _draw(places, request, workspace, host, job, hashes, force)
+    publish(settings, workspace, host, epochs, {p.epoch: paths[0] for p, paths in drawn.items() if p.epoch})
     looks = {place: _looks(workspace, paths) for place, paths in drawn.items()}
     best = recommend(looks)
     text = f"{host.checkpoint.name} · {request.prompt} · {options.sampler}, {options.steps} steps, CFG {options.cfg_scale:g}, " \

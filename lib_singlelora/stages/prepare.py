@@ -35,7 +35,7 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
 
     Raises: PictureError, for a file that cannot be used; WorkspaceError, when the workspace holds another picture.
     """
-    original = _take(workspace, picture, force)
+    original = take_picture(workspace, picture, force)
     options = settings.prepare
     record, done = begin(workspace, "prepare", fingerprint(vars(options), file_hash(original)), force)
     if done and workspace.prepared.exists() and workspace.mask.exists():
@@ -64,7 +64,7 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     return Prepared(workspace.prepared, workspace.mask, tuple(notes))
 
 
-def _take(workspace: Workspace, picture: Path | None, force: bool) -> Path:
+def take_picture(workspace: Workspace, picture: Path | None, force: bool) -> Path:
     """Copy the picture to source/original.*; an equal one already there is left."""
     present = workspace.original()
     if picture is None:

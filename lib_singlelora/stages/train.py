@@ -27,6 +27,7 @@ from ..training.samples import Budget, Picture, epoch_batches
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
 from .crop import training_resolution
+from .publishing import publish
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,13 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     record, done = begin(workspace, "train", mark, force)
     final = epoch_file(workspace, settings, options.epochs)
     if done and final.exists():
+        publish(settings, workspace, host, epoch_files(workspace, settings))
         return _result(settings, workspace, record.data)
     snapshot = workspace.snapshot / "state.pt"
     if force and snapshot.exists():
         snapshot.unlink()
     started = time.time()
-    with host.exclusive("training"), host.open_for_training() as model:
+    with host.exclusive(job), host.open_for_training() as model:
         network = _network(settings, model)
 
         def save_epoch(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
@@ -99,6 +101,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
             write_lora(path, trained.kohya_tensors(), build_metadata(now, settings.metadata()), options.save_precision)
             workspace.note_file(record, path)
             workspace.save_record(record)
+            publish(settings, workspace, host, {epoch: path})
             return path
 
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch)

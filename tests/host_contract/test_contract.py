@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 
 import pytest
@@ -197,9 +199,20 @@ def test_gradients_reach_the_text_encoders_branches(host: Host) -> None:
 
 
 def test_the_host_is_held_by_one_at_a_time(host: Host) -> None:
-    with host.exclusive("first"), pytest.raises(HostBusyError, match="busy"), host.exclusive("second"):
-        pass
-    with host.exclusive("third"):
+    """Another thread is refused, or waits until it is cancelled; the same one may come in again."""
+    second, entered = Job("second"), threading.Event()
+
+    def other() -> None:
+        with contextlib.suppress(HostBusyError, JobCancelled), host.exclusive(second):
+            entered.set()
+
+    with host.exclusive(Job("first")), host.exclusive(Job("first, again")):
+        thread = threading.Thread(target=other)
+        thread.start()
+        second.cancel()
+        thread.join(10)
+        assert not thread.is_alive() and not entered.is_set()
+    with host.exclusive(Job("third")):
         pass
 
 

@@ -27,7 +27,7 @@ from .tags import tags
 
 SIZE = 128
 RATINGS = ("general", "sensitive", "questionable", "explicit")
-PLAN, BATCH, SEED = 3000, 32, 50_000_000
+PLAN, BATCH, SEED = 14_000, 32, 50_000_000
 FRESH, WINDOW = 10, 2000  # new drawings a step; how many the batch is drawn from: each is seen about three times
 RECONSTRUCTED_FROM = 1500  # from this step on a quarter of the pictures have been through the VAE
 

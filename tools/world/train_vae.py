@@ -16,7 +16,7 @@ from .muon import Muon
 from .sample import sample_scene
 from .scene import render
 
-PLAN = {"vae": 1500, "decoder": 4000}  # steps over which the learning rate falls
+PLAN = {"vae": 3300, "decoder": 4000}  # steps over which the learning rate falls
 SEED = 10_000_000
 
 
@@ -50,7 +50,7 @@ def reconstruction_loss(found: Tensor, true: Tensor) -> Tensor:
     d = found - true
     low = F.avg_pool2d(d, 4)
     chroma = low - low.mean(1, keepdim=True)
-    return d.abs().mean() + 2.0 * d.square().mean() + 0.5 * low.abs().mean() + chroma.abs().mean()
+    return 0.5 * d.abs().mean() + 6.0 * d.square().mean() + 0.5 * low.abs().mean() + chroma.abs().mean()
 
 
 class VaeTraining:

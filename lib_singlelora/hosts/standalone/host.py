@@ -15,13 +15,13 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from ...errors import HostBusyError, SettingsError
-from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraUse, TrainingModel, Upscaler
+from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraCard, LoraUse, TrainingModel, Upscaler
 from ...jobs import Job, Progress
+from ..clip import encode
 from .applied import AppliedLoras
 from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
 from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
-from .text import encode
 from .training import StandaloneTrainingModel, frozen, targets_of
 
 
@@ -34,7 +34,7 @@ class StandaloneHost:
     def __init__(self, checkpoint: Path, device: str | None = None) -> None:
         self._found = inspect(checkpoint)
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def name(self) -> str:
@@ -62,14 +62,20 @@ class StandaloneHost:
         return ()
 
     @contextmanager
-    def exclusive(self, title: str) -> Iterator[None]:
-        """Hold the host.  Raises: HostBusyError, when somebody else does."""
+    def exclusive(self, job: Job) -> Iterator[None]:
+        """Hold the host.  Raises: HostBusyError, when another thread does."""
         if not self._lock.acquire(blocking=False):
-            raise HostBusyError(f"{title}: the host is busy, expected it to be free; wait for the other job or cancel it")
+            raise HostBusyError(f"{job.title}: the host is busy, expected it to be free; wait for the other job or cancel it")
         try:
             yield
         finally:
             self._lock.release()
+
+    def mirror(self, job: Job, progress: Progress) -> None:
+        """There is no other display."""
+
+    def publish(self, card: LoraCard) -> None:
+        """Files are used by their paths here."""
 
     @cached_property
     def networks(self) -> Networks:

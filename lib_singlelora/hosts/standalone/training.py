@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ...host import Conditioning
 from ...naming.blocks import BlockLayout
 from ...naming.keys import diffusers_to_canonical
+from ..clip import encode
 from .loading import Networks
-from .text import encode
 
 
 def targets_of(networks: Networks) -> Iterator[tuple[str, nn.Module]]:

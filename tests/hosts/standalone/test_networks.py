@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from lib_singlelora.errors import CheckpointError
+from lib_singlelora.hosts.clip import encode
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.hosts.standalone.inspection import Inspected, inspect
 from lib_singlelora.hosts.standalone.loading import CLIP_FOLDER, Networks, load_networks, networks_from
-from lib_singlelora.hosts.standalone.text import encode
 from lib_singlelora.hosts.standalone.training import targets_of
 from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.modules import module_specs

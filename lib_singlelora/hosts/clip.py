@@ -1,4 +1,4 @@
-"""Prompts to conditioning: chunks of 75 tokens, clip skip."""
+"""Prompts to conditioning with transformers' CLIP: chunks of 75 tokens, clip skip."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
     return torch.tensor(rows)
 
 
-def encode(text: nn.Module, tokenizer: Any, prompts: Sequence[str], clip_skip: int, device: str) -> Tensor:
-    """Context (B, 77k, D): hidden state n from the end, then the final layer norm."""
+def encode(text: nn.Module, tokenizer: Any, prompts: Sequence[str], clip_skip: int, device: str,
+           norm: nn.Module | None = None) -> Tensor:
+    """Context (B, 77k, D): hidden state n from the end, then the final layer norm (`norm`, or the text encoder's own)."""
     tokens = token_chunks(tokenizer, prompts)
     batch, chunks, length = tokens.shape
     output = text(tokens.view(batch * chunks, length).to(device), output_hidden_states=True)
     skip = max(1, min(clip_skip, len(output.hidden_states) - 1))
-    norm = text.final_layer_norm
-    assert isinstance(norm, nn.Module)
-    hidden: Tensor = norm(output.hidden_states[-skip])
+    last = norm or text.final_layer_norm
+    assert isinstance(last, nn.Module)
+    hidden: Tensor = last(output.hidden_states[-skip])
     return hidden.reshape(batch, chunks * length, hidden.shape[-1])

@@ -1,0 +1,1 @@
+"""The host inside AUTOMATIC1111's WebUI: the only place that imports its `modules`."""

@@ -1,0 +1,66 @@
+"""What scripts/singlelora.py registers with the WebUI.
+
+One Service lives as long as the process: "Reload UI" builds the page anew, and a job that runs goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules import script_callbacks, shared
+
+from ... import api
+from ...service import Service
+from ...ui.page import tab
+from .axes import add_axes
+from .generating import interrupt_when_cancelled
+from .host import WebUIHost
+from .options import add_options, workspace_root
+from .sending import Components
+
+_service: Service | None = None
+
+
+def service() -> Service:
+    """The one service of this process."""
+    global _service
+    if _service is None:
+        _service = Service(WebUIHost(), workspace_root)
+    return _service
+
+
+def register() -> None:
+    """Hook into the WebUI; it forgets an extension's callbacks before it loads its scripts again."""
+    running = service()
+    host = running.host
+    assert isinstance(host, WebUIHost)
+    components = Components()
+
+    def app_started(demo: Any, app: Any) -> None:
+        api.mount(app, running, credentials(), gradio_users(app))
+
+    script_callbacks.on_before_ui(lambda: add_axes(host.library))
+    script_callbacks.on_after_component(components.after_component)
+    script_callbacks.on_ui_settings(add_options)
+    script_callbacks.on_ui_tabs(lambda: [(tab(running, components.sends()), "Single LoRA", "singlelora")])
+    script_callbacks.on_app_started(app_started)
+    script_callbacks.on_cfg_denoiser(lambda params: interrupt_when_cancelled(host.turn.job))
+
+
+def credentials() -> dict[str, str]:
+    """--api-auth: user -> password."""
+    pairs = (pair.split(":", 1) for pair in (shared.cmd_opts.api_auth or "").split(",") if ":" in pair)
+    return {user.strip(): password.strip() for user, password in pairs}
+
+
+def gradio_users(app: Any) -> Any:
+    """gradio's own login: a function from a request to the user's name, or None where there is no login."""
+    if not getattr(app, "auth", None):
+        return None
+
+    def user(request: Any) -> str | None:
+        token = request.cookies.get(f"access-token-{app.cookie_id}" if hasattr(app, "cookie_id") else "access-token") \
+            or request.cookies.get("access-token-unsecure")
+        return app.tokens.get(token)  # type: ignore[no-any-return]
+
+    return user

@@ -1,0 +1,104 @@
+"""The host in the WebUI: the checkpoint it has loaded, its samplers, its LoRA folder, its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from modules import hashes, paths, sd_models, shared
+from PIL import Image
+
+from ...errors import CheckpointError
+from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraCard, TrainingModel, Upscaler
+from ...jobs import Job, Progress
+from . import generating
+from .lending import layout_of, lent
+from .loras import Library, lora_folder
+from .turn import Turn
+
+NO_UPSCALING = ("None", "Lanczos", "Nearest", "")
+NATIVE_SIZES = {"sd1": 512, "sd2": 768}
+
+
+class WebUIUpscaler:
+    """One of the WebUI's upscalers."""
+
+    def __init__(self, upscaler: object) -> None:
+        self._upscaler = upscaler
+        self.name = str(getattr(upscaler, "name", ""))
+
+    def upscale(self, image: Image.Image, scale: float) -> Image.Image:
+        """The picture enlarged by scale (> 1)."""
+        inner = self._upscaler.scaler  # type: ignore[attr-defined]
+        made: Image.Image = inner.upscale(image, scale, self._upscaler.data_path)  # type: ignore[attr-defined]
+        size = (round(image.width * scale), round(image.height * scale))
+        return made if made.size == size else made.resize(size, Image.Resampling.LANCZOS)
+
+
+class WebUIHost:
+    """A Host on the running WebUI.  upscaler: gives the name of the upscaler to prefer, from the WebUI's settings."""
+
+    def __init__(self) -> None:
+        self.turn, self.library = Turn(), Library()
+
+    @property
+    def name(self) -> str:
+        """For the log and the metadata."""
+        return "webui"
+
+    @property
+    def checkpoint(self) -> CheckpointInfo:
+        """The loaded checkpoint.  Raises: CheckpointError, when there is none."""
+        model = shared.sd_model
+        if model is None:
+            raise CheckpointError("found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose one "
+                                  "at the top of the page")
+        info, layout = model.sd_checkpoint_info, layout_of(model)
+        sha256 = info.sha256 or hashes.sha256(info.filename, f"checkpoint/{info.name}") or ""
+        native = str(info.metadata.get("native_size", "")) if info.metadata else ""
+        size = int(native) if native.isdigit() and 64 <= int(native) <= 2048 else NATIVE_SIZES[layout.name]
+        return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256)
+
+    @property
+    def paths(self) -> HostPaths:
+        """The Lora folder; where the usual tagger extensions keep their models."""
+        models = Path(paths.models_path)
+        taggers = tuple(p.parent for base in (models / "tagger", models / "interrogators", models / "TaggerOnnx")
+                        for p in sorted(base.glob("**/selected_tags.csv")))
+        wildcards = tuple(sorted(Path(paths.extensions_dir).glob("*/wildcards")))
+        return HostPaths(lora_folder(), taggers, wildcards)
+
+    @property
+    def samplers(self) -> Sequence[str]:
+        """Names that a request may ask for."""
+        return generating.sampler_names()
+
+    def upscalers(self) -> Sequence[Upscaler]:
+        """The one chosen in the settings page first, then the others that are neural networks."""
+        preferred = shared.opts.data.get("singlelora_upscaler", "")
+        found = [u for u in shared.sd_upscalers if u.name == preferred and u.name not in NO_UPSCALING]
+        return [WebUIUpscaler(upscaler) for upscaler in found]
+
+    def exclusive(self, job: Job) -> AbstractContextManager[None]:
+        """Wait in the WebUI's queue, then hold it.  Raises: JobCancelled, while waiting."""
+        return self.turn.take(job)
+
+    def mirror(self, job: Job, progress: Progress) -> None:
+        """Progress into the WebUI's state; its Interrupt cancels the job."""
+        self.turn.mirror(progress)
+
+    def publish(self, card: LoraCard) -> None:
+        """Into the WebUI's Lora folder, known to prompts at once."""
+        self.library.publish(card)
+
+    def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
+        """Draw one picture per seed by the WebUI's own processing."""
+        with self.exclusive(job):
+            return generating.draw(request, job, self.library)
+
+    @contextmanager
+    def open_for_training(self) -> Iterator[TrainingModel]:
+        """Lend the checkpoint in memory.  Raises: CheckpointError."""
+        with lent(shared.sd_model) as model:
+            yield model

@@ -1,0 +1,258 @@
+"""The checkpoint in the WebUI's memory, lent for training, and given back bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import networks
+import torch
+from modules import devices, lowvram, sd_hijack_optimizations, sd_models, sd_unet, shared
+from torch import Tensor, nn
+
+from ...errors import CheckpointError, TrainingError
+from ...host import Conditioning
+from ...naming.blocks import SD1, SD2, BlockLayout
+from ..clip import encode
+
+Parts = tuple[nn.Module, nn.Module, nn.Module]
+
+
+class WebUITrainingModel:
+    """A TrainingModel on the WebUI's own ldm networks; no tensor is copied."""
+
+    def __init__(self, sd_model: Any) -> None:
+        self._model = sd_model
+        self.layout = layout_of(sd_model)
+        self.prediction: Literal["epsilon", "v_prediction"] = "v_prediction" if sd_model.parameterization == "v" else "epsilon"
+        self.alphas_cumprod: Tensor = getattr(sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod).detach().float().cpu()
+
+    @property
+    def device(self) -> str:
+        """Where the networks compute."""
+        return str(devices.device)
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8), by whatever VAE the user chose.
+
+        Raises: TrainingError, when the VAE in half precision gives NaN.
+        """
+        with torch.no_grad(), devices.autocast():
+            found = self._model.first_stage_model.encode(pixels.to(devices.device, devices.dtype_vae))
+            mode: Tensor = found.mode()
+        if not bool(torch.isfinite(mode).all()):
+            raise TrainingError("the VAE gave NaN for a picture, expected numbers; half precision is too little for it: start "
+                                "the WebUI with --no-half-vae, or choose another VAE")
+        return mode.float() * self._model.scale_factor
+
+    def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
+        """Prompts to context (B, 77k, D): plain, without emphasis, as they are trained everywhere."""
+        stage = self._model.cond_stage_model
+        with devices.autocast():
+            if self.layout.name.startswith("sd2"):
+                return Conditioning(_encode_open_clip(stage, prompts))
+            clip = stage.wrapped
+            norm = clip.transformer.text_model.final_layer_norm
+            return Conditioning(encode(clip.transformer, clip.tokenizer, prompts, clip_skip, self.device, norm))
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
+        unet = self._model.model.diffusion_model
+        with devices.autocast():
+            dtype = devices.dtype_unet
+            answer: Tensor = unet(noisy.to(devices.device, dtype), timesteps.to(devices.device), conditioning.context.to(dtype))
+        return answer
+
+    def targets(self) -> Iterator[tuple[str, nn.Module]]:
+        """(canonical name, module) of every Linear and Conv2d of the text encoder and the U-Net.
+
+        SD2's text encoder keeps its attention in one fused module, which takes no branches: only its U-Net is given.
+        """
+        if self.layout.name == "sd1":
+            for name, module in self._model.cond_stage_model.wrapped.transformer.named_modules():
+                if isinstance(module, nn.Linear) and name.startswith("text_model."):
+                    yield name, module
+        for name, module in self._model.model.diffusion_model.named_modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                yield name, module
+
+
+def _encode_open_clip(stage: Any, prompts: Sequence[str]) -> Tensor:
+    """SD2: the WebUI's own wrapper, whose parser takes escaped brackets as plain ones."""
+    plain = [prompt.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)").replace("[", "\\[").replace("]", "\\]")
+             for prompt in prompts]
+    context: Tensor = stage(plain)
+    return context
+
+
+def layout_of(sd_model: Any) -> BlockLayout:
+    """The layout of the loaded checkpoint.  Raises: CheckpointError, for one that cannot be trained, with the reason."""
+    if sd_model is None:
+        raise CheckpointError("found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose one at the "
+                              "top of the page")
+    name = sd_model.sd_checkpoint_info.name
+    if getattr(sd_model, "is_sdxl", False):
+        raise CheckpointError(f"{name}: found an SDXL checkpoint, which is not supported yet, expected Stable Diffusion 1.x")
+    if getattr(sd_model, "is_sd3", False) or not hasattr(sd_model, "model") or not hasattr(sd_model.model, "diffusion_model"):
+        raise CheckpointError(f"{name}: found a checkpoint of another family, expected Stable Diffusion 1.x")
+    unet = sd_model.model.diffusion_model
+    first = unet.input_blocks[0][0].weight
+    if first.shape[1] != 4:
+        what = "an inpainting checkpoint" if first.shape[1] == 9 else "a checkpoint"
+        raise CheckpointError(f"{name}: found {what} with {first.shape[1]} input channels, expected 4; train on the base "
+                              "checkpoint that it was made from: the LoRA works in the inpainting one too")
+    multipliers = tuple(unet.channel_mult)
+    context = next(m for n, m in unet.named_modules() if n.endswith("attn2.to_k")).weight.shape[1]
+    base = SD2 if getattr(sd_model, "is_sd2", False) else SD1
+    return replace(base, channels=unet.model_channels, multipliers=multipliers, context=context)
+
+
+@contextmanager
+def lent(sd_model: Any) -> Iterator[WebUITrainingModel]:
+    """Make the networks ready to train LoRA branches; everything is what it was after the exit, however it comes.
+
+    Raises: CheckpointError.
+    """
+    model = WebUITrainingModel(sd_model)
+    if sd_unet.current_unet is not None:
+        raise CheckpointError(f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's own, "
+                              "expected the checkpoint's; set Settings > SD Unet to None")
+    parts: Parts = (sd_model.model.diffusion_model, sd_model.first_stage_model, _text_module(sd_model))
+    with ExitStack() as stack:
+        stack.enter_context(_without_networks(sd_model))
+        stack.enter_context(_without_patches(sd_model))
+        stack.enter_context(_on_device(sd_model, parts))
+        stack.enter_context(_attention_that_trains())
+        stack.enter_context(_frozen(parts))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        yield model
+
+
+def _text_module(sd_model: Any) -> nn.Module:
+    wrapped = sd_model.cond_stage_model.wrapped
+    module: nn.Module = wrapped.transformer if hasattr(wrapped, "transformer") else wrapped.model
+    return module
+
+
+@contextmanager
+def _without_networks(sd_model: Any) -> Iterator[None]:
+    """Take out what the last prompt merged into the weights, and keep it out while inside.
+
+    The patched `forward` of every module merges lazily and in place; within an autograd graph that would fail, so it is done
+    here for all of them at once.
+    """
+    hypernetworks = list(shared.loaded_hypernetworks)
+    with torch.no_grad():
+        networks.loaded_networks.clear()  # the next prompt merges anew what it names
+        for module in sd_model.modules():
+            if getattr(module, "network_current_names", ()):
+                networks.network_apply_weights(module)
+    shared.loaded_hypernetworks.clear()
+    try:
+        yield
+    finally:
+        shared.loaded_hypernetworks[:] = hypernetworks
+
+
+@contextmanager
+def _without_patches(sd_model: Any) -> Iterator[None]:
+    """Token merging and hypertile approximate attention for speed; they are off for the job."""
+    ratio = getattr(sd_model, "applied_token_merged_ratio", 0)
+    sd_models.apply_token_merging(sd_model, 0)
+    tiles = [module.__dict__["__webui_hypertile_params"] for module in sd_model.modules()
+             if "__webui_hypertile_params" in module.__dict__]
+    enabled = [tile.enabled for tile in tiles]
+    for tile in tiles:
+        tile.enabled = False
+    try:
+        yield
+    finally:
+        for tile, was in zip(tiles, enabled, strict=True):
+            tile.enabled = was
+        sd_models.apply_token_merging(sd_model, ratio)
+
+
+@contextmanager
+def _on_device(sd_model: Any, parts: Parts) -> Iterator[None]:
+    """All parts on the WebUI's device, without the hooks of --medvram and --lowvram, which move modules in the middle of a pass.
+
+    Modules that lay on the CPU go back there.
+    """
+    hooks = []
+    if getattr(sd_model, "lowvram", False):
+        lowvram.send_everything_to_cpu()
+        for module in sd_model.modules():
+            before = list(module._forward_pre_hooks.items())
+            moving = [key for key, hook in before if getattr(hook, "__module__", "") == lowvram.__name__]
+            if moving:
+                hooks.append((module, before))
+            for key in moving:
+                del module._forward_pre_hooks[key]
+    places = [(module, next(module.parameters(recurse=False)).device) for module in _leaves(parts)]
+    try:
+        for part in parts:
+            part.to(devices.device)
+        yield
+    finally:
+        for module, place in places:
+            if next(module.parameters(recurse=False)).device != place:
+                module.to(place)
+        for module, before in hooks:
+            module._forward_pre_hooks.clear()
+            module._forward_pre_hooks.update(before)
+        lowvram.module_in_gpu = None
+        devices.torch_gc()
+
+
+def _leaves(parts: Parts) -> Iterator[nn.Module]:
+    """Modules that hold parameters of their own."""
+    for part in parts:
+        for module in part.modules():
+            if next(module.parameters(recurse=False), None) is not None:
+                yield module
+
+
+@contextmanager
+def _attention_that_trains() -> Iterator[None]:
+    """The user's attention may have no backward pass or a slow one; torch's own, and xformers' if it is chosen, are fast."""
+    import ldm.modules.attention as attention
+
+    before = attention.CrossAttention.forward
+    own = hasattr(nn.functional, "scaled_dot_product_attention")
+    if own and before is not sd_hijack_optimizations.xformers_attention_forward:
+        attention.CrossAttention.forward = sd_hijack_optimizations.scaled_dot_product_attention_forward
+    try:
+        yield
+    finally:
+        attention.CrossAttention.forward = before
+
+
+@contextmanager
+def _frozen(parts: Parts) -> Iterator[None]:
+    """No parameter takes a gradient; flags, modes and ldm's own recomputation are what they were after the exit.
+
+    ldm's recomputation asks for the gradients of frozen weights too, and fails.
+    """
+    modules = [module for part in parts for module in part.modules()]
+    flags = [(parameter, parameter.requires_grad) for part in parts for parameter in part.parameters()]
+    modes = [(module, module.training) for module in modules]
+    recomputing = [(module, name) for module in modules for name in ("checkpoint", "use_checkpoint")
+                   if module.__dict__.get(name) is True]
+    try:
+        for part in parts:
+            part.requires_grad_(False)
+            part.eval()
+        for module, name in recomputing:
+            setattr(module, name, False)
+        yield
+    finally:
+        for module, name in recomputing:
+            setattr(module, name, True)
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,238 @@
+"""What a page or the HTTP API asks for: workspaces, their settings and files, and jobs on them.
+
+It knows one host and one folder of workspaces, and no gradio and no HTTP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .dataset.buckets import make_buckets, nearest_bucket
+from .errors import LoraFileError, SingleLoraError, WorkspaceError
+from .host import Host
+from .imaging.load import load_picture
+from .jobs import Job, JobRunner, Progress, Ticket
+from .pipeline import STAGES, run_all, run_stage
+from .settings import Settings
+from .stages.crop import training_resolution
+from .stages.inpaint import default_mask
+from .stages.plot import saved_recommendation
+from .stages.prepare import take_picture
+from .stages.publishing import published_name
+from .stages.train import epoch_files
+from .workspace import Workspace, check_name
+
+RUN = "run"
+WORDS = (RUN, *STAGES)
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What another tab needs to go on with her.  size: of the pictures to draw.  mask: white is redrawn."""
+
+    prompt: str
+    negative_prompt: str
+    picture: Path
+    mask: Path
+    size: tuple[int, int]
+    strength: float
+
+
+class Service:
+    """One host, its workspaces, one queue of jobs.
+
+    root: gives the folder of the workspaces whenever it is asked, so that a host's settings may move it.
+    """
+
+    def __init__(self, host: Host, root: Callable[[], Path]) -> None:
+        self.host, self._root = host, root
+        self.runner = JobRunner()
+
+    # Workspaces ------------------------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """The folder of the workspaces."""
+        return self._root()
+
+    def names(self) -> list[str]:
+        """The workspaces, the last changed first."""
+        if not self.root.is_dir():
+            return []
+        found = [path.parent for path in self.root.glob("*/settings.json")]
+        return [path.name for path in sorted(found, key=lambda path: -(path / "settings.json").stat().st_mtime)]
+
+    def workspace(self, name: str) -> Workspace:
+        """A workspace that exists.  Raises: WorkspaceError."""
+        check_name(name, "workspace")
+        if name not in self.names():
+            raise WorkspaceError(f"workspace {name!r}: found none of this name, expected one of "
+                                 f"{', '.join(self.names()) or 'none yet'}; start it with a picture")
+        return Workspace(self.root / name, create=False)
+
+    def start(self, picture: Path, trigger: str, class_token: str, name: str = "") -> str:
+        """Take a picture into a workspace, new or begun with the same picture and trigger; gives its name.
+
+        Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind then.
+        """
+        check_name(trigger, "trigger")
+        check_name(class_token, "class")
+        load_picture(picture)
+        name = check_name(name, "workspace") if name else self._free_name(trigger, picture)
+        new = name not in self.names()
+        workspace = Workspace(self.root / name)
+        try:
+            saved = workspace.load_settings()
+            if saved.character.trigger not in ("", trigger):
+                raise WorkspaceError(f"workspace {name!r}: found the character '{saved.character.trigger}' in it, expected "
+                                     f"'{trigger}'; choose another name")
+            take_picture(workspace, picture, force=False)
+            workspace.save_settings(saved.with_values({"character.trigger": trigger, "character.class_token": class_token}))
+        except SingleLoraError:
+            if new:
+                shutil.rmtree(workspace.root, ignore_errors=True)
+            raise
+        return name
+
+    def _free_name(self, trigger: str, picture: Path) -> str:
+        """The trigger, or with a number when that workspace holds another picture."""
+        names, data = self.names(), picture.read_bytes()
+        for number in range(1, 1000):
+            name = trigger if number == 1 else f"{trigger} {number}"
+            if name not in names:
+                return name
+            original = Workspace(self.root / name, create=False).original()
+            if original is not None and original.read_bytes() == data:
+                return name
+        raise WorkspaceError(f"{trigger}: found 999 workspaces of it; delete some")
+
+    def settings(self, name: str) -> Settings:
+        """The settings of a workspace."""
+        return self.workspace(name).load_settings()
+
+    def change(self, name: str, values: Mapping[str, Any]) -> Settings:
+        """Change dotted settings of a workspace.  Raises: SettingsError, changing nothing."""
+        workspace = self.workspace(name)
+        saved = workspace.load_settings()
+        changed = saved.with_values(dict(values))
+        if changed.character.trigger != saved.character.trigger:
+            raise WorkspaceError(f"workspace {name!r}: its trigger is '{saved.character.trigger}' for good; start another "
+                                 "workspace for another one")
+        workspace.save_settings(changed)
+        return changed
+
+    def files(self, name: str) -> list[str]:
+        """Every file of a workspace, relative, with forward slashes; no temporary ones and no snapshots."""
+        root = self.workspace(name).root
+        found = (path.relative_to(root) for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return sorted(path.as_posix() for path in found if "snapshot" not in path.parts)
+
+    def file(self, name: str, relative: str) -> Path:
+        """A file of a workspace.  Raises: WorkspaceError, for one that is not there or lies outside."""
+        root = self.workspace(name).root.resolve()
+        with contextlib.suppress(OSError, ValueError):
+            path = (root / relative).resolve()
+            if path.is_relative_to(root) and path.is_file() and "snapshot" not in path.relative_to(root).parts:
+                return path
+        raise WorkspaceError(f"{relative!r}: found no such file in the workspace {name!r}; ask for the list of its files")
+
+    def results(self, name: str) -> dict[str, Any]:
+        """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted, recommendation, stages."""
+        workspace = self.workspace(name)
+        settings = workspace.load_settings()
+        records = {stage: workspace.record(stage) for stage in STAGES}
+
+        def pictures(stage: str) -> list[Path]:
+            return [path for path in workspace.files_of(records[stage]) if path.suffix == ".png" and path.exists()]
+
+        loras = {published_name(workspace, settings, path): str(path) for path in epoch_files(workspace, settings).values()}
+        best = saved_recommendation(workspace)
+        sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
+        state = {stage: "done" if record.complete else "begun" if record.fingerprint else "" for stage, record in records.items()}
+        return {
+            "workspace": name, "stages": state,
+            "prepared": str(workspace.prepared) if workspace.prepared.exists() else None,
+            "mask": str(workspace.mask) if workspace.mask.exists() else None,
+            "crops": [str(path) for path in pictures("crop")],
+            "regularization": [str(path) for path in pictures("regularize")],
+            "loras": loras,
+            "sheet": str(sheet) if sheet.exists() else None, "page": str(page) if page.exists() else None,
+            "inpainted": [str(path) for path in pictures("inpaint") if path.name != "sheet.png"],
+            "inpaint_mask": str(workspace.inpaint / "mask.png") if (workspace.inpaint / "mask.png").exists() else None,
+            "recommendation": {**asdict(best), "lora": str(best.lora),
+                               "name": published_name(workspace, settings, best.lora)} if best else None,
+        }
+
+    def handover(self, name: str) -> Handover:
+        """The trained character for another tab: the recommended file, else the last epoch.
+
+        Raises: WorkspaceError, LoraFileError, when nothing is trained yet; CheckpointError.
+        """
+        workspace = self.workspace(name)
+        settings, results = workspace.load_settings(), self.results(name)
+        if not results["loras"]:
+            raise LoraFileError(f"{name}: found no LoRA, expected a trained one; press Run everything or Run only: Train")
+        best = results["recommendation"]
+        lora = best["name"] if best else list(results["loras"])[-1]
+        strength = best["strength"] if best else settings.inpaint.strength
+        character = settings.character
+        with Image.open(workspace.prepared) as image:
+            size = nearest_bucket(image.size, make_buckets(training_resolution(settings, self.host)))
+        return Handover(f"{character.trigger}, {character.class_token}, solo, looking at viewer <lora:{lora}:{strength:g}>",
+                        settings.plot.negative_prompt, workspace.prepared, default_mask(workspace, workspace.prepared), size,
+                        strength)
+
+    # Jobs ------------------------------------------------------------------------------------------------------------
+
+    def submit(self, name: str, word: str = RUN, force: bool = False, picture: Path | None = None,
+               mask: Path | None = None) -> Ticket[dict[str, Any]]:
+        """Queue the whole job ('run') or one stage on a workspace.  Raises: WorkspaceError."""
+        if word not in WORDS:
+            raise WorkspaceError(f"{word!r}: found no such stage, expected one of {', '.join(WORDS)}")
+        workspace = self.workspace(name)
+
+        def work(job: Job) -> dict[str, Any]:
+            with self.host.exclusive(job):
+                settings = self._settings_of(workspace)
+                workspace.clear_temporaries()
+                if word == RUN:
+                    return run_all(settings, workspace, self.host, job, picture, force)
+                return run_stage(word, settings, workspace, self.host, job, force, picture, mask)
+
+        def listen(job: Job, progress: Progress) -> None:
+            if not workspace.settings_file.exists():
+                raise WorkspaceError(f"{workspace.root}: found it deleted while '{job.title}' was running; what was trained is "
+                                     "lost unless it is in the host's LoRA folder. Start again with the picture")
+            self.host.mirror(job, progress)
+
+        return self.runner.submit(f"{name}: {word}", work, workspace.events, listen)
+
+    def _settings_of(self, workspace: Workspace) -> Settings:
+        """The settings at the moment the job starts, so that a change made while it waited counts."""
+        if not workspace.settings_file.exists():
+            raise WorkspaceError(f"{workspace.root}: found no workspace any more, expected it as it was when the job was "
+                                 "queued; it was deleted or moved")
+        return workspace.load_settings()
+
+    def cancel(self, number: int) -> bool:
+        """Ask a job to stop; False when it has ended already."""
+        return self.runner.cancel(number)
+
+
+
+
+def view_of(ticket: Ticket[Any]) -> dict[str, Any]:
+    """A job as plain values for a page or JSON."""
+    view = ticket.job.view()
+    progress = view.progress
+    return {"id": ticket.number, "title": view.title, "state": view.state, "stage": progress.stage, "done": progress.done,
+            "total": progress.total, "fraction": progress.fraction, "message": progress.message, "values": progress.values,
+            "pictures": [str(path) for path in progress.pictures], "seconds": round(view.seconds, 1),
+            "eta": None if view.eta is None else round(view.eta, 1), "error": view.error}

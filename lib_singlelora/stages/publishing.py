@@ -1,0 +1,27 @@
+"""Trained files to the host's own list of LoRAs, with what its users need to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..host import Host, LoraCard
+from ..settings import Settings
+from ..workspace import Workspace
+
+
+def published_name(workspace: Workspace, settings: Settings, file: Path) -> str:
+    """What a prompt calls an epoch: the workspace's name, which no other has, and kohya's number."""
+    return f"{workspace.root.name.replace(' ', '_')}{file.stem.removeprefix(workspace.lora_name(settings))}"
+
+
+def publish(settings: Settings, workspace: Workspace, host: Host, files: Mapping[int, Path],
+            previews: Mapping[int, Path] | None = None) -> None:
+    """Hand each epoch (1-based number -> file) to the host.  previews: the picture to show of an epoch, else the source."""
+    trigger = f"{settings.character.trigger}, {settings.character.class_token}"
+    for epoch, file in files.items():
+        preview = (previews or {}).get(epoch, workspace.prepared)
+        host.publish(LoraCard(
+            file, published_name(workspace, settings, file), workspace.root.name, trigger,
+            f"Single-Image LoRA of {settings.character.trigger}, epoch {epoch} of {settings.training.epochs}. "
+            f"Trigger: {trigger}", preview if preview.exists() else None))

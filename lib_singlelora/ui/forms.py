@@ -1,0 +1,54 @@
+"""Form fields from the declarations of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+import gradio as gr
+
+from ..declaring import Declaration
+from ..settings import PRESETS, Settings, declarations
+
+TITLES = {
+    "prepare": "Prepare the picture", "crop": "Cut close-ups", "caption": "Caption", "regularization": "Regularization set",
+    "training": "Train", "plot": "Plot", "inpaint": "Inpaint",
+}
+STAGE_OF = {"regularization": "regularize", "training": "train"}  # where a section is not named like its stage
+
+
+def field(declared: Declaration) -> Any:
+    """The component for one setting."""
+    unit = f" ({declared.unit})" if declared.unit else ""
+    common: dict[str, Any] = {"label": declared.label + unit, "info": declared.help,
+                              "elem_id": f"singlelora_{declared.name.replace('.', '_')}"}
+    value, kind = declared.default, declared.kind
+    if declared.name == "training.preset":
+        made = gr.Dropdown(sorted(path.stem for path in PRESETS.glob("*.json")), value=value, **common)
+    elif kind is bool:
+        made = gr.Checkbox(value=value, **common)
+    elif declared.choices:
+        made = gr.Dropdown(list(declared.choices), value=value, **common)
+    elif get_origin(kind) is tuple or kind is str:
+        made = gr.Textbox(value=shown(value), max_lines=4, **common)
+    else:
+        made = gr.Number(value=value, precision=0 if kind is int else None, **common)
+    made.do_not_save_to_config = True  # the workspace keeps its settings; the WebUI's ui-config.json must not change them
+    return made
+
+
+def shown(value: Any) -> Any:
+    """A setting's value as its field shows it."""
+    if isinstance(value, tuple):
+        return ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+    return value
+
+
+def fields_of(section: str) -> dict[str, Any]:
+    """Dotted name -> component, for every setting of a section, inside the gradio block that is open."""
+    return {declared.name: field(declared) for declared in declarations() if declared.section == section}
+
+
+def values_of(settings: Settings, fields: Mapping[str, Any]) -> list[Any]:
+    """What the fields show for these settings, in their order."""
+    return [shown(settings.get(name)) for name in fields]

@@ -1,0 +1,14 @@
+"""A page that only says something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+
+def notice(text: str) -> Any:
+    """A block with a piece of HTML."""
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        gr.HTML(text)
+    return blocks

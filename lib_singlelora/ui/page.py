@@ -1,0 +1,224 @@
+"""The page: the picture, each stage's settings, the job panel, the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import SingleLoraError
+from ..jobs import Ticket
+from ..service import RUN, Handover, Service, view_of
+from ..settings import Settings
+from . import compat, panel
+from .forms import STAGE_OF, TITLES, fields_of, values_of
+
+NEW = "(new character)"
+POLL = 1.0  # seconds
+SHOWN = 24  # newest pictures in the gallery
+
+
+@dataclass(frozen=True)
+class Send:
+    """A place that takes a result.  outputs: its gradio components.  values: what goes into them.  script: switches the tab."""
+
+    label: str
+    elem_id: str
+    outputs: Sequence[Any]
+    values: Callable[[Handover], list[Any]]
+    script: str
+
+
+def build(service: Service, sends: Sequence[Send] = ()) -> None:
+    """Put the page into the gradio block that is open."""
+    _Page(service, sends).build()
+
+
+def tab(service: Service, sends: Sequence[Send] = ()) -> Any:
+    """The page as a block of its own, as the WebUI wants a tab."""
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        build(service, sends)
+    return blocks
+
+
+class _Page:
+    def __init__(self, service: Service, sends: Sequence[Send]) -> None:
+        self.service, self.sends = service, sends
+        self.fields: dict[str, Any] = {}
+
+    def build(self) -> None:
+        with gr.Row(elem_id="singlelora_columns"):
+            with gr.Column(scale=1, min_width=320):
+                self._character()
+                stages = self._stages()
+            with gr.Column(scale=1, min_width=320):
+                self._panel()
+                self._results()
+        self._events(stages)
+
+    # Parts -----------------------------------------------------------------------------------------------------------
+
+    def _character(self) -> None:
+        self.workspace = _kept(gr.Dropdown([NEW, *self.service.names()], value=NEW, label="Workspace",
+                                           elem_id="singlelora_workspace", info="Go on with a character, or start a new one."))
+        self.picture = compat.picture("Picture of the character", "singlelora_picture", height=300)
+        with gr.Row():
+            self.trigger = _kept(gr.Textbox(label="Trigger", elem_id="singlelora_trigger", max_lines=1,
+                                            info="The word that will call her."))
+            self.class_token = _kept(gr.Textbox("girl", label="Class", elem_id="singlelora_class", max_lines=1,
+                                                info="What she is: girl, boy, woman."))
+        self.everything = gr.Button("Run everything", variant="primary", elem_id="singlelora_run")
+        self.note = compat.html("", "singlelora_note")
+
+    def _stages(self) -> dict[str, Any]:
+        buttons = {}
+        self.force = _kept(gr.Checkbox(False, label="Do again what is done, over edits by hand too", elem_id="singlelora_force"))
+        for section, title in TITLES.items():
+            stage = STAGE_OF.get(section, section)
+            with gr.Accordion(title, open=False, elem_id=f"singlelora_{stage}"):
+                self.fields.update(fields_of(section))
+                if section == "inpaint":
+                    self.inpaint_picture = compat.picture("Picture to inpaint (empty: the prepared one)",
+                                                          "singlelora_inpaint_picture", height=200)
+                    self.inpaint_mask = compat.picture("Mask, white is redrawn (empty: her head)", "singlelora_inpaint_mask",
+                                                       height=200)
+                buttons[stage] = gr.Button(f"Run only: {title}", elem_id=f"singlelora_run_{stage}")
+        return buttons
+
+    def _panel(self) -> None:
+        self.job = compat.html(self._job_html(), "singlelora_job")
+        self.cancel = gr.Button("Cancel", elem_id="singlelora_cancel", variant="stop")
+        self.newest = gr.Gallery(label="Newest pictures", elem_id="singlelora_newest", columns=4, height=260)
+
+    def _results(self) -> None:
+        self.results = compat.html("", "singlelora_results")
+        self.sheet = gr.Image(label="Sheet", type="filepath", elem_id="singlelora_sheet", interactive=False, visible=False)
+        self.page_file = gr.File(label="Sheet as a page", elem_id="singlelora_page", interactive=False, visible=False)
+        self.inpainted = gr.Gallery(label="Inpainted", elem_id="singlelora_inpainted", columns=4, height=260, visible=False)
+        self.send_buttons = []
+        with gr.Row():
+            self.send_buttons = [(send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.sends]
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def _events(self, stages: dict[str, Any]) -> None:
+        inputs = {self.workspace, self.picture, self.trigger, self.class_token, self.force, self.inpaint_picture,
+                  self.inpaint_mask, *self.fields.values()}
+        for word, button in {RUN: self.everything, **stages}.items():
+            button.click(self._runner(word), inputs, [self.workspace, self.note, self.job], **compat.quiet())
+        shown = [self.results, self.sheet, self.page_file, self.inpainted]
+        self.workspace.change(self._chosen, {self.workspace},
+                              [self.trigger, self.class_token, *self.fields.values(), *shown], **compat.quiet())
+        preset = self.fields["training.preset"]
+        # `input`, not `change`: filling the form from a workspace must not lay the preset over its values.
+        preset.input(self._preset, {preset}, [self.fields[name] for name in self._training()], **compat.quiet())
+        self.cancel.click(self._cancel, None, [self.note, self.job], **compat.quiet())
+        seen = gr.State("")
+        compat.poll(POLL, "singlelora_poll", self._poll, [self.workspace, seen],
+                    [self.workspace, self.job, self.newest, *shown, seen])
+        for send, button in self.send_buttons:
+            button.click(self._sender(send), [self.workspace], [self.note, *send.outputs], **compat.quiet())
+            button.click(None, None, None, **compat.script(send.script))
+
+    def _training(self) -> list[str]:
+        return [name for name in self.fields if name.startswith("training.") and name != "training.preset"]
+
+    def _runner(self, word: str) -> Callable[[dict[Any, Any]], list[Any]]:
+        def run(values: dict[Any, Any]) -> list[Any]:
+            try:
+                name, ticket = self._submit(word, values)
+            except SingleLoraError as error:
+                return [gr.update(), panel.note(str(error), bad=True), self._job_html()]
+            except OSError as error:
+                return [gr.update(), panel.note(f"{error.filename}: {error.strerror}", bad=True), self._job_html()]
+            ahead = sum(1 for other in self.service.runner.tickets
+                        if other.number < ticket.number and other.job.state in ("waiting", "running"))
+            queued = f"Queued behind {ahead} other job{'s' if ahead > 1 else ''}." if ahead else ""
+            return [gr.update(choices=[NEW, *self.service.names()], value=name), panel.note(queued), self._job_html()]
+
+        return run
+
+    def _submit(self, word: str, values: dict[Any, Any]) -> tuple[str, Ticket[dict[str, Any]]]:
+        name, picture = values[self.workspace], values[self.picture]
+        if name == NEW:
+            if not picture:
+                raise SingleLoraError("found no picture, expected one: drop it into the field, or choose a workspace")
+            trigger, class_token = ((values[field] or "").strip() for field in (self.trigger, self.class_token))
+            name = self.service.start(Path(picture), trigger, class_token)
+        self.service.change(name, {key: _given(values[component]) for key, component in self.fields.items()})
+        own = word == "inpaint" and values[self.inpaint_picture]
+        mask = values[self.inpaint_mask] if word == "inpaint" else None
+        return name, self.service.submit(name, word, bool(values[self.force]), Path(own) if own else None,
+                                         Path(mask) if mask else None)
+
+    def _chosen(self, values: dict[Any, Any]) -> list[Any]:
+        name = values[self.workspace]
+        if name == NEW or name not in self.service.names():
+            empty = [gr.update() for _ in range(2 + len(self.fields))]
+            return [*empty, *self._shown(None)]
+        settings = self.service.settings(name)
+        return [settings.character.trigger, settings.character.class_token, *values_of(settings, self.fields),
+                *self._shown(name)]
+
+    def _preset(self, values: dict[Any, Any]) -> list[Any]:
+        settings = Settings.from_dict({"training": {"preset": values[self.fields["training.preset"]]}})
+        return values_of(settings, dict.fromkeys(self._training()))
+
+    def _cancel(self) -> list[Any]:
+        active = [ticket for ticket in self.service.runner.tickets if ticket.job.state in ("waiting", "running")]
+        if not active:
+            return [panel.note("Nothing is running."), self._job_html()]
+        self.service.cancel(active[-1].number)
+        return [panel.note(f"{active[-1].job.title}: stops at its next safe point; what is done is kept."), self._job_html()]
+
+    def _sender(self, send: Send) -> Callable[[str], list[Any]]:
+        def values(name: str) -> list[Any]:
+            try:
+                return ["", *send.values(self.service.handover(name))]
+            except SingleLoraError as error:
+                return [panel.note(str(error), bad=True), *(gr.update() for _ in send.outputs)]
+
+        return values
+
+    def _poll(self, name: str, seen: str) -> list[Any]:
+        """The panel each time; pictures and results only when they changed, so that an open picture is not torn away.
+
+        A page that was just loaded (nothing seen yet) opens the workspace of the newest job.
+        """
+        tickets = self.service.runner.tickets
+        newest = self.service.runner.running or next(iter(tickets[-1:]), None)
+        chosen = gr.update()
+        if not seen and name == NEW and newest and newest.job.title.rpartition(":")[0] in self.service.names():
+            name = newest.job.title.rpartition(":")[0]
+            chosen = gr.update(choices=[NEW, *self.service.names()], value=name)
+        pictures = [str(path) for path in newest.job.newest(SHOWN) if path.exists()] if newest else []
+        states = [(ticket.number, ticket.job.state, ticket.job.view().progress.stage) for ticket in tickets]
+        now = [str(pictures), str(states), name]
+        before = seen.split("|") if seen else ["", "", ""]
+        gallery = pictures if now[0] != before[0] else gr.update()
+        shown = self._shown(name) if now[1:] != before[1:] else [gr.update() for _ in range(4)]
+        return [chosen, self._job_html(), gallery, *shown, "|".join(now)]
+
+    def _job_html(self) -> str:
+        return panel.render([view_of(ticket) for ticket in self.service.runner.tickets])
+
+    def _shown(self, name: str | None) -> list[Any]:
+        if name is None or name not in self.service.names():
+            return ["", *(gr.update(value=None, visible=False) for _ in range(3))]
+        results = self.service.results(name)
+        return [panel.summary(results), *(gr.update(value=results[key] or None, visible=bool(results[key]))
+                                          for key in ("sheet", "page", "inpainted"))]
+
+
+def _kept(component: Any) -> Any:
+    """Our own component whose value the WebUI's ui-config.json must leave alone."""
+    component.do_not_save_to_config = True
+    return component
+
+
+def _given(value: Any) -> Any:
+    """An emptied field is an empty text, as an emptied number is one: settings tell what they expect."""
+    return "" if value is None else value

@@ -1,0 +1,20 @@
+"""Entrance for AUTOMATIC1111's WebUI: it runs every scripts/*.py of an extension when it starts and at "Reload UI"."""
+
+import sys
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+try:
+    from lib_singlelora.hosts.webui.extension import register
+except ImportError as error:
+    # The WebUI must start whatever is missing here; its console, and the tab in our place, say what.
+    traceback.print_exc()
+    from lib_singlelora.hosts.webui.missing import register_missing
+
+    register_missing(error)
+else:
+    register()
