@@ -24,14 +24,13 @@ from .errors import (
 from .imaging.load import load_picture
 from .jobs import Job, Progress, cancel_on_interrupt
 from .settings import Settings, describe, parse_assignment
-from .workspace import Workspace, check_name, disk_error
+from .workspace import STAGES, Workspace, check_name, disk_error
 
 if TYPE_CHECKING:
     from .host import Host
 
 DONE, FAILED, USAGE, CANCELLED = 0, 1, 2, 130
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")
 EMBEDDED = Path(__file__).parent / "embedded" / "singlelora.safetensors"
 
 

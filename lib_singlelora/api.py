@@ -122,8 +122,9 @@ def mount(app: FastAPI, service: Service, users: Mapping[str, str] | None = None
     users: name -> password for HTTP Basic.  session: the name of the user whose page sent the request, where pages have a
     login.  Without either everyone may ask, as on the page itself.
     """
-    if any(getattr(route, "path", "").startswith(PREFIX) for route in app.routes):
+    if getattr(app.state, "singlelora", False):
         return
+    app.state.singlelora = True
     known = dict(users or {})
 
     def guard(request: Request) -> None:

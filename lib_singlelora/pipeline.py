@@ -18,9 +18,8 @@ from .stages.plot import plot
 from .stages.prepare import prepare
 from .stages.regularize import regularize
 from .stages.train import train
-from .workspace import Workspace
+from .workspace import STAGES, Workspace
 
-STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")
 Part = dict[str, Any]
 
 

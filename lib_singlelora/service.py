@@ -1,6 +1,7 @@
 """What a page or the HTTP API asks for: workspaces, their settings and files, and jobs on them.
 
-It knows one host and one folder of workspaces, and no gradio and no HTTP.
+It knows one host and one folder of workspaces, and no gradio and no HTTP.  The stages are imported when they are first
+needed: the WebUI imports this file at every start, and the user should not wait for them.
 """
 
 from __future__ import annotations
@@ -17,17 +18,9 @@ from PIL import Image
 from .dataset.buckets import make_buckets, nearest_bucket
 from .errors import LoraFileError, SingleLoraError, WorkspaceError
 from .host import Host
-from .imaging.load import load_picture
 from .jobs import Job, JobRunner, Progress, Ticket
-from .pipeline import STAGES, run_all, run_stage
 from .settings import Settings
-from .stages.crop import training_resolution
-from .stages.inpaint import default_mask
-from .stages.plot import saved_recommendation
-from .stages.prepare import take_picture
-from .stages.publishing import published_name
-from .stages.train import epoch_files
-from .workspace import Workspace, check_name
+from .workspace import STAGES, Workspace, check_name
 
 RUN = "run"
 WORDS = (RUN, *STAGES)
@@ -82,6 +75,9 @@ class Service:
 
         Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind then.
         """
+        from .imaging.load import load_picture
+        from .stages.prepare import take_picture
+
         check_name(trigger, "trigger")
         check_name(class_token, "class")
         load_picture(picture)
@@ -145,6 +141,10 @@ class Service:
 
     def results(self, name: str) -> dict[str, Any]:
         """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted, recommendation, stages."""
+        from .stages.plot import saved_recommendation
+        from .stages.publishing import published_name
+        from .stages.train import epoch_files
+
         workspace = self.workspace(name)
         settings = workspace.load_settings()
         records = {stage: workspace.record(stage) for stage in STAGES}
@@ -175,6 +175,9 @@ class Service:
 
         Raises: WorkspaceError, LoraFileError, when nothing is trained yet; CheckpointError.
         """
+        from .stages.crop import training_resolution
+        from .stages.inpaint import default_mask
+
         workspace = self.workspace(name)
         settings, results = workspace.load_settings(), self.results(name)
         if not results["loras"]:
@@ -199,6 +202,8 @@ class Service:
         workspace = self.workspace(name)
 
         def work(job: Job) -> dict[str, Any]:
+            from .pipeline import run_all, run_stage
+
             with self.host.exclusive(job):
                 settings = self._settings_of(workspace)
                 workspace.clear_temporaries()

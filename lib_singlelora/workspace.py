@@ -24,6 +24,7 @@ from .errors import SettingsError, WorkspaceError
 from .jobs import EventLog
 from .settings import Settings
 
+STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")  # in the order of the job
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 
 

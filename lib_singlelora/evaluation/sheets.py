@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -33,11 +36,22 @@ class Grid:
 
 
 def font(size: int) -> Face:
-    """Pillow's own font at a size; before Pillow 10.1 it has one size only."""
+    """Pillow's own font at a size; before Pillow 10.1 it has one small size only, and another is looked for."""
     try:
         return ImageFont.load_default(size)
     except TypeError:
+        for path in _other_fonts():
+            with contextlib.suppress(OSError):
+                return ImageFont.truetype(path, size)
         return ImageFont.load_default()
+
+
+def _other_fonts() -> Iterator[str]:
+    """A font of the system, or the one that matplotlib brings, which gradio 3 needs."""
+    spec = importlib.util.find_spec("matplotlib")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        yield str(Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
+    yield from ("DejaVuSans.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")
 
 
 def wrap(text: str, width: float, face: Face) -> list[str]:

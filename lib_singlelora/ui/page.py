@@ -111,7 +111,7 @@ class _Page:
             button.click(self._runner(word), inputs, [self.workspace, self.note, self.job], **compat.quiet())
         shown = [self.results, self.sheet, self.page_file, self.inpainted]
         self.workspace.change(self._chosen, {self.workspace},
-                              [self.trigger, self.class_token, *self.fields.values(), *shown], **compat.quiet())
+                              [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown], **compat.quiet())
         preset = self.fields["training.preset"]
         # `input`, not `change`: filling the form from a workspace must not lay the preset over its values.
         preset.input(self._preset, {preset}, [self.fields[name] for name in self._training()], **compat.quiet())
@@ -157,11 +157,11 @@ class _Page:
     def _chosen(self, values: dict[Any, Any]) -> list[Any]:
         name = values[self.workspace]
         if name == NEW or name not in self.service.names():
-            empty = [gr.update() for _ in range(2 + len(self.fields))]
+            empty = [gr.update() for _ in range(3 + len(self.fields))]
             return [*empty, *self._shown(None)]
-        settings = self.service.settings(name)
-        return [settings.character.trigger, settings.character.class_token, *values_of(settings, self.fields),
-                *self._shown(name)]
+        settings, original = self.service.settings(name), self.service.workspace(name).original()
+        return [str(original) if original else None, settings.character.trigger, settings.character.class_token,
+                *values_of(settings, self.fields), *self._shown(name)]
 
     def _preset(self, values: dict[Any, Any]) -> list[Any]:
         settings = Settings.from_dict({"training": {"preset": values[self.fields["training.preset"]]}})

@@ -11,7 +11,7 @@ from .models import SCALE, Autoencoder
 from .train_vae import pictures
 
 SHARD = 512
-FIRST, STEPS_PER_SHARD, KEPT = 4, 60, 60  # shards before the first step; steps for each further one; how many are drawn from
+FIRST, STEPS_PER_SHARD, KEPT = 8, 120, 60  # shards before the first step; steps for each further one; how many are drawn from
 SEED = 30_000_000
 
 

@@ -1,0 +1,174 @@
+"""A small stand-in for the WebUI's `modules` and its Lora extension: the parts that our host touches, behaving as they do.
+
+The real WebUI is tested in tests/webui; this one lets every submission check the same code in seconds.
+Source: AUTOMATIC1111 1.10.1.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+
+class FifoLock:
+    """modules.fifo_lock.FIFOLock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    __enter__ = acquire
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+
+class State:
+    """modules.shared_state.State."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.interrupted = self.stopping_generation = self.skipped = False
+        self.job, self.job_count, self.job_no, self.textinfo = "", 0, 0, None
+
+    def begin(self, job: str = "") -> None:
+        self.begun.append(job)
+        self.job, self.interrupted, self.stopping_generation = job, False, False
+
+    def end(self) -> None:
+        self.job, self.job_count = "", 0
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+
+class Option:
+    """modules.options.OptionInfo, and what options.set does with its callback."""
+
+    def __init__(self, default: object = None, label: str = "", **rest: object) -> None:
+        self.default, self.label, self.section, self.onchange = default, label, None, (lambda: None)
+
+    def info(self, text: str) -> Option:
+        return self
+
+
+class Options:
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {"sd_model_checkpoint": "a"}
+        self.data_labels = {name: Option() for name in ("sd_model_checkpoint", "sd_vae", "cross_attention_optimization")}
+
+    def add_option(self, name: str, option: Option) -> None:
+        self.data_labels[name] = option
+
+    def set(self, name: str, value: object) -> bool:
+        before = self.data.get(name)
+        self.data[name] = value
+        try:
+            self.data_labels[name].onchange()
+        except Exception:  # noqa: BLE001 - as the WebUI does
+            self.data[name] = before
+            return False
+        return True
+
+
+class NetworkOnDisk:
+    """network.NetworkOnDisk."""
+
+    def __init__(self, name: str, filename: str) -> None:
+        self.name, self.filename, self.alias = name, filename, "shared alias"
+
+
+class Network:
+    """A loaded LoRA: what it adds to the weights of which modules."""
+
+    def __init__(self, name: str, deltas: dict[str, torch.Tensor]) -> None:
+        self.name, self.deltas = name, deltas
+
+
+def module(name: str, **values: object) -> ModuleType:
+    made = ModuleType(name)
+    vars(made).update(values)
+    return made
+
+
+class StandIn:
+    """What the tests look at.  Installing replaces entries of sys.modules for the time of one test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        self.lock, self.state, self.opts = FifoLock(), State(), Options()
+        self.lora_dir, self.loaded_networks, self.merging = root / "Lora", [], 0
+        self.lora_dir.mkdir()
+        cpu = torch.device("cpu")
+        self.shared = module("modules.shared", state=self.state, opts=self.opts, sd_model=None, loaded_hypernetworks=[],
+                             cmd_opts=SimpleNamespace(lora_dir=str(self.lora_dir), api_auth=None), OptionInfo=Option,
+                             sd_upscalers=[])
+        from contextlib import nullcontext
+
+        self.devices = module("modules.devices", device=cpu, cpu=cpu, dtype_unet=torch.float32, dtype_vae=torch.float32,
+                              autocast=nullcontext, torch_gc=lambda: None, NansException=RuntimeError)
+        self.lowvram = module("modules.lowvram", module_in_gpu=None, send_everything_to_cpu=lambda: None)
+        self.networks = module(
+            "networks", loaded_networks=[], available_networks={}, available_network_aliases={}, forbidden_network_aliases={},
+            networks_in_memory={}, network_apply_weights=self.apply_weights)
+        self.scripts = module("modules.scripts", scripts_data=[])
+        self.merged_ratio: list[float] = []
+        made = {
+            "modules.shared": self.shared, "modules.devices": self.devices, "modules.lowvram": self.lowvram,
+            "modules.call_queue": module("modules.call_queue", queue_lock=self.lock),
+            "modules.paths_internal": module("modules.paths_internal", default_output_dir=str(root / "outputs")),
+            "modules.sd_unet": module("modules.sd_unet", current_unet=None),
+            "modules.sd_models": module("modules.sd_models",
+                                        apply_token_merging=lambda model, ratio: self.merged_ratio.append(ratio)),
+            "modules.sd_hijack_optimizations": module(
+                "modules.sd_hijack_optimizations", xformers_attention_forward=object(),
+                scaled_dot_product_attention_forward=scaled_dot_product_attention_forward),
+            "modules.scripts": self.scripts, "networks": self.networks,
+            "network": module("network", NetworkOnDisk=NetworkOnDisk),
+        }
+        package = module("modules", __path__=[])
+        for name, each in made.items():
+            if name.startswith("modules."):
+                setattr(package, name.partition(".")[2], each)
+        for name, each in {"modules": package, **made}.items():
+            monkeypatch.setitem(sys.modules, name, each)
+        for name in [n for n in sys.modules if n.startswith("lib_singlelora.hosts.webui")]:
+            monkeypatch.delitem(sys.modules, name)
+
+    def apply_weights(self, target: nn.Module) -> None:
+        """networks.network_apply_weights: bakes what is loaded into the weights, from a backup."""
+        wanted = tuple(net.name for net in self.networks.loaded_networks)
+        if getattr(target, "network_current_names", ()) == wanted:
+            return
+        if getattr(target, "network_weights_backup", None) is None:
+            target.network_weights_backup = target.weight.detach().clone()
+        target.weight.copy_(target.network_weights_backup)
+        for net in self.networks.loaded_networks:
+            delta = net.deltas.get(target.network_layer_name)
+            if delta is not None:
+                with torch.no_grad():
+                    target.weight.add_(delta)
+        target.network_current_names = wanted
+
+
+def scaled_dot_product_attention_forward(self: Any, x: torch.Tensor, context: Any = None, mask: Any = None,
+                                         **rest: object) -> torch.Tensor:
+    """modules.sd_hijack_optimizations.scaled_dot_product_attention_forward, without the user's own settings."""
+    batch, length, _ = x.shape
+    source = x if context is None else context
+    q, k, v = (part.view(batch, -1, self.heads, part.shape[-1] // self.heads).transpose(1, 2)
+               for part in (self.to_q(x), self.to_k(source), self.to_v(source)))
+    found = nn.functional.scaled_dot_product_attention(q, k, v)
+    made: torch.Tensor = self.to_out(found.transpose(1, 2).reshape(batch, length, -1))
+    return made

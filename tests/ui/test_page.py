@@ -1,0 +1,122 @@
+"""The standalone page in a real browser, on the small checkpoint: upload, run, reload, cancel, go on."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("diffusers")
+pytest.importorskip("playwright")
+pytest.importorskip("uvicorn")
+
+import uvicorn
+
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.service import Service
+
+PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
+QUICK = {"prepare_long_side": "256", "regularization_count": "1", "regularization_steps": "2", "training_repeats": "1",
+         "training_rank": "2", "plot_strengths": "1", "plot_steps": "2", "inpaint_count": "1", "inpaint_steps": "2"}
+SECTIONS = {"prepare": "prepare", "regularization": "regularize", "training": "train", "plot": "plot", "inpaint": "inpaint"}
+
+
+@pytest.fixture(scope="module")
+def served(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
+    from lib_singlelora.ui.serve import application
+
+    root = tmp_path_factory.mktemp("workspaces")
+    service = Service(standalone_host, lambda: root)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}", service
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def page(served: tuple[str, Service]) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1280, "height": 800})
+        opened.set_default_timeout(90_000)
+        problems: list[str] = []
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        visit(opened, served[0])
+        yield opened
+        # What gradio itself asks of a network (fonts) is none of ours.
+        assert [p for p in problems if "Failed to load resource" not in p and "ERR_" not in p] == []
+        browser.close()
+
+
+def visit(page: Any, url: str) -> None:
+    page.goto(url)
+    page.locator("#singlelora_run").wait_for()
+
+
+def fill(page: Any, name: str, value: str) -> None:
+    page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first.fill(value)
+
+
+def test_a_mistake_is_told_and_the_form_stays(page: Any) -> None:
+    page.locator("#singlelora_run").click()
+    page.locator("#singlelora_note", has_text="found no picture").wait_for()
+
+
+def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) -> None:
+    url, service = served
+    page.locator("#singlelora_picture input[type=file]").set_input_files(PICTURE)
+    page.locator("#singlelora_picture img").wait_for()
+    fill(page, "trigger", "eileen")
+    fill(page, "class", "woman")
+    for section, stage in SECTIONS.items():
+        page.locator(f"#singlelora_{stage} button.label-wrap").first.click()
+        for name, value in QUICK.items():
+            if name.startswith(section):
+                fill(page, name, value)
+    fill(page, "training_epochs", "400")
+    page.locator("#singlelora_run").click()
+    page.locator("#singlelora_job .singlelora-bar").wait_for()
+    visit(page, url)  # the browser is reloaded in the middle
+    job = page.locator("#singlelora_job")
+    job.get_by_text("eileen: run").wait_for()
+    job.get_by_text("epoch 1 of 400").wait_for()
+    page.locator("#singlelora_cancel").click()
+    job.get_by_text("goes on where it stopped").wait_for()
+    # The form was filled from the workspace that ran; two epochs are enough now.
+    trigger = page.locator("#singlelora_trigger input, #singlelora_trigger textarea").first
+    for _ in range(60):
+        if trigger.input_value() == "eileen":
+            break
+        page.wait_for_timeout(500)
+    assert trigger.input_value() == "eileen"
+    page.locator("#singlelora_train button.label-wrap").first.click()
+    fill(page, "training_epochs", "2")
+    page.locator("#singlelora_run").click()
+    job.get_by_text("eileen: run: done").wait_for(timeout=200_000)
+    page.locator("#singlelora_sheet img").wait_for()
+    page.locator("#singlelora_results .singlelora-take").wait_for()
+    assert set(service.results("eileen")["loras"]) == {"eileen-000001", "eileen"}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_hangs_over_the_edge(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

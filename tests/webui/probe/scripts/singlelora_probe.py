@@ -1,0 +1,85 @@
+"""An extension for the tests alone: lets them look into the WebUI's process."""
+
+import hashlib
+import threading
+
+import torch
+from modules import script_callbacks, scripts, sd_models, shared
+
+
+def model_state():
+    """Everything that a training could leave behind, in one dictionary."""
+    import ldm.modules.attention
+    import networks
+
+    model = shared.sd_model
+    digest = hashlib.sha256()
+    flags = hashlib.sha256()
+    for name, tensor in sorted({**dict(model.named_parameters()), **dict(model.named_buffers())}.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else b"0")
+        flags.update(f"{name} {tensor.dtype} {tensor.device} {tensor.requires_grad} {tensor.grad is None}".encode())
+    hooks = 0
+    for name, module in model.named_modules():
+        flags.update(f"{name} {type(module).__name__} {module.training}".encode())
+        hooks += len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
+    attention = ldm.modules.attention.CrossAttention.forward
+    return {
+        "weights": digest.hexdigest(), "flags": flags.hexdigest(), "hooks": hooks,
+        "attention": f"{attention.__module__}.{attention.__qualname__}",
+        "loaded": [net.name for net in networks.loaded_networks],
+        "grad_enabled": torch.is_grad_enabled(), "checkpoint": shared.opts.sd_model_checkpoint,
+        "onchange": str(shared.opts.data_labels["sd_model_checkpoint"].onchange),
+    }
+
+
+def axes():
+    """Labels of the axes of the X/Y/Z script that is loaded now."""
+    for data in scripts.scripts_data:
+        if data.script_class.__module__ == "xyz_grid.py":
+            return [option.label for option in data.module.axis_options]
+    return []
+
+
+kept = {}
+
+
+def unload():
+    kept["model"], sd_models.model_data.sd_model = sd_models.model_data.sd_model, None
+
+
+def load():
+    sd_models.model_data.sd_model = kept.pop("model")
+
+
+def callbacks():
+    """How many callbacks of each kind come from our product."""
+    return {kind: sum("singlelora" in str(c.script) or "lib_singlelora" in str(c.callback) for c in found)
+            for kind, found in script_callbacks.callback_map.items()}
+
+
+def started(demo, app):
+    @app.get("/probe/state")
+    def state():
+        return model_state()
+
+    @app.get("/probe/page")
+    def page():
+        return {"axes": axes(), "callbacks": callbacks(),
+                "routes": [r.path for r in app.routes if r.path.startswith("/singlelora")],
+                "threads": sorted(t.name for t in threading.enumerate() if "singlelora" in t.name)}
+
+    @app.post("/probe/reload")
+    def reload():
+        shared.state.request_restart()
+
+    @app.post("/probe/unload")
+    def unloaded():
+        unload()
+
+    @app.post("/probe/load")
+    def loaded():
+        load()
+
+
+script_callbacks.on_app_started(started)

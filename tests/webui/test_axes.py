@@ -1,0 +1,113 @@
+"""Our axes in the WebUI's own X/Y/Z script, and block weights beside LBW."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.webui.conftest import new_workspace
+from tests.webui.running import Refused, WebUI
+
+pytestmark = pytest.mark.timeout(1200)
+OURS = ["[Single LoRA] Epoch", "[Single LoRA] Strength", "[Single LoRA] Block preset"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trained(webui: WebUI) -> None:
+    name = new_workspace(webui, "axes", regularization__count=0)
+    for stage in ("prepare", "crop", "caption", "train"):
+        job = webui.ended(webui.submit(name, stage))
+        assert job["state"] == "done", job
+
+
+def axis(webui: WebUI, label: str, img2img: bool = False) -> int:
+    """Place of an axis in the script's list, as its page numbers them."""
+    labels = webui.ask("/probe/page")["axes"]
+    shown = [label for label in labels if label not in (HIDDEN_IN_IMG2IMG if img2img else HIDDEN_IN_TXT2IMG)]
+    if not img2img:  # "Sampler" is there twice, once for each tab
+        shown.pop(len(shown) - 1 - shown[::-1].index("Sampler"))
+    else:
+        shown.pop(shown.index("Sampler"))
+    return shown.index(label)
+
+
+HIDDEN_IN_TXT2IMG = ("Image CFG Scale", "Cond. Image Mask Weight")
+HIDDEN_IN_IMG2IMG = ("Hires steps", "Hires sampler", "Hires upscaler")
+
+
+def grid(webui: WebUI, prompt: str, x: tuple[str, str], y: tuple[str, str] = ("Nothing", ""), **options: Any) -> list[str]:
+    """The cells of an X/Y plot, row by row."""
+    img2img = "init_images" in options
+    numbers = [axis(webui, name, img2img) for name in (x[0], y[0], "Nothing")]
+    arguments = [numbers[0], x[1], [], numbers[1], y[1], [], numbers[2], "", [], False, True, False, False, False, False, False,
+                 0, True]  # the last: values are written, not chosen
+    route = "/sdapi/v1/img2img" if img2img else "/sdapi/v1/txt2img"
+    answer = webui.ask(route, {"prompt": prompt, "seed": 5, "steps": 4, "width": 64, "height": 64, "script_name": "x/y/z plot",
+                               "script_args": arguments, **options})
+    return list(answer["images"])
+
+
+def cells(images: list[str], count: int) -> list[np.ndarray[Any, Any]]:
+    """The last `count` pictures of 64 × 64."""
+    opened = [np.asarray(Image.open(io.BytesIO(base64.b64decode(image))).convert("RGB")) for image in images]
+    return [image for image in opened if image.shape == (64, 64, 3)][-count:]
+
+
+def pixels(image: str) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(image))).convert("RGB"))
+
+
+def test_the_axes_are_there_once(webui: WebUI) -> None:
+    labels = webui.ask("/probe/page")["axes"]
+    assert [labels.count(label) for label in OURS] == [1, 1, 1]
+    assert len(labels) == len(set(labels)) + 1  # the WebUI's own "Sampler" is there once for each tab
+
+
+def test_epoch_and_strength_give_what_the_tags_give(webui: WebUI) -> None:
+    found = cells(grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), (OURS[1], "0.5,1")), 4)
+    expected = [pixels(webui.picture(f"isabella, girl <lora:{name}:{strength}>"))
+                for strength in ("0.5", "1") for name in ("axes-000001", "axes")]
+    assert len(found) == 4
+    for mine, other in zip(found, expected, strict=True):
+        assert np.array_equal(mine, other)
+
+
+def test_strength_alone_changes_the_tag_in_the_prompt(webui: WebUI) -> None:
+    found = cells(grid(webui, "isabella, girl <lora:axes:0.3>", (OURS[1], "0,1")), 2)
+    assert np.array_equal(found[0], pixels(webui.picture("isabella, girl <lora:axes:0>")))
+    assert np.array_equal(found[1], pixels(webui.picture("isabella, girl <lora:axes:1>")))
+
+
+def test_presets_bake_into_files_that_differ(webui: WebUI) -> None:
+    found = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,NONE")), 3)
+    assert np.array_equal(found[0], pixels(webui.picture("isabella, girl <lora:axes:1>")))
+    assert not np.array_equal(found[0], found[1])
+    assert np.abs(found[2].astype(int) - pixels(webui.picture("isabella, girl"))).max() <= 1
+
+
+def test_the_axes_work_in_img2img(webui: WebUI) -> None:
+    source = webui.picture()
+    found = cells(grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), init_images=[source]), 2)
+    assert len(found) == 2 and not np.array_equal(found[0], found[1])
+
+
+def test_a_name_that_is_not_there_is_refused(webui: WebUI) -> None:
+    with pytest.raises(Refused, match="500"):
+        grid(webui, "isabella", (OURS[0], "nobody"))
+    assert "found no 'nobody'" in webui.tail(80)
+
+
+@pytest.mark.skipif(not os.environ.get("SD_WEBUI_LBW"), reason="needs LBW beside: set SD_WEBUI_LBW to a checkout")
+def test_our_preset_equals_lbws(webui: WebUI) -> None:
+    ours = cells(grid(webui, "isabella, girl <lora:axes:0.8>", (OURS[2], "OUTD,MIDD")), 2)
+    theirs = [pixels(webui.picture(f"isabella, girl <lora:axes:0.8:0.8:lbw={name}>")) for name in ("OUTD", "MIDD")]
+    plain = pixels(webui.picture("isabella, girl <lora:axes:0.8>"))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert not np.array_equal(other, plain)
+        assert np.abs(mine.astype(int) - other.astype(int)).max() <= 2

@@ -1,0 +1,151 @@
+"""The tab in the real WebUI, in a browser, as a user sees it; then "Reload UI", and a WebUI that is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.webui.conftest import new_workspace
+from tests.webui.running import ROOT, WebUI
+from tests.webui.test_whole_job import same_weights
+
+pytestmark = pytest.mark.timeout(1200)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
+
+
+@pytest.fixture
+def page(webui: WebUI) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1280, "height": 800})
+        opened.set_default_timeout(60_000)
+        opened.problems = []
+        opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+        opened.on("console", lambda said: opened.problems.append(said.text) if said.type == "error" else None)
+        visit(webui, opened)
+        yield opened
+        browser.close()
+
+
+def visit(webui: WebUI, page: Any) -> None:
+    page.goto(webui.url)
+    page.locator("#tabs > .tab-nav button", has_text="Single LoRA").click()
+    page.locator("#singlelora_run").wait_for(state="visible")
+
+
+def choose(page: Any, selector: str, value: str) -> None:
+    """A value of a gradio dropdown."""
+    page.locator(f"{selector} input").first.click()
+    page.locator(f"{selector} ul li", has_text=value).first.click()
+
+
+def number(page: Any, setting: str, value: str) -> None:
+    page.locator(f"#singlelora_{setting} input, #singlelora_{setting} textarea").first.fill(value)
+
+
+def own_problems(page: Any) -> list[str]:
+    """Without what the WebUI itself asks of a network that is not there."""
+    return [text for text in page.problems if "ERR_NAME_NOT_RESOLVED" not in text and "ERR_INTERNET" not in text
+            and "Failed to load resource" not in text]
+
+
+@needs_browser
+def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
+    page.locator("#singlelora_picture input[type=file]").set_input_files(ROOT / "examples" / "isabella.png")
+    page.locator("#singlelora_picture img").wait_for()
+    page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.fill("browser")
+    values = {"prepare": {"prepare_long_side": "512"}, "regularize": {"regularization_count": "2", "regularization_steps": "3"},
+              "train": {"training_epochs": "3", "training_repeats": "2", "training_rank": "4"},
+              "plot": {"plot_steps": "3", "plot_strengths": "1"}, "inpaint": {"inpaint_count": "1", "inpaint_steps": "3"}}
+    for stage, fields in values.items():
+        page.locator(f"#singlelora_{stage} .label-wrap").first.click()
+        for name, value in fields.items():
+            number(page, name, value)
+    page.locator("#singlelora_run").click()
+    job = page.locator("#singlelora_job").first
+    job.locator(".singlelora-bar").wait_for()
+    visit(webui, page)  # the browser is reloaded in the middle
+    job.get_by_text("browser: run").wait_for()
+    job.get_by_text("browser: run: done").wait_for(timeout=300_000)
+    page.locator("#singlelora_sheet img").wait_for()
+    page.locator("#singlelora_results .singlelora-take").wait_for()
+    assert page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.input_value() == "browser"
+    assert page.locator("#singlelora_training_epochs input").first.input_value() == "3"
+    if folder := os.environ.get("SD_WEBUI_SHOTS"):
+        page.screenshot(path=Path(folder) / "tab.png", full_page=True)
+    page.locator("#singlelora_txt2img").click()
+    prompt = page.locator("#txt2img_prompt textarea")
+    prompt.wait_for(state="visible")
+    page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value.includes('<lora:browser')")
+    assert own_problems(page) == []
+
+
+@needs_browser
+def test_a_mistake_is_told_on_the_page(webui: WebUI, page: Any) -> None:
+    page.locator("#singlelora_workspace input").first.click()
+    page.locator("#singlelora_workspace ul li", has_text="(new character)").first.click()
+    page.locator("#singlelora_run").click()
+    page.locator("#singlelora_note", has_text="found no picture").first.wait_for()
+
+
+@needs_browser
+def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any) -> None:
+    choose(page, "#singlelora_workspace", "browser")
+    page.locator("#singlelora_results .singlelora-take").wait_for()
+    page.locator("#singlelora_inpaint").last.scroll_into_view_if_needed()
+    page.get_by_role("button", name="Send to inpaint").click()
+    page.locator("#img_inpaint_base img").wait_for(state="visible")
+    page.locator("#img_inpaint_mask img").wait_for(state="visible")
+    page.wait_for_function("document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')")
+
+
+@needs_browser
+def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> None:
+    page.locator("#tabs > .tab-nav button", has_text="txt2img").click()
+    page.locator("#txt2img_extra_tabs > .tab-nav button", has_text="Lora").click()
+    card = page.locator("#txt2img_lora_cards .card", has_text="browser").first
+    card.wait_for()
+    assert "browser, girl" in (card.inner_text() + (card.get_attribute("onclick") or ""))
+    assert "url(" in (card.get_attribute("style") or "") or card.locator("img.preview").count()
+
+
+def test_reload_ui_doubles_nothing(webui: WebUI) -> None:
+    before, starts = webui.ask("/probe/page"), webui.log.read_text(errors="replace").count("Startup time")
+    webui.ask("/probe/reload", {})
+    # A request in the middle of the WebUI's own start makes it fail ("Cannot add middleware"), with or without us.
+    webui.wait_for(lambda: webui.log.read_text(errors="replace").count("Startup time") > starts, 120, "the page to come back")
+    webui.wait_for(webui.ready, 30, "an answer")
+    after = webui.ask("/probe/page")
+    assert after["axes"].count("[Single LoRA] Epoch") == 1 and len(after["axes"]) == len(before["axes"])
+    assert sorted(after["routes"]) == sorted(before["routes"])
+    assert after["callbacks"] == before["callbacks"]
+    assert len(after["threads"]) <= len(before["threads"])
+
+
+def test_a_killed_webui_goes_on_where_it_was(webui: WebUI) -> None:
+    name = new_workspace(webui, "killed", training__epochs=12, regularization__count=0)
+    for stage in ("prepare", "crop", "caption"):
+        assert webui.ended(webui.submit(name, stage))["state"] == "done"
+    folder = webui.data / "outputs" / "singlelora"
+    shutil.copytree(folder / name, folder / "alive")
+    first = webui.submit(name, "train")
+    steps = webui.training_step(first, 1)["total"]
+    webui.training_step(first, steps // 2)
+    webui.kill()
+    webui.start()
+    assert webui.ask(f"/singlelora/v1/workspaces/{name}")["stages"]["train"] == "begun"
+    second = webui.ended(webui.submit(name, "train"))
+    assert second["state"] == "done"
+    events = (folder / name / "log" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    trained = sum('"event": "step"' in line for line in events)
+    assert trained < steps * 3 // 2  # it did not begin anew
+    assert webui.ended(webui.submit("alive", "train"))["state"] == "done"
+    same_weights(folder / name / "model" / "isabella.safetensors", folder / "alive" / "model" / "isabella.safetensors")

@@ -1,0 +1,222 @@
+"""The product in the real WebUI, asked by HTTP: the job, what it leaves behind, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib_singlelora.lora.files import read_lora
+from tests.webui.conftest import new_workspace
+from tests.webui.running import Refused, WebUI
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def untouched(before: Any, after: Any) -> None:
+    """Weights, flags, hooks, attention and settings are what they were."""
+    assert {key: value for key, value in before.items() if key != "loaded"} == \
+        {key: value for key, value in after.items() if key != "loaded"}
+
+
+@pytest.fixture(scope="module")
+def trained(webui: WebUI) -> dict[str, Any]:
+    """The whole job, run once, and what the WebUI was before it."""
+    picture, state = webui.picture(), webui.ask("/probe/state")
+    name = new_workspace(webui, "isabella")
+    job = webui.ended(webui.submit(name))
+    assert job["state"] == "done", job["error"]
+    return {"name": name, "picture": picture, "state": state, "job": job}
+
+
+def test_the_whole_job_gives_what_the_contract_names(webui: WebUI, trained: dict[str, Any]) -> None:
+    result = trained["job"]["result"]
+    assert {"workspace", "source", "crops", "regularization", "loras", "sheet", "page", "inpainted", "recommendation",
+            "seconds"} <= result.keys()
+    for path in (result["source"], result["sheet"], result["page"], *result["crops"], *result["loras"], *result["inpainted"]):
+        assert Path(path).is_file()
+    assert Path(result["workspace"]) == webui.data / "outputs" / "singlelora" / "isabella"
+
+
+def test_the_webui_is_bit_for_bit_what_it_was(webui: WebUI, trained: dict[str, Any]) -> None:
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+
+
+def test_the_lora_works_at_once_by_name_and_leaves_other_prompts_alone(webui: WebUI, trained: dict[str, Any]) -> None:
+    with_lora = webui.picture("isabella, girl <lora:isabella:1>")
+    assert with_lora != trained["picture"]
+    assert webui.picture("isabella, girl <lora:isabella-000001:1>") not in (with_lora, trained["picture"])
+    assert webui.picture() == trained["picture"]
+
+
+def test_the_files_lie_in_the_lora_folder_with_card_and_thumbnail(webui: WebUI, trained: dict[str, Any]) -> None:
+    folder = webui.data / "models" / "Lora" / "singlelora" / "isabella"
+    names = {path.name for path in folder.iterdir()}
+    for stem in ("isabella", "isabella-000001"):
+        assert {f"{stem}.safetensors", f"{stem}.json", f"{stem}.preview.png"} <= names
+    assert {"isabella", "isabella-000001"} <= {lora["name"] for lora in webui.ask("/sdapi/v1/loras")}
+    assert len(read_lora(folder / "isabella.safetensors").modules) > 100
+
+
+def test_a_second_call_does_nothing_again(webui: WebUI, trained: dict[str, Any]) -> None:
+    job = webui.ended(webui.submit(trained["name"]))
+    assert job["state"] == "done"
+    assert sum(job["result"]["seconds"].values()) < 10
+    assert job["result"]["loras"] == trained["job"]["result"]["loras"]
+
+
+def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "cancelled", training__epochs=6)
+    for stage in ("prepare", "crop", "caption"):
+        assert webui.ended(webui.submit(name, stage))["state"] == "done"
+    whole = webui.data / "outputs" / "singlelora" / "uninterrupted"
+    shutil.copytree(webui.data / "outputs" / "singlelora" / name, whole)
+    number = webui.submit(name, "train")
+    webui.training_step(number, 8)
+    assert webui.ask(f"/singlelora/v1/jobs/{number}/cancel", {})["cancelled"]
+    assert webui.ended(number)["state"] == "cancelled"
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+    assert webui.ended(webui.submit(name, "train"))["state"] == "done"
+    assert webui.ended(webui.submit("uninterrupted", "train"))["state"] == "done"
+    mine, other = (webui.data / "outputs" / "singlelora" / n / "model" / "isabella.safetensors" for n in (name, "uninterrupted"))
+    same_weights(mine, other)
+
+
+def same_weights(mine: Path, other: Path) -> None:
+    """Bit for bit, whatever the metadata says of times."""
+    import safetensors.torch
+
+    first, second = safetensors.torch.load_file(mine), safetensors.torch.load_file(other)
+    assert first.keys() == second.keys()
+    assert all(first[key].equal(second[key]) for key in first)
+
+
+def test_a_failed_training_leaves_nothing_behind(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "failing", training__unet_lr=1.0, training__text_encoder_lr=1.0, training__epochs=50,
+                         training__max_grad_norm=0, training__alpha=320, training__rank=1)
+    for stage in ("prepare", "crop", "caption"):
+        webui.ended(webui.submit(name, stage))
+    job = webui.ended(webui.submit(name, "train"), timeout=500)
+    assert job["state"] == "failed" and "expected a number" in job["error"] and "unet_lr" in job["error"]
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+
+
+def test_the_webuis_interrupt_stops_training_and_drawing(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "interrupted", training__epochs=300, regularization__count=60, regularization__steps=20)
+    number = webui.submit(name)
+    webui.wait_for(lambda: webui.job(number)["stage"] == "regularize" and webui.job(number)["done"] >= 1, 120, "a picture")
+    webui.ask("/sdapi/v1/interrupt", {})
+    assert webui.ended(number, 30)["state"] == "cancelled"
+    webui.ask(f"/singlelora/v1/workspaces/{name}", {"regularization.count": 0}, "PATCH")
+    number = webui.submit(name, "train")
+    webui.training_step(number, 3)
+    webui.ask("/sdapi/v1/interrupt", {})
+    assert webui.ended(number, 30)["state"] == "cancelled"
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+
+
+def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(webui: WebUI, trained: dict[str, Any]) -> None:
+    """The prompt's LoRA is merged into the weights when training starts; it must be taken out first."""
+    names = []
+    for name, prompt in (("after lora", "isabella <lora:isabella:1>"), ("after none", "isabella")):
+        new_workspace(webui, name, training__epochs=1)
+        for stage in ("prepare", "crop", "caption"):
+            webui.ended(webui.submit(name, stage))
+        webui.picture(prompt)
+        assert webui.ended(webui.submit(name, "train"))["state"] == "done"
+        names.append(webui.data / "outputs" / "singlelora" / name / "model" / "isabella.safetensors")
+    same_weights(*names)
+    assert webui.picture() == trained["picture"]
+
+
+def test_two_workspaces_of_one_trigger_have_files_of_different_names(webui: WebUI, trained: dict[str, Any]) -> None:
+    lora = webui.data / "models" / "Lora"
+    stems = [path.stem for path in lora.glob("**/*.safetensors") if ".baked" not in path.parts]
+    assert len(stems) == len(set(stems)) and {"isabella", "after_lora", "after_none"} <= set(stems)
+
+
+def test_jobs_queue_behind_one_another_and_behind_a_generation(webui: WebUI, trained: dict[str, Any]) -> None:
+    import threading
+
+    drawing = threading.Thread(target=lambda: webui.picture(steps=60))
+    drawing.start()
+    time.sleep(0.3)
+    first, second = webui.submit(trained["name"], "plot"), webui.submit(trained["name"], "inpaint")
+    assert webui.ended(first)["state"] == "done" and webui.ended(second)["state"] == "done"
+    drawing.join()
+    third, fourth = webui.submit("cancelled", "plot"), webui.submit("cancelled", "inpaint")
+    assert webui.ask(f"/singlelora/v1/jobs/{fourth}/cancel", {})["cancelled"]
+    assert webui.ended(fourth)["state"] == "cancelled"
+    assert webui.ended(third)["state"] == "done"
+
+
+def test_the_checkpoint_cannot_be_switched_while_a_job_runs(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "switching", training__epochs=300, regularization__count=0)
+    number = webui.submit(name)
+    webui.training_step(number, 2)
+    before = webui.ask("/sdapi/v1/options")["sd_model_checkpoint"]
+    webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "z other.safetensors"})
+    assert webui.ask("/sdapi/v1/options")["sd_model_checkpoint"] == before
+    webui.ask(f"/singlelora/v1/jobs/{number}/cancel", {})
+    webui.ended(number)
+    webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "z other.safetensors"})
+    assert "other" in webui.ask("/sdapi/v1/options")["sd_model_checkpoint"]
+    webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "small.safetensors"})
+    assert webui.picture() == trained["picture"]
+
+
+def test_a_workspace_deleted_under_a_running_job_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "deleted", training__epochs=300, regularization__count=0)
+    number = webui.submit(name)
+    webui.training_step(number, 2)
+    shutil.rmtree(webui.data / "outputs" / "singlelora" / name)
+    job = webui.ended(number, 60)
+    assert job["state"] == "failed" and "deleted while" in job["error"]
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+
+
+def test_a_lora_folder_that_cannot_be_written_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+    own = webui.data / "models" / "Lora" / "singlelora"
+    aside = own.with_name("aside")
+    own.rename(aside)
+    try:
+        own.write_text("a file in the way")  # permissions do not stop an administrator
+        name = new_workspace(webui, "no folder", training__epochs=1, regularization__count=0)
+        job = webui.ended(webui.submit(name))
+        assert job["state"] == "failed" and "cannot be written" in job["error"] and "singlelora" in job["error"]
+    finally:
+        own.unlink()
+        aside.rename(own)
+    assert webui.picture() == trained["picture"]
+
+
+def test_no_checkpoint_loaded_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "unloaded")
+    webui.ask("/probe/unload", {})
+    try:
+        job = webui.ended(webui.submit(name))
+    finally:
+        webui.ask("/probe/load", {})
+    assert job["state"] == "failed" and "no checkpoint loaded" in job["error"]
+    assert webui.picture() == trained["picture"]
+
+
+def test_the_api_gives_no_file_outside_the_workspaces(webui: WebUI, trained: dict[str, Any]) -> None:
+    listed = webui.ask("/singlelora/v1/workspaces/isabella/files")
+    assert "settings.json" in listed and not any("snapshot" in path for path in listed)
+    for path in ("../../../config.json", "%2e%2e/%2e%2e/%2e%2e/config.json", "/etc/passwd", "model/snapshot/state.pt"):
+        with pytest.raises(Refused) as refused:
+            webui.ask(f"/singlelora/v1/workspaces/isabella/files/{path}")
+        assert refused.value.status in (404, 422)
+    with pytest.raises(Refused) as refused:
+        webui.ask("/singlelora/v1/workspaces/..%2Fsinglelora")
+    assert refused.value.status == 404
+    assert any(path.startswith("/singlelora/v1/") for path in webui.ask("/openapi.json")["paths"])
