@@ -18,6 +18,7 @@ def script(code: str) -> dict[str, str]:
 def picture(label: str, elem_id: str, **options: Any) -> Any:
     """An upload of one picture, handed over as a path."""
     source: dict[str, Any] = {"sources": ["upload", "clipboard"]} if MODERN else {"source": "upload"}
+    source["image_mode"] = None if MODERN else "RGBA"  # the older one always converts, and would lose the transparency
     return gr.Image(label=label, type="filepath", elem_id=elem_id, **source, **options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,17 @@ class Send:
     script: str
 
 
-def build(service: Service, sends: Sequence[Send] = ()) -> None:
-    """Put the page into the gradio block that is open."""
+def build(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None) -> None:
+    """Put the page into the gradio block that is open.  lacking: package -> the command that adds it."""
+    if lacking:
+        compat.html(panel.lacking(lacking), "singlelora_lacking")
     _Page(service, sends).build()
 
 
-def tab(service: Service, sends: Sequence[Send] = ()) -> Any:
+def tab(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None) -> Any:
     """The page as a block of its own, as the WebUI wants a tab."""
     with gr.Blocks(analytics_enabled=False) as blocks:
-        build(service, sends)
+        build(service, sends, lacking)
     return blocks
 
 
@@ -112,6 +114,8 @@ class _Page:
         shown = [self.results, self.sheet, self.page_file, self.inpainted]
         self.workspace.change(self._chosen, {self.workspace},
                               [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown], **compat.quiet())
+        # A picture that was just dropped in is a new character, whatever workspace was open.
+        self.picture.upload(lambda: NEW, None, [self.workspace], **compat.quiet())
         preset = self.fields["training.preset"]
         # `input`, not `change`: filling the form from a workspace must not lay the preset over its values.
         preset.input(self._preset, {preset}, [self.fields[name] for name in self._training()], **compat.quiet())
@@ -186,13 +190,14 @@ class _Page:
     def _poll(self, name: str, seen: str) -> list[Any]:
         """The panel each time; pictures and results only when they changed, so that an open picture is not torn away.
 
-        A page that was just loaded (nothing seen yet) opens the workspace of the newest job.
+        A page that was just loaded (nothing seen yet) opens the workspace of the job that runs.
         """
         tickets = self.service.runner.tickets
         newest = self.service.runner.running or next(iter(tickets[-1:]), None)
         chosen = gr.update()
-        if not seen and name == NEW and newest and newest.job.title.rpartition(":")[0] in self.service.names():
-            name = newest.job.title.rpartition(":")[0]
+        running = self.service.runner.running
+        if not seen and name == NEW and running and running.job.title.rpartition(":")[0] in self.service.names():
+            name = running.job.title.rpartition(":")[0]
             chosen = gr.update(choices=[NEW, *self.service.names()], value=name)
         pictures = [str(path) for path in newest.job.newest(SHOWN) if path.exists()] if newest else []
         states = [(ticket.number, ticket.job.state, ticket.job.view().progress.stage) for ticket in tickets]

@@ -73,6 +73,13 @@ def summary(results: Mapping[str, Any] | None) -> str:
     return f'<div class="singlelora-results">{"".join(parts)}</div>' if parts else ""
 
 
+def lacking(packages: Mapping[str, str]) -> str:
+    """What install.py could not add.  packages: name -> the command that adds it."""
+    return "".join(f'<p class="singlelora-error" role="alert">Missing: {html.escape(name)}. What needs it stops with an error. '
+                   f'To add it, run <code>{html.escape(command)}</code> and restart the WebUI.</p>'
+                   for name, command in packages.items())
+
+
 def note(text: str, bad: bool = False) -> str:
     """One line for the user."""
     return f'<p class="{"singlelora-error" if bad else "singlelora-line"}" role="alert">{html.escape(text)}</p>' if text else ""

@@ -1,5 +1,6 @@
 """The standalone page in a real browser, on the small checkpoint: upload, run, reload, cancel, go on."""
 
+import re
 import shutil
 import socket
 import threading
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the 
 QUICK = {"prepare_long_side": "256", "regularization_count": "1", "regularization_steps": "2", "training_repeats": "1",
          "training_rank": "2", "plot_strengths": "1", "plot_steps": "2", "inpaint_count": "1", "inpaint_steps": "2"}
 SECTIONS = {"prepare": "prepare", "regularization": "regularize", "training": "train", "plot": "plot", "inpaint": "inpaint"}
+# What gradio itself asks of a network (fonts), and what it says of the requests that a reload breaks off, is none of ours.
+KNOWN = ("Failed to load resource", "ERR_", "AbortError", "Connection errored out")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,9 @@ def served(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFac
         assert thread.is_alive()
         time.sleep(0.1)
     yield f"http://127.0.0.1:{port}", service
+    for ticket in service.runner.tickets:  # a test that failed leaves no job to the tests after it
+        service.runner.cancel(ticket.number)
+        ticket.wait(60)
     server.should_exit = True
     thread.join(20)
 
@@ -60,9 +66,8 @@ def page(served: tuple[str, Service]) -> Iterator[Any]:
         opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         visit(opened, served[0])
         yield opened
-        # What gradio itself asks of a network (fonts) is none of ours.
-        assert [p for p in problems if "Failed to load resource" not in p and "ERR_" not in p] == []
         browser.close()
+        assert [p for p in problems if not any(known in p for known in KNOWN)] == []
 
 
 def visit(page: Any, url: str) -> None:
@@ -96,7 +101,7 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     visit(page, url)  # the browser is reloaded in the middle
     job = page.locator("#singlelora_job")
     job.get_by_text("eileen: run").wait_for()
-    job.get_by_text("epoch 1 of 400").wait_for()
+    job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
     page.locator("#singlelora_cancel").click()
     job.get_by_text("goes on where it stopped").wait_for()
     # The form was filled from the workspace that ran; two epochs are enough now.

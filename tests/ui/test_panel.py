@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib_singlelora.ui.panel import clock, note, render, summary
+from lib_singlelora.ui.panel import clock, lacking, note, render, summary
 
 JOB = {"id": 1, "title": "isabella: run", "state": "running", "stage": "train", "done": 5, "total": 20, "fraction": 0.25,
        "message": "epoch 1 of 2", "values": {"loss": 0.5, "mean_loss": 0.25}, "pictures": [], "seconds": 61.0, "eta": 3700.0,
@@ -37,3 +37,8 @@ def test_the_summary_names_the_file_to_take_and_what_was_begun() -> None:
     text = summary(results)
     assert "&lt;lora:isabella:0.8&gt;" in text and "nearest &amp; best" in text and "plot" in text
     assert summary(None) == ""
+
+
+def test_what_install_could_not_add_is_told_with_the_command() -> None:
+    text = lacking({"onnxruntime": "python -m pip install 'onnxruntime<1.20'"})
+    assert "Missing: onnxruntime" in text and "<code>python -m pip install &#x27;onnxruntime&lt;1.20&#x27;</code>" in text

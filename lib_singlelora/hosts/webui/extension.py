@@ -10,6 +10,7 @@ from typing import Any
 from modules import script_callbacks, shared
 
 from ... import api
+from ...requirements_webui import wanted
 from ...service import Service
 from ...ui.page import tab
 from .axes import add_axes
@@ -42,9 +43,14 @@ def register() -> None:
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
     script_callbacks.on_after_component(components.after_component)
     script_callbacks.on_ui_settings(add_options)
-    script_callbacks.on_ui_tabs(lambda: [(tab(running, components.sends()), "Single LoRA", "singlelora")])
+    script_callbacks.on_ui_tabs(lambda: [(tab(running, components.sends(), lacking()), "Single LoRA", "singlelora")])
     script_callbacks.on_app_started(app_started)
     script_callbacks.on_cfg_denoiser(lambda params: interrupt_when_cancelled(host.turn.job))
+
+
+def lacking() -> dict[str, str]:
+    """Package that install.py could not add -> the command that adds it."""
+    return {need.module: need.command for need in wanted()}
 
 
 def credentials() -> dict[str, str]:
