@@ -190,22 +190,25 @@ class _Page:
     def _poll(self, name: str, seen: str) -> list[Any]:
         """The panel each time; pictures and results only when they changed, so that an open picture is not torn away.
 
-        A page that was just loaded (nothing seen yet) opens the workspace of the job that runs.
+        A page that was just loaded (nothing seen yet) opens the workspace of the job that runs, and offers the workspaces that
+        came after the page was built.
         """
         tickets = self.service.runner.tickets
         newest = self.service.runner.running or next(iter(tickets[-1:]), None)
-        chosen = gr.update()
-        running = self.service.runner.running
-        if not seen and name == NEW and running and running.job.title.rpartition(":")[0] in self.service.names():
+        running, names = self.service.runner.running, self.service.names()
+        chosen: dict[str, Any] = {}
+        if not seen and name == NEW and running and running.job.title.rpartition(":")[0] in names:
             name = running.job.title.rpartition(":")[0]
-            chosen = gr.update(choices=[NEW, *self.service.names()], value=name)
+            chosen = {"value": name}
         pictures = [str(path) for path in newest.job.newest(SHOWN) if path.exists()] if newest else []
         states = [(ticket.number, ticket.job.state, ticket.job.view().progress.stage) for ticket in tickets]
-        now = [str(pictures), str(states), name]
-        before = seen.split("|") if seen else ["", "", ""]
+        now = [str(pictures), str(names), str(states), name]
+        before = seen.split("\n") if seen else [""] * len(now)
         gallery = pictures if now[0] != before[0] else gr.update()
-        shown = self._shown(name) if now[1:] != before[1:] else [gr.update() for _ in range(4)]
-        return [chosen, self._job_html(), gallery, *shown, "|".join(now)]
+        if now[1] != before[1]:
+            chosen["choices"] = [NEW, *names]
+        shown = self._shown(name) if now[2:] != before[2:] else [gr.update() for _ in range(4)]
+        return [gr.update(**chosen), self._job_html(), gallery, *shown, "\n".join(now)]
 
     def _job_html(self) -> str:
         return panel.render([view_of(ticket) for ticket in self.service.runner.tickets])

@@ -120,6 +120,17 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     assert set(service.results("eileen")["loras"]) == {"eileen-000001", "eileen"}
 
 
+def test_a_page_that_is_opened_later_offers_the_workspaces_that_came_since(page: Any, served: tuple[str, Service]) -> None:
+    _, service = served
+    name = service.start(PICTURE, "latecomer", "woman")
+    visit(page, served[0])
+    page.wait_for_timeout(3000)
+    page.locator("#singlelora_workspace input").first.click()
+    page.locator("#singlelora_workspace, body").get_by_role("option", name=name).first.click()
+    trigger = "#singlelora_trigger input, #singlelora_trigger textarea"
+    page.wait_for_function(f"document.querySelector('{trigger}').value == 'latecomer'")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_hangs_over_the_edge(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})

@@ -27,7 +27,8 @@ from .tags import tags
 
 SIZE = 128
 RATINGS = ("general", "sensitive", "questionable", "explicit")
-PLAN, BATCH, SEED = 14_000, 32, 50_000_000
+PLAN, BATCH, SEED = 24_000, 32, 50_000_000
+CANDIDATES = 6  # every other drawing is, of this many, the one with the rarest tag: some tags are on 1 of 1000 drawings
 FRESH, WINDOW = 10, 2000  # new drawings a step; how many the batch is drawn from: each is seen about three times
 RECONSTRUCTED_FROM = 1500  # from this step on a quarter of the pictures have been through the VAE
 
@@ -138,9 +139,14 @@ class TaggerTraining:
 
     def example(self, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
         """A drawing in a square and its tags; one in four is higher than wide."""
-        scene = scene_of(seed)
+        scene = scene_of(seed) if seed % 2 else self.rare(seed)
         width = (128, 128, 128, 80, 128, 128, 128, 96, 128, 128, 128, 112)[seed % 12]
         return to_square(render(scene, width, 128).pixels), tags(scene)
+
+    def rare(self, seed: int) -> Scene:
+        """Of CANDIDATES drawings the one whose rarest tag is the rarest."""
+        scenes = [scene_of(SEED + CANDIDATES * seed + k) for k in range(CANDIDATES)]
+        return max(scenes, key=lambda scene: max(self.index.get(tag, -1) for tag in tags(scene)))
 
     @torch.no_grad()
     def _reconstruct(self) -> None:
