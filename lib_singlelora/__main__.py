@@ -141,8 +141,11 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
         load_picture(options.picture)  # … and a bad picture before the large imports too
     workspace = Workspace(options.workspace, create=starts)
     workspace.clear_temporaries()
+    fresh = not workspace.load_settings().character.trigger
     settings = _settings(workspace, assignments)
     host = _host(_checkpoint(options.checkpoint or (_demo_checkpoint() if demo else None), workspace))
+    if fresh:
+        settings = settings.with_values({"training.preset": host.checkpoint.preset, **assignments})
     from .pipeline import run_all, run_stage  # torch comes with it, which takes seconds
 
     before = workspace.settings_text()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from PIL import Image
 
 from .jobs import Job, Progress
+from .settings import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,13 +70,17 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """The loaded checkpoint.  native_size: pixels of the side it was trained at.  Hashes as in LoRA metadata."""
+    """The loaded checkpoint.  native_size: pixels of the side it was trained at.  Hashes as in LoRA metadata.
+
+    preset: the training preset that the file asks for, or the one for checkpoints of full size.
+    """
 
     name: str
     path: Path
     native_size: int = 512
     legacy_hash: str = ""
     sha256: str = ""
+    preset: str = DEFAULT_PRESET
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any
 from PIL import Image
 
 from .dataset.buckets import make_buckets, nearest_bucket
-from .errors import LoraFileError, SingleLoraError, WorkspaceError
+from .errors import CheckpointError, LoraFileError, SingleLoraError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
-from .settings import Settings
+from .settings import DEFAULT_PRESET, Settings
 from .workspace import STAGES, Workspace, check_name
 
 RUN = "run"
@@ -86,7 +86,9 @@ class Service:
         workspace = Workspace(self.root / name)
         try:
             saved = workspace.load_settings()
-            if saved.character.trigger not in ("", trigger):
+            if not saved.character.trigger:
+                saved = saved.with_values({"training.preset": self._preset()})
+            elif saved.character.trigger != trigger:
                 raise WorkspaceError(f"workspace {name!r}: found the character '{saved.character.trigger}' in it, expected "
                                      f"'{trigger}'; choose another name")
             take_picture(workspace, picture, force=False)
@@ -96,6 +98,13 @@ class Service:
                 shutil.rmtree(workspace.root, ignore_errors=True)
             raise
         return name
+
+    def _preset(self) -> str:
+        """The preset that the checkpoint wants; a host without one says so when it has to draw."""
+        try:
+            return self.host.checkpoint.preset
+        except CheckpointError:
+            return DEFAULT_PRESET
 
     def _free_name(self, trigger: str, picture: Path) -> str:
         """The trigger, or with a number when that workspace holds another picture."""

@@ -20,6 +20,8 @@ from .errors import SettingsError
 
 VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "recommended"
+PRESET_KEY = "singlelora_preset"  # in a checkpoint's metadata: the preset that it wants
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class RegularizationSettings(DrawingSettings):
 class TrainingSettings:
     """The LoRA and how it learns."""
 
-    preset: str = setting("recommended", label="Preset", help="Values for all that is not set by hand: a file in presets.")
+    preset: str = setting(DEFAULT_PRESET, label="Preset", help="Values for all that is not set by hand: a file in presets.")
     rank: int = setting(16, label="Rank", low=1, high=320, ss="ss_network_dim",
                         help="Size of the LoRA; raise it when details are missed, lower it when it copies.")
     alpha: float = setting(16.0, label="Alpha", low=0.001, high=320, ss="ss_network_alpha",
@@ -292,9 +294,20 @@ def migrate(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def preset_of(metadata: Mapping[str, str] | None) -> str:
+    """The shipped preset that a checkpoint's metadata names, or the default."""
+    name = (metadata or {}).get(PRESET_KEY, "")
+    return name if name in preset_names() else DEFAULT_PRESET
+
+
+def preset_names() -> list[str]:
+    """The shipped presets."""
+    return sorted(path.stem for path in PRESETS.glob("*.json"))
+
+
 def preset_values(name: str) -> dict[str, Any]:
     """Dotted names and values of a shipped training preset.  Raises: SettingsError, naming the nearest."""
-    known = sorted(path.stem for path in PRESETS.glob("*.json"))
+    known = preset_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise SettingsError(f"unknown preset '{name}'; did you mean '{near[0]}'? There are: {', '.join(known)}")

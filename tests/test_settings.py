@@ -5,7 +5,16 @@ import json
 import pytest
 
 from lib_singlelora.errors import SettingsError
-from lib_singlelora.settings import MIGRATIONS, Settings, declarations, describe, parse_assignment, preset_values
+from lib_singlelora.settings import (
+    MIGRATIONS,
+    Settings,
+    declarations,
+    describe,
+    parse_assignment,
+    preset_names,
+    preset_of,
+    preset_values,
+)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
@@ -63,12 +72,22 @@ def test_changing_the_preset_keeps_what_was_set_by_hand_and_nothing_else() -> No
     assert second == Settings.from_dict({"training": {"preset": "article", "rank": 4}})
 
 
+def test_a_checkpoint_names_its_preset_in_its_metadata() -> None:
+    assert preset_of({"singlelora_preset": "embedded"}) == "embedded"
+    assert preset_of({"singlelora_preset": "../x"}) == preset_of(None) == preset_of({}) == "recommended"
+
+
+def test_a_preset_may_speak_of_other_stages_and_what_is_set_by_hand_stays() -> None:
+    settings = Settings.from_dict({"training": {"preset": "embedded"}, "regularization": {"steps": 9}})
+    assert (settings.regularization.count, settings.regularization.steps) == (40, 9)
+
+
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="did you mean 'article'"):
         preset_values("artikle")
 
 
-@pytest.mark.parametrize("preset", ["recommended", "article", "quick", "outd"])
+@pytest.mark.parametrize("preset", preset_names())
 def test_every_shipped_preset_is_valid(preset: str) -> None:
     assert Settings.from_dict({"training": {"preset": preset}}).training.preset == preset
 

@@ -8,7 +8,7 @@ from typing import Any, get_origin
 import gradio as gr
 
 from ..declaring import Declaration
-from ..settings import PRESETS, Settings, declarations
+from ..settings import Settings, declarations, preset_names
 
 TITLES = {
     "prepare": "Prepare the picture", "crop": "Cut close-ups", "caption": "Caption", "regularization": "Regularization set",
@@ -17,14 +17,14 @@ TITLES = {
 STAGE_OF = {"regularization": "regularize", "training": "train"}  # where a section is not named like its stage
 
 
-def field(declared: Declaration) -> Any:
-    """The component for one setting."""
+def field(declared: Declaration, value: Any) -> Any:
+    """The component for one setting, with this value in it."""
     unit = f" ({declared.unit})" if declared.unit else ""
     common: dict[str, Any] = {"label": declared.label + unit, "info": declared.help,
                               "elem_id": f"singlelora_{declared.name.replace('.', '_')}"}
-    value, kind = declared.default, declared.kind
+    kind = declared.kind
     if declared.name == "training.preset":
-        made = gr.Dropdown(sorted(path.stem for path in PRESETS.glob("*.json")), value=value, **common)
+        made = gr.Dropdown(preset_names(), value=value, **common)
     elif kind is bool:
         made = gr.Checkbox(value=value, **common)
     elif declared.choices:
@@ -44,9 +44,10 @@ def shown(value: Any) -> Any:
     return value
 
 
-def fields_of(section: str) -> dict[str, Any]:
+def fields_of(section: str, settings: Settings) -> dict[str, Any]:
     """Dotted name -> component, for every setting of a section, inside the gradio block that is open."""
-    return {declared.name: field(declared) for declared in declarations() if declared.section == section}
+    return {declared.name: field(declared, settings.get(declared.name)) for declared in declarations()
+            if declared.section == section}
 
 
 def values_of(settings: Settings, fields: Mapping[str, Any]) -> list[Any]:

@@ -12,7 +12,7 @@ import gradio as gr
 from ..errors import SingleLoraError
 from ..jobs import Ticket
 from ..service import RUN, Handover, Service, view_of
-from ..settings import Settings
+from ..settings import DEFAULT_PRESET, Settings, preset_names, preset_values
 from . import compat, panel
 from .forms import STAGE_OF, TITLES, fields_of, values_of
 
@@ -32,23 +32,29 @@ class Send:
     script: str
 
 
-def build(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None) -> None:
-    """Put the page into the gradio block that is open.  lacking: package -> the command that adds it."""
+def build(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None,
+          preset: str = DEFAULT_PRESET) -> None:
+    """Put the page into the gradio block that is open.
+
+    lacking: package -> the command that adds it.  preset: whose values the form shows first.
+    """
     if lacking:
         compat.html(panel.lacking(lacking), "singlelora_lacking")
-    _Page(service, sends).build()
+    _Page(service, sends, preset).build()
 
 
-def tab(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None) -> Any:
+def tab(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None,
+        preset: str = DEFAULT_PRESET) -> Any:
     """The page as a block of its own, as the WebUI wants a tab."""
     with gr.Blocks(analytics_enabled=False) as blocks:
-        build(service, sends, lacking)
+        build(service, sends, lacking, preset)
     return blocks
 
 
 class _Page:
-    def __init__(self, service: Service, sends: Sequence[Send]) -> None:
+    def __init__(self, service: Service, sends: Sequence[Send], preset: str) -> None:
         self.service, self.sends = service, sends
+        self.first = Settings.from_dict({"training": {"preset": preset}})
         self.fields: dict[str, Any] = {}
 
     def build(self) -> None:
@@ -81,7 +87,7 @@ class _Page:
         for section, title in TITLES.items():
             stage = STAGE_OF.get(section, section)
             with gr.Accordion(title, open=False, elem_id=f"singlelora_{stage}"):
-                self.fields.update(fields_of(section))
+                self.fields.update(fields_of(section, self.first))
                 if section == "inpaint":
                     self.inpaint_picture = compat.picture("Picture to inpaint (empty: the prepared one)",
                                                           "singlelora_inpaint_picture", height=200)
@@ -118,7 +124,7 @@ class _Page:
         self.picture.upload(lambda: NEW, None, [self.workspace], **compat.quiet())
         preset = self.fields["training.preset"]
         # `input`, not `change`: filling the form from a workspace must not lay the preset over its values.
-        preset.input(self._preset, {preset}, [self.fields[name] for name in self._training()], **compat.quiet())
+        preset.input(self._preset, {preset}, [self.fields[name] for name in self._of_presets()], **compat.quiet())
         self.cancel.click(self._cancel, None, [self.note, self.job], **compat.quiet())
         seen = gr.State("")
         compat.poll(POLL, "singlelora_poll", self._poll, [self.workspace, seen],
@@ -127,8 +133,10 @@ class _Page:
             button.click(self._sender(send), [self.workspace], [self.note, *send.outputs], **compat.quiet())
             button.click(None, None, None, **compat.script(send.script))
 
-    def _training(self) -> list[str]:
-        return [name for name in self.fields if name.startswith("training.") and name != "training.preset"]
+    def _of_presets(self) -> list[str]:
+        """All of the training, and what presets say of other stages."""
+        said = {name for preset in preset_names() for name in preset_values(preset)}
+        return [name for name in self.fields if name != "training.preset" and (name.startswith("training.") or name in said)]
 
     def _runner(self, word: str) -> Callable[[dict[Any, Any]], list[Any]]:
         def run(values: dict[Any, Any]) -> list[Any]:
@@ -169,7 +177,7 @@ class _Page:
 
     def _preset(self, values: dict[Any, Any]) -> list[Any]:
         settings = Settings.from_dict({"training": {"preset": values[self.fields["training.preset"]]}})
-        return values_of(settings, dict.fromkeys(self._training()))
+        return values_of(settings, dict.fromkeys(self._of_presets()))
 
     def _cancel(self) -> list[Any]:
         active = [ticket for ticket in self.service.runner.tickets if ticket.job.state in ("waiting", "running")]

@@ -26,7 +26,7 @@ def application(service: Service) -> FastAPI:
     api.mount(app, service)
     with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False) as page:
         gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws her.")
-        build(service)
+        build(service, preset=service.host.checkpoint.preset)
     css = STYLE.read_text(encoding="utf-8") if STYLE.exists() else ""
     mounted: FastAPI = gr.mount_gradio_app(app, page, path="/", css=css, allowed_paths=[str(service.root)])
     return mounted

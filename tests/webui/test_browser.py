@@ -43,8 +43,15 @@ def visit(webui: WebUI, page: Any) -> None:
 
 def choose(page: Any, selector: str, value: str) -> None:
     """A value of a gradio dropdown."""
-    page.locator(f"{selector} input").first.click()
-    page.locator(f"{selector} ul li", has_text=value).first.click()
+    option = page.locator(f"{selector} ul li", has_text=value).first
+    for _ in range(10):  # a list that is open does not take the choices that arrive meanwhile
+        page.locator(f"{selector} input").first.click()
+        page.wait_for_timeout(1000)
+        if option.is_visible():
+            break
+        page.keyboard.press("Escape")
+        page.locator(f"{selector} input").first.blur()
+    option.click()
 
 
 def number(page: Any, setting: str, value: str) -> None:

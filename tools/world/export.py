@@ -146,6 +146,7 @@ def main() -> None:
         state = ldm_state(*weights(store))
         metadata = {"format": "pt", "native_size": str(NATIVE), "modelspec.architecture": "stable-diffusion-v1",
                     "modelspec.title": "Single-Image LoRA embedded world", "modelspec.resolution": f"{NATIVE}x{NATIVE}",
+                    "singlelora_preset": "embedded",
                     "unet_steps": str(store.load("unet")["step"])}
         save_file(state, given.out / f"{NAME}.safetensors", metadata)
         (given.out / f"{NAME}.yaml").write_text(yaml_text(), encoding="utf-8")

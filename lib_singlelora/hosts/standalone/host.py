@@ -45,7 +45,8 @@ class StandaloneHost:
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
         path = self._found.path
-        return CheckpointInfo(path.stem, path, self._found.native_size, legacy_hash(path), cached_sha256(path))
+        return CheckpointInfo(path.stem, path, self._found.native_size, legacy_hash(path), cached_sha256(path),
+                              self._found.preset)
 
     @property
     def paths(self) -> HostPaths:

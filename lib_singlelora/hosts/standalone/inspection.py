@@ -20,6 +20,7 @@ import yaml
 from torch import Tensor
 
 from ...errors import CheckpointError, WorkspaceError
+from ...settings import preset_of
 from ...workspace import file_hash, write_json
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
@@ -28,11 +29,12 @@ WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
 
 @dataclass(frozen=True)
 class Inspected:
-    """A checkpoint that can be loaded.  params: of the `.yaml` beside it, or empty.  native_size: pixels."""
+    """A checkpoint that can be loaded.  params: of the `.yaml` beside it, or empty.  native_size: pixels.  preset: its own."""
 
     path: Path
     params: Mapping[str, object]
     native_size: int
+    preset: str
 
 
 def inspect(path: Path) -> Inspected:
@@ -52,7 +54,7 @@ def inspect(path: Path) -> Inspected:
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     _check_architecture(path, shapes)
-    return Inspected(path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata))
+    return Inspected(path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata), preset_of(metadata))
 
 
 def is_safetensors(path: Path) -> bool:

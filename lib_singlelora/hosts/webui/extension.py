@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules import script_callbacks, shared
+from modules import script_callbacks, sd_models, shared
 
 from ... import api
 from ...requirements_webui import wanted
 from ...service import Service
+from ...settings import preset_of
 from ...ui.page import tab
 from .axes import add_axes
 from .generating import interrupt_when_cancelled
@@ -43,9 +44,15 @@ def register() -> None:
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
     script_callbacks.on_after_component(components.after_component)
     script_callbacks.on_ui_settings(add_options)
-    script_callbacks.on_ui_tabs(lambda: [(tab(running, components.sends(), lacking()), "Single LoRA", "singlelora")])
+    script_callbacks.on_ui_tabs(lambda: [(tab(running, components.sends(), lacking(), preset()), "Single LoRA", "singlelora")])
     script_callbacks.on_app_started(app_started)
     script_callbacks.on_cfg_denoiser(lambda params: interrupt_when_cancelled(host.turn.job))
+
+
+def preset() -> str:
+    """The preset of the checkpoint that is chosen; nothing is loaded for it."""
+    info = sd_models.get_closet_checkpoint_match(shared.opts.sd_model_checkpoint or "")
+    return preset_of(info.metadata if info else None)
 
 
 def lacking() -> dict[str, str]:

@@ -12,6 +12,7 @@ from PIL import Image
 from ...errors import CheckpointError
 from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraCard, TrainingModel, Upscaler
 from ...jobs import Job, Progress
+from ...settings import preset_of
 from . import generating
 from .lending import layout_of, lent
 from .loras import Library, lora_folder
@@ -58,7 +59,8 @@ class WebUIHost:
         sha256 = info.sha256 or hashes.sha256(info.filename, f"checkpoint/{info.name}") or ""
         native = str(info.metadata.get("native_size", "")) if info.metadata else ""
         size = int(native) if native.isdigit() and 64 <= int(native) <= 2048 else NATIVE_SIZES[layout.name]
-        return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256)
+        return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256,
+                              preset_of(info.metadata))
 
     @property
     def paths(self) -> HostPaths:

@@ -166,7 +166,7 @@ def test_bytes_that_are_no_checkpoint_are_told(tmp_path: Path, name: str, data: 
 def full_size() -> Networks:
     """Stable Diffusion 1.5's networks without memory, from its keys and shapes alone; no `.yaml`."""
     meta = {key: torch.empty(shape, device="meta") for key, shape in shapes(FULL)}
-    return networks_from(Inspected(Path("full.safetensors"), {}, 512), meta)
+    return networks_from(Inspected(Path("full.safetensors"), {}, 512, "recommended"), meta)
 
 
 def test_a_full_size_checkpoint_needs_no_yaml(full_size: Networks) -> None:
