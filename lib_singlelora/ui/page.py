@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,32 +32,46 @@ class Send:
     script: str
 
 
-def build(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None,
-          preset: str = DEFAULT_PRESET) -> None:
-    """Put the page into the gradio block that is open.
+@dataclass(frozen=True)
+class Action:
+    """Something that only this host can do.  run: does it and gives what to tell the user."""
 
-    lacking: package -> the command that adds it.  preset: whose values the form shows first.
-    """
-    if lacking:
-        compat.html(panel.lacking(lacking), "singlelora_lacking")
-    _Page(service, sends, preset).build()
+    label: str
+    elem_id: str
+    run: Callable[[], str]
 
 
-def tab(service: Service, sends: Sequence[Send] = (), lacking: Mapping[str, str] | None = None,
-        preset: str = DEFAULT_PRESET) -> Any:
+@dataclass(frozen=True)
+class Extras:
+    """What a host adds to the page.  lacking: package -> the command that adds it.  preset: whose values the form shows first."""
+
+    sends: Sequence[Send] = ()
+    actions: Sequence[Action] = ()
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    preset: str = DEFAULT_PRESET
+
+
+def build(service: Service, extras: Extras | None = None) -> None:
+    """Put the page into the gradio block that is open."""
+    _Page(service, extras or Extras()).build()
+
+
+def tab(service: Service, extras: Extras) -> Any:
     """The page as a block of its own, as the WebUI wants a tab."""
     with gr.Blocks(analytics_enabled=False) as blocks:
-        build(service, sends, lacking, preset)
+        build(service, extras)
     return blocks
 
 
 class _Page:
-    def __init__(self, service: Service, sends: Sequence[Send], preset: str) -> None:
-        self.service, self.sends = service, sends
-        self.first = Settings.from_dict({"training": {"preset": preset}})
+    def __init__(self, service: Service, extras: Extras) -> None:
+        self.service, self.extras = service, extras
+        self.first = Settings.from_dict({"training": {"preset": extras.preset}})
         self.fields: dict[str, Any] = {}
 
     def build(self) -> None:
+        if self.extras.lacking:
+            compat.html(panel.lacking(self.extras.lacking), "singlelora_lacking")
         with gr.Row(elem_id="singlelora_columns"):
             with gr.Column(scale=1, min_width=320):
                 self._character()
@@ -94,6 +108,7 @@ class _Page:
                     self.inpaint_mask = compat.picture("Mask, white is redrawn (empty: her head)", "singlelora_inpaint_mask",
                                                        height=200)
                 buttons[stage] = gr.Button(f"Run only: {title}", elem_id=f"singlelora_run_{stage}")
+        self.action_buttons = [(action, gr.Button(action.label, elem_id=action.elem_id)) for action in self.extras.actions]
         return buttons
 
     def _panel(self) -> None:
@@ -108,7 +123,7 @@ class _Page:
         self.inpainted = gr.Gallery(label="Inpainted", elem_id="singlelora_inpainted", columns=4, height=260, visible=False)
         self.send_buttons = []
         with gr.Row():
-            self.send_buttons = [(send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.sends]
+            self.send_buttons = [(send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.extras.sends]
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -129,6 +144,8 @@ class _Page:
         seen = gr.State("")
         compat.poll(POLL, "singlelora_poll", self._poll, [self.workspace, seen],
                     [self.workspace, self.job, self.newest, *shown, seen])
+        for action, button in self.action_buttons:
+            button.click(self._doer(action), None, [self.note], **compat.quiet())
         for send, button in self.send_buttons:
             button.click(self._sender(send), [self.workspace], [self.note, *send.outputs], **compat.quiet())
             button.click(None, None, None, **compat.script(send.script))
@@ -185,6 +202,15 @@ class _Page:
             return [panel.note("Nothing is running."), self._job_html()]
         self.service.cancel(active[-1].number)
         return [panel.note(f"{active[-1].job.title}: stops at its next safe point; what is done is kept."), self._job_html()]
+
+    def _doer(self, action: Action) -> Callable[[], list[Any]]:
+        def do() -> list[Any]:
+            try:
+                return [panel.note(action.run())]
+            except SingleLoraError as error:
+                return [panel.note(str(error), bad=True)]
+
+        return do
 
     def _sender(self, send: Send) -> Callable[[str], list[Any]]:
         def values(name: str) -> list[Any]:

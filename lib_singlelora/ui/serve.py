@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from .. import api
 from ..host import Host
 from ..service import Service
-from .page import build
+from .page import Extras, build
 
 ADDRESS = "127.0.0.1"
 STYLE = Path(__file__).parent.parent.parent / "style.css"
@@ -26,7 +26,7 @@ def application(service: Service) -> FastAPI:
     api.mount(app, service)
     with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False) as page:
         gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws her.")
-        build(service, preset=service.host.checkpoint.preset)
+        build(service, Extras(preset=service.host.checkpoint.preset))
     css = STYLE.read_text(encoding="utf-8") if STYLE.exists() else ""
     mounted: FastAPI = gr.mount_gradio_app(app, page, path="/", css=css, allowed_paths=[str(service.root)])
     return mounted

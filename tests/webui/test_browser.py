@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from lib_singlelora.host import ImageRequest
+from lib_singlelora.jobs import Job
 from tests.webui.conftest import new_workspace
 from tests.webui.running import ROOT, WebUI
 from tests.webui.test_whole_job import same_weights
 
 pytestmark = pytest.mark.timeout(1200)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+EMBEDDED = ROOT / "lib_singlelora" / "embedded" / "singlelora.safetensors"
+DRAWING = "1girl, solo, upper body, blonde hair, long hair, white hat, black dress, smile, outdoors"
+SAMPLERS = {"Euler": ("Euler", "Automatic"), "DPM++ 2M Karras": ("DPM++ 2M", "Karras")}
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
 
 
@@ -122,6 +131,32 @@ def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> N
     card.wait_for()
     assert "browser, girl" in (card.inner_text() + (card.get_attribute("onclick") or ""))
     assert "url(" in (card.get_attribute("style") or "") or card.locator("img.preview").count()
+
+
+@needs_browser
+@pytest.mark.skipif(not EMBEDDED.exists(), reason="needs the embedded checkpoint")
+def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(webui: WebUI, page: Any) -> None:
+    page.locator("#singlelora_embedded").click()
+    page.locator("#singlelora_note", has_text="lies in").first.wait_for()
+    webui.ask("/sdapi/v1/refresh-checkpoints", {})
+    webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "singlelora.safetensors"})
+    try:
+        drawn = {sampler: webui.picture(DRAWING, seed=7, steps=20, width=128, height=128, sampler_name=name, scheduler=schedule)
+                 for sampler, (name, schedule) in SAMPLERS.items()}
+    finally:
+        webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "small.safetensors"})
+    pytest.importorskip("diffusers")
+    from lib_singlelora.hosts.standalone.host import StandaloneHost
+
+    host = StandaloneHost(EMBEDDED)
+    for sampler, encoded in drawn.items():
+        theirs = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), np.float32)
+        request = ImageRequest(DRAWING, (7,), 128, 128, sampler=sampler, steps=20, cfg_scale=7)
+        ours = np.asarray(host.generate(request, Job("draw"))[0].image, np.float32)
+        if folder := os.environ.get("SD_WEBUI_SHOTS"):
+            both = np.concatenate([theirs, ours], axis=1).astype(np.uint8)
+            Image.fromarray(both).save(Path(folder) / f"embedded {sampler}.png")
+        assert np.abs(theirs - ours).mean() < 6, sampler
 
 
 def test_reload_ui_doubles_nothing(webui: WebUI) -> None:

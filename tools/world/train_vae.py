@@ -16,7 +16,7 @@ from .muon import Muon
 from .sample import sample_scene
 from .scene import render
 
-PLAN = {"vae": 3300, "decoder": 4000}  # steps over which the learning rate falls
+PLAN = {"vae": 3300, "decoder": 2500}  # steps over which the learning rate falls
 SEED = 10_000_000
 
 

@@ -13,8 +13,9 @@ from ... import api
 from ...requirements_webui import wanted
 from ...service import Service
 from ...settings import preset_of
-from ...ui.page import tab
+from ...ui.page import Action, Extras, tab
 from .axes import add_axes
+from .embedded import add_embedded
 from .generating import interrupt_when_cancelled
 from .host import WebUIHost
 from .options import add_options, workspace_root
@@ -44,7 +45,9 @@ def register() -> None:
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
     script_callbacks.on_after_component(components.after_component)
     script_callbacks.on_ui_settings(add_options)
-    script_callbacks.on_ui_tabs(lambda: [(tab(running, components.sends(), lacking(), preset()), "Single LoRA", "singlelora")])
+    actions = [Action("Add the small embedded checkpoint to the WebUI's", "singlelora_embedded", add_embedded)]
+    script_callbacks.on_ui_tabs(lambda: [(tab(running, Extras(components.sends(), actions, lacking(), preset())),
+                                          "Single LoRA", "singlelora")])
     script_callbacks.on_app_started(app_started)
     script_callbacks.on_cfg_denoiser(lambda params: interrupt_when_cancelled(host.turn.job))
 
