@@ -19,7 +19,8 @@ from .dataset.buckets import make_buckets, nearest_bucket
 from .errors import CheckpointError, LoraFileError, SingleLoraError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
-from .settings import DEFAULT_PRESET, Settings
+from .settings import Settings
+from .settings_training import DEFAULT_PRESET
 from .workspace import STAGES, Workspace, check_name
 
 RUN = "run"

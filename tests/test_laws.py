@@ -19,6 +19,7 @@ FLOORS = [
     {"host"},
     {"naming", "workspace"},
     {"settings"},
+    {"settings_training"},
     {"jobs", "environment", "declaring", "requirements_webui"},
     {"errors", "embedded"},
 ]

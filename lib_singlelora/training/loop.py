@@ -17,7 +17,7 @@ from ..errors import TrainingError
 from ..host import Conditioning, TrainingModel
 from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork, attached
-from ..settings import TrainingSettings
+from ..settings_training import TrainingSettings
 from .latents import LatentCache
 from .noise import add_noise, min_snr_weight, offset_noise, target, weighted_loss
 from .samples import Picture, Sample, budget, epoch_batches

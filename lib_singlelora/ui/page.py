@@ -12,7 +12,8 @@ import gradio as gr
 from ..errors import SingleLoraError
 from ..jobs import Ticket
 from ..service import RUN, Handover, Service, view_of
-from ..settings import DEFAULT_PRESET, Settings, preset_names, preset_values
+from ..settings import Settings, preset_names, preset_values
+from ..settings_training import DEFAULT_PRESET
 from . import compat, panel
 from .forms import STAGE_OF, TITLES, fields_of, values_of
 

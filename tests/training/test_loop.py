@@ -11,7 +11,8 @@ from lib_singlelora.errors import JobCancelled, SnapshotError, TrainingError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
-from lib_singlelora.settings import Settings, TrainingSettings
+from lib_singlelora.settings import Settings
+from lib_singlelora.settings_training import TrainingSettings
 from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.samples import Picture
 
