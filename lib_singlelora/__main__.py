@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import captions_cli, settings_cli, tools_cli
 from .errors import (
     CheckpointError,
     JobCancelled,
@@ -52,7 +53,13 @@ def parser() -> argparse.ArgumentParser:
     stages["inpaint"].add_argument("--prompt", help="what to draw there")
     for sub in (run, prepare, *stages.values()):
         sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="her folder")
-    words.add_parser("bench", help="not built yet").add_argument("--json", action="store_true", help="as above")
+    bench = words.add_parser("bench", help="the benchmark, beside diffusers and peft; a quarter of an hour on two cores")
+    bench.add_argument("--json", action="store_true", help="print the measurements as one JSON list and nothing else")
+    bench.add_argument("--only", default="", help="some of steps,memory,latents,quality; the others keep their last figures")
+    bench.add_argument("--rounds", type=int, default=3, help="how often each step is timed")
+    tools_cli.add_parsers(words)
+    settings_cli.add_parsers(words)
+    captions_cli.add_parsers(words)
     page = words.add_parser("ui", help="the page, on 127.0.0.1")
     page.add_argument("--port", type=int, default=7870, help="where it listens (default 7870)")
     page.add_argument("--workspaces", type=Path, metavar="DIR", default=ROOT / "workspaces", help="folder of the characters")
@@ -74,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _plain_streams()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    if options.word == "ui":
-        return _page(options)
+    if options.word in ("ui", "bench"):
+        return _page(options) if options.word == "ui" else _bench(options)
     job = Job(options.word, _Reporter(sys.stderr))
     try:
         with cancel_on_interrupt(job):
@@ -101,13 +108,24 @@ def _page(options: argparse.Namespace) -> int:
         return _say(f"found no {error.name}, expected the page's packages; install them with pip install "
                     "'single-image-lora[standalone,ui]', or call singlelora.py, which does", FAILED)
     try:
-        checkpoint = options.checkpoint or _demo_checkpoint()
+        checkpoint = options.checkpoint or EMBEDDED
         serve(_host(Path(os.path.abspath(checkpoint.expanduser()))), options.workspaces, options.port)
     except SingleLoraError as error:
         return _say(str(error), FAILED)
     except OSError as error:
         return _say(f"port {options.port}: {error.strerror or error}; choose another with --port", FAILED)
     return DONE
+
+
+def _bench(options: argparse.Namespace) -> int:
+    try:
+        from tools.bench.__main__ import main as bench
+    except ImportError as error:
+        return _say(f"found no {error.name}, expected the repository with the test packages; call python singlelora.py bench "
+                    "in a clone of it", FAILED)
+    words = ["--rounds", str(options.rounds), *["--json"] * options.json]
+    words += ["--only", options.only] if options.only else []
+    return int(bench(words))
 
 
 def _plain_streams() -> None:
@@ -123,8 +141,12 @@ def _say(text: str, status: int) -> int:
 
 
 def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
-    if options.word == "bench":
-        raise SingleLoraError("'bench' is not built yet; the job itself is there: 'run', 'demo' and each stage")
+    if options.word in tools_cli.WORDS:
+        return tools_cli.run(options)
+    if options.word in settings_cli.WORDS:
+        return settings_cli.run(options)
+    if options.word in captions_cli.WORDS:
+        return captions_cli.run(options, job, lambda own: _host(_checkpoint(getattr(options, "checkpoint", None), own)))
     demo = options.word == "demo"
     assignments = dict(parse_assignment(text) for text in options.set)
     if demo:
@@ -143,7 +165,7 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     workspace.clear_temporaries()
     fresh = not workspace.load_settings().character.trigger
     settings = _settings(workspace, assignments)
-    host = _host(_checkpoint(options.checkpoint or (_demo_checkpoint() if demo else None), workspace))
+    host = _host(_checkpoint(options.checkpoint or (EMBEDDED if demo else None), workspace))
     if fresh:
         settings = settings.with_values({"training.preset": host.checkpoint.preset, **assignments})
     from .pipeline import run_all, run_stage  # torch comes with it, which takes seconds
@@ -189,15 +211,6 @@ def _demo_picture() -> Path:
     return ROOT / "examples" / "isabella.png"
 
 
-def _demo_checkpoint() -> Path:
-    """The embedded checkpoint; until it ships, the tests' small random one, which proves the way and draws nothing."""
-    if EMBEDDED.exists():
-        return EMBEDDED
-    from tests.small_checkpoint import build_small_checkpoint
-
-    return build_small_checkpoint(ROOT / "workspaces" / "checkpoint")
-
-
 class _Reporter:
     """Progress on stderr: one line that moves on a terminal, a line now and then elsewhere."""
 
@@ -221,6 +234,12 @@ class _Reporter:
 
 def _summary(result: dict[str, Any]) -> str:
     """The result for people."""
+    if "changed" in result:
+        return settings_cli.text(result)
+    if "tags" in result or "word" in result:
+        return captions_cli.text(result)
+    if "workspace" not in result:
+        return tools_cli.text(result)
     lines = [f"workspace       {result['workspace']}"]
     for key, label in (("source", "prepared"), ("sheet", "sheet"), ("page", "page"), ("budget", "budget")):
         if result.get(key):
@@ -231,7 +250,7 @@ def _summary(result: dict[str, Any]) -> str:
                 lines.append(f"{label:<15} {len(result[key])} pictures in {Path(path).parent}")
                 break
             lines.append(f"{label:<15} {path}")
-    lines += [f"note            {note}" for note in result.get("notes") or []]
+    lines += [f"note            {note}" for note in (*(result.get("notes") or ()), *(result.get("warnings") or ()))]
     if result.get("recommendation"):
         lines.append(f"take            {result['recommendation']['reason']}")
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in result["seconds"].items())

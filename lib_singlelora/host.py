@@ -100,11 +100,15 @@ class LoraCard:
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders of .txt files."""
+    """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders of .txt files.
+
+    downloads: where a tagger that is fetched goes; None leaves that to us.
+    """
 
     loras: Path | None = None
     taggers: tuple[Path, ...] = ()
     wildcards: tuple[Path, ...] = ()
+    downloads: Path | None = None
 
 
 class Upscaler(Protocol):
@@ -149,12 +153,25 @@ class TrainingModel(Protocol):
         """Prompts to conditioning; gradients flow into LoRA branches on the text encoder."""
         ...
 
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1]."""
+        ...
+
+    def count_tokens(self, prompt: str) -> int:
+        """CLIP tokens of a prompt, without those of start and end."""
+        ...
+
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for noisy latents (B, 4, h, w) at timesteps (B,)."""
         ...
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
         """(canonical name, module) of every Linear and Conv2d of the U-Net and the text encoder."""
+        ...
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """The parts whose inner values may be computed again in the backward pass: the U-Net's residual and attention blocks and
+        the text encoder's layers."""
         ...
 
 

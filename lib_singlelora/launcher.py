@@ -38,9 +38,16 @@ WORDS = {
     "train": "--workspace DIR …: one LoRA file for each epoch",
     "plot": "--workspace DIR …: the sheet that compares them",
     "inpaint": "--workspace DIR …: draw her into a picture",
-    "bench": "the benchmark (not built yet)",
+    "bake": "FILE --preset P --strength S --out FILE: block weights multiplied into a LoRA",
+    "merge": "FILES … --out FILE: epochs merged into one LoRA",
+    "resize": "FILE --rank N --out FILE: a LoRA of a smaller rank",
+    "summary": "FILE: what a LoRA file is",
+    "tags": "--workspace DIR [--add T] [--remove T] [--replace A=B] [--undo]: all captions at once",
+    "trigger": "--workspace DIR [--trigger WORD]: is the word free, and which words are",
+    "settings": "--workspace DIR [--import FILE] [--export FILE] [--save-preset NAME]: see them, carry them over",
+    "bench": "the benchmark: speed, memory and time to quality, beside diffusers and peft",
 }
-EXTRAS = {"test": ("standalone", "ui", "test"), "ui": ("standalone", "ui")}
+EXTRAS = {"test": ("standalone", "ui", "test"), "ui": ("standalone", "ui"), "bench": ("standalone", "ui", "test")}
 
 USAGE = """\
 usage: python singlelora.py WORD …

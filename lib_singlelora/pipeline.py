@@ -65,12 +65,13 @@ def _prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pic
 
 def _caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = caption(settings, workspace, host, job, force)
-    return {"captions": {str(path): text for path, text in made.captions.items()}, "kept": _texts(made.kept)}
+    traits = [{**asdict(trait), "shared": trait.shared} for trait in made.traits]
+    return {"captions": {str(path): text for path, text in made.captions.items()}, "kept": _texts(made.kept), "traits": traits}
 
 
 def _train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = train(settings, workspace, host, job, force)
-    return {"loras": _texts(made.loras), "budget": made.budget, "blocks": list(made.blocks)}
+    return {"loras": _texts(made.loras), "budget": made.budget, "blocks": list(made.blocks), "warnings": list(made.warnings)}
 
 
 def _plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:

@@ -23,6 +23,9 @@ TIMEOUT = 600  # seconds for pip
 ONNX = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-silicon",
         "onnxruntime-training")
 
+OPTIMIZERS = {"prodigyopt": "prodigyopt", "dadaptation": "dadaptation", "lion-pytorch": "lion_pytorch",
+              "schedulefree": "schedulefree"}
+
 
 @dataclass(frozen=True)
 class Requirement:
@@ -79,6 +82,8 @@ def wanted() -> list[Requirement]:
         missing.append(Requirement("dynamicprompts", "dynamicprompts"))
     if all(version_of(name) is None for name in ONNX):
         missing.append(onnxruntime_for(cuda if cuda and gpu_is_there() else None, torch))
+    # Pure Python, for torch of any version; without their dependencies, as torch is all that they have.
+    missing += [Requirement(module, name, ("--no-deps",)) for name, module in OPTIMIZERS.items() if version_of(name) is None]
     return missing
 
 

@@ -151,8 +151,8 @@ class Service:
 
     def results(self, name: str) -> dict[str, Any]:
         """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted, recommendation, stages."""
-        from .stages.plot import saved_recommendation
         from .stages.publishing import published_name
+        from .stages.recommending import saved_recommendation
         from .stages.train import epoch_files
 
         workspace = self.workspace(name)

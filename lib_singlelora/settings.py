@@ -17,10 +17,12 @@ from typing import Any, get_type_hints
 
 from .declaring import Declaration, setting
 from .errors import SettingsError
+from .settings_captions import CaptionSettings
 from .settings_training import DEFAULT_PRESET, TrainingSettings
 
 VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
+OWN_PRESETS = PRESETS / "own"  # the user's; not in the repository
 PRESET_KEY = "singlelora_preset"  # in a checkpoint's metadata: the preset that it wants
 
 
@@ -47,17 +49,6 @@ class CropSettings:
     """The named views cut from the picture."""
 
     views: tuple[str, ...] = setting((), label="Views", help="Names of the views to cut; empty means all that fit.")
-
-
-@dataclass(frozen=True)
-class CaptionSettings:
-    """The words beside each crop."""
-
-    tagger: str = setting("", label="Tagger", help="Folder with model.onnx and selected_tags.csv; empty: plain captions.")
-    general_threshold: float = setting(0.35, label="General threshold", low=0, high=1,
-                                       help="Raise it when captions name things that are not there.")
-    character_threshold: float = setting(0.85, label="Character threshold", low=0, high=1,
-                                         help="Above this probability a known character's name is kept.")
 
 
 @dataclass(frozen=True)
@@ -153,6 +144,10 @@ class Settings:
         kept = {name: self.get(name) for name in names if self.get(name) != base.get(name)}
         return {**kept, "training.preset": self.training.preset}
 
+    def changed_from_declared(self) -> dict[str, Any]:
+        """Dotted names and values that differ from the declarations' own defaults, whatever the preset."""
+        return {d.name: self.get(d.name) for d in declarations() if self.get(d.name) != d.default}
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values for JSON, with the version."""
         plain: dict[str, Any] = {"version": VERSION}
@@ -168,7 +163,8 @@ class Settings:
 
     def metadata(self) -> dict[str, str]:
         """The `ss_*` entries that settings declare, as kohya writes them (strings; "None" for what is off)."""
-        off_is_none = {"ss_min_snr_gamma", "ss_noise_offset"}
+        off_is_none = {"ss_min_snr_gamma", "ss_noise_offset", "ss_multires_noise_iterations", "ss_network_dropout",
+                       "ss_scale_weight_norms"}
         entries = {}
         for declared in declarations():
             if declared.ss:
@@ -255,17 +251,40 @@ def preset_of(metadata: Mapping[str, str] | None) -> str:
 
 
 def preset_names() -> list[str]:
-    """The shipped presets."""
-    return sorted(path.stem for path in PRESETS.glob("*.json"))
+    """The shipped presets and the user's own."""
+    return sorted({path.stem for folder in (PRESETS, OWN_PRESETS) for path in folder.glob("*.json")})
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """Dotted names and values of a shipped training preset.  Raises: SettingsError, naming the nearest."""
+    """Dotted names and values of a preset, shipped or the user's own.  Raises: SettingsError, naming the nearest."""
     known = preset_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise SettingsError(f"unknown preset '{name}'; did you mean '{near[0]}'? There are: {', '.join(known)}")
-    return flatten(json.loads((PRESETS / f"{name}.json").read_text(encoding="utf-8")))
+    path = next(file for folder in (PRESETS, OWN_PRESETS) if (file := folder / f"{name}.json").exists())
+    try:
+        return flatten(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
+        raise SettingsError(f"{path}: found no preset ({error}), expected the JSON that saving one writes; delete it") from None
+
+
+def save_preset(name: str, settings: Settings) -> Path:
+    """Write the training section as the user's own preset: every value, so that it means the same when defaults change.
+
+    Raises: SettingsError, for a name that cannot be one, or that a shipped preset has.
+    """
+    if not name or name != name.strip() or any(not (c.isalnum() or c in "-_ ") for c in name):
+        raise SettingsError(f"preset: found the name {name!r}, expected letters, digits, spaces, - and _")
+    if (PRESETS / f"{name}.json").exists():
+        raise SettingsError(f"preset: found '{name}', which ships with the program, expected another name; yours lie beside it")
+    own = {d.key: settings.get(d.name) for d in declarations() if d.section == "training" and d.key != "preset"}
+    path = OWN_PRESETS / f"{name}.json"
+    try:
+        OWN_PRESETS.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"training": own}, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error}); give the program's folder write permission") from None
+    return path
 
 
 def parse_assignment(text: str) -> tuple[str, str]:

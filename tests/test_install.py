@@ -66,9 +66,15 @@ class Place:
         return done.stdout + done.stderr
 
 
+OPTIMIZERS = {"prodigyopt": "1.1.2", "dadaptation": "3.2", "lion_pytorch": "0.2.5", "schedulefree": "1.4.1"}
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+    made = Place(tmp_path)
+    for name, version in OPTIMIZERS.items():
+        wheel(made.wheels, name, version, ("torch>=9",))  # what they ask for must not matter: they are added without
+    return made
 
 
 def test_it_adds_what_is_missing_changes_no_version_and_is_silent_from_then_on(place: Place) -> None:
@@ -82,12 +88,13 @@ def test_it_adds_what_is_missing_changes_no_version_and_is_silent_from_then_on(p
     after = place.versions()
     assert {name: after[name] for name in before} == before
     assert {name.replace("_", "-"): after[name] for name in set(after) - set(before)} == {
-        "lycoris-lora": "4.0.0", "dynamicprompts": "0.31.0", "onnxruntime": "1.19.2"}
+        "lycoris-lora": "4.0.0", "dynamicprompts": "0.31.0", "onnxruntime": "1.19.2",
+        **{name.replace("_", "-"): version for name, version in OPTIMIZERS.items()}}
     assert place.install() == ""
 
 
 def test_with_nothing_to_do_it_starts_no_pip_and_loads_nothing_large(place: Place) -> None:
-    for name in ("lycoris_lora", "dynamicprompts", "onnxruntime_gpu"):
+    for name in ("lycoris_lora", "dynamicprompts", "onnxruntime_gpu", *OPTIMIZERS):
         place.pip("install", "--no-deps", wheel(place.wheels, name, "1.0.0"))
     code = place.ours / "lib_singlelora" / "requirements_webui.py"
     code.write_text(code.read_text(encoding="utf-8") + "\n\ndef _never(*words, **named):\n    raise AssertionError(words)\n\n\n"
@@ -111,9 +118,11 @@ def test_what_would_change_a_pinned_version_is_left_out_and_told(place: Place) -
 
 
 def test_without_a_network_it_says_what_is_missing_and_does_not_try_again_at_every_start(place: Place) -> None:
+    for path in place.wheels.glob("*.whl"):
+        path.unlink()
     before = place.versions()
     first, second = place.install(), place.install()
-    for name in ("lycoris", "dynamicprompts", "onnxruntime"):
+    for name in ("lycoris", "dynamicprompts", "onnxruntime", *OPTIMIZERS):
         assert f"{name} is missing" in first and f"{name} is missing" in second
     assert "installing" in first and "installing" not in second
     assert place.versions() == before

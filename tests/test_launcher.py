@@ -43,7 +43,8 @@ print(*sys.argv[1:], file=open("pip-was-called", "a"))
 print("pip talks")
 sys.exit({})
 """
-WORDS = ["demo", "test", "ui", "run", "prepare", "crop", "caption", "regularize", "train", "plot", "inpaint", "bench"]
+WORDS = ["demo", "test", "ui", "run", "prepare", "crop", "caption", "regularize", "train", "plot", "inpaint", "bake",
+         "merge", "resize", "summary", "tags", "trigger", "settings", "bench"]
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 
 

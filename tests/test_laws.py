@@ -10,16 +10,17 @@ PACKAGE = ROOT / "lib_singlelora"
 # Higher floors may import lower ones, never the other way round; rooms of one floor may import each other.
 FLOORS = [
     {"__main__", "launcher"},
+    {"tools_cli", "settings_cli", "captions_cli"},
     {"hosts", "ui", "api"},
     {"service"},
     {"pipeline"},
     {"stages"},
     {"training", "evaluation"},
     {"lora", "tagging", "imaging", "dataset"},
-    {"host"},
+    {"host", "foreign"},
     {"naming", "workspace"},
     {"settings"},
-    {"settings_training"},
+    {"settings_training", "settings_captions"},
     {"jobs", "environment", "declaring", "requirements_webui"},
     {"errors", "embedded"},
 ]

@@ -6,6 +6,22 @@ import random
 import re
 from collections.abc import Iterable
 
+# Their underscores are part of the face.  The first of them are those of SmilingWolf's demonstration space.
+KAOMOJI = frozenset((
+    "0_0", "(o)_(o)", "+_+", "+_-", "._.", "<o>_<o>", "<|>_<|>", "=_=", ">_<", "3_3", "6_9", ">_o", "@_@", "^_^", "o_o",
+    "u_u", "x_x", "|_|", "||_||", "t_t", ";_;", "-_-", "o_<", "d_d",
+))
+
+
+def spaced(tag: str) -> str:
+    """A tag as prompts have it: spaces for underscores, but not in kaomoji."""
+    return tag if tag in KAOMOJI else tag.replace("_", " ")
+
+
+def underscored(tag: str) -> str:
+    """A tag as danbooru has it: underscores for spaces."""
+    return tag.replace(" ", "_")
+
 
 def split_tags(caption: str) -> list[str]:
     """The comma pieces of a caption, trimmed, without empty ones."""

@@ -44,14 +44,14 @@ figcaption { color: var(--soft); font-size: .85rem; margin-top: 4px; }
 
 @dataclass(frozen=True)
 class PageCell:
-    """One cell; epoch 0 is the checkpoint without the LoRA.  likeness: 0 to 1."""
+    """One cell; epoch 0 is the checkpoint without the LoRA.  note: what is said of it."""
 
     name: str
     preset: str
     epoch: int
     strength: float
     pictures: tuple[Path, ...]
-    likeness: float
+    note: str
     broken: str
     best: bool
 
@@ -73,7 +73,7 @@ def _link(page: Path, picture: Path, text: str) -> str:
 
 def _cell(page: Path, cell: PageCell) -> str:
     images = "".join(_link(page, picture, f"{cell.name}, {picture.stem.rsplit('-', 1)[-1]}") for picture in cell.pictures)
-    note = html.escape(cell.broken) if cell.broken else f"{cell.likeness:.0%} colours shared"
+    note = html.escape(cell.broken or cell.note)
     return f'<td{" class=best" if cell.best else ""}><div class="pair">{images}</div><small>{note}</small></td>'
 
 

@@ -11,6 +11,11 @@ from torch import Tensor, nn
 CHUNK = 75
 
 
+def count_tokens(tokenizer: Any, prompt: str) -> int:
+    """Tokens of a prompt, without those of start and end."""
+    return len(tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids)
+
+
 def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
     """(B, k, 77) token numbers; every prompt gets as many chunks as the longest one needs."""
     numbers = [tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids for prompt in prompts]

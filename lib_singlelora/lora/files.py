@@ -1,12 +1,12 @@
-"""LoRA files: reading by module, writing with kohya's hashes, baking block weights in."""
+"""LoRA files: reading by module, writing with kohya's hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
-from ..naming.blocks import SD1, SD2, SDXL, BlockLayout, block_of
+from ..naming.blocks import SD1, SD2, SDXL, BlockLayout
 from ..naming.keys import kohya_to_canonical
-from ..naming.presets import BlockWeights
 from ..workspace import write_bytes
-from .functional import LINEAR_IN, algorithm_of
+from .functional import algorithm_of, natural_delta, natural_norm
 
 Precision = Literal["fp16", "bf16", "fp32"]
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -36,12 +35,41 @@ class LoraFile:
     metadata: dict[str, str]
 
     @cached_property
-    def modules(self) -> dict[str, dict[str, Tensor]]:
-        """Canonical module name -> its tensors by what follows the first dot (`lora_up.weight`, `alpha` …)."""
+    def by_stem(self) -> dict[str, dict[str, Tensor]]:
+        """kohya's stem of a module -> its tensors by what follows the first dot (`lora_up.weight`, `alpha` …)."""
         found: dict[str, dict[str, Tensor]] = {}
         for key, tensor in self.tensors.items():
             stem, _, part = key.partition(".")
-            found.setdefault(kohya_to_canonical(stem, self.layout), {})[part] = tensor
+            found.setdefault(stem, {})[part] = tensor
+        return found
+
+    @cached_property
+    def modules(self) -> dict[str, dict[str, Tensor]]:
+        """Canonical module name -> its tensors, as `by_stem`."""
+        return {kohya_to_canonical(stem, self.layout): parts for stem, parts in self.by_stem.items()}
+
+    def delta(self, stem: str) -> Tensor:
+        """ΔW of a module, as `natural_delta`.
+
+        Raises: LoraFileError, when its tensors do not fit one another, or hold what is no number.
+        """
+        return self._computed(stem, natural_delta)
+
+    def norm(self, stem: str) -> float:
+        """Frobenius norm of a module's ΔW.  Raises: as `delta`."""
+        return float(self._computed(stem, natural_norm))
+
+    def _computed(self, stem: str, compute: Callable[[Mapping[str, Tensor]], Tensor]) -> Tensor:
+        parts = self.by_stem[stem]
+        try:
+            found = compute(parts)
+        except RuntimeError:
+            shapes = ", ".join(f"{part} {tuple(tensor.shape)}" for part, tensor in parts.items())
+            raise LoraFileError(f"{self.name}: {stem}: found tensors that do not fit one another ({shapes}), expected those of "
+                                "one module; copy or train it again") from None
+        if not found.isfinite().all():
+            raise LoraFileError(f"{self.name}: {stem}: found NaN or infinite numbers, expected a LoRA that draws; its training "
+                                "broke, use an earlier epoch")
         return found
 
 
@@ -134,34 +162,3 @@ def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
 def save_lora(path: Path, lora: LoraFile) -> None:
     """Write a LoRA that was read or baked, each tensor in the precision it has."""
     write_lora(path, lora.tensors, lora.metadata, None)
-
-
-def _scaled(tensor: Tensor, factor: float) -> Tensor:
-    exact = tensor.float() * factor
-    kept = exact.to(tensor.dtype)
-    return kept if torch.equal(kept.float(), exact) else exact
-
-
-def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> LoraFile:
-    """A copy whose effect at strength 1 is that of the original with these block weights at this strength.
-
-    ΔW is linear in one tensor of each module, which is multiplied, and stored in fp32 where half precision would round
-    the product; a module at 0 is dropped, save one where all are.
-    Raises: LoraFileError, for DoRA, whose effect is not linear in any one tensor.
-    """
-    if any(key.endswith(".dora_scale") for key in lora.tensors):
-        raise LoraFileError(f"{lora.name}: found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; block weights cannot be "
-                            "multiplied into a DoRA yet, plot it with the preset ALL")
-    tensors: dict[str, Tensor] = {}
-    for key, tensor in lora.tensors.items():
-        stem, _, part = key.partition(".")
-        factor = weights[block_of(kohya_to_canonical(stem, lora.layout), lora.layout)] * strength
-        if factor:
-            linear = part in LINEAR_IN
-            tensors[key] = _scaled(tensor, factor) if linear else tensor
-    if not tensors:  # a file without tensors is none to most readers, so one module that adds nothing is left
-        stem = next(iter(lora.tensors)).partition(".")[0]
-        own = {key: tensor for key, tensor in lora.tensors.items() if key.partition(".")[0] == stem}
-        tensors = {key: tensor * (key.partition(".")[2] not in LINEAR_IN) for key, tensor in own.items()}
-    told = {"ss_baked_block_weights": str(weights), "ss_baked_strength": f"{strength:g}", "ss_baked_from": lora.name}
-    return replace(lora, tensors=tensors, metadata={**lora.metadata, **told})

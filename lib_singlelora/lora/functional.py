@@ -61,6 +61,23 @@ def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
     return torch.kron(first.contiguous(), second.contiguous()) * scale
 
 
+def dora_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
+    """What DoRA changes of a weight: W + ΔW with each input's column brought to its magnitude, less W.
+
+    weight, delta: (out, in, …).  magnitude: (1, in, 1…), as the WebUI reads it (LyCORIS' wd_on_output=False).
+    Source: Liu et al. 2024, DoRA, eq. 5; AUTOMATIC1111 extensions-builtin/Lora/network.py for the axis of the norm.
+    """
+    merged = weight + delta
+    changed: Tensor = merged * (magnitude / column_norms(merged)) - weight
+    return changed
+
+
+def column_norms(weight: Tensor) -> Tensor:
+    """The norm of each input's column, (1, in, 1…)."""
+    norms: Tensor = weight.transpose(0, 1).flatten(1).norm(dim=1)
+    return norms.view(1, -1, *[1] * (weight.dim() - 2))
+
+
 def rank_of(parts: Mapping[str, Tensor]) -> int | None:
     """The rank by which alpha is divided, or None where there is none (LoKr with two whole matrices, diff)."""
     for name, dimension in (("lora_down.weight", 0), ("hada_w1_b", 0), ("lokr_w1_b", 0), ("lokr_w2_b", 0), ("lokr_t2", 0)):
@@ -77,23 +94,39 @@ def scale_of(parts: Mapping[str, Tensor]) -> float:
     return float(parts["alpha"]) / rank
 
 
+def natural_delta(parts: Mapping[str, Tensor]) -> Tensor:
+    """ΔW of one module at strength 1, fp32, in the shape its tensors give; of a DoRA what is added before the norm.
+
+    A LoHa's or LoKr's of a convolution may be flat, (out, in · kh · kw).
+    """
+    own = {name: tensor.float() for name, tensor in parts.items()}
+    scale, algorithm = scale_of(own), algorithm_of(own)
+    if algorithm == "lora":
+        return lora_delta(own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight"))
+    if algorithm == "loha":
+        return loha_delta(own, scale)
+    return lokr_delta(own, scale) if algorithm == "lokr" else own["diff"]
+
+
+def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
+    """Frobenius norm of `natural_delta`; of a plain LoRA without making it, from rank × rank products of its halves."""
+    norm: Tensor
+    if algorithm_of(parts) == "lora" and "lora_mid.weight" not in parts:
+        up, down = parts["lora_up.weight"].double().flatten(1), parts["lora_down.weight"].double().flatten(1)
+        norm = ((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt() * abs(scale_of(parts))
+    else:
+        norm = natural_delta(parts).norm()
+    return norm
+
+
 def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
     """ΔW of one module at strength 1, fp32, in the weight's shape.
 
     Raises: LoraFileError, when the tensors do not fit the shape.
     """
-    own = {name: tensor.float() for name, tensor in parts.items()}
-    scale, algorithm = scale_of(own), algorithm_of(own)
-    if "dora_scale" in own:
+    if "dora_scale" in parts:
         raise LoraFileError("found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; this host cannot apply DoRA yet")
-    if algorithm == "lora":
-        delta = lora_delta(own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight"))
-    elif algorithm == "loha":
-        delta = loha_delta(own, scale)
-    elif algorithm == "lokr":
-        delta = lokr_delta(own, scale)
-    else:
-        delta = own["diff"]
+    delta = natural_delta(parts)
     if delta.numel() != math.prod(shape) or delta.shape[0] != shape[0]:
         raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {shape}; "
                             "was it trained for another base model?")

@@ -13,14 +13,10 @@ from datetime import datetime, timezone
 # What this trainer does not have; sd-scripts writes these values when an option is off.
 ABSENT = {
     "ss_adaptive_noise_scale": "None", "ss_bucket_no_upscale": "False", "ss_cache_latents": "True",
-    "ss_caption_dropout_every_n_epochs": "0", "ss_caption_dropout_rate": "0.0", "ss_caption_tag_dropout_rate": "0.0",
-    "ss_color_aug": "False", "ss_debiased_estimation": "False", "ss_enable_bucket": "True",
-    "ss_face_crop_aug_range": "None", "ss_flip_aug": "False", "ss_full_fp16": "False", "ss_gradient_accumulation_steps": "1",
-    "ss_gradient_checkpointing": "False", "ss_huber_c": "0.1", "ss_huber_schedule": "snr", "ss_ip_noise_gamma": "None",
-    "ss_ip_noise_gamma_random_strength": "False", "ss_loss_type": "l2", "ss_lowram": "False", "ss_max_token_length": "None",
-    "ss_multires_noise_discount": "0.3", "ss_multires_noise_iterations": "None", "ss_network_dropout": "None",
-    "ss_noise_offset_random_strength": "False", "ss_random_crop": "False", "ss_scale_weight_norms": "None",
-    "ss_sd_scripts_commit_hash": "None", "ss_zero_terminal_snr": "False",
+    "ss_caption_dropout_every_n_epochs": "0", "ss_enable_bucket": "True", "ss_face_crop_aug_range": "None",
+    "ss_full_fp16": "False", "ss_ip_noise_gamma": "None", "ss_ip_noise_gamma_random_strength": "False", "ss_lowram": "False",
+    "ss_max_token_length": "None", "ss_noise_offset_random_strength": "False", "ss_random_crop": "False",
+    "ss_sd_scripts_commit_hash": "None",
 }
 
 
@@ -59,6 +55,10 @@ class TrainingFacts:
     tags: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
     block_lr: Mapping[str, tuple[float, ...]] | None = None
+    algorithm: str = "LoRA"
+    network_arguments: Mapping[str, str] = field(default_factory=dict)
+    optimizer: str = "torch.optim.adamw.AdamW"
+    max_token_length: int = 75
     conv_rank: int = 0
     conv_alpha: float = 0.0
 
@@ -81,6 +81,7 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
     own = {
         "ss_base_model_version": "sd_v2" if facts.v2 else "sd_v1", "ss_v2": str(facts.v2),
         "ss_batch_size_per_device": str(facts.batch_size), "ss_total_batch_size": str(facts.batch_size),
+        "ss_max_token_length": "None" if facts.max_token_length <= 75 else str(facts.max_token_length),
         "ss_bucket_info": json.dumps(_buckets(facts)),
         "ss_min_bucket_reso": str(min((min(size) for size in facts.buckets), default=facts.resolution)),
         "ss_max_bucket_reso": str(max((max(size) for size in facts.buckets), default=facts.resolution)),
@@ -88,7 +89,8 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
         "ss_tag_frequency": json.dumps(facts.tags), "ss_epoch": str(facts.epoch), "ss_steps": str(facts.steps),
         "ss_learning_rate": str(facts.learning_rate), "ss_lr_warmup_steps": str(facts.warmup_steps),
         "ss_max_train_steps": str(facts.total_steps), "ss_mixed_precision": facts.mixed_precision,
-        "ss_network_module": "networks.lora", "ss_optimizer": "torch.optim.adamw.AdamW",
+        "ss_network_module": "networks.lora" if facts.algorithm in ("LoRA", "LoCon") else "lycoris.kohya",
+        "ss_optimizer": facts.optimizer,
         "ss_num_batches_per_epoch": str(facts.batches_per_epoch), "ss_num_train_images": str(facts.train_samples),
         "ss_num_reg_images": str(facts.reg_samples), "ss_output_name": facts.output_name,
         "ss_resolution": f"({facts.resolution}, {facts.resolution})", "ss_sd_model_name": facts.checkpoint_name,
@@ -97,7 +99,7 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
         "ss_training_started_at": str(facts.started), "ss_training_finished_at": str(facts.finished),
         "ss_singlelora_settings": json.dumps(facts.settings, ensure_ascii=False),
     }
-    arguments: dict[str, str] = {}
+    arguments: dict[str, str] = dict(facts.network_arguments)
     if facts.conv_rank:
         arguments |= {"conv_dim": str(facts.conv_rank), "conv_alpha": f"{facts.conv_alpha:g}"}
     for name, values in (facts.block_lr or {}).items():

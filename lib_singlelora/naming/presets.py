@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import math
 import random
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..errors import PresetError
@@ -37,6 +38,7 @@ LBW_PRESETS = {
 ARTICLE = "1,0,0,0,0,0,0,1,1,1,1,1/0/0,1,1,1,1,1,0,0,0,0,1,1"
 PRESETS: Mapping[str, str] = MappingProxyType({**LBW_PRESETS, "article": ARTICLE})
 UNIFORM = {"NONE": 0.0, "ALL": 1.0, "ALL0.5": 0.5}
+_FROM_PROMPT = re.compile(r"X(?:([+-])(\d+\.?\d*|\.\d+))?")
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,19 @@ class BlockWeights:
 
 
 def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS,
-                        chance: random.Random | None = None, x: float | None = None) -> BlockWeights:
+                        chance: random.Random | None = None, x: float = 1.0) -> BlockWeights:
     """A preset's name, 12, 17, 20 or 26 values, or kohya's `down/mid/up` lists.
 
-    R is a random value in 0 to 1, U in -0.5 to 1.5 (both from `chance`), X is `x`.
+    R is a random value in 0 to 1, U in -0.5 to 1.5 (both from `chance`); X is `x`, X+0.2 and X-0.2 are that much beside it
+    (LBW takes X from the prompt, and 1 where it has none).  A name in the preset's own letters goes before one in others.
     Raises: PresetError, for an unknown name (with the nearest), a wrong number of values or a value that is no number.
     """
     text = text.strip()
     names = {name.upper(): name for name in presets}
-    if text.upper() in UNIFORM and text not in presets.keys() - UNIFORM.keys():
+    if text.upper() in UNIFORM and presets.get(text, "").replace(" ", "") in ("", LBW_PRESETS[text.upper()]):
         return BlockWeights(layout, tuple((label, UNIFORM[text.upper()]) for label in (BASE, *layout.labels)))
-    if text.upper() in names:
-        text = presets[names[text.upper()]]
+    if text in presets or text.upper() in names:
+        text = presets.get(text) or presets[names[text.upper()]]
     elif "," not in text and "/" not in text:
         near = difflib.get_close_matches(text.upper(), names, n=1, cutoff=0.0)
         raise PresetError(f"unknown block preset {text!r}; did you mean '{names[near[0]]}'? There are: {', '.join(presets)}")
@@ -101,20 +104,20 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
     return BlockWeights(layout, tuple((label, given.get(label, 0.0)) for label in (BASE, *layout.labels)))
 
 
-def _number(piece: str, text: str, chance: random.Random, x: float | None) -> float:
+def _number(piece: str, text: str, chance: random.Random, x: float) -> float:
     piece = piece.strip()
     special = {"R": lambda: round(chance.random(), 3), "U": lambda: round(chance.uniform(-0.5, 1.5), 3)}
     if piece in special:
         return special[piece]()
-    if piece == "X" and x is not None:
-        return x
+    if inherited := _FROM_PROMPT.fullmatch(piece):
+        return x + float(f"{inherited[1] or '+'}{inherited[2] or 0}")
     try:
         value = float(piece)
         if math.isfinite(value):
             return value
         raise ValueError
     except ValueError:
-        raise PresetError(f"block weights {text!r}: found {piece!r}, expected numbers (or R, U, X)") from None
+        raise PresetError(f"block weights {text!r}: found {piece!r}, expected numbers (or R, U, X, X+0.2)") from None
 
 
 def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
@@ -124,17 +127,30 @@ def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
     if layout.name == "sdxl":
         raise PresetError(f"block weights {text!r}: found the 12/1/12 lists of SD1, expected 12 or 20 values for sdxl")
     n, middle = layout.side, 1
-    down, mid, up = ([_number(piece, text, random.Random(0), None) for piece in part.split(",")] for part in parts)
+    down, mid, up = ([_number(piece, text, random.Random(0), 1.0) for piece in part.split(",")] for part in parts)
     # As kohya: a list that is too short is padded with 1, one that is too long is cut.
     down, mid, up = ((own + [1.0] * count)[:count] for own, count in ((down, n), (mid, middle), (up, n)))
     return BlockWeights(layout, tuple(zip((BASE, *layout.labels), [1.0, *down, mid[0], *up], strict=True)))
 
 
-def read_preset_file(text: str) -> dict[str, str]:
-    """Presets of a file in LBW's form, `NAME:v,v,…`; a line with '#' or a wrong number of values is a comment."""
-    found = {}
-    for line in text.splitlines():
-        name, colon, values = line.partition(":")
-        if colon and "#" not in line and len(values.split(",")) in FORMS:
-            found[name.strip()] = values.strip()
-    return found
+def with_blocks(weights: BlockWeights, blocks: str, value: float) -> BlockWeights:
+    """The weights with a value for some blocks, written as in LBW's plot: `IN05-OUT05 BASE`, or `NOT M00` for all others.
+
+    A range holds both of its ends, in whatever order they stand.
+    Raises: PresetError, for a label that the layout does not have.
+    """
+    if not math.isfinite(value):
+        raise PresetError(f"blocks {blocks!r}: found {value:g}, expected a number such as 0.5")
+    labels = (BASE, *weights.layout.labels)
+    first, *rest = blocks.upper().split() or [""]
+    pieces = rest if first == "NOT" else [first, *rest]
+    named: set[str] = set()
+    for piece in pieces or [""]:
+        ends = [end.strip() for end in piece.split("-")]
+        if len(ends) > 2 or any(end not in labels for end in ends):
+            raise PresetError(f"blocks {blocks!r}: found {piece!r}, expected labels such as IN04, ranges such as IN05-OUT05, or "
+                              f"NOT before them; {weights.layout.name} has {labels[0]} and {labels[1]} to {labels[-1]}")
+        low, high = sorted((labels.index(ends[0]), labels.index(ends[-1])))
+        named.update(labels[low:high + 1])
+    chosen = set(labels) - named if first == "NOT" else named
+    return replace(weights, factors=tuple((label, value if label in chosen else weights[label]) for label in labels))

@@ -2,65 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
-from ..dataset.captions import join_tags
-from ..dataset.folders import list_pictures, read_caption
+from ..dataset.arranging import Order, arrange
+from ..dataset.atlas import category_of
+from ..dataset.folders import caption_file, list_pictures, read_caption
+from ..dataset.pruning import Trait, find_traits, policy_of, prune
 from ..errors import WorkspaceError
 from ..host import Host
 from ..imaging.load import load_picture
 from ..jobs import Job, Progress
-from ..settings import CaptionSettings, Settings
-from ..tagging.wd import WdTagger
+from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
 from .crop import view_tags
+from .taggers import Taggers, chosen_folders, marks, tags_above
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """captions: text of each crop by its path.  kept: those a person wrote."""
+    """captions: text of each crop by its path.  kept: those a person wrote.  traits: what the crops tell of her."""
 
     captions: dict[Path, str]
     kept: tuple[Path, ...]
-
-
-def open_tagger(options: CaptionSettings) -> WdTagger | None:
-    """The tagger that the settings name, or None.  Raises: TaggerError."""
-    return WdTagger(Path(options.tagger)) if options.tagger else None
-
-
-def tags_of(tagger: WdTagger, path: Path, options: CaptionSettings) -> list[str]:
-    """Tags of a picture above the thresholds, most certain first, spaces for underscores (kaomoji keep theirs)."""
-    scores = tagger.tag([load_picture(path).image])[0]
-    return scores.above(options.general_threshold, options.character_threshold)
+    traits: tuple[Trait, ...] = ()
 
 
 def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Captioned:
-    """Write `NAME.txt` beside every crop: trigger, class, view, then the tagger's tags; by hand stays by hand.
+    """Write `NAME.txt` beside every crop: trigger, class, then view and the tagger's tags without hers; by hand stays by hand.
 
-    Raises: WorkspaceError, when there are no crops; TaggerError.
+    Raises: WorkspaceError, when there are no crops; TaggerError; SettingsError, for a category that there is not.
     """
-    folder = workspace.image_folder(settings)
+    folder, options = workspace.image_folder(settings), settings.caption
     pictures = list_pictures(folder)
     if not pictures:
         raise WorkspaceError(f"{folder}: found no pictures, expected crops; call 'crop' first")
+    policy_of(options)  # a mistake is told before a tagger is downloaded
+    folders = chosen_folders(options, host, job)
     hashes = {path.name: file_hash(path) for path in pictures}
-    record, done = begin(workspace, "caption", fingerprint(vars(settings.caption), vars(settings.character), hashes), force)
+    mark = fingerprint(vars(options), vars(settings.character), hashes, marks(folders))
+    record, done = begin(workspace, "caption", mark, force)
     kept = []
     if not done:
-        tagger = open_tagger(settings.caption)
-        tags, character = view_tags(workspace), settings.character
-        for index, path in enumerate(pictures):
-            job.raise_if_cancelled()
-            seen = tags_of(tagger, path, settings.caption) if tagger else []
-            text = join_tags([character.trigger, character.class_token, *tags.get(path.stem, ()), *seen])
-            target = path.with_suffix(".txt")
+        texts, traits = _compose(settings, workspace, pictures, Taggers(folders) if folders else None, job)
+        for path, text in texts.items():
+            target = caption_file(path)
             if not workspace.write_unless_edited(record, target, text.encode(), force):
                 kept.append(target)
             workspace.save_record(record)
-            job.report(Progress("caption", index + 1, len(pictures), f"{path.stem}: {text}"))
-        finish(workspace, record, [path.with_suffix(".txt") for path in pictures])
-    texts = {path: read_caption(path) for path in pictures}
-    return Captioned(texts, tuple(kept))
+        record.data["traits"] = [asdict(trait) for trait in traits]
+        finish(workspace, record, [caption_file(path) for path in pictures])
+    traits_found = tuple(Trait(**values) for values in record.data.get("traits", ()))
+    return Captioned({path: read_caption(path) for path in pictures}, tuple(kept), traits_found)
+
+
+def _compose(settings: Settings, workspace: Workspace, pictures: list[Path], taggers: Taggers | None,
+             job: Job) -> tuple[dict[Path, str], list[Trait]]:
+    """(text of each crop, what the crops tell of her)."""
+    options, views, seen, names = settings.caption, view_tags(workspace), dict[str, list[str]](), set[str]()
+    step = taggers.batch_size if taggers else len(pictures)
+    for start in range(0, len(pictures), step):
+        job.raise_if_cancelled()
+        part = pictures[start:start + step]
+        for path, scores in zip(part, taggers.tag([load_picture(path).image for path in part]) if taggers else (), strict=False):
+            names |= set(scores.character)
+            seen[path.stem] = tags_above(scores, options)
+        job.report(Progress("caption", start + len(part), len(pictures), f"{start + len(part)} of {len(pictures)} pictures seen"))
+    policy = policy_of(options, names)
+    traits = find_traits(seen, views, policy)
+    front = (settings.character.trigger, settings.character.class_token)
+    texts = {}
+    for path in pictures:
+        view = views.get(path.stem, ())
+        # Where the crop itself says what it shows, the tagger's guess of it is not asked.
+        own = [tag for tag in seen.get(path.stem, []) if not (view and category_of(tag) == "framing")]
+        tags = [*view, *prune(own, traits, policy)]
+        texts[path] = arrange(front, tags, order=cast(Order, options.order), drop_implied=options.implied == "drop",
+                              underscores=options.underscores)
+    return texts, traits

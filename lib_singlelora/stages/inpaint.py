@@ -19,8 +19,9 @@ from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint, write_bytes
 from .continuing import begin, finish
 from .crop import training_resolution, view_box
-from .plot import save_picture, saved_recommendation
+from .plot import save_picture
 from .publishing import publish
+from .recommending import saved_recommendation
 from .train import epoch_files
 
 

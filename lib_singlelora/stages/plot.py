@@ -5,36 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from ..errors import LoraFileError, SettingsError
-from ..evaluation.likeness import Look, colour_histogram, look
 from ..evaluation.page import PageCell, write_page
 from ..evaluation.sheets import Cell, Grid, draw_sheet
 from ..host import GeneratedImage, Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..lora.files import bake, read_lora, save_lora
+from ..lora.bake import bake
+from ..lora.files import read_lora, save_lora
 from ..naming.presets import parse_block_weights
 from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint, write_bytes
 from .continuing import begin, finish
 from .crop import training_resolution
 from .publishing import publish
+from .recommending import Judgement, Place, Recommendation, judge, reason, recommend, recommendation_from
 from .train import epoch_files
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """Which file at which strength, and why."""
-
-    epoch: int
-    strength: float
-    preset: str
-    lora: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -44,16 +33,6 @@ class Plotted:
     sheet: Path
     page: Path
     recommendation: Recommendation | None
-
-
-@dataclass(frozen=True)
-class Place:
-    """One cell before it is drawn; epoch 0 is the checkpoint without the LoRA."""
-
-    epoch: int
-    strength: float
-    preset: str
-    lora: Path | None
 
 
 def seeds_of(settings: Settings) -> tuple[int, ...]:
@@ -108,55 +87,29 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
     record, done = begin(workspace, "plot", mark, force)
     if done and sheet.exists() and page.exists():
-        return Plotted(sheet, page, _recommendation_from(record.data.get("recommendation")))
+        return Plotted(sheet, page, recommendation_from(record.data.get("recommendation")))
     publish(settings, workspace, host, epochs)
     places = _places(settings, workspace, epochs)
     drawn = _draw(places, request, workspace, host, job, hashes, force)
     publish(settings, workspace, host, epochs, {p.epoch: paths[0] for p, paths in drawn.items() if p.epoch})
-    looks = {place: _looks(workspace, paths) for place, paths in drawn.items()}
-    best = recommend(looks)
+    judged = judge(settings, workspace, host, drawn, request.prompt)
+    best = recommend(judged)
     text = f"{host.checkpoint.name} · {request.prompt} · {options.sampler}, {options.steps} steps, CFG {options.cfg_scale:g}, " \
            f"seeds {', '.join(map(str, seeds))}"
     title = f"{settings.character.trigger}: epochs and strengths"
-    pictures = _sheet(title, text, places, drawn, looks, best, settings, size)
+    pictures = _sheet(title, text, places, drawn, judged, best, settings, size)
     write_bytes(sheet, png_bytes(pictures))
-    cells = [PageCell(_name(p), p.preset, p.epoch, p.strength, tuple(paths), looks[p].likeness, looks[p].broken,
+    cells = [PageCell(_name(p), p.preset, p.epoch, p.strength, tuple(paths), judged[p].note, judged[p].look.broken,
                       best is not None and p == best) for p, paths in drawn.items()]
-    write_page(page, title, text, cells, workspace.prepared, _reason(best, looks) if best else "")
+    write_page(page, title, text, cells, workspace.prepared, reason(best, judged) if best else "")
     recommendation = None
     if best is not None and best.lora is not None:
-        recommendation = Recommendation(best.epoch, best.strength, best.preset, epochs[best.epoch], _reason(best, looks))
+        recommendation = Recommendation(best.epoch, best.strength, best.preset, epochs[best.epoch], reason(best, judged))
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
     for path in (sheet, page):
         workspace.note_file(record, path)
     finish(workspace, record, [sheet, page])
     return Plotted(sheet, page, recommendation)
-
-
-def recommend(looks: dict[Place, Look]) -> Place | None:
-    """The whole picture whose colours are nearest to the source's; at a tie the gentler and earlier one.
-
-    This is what pixels tell; the judge (traits kept, prompts obeyed, copying, leak) is to take its place.
-    """
-    whole = [place for place, seen in looks.items() if place.epoch and not seen.broken]
-    key = {place: (-looks[place].likeness, abs(place.strength), place.epoch) for place in whole}
-    return min(whole, key=lambda place: key[place]) if whole else None
-
-
-def _reason(place: Place, looks: dict[Place, Look]) -> str:
-    base = max((seen.likeness for p, seen in looks.items() if not p.epoch), default=0.0)
-    return (f"epoch {place.epoch} at {place.strength:g} with {place.preset}: its colours are nearest to the picture's "
-            f"({looks[place].likeness:.0%} shared, {base:.0%} without the LoRA) among the pictures that are not broken")
-
-
-def _recommendation_from(values: Any) -> Recommendation | None:
-    return Recommendation(**{**values, "lora": Path(values["lora"])}) if values else None
-
-
-def saved_recommendation(workspace: Workspace) -> Recommendation | None:
-    """What the last plot recommended, if its file is still there."""
-    found = _recommendation_from(workspace.record("plot").data.get("recommendation"))
-    return found if found and found.lora.exists() else None
 
 
 def _places(settings: Settings, workspace: Workspace, epochs: dict[int, Path]) -> list[Place]:
@@ -207,25 +160,14 @@ def _name(place: Place) -> str:
     return f"epoch {place.epoch}, {place.preset} at {place.strength:g}" if place.epoch else "without the LoRA"
 
 
-def _looks(workspace: Workspace, paths: list[Path]) -> Look:
-    with Image.open(workspace.prepared) as picture, Image.open(workspace.mask) as mask:
-        source = colour_histogram(picture, mask)
-    seen = []
-    for path in paths:
-        with Image.open(path) as image:
-            seen.append(look(image, source))
-    return Look(round(sum(s.likeness for s in seen) / len(seen), 4), next((s.broken for s in seen if s.broken), ""))
-
-
-def _sheet(title: str, text: str, places: list[Place], drawn: dict[Place, list[Path]], looks: dict[Place, Look],
+def _sheet(title: str, text: str, places: list[Place], drawn: dict[Place, list[Path]], judged: dict[Place, Judgement],
            best: Place | None, settings: Settings, size: int) -> Image.Image:
     def cell(place: Place) -> Cell:
         images = []
         for path in drawn[place]:
             with Image.open(path) as image:
                 images.append(image.convert("RGB"))
-        note = looks[place].broken or f"{looks[place].likeness:.0%} colours shared"
-        return Cell(tuple(images), note, place == best)
+        return Cell(tuple(images), judged[place].look.broken or judged[place].note, place == best)
 
     base, strengths = places[0], settings.plot.strengths
     grids = [Grid("The checkpoint without the LoRA", ("base",), ("",), ((cell(base),),))]

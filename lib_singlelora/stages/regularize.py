@@ -9,13 +9,14 @@ from ..dataset.captions import join_tags, split_tags
 from ..dataset.folders import list_pictures
 from ..dataset.wildcards import WildcardPrompts
 from ..host import Host, ImageRequest
+from ..imaging.load import load_picture
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
 from ..workspace import Workspace, fingerprint
-from .caption import open_tagger, tags_of
 from .continuing import begin, finish
 from .crop import training_resolution
+from .taggers import Taggers, looking, open_taggers, tags_above
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
     options, folder = settings.regularization, workspace.reg_folder(settings)
     size = training_resolution(settings, host)
     what = {key: value for key, value in vars(options).items() if key != "count"}
-    mark = fingerprint(what, vars(settings.caption), settings.character.class_token, host.checkpoint.sha256, size)
+    mark = fingerprint(what, looking(settings.caption), settings.character.class_token, host.checkpoint.sha256, size)
     record, done = begin(workspace, "regularize", mark, force)
     # A smaller or larger number is no other set: what is drawn stays, and only what is missing is added.
     done = done and record.data.get("count") == options.count
@@ -41,7 +42,7 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
         template = options.template.replace("{class}", settings.character.class_token)
         prompts = WildcardPrompts(template, host.paths.wildcards)
         made = []
-        tagger = open_tagger(settings.caption)
+        taggers = open_taggers(settings.caption, host, job)
         for index in range(options.count):
             job.raise_if_cancelled()
             path = folder / f"{index + 1:04d}.png"
@@ -54,7 +55,7 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
             if force or not workspace.edited(record, path):
                 drawn = host.generate(_request(settings, prompt, options.seed + index, size), job)[0]
                 workspace.write_unless_edited(record, path, png_bytes(drawn.image, drawn.parameters), force)
-            tags = tags_of(tagger, path, settings.caption) if tagger else split_tags(prompt)
+            tags = _tags(taggers, path, settings) if taggers else split_tags(prompt)
             caption = join_tags([settings.character.class_token, *tags]).encode()
             workspace.write_unless_edited(record, words, caption, force)
             record.data["drawn"] = index + 1
@@ -63,6 +64,10 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
         record.data["count"] = record.data["drawn"] = options.count
         finish(workspace, record, made)
     return Regularized(tuple(list_pictures(folder)))
+
+
+def _tags(taggers: Taggers, path: Path, settings: Settings) -> list[str]:
+    return tags_above(taggers.tag([load_picture(path).image])[0], settings.caption)
 
 
 def _request(settings: Settings, prompt: str, seed: int, size: int) -> ImageRequest:

@@ -7,6 +7,7 @@ Source: SmilingWolf's tagger repositories (v2 and v3) and their demonstration sp
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..dataset.captions import spaced
 from ..errors import MissingPackageError, TaggerError
 
+log = logging.getLogger(__name__)
+
 GENERAL, CHARACTER, RATING = "0", "4", "9"
-KAOMOJI = frozenset((
-    "0_0", "(o)_(o)", "+_+", "+_-", "._.", "<o>_<o>", "<|>_<|>", "=_=", ">_<", "3_3", "6_9", ">_o", "@_@", "^_^", "o_o",
-    "u_u", "x_x", "|_|", "||_||",
-))
+# Best first, without TensorRT, which compiles for minutes.  The CPU is the last resort: a CUDA build may not fit the CUDA there.
+PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider",
+             "CPUExecutionProvider")
 Array = NDArray[np.float32]
 
 
@@ -83,6 +86,10 @@ class WdTagger:
         try:
             rows: Array = np.asarray(self._session.run(None, {self._input: pixels})[0], dtype=np.float32)
         except Exception as error:
+            if self._session.get_providers()[0] != PROVIDERS[-1]:  # the checkpoint may fill the GPU's memory
+                log.warning("%s: the GPU failed (%s); going on on the CPU", self.folder.name, _first_line(error))
+                self._session = _open_model(self.folder / "model.onnx", PROVIDERS[-1:])
+                return self._run(pixels)
             raise TaggerError(f"{self.folder}: the model failed on a picture ({_first_line(error)}); "
                               "get its files again") from error
         if rows.ndim != 2:
@@ -139,25 +146,24 @@ def read_tags(folder: Path) -> list[tuple[str, str]]:
         raise TaggerError(f"{path}: cannot be read ({error}); get the file again") from None
 
 
-def spaced(tag: str) -> str:
-    """A tag as prompts have it: spaces for underscores, but not in kaomoji."""
-    return tag if tag in KAOMOJI else tag.replace("_", " ")
-
-
-def _open_model(path: Path) -> Any:
+def _open_model(path: Path, names: Sequence[str] = PROVIDERS) -> Any:
+    """A session on the best of these providers that is there and works."""
     if not path.is_file():
         raise TaggerError(f"{path.parent}: found no model.onnx, expected it beside selected_tags.csv; "
                           "get both files of a WD tagger")
     try:
         import onnxruntime
     except ImportError:
-        raise MissingPackageError("the tagger needs the package onnxruntime; install it, or set no tagger") from None
+        raise MissingPackageError("the tagger needs the package onnxruntime; install it, or set caption.tagger=none") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    there = [name for name in names if name in onnxruntime.get_available_providers()]
     try:
-        # The CPU provider stays as the last resort: a CUDA build may not fit the CUDA that is there.
-        return onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+        return onnxruntime.InferenceSession(str(path), options, providers=there)
     except Exception as error:
+        if len(there) > 1:
+            log.warning("%s: the GPU cannot be used (%s); going on on the CPU", path.parent.name, _first_line(error))
+            return _open_model(path, there[-1:])
         raise TaggerError(f"{path}: found no ONNX model that can be opened ({_first_line(error)}); "
                           "get the file again") from error
 

@@ -1,8 +1,10 @@
-"""Pictures to latents, each encoded once."""
+"""Pictures to latents, each version encoded once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,39 @@ from torch import Tensor
 from ..dataset.buckets import fit_to_bucket
 from ..host import TrainingModel
 from ..imaging.load import load_picture
+from .augment import COLOR_CHANCE, COLOR_VERSIONS, color_version
 from .samples import Picture
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a sample shows of its picture.  color: 0 as it is, from 1 on one of the colour versions."""
+
+    mirrored: bool = False
+    color: int = 0
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The versions that settings ask for."""
+
+    flip: bool = False
+    color: bool = False
+
+    def all(self) -> Iterator[Version]:
+        """Every one that the cache must hold."""
+        for mirrored in (False, True) if self.flip else (False,):
+            for color in range(COLOR_VERSIONS + 1) if self.color else (0,):
+                yield Version(mirrored, color)
+
+    def draw(self, chance: random.Random) -> Version:
+        """One for a sample."""
+        mirrored = self.flip and chance.random() < 0.5
+        color = chance.randint(1, COLOR_VERSIONS) if self.color and chance.random() < COLOR_CHANCE else 0
+        return Version(mirrored, color)
+
+
+PLAIN = Version()
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -22,27 +56,49 @@ def to_pixels(image: Image.Image) -> Tensor:
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 
+def load_version(picture: Picture, version: Version) -> Image.Image:
+    """The picture in its bucket's size, augmented."""
+    image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
+    if version.color:
+        image = color_version(image, random.Random(f"{picture.path.name}/{version.color}"))
+    return ImageOps.mirror(image) if version.mirrored else image
+
+
 class LatentCache:
-    """Latents (1, 4, h, w) of every picture, and of its mirror image where flip augmentation is on."""
+    """Latents (1, 4, h, w) of every version of every picture, and the masks of those that have one."""
 
     def __init__(self) -> None:
-        self._latents: dict[tuple[Path, tuple[int, int], bool], Tensor] = {}
+        self._latents: dict[tuple[Path, tuple[int, int], Version], Tensor] = {}
+        self._masks: dict[Path, Tensor] = {}
 
-    def fill(self, model: TrainingModel, pictures: Sequence[Picture], flip: bool,
+    def fill(self, model: TrainingModel, pictures: Sequence[Picture], versions: Versions,
              each: Callable[[int, int], None]) -> None:
         """Encode what is missing; `each(done, total)` is called before every picture and may raise to stop."""
-        versions = [(picture, mirrored) for picture in pictures for mirrored in ((False, True) if flip else (False,))]
-        for done, (picture, mirrored) in enumerate(versions):
-            each(done, len(versions))
-            key = (picture.path, picture.bucket, mirrored)
-            if key in self._latents:
-                continue
-            image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
-            if mirrored:
-                image = ImageOps.mirror(image)
-            with torch.no_grad():
-                self._latents[key] = model.encode_images(to_pixels(image)).float().cpu()
+        wanted = [(picture, version) for picture in pictures
+                  for version in ((PLAIN,) if picture.regularization else versions.all())]
+        for done, (picture, version) in enumerate(wanted):
+            each(done, len(wanted))
+            key = (picture.path, picture.bucket, version)
+            if key not in self._latents:
+                with torch.no_grad():
+                    self._latents[key] = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
 
-    def get(self, picture: Picture, mirrored: bool = False) -> Tensor:
+    def get(self, picture: Picture, version: Version = PLAIN) -> Tensor:
         """The latents of a picture that was filled in."""
-        return self._latents[(picture.path, picture.bucket, mirrored)]
+        return self._latents[(picture.path, picture.bucket, version)]
+
+    def mask(self, picture: Picture, mirrored: bool) -> Tensor:
+        """(1, 1, H, W), 0 to 1, in the bucket's size: where she is; ones for a picture without a mask."""
+        if picture.path not in self._masks:
+            self._masks[picture.path] = _load_mask(picture)
+        found = self._masks[picture.path]
+        return found.flip(-1) if mirrored else found
+
+
+def _load_mask(picture: Picture) -> Tensor:
+    width, height = picture.bucket
+    if picture.mask is None:
+        return torch.ones(1, 1, height, width)
+    with Image.open(picture.mask.path) as whole:
+        piece = fit_to_bucket(whole.convert("L").crop(picture.mask.box), picture.bucket)
+    return torch.from_numpy(np.asarray(piece, np.float32) / 255)[None, None]

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Prediction = Literal["epsilon", "v_prediction"]
 
@@ -47,6 +48,25 @@ def min_snr_weight(alpha_bar: Tensor, gamma: float, prediction: Prediction) -> T
     return snr.clamp(max=gamma) / (snr if prediction == "epsilon" else snr + 1)
 
 
+def debiased_weight(alpha_bar: Tensor, prediction: Prediction) -> Tensor:
+    """Loss weight 1 / sqrt(min(SNR, 1000)), for v-prediction 1 / (SNR + 1), (B,).
+
+    Source: Yu et al. 2024, "Debias the Training of Diffusion Models"; sd-scripts library/custom_train_functions.py.
+    """
+    snr = signal_to_noise(alpha_bar).clamp(max=1000)
+    return 1 / snr.sqrt() if prediction == "epsilon" else 1 / (snr + 1)
+
+
+def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
+    """The schedule moved so that the last timestep is pure noise; (T,).
+
+    Source: Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
+    """
+    root = alphas_cumprod.double().sqrt()
+    moved = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    return moved.square().to(alphas_cumprod)
+
+
 def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Tensor:
     """Noise with a random shift of each channel's mean: ε + offset · N(0, 1) of shape (B, 4, 1, 1).
 
@@ -58,7 +78,21 @@ def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Te
     return noise + offset * shift.to(noise)
 
 
-def weighted_loss(predicted: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """Mean over the batch of weight · mean squared error; weight: (B,)."""
-    per_sample = (predicted.float() - wanted.float()).square().mean(dim=tuple(range(1, predicted.dim())))
-    return (per_sample * weight.to(per_sample)).mean()
+def multires_noise(noise: Tensor, iterations: int, discount: float, generator: torch.Generator) -> Tensor:
+    """Noise with coarser noise mixed in, scaled to a standard deviation of 1.
+
+    Octave i is drawn at 1 / r^i of the size, r uniform in 2 to 4, and added with discount^i; it ends at a single pixel.
+    Source: J. Whitaker 2023, "Multi-resolution noise for diffusion model training".
+    """
+    if not iterations:
+        return noise
+    batch, channels, height, width = noise.shape
+    mixed = noise
+    for octave in range(iterations):
+        ratio = (2 + 2 * float(torch.rand((), generator=generator))) ** octave
+        size = max(1, int(height / ratio)), max(1, int(width / ratio))
+        coarse = torch.randn(batch, channels, *size, generator=generator)
+        mixed = mixed + F.interpolate(coarse, (height, width), mode="bilinear") * discount**octave
+        if 1 in size:
+            break
+    return mixed / mixed.std()

@@ -9,14 +9,27 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class MaskPart:
+    """Where a picture's mask lies: a box (left, top, right, bottom; pixels) of a file whose white is she."""
+
+    path: Path
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A picture of the dataset.  bucket: (width, height), pixels.  regularization: counts with the prior weight."""
+    """A picture of the dataset.  bucket: (width, height), pixels.  regularization: counts with the prior weight.
+
+    trigger: the comma piece of the caption that the class does not have.
+    """
 
     path: Path
     caption: str
     bucket: tuple[int, int]
     repeats: int = 1
     regularization: bool = False
+    trigger: str = ""
+    mask: MaskPart | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +96,19 @@ def epoch_batches(pictures: Sequence[Picture], epoch: int, seed: int, batch_size
     return batches
 
 
-def budget(pictures: Sequence[Picture], epochs: int, batch_size: int, seed: int) -> Budget:
+def epoch_steps(pictures: Sequence[Picture], epoch: int, seed: int, batch_size: int, accumulation: int = 1
+                ) -> list[list[list[Sample]]]:
+    """The batches of one epoch, grouped into optimizer steps; the last step may have fewer."""
+    batches = epoch_batches(pictures, epoch, seed, batch_size)
+    return [batches[i:i + accumulation] for i in range(0, len(batches), accumulation)]
+
+
+def budget(pictures: Sequence[Picture], epochs: int, batch_size: int, seed: int, accumulation: int = 1) -> Budget:
     """Counts for the user and for the schedule."""
-    batches = epoch_batches(pictures, 0, seed, batch_size)
+    first = epoch_steps(pictures, 0, seed, batch_size, accumulation)
     # Epochs differ in the buckets of their regularization pictures and so in their number of batches.
-    steps = sum(len(epoch_batches(pictures, epoch, seed, batch_size)) for epoch in range(epochs))
-    flat = [sample for batch in batches for sample in batch]
+    steps = sum(len(epoch_steps(pictures, epoch, seed, batch_size, accumulation)) for epoch in range(epochs))
+    flat = [sample for step in first for batch in step for sample in batch]
     reg = [p for p in pictures if p.regularization]
     own = [s for s in flat if not s.picture.regularization]
-    return Budget(len(own), len(flat) - len(own), min(len(reg), len(own) * epochs), len(reg), len(batches), epochs, steps)
+    return Budget(len(own), len(flat) - len(own), min(len(reg), len(own) * epochs), len(reg), len(first), epochs, steps)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 
 
-def learning_rate_factor(name: str, step: int, total: int, warmup: float) -> float:
+def warmup_steps(warmup: float, total: int) -> int:
+    """Steps of the rise: a share of the whole below 1, a number of steps from 1 on."""
+    return min(total, round(warmup * total if warmup < 1 else warmup))
+
+
+def learning_rate_factor(name: str, step: int, total: int, warmup: float, restarts: int = 1, power: float = 1.0) -> float:
     """Factor of the learning rate at a step (0-based): a linear rise from 1/n over the warm-up, then the schedule.
 
-    total: steps of the whole training.  warmup: share of them, 0 to 1.
+    total: steps of the whole training.  warmup: as in `warmup_steps`.  restarts: cycles of cosine_with_restarts.
+    power: of polynomial.  Sources: transformers.optimization for the first five; Chen et al. 2019 for rex.
     """
-    rising = round(total * warmup)
+    rising = warmup_steps(warmup, total)
     if step < rising:
         return (step + 1) / rising
     share = (step - rising) / max(1, total - rising)
@@ -18,4 +24,10 @@ def learning_rate_factor(name: str, step: int, total: int, warmup: float) -> flo
         return 1 - share
     if name == "cosine":
         return 0.5 * (1 + math.cos(math.pi * share))
+    if name == "cosine_with_restarts":
+        return 0.5 * (1 + math.cos(math.pi * (share * restarts % 1)))
+    if name == "polynomial":
+        return float((1 - share) ** power)
+    if name == "rex":
+        return (1 - share) / (1 - share / 2)
     return 1.0

@@ -19,14 +19,14 @@ from ..errors import SnapshotError
 from ..workspace import write_bytes
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that step belongs to.
 
-    position: batches done in that epoch.  seconds: spent so far.
+    position: steps done in that epoch.  seconds: spent so far.
     """
 
     fingerprint: str
@@ -37,6 +37,7 @@ class Snapshot:
     network: dict[str, Tensor]
     optimizer: dict[str, Any]
     losses: list[float]
+    scaler: dict[str, Any]
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:

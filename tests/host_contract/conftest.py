@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from lib_singlelora.host import Host
+from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
-from lib_singlelora.lora.network import LoraNetwork, LoraShape
+from lib_singlelora.lora.network import LoraNetwork
 
 HOSTS = ["standalone_host"]  # a host joins by a session fixture with a small checkpoint
 

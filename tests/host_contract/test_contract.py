@@ -13,8 +13,9 @@ from PIL import Image, ImageChops
 from lib_singlelora.errors import HostBusyError, JobCancelled, LoraFileError, LoraKeyError, SettingsError
 from lib_singlelora.host import Host, ImageRequest, LoraUse, TrainingModel
 from lib_singlelora.jobs import Job, Progress
+from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
-from lib_singlelora.lora.network import LoraNetwork, LoraShape
+from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
 from tests.host_contract.conftest import MakeLora
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from lib_singlelora.host import Host, LoraUse, TrainingModel
-from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
+from lib_singlelora.lora.branches import LoraShape
+from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import block_of, is_text
 from lib_singlelora.naming.keys import module_names
 from tests.host_contract.conftest import MakeLora

@@ -1,4 +1,4 @@
-"""LoRA files: hashes, errors, and baking that equals the original with those weights."""
+"""LoRA files: hashes, precision and errors."""
 
 import hashlib
 import json
@@ -8,81 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor
 
 from lib_singlelora.errors import LoraFileError, LoraKeyError
-from lib_singlelora.lora.files import bake, read_lora, save_lora, write_lora
-from lib_singlelora.lora.functional import module_delta
-from lib_singlelora.naming.blocks import SD1, block_of
-from lib_singlelora.naming.presets import parse_block_weights
-
-STEMS = {
-    "lora_te_text_model_encoder_layers_0_mlp_fc1": (12, 8),
-    "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q": (8, 8),
-    "lora_unet_mid_block_attentions_0_proj_in": (8, 8, 1, 1),
-    "lora_unet_up_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k": (8, 6),
-    "lora_unet_up_blocks_3_resnets_1_conv1": (8, 8, 3, 3),
-}
-RANK = 4
-
-
-def module(algorithm: str, shape: tuple[int, ...], generator: torch.Generator) -> dict[str, Tensor]:
-    """Random tensors of one module."""
-    out, inner, rest = shape[0], shape[1], shape[2:]
-
-    def random(*size: int) -> Tensor:
-        return torch.randn(size, generator=generator)
-
-    alpha = {"alpha": torch.tensor(2.0)}
-    flat = inner * (rest[0] * rest[1] if rest else 1)
-    if algorithm == "lora":
-        return {"lora_up.weight": random(out, RANK, *(1 for _ in rest)), "lora_down.weight": random(RANK, inner, *rest), **alpha}
-    if algorithm == "locon":
-        if not rest:
-            return module("lora", shape, generator)
-        return {"lora_up.weight": random(out, RANK, 1, 1), "lora_mid.weight": random(RANK, RANK, *rest),
-                "lora_down.weight": random(RANK, inner, 1, 1), **alpha}
-    if algorithm == "loha":
-        return {f"hada_w{n}_{s}": random(*size) for n in (1, 2) for s, size in (("a", (out, RANK)), ("b", (RANK, flat)))} | alpha
-    if algorithm == "lokr":
-        return {"lokr_w1": random(2, 2), "lokr_w2_a": random(out // 2, RANK), "lokr_w2_b": random(RANK, flat // 2), **alpha}
-    return {"diff": random(*shape)}
-
-
-def tensors(algorithm: str) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return {f"{stem}.{part}": tensor for stem, shape in STEMS.items()
-            for part, tensor in module(algorithm, shape, generator).items()}
-
-
-def written(path: Path, algorithm: str = "lora", precision: str = "fp32", **metadata: str) -> Path:
-    write_lora(path, tensors(algorithm), {"ss_output_name": "isa", "modelspec.title": "isa", **metadata}, precision)
-    return path
-
-
-@pytest.mark.parametrize("algorithm", ["lora", "locon", "loha", "lokr", "diff"])
-def test_baked_equals_the_original_with_those_weights(tmp_path: Path, algorithm: str) -> None:
-    lora = read_lora(written(tmp_path / "a.safetensors", algorithm))
-    weights = parse_block_weights("0.5,1,0.25,1,1,1,1,0.3,1,0.7,1,1,1,1,1,0.2,1", SD1)
-    save_lora(tmp_path / "b.safetensors", bake(lora, weights, 0.8))
-    baked = read_lora(tmp_path / "b.safetensors")
-    shapes = dict(zip(lora.modules, STEMS.values(), strict=True))
-    assert baked.modules.keys() <= lora.modules.keys()
-    for name, shape in shapes.items():
-        factor = weights[block_of(name, SD1)] * 0.8
-        expected = module_delta(lora.modules[name], shape) * factor
-        actual = module_delta(baked.modules[name], shape) if name in baked.modules else torch.zeros(shape)
-        torch.testing.assert_close(actual, expected, rtol=2e-6, atol=2e-6)  # fp32 rounding
-
-
-def test_a_block_at_zero_is_dropped_and_the_rest_is_bit_for_bit(tmp_path: Path) -> None:
-    lora = read_lora(written(tmp_path / "a.safetensors"))
-    baked = bake(lora, parse_block_weights("OUTD", SD1), 1.0)
-    kept = {key.partition(".")[0] for key in baked.tensors}
-    assert kept == {"lora_te_text_model_encoder_layers_0_mlp_fc1",
-                    "lora_unet_up_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"}
-    assert all(torch.equal(baked.tensors[key], lora.tensors[key]) for key in baked.tensors)
-    assert baked.metadata["ss_output_name"] == "isa" and "ss_baked_block_weights" in baked.metadata
+from lib_singlelora.lora.files import read_lora, write_lora
+from tests.tiny_lora import ALGORITHMS, STEMS, tensors, written
 
 
 def test_the_hashes_are_those_of_sd_scripts(tmp_path: Path) -> None:
@@ -145,32 +74,31 @@ def test_keys_without_an_algorithm_are_told(tmp_path: Path) -> None:
         read_lora(tmp_path / "a.safetensors")
 
 
-def test_baking_in_half_precision_rounds_nothing(tmp_path: Path) -> None:
-    lora = read_lora(written(tmp_path / "a.safetensors", precision="fp16"))
-    save_lora(tmp_path / "b.safetensors", bake(lora, parse_block_weights("ALL", SD1), 0.3))
-    baked = read_lora(tmp_path / "b.safetensors")
-    for key, tensor in lora.tensors.items():
-        factor = 0.3 if key.endswith("lora_up.weight") else 1
-        assert torch.equal(baked.tensors[key].float(), tensor.float() * factor)
-
-
-def test_a_preset_of_zeros_bakes_to_a_file_that_does_nothing(tmp_path: Path) -> None:
-    lora = read_lora(written(tmp_path / "a.safetensors"))
-    save_lora(tmp_path / "b.safetensors", bake(lora, parse_block_weights("NONE", SD1)))
-    (name, parts), = read_lora(tmp_path / "b.safetensors").modules.items()
-    assert float(module_delta(parts, dict(zip(lora.modules, STEMS.values(), strict=True))[name]).abs().max()) == 0
-
-
-def test_dora_is_refused_with_the_reason(tmp_path: Path) -> None:
-    stem = next(iter(STEMS))
-    own = {**tensors("lora"), f"{stem}.dora_scale": torch.ones(1, 8)}
-    write_lora(tmp_path / "a.safetensors", own, {}, "fp32")
-    with pytest.raises(LoraFileError, match="DoRA"):
-        bake(read_lora(tmp_path / "a.safetensors"), parse_block_weights("OUTD", SD1))
-
-
 def test_a_module_without_its_partner_is_told(tmp_path: Path) -> None:
     own = {key: tensor for key, tensor in tensors("lora").items() if not key.endswith("lora_down.weight")}
     write_lora(tmp_path / "a.safetensors", own, {}, "fp32")
     with pytest.raises(LoraKeyError, match="expected those of a LoRA"):
         read_lora(tmp_path / "a.safetensors")
+
+
+def test_tensors_that_do_not_fit_one_another_are_told_with_their_module(tmp_path: Path) -> None:
+    stem = next(iter(STEMS))
+    write_lora(tmp_path / "a.safetensors", {**tensors("lora"), f"{stem}.lora_up.weight": torch.zeros(12, 7)}, {}, "fp32")
+    with pytest.raises(LoraFileError, match=rf"{stem}: found tensors that do not fit"):
+        read_lora(tmp_path / "a.safetensors").delta(stem)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_norm_is_that_of_the_change(tmp_path: Path, algorithm: str) -> None:
+    lora = read_lora(written(tmp_path / "a.safetensors", algorithm))
+    for stem in lora.by_stem:
+        assert lora.norm(stem) == pytest.approx(float(lora.delta(stem).norm()), rel=1e-5)  # fp32 rounding
+
+
+def test_a_lora_of_nans_is_told(tmp_path: Path) -> None:
+    stem = next(iter(STEMS))
+    own = {**tensors("lora"), f"{stem}.lora_up.weight": torch.full((12, 4), torch.nan)}
+    write_lora(tmp_path / "a.safetensors", own, {}, "fp32")
+    for compute in (read_lora(tmp_path / "a.safetensors").delta, read_lora(tmp_path / "a.safetensors").norm):
+        with pytest.raises(LoraFileError, match="NaN"):
+            compute(stem)

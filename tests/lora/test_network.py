@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from lib_singlelora.errors import TrainingError
+from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.functional import module_delta
-from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
+from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.keys import kohya_to_canonical
 from lib_singlelora.naming.presets import parse_block_weights

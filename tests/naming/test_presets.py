@@ -9,7 +9,7 @@ import pytest
 from lib_singlelora.errors import PresetError
 from lib_singlelora.naming.blocks import SD1, SDXL, block_of
 from lib_singlelora.naming.keys import kohya_to_canonical
-from lib_singlelora.naming.presets import LBW_PRESETS, PRESETS, parse_block_weights, read_preset_file
+from lib_singlelora.naming.presets import LBW_PRESETS, PRESETS, parse_block_weights, with_blocks
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks.json").read_text(encoding="utf-8"))
 
@@ -63,7 +63,8 @@ def test_sdxl_has_its_own_lengths(count: int) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("OUTF", "did you mean"), ("1,2,3", "found 3 values, expected 17 or 26"), ("1/0", "found 2 lists, expected three"),
-    (",".join(["1"] * 16 + ["one"]), "found 'one', expected numbers"), (",".join(["X"] * 17), "found 'X'"),
+    (",".join(["1"] * 16 + ["one"]), "found 'one', expected numbers"), (",".join(["X*2"] * 17), r"found 'X\*2'"),
+    (",".join(["1"] * 13), "found 13 values, expected 17 or 26"), (",".join(["nan"] * 17), "found 'nan'"),
 ])
 def test_a_mistake_says_what_was_found_and_expected(text: str, message: str) -> None:
     with pytest.raises(PresetError, match=message):
@@ -82,6 +83,46 @@ def test_x_is_the_value_from_the_prompt() -> None:
     assert parse_block_weights(",".join(["X"] * 17), SD1, x=0.3).values() == (0.3,) * 17
 
 
-def test_a_preset_file_skips_comments_and_wrong_lengths() -> None:
-    text = "MINE:" + ",".join(["1"] * 17) + "\n#NOT:" + ",".join(["1"] * 17) + "\nSHORT:1,1\nno colon\n"
-    assert read_preset_file(text) == {"MINE": ",".join(["1"] * 17)}
+def test_x_is_1_where_the_prompt_has_none() -> None:
+    assert parse_block_weights(",".join(["X"] * 17), SD1).values() == (1.0,) * 17
+
+
+def test_x_takes_what_is_added_and_taken_away() -> None:
+    text = ",".join(["X", "X+0.25", "X-.5", "X-2"] + ["0"] * 13)
+    assert parse_block_weights(text, SD1, x=0.5).values()[:4] == (0.5, 0.75, 0.0, -1.5)
+
+
+def test_a_name_in_its_own_letters_goes_first() -> None:
+    own = {"mine": ",".join(["0.1"] * 17), "MINE": ",".join(["0.2"] * 17)}
+    assert [parse_block_weights(name, SD1, own)["M00"] for name in ("mine", "MINE", "Mine")] == [0.1, 0.2, 0.2]
+
+
+def test_the_users_own_all_goes_before_ours() -> None:
+    assert parse_block_weights("ALL", SD1, {"ALL": ",".join(["0.7"] * 17)})["M00"] == 0.7
+    assert parse_block_weights("ALL", SD1, PRESETS)["IN00"] == 1  # LBW's own stands for every block
+
+
+CHOSEN = {
+    "IN05-OUT02": {"IN05", "IN06", "IN07", "IN08", "IN09", "IN10", "IN11", "M00", "OUT00", "OUT01", "OUT02"},
+    "OUT02-IN11 BASE": {"BASE", "IN11", "M00", "OUT00", "OUT01", "OUT02"},
+    "m00": {"M00"},
+    "NOT IN00-OUT10": {"BASE", "OUT11"},
+}
+
+
+@pytest.mark.parametrize("blocks", CHOSEN)
+def test_a_range_takes_its_value_and_leaves_the_others(blocks: str) -> None:
+    changed = with_blocks(parse_block_weights("ALL", SD1), blocks, 0.3).as_dict()
+    assert {label for label, value in changed.items() if value == 0.3} == CHOSEN[blocks]
+    assert {value for label, value in changed.items() if label not in CHOSEN[blocks]} == {1.0}
+
+
+@pytest.mark.parametrize("blocks", ["", "NOT", "IN12", "IN05-", "IN01-IN02-IN03", "IN05,OUT05"])
+def test_a_mistaken_range_says_what_there_is(blocks: str) -> None:
+    with pytest.raises(PresetError, match=r"expected labels such as IN04.*sd1 has BASE and IN00 to OUT11"):
+        with_blocks(parse_block_weights("ALL", SD1), blocks, 0.3)
+
+
+def test_a_ranges_value_must_be_a_number() -> None:
+    with pytest.raises(PresetError, match="found nan, expected a number"):
+        with_blocks(parse_block_weights("ALL", SD1), "M00", float("nan"))

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.errors import TaggerError
-from lib_singlelora.tagging.wd import WdTagger, mcut_threshold, to_input
+from lib_singlelora.tagging.wd import PROVIDERS, WdTagger, mcut_threshold, to_input
 
 onnx = pytest.importorskip("onnx", reason="builds its model with onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 TAGS = [("general", 9), ("sensitive", 9), ("blue_hair", 0), ("green_eyes", 0), ("red_hat", 0), ("^_^", 0),
         ("isabella_(story)", 4)]
@@ -91,6 +91,27 @@ def test_many_pictures_give_the_same_scores_as_one_whatever_the_model_s_batch(tm
     together = tagger.tag(pictures)
     for picture, scores in zip(pictures, together, strict=True):
         assert scores.general == pytest.approx(tagger.tag([picture])[0].general, abs=1e-6)
+
+
+def test_a_gpu_that_cannot_be_used_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tagger(tmp_path)
+    expected = WdTagger(folder).tag([colour("red")])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", *PROVIDERS])
+    assert WdTagger(folder).tag([colour("red")]) == expected
+
+
+def test_a_gpu_that_fails_at_work_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullGpu:
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def run(self, *words: object) -> None:
+            raise RuntimeError("out of memory")
+
+    tagger = WdTagger(write_tagger(tmp_path))
+    expected = tagger.tag([colour("red")])
+    monkeypatch.setattr(tagger, "_session", FullGpu())
+    assert tagger.tag([colour("red")]) == expected
 
 
 def test_categories_thresholds_and_kaomoji(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from PIL import Image
 from lib_singlelora.errors import JobCancelled, SnapshotError, TrainingError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
-from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
+from lib_singlelora.lora.branches import LoraShape, shape_of
+from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.settings import Settings
 from lib_singlelora.settings_training import TrainingSettings
+from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.samples import Picture
 
@@ -34,8 +36,8 @@ def settings(**values: object) -> TrainingSettings:
     return Settings.from_dict({f"training.{key}": value for key, value in own.items()}).training
 
 
-def train(host: StandaloneHost, folder: Path, options: TrainingSettings, stop_at: int = 0) -> Result:
-    """Train and give the network's state after the last step; with stop_at, cancel after that many steps."""
+def train(host: StandaloneHost, folder: Path, options: TrainingSettings, stop_at: int = 0, steps: int | None = None) -> Result:
+    """Train and give the network's state after the last step; with stop_at, cancel after that many steps; steps 0: before any."""
     job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
 
@@ -43,11 +45,11 @@ def train(host: StandaloneHost, folder: Path, options: TrainingSettings, stop_at
         return folder / f"{epoch}.safetensors"
 
     with host.open_for_training() as model:
-        network = LoraNetwork(model.targets(), model.layout, LoraShape(options.rank, options.alpha), {},
-                              options.text_encoder_lr > 0, options.seed)
+        network = LoraNetwork(model.targets(), model.layout, shape_of(options), {}, options.text_encoder_lr > 0, options.seed)
         trainer = Trainer(model, network, pictures(folder), options, folder / "state.pt", "same", save)
-        trainer.resume()
-        trainer.run(job)
+        if steps != 0:
+            trainer.resume()
+            trainer.run(job)
         return {key: value.clone() for key, value in network.state_dict().items()}
 
 
@@ -70,7 +72,7 @@ def test_training_lowers_the_loss_and_an_untrained_network_changes_nothing(
         options = settings(epochs=20, repeats=1, unet_lr=5e-3)
         network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 4), {}, True, 1)
         trainer = Trainer(model, network, pictures(tmp_path)[:1], options, tmp_path / "s.pt", "x", lambda *_: tmp_path)
-        trainer.latents.fill(model, trainer.pictures, False, lambda done, total: None)
+        trainer.latents.fill(model, trainer.pictures, Versions(), lambda done, total: None)
         from lib_singlelora.training.samples import Sample
 
         fixed = [Sample(trainer.pictures[0], 100 + n) for n in range(8)]
@@ -93,7 +95,7 @@ def test_regularization_pictures_count_with_their_weight(standalone_host: Standa
         for weight in (1.0, 0.25):
             options = settings(prior_loss_weight=weight)
             trainer = Trainer(model, network, own, options, tmp_path / "s.pt", "x", lambda *_: tmp_path)
-            trainer.latents.fill(model, own, False, lambda done, total: None)
+            trainer.latents.fill(model, own, Versions(), lambda done, total: None)
             with torch.no_grad():
                 losses.append(float(trainer.loss([Sample(own[2], 5)])))
     assert losses[1] == pytest.approx(losses[0] * 0.25, rel=1e-6)

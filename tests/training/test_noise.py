@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from lib_singlelora.training.noise import add_noise, min_snr_weight, offset_noise, target, weighted_loss
+from lib_singlelora.training.losses import elementwise, weighted_loss
+from lib_singlelora.training.noise import (
+    add_noise,
+    min_snr_weight,
+    multires_noise,
+    offset_noise,
+    signal_to_noise,
+    target,
+    zero_terminal_snr,
+)
 
 ALPHA_BAR = torch.tensor([0.9985, 0.7, 0.3, 0.0047])
 
@@ -55,4 +64,27 @@ def test_the_loss_is_the_mean_of_weighted_squares() -> None:
     predicted, wanted = pair()
     weight = torch.tensor([1.0, 0.5, 0.0, 2.0])
     expected = sum(w * ((predicted[i].double() - wanted[i].double()) ** 2).mean() for i, w in enumerate(weight.tolist())) / 4
-    assert float(weighted_loss(predicted, wanted, weight)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(weighted_loss(elementwise("l2", predicted, wanted, weight), weight)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_multires_noise_has_unit_deviation_and_coarser_parts_than_white_noise() -> None:
+    generator = torch.Generator().manual_seed(1)
+    white = torch.randn(1, 4, 32, 32, generator=generator)
+    mixed = multires_noise(white, 6, 0.8, generator)
+    assert float(mixed.std()) == pytest.approx(1, abs=1e-5)
+    coarse = [float(torch.nn.functional.avg_pool2d(noise, 8).std()) for noise in (white, mixed)]
+    assert coarse[1] > 2 * coarse[0]
+
+
+def test_no_iterations_leave_the_noise_as_it_is() -> None:
+    white = torch.randn(1, 4, 8, 8)
+    assert multires_noise(white, 0, 0.3, torch.Generator()) is white
+
+
+def test_zero_terminal_snr_ends_in_pure_noise_and_starts_as_before() -> None:
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    alphas = torch.cumprod(1 - betas, 0).float()
+    moved = zero_terminal_snr(alphas)
+    assert float(moved[-1]) == 0 and float(moved[0]) == pytest.approx(float(alphas[0]), rel=1e-6)
+    assert bool((moved[1:] < moved[:-1]).all())
+    assert float(signal_to_noise(moved)[-1]) == 0

@@ -14,7 +14,7 @@ import torch
 from .store import Store, default_state, run
 
 STAGES = ("vae", "text", "tagger", "unet", "decoder")
-STEPS = {"vae": 3300, "text": 1500, "tagger": 24_000, "unet": 200_000, "decoder": 2500}
+STEPS = {"vae": 3300, "text": 1500, "tagger": 28_000, "unet": 200_000, "decoder": 2500}
 
 
 def frozen_vae(store: Store) -> dict[str, torch.Tensor]:

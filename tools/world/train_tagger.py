@@ -27,7 +27,7 @@ from .tags import tags
 
 SIZE = 128
 RATINGS = ("general", "sensitive", "questionable", "explicit")
-PLAN, BATCH, SEED = 24_000, 32, 50_000_000
+PLAN, BATCH, SEED = 28_000, 32, 50_000_000
 CANDIDATES = 6  # every other drawing is, of this many, the one with the rarest tag: some tags are on 1 of 1000 drawings
 FRESH, WINDOW = 10, 2000  # new drawings a step; how many the batch is drawn from: each is seen about three times
 RECONSTRUCTED_FROM = 1500  # from this step on a quarter of the pictures have been through the VAE

@@ -22,7 +22,7 @@ from .applied import AppliedLoras
 from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
 from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
-from .training import StandaloneTrainingModel, frozen, targets_of
+from .training import StandaloneTrainingModel, lent, targets_of
 
 
 class StandaloneHost:
@@ -97,7 +97,7 @@ class StandaloneHost:
     def open_for_training(self) -> Iterator[TrainingModel]:
         """Lend the networks without any LoRA applied."""
         self._loras.remove()
-        with frozen(self.networks):
+        with lent(self.networks, self._device):
             yield StandaloneTrainingModel(self.networks, self._device)
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:

@@ -8,7 +8,8 @@ from typing import Any
 from modules import scripts
 
 from ...errors import SingleLoraError
-from ...lora.files import bake, read_lora, save_lora
+from ...lora.bake import bake
+from ...lora.files import read_lora, save_lora
 from ...naming.presets import PRESETS, parse_block_weights
 from ...workspace import fingerprint
 from .loras import Library, lora_folder, register

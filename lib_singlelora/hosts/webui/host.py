@@ -66,10 +66,11 @@ class WebUIHost:
     def paths(self) -> HostPaths:
         """The Lora folder; where the usual tagger extensions keep their models."""
         models = Path(paths.models_path)
-        taggers = tuple(p.parent for base in (models / "tagger", models / "interrogators", models / "TaggerOnnx")
-                        for p in sorted(base.glob("**/selected_tags.csv")))
+        # Those of the wd14-tagger extensions (toriato's and picobyte's forks, xiaolaa2's), and of dataset-tag-editor.
+        taggers = tuple(p.parent for base in ("tagger", "interrogators", "TaggerOnnx", "wd-tagger", "WD14")
+                        for p in sorted((models / base).glob("**/selected_tags.csv")))
         wildcards = tuple(sorted(Path(paths.extensions_dir).glob("*/wildcards")))
-        return HostPaths(lora_folder(), taggers, wildcards)
+        return HostPaths(lora_folder(), taggers, wildcards, models / "tagger")
 
     @property
     def samplers(self) -> Sequence[str]:

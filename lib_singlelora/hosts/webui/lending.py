@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ...errors import CheckpointError, TrainingError
 from ...host import Conditioning
 from ...naming.blocks import SD1, SD2, BlockLayout
-from ..clip import encode
+from ..clip import count_tokens, encode
 
 Parts = tuple[nn.Module, nn.Module, nn.Module]
 
@@ -51,6 +51,20 @@ class WebUITrainingModel:
                                 "the WebUI with --no-half-vae, or choose another VAE")
         return mode.float() * self._model.scale_factor
 
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1]."""
+        with torch.no_grad(), devices.autocast():
+            pixels: Tensor = self._model.first_stage_model.decode(
+                latents.to(devices.device, devices.dtype_vae) / self._model.scale_factor)
+        return pixels.float().clamp(-1, 1)
+
+    def count_tokens(self, prompt: str) -> int:
+        """CLIP tokens of a prompt, without those of start and end."""
+        stage = self._model.cond_stage_model
+        if hasattr(stage.wrapped, "tokenizer"):
+            return count_tokens(stage.wrapped.tokenizer, prompt)
+        return len(stage.tokenize([prompt])[0])  # SD2's wrapper
+
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         """Prompts to context (B, 77k, D): plain, without emphasis, as they are trained everywhere."""
         stage = self._model.cond_stage_model
@@ -81,6 +95,14 @@ class WebUITrainingModel:
         for name, module in self._model.model.diffusion_model.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 yield name, module
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Residual and attention blocks of the U-Net, layers of the text encoder."""
+        unet = self._model.model.diffusion_model
+        for part in (*unet.input_blocks, unet.middle_block, *unet.output_blocks):
+            yield from (module for module in part if not isinstance(module, nn.Conv2d))
+        if self.layout.name == "sd1":
+            yield from self._model.cond_stage_model.wrapped.transformer.text_model.encoder.layers
 
 
 def _encode_open_clip(stage: Any, prompts: Sequence[str]) -> Tensor:

@@ -1,0 +1,111 @@
+"""Baking: a LoRA with block weights and a strength multiplied in, which every host loads without LBW.
+
+ΔW of a LoRA, LoCon, LoHa, LoKr or diff is linear in one tensor of each module, so that tensor is multiplied.  A DoRA's is not:
+it brings W + ΔW to trained magnitudes, and a factor must scale what comes of that, W' - W, as the WebUI's own strength does.
+(LBW multiplies the up weight before the norm; a block at 0 still gets the magnitudes there.)  So a factor of 0 or 1 bakes into
+a DoRA as it is, any other needs the checkpoint's weights, and the result is exact on that checkpoint:
+
+    (1 - f) W + f W'  has the columns  a_j W_j + b_j ΔW_j,  where  b_j = f m_j / ‖W_j + ΔW_j‖  and  a_j = 1 - f + b_j
+
+which is again a DoRA, of ΔW_j b_j / a_j with the magnitudes a_j ‖W_j + ΔW_j b_j / a_j‖.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..errors import LoraFileError
+from ..naming.blocks import block_of
+from ..naming.keys import kohya_to_canonical
+from ..naming.presets import BlockWeights
+from .files import LoraFile
+from .functional import LINEAR_IN, algorithm_of, column_norms, dora_delta
+from .history import with_step
+
+MAGNITUDE = "dora_scale"
+SMALLEST = 1e-3  # of a_j; below it the division would lose digits
+
+
+def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0, preset: str = "",
+         checkpoint: Mapping[str, Tensor] | None = None) -> LoraFile:
+    """A copy whose effect at strength 1 is that of the original with these block weights at this strength.
+
+    What is multiplied is stored in fp32 where half precision would round the product; a module at 0 is dropped, save one
+    where all are.  preset: its name, for the metadata.  checkpoint: canonical name -> weight, for a DoRA.
+    Raises: LoraFileError, for a DoRA with a factor that needs the checkpoint's weights, and a strength that is no number.
+    """
+    if not math.isfinite(strength):
+        raise LoraFileError(f"strength: found {strength:g}, expected a number such as 0.8")
+    tensors: dict[str, Tensor] = {}
+    for stem, parts in lora.by_stem.items():
+        name = kohya_to_canonical(stem, lora.layout)
+        label = block_of(name, lora.layout)
+        factor = weights[label] * strength
+        if not factor:
+            continue
+        if MAGNITUDE in parts and factor != 1:
+            try:
+                parts = _dora(parts, lora.delta(stem), factor, _weight_of(checkpoint, name, label, factor))
+            except LoraFileError as error:
+                raise LoraFileError(f"{lora.name}: {error}") from None
+        else:
+            parts = _multiplied(parts, factor)
+        tensors.update({f"{stem}.{part}": tensor for part, tensor in parts.items()})
+    if not tensors:  # a file without tensors is none to most readers, so one module that adds nothing is left
+        stem, parts = next(iter(lora.by_stem.items()))
+        tensors = {f"{stem}.{part}": tensor * (part not in LINEAR_IN) for part, tensor in parts.items() if part != MAGNITUDE}
+    told = {"ss_baked_preset": preset, "ss_baked_block_weights": str(weights), "ss_baked_strength": f"{strength:g}",
+            "ss_baked_from": lora.name}
+    sentence = f"baked {preset or weights} at {strength:g} into {lora.name}"
+    return replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, told))
+
+
+def dora_modules(lora: LoraFile) -> list[str]:
+    """Canonical names of the modules that are DoRA."""
+    return [name for name, parts in lora.modules.items() if MAGNITUDE in parts]
+
+
+def _multiplied(parts: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
+    return {part: _scaled(tensor, factor) if part in LINEAR_IN else tensor for part, tensor in parts.items()}
+
+
+def _scaled(tensor: Tensor, factor: float) -> Tensor:
+    exact = tensor.float() * factor
+    kept = exact.to(tensor.dtype)
+    return kept if torch.equal(kept.float(), exact) else exact
+
+
+def _weight_of(checkpoint: Mapping[str, Tensor] | None, name: str, label: str, factor: float) -> Tensor:
+    if checkpoint is None:
+        raise LoraFileError(f"found a DoRA and a factor of {factor:g} for {label}, expected 0 or 1: what a DoRA does depends on "
+                            "the checkpoint's weights; name the checkpoint, or bake 0 and 1 and set the strength in the prompt")
+    if name not in checkpoint:
+        raise LoraFileError(f"{name}: found no weight of it in the checkpoint, expected the one that the DoRA is for")
+    return checkpoint[name]
+
+
+def _dora(parts: Mapping[str, Tensor], delta: Tensor, factor: float, weight: Tensor) -> dict[str, Tensor]:
+    """A DoRA module whose effect on this weight is a factor of the given one's."""
+    weight, delta, magnitude = weight.double(), delta.double(), parts[MAGNITUDE].double()
+    if delta.numel() != weight.numel():
+        raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name the checkpoint "
+                            "that the DoRA is for")
+    across = (1, weight.shape[1], *[1] * (weight.dim() - 2))
+    if magnitude.numel() != weight.shape[1] or magnitude.shape[0] != 1:
+        raise LoraFileError(f"found magnitudes of shape {tuple(magnitude.shape)}, expected {across}, one an input, as the WebUI "
+                            "reads them; train it with wd_on_output=False")
+    delta, magnitude = delta.reshape(weight.shape), magnitude.reshape(across)
+    b = factor * magnitude / column_norms(weight + delta)
+    a = 1 - factor + b
+    if algorithm_of(parts) != "lora" or float(a.abs().min()) < SMALLEST:
+        bias = {"diff_b": _scaled(parts["diff_b"], factor)} if "diff_b" in parts else {}
+        return {"diff": (factor * dora_delta(weight, delta, magnitude)).float(), **bias}
+    down = parts["lora_down.weight"]
+    ratio = (b / a).reshape(1, -1, *[1] * (down.dim() - 2))
+    changed = {**parts, "lora_down.weight": (down.double() * ratio).float()}
+    return {**changed, MAGNITUDE: (a * column_norms(weight + delta * (b / a))).float()}

@@ -1,0 +1,201 @@
+"""What is trained beside one frozen module: a LoRA of our own, or one of LyCORIS' algorithms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import TrainingError
+from ..settings_training import NetworkSettings
+from .functional import dora_delta, module_delta
+
+
+@dataclass(frozen=True)
+class LoraShape:
+    """What is built.  conv_rank 0: no branches on 3x3 convolutions.  alpha scales by alpha / rank.
+
+    conv_alpha 0: the convolutions keep alpha / rank.  Dropouts are shares, 0 to 1, and act while the network trains.
+    """
+
+    rank: int
+    alpha: float
+    conv_rank: int = 0
+    conv_alpha: float = 0.0
+    algorithm: str = "LoRA"
+    factor: int = -1
+    dropout: float = 0.0
+    rank_dropout: float = 0.0
+    module_dropout: float = 0.0
+
+    @property
+    def random(self) -> bool:
+        """Whether a step draws what to leave out."""
+        return bool(self.dropout or self.rank_dropout or self.module_dropout)
+
+    def of(self, beside: nn.Module) -> tuple[int, float]:
+        """(rank, alpha) of the branch beside a module."""
+        if not is_3x3(beside):
+            return self.rank, self.alpha
+        return self.conv_rank, self.conv_alpha or self.alpha * self.conv_rank / self.rank
+
+
+def shape_of(settings: NetworkSettings) -> LoraShape:
+    """The shape that settings ask for; LoCon without a conv rank takes the rank."""
+    conv = settings.conv_rank or (settings.rank if settings.algorithm == "LoCon" else 0)
+    return LoraShape(settings.rank, settings.alpha, conv, settings.conv_alpha, settings.algorithm, settings.lokr_factor,
+                     settings.dropout, settings.rank_dropout, settings.module_dropout)
+
+
+def is_3x3(module: nn.Module) -> bool:
+    """Whether a convolution sees more than one pixel."""
+    return isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)
+
+
+class Branch(nn.Module):
+    """A change of one frozen module's output.  `tensors` are its file's, without the module's key."""
+
+    def __init__(self, beside: nn.Module, shape: LoraShape) -> None:
+        super().__init__()
+        self.rank, self.alpha = shape.of(beside)
+        self.rank_dropout, self.module_dropout = shape.rank_dropout, shape.module_dropout
+        self.conv = isinstance(beside, nn.Conv2d)
+        self.stride = beside.stride if isinstance(beside, nn.Conv2d) else (1, 1)
+        self.padding = beside.padding if isinstance(beside, nn.Conv2d) else (0, 0)
+
+    def left_out(self) -> bool:
+        """Whether this step does without the branch."""
+        return self.training and self.module_dropout > 0 and float(torch.rand(())) < self.module_dropout
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Name in the file -> tensor, with gradients."""
+        raise NotImplementedError
+
+    def weight_delta(self) -> Tensor:
+        """ΔW at strength 1, in the module's shape."""
+        raise NotImplementedError
+
+    def shorten(self, factor: float) -> None:
+        """Multiply ΔW by a factor."""
+        raise NotImplementedError
+
+
+class LoraBranch(Branch):
+    """alpha / rank · up(down(x)) beside one Linear or Conv2d.
+
+    `down` starts uniform in ±1/sqrt(fan_in) (kohya's Kaiming with a = sqrt 5), `up` at zero.
+    """
+
+    def __init__(self, beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> None:
+        super().__init__(beside, shape)
+        weight = beside.weight
+        assert isinstance(weight, Tensor)
+        self.dropout = shape.dropout
+        ones = (1, 1) if self.conv else ()
+        down = torch.rand((self.rank, *weight.shape[1:]), generator=generator) * 2 - 1
+        self.down = nn.Parameter((down / math.sqrt(math.prod(weight.shape[1:]))).to(weight.device))
+        self.up = nn.Parameter(torch.zeros((weight.shape[0], self.rank, *ones), device=weight.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branch's share of the output, in the dtype of x."""
+        down, up, scale = self.down.to(x.dtype), self.up.to(x.dtype), self.alpha / self.rank
+        inner = F.conv2d(x, down, stride=self.stride, padding=self.padding) if self.conv else F.linear(x, down)
+        if self.training and self.dropout:
+            inner = F.dropout(inner, self.dropout)
+        if self.training and self.rank_dropout:
+            kept = (torch.rand((x.shape[0], self.rank), device=x.device) >= self.rank_dropout).to(x.dtype)
+            places = (x.shape[0], self.rank, 1, 1) if self.conv else (x.shape[0], *[1] * (x.dim() - 2), self.rank)
+            inner = inner * kept.view(places) / (1 - self.rank_dropout)
+        return (F.conv2d(inner, up) if self.conv else F.linear(inner, up)) * scale
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """alpha, down and up."""
+        return {"alpha": torch.tensor(float(self.alpha)), "lora_down.weight": self.down, "lora_up.weight": self.up}
+
+    def weight_delta(self) -> Tensor:
+        """up · down · alpha / rank."""
+        return module_delta(self.tensors(), (self.up.shape[0], *self.down.shape[1:]))
+
+    def shorten(self, factor: float) -> None:
+        """By its square root in both halves, so that neither outgrows the other."""
+        self.down.data.mul_(math.sqrt(factor))
+        self.up.data.mul_(math.sqrt(factor))
+
+
+class LycorisBranch(Branch):
+    """LyCORIS' parameters for LoHa, LoKr and DoRA; ΔW is computed from them as from the file that they become.
+
+    So what is trained is what a host later loads, and LyCORIS' own versions (some apply alpha twice) do not matter.
+    """
+
+    def __init__(self, beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> None:
+        super().__init__(beside, shape)
+        weight = beside.weight
+        assert isinstance(weight, Tensor)
+        self.shape = tuple(weight.shape)
+        # LyCORIS draws from the global generator, and prints.
+        with torch.random.fork_rng(devices=[]), redirect_stdout(StringIO()):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            made = _module(shape.algorithm)("branch", beside, lora_dim=self.rank, alpha=self.alpha, factor=shape.factor,
+                                            use_tucker=False, weight_decompose=shape.algorithm == "DoRA", wd_on_out=False)
+        self.inner: Any = made.to(weight.device)
+        # In a list: the frozen module is not ours to hold as a child.
+        self._beside = [beside] if shape.algorithm == "DoRA" else []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branch's share of the output, in the dtype of x."""
+        delta = self.weight_delta()
+        if self.training and self.rank_dropout:
+            kept = (torch.rand((delta.shape[0],), device=delta.device) >= self.rank_dropout).to(delta)
+            delta = delta * kept.view(-1, *[1] * (delta.dim() - 1)) / (1 - self.rank_dropout)
+        delta = delta.to(x.dtype)
+        return F.conv2d(x, delta, stride=self.stride, padding=self.padding) if self.conv else F.linear(x, delta)
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """As LyCORIS names them."""
+        return {str(name): tensor for name, tensor in self.inner.custom_state_dict().items()}
+
+    def weight_delta(self) -> Tensor:
+        """By the formulas that read files."""
+        parts = dict(self.tensors())
+        magnitude = parts.pop("dora_scale", None)
+        delta = module_delta(parts, self.shape)
+        if magnitude is None:
+            return delta
+        weight = self._beside[0].weight
+        assert isinstance(weight, Tensor)
+        return dora_delta(weight.detach().float(), delta, magnitude)
+
+    def shorten(self, factor: float) -> None:
+        """In the tensor that ΔW is linear in."""
+        for name in ("hada_w1_a", "lokr_w1", "lokr_w1_a"):
+            if hasattr(self.inner, name):
+                getattr(self.inner, name).data.mul_(factor)
+                return
+        self.inner.lora_up.weight.data.mul_(factor)
+
+
+def new_branch(beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> Branch:
+    """The branch that a shape asks for.  Raises: TrainingError, when LyCORIS is missing."""
+    if shape.algorithm in ("LoRA", "LoCon"):
+        return LoraBranch(beside, shape, generator)
+    return LycorisBranch(beside, shape, generator)
+
+
+def _module(algorithm: str) -> type[nn.Module]:
+    try:
+        from lycoris.modules.locon import LoConModule
+        from lycoris.modules.loha import LohaModule
+        from lycoris.modules.lokr import LokrModule
+    except ImportError as error:
+        raise TrainingError(f"training.algorithm={algorithm}: found no {error.name}, expected lycoris-lora; install it with pip "
+                            "install lycoris-lora (below 4.1 for torch before 2.4), or choose LoRA") from error
+    found: type[nn.Module] = {"LoHa": LohaModule, "LoKr": LokrModule, "DoRA": LoConModule}[algorithm]
+    return found

@@ -1,0 +1,45 @@
+"""Single weights of a checkpoint file, for what a LoRA file alone cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..naming.blocks import is_text
+
+UNET = "model.diffusion_model."
+# Where the text encoders lie whose modules keep their names: SD 1.x (older and newer converters), SDXL's first one.
+TEXT = ("cond_stage_model.transformer.", "cond_stage_model.", "conditioner.embedders.0.transformer.")
+
+
+def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Canonical module name -> weight, of a checkpoint in LDM's form; nothing else of the file is read.
+
+    Raises: CheckpointError, for a file that is missing or no safetensors, or that lacks one of the modules.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: found no such file, expected a checkpoint .safetensors; check the path")
+    weights = {}
+    try:
+        with safe_open(path, "pt") as file:
+            there = set(file.keys())
+            for name in names:
+                key = next((key for key in _keys(name) if key in there), None)
+                if key is None:
+                    raise CheckpointError(f"{path.name}: found no weight of {name}, expected one; name the checkpoint "
+                                          "that the LoRA is for")
+                weights[name] = file.get_tensor(key)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name}: found no whole safetensors ({error}), expected a checkpoint .safetensors; copy or "
+                              "convert it again") from None
+    return weights
+
+
+def _keys(name: str) -> list[str]:
+    if not is_text(name):
+        return [f"{UNET}{name}.weight"]
+    return [f"{prefix}{name.removeprefix('te1.')}.weight" for prefix in TEXT]

@@ -1,0 +1,26 @@
+"""What was done to a LoRA after its training, kept in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+
+HISTORY = "ss_singlelora_history"
+# Hashes of what the tensors were; `write_lora` computes its own anew.
+STALE = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
+
+
+def history_of(metadata: Mapping[str, str]) -> list[str]:
+    """The steps, oldest first, a sentence each."""
+    with contextlib.suppress(ValueError):
+        steps = json.loads(metadata.get(HISTORY, "[]"))
+        if isinstance(steps, list):
+            return [str(step) for step in steps]
+    return []
+
+
+def with_step(metadata: Mapping[str, str], sentence: str, told: Mapping[str, str]) -> dict[str, str]:
+    """The metadata with one more step, its own entries, and without hashes that no longer hold."""
+    kept = {key: value for key, value in metadata.items() if key not in STALE}
+    return {**kept, **told, HISTORY: json.dumps([*history_of(metadata), sentence], ensure_ascii=False)}

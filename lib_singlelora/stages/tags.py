@@ -1,0 +1,135 @@
+"""The captions of a workspace together: what they say, the same change in all of them, and the way back.
+
+What is changed here counts as edited by hand: 'caption' leaves it alone.  The way back lies in `log/edits.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..dataset.edits import edit_caption, tag_table
+from ..dataset.folders import caption_file, list_pictures, read_caption
+from ..dataset.tokens import count_tokens, mark_limit
+from ..errors import WorkspaceError
+from ..settings import Settings
+from ..workspace import Workspace, fingerprint, write_json, write_text
+
+KEPT = 100  # changes that can be undone
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """captions: by picture.  tags: in how many of them each is, the most frequent first.  changed: texts that this call wrote.
+
+    left: texts that could not be taken back, for a person changed them since.  undoable: changes that can be taken back.
+    """
+
+    captions: dict[Path, str]
+    tags: dict[str, int]
+    changed: tuple[Path, ...]
+    left: tuple[Path, ...]
+    undoable: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """CLIP tokens of a caption, and what lies beyond the first 75 of them ('' when all fits)."""
+
+    tokens: int
+    beyond: str
+
+
+def count(caption: str) -> Counted:
+    """A caption measured.  Raises: MissingPackageError."""
+    return Counted(count_tokens(caption), mark_limit(caption)[1].strip(" ,"))
+
+
+def list_tags(settings: Settings, workspace: Workspace) -> Tagged:
+    """What the captions say.  Raises: WorkspaceError, when there are no crops."""
+    return _state(settings, workspace, [], [])
+
+
+def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (), remove: Sequence[str] = (),
+              replace: Mapping[str, str] | None = None) -> Tagged:
+    """The same change in every caption: replaced in its place, removed, added at the end; noted so that it can be undone.
+
+    Raises: WorkspaceError, when there are no crops or a text cannot be written.
+    """
+    files = [caption_file(path) for path in _pictures(settings, workspace)]
+    before = {file: _text(file) for file in dict.fromkeys(files)}
+    after = {file: edit_caption(text or "", add, remove, replace) for file, text in before.items()}
+    changed = [file for file in after if after[file] != (before[file] or "")]
+    if changed:
+        edits = _edits(workspace)
+        edits.append({workspace.relative(file): {"before": before[file], "after": fingerprint(after[file])} for file in changed})
+        write_json(_file(workspace), edits[-KEPT:])  # first, so that a crash between the texts can be undone too
+        for file in changed:
+            write_text(file, after[file])
+    return _state(settings, workspace, changed, [])
+
+
+def undo_tags(settings: Settings, workspace: Workspace) -> Tagged:
+    """Take the last change back; a text that was changed since stays as it is.
+
+    Raises: WorkspaceError, when there is nothing to take back.
+    """
+    edits = _edits(workspace)
+    if not edits:
+        raise WorkspaceError(f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or --replace")
+    files = {workspace.relative(caption_file(path)): caption_file(path) for path in _pictures(settings, workspace)}
+    changed, left = [], []
+    for name, edit in edits[-1].items():
+        file = files.get(name)
+        if file is None or _text(file) == edit["before"]:
+            continue
+        if fingerprint(_text(file)) != edit["after"]:
+            left.append(file)
+        elif edit["before"] is None:
+            file.unlink()
+            changed.append(file)
+        else:
+            write_text(file, edit["before"])
+            changed.append(file)
+    write_json(_file(workspace), edits[:-1])
+    return _state(settings, workspace, changed, left)
+
+
+def _pictures(settings: Settings, workspace: Workspace) -> list[Path]:
+    folder = workspace.image_folder(settings)
+    pictures = list_pictures(folder)
+    if not pictures:
+        raise WorkspaceError(f"{folder}: found no pictures, expected crops; call 'crop' first")
+    return pictures
+
+
+def _state(settings: Settings, workspace: Workspace, changed: Sequence[Path], left: Sequence[Path]) -> Tagged:
+    captions = {path: read_caption(path) for path in _pictures(settings, workspace)}
+    return Tagged(captions, tag_table(captions.values()), tuple(changed), tuple(left), len(_edits(workspace)))
+
+
+def _text(file: Path) -> str | None:
+    """The text as it is, so that undoing gives the same bytes; None where there is none.  Raises: WorkspaceError."""
+    if not file.exists():
+        return None
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise WorkspaceError(f"{file}: found a byte that is not UTF-8 (position {error.start}), expected UTF-8; save it as UTF-8"
+                             ) from None
+
+
+def _file(workspace: Workspace) -> Path:
+    return workspace.root / "log" / "edits.json"
+
+
+def _edits(workspace: Workspace) -> list[dict[str, Any]]:
+    """The changes so far, oldest first; none when the file was damaged."""
+    try:
+        found = json.loads(_file(workspace).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) else []

@@ -1,0 +1,52 @@
+"""Pictures beside a training: what it draws on the way, and a thumbnail for each file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..host import TrainingModel
+from ..imaging.png import png_bytes
+from ..jobs import Job, Progress
+from ..lora.network import LoraNetwork
+from ..settings import Settings
+from ..training.sampling import sample
+from ..workspace import Workspace, write_bytes
+
+THUMBNAIL = 256
+
+
+def draw_samples(settings: Settings, workspace: Workspace, model: TrainingModel, network: LoraNetwork, job: Job, epoch: int,
+                 resolution: int) -> list[Path]:
+    """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of anything is loaded."""
+    options, character = settings.training, settings.character
+    asked = [prompt.strip() for prompt in options.sample_prompts.split("|") if prompt.strip()]
+    prompts = asked or [f"{character.trigger}, {character.class_token}"]
+    made = []
+    for number, prompt in enumerate(prompts, 1):
+        job.raise_if_cancelled()
+        path = workspace.root / "samples" / f"{workspace.lora_name(settings)}-{epoch:06d}-{number}.png"
+        pixels = sample(model, network, prompt, settings.plot.negative_prompt, options.sample_seed, resolution, options.clip_skip)
+        write_bytes(path, png_bytes(to_image(pixels)))
+        made.append(path)
+    job.report(Progress("train", message=f"epoch {epoch}: {len(made)} sample pictures", pictures=tuple(made)))
+    return made
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """(1, 3, H, W) in [-1, 1] to RGB."""
+    values = (pixels[0].permute(1, 2, 0).float().cpu().numpy() + 1) * 127.5
+    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
+
+
+def thumbnail(file: Path, workspace: Workspace) -> None:
+    """The source picture, small, beside a LoRA file under its name: what file browsers and WebUIs show of it."""
+    target = file.with_suffix(".png")
+    if workspace.prepared.exists() and not target.exists():
+        with Image.open(workspace.prepared) as source:
+            small = source.convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+        write_bytes(target, png_bytes(small))

@@ -1,0 +1,75 @@
+"""What a training is shown: the pictures on disk, and what is odd about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from ..dataset.buckets import make_buckets, nearest_bucket
+from ..dataset.captions import split_tags
+from ..dataset.folders import list_pictures, read_caption
+from ..errors import TrainingError
+from ..settings import Settings
+from ..training.samples import MaskPart, Picture
+from ..workspace import Workspace, file_hash
+from .crop import view_box
+
+
+def collect_pictures(settings: Settings, workspace: Workspace, resolution: int) -> list[Picture]:
+    """Every picture of the dataset with its caption and bucket.  Raises: TrainingError, when there are no crops."""
+    buckets, folder, reg_folder = make_buckets(resolution), workspace.image_folder(settings), workspace.reg_folder(settings)
+    crops, reg = list_pictures(folder), list_pictures(reg_folder)
+    if not crops:
+        raise TrainingError(f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first")
+    if not settings.regularization.count or settings.training.regularization in ("prior prediction", "none"):
+        reg = []
+    return [*(_own(path, settings, workspace, buckets) for path in crops), *(_reg(path, settings, buckets) for path in reg)]
+
+
+def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[tuple[int, int]]) -> Picture:
+    character = settings.character
+    caption = read_caption(path) or f"{character.trigger}, {character.class_token}"
+    return Picture(path, caption, _bucket(path, buckets), settings.training.repeats, False, character.trigger,
+                   _mask(path, workspace) if settings.training.masked_loss else None)
+
+
+def _reg(path: Path, settings: Settings, buckets: list[tuple[int, int]]) -> Picture:
+    return Picture(path, read_caption(path) or settings.character.class_token, _bucket(path, buckets), 1, True)
+
+
+def _bucket(path: Path, buckets: list[tuple[int, int]]) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return nearest_bucket(image.size, buckets)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error}); mend it or take it out of the folder") from error
+
+
+def _mask(path: Path, workspace: Workspace) -> MaskPart | None:
+    """A view's part of the picture's mask; what a person added has none, and counts whole."""
+    box = view_box(workspace, path.stem)
+    return MaskPart(workspace.mask, box) if box and workspace.mask.exists() else None
+
+
+def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
+    """What a resumed training must find unchanged."""
+    masks = {picture.mask.path for picture in pictures if picture.mask}
+    shown = [(workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats) for p in pictures]
+    return [shown, sorted(file_hash(mask) for mask in masks)] if masks else [shown]
+
+
+def oddities(pictures: list[Picture], trigger: str) -> list[str]:
+    """What a person should look at before the training; one sentence each."""
+    found, seen = [], dict[str, Path]()
+    for picture in pictures:
+        if picture.regularization:
+            continue
+        first = seen.setdefault(file_hash(picture.path), picture.path)
+        if first != picture.path:
+            found.append(f"{picture.path.name} is the same picture as {first.name}: it counts twice")
+        if not read_caption(picture.path):
+            found.append(f"{picture.path.name} has an empty caption: '{picture.caption}' is used")
+        elif trigger not in split_tags(picture.caption):
+            found.append(f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the class, not her")
+    return found

@@ -1,0 +1,186 @@
+"""The command line's words for LoRA files: bake, merge, resize and summary."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import LoraFileError, PresetError
+from .naming.presets import BlockWeights, parse_block_weights, with_blocks
+
+if TYPE_CHECKING:
+    from .lora.files import LoraFile
+
+WORDS = ("bake", "merge", "resize", "summary")
+
+
+def add_parsers(words: Any) -> None:
+    """Add the words to argparse's subparsers."""
+    bake = words.add_parser("bake", help="multiply block weights and a strength into a copy of a LoRA")
+    bake.add_argument("file", type=Path, metavar="FILE", help="a LoRA: LoRA, LoCon, LoHa, LoKr, diff or DoRA")
+    bake.add_argument("--preset", default="ALL", metavar="P", help="a name, 12, 17, 20 or 26 values, or kohya's three lists")
+    bake.add_argument("--strength", type=float, default=1.0, metavar="S", help="of the whole (default 1)")
+    bake.add_argument("--blocks", action="append", default=[], metavar="BLOCKS=VALUE",
+                      help="then a value for some blocks, such as IN05-OUT05=0.5 or 'NOT M00=0'")
+    bake.add_argument("--presets", type=Path, action="append", default=[], metavar="FOLDER",
+                      help="the WebUI's folder or another that holds the user's own lbwpresets.txt")
+    bake.add_argument("--x", type=float, default=1.0, metavar="X", help="value of X in a preset (default 1)")
+    bake.add_argument("--seed", type=int, default=0, metavar="N", help="of the random values R and U (default 0)")
+    bake.add_argument("--checkpoint", type=Path, metavar="FILE", help="whose weights a DoRA needs unless all factors are 0 or 1")
+    merge = words.add_parser("merge", help="merge epochs of one training into one LoRA")
+    merge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="epochs, oldest first")
+    merge.add_argument("--method", choices=("average", "ema"), default="average", help="the mean, or later epochs count more")
+    merge.add_argument("--decay", type=float, default=0.7, metavar="D", help="ema: an epoch counts D times the next (0.7)")
+    resize = words.add_parser("resize", help="cut a LoRA to a smaller rank")
+    resize.add_argument("file", type=Path, metavar="FILE", help="a LoRA or LoCon")
+    size = resize.add_mutually_exclusive_group(required=True)
+    size.add_argument("--rank", type=int, metavar="N", help="of every module")
+    size.add_argument("--retain", type=float, metavar="SHARE", help="of each module's norm, such as 0.95")
+    summary = words.add_parser("summary", help="what a LoRA file is")
+    summary.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
+    for sub in (bake, merge, resize):
+        sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new .safetensors")
+    for sub, what in ((bake, "of the block weights"), (summary, "of the summary")):
+        sub.add_argument("--picture", type=Path, metavar="PNG", help=f"also draw a picture {what}")
+    for sub in (bake, merge, resize, summary):
+        sub.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Do what the word asks.  Raises: LoraFileError, PresetError, CheckpointError, WorkspaceError."""
+    out = _checked_out(options)
+    if options.word == "merge":
+        return _merge(options, out)
+    if options.word == "resize":
+        return _resize(options, out)
+    return _bake(options, out) if options.word == "bake" else _summary(options)
+
+
+def text(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [f"{'lora':<15} {result['lora']}"]
+    if "description" in result:
+        lines.append(f"{'is':<15} {result['description']}")
+    for key, value in result.get("highlights", {}).items():
+        lines.append(f"{key:<15} {value}")
+    for label, block in result.get("blocks", {}).items():
+        lines.append(f"{label:<15} {block['modules']} modules, norm {block['norm']:.4g}")
+    lines += [f"{'then':<15} {step}" for step in result.get("history", ())]
+    if "weights" in result:
+        factors = [f"{label} {value:g}" for label, value in result["weights"].items() if value]
+        lines.append(f"{'blocks':<15} {', '.join(factors) or 'none'}")
+    if "shares" in result:
+        lines.append(f"{'shares':<15} {', '.join(f'{share:.3f}' for share in result['shares'])}")
+        lines.append(f"{'deviation':<15} {result['deviation']:.2%} from the mean of the epochs' changes")
+    if "error" in result:
+        name, worst = max(result["modules"].items(), key=lambda item: float(item[1]["error"]))
+        lines.append(f"{'error':<15} {result['error']:.2%} of the whole, at most {worst['error']:.2%} of a module ({name})")
+    lines += [f"{'note':<15} {note}" for note in result.get("notes", ())]
+    if result.get("picture"):
+        lines.append(f"{'picture':<15} {result['picture']}")
+    return "\n".join(lines)
+
+
+def _checked_out(options: argparse.Namespace) -> Path | None:
+    if options.word == "summary":
+        return None
+    out: Path = options.out.expanduser().absolute()
+    if out.suffix.lower() != ".safetensors" or out.is_dir():
+        raise LoraFileError(f"--out: found {out.name!r}, expected the name of a new .safetensors file")
+    sources = options.files if options.word == "merge" else [options.file]
+    if any(path.expanduser().absolute() == out or (out.exists() and path.exists() and path.samefile(out)) for path in sources):
+        raise LoraFileError(f"--out: found {out.name}, which is read too, expected another file; choose a new name")
+    return out
+
+
+def _read(path: Path) -> LoraFile:
+    from .lora.files import read_lora  # torch comes with it, which takes seconds
+
+    return read_lora(path.expanduser())
+
+
+def _bake(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
+    from .lora.bake import bake, dora_modules
+    from .lora.checkpoints import read_weights
+    from .lora.files import save_lora
+
+    assert out is not None
+    lora = _read(options.file)
+    weights = _weights(options, lora)
+    checkpoint = read_weights(options.checkpoint.expanduser(), dora_modules(lora)) if options.checkpoint else None
+    save_lora(out, bake(lora, weights, options.strength, " ".join([options.preset, *options.blocks]), checkpoint))
+    result = {"lora": str(out), "preset": options.preset, "strength": options.strength, "weights": weights.as_dict()}
+    return {**result, **_pictured(options, lora, weights)}
+
+
+def _weights(options: argparse.Namespace, lora: LoraFile) -> BlockWeights:
+    from .naming.preset_files import FILE_NAME, find_preset_files, gather_presets
+
+    folders = [folder.expanduser() for folder in options.presets]
+    for folder in folders:
+        if not find_preset_files([folder]):
+            raise PresetError(f"--presets: found no {FILE_NAME} in {folder}, expected one there or in its scripts or extensions")
+    weights = parse_block_weights(options.preset, lora.layout, gather_presets(folders), random.Random(options.seed), options.x)
+    for change in options.blocks:
+        blocks, _, value = change.partition("=")
+        try:
+            weights = with_blocks(weights, blocks, float(value))
+        except ValueError:
+            raise PresetError(f"--blocks: found {change!r}, expected blocks and a number, such as IN05-OUT05=0.5") from None
+    return weights
+
+
+def _pictured(options: argparse.Namespace, lora: LoraFile, weights: BlockWeights) -> dict[str, str]:
+    if options.picture is None:
+        return {}
+    from .evaluation.blocks import draw_preset
+    from .lora.summary import summarize
+
+    strength = f" at {options.strength:g}" if options.strength != 1 else ""
+    return _drawn(options, draw_preset(f"{options.preset}{strength}", weights, summarize(lora).norms, f"Baked into {lora.name}"))
+
+
+def _drawn(options: argparse.Namespace, image: Any) -> dict[str, str]:
+    from .imaging.png import png_bytes
+    from .workspace import write_bytes
+
+    path = options.picture.expanduser().absolute()
+    write_bytes(path, png_bytes(image))
+    return {"picture": str(path)}
+
+
+def _merge(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
+    from .lora.files import save_lora
+    from .lora.merge import FAR, merge
+
+    assert out is not None
+    merged = merge([_read(path) for path in options.files], options.method, options.decay)
+    save_lora(out, merged.lora)
+    notes = ["this is far from the epochs' mean: they hardly are of one training"] if merged.deviation > FAR else []
+    return {"lora": str(out), "method": options.method, "shares": list(merged.shares), "deviation": merged.deviation,
+            "notes": notes}
+
+
+def _resize(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from .lora.files import save_lora
+    from .lora.resize import resize
+
+    assert out is not None
+    resized = resize(_read(options.file), options.rank, options.retain)
+    save_lora(out, resized.lora)
+    return {"lora": str(out), "ranks": list(resized.ranks), "error": resized.error,
+            "modules": {name: asdict(module) for name, module in resized.modules.items()}}
+
+
+def _summary(options: argparse.Namespace) -> dict[str, Any]:
+    from .evaluation.blocks import describe, draw_summary
+    from .lora.summary import summarize
+
+    lora = _read(options.file)
+    summary = summarize(lora)
+    picture = {} if options.picture is None else _drawn(options, draw_summary(summary, lora.layout))
+    return {"lora": str(options.file.expanduser().absolute()), "description": describe(summary), **summary.as_dict(), **picture}

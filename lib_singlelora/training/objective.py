@@ -1,0 +1,112 @@
+"""The loss of a batch on a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ..errors import TrainingError
+from ..host import Conditioning, TrainingModel
+from ..lora.network import LoraNetwork
+from ..naming.blocks import is_text
+from ..settings_training import TrainingSettings
+from .drawing import Drawn
+from .losses import Loss, elementwise, huber_c, weighted_loss
+from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, target, zero_terminal_snr
+
+KEPT_TEXTS = 512
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Objective:
+    """What a network is trained to lower.  Raises: TrainingError, for options that cannot go together."""
+
+    def __init__(self, model: TrainingModel, network: LoraNetwork, settings: TrainingSettings) -> None:
+        self.model, self.network, self.settings = model, network, settings
+        self.prediction = cast(Prediction, model.prediction if settings.prediction == "auto" else settings.prediction)
+        if settings.zero_terminal_snr and self.prediction == "epsilon":
+            raise TrainingError("training.zero_terminal_snr: found an epsilon checkpoint, expected v-prediction: the last step "
+                                "is pure noise, from which epsilon can learn nothing; switch it off")
+        self.alphas_cumprod = zero_terminal_snr(model.alphas_cumprod) if settings.zero_terminal_snr else model.alphas_cumprod
+        self.trains_text = bool(settings.text_encoder_lr) and any(is_text(name) for name, _ in network.items())
+        self._texts: OrderedDict[str, Conditioning] = OrderedDict()
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What the pass is autocast to, or None for the host's own numbers."""
+        return DTYPES.get(self.settings.precision)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Lower precision where the settings ask for it.  Raises: TrainingError, where torch has none on this device."""
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        kind = torch.device(self.model.device).type
+        try:
+            made: AbstractContextManager[object] = torch.autocast(kind, self.dtype)
+        except RuntimeError as error:
+            raise TrainingError(f"training.precision={self.settings.precision}: {error}; choose fp32 or bf16") from error
+        return made
+
+    def loss(self, drawn: Drawn) -> Tensor:
+        """Mean loss of a batch, fp32.  Sources: the formulas in noise.py and losses.py."""
+        settings, device = self.settings, self.model.device
+        latents, noise, timesteps = drawn.latents.to(device), drawn.noise.to(device), drawn.timesteps.to(device)
+        alpha_bar = self.alphas_cumprod.to(device)[timesteps]
+        noisy = add_noise(latents, noise, alpha_bar)
+        wanted = target(latents, noise, alpha_bar, self.prediction)
+        with self.autocast():
+            if drawn.prior:
+                wanted = self._with_prior(wanted, noisy, timesteps, drawn)
+            predicted = self.model.predict(noisy, timesteps, self.encode(drawn.captions))
+        c = huber_c(settings.huber_schedule, settings.huber_c, timesteps, alpha_bar, len(self.alphas_cumprod))
+        losses = elementwise(cast(Loss, settings.loss), predicted, wanted, c)
+        return weighted_loss(losses, drawn.weights.to(device) * self._balance(alpha_bar), drawn.mask.to(device))
+
+    def _balance(self, alpha_bar: Tensor) -> Tensor:
+        weights = torch.ones_like(alpha_bar)
+        if self.settings.min_snr_gamma:
+            weights = weights * min_snr_weight(alpha_bar, self.settings.min_snr_gamma, self.prediction)
+        if self.settings.debiased_estimation:
+            weights = weights * debiased_weight(alpha_bar, self.prediction)
+        return weights
+
+    def _with_prior(self, wanted: Tensor, noisy: Tensor, timesteps: Tensor, drawn: Drawn) -> Tensor:
+        rows = drawn.prior
+        with torch.no_grad(), self.network.switched_off():
+            texts = self.model.encode_prompts([drawn.captions[row] for row in rows], self.settings.clip_skip)
+            own = self.model.predict(noisy[rows], timesteps[rows], texts)
+        wanted = wanted.clone()
+        wanted[rows] = own.to(wanted)
+        return wanted
+
+    def encode(self, captions: list[str]) -> Conditioning:
+        """Conditioning of captions; kept for when the same ones come again, unless the text encoder learns."""
+        captions = [self._cut(caption) for caption in captions]
+        if self.trains_text:
+            return self.model.encode_prompts(captions, self.settings.clip_skip)
+        key = "\n".join(captions)
+        if key not in self._texts:
+            with torch.no_grad():
+                self._texts[key] = self.model.encode_prompts(captions, self.settings.clip_skip)
+            if len(self._texts) > KEPT_TEXTS:
+                self._texts.popitem(last=False)
+        return self._texts[key]
+
+    def _cut(self, caption: str) -> str:
+        # Hosts encode any length; a caption has at most one token a character, so only long ones need counting.
+        longest = self.settings.max_token_length
+        return caption if len(caption) <= longest else cut_caption(caption, longest, self.model.count_tokens)
+
+
+def cut_caption(caption: str, longest: int, count: Callable[[str], int]) -> str:
+    """The caption without the comma pieces at its end that go beyond a number of tokens."""
+    pieces = caption.split(",")
+    while len(pieces) > 1 and count(",".join(pieces)) > longest:
+        pieces.pop()
+    return ",".join(pieces)

@@ -1,0 +1,37 @@
+"""The word `settings`: what is imported lies in the workspace, what is exported can be read back."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lib_singlelora.__main__ import main
+from lib_singlelora.foreign import read_foreign
+from lib_singlelora.workspace import Workspace
+
+
+def call(*words: object, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = main([str(word) for word in words])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_an_imported_file_changes_the_workspace_and_says_what_it_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"LoRA_type": "Standard", "network_dim": 24, "xformers": True}), encoding="utf-8")
+    status, out, _ = call("settings", "--workspace", tmp_path / "w", "--import", file, "--json", capsys=capsys)
+    assert status == 0 and list(json.loads(out)["left"]) == ["xformers"]
+    assert Workspace(tmp_path / "w").load_settings().training.rank == 24
+
+
+@pytest.mark.parametrize("ending", ["json", "toml"])
+def test_an_exported_file_can_be_read_back(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / f"made.{ending}"
+    status, out, _ = call("settings", "--workspace", tmp_path / "w", "--export", file, capsys=capsys)
+    assert status == 0 and str(file) in out
+    assert read_foreign(file.read_text(encoding="utf-8"), file.name).values["training.rank"] == 16
+
+
+def test_another_ending_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call("settings", "--workspace", tmp_path / "w", "--export", tmp_path / "a.ini", capsys=capsys)
+    assert status == 1 and ".toml" in err

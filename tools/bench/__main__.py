@@ -1,0 +1,121 @@
+"""The whole benchmark: python -m tools.bench [--json] [--only NAME,…]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from .measurement import Measurement, against, table
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results.json"
+PARTS = ("steps", "memory", "latents", "quality")
+ROUNDS = 3
+
+
+def interleaved(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median seconds of each step; one round to warm up, then all in turn, so that the machine's moods meet all alike."""
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds = time.perf_counter() - started
+            print(f"{name} {seconds:.2f} s", file=sys.stderr, flush=True)
+            if turn:
+                found[name].append(seconds)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def measure_steps(rounds: int) -> list[Measurement]:
+    """A step of ours against the limit, the peer, and ours with less to compute."""
+    from .full_size import full_size
+    from .steps import KINDS, limit, ours, peer
+
+    networks = full_size()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        steps = {"limit": limit(networks), "peer": peer(networks)}
+        steps |= {kind: ours(networks, kind, Path(folder), stack) for kind in KINDS}
+        found = interleaved(steps, rounds)
+    return [
+        Measurement("step.limit", round(found["limit"], 4), "s"), Measurement("step.peer", round(found["peer"], 4), "s"),
+        against("step.full", found["full"], "s", "step.limit", found["limit"]),
+        against("step.full", found["full"], "s", "step.peer", found["peer"]),
+        against("step.outd", found["outd"], "s", "step.full", found["full"]),
+        against("step.checkpointing", found["checkpointing"], "s", "step.full", found["full"]),
+    ]
+
+
+def measure_memory(rounds: int) -> list[Measurement]:
+    """Peak resident memory, each in a process of its own."""
+    from .memory import peak_of
+
+    peer = peak_of("peer")
+    found = [Measurement("memory.peer", round(peer, 1), "MB")]
+    return found + [against(f"memory.{kind}", peak_of(kind), "MB", "memory.peer", peer)
+                    for kind in ("full", "checkpointing", "outd")]
+
+
+def measure_latents(rounds: int) -> list[Measurement]:
+    """A 512² picture to latents."""
+    from .full_size import full_size
+    from .steps import encoders
+
+    with ExitStack() as stack:
+        own, theirs = encoders(full_size(), stack)
+        found = interleaved({"ours": own, "peer": theirs}, max(3, rounds))
+    return [Measurement("latents.peer", round(found["peer"], 4), "s"),
+            against("latents", found["ours"], "s", "latents.peer", found["peer"])]
+
+
+def measure_quality(rounds: int) -> list[Measurement]:
+    """On the embedded checkpoint: steps a second, time to the first step, and to what `article` reaches at its end."""
+    from .quality import time_to_quality
+
+    return time_to_quality()
+
+
+def machine() -> dict[str, object]:
+    """What the figures hold for."""
+    import diffusers
+    import peft
+    import torch
+
+    return {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version(),
+            "torch": torch.__version__, "diffusers": diffusers.__version__, "peft": peft.__version__,
+            "threads": torch.get_num_threads(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="singlelora.py bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the measurements as one JSON list and nothing else")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}; the others keep their last figures")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args(arguments)
+    wanted = given.only.split(",")
+    if unknown := [name for name in wanted if name not in PARTS]:
+        parser.error(f"--only: found {unknown[0]!r}, expected some of {', '.join(PARTS)}")
+    work = {"steps": measure_steps, "memory": measure_memory, "latents": measure_latents, "quality": measure_quality}
+    found = [measurement for part in wanted for measurement in work[part](given.rounds)]
+    rows = [asdict(m) for m in found]
+    before = json.loads(RESULTS.read_text(encoding="utf-8"))["measurements"] if RESULTS.exists() else []
+    measured = {row["name"] for row in rows}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"machine": machine(), "measurements": [r for r in before if r["name"] not in measured] + rows},
+                                  indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(rows) if given.json else table(found), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

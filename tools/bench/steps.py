@@ -1,0 +1,120 @@
+"""One training step of 512², batch 1, rank 16: the limit, the peer, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from lib_singlelora.hosts.standalone.loading import Networks
+from lib_singlelora.hosts.standalone.training import StandaloneTrainingModel, lent
+from lib_singlelora.lora.branches import shape_of
+from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.naming.presets import parse_block_weights
+from lib_singlelora.settings import Settings
+from lib_singlelora.training.latents import Versions
+from lib_singlelora.training.loop import Trainer
+from lib_singlelora.training.recomputing import recomputed
+from lib_singlelora.training.samples import Picture, Sample
+
+from .full_size import SIDE, twin
+
+Step = Callable[[], None]
+CAPTION = "isabella, girl, white hat, green bow, standing, simple background"
+KINDS: dict[str, dict[str, Any]] = {
+    "full": {"rank": 16, "alpha": 16, "unet_lr": 1e-4, "text_encoder_lr": 5e-5},
+    "checkpointing": {"rank": 16, "alpha": 16, "unet_lr": 1e-4, "text_encoder_lr": 5e-5, "gradient_checkpointing": True},
+    "outd": {"rank": 16, "alpha": 16, "unet_lr": 1e-4, "text_encoder_lr": 0, "block_weights": "OUTD"},
+}
+PEER_UNET = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
+PEER_TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+
+
+def limit(networks: Networks) -> Step:
+    """The U-Net forward, and backward to its input and its context; nothing is trained."""
+    unet, _ = twin(networks)  # on weights laid out as they are loaded
+    latents, context = torch.randn(1, 4, SIDE // 8, SIDE // 8), torch.randn(1, 77, 768)
+
+    def step() -> None:
+        x, c = latents.clone().requires_grad_(), context.clone().requires_grad_()
+        loss: Any = unet(x, torch.tensor([500]), c).sample.square().mean()
+        loss.backward()
+
+    return step
+
+
+def peer(networks: Networks) -> Step:
+    """diffusers and peft in a plain loop: U-Net and text encoder, AdamW."""
+    from peft import LoraConfig
+
+    unet, text = twin(networks)
+    unet.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=PEER_UNET))
+    text.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=PEER_TEXT))
+    parameters = [p for network in (unet, text) for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+    tokens = networks.tokenizer(CAPTION, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+    latents = torch.randn(1, 4, SIDE // 8, SIDE // 8)
+
+    def step() -> None:
+        noise, timestep = torch.randn_like(latents), torch.randint(0, 1000, (1,))
+        alpha = networks.alphas_cumprod[timestep].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        loss = F.mse_loss(unet(noisy, timestep, text(tokens)[0]).sample, noise)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    return step
+
+
+def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack) -> Step:
+    """The trainer's own step; stack: what stays open while it is called."""
+    options = Settings.from_dict({f"training.{name}": value for name, value in KINDS[kind].items()}).training
+    path = folder / f"{kind}.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)).save(path)
+    picture = Picture(path, CAPTION, (SIDE, SIDE))
+    stack.enter_context(lent(networks, "cpu"))
+    model = StandaloneTrainingModel(networks, "cpu")
+    weights = parse_block_weights(options.block_weights, model.layout).as_dict()
+    network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, options.text_encoder_lr > 0, 1)
+    trainer = Trainer(model, network, [picture], options, folder / "state.pt", kind, lambda *_: folder)
+    trainer.latents.fill(model, [picture], Versions(), lambda done, total: None)
+    network.train()
+    number = [0]
+
+    def step() -> None:
+        number[0] += 1
+        with ExitStack() as own:
+            if options.gradient_checkpointing:
+                own.enter_context(recomputed(model.blocks()))
+            own.enter_context(attached(network, model.targets()))
+            trainer.step([[Sample(picture, number[0])]])
+
+    return step
+
+
+def encoders(networks: Networks, stack: ExitStack) -> tuple[Step, Step]:
+    """(ours, the peer's): one picture to latents."""
+    pixels = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
+    mine = replace(networks, vae=deepcopy(networks.vae))
+    stack.enter_context(lent(mine, "cpu"))
+    model: Any = StandaloneTrainingModel(mine, "cpu")
+
+    def own() -> None:
+        with torch.no_grad():
+            model.encode_images(pixels)
+
+    def theirs() -> None:
+        with torch.no_grad():
+            _ = networks.vae.encode(pixels).latent_dist.sample() * networks.scale
+
+    return own, theirs
