@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads wait for each other, and on a busy machine for long
 os.environ.setdefault("MKL_CBWR", "AUTO")  # as the command line does: without it no training is exact
 
 

@@ -119,7 +119,8 @@ class _Page:
 
     def _results(self) -> None:
         self.results = compat.html("", "singlelora_results")
-        self.sheet = gr.Image(label="Sheet", type="filepath", elem_id="singlelora_sheet", interactive=False, visible=False)
+        self.sheet = gr.Image(label="Sheet", show_label=False, type="filepath", elem_id="singlelora_sheet", interactive=False,
+                              visible=False)
         self.page_file = gr.File(label="Sheet as a page", elem_id="singlelora_page", interactive=False, visible=False)
         self.inpainted = gr.Gallery(label="Inpainted", elem_id="singlelora_inpainted", columns=4, height=260, visible=False)
         self.send_buttons = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 KILLS = 10
+# Twelve processes in turn, each with a few hundred weights: more threads would only wait for each other.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AUTO"}
 
 
 def run(folder: Path, seconds: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "tests.training.dying_run", str(folder), str(seconds)], cwd=ROOT,
-                          capture_output=True, text=True, check=False)
+                          capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

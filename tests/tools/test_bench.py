@@ -1,0 +1,49 @@
+"""The benchmark's arithmetic; its figures are measured, not tested."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("diffusers")
+
+from lib_singlelora.__main__ import main
+from tools.bench.__main__ import PARTS, interleaved
+from tools.bench.measurement import Measurement, against, table
+
+
+def test_a_ratio_is_of_the_value_that_it_names() -> None:
+    made = against("step.full", 22.0, "s", "step.limit", 20.0)
+    assert (made.ratio_to, made.ratio) == ("step.limit", 1.1)
+
+
+def test_the_table_has_a_line_for_each_measurement() -> None:
+    lines = table([Measurement("a", 1.5, "s"), against("b", 3.0, "s", "a", 1.5)]).splitlines()
+    assert len(lines) == 3 and lines[2].split() == ["b", "3", "s", "2.000", "a"]
+
+
+def test_steps_take_turns_and_the_first_round_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+    found = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    assert order == ["a", "b"] * 3 and set(found) == {"a", "b"}
+    assert capsys.readouterr().out == ""
+
+
+def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--only", "spede"])
+    assert ended.value.code == 2 and "steps" in capsys.readouterr().err
+
+
+def test_the_shipped_results_have_every_name_that_the_contract_lists() -> None:
+    from tools.bench.__main__ import RESULTS
+
+    if not RESULTS.exists():
+        pytest.skip("no results are recorded yet")
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["measurements"]
+    pairs = {(row["name"], row["ratio_to"]) for row in rows}
+    assert {("step.full", "step.limit"), ("step.full", "step.peer"), ("step.outd", "step.full"), ("memory.full", "memory.peer"),
+            ("memory.checkpointing", "memory.peer"), ("memory.outd", "memory.peer"), ("latents", "latents.peer"),
+            ("time_to_quality", "time_to_quality.article")} <= pairs
+    assert "first_step_seconds" in {row["name"] for row in rows} and PARTS
