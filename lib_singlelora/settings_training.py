@@ -140,4 +140,3 @@ class TrainingSettings(LossSettings):
                                 help="Draws sample pictures with the LoRA in training after every so many epochs; 0 draws none.")
     sample_prompts: str = setting("", label="Sample prompts", help="Prompts with | between; empty: the trigger and the class.")
     sample_seed: int = setting(1, label="Sample seed", low=0, high=2**32 - 1, help="The same noise at every epoch.")
-    tensorboard: bool = setting(False, label="TensorBoard", help="Writes log/tensorboard too; needs the tensorboard package.")

@@ -25,7 +25,7 @@ from .training_samples import draw_samples, thumbnail
 from .training_set import collect_pictures, identity, oddities
 
 # Settings that change nothing of what is learned.
-BESIDE = {"preset", "sample_every", "sample_prompts", "sample_seed", "tensorboard", "save_precision"}
+BESIDE = {"preset", "sample_every", "sample_prompts", "sample_seed", "save_precision"}
 
 
 @dataclass(frozen=True)
