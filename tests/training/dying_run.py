@@ -39,7 +39,7 @@ def main(folder: Path, seconds: float) -> None:
         moment = random.Random(seconds).uniform(0, seconds)
         threading.Timer(moment, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
     trainer.resume()
-    print(trainer.state.step)
+    print(trainer.state.step, flush=True)
     trainer.run(Job("train"))
     os._exit(0)  # past the timer
 
