@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import captions_cli, settings_cli, tools_cli
 from .errors import (
     CheckpointError,
+    ImageModelError,
     JobCancelled,
     PresetError,
     SettingsError,
@@ -177,7 +178,7 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
             return run_all(settings, workspace, host, job, options.picture, options.force)
         picture = getattr(options, "picture", None) or getattr(options, "image", None)
         return run_stage(options.word, settings, workspace, host, job, options.force, picture, getattr(options, "mask", None))
-    except (SettingsError, PresetError, WildcardError, TaggerError):
+    except (SettingsError, PresetError, WildcardError, TaggerError, ImageModelError):
         workspace.restore_settings(before)  # a mistake in this call must not break the next one
         raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -21,9 +22,15 @@ def setting(
     choices: tuple[str, ...] = (),
     unit: str = "",
     ss: str = "",
+    pattern: str = "",
+    pattern_means: str = "",
 ) -> Value:
-    """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata."""
-    declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss}
+    """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata.
+
+    pattern: what may stand in the place of a choice, a regular expression; pattern_means: the same in words.
+    """
+    declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss,
+                "pattern": pattern, "pattern_means": pattern_means}
     value: Value = field(default=default, metadata=declared)
     return value
 
@@ -43,11 +50,18 @@ class Declaration:
     choices: tuple[str, ...]
     unit: str
     ss: str
+    pattern: str = ""
+    pattern_means: str = ""
 
     @property
     def name(self) -> str:
         """Dotted name."""
         return f"{self.section}.{self.key}"
+
+    @property
+    def allowed(self) -> str:
+        """The choices in words."""
+        return ", ".join(self.choices) + (f", or {self.pattern_means}" if self.pattern else "")
 
     def check(self, value: Any) -> Any:
         """The value in its declared type; strings are parsed, lists may be written 1,2,3.
@@ -68,8 +82,8 @@ class Declaration:
             checked = _parse(kind, value)
         except (KeyError, ValueError, OverflowError):
             raise SettingsError(f"{self.name}: found {value!r}, expected {_word(kind)}") from None
-        if self.choices and checked not in self.choices:
-            raise SettingsError(f"{self.name}: found {value!r}, expected one of {', '.join(self.choices)}")
+        if self.choices and checked not in self.choices and not (self.pattern and re.fullmatch(self.pattern, str(checked))):
+            raise SettingsError(f"{self.name}: found {value!r}, expected one of {self.allowed}")
         low, high = self.low, self.high
         if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
             raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())

@@ -6,6 +6,7 @@ Every message says what was found, what was expected and what to do, in one line
     ├── SettingsError          a setting's name, type, range or file
     ├── WorkspaceError         a folder that cannot be read or written, a name that no file system takes
     ├── PictureError           a file that is no picture, or one too small, too large or broken
+    ├── ImageModelError        an upscaler or a matting model that is unknown, broken or of another kind
     ├── CheckpointError        a checkpoint that is missing, broken or of an unsupported architecture
     ├── LoraFileError          a LoRA file that cannot be read
     │   └── LoraKeyError       … whose keys match no module of the layout
@@ -36,6 +37,10 @@ class WorkspaceError(SingleLoraError):
 
 class PictureError(SingleLoraError):
     """A picture cannot be used."""
+
+
+class ImageModelError(SingleLoraError):
+    """An upscaler or a matting model cannot be used."""
 
 
 class CheckpointError(SingleLoraError):

@@ -225,5 +225,5 @@ class Host(Protocol):
         ...
 
     def upscalers(self) -> Sequence[Upscaler]:
-        """The host's own upscalers, best first."""
+        """The host's own upscalers, best first; the first one works without a download."""
         ...

@@ -60,7 +60,8 @@ def _texts(paths: tuple[Path, ...]) -> list[str]:
 
 def _prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None, force: bool) -> Part:
     made = prepare(settings, workspace, host, job, picture, force)
-    return {"source": str(made.source), "mask": str(made.mask), "notes": list(made.notes)}
+    return {"source": str(made.source), "mask": str(made.mask), "artifacts": str(made.artifacts) if made.artifacts else None,
+            "notes": list(made.notes)}
 
 
 def _caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:

@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 from .declaring import Declaration, setting
 from .errors import SettingsError
 from .settings_captions import CaptionSettings
+from .settings_prepare import PrepareSettings
 from .settings_training import DEFAULT_PRESET, TrainingSettings
 
 VERSION = 1
@@ -32,16 +33,6 @@ class CharacterSettings:
 
     trigger: str = setting("", label="Trigger", help="The word that calls her in prompts; pick one the model has no idea of.")
     class_token: str = setting("girl", label="Class", help="What she is in one word: girl, boy, woman, dragon.")
-
-
-@dataclass(frozen=True)
-class PrepareSettings:
-    """The picture before it is cut."""
-
-    long_side: int = setting(2048, label="Long side", low=64, high=8192, unit="px",
-                             help="A smaller picture is enlarged until its long side has this length.")
-    background: str = setting("white", label="Background", choices=("white", "grey", "keep"),
-                              help="What replaces a transparent or removed background; 'keep' leaves the picture's own.")
 
 
 @dataclass(frozen=True)
@@ -299,5 +290,5 @@ def describe() -> Iterator[str]:
     """One line of help for each setting."""
     for d in declarations():
         default = ",".join(map(str, d.default)) if isinstance(d.default, tuple) else d.default
-        choices = f" One of {', '.join(d.choices)}." if d.choices else ""
+        choices = f" One of {d.allowed}." if d.choices else ""
         yield f"{d.name}={default}{' ' + d.unit if d.unit else ''}  {d.help}{choices}"

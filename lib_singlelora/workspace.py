@@ -172,6 +172,16 @@ class Workspace:
         return self.root / "source" / "mask.png"
 
     @property
+    def artifacts(self) -> Path:
+        """The list of what does not belong to the picture; the picture of the same name shows it."""
+        return self.root / "source" / "artifacts.json"
+
+    @property
+    def uncleaned(self) -> Path:
+        """The enlarged picture as it was before artifacts were cleaned."""
+        return self.root / "source" / "uncleaned.png"
+
+    @property
     def models(self) -> Path:
         return self.root / "model"
 

@@ -20,7 +20,7 @@ FLOORS = [
     {"host", "foreign"},
     {"naming", "workspace"},
     {"settings"},
-    {"settings_training", "settings_captions"},
+    {"settings_training", "settings_captions", "settings_prepare"},
     {"jobs", "environment", "declaring", "requirements_webui"},
     {"errors", "embedded"},
 ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from ..errors import MissingPackageError, PictureError, SettingsError
+from .refining import refine
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +20,17 @@ FLAT_TOLERANCE = 16  # Largest difference in any channel that still is the backg
 FLAT_SHARE = 0.6  # Share of the picture's border that must have that colour.
 WORKING_SIDE = 2048
 GRABCUT_SIDE = 512
+COLOURS = {"white": (255, 255, 255), "grey": (128, 128, 128)}
 Mask = NDArray[np.bool_]
+Colour = tuple[int, int, int]
+
+
+class MaskModel(Protocol):
+    """What finds a mask by itself, such as `matting.MattingModel`."""
+
+    def mask(self, image: Image.Image) -> Image.Image:
+        """L, as large as the picture, 255 is the character."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,36 +38,101 @@ class Foreground:
     """mask: L, as large as the picture, 255 is the character.  method: how it was found.
 
     reliable: good enough to replace the background by it; otherwise it only tells where the character is.
+    background: the colour that it had around the character, where that is known.
     """
 
     mask: Image.Image
     method: str
     reliable: bool
+    background: Colour | None = None
 
 
-def foreground_mask(image: Image.Image, alpha: Image.Image | None = None) -> Foreground:
-    """Where the character is: from the file's transparency, else a flat background, else GrabCut, else a plain box.
+def foreground_mask(image: Image.Image, alpha: Image.Image | None = None, method: str = "auto",
+                    model: MaskModel | None = None) -> Foreground:
+    """Where the character is.
 
-    image: RGB.  alpha: L of the same size, or None.
+    image: RGB.  alpha: L of the same size, or None.  method: auto (the file's transparency, else the model, else a flat
+    background, else GrabCut, else a plain box), transparency, model, flat, grabcut, or none (all is the character).
+    Raises: PictureError, SettingsError, MissingPackageError, when the method that was asked for does not work here.
     """
-    if alpha is not None:
-        return Foreground(alpha, "transparency of the file", True)
-    flat = _flat_background(image)
-    if flat is not None:
-        return Foreground(flat, "flat background", True)
-    cut = _grabcut(image)
-    if cut is not None:
-        return Foreground(cut, "GrabCut (approximate; the background is kept)", False)
+    if method == "none":
+        return Foreground(Image.new("L", image.size, 255), "none: everything is the character", False)
+    asked = method != "auto"
+    if alpha is not None and method in ("auto", "transparency"):
+        return Foreground(alpha, "transparency of the file", True, COLOURS["white"])  # `load_picture` lays it over white
+    if model is not None and method in ("auto", "model"):
+        return Foreground(model.mask(image), "matting model", True)
+    if method in ("auto", "flat"):
+        flat = _flat_background(image)
+        if flat is not None:
+            return Foreground(flat[0], "flat background", True, flat[1])
+    if method in ("auto", "grabcut"):
+        cut = _grabcut(image, asked)
+        if cut is not None:
+            return Foreground(cut, "GrabCut" if asked else "GrabCut (approximate; the background is kept)", asked)
+    if asked:
+        raise _not_found(method)
     return Foreground(_box(image.size), "a plain box, because the background is not flat", False)
 
 
-def flatten(image: Image.Image, mask: Image.Image, colour: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
-    """The character on a plain colour.  mask: L, 255 keeps the picture."""
-    return Image.composite(image, Image.new("RGB", image.size, colour), mask)
+def _not_found(method: str) -> PictureError | SettingsError:
+    if method == "model":
+        return SettingsError("prepare.mask: found 'model' without one, expected an ONNX file in prepare.matting_model; give it, "
+                             "or choose auto")
+    what = {"transparency": "no transparency in the file", "flat": "no background of one colour along the border",
+            "grabcut": "nothing that GrabCut could cut out"}[method]
+    return PictureError(f"prepare.mask={method}: found {what}, expected it; choose another prepare.mask, or auto")
 
 
-def _flat_background(image: Image.Image) -> Image.Image | None:
-    """Mask by flood from the border with antialiased edges, or None when the border has no one colour."""
+def parse_colour(text: str) -> Colour:
+    """The colour that a setting means: white, grey or #rrggbb.  Raises: SettingsError."""
+    if text in COLOURS:
+        return COLOURS[text]
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise SettingsError(f"prepare.background: found {text!r}, expected white, grey, keep or a colour such as #8fc0a0")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def flatten(image: Image.Image, mask: Image.Image, colour: Colour = (255, 255, 255),
+            background: Colour | None = None) -> Image.Image:
+    """The character on a plain colour.
+
+    mask: L, 255 keeps the picture.  background: the colour that was around her.  Edge pixels are mixtures with it, so her own
+    part of them is worked out, else they would be a rim of the old colour; without it, her colours nearby are taken.
+    """
+    share = np.asarray(mask, dtype=np.float32)[..., None] / 255
+    pixels = np.asarray(image, dtype=np.float32)
+    edge = (share[..., 0] > 0) & (share[..., 0] < 1)
+    if edge.any():
+        if background is not None:
+            mixed = (pixels - (1 - share) * np.array(background, np.float32)) / np.maximum(share, 0.1)
+            own = np.clip(mixed, 0, 255).astype(np.float32)
+        else:
+            own = _own_colours(image, mask)
+        pixels = np.where(edge[..., None], own, pixels)
+    return Image.fromarray(np.rint(pixels * share + np.array(colour, np.float32) * (1 - share)).astype(np.uint8))
+
+
+def _own_colours(image: Image.Image, mask: Image.Image) -> NDArray[np.float32]:
+    """For each pixel the mean of the colours nearby that are surely hers, or its own where there are none."""
+    radius = max(2, round(max(image.size) / 400))
+    sure = mask.point(lambda value: 255 if value >= 250 else 0)
+    black = Image.new("RGB", image.size)
+    blur = ImageFilter.GaussianBlur(radius)
+    weight = np.asarray(sure.filter(blur), dtype=np.float32)[..., None] / 255
+    sums = np.asarray(Image.composite(image, black, sure).filter(blur), dtype=np.float32)
+    found: NDArray[np.float32] = np.where(weight > 0.02, sums / np.maximum(weight, 0.02), np.asarray(image, dtype=np.float32))
+    return np.clip(found, 0, 255)
+
+
+def background_colour(image: Image.Image) -> Colour | None:
+    """The one colour along the picture's border, or None."""
+    flat = _flat_background(image)
+    return flat[1] if flat else None
+
+
+def _flat_background(image: Image.Image) -> tuple[Image.Image, Colour] | None:
+    """Mask by flood from the border with antialiased edges, and the colour; None when the border has no one colour."""
     scale = min(1.0, WORKING_SIDE / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.BOX) if scale < 1 else image
@@ -67,13 +146,24 @@ def _flat_background(image: Image.Image) -> Image.Image | None:
     background = flood_from_border(distance <= FLAT_TOLERANCE)
     if not 0.005 <= 1 - background.mean() <= 0.98:
         return None
+    mask = Image.fromarray(_soft_edge(background, distance))
+    found = (int(colour[0]), int(colour[1]), int(colour[2]))
+    return (mask if mask.size == image.size else mask.resize(image.size, Image.Resampling.BICUBIC)), found
+
+
+def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """0 in the background, 255 inside; near the edge the share of the colour that lies a little further inside.
+
+    An edge pixel is a mixture: half as far from the background's colour as what is behind the edge is half of it.
+    """
     hard = Image.fromarray(np.where(background, 0, 255).astype(np.uint8))
     inner = np.asarray(hard.filter(ImageFilter.MinFilter(5))) == 255
-    # Pixels near the edge are mixed with the background: the nearer to its colour, the more transparent.
-    mixed = np.clip((distance.astype(np.float32) - FLAT_TOLERANCE / 2) / (4 * FLAT_TOLERANCE), 0, 1) * 255
-    soft = np.where(inner, 255, np.where(background, 0, mixed)).astype(np.uint8)
-    mask = Image.fromarray(soft)
-    return mask if mask.size == image.size else mask.resize(image.size, Image.Resampling.BICUBIC)
+    strip = np.asarray(hard.filter(ImageFilter.MaxFilter(3))) == 255  # its faintest pixels pass for background
+    far = Image.fromarray(np.clip(distance, 0, 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(5))
+    whole = np.maximum(np.asarray(far, dtype=np.float32), 4 * FLAT_TOLERANCE)
+    noise = FLAT_TOLERANCE / 4
+    share = np.clip((distance - noise) / (whole - noise), 0, 1) * 255
+    return np.where(inner, 255, np.where(strip, np.rint(share), 0)).astype(np.uint8)
 
 
 def flood_from_border(passable: Mask) -> Mask:
@@ -107,11 +197,14 @@ def _fill_runs(passable: Mask, reached: Mask, runs: NDArray[np.int64]) -> Mask:
     return filled
 
 
-def _grabcut(image: Image.Image) -> Image.Image | None:
-    """Mask by OpenCV's GrabCut, started from a face where one is found; None without OpenCV or without a result."""
+def _grabcut(image: Image.Image, asked: bool = False) -> Image.Image | None:
+    """Mask by OpenCV's GrabCut, started from a face where one is found; None without a result, or without OpenCV unless asked."""
     try:
         import cv2
     except ImportError:
+        if asked:
+            raise MissingPackageError("GrabCut needs OpenCV, which is missing; install it with python -m pip install "
+                                      "'opencv-python-headless<5', or choose another prepare.mask") from None
         return None
     scale = min(1.0, GRABCUT_SIDE / max(image.size))
     size = max(8, round(image.width * scale)), max(8, round(image.height * scale))
@@ -132,7 +225,8 @@ def _grabcut(image: Image.Image) -> Image.Image | None:
     body = ~flood_from_border(np.pad(parts != largest, ((1, 0), (1, 1)), constant_values=True))[1:, 1:-1]
     if not 0.03 <= body.mean() <= 0.95:
         return None
-    return Image.fromarray(np.where(body, 255, 0).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(np.where(body, 255, 0).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    return refine(coarse, image, 1 / scale)
 
 
 def _first_guess(cv2: Any, pixels: Any) -> NDArray[np.uint8]:

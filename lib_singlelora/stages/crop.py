@@ -9,6 +9,8 @@ from PIL import Image
 
 from ..dataset.buckets import make_buckets
 from ..dataset.folders import list_pictures
+from ..dataset.masks import crop_mask
+from ..dataset.symmetry import Symmetry, compare_sides
 from ..dataset.views import View, propose_views
 from ..errors import SettingsError, WorkspaceError
 from ..host import Host
@@ -59,7 +61,10 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
             made.append(path)
             workspace.save_record(record)
             job.report(Progress("crop", index + 1, len(views), f"{view.name}: {piece.width}x{piece.height}", pictures=(path,)))
-        record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags)} for v in views}
+        sides = compare_sides(image, foreground)
+        record.data["symmetry"] = sides.of().as_dict()
+        record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags), "symmetry": sides.of(v.box).as_dict()}
+                                for v in views}
         finish(workspace, record, made)
     crops = tuple(list_pictures(folder))
     if not crops:
@@ -77,6 +82,25 @@ def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | Non
     """Box of a view in the prepared picture, pixels (left, top, right, bottom)."""
     view = workspace.record("crop").data.get("views", {}).get(name)
     return (*view["box"],) if view else None
+
+
+def view_symmetry(workspace: Workspace, name: str = "") -> Symmetry | None:
+    """Whether a view may be shown mirrored, or without a name the whole picture; None when nobody looked at that yet."""
+    data = workspace.record("crop").data
+    found = (data.get("views", {}).get(name, {}) if name else data).get("symmetry")
+    return Symmetry(found["score"], found["flip"], tuple(found["differs"]), found["sentence"]) if found else None
+
+
+def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
+    """The mask (L) of a crop's file, in its size; None for a picture that was not cut from the source.
+
+    Raises: PictureError, when the source's mask or the crop has another size than when it was cut.
+    """
+    box = view_box(workspace, picture.stem)
+    if box is None or not workspace.mask.exists():
+        return None
+    with Image.open(picture) as piece, Image.open(workspace.mask) as mask:
+        return crop_mask(mask, box, piece.size)
 
 
 def _wanted(proposed: list[View], names: tuple[str, ...]) -> list[View]:

@@ -1,4 +1,4 @@
-"""Prepare: the user's picture, upright, in RGB, large enough, on a plain background, with a foreground mask."""
+"""Prepare: the user's picture, upright, in RGB, large enough, cleaned, on a plain background, with a foreground mask."""
 
 from __future__ import annotations
 
@@ -6,62 +6,133 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import PictureError, WorkspaceError
+from PIL import Image
+
+from ..errors import ImageModelError, PictureError, WorkspaceError
 from ..host import Host
-from ..imaging.background import flatten, foreground_mask
-from ..imaging.load import load_picture
+from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour
+from ..imaging.load import Picture, load_picture
+from ..imaging.matting import MattingModel
 from ..imaging.png import png_bytes
-from ..imaging.upscale import enlarge
+from ..imaging.upscale import choose_upscaler, enlarge
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, atomic, file_hash, fingerprint
+from ..settings_prepare import PrepareSettings
+from ..workspace import StageRecord, Workspace, atomic, file_hash, fingerprint
 from .continuing import begin, finish
+from .prepare_artifacts import clean_picture, write_findings
 
-BACKGROUNDS = {"white": (255, 255, 255), "grey": (128, 128, 128)}
+# Where on the way to 100 each step begins.
+ENLARGE, SEARCH, FIND, WRITE, DONE = 5, 45, 75, 95, 100
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """source: the prepared picture.  mask: its foreground (L).  notes: what the user should know."""
+    """source: the prepared picture.  mask: its foreground (L).  notes: what the user should know.
+
+    artifacts: the list of what does not belong to the picture, or None where it was not looked for.
+    """
 
     source: Path
     mask: Path
     notes: tuple[str, ...] = field(default=())
+    artifacts: Path | None = None
 
 
 def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None = None,
             force: bool = False) -> Prepared:
     """Take a picture into the workspace and prepare it.
 
-    Raises: PictureError, for a file that cannot be used; WorkspaceError, when the workspace holds another picture.
+    A mask edited by hand is kept, and the background is replaced by it.
+    Raises: PictureError, for a file that cannot be used; WorkspaceError, when the workspace holds another picture;
+    ImageModelError, SettingsError, MissingPackageError, for an upscaler, mask or artifact that cannot be had.
     """
     original = take_picture(workspace, picture, force)
     options = settings.prepare
-    record, done = begin(workspace, "prepare", fingerprint(vars(options), file_hash(original)), force)
+    own_mask = _mask_by_hand(workspace, force)
+    record, done = begin(workspace, "prepare", fingerprint(vars(options), file_hash(original), own_mask or ""), force)
     if done and workspace.prepared.exists() and workspace.mask.exists():
-        return Prepared(workspace.prepared, workspace.mask, tuple(record.data.get("notes", ())))
-    job.report(Progress("prepare", 0, 3, "reading the picture"))
+        return _result(workspace, tuple(record.data.get("notes", ())))
+    job.report(Progress("prepare", 0, DONE, "reading the picture"))
     loaded = load_picture(original)
     notes = list(loaded.notes)
+    image, alpha = _enlarged(loaded, options, host, job, notes)
     job.raise_if_cancelled()
-    job.report(Progress("prepare", 1, 3, "enlarging"))
-    upscaler = next(iter(host.upscalers()), None)
+    cleaned = clean_picture(image, loaded.image, options.clean_artifacts, lambda done, total: _tick(
+        job, SEARCH, FIND, done, total, "looking for what does not belong to the picture"))
+    notes += cleaned.notes
+    job.report(Progress("prepare", FIND, DONE, "finding the character"))
+    found = _foreground(cleaned.image, alpha, options, workspace, own_mask is not None)
+    notes.append(f"foreground: {found.method}")
+    ready = cleaned.image
+    if options.background != "keep" and found.reliable:
+        ready = flatten(ready, found.mask, parse_colour(options.background), found.background)
+    job.report(Progress("prepare", WRITE, DONE, "writing"))
+    job.raise_if_cancelled()
+    made = _write(workspace, record, ready, found.mask, notes, force)
+    made += write_findings(workspace, record, cleaned, image, found.mask, force)
+    record.data["notes"] = notes
+    finish(workspace, record, made)
+    job.report(Progress("prepare", DONE, DONE, "; ".join(notes), pictures=(workspace.prepared,)))
+    return _result(workspace, tuple(notes))
+
+
+def _result(workspace: Workspace, notes: tuple[str, ...]) -> Prepared:
+    artifacts = workspace.artifacts if workspace.artifacts.exists() else None
+    return Prepared(workspace.prepared, workspace.mask, notes, artifacts)
+
+
+def _tick(job: Job, start: int, end: int, done: int, total: int, message: str) -> None:
+    job.raise_if_cancelled()
+    job.report(Progress("prepare", start + (end - start) * done // max(1, total), DONE, message))
+
+
+def _enlarged(loaded: Picture, options: PrepareSettings, host: Host, job: Job,
+              notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    """Picture and alpha in the asked size."""
+    if max(loaded.image.size) >= options.long_side:
+        return loaded.image, loaded.alpha
+    job.raise_if_cancelled()
+    job.report(Progress("prepare", ENLARGE, DONE, "enlarging"))
+    upscaler = choose_upscaler(options.upscaler, host.upscalers(), lambda done, total: _tick(
+        job, ENLARGE, SEARCH, done, total, f"enlarging: tile {min(done + 1, total)} of {total}"))
     image, alpha, note = enlarge(loaded.image, loaded.alpha, options.long_side, upscaler)
     notes += [note] if note else []
-    job.raise_if_cancelled()
-    job.report(Progress("prepare", 2, 3, "finding the character"))
-    found = foreground_mask(image, alpha)
-    notes.append(f"foreground: {found.method}")
-    if options.background != "keep" and found.reliable:
-        image = flatten(image, found.mask, BACKGROUNDS[options.background])
-    job.raise_if_cancelled()
-    for path, result in ((workspace.prepared, image), (workspace.mask, found.mask)):
+    return image, alpha
+
+
+def _mask_by_hand(workspace: Workspace, force: bool) -> str | None:
+    """The hash of a mask that a person edited, or None."""
+    if force or not workspace.edited(workspace.record("prepare"), workspace.mask):
+        return None
+    return file_hash(workspace.mask)
+
+
+def _foreground(image: Image.Image, alpha: Image.Image | None, options: PrepareSettings, workspace: Workspace,
+                by_hand: bool) -> Foreground:
+    if by_hand:
+        mask = load_picture(workspace.mask, smallest=1).image.convert("L")
+        if mask.size != image.size:
+            raise WorkspaceError(f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's "
+                                 f"{image.width}x{image.height}; it was edited by hand and is kept: mend it, or call 'prepare "
+                                 "--force' to make it anew")
+        return Foreground(mask, "source/mask.png, edited by hand", True, background_colour(image))
+    if options.matting_model and options.mask in ("auto", "model") and not (alpha is not None and options.mask == "auto"):
+        path = Path(options.matting_model).expanduser()
+        if path.suffix.lower() != ".onnx":
+            raise ImageModelError(f"prepare.matting_model: found {path.name}, expected an .onnx file; convert it, or choose "
+                                  "another mask")
+        return foreground_mask(image, alpha, options.mask, MattingModel(path))
+    return foreground_mask(image, alpha, options.mask)
+
+
+def _write(workspace: Workspace, record: StageRecord, image: Image.Image, mask: Image.Image, notes: list[str],
+           force: bool) -> list[Path]:
+    """Write picture and mask; what a person edited stays."""
+    for path, result in ((workspace.prepared, image), (workspace.mask, mask)):
         if not workspace.write_unless_edited(record, path, png_bytes(result), force):
             notes.append(f"{path.name} was edited by hand and is kept; --force makes it anew")
-    record.data["notes"] = notes
-    finish(workspace, record, [workspace.prepared, workspace.mask])
-    job.report(Progress("prepare", 3, 3, "; ".join(notes), pictures=(workspace.prepared,)))
-    return Prepared(workspace.prepared, workspace.mask, tuple(notes))
+    return [workspace.prepared, workspace.mask]
 
 
 def take_picture(workspace: Workspace, picture: Path | None, force: bool) -> Path:

@@ -28,7 +28,7 @@ def field(declared: Declaration, value: Any) -> Any:
     elif kind is bool:
         made = gr.Checkbox(value=value, **common)
     elif declared.choices:
-        made = gr.Dropdown(list(declared.choices), value=value, **common)
+        made = gr.Dropdown(list(declared.choices), value=value, allow_custom_value=bool(declared.pattern), **common)
     elif get_origin(kind) is tuple or kind is str:
         made = gr.Textbox(value=shown(value), max_lines=4, **common)
     else:

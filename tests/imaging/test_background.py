@@ -90,3 +90,22 @@ def test_a_flood_goes_around_corners_and_not_through_diagonals() -> None:
     expected = passable.copy()
     expected[4, 2] = False
     assert np.array_equal(flood_from_border(passable), expected)
+
+
+@pytest.mark.parametrize("background", ["white", "#8fc0a0", "black"])
+@pytest.mark.parametrize("new", [(255, 255, 255), (0, 0, 0), (128, 128, 128)])
+def test_no_rim_of_the_old_background_is_left(background: str, new: tuple[int, int, int]) -> None:
+    image, share = disc(background)
+    found = foreground_mask(image)
+    made = np.asarray(flatten(image, found.mask, new, found.background), dtype=float)
+    truth = share[..., None] * np.array((20, 60, 160)) + (1 - share[..., None]) * np.array(new)
+    edge = (share > 0) & (share < 1)
+    assert np.abs(made - truth).max(axis=2)[edge].mean() < 6
+
+
+def test_without_a_known_background_the_edge_takes_her_own_colours() -> None:
+    image, share = disc("white")
+    mask = Image.fromarray((share * 255).round().astype(np.uint8))
+    edge = (share > 0) & (share < 1)
+    made = np.asarray(flatten(image, mask, (0, 0, 0)), dtype=float)
+    assert np.abs(made - share[..., None] * np.array((20, 60, 160))).max(axis=2)[edge].mean() < 6

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from modules import hashes, paths, sd_models, shared
-from PIL import Image
 
 from ...errors import CheckpointError
 from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraCard, TrainingModel, Upscaler
@@ -17,24 +16,9 @@ from . import generating
 from .lending import layout_of, lent
 from .loras import Library, lora_folder
 from .turn import Turn
+from .upscaling import upscalers
 
-NO_UPSCALING = ("None", "Lanczos", "Nearest", "")
 NATIVE_SIZES = {"sd1": 512, "sd2": 768}
-
-
-class WebUIUpscaler:
-    """One of the WebUI's upscalers."""
-
-    def __init__(self, upscaler: object) -> None:
-        self._upscaler = upscaler
-        self.name = str(getattr(upscaler, "name", ""))
-
-    def upscale(self, image: Image.Image, scale: float) -> Image.Image:
-        """The picture enlarged by scale (> 1)."""
-        inner = self._upscaler.scaler  # type: ignore[attr-defined]
-        made: Image.Image = inner.upscale(image, scale, self._upscaler.data_path)  # type: ignore[attr-defined]
-        size = (round(image.width * scale), round(image.height * scale))
-        return made if made.size == size else made.resize(size, Image.Resampling.LANCZOS)
 
 
 class WebUIHost:
@@ -78,10 +62,8 @@ class WebUIHost:
         return generating.sampler_names()
 
     def upscalers(self) -> Sequence[Upscaler]:
-        """The one chosen in the settings page first, then the others that are neural networks."""
-        preferred = shared.opts.data.get("singlelora_upscaler", "")
-        found = [u for u in shared.sd_upscalers if u.name == preferred and u.name not in NO_UPSCALING]
-        return [WebUIUpscaler(upscaler) for upscaler in found]
+        """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what would have to be fetched."""
+        return upscalers()
 
     def exclusive(self, job: Job) -> AbstractContextManager[None]:
         """Wait in the WebUI's queue, then hold it.  Raises: JobCancelled, while waiting."""

@@ -22,7 +22,7 @@ def add_options() -> None:
         "singlelora_workspaces": shared.OptionInfo(
             "", "Folder of the workspaces").info("empty: 'singlelora' in the WebUI's output folder"),
         "singlelora_upscaler": shared.OptionInfo(
-            "", "Upscaler for the picture").info("name of one of the WebUI's upscalers; empty: Lanczos"),
+            "", "Upscaler for the picture").info("one of the WebUI's upscalers; empty: one whose model is there, else Lanczos"),
     }
     for name, entry in entries.items():
         entry.section = SECTION

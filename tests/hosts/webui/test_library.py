@@ -47,6 +47,19 @@ def test_a_published_file_is_known_at_once_with_its_card(webui: StandIn, library
     assert library.published() == {"isabella": target}
 
 
+def test_upscalers_that_are_there_come_before_those_to_be_fetched(webui: StandIn, tmp_path: Path) -> None:
+    from lib_singlelora.hosts.webui.upscaling import upscalers
+
+    (tmp_path / "own.pth").write_bytes(b"")
+    webui.shared.sd_upscalers += [
+        SimpleNamespace(name=name, data_path=path, scaler=None) for name, path in
+        (("None", None), ("Nearest", None), ("Lanczos", None), ("ESRGAN_4x", "https://example.org/a.pth"),
+         ("own", str(tmp_path / "own.pth")))]
+    assert [upscaler.name for upscaler in upscalers()] == ["own", "Lanczos", "ESRGAN_4x", "Nearest"]
+    webui.opts.data["singlelora_upscaler"] = "ESRGAN_4x"
+    assert upscalers()[0].name == "ESRGAN_4x"
+
+
 def test_what_the_user_wrote_on_the_card_is_kept(webui: StandIn, library: Any, tmp_path: Path) -> None:
     path = lora_file(tmp_path / "isabella.safetensors")
     library.publish(card(path))

@@ -1,0 +1,161 @@
+"""Foreground masks by a matting model that the user points at: an ONNX file as rembg uses them.
+
+The contract: input NCHW float32 of RGB, output one plane of the same size.  What differs from family to family is how the picture
+is normalised and laid into the square; sources: danielgatis/rembg, rembg/sessions (u2net.py, dis_anime.py, birefnet_general.py)
+and SkyTNT's anime-seg (isnetis.onnx) with its demonstration.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ImageModelError, MissingPackageError, PictureError
+from .refining import refine
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider",
+             "CPUExecutionProvider")
+USUAL_SIDE = 1024  # of a model that takes any
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a picture goes in.  letterbox: whole on a black square, else stretched to it."""
+
+    name: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    letterbox: bool = False
+
+
+U2NET = Family("U2-Net", IMAGENET_MEAN, IMAGENET_STD)
+ISNET = Family("IS-Net", IMAGENET_MEAN, (1.0, 1.0, 1.0))
+ANIME_SEG = Family("anime-seg", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), True)
+BIREFNET = Family("BiRefNet", IMAGENET_MEAN, IMAGENET_STD)
+
+
+def family_of(path: Path, input_name: str, side: int) -> Family:
+    """The family: by SkyTNT's name of the input, by BiRefNet in the file's name, else by the side: 1024 is IS-Net, 320 U2-Net."""
+    if input_name == "img":
+        return ANIME_SEG
+    if "birefnet" in path.stem.lower():
+        return BIREFNET
+    return ISNET if side == 1024 else U2NET
+
+
+class MattingModel:
+    """A matting model from its file.
+
+    Raises: ImageModelError, for a file that is missing, broken or of another shape; MissingPackageError, without onnxruntime.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._session = _open(path)
+        self._input, self.side = self._read_input()
+        self.family = family_of(path, self._input, self.side)
+
+    def mask(self, image: Image.Image) -> Image.Image:
+        """Where the character is (L, as large as the picture; 255 is the character), with edges drawn along the picture's.
+
+        Raises: ImageModelError; PictureError, when the model sees no character.
+        """
+        given, box = to_input(image, self.side, self.family)
+        try:
+            out = np.asarray(self._session.run(None, {self._input: given})[0], dtype=np.float32)
+        except Exception as error:
+            raise ImageModelError(f"{self.path.name}: the model failed on the picture ({_first_line(error)}); get the file again"
+                                  ) from error
+        plane = self._plane(out)[box[1] : box[3], box[0] : box[2]]
+        mask = Image.fromarray(np.rint(plane * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+        return refine(mask, image, max(image.size) / self.side)
+
+    def _plane(self, out: Array) -> Array:
+        """(side, side), 0 to 1, stretched so that the surest pixel is 1."""
+        if out.ndim not in (3, 4) or out.shape[-2:] != (self.side, self.side) or not np.isfinite(out).all():
+            raise ImageModelError(f"{self.path.name}: found an output of shape {list(out.shape)}, expected one plane of "
+                                  f"{self.side}x{self.side} numbers; choose a matting model as rembg uses them")
+        plane: Array = out.reshape(-1, self.side, self.side)[0]
+        if plane.min() < -0.05 or plane.max() > 1.05:  # BiRefNet gives logits
+            plane = (1 / (1 + np.exp(-np.clip(plane, -40, 40)))).astype(np.float32)
+        low, high = float(plane.min()), float(plane.max())
+        if high < 0.3 or high - low < 0.1:
+            raise PictureError(f"{self.path.name}: the model sees no character in the picture (its surest pixel is {high:.2f}); "
+                               "choose another prepare.mask, or paint source/mask.png")
+        stretched: Array = (plane - low) / (high - low)
+        return stretched
+
+    def _read_input(self) -> tuple[str, int]:
+        inputs = self._session.get_inputs()
+        shape, kind = list(inputs[0].shape), inputs[0].type
+        fixed = [size if isinstance(size, int) else None for size in shape]
+        fits = len(inputs) == 1 and len(shape) == 4 and fixed[0] in (None, 1) and fixed[1] in (None, 3) and fixed[2] == fixed[3]
+        if not fits or kind != "tensor(float)":
+            raise ImageModelError(f"{self.path.name}: found {len(inputs)} input{'s' * (len(inputs) > 1)}, the first {shape} of "
+                                  f"{kind}, expected one [1, 3, side, side] of tensor(float); choose a matting model as rembg "
+                                  "uses them (u2net, isnet-anime, …)")
+        return inputs[0].name, fixed[2] or USUAL_SIDE
+
+
+def to_input(image: Image.Image, side: int, family: Family) -> tuple[Array, tuple[int, int, int, int]]:
+    """(1, 3, side, side) for the model, and the box of the square that holds the picture."""
+    size, box = (side, side), (0, 0, side, side)
+    if family.letterbox:
+        factor = side / max(image.size)
+        size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+        left, top = (side - size[0]) // 2, (side - size[1]) // 2
+        box = (left, top, left + size[0], top + size[1])
+    shrunk = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
+    # rembg divides by the brightest value, not by 255; its models were tried with that.
+    shrunk = shrunk / (255.0 if family.letterbox else max(float(shrunk.max()), 1e-6))
+    normal = (shrunk - np.array(family.mean, np.float32)) / np.array(family.std, np.float32)
+    square = np.zeros((side, side, 3), dtype=np.float32)
+    square[box[1] : box[3], box[0] : box[2]] = normal
+    return np.ascontiguousarray(square.transpose(2, 0, 1)[None]), box
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise ImageModelError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected a matting model "
+                              "(.onnx); check prepare.matting_model")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingPackageError("a matting model needs the package onnxruntime; install it with python -m pip install "
+                                  "onnxruntime, or set no prepare.matting_model") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    there = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
+
+    def attempt(names: list[str]) -> Any:
+        return onnxruntime.InferenceSession(str(path), options, providers=names)
+
+    try:
+        return attempt(there)
+    except Exception as error:
+        if there == there[-1:]:
+            raise _no_model(path, error) from error
+        log.warning("%s: the GPU cannot be used (%s); it goes on on the CPU", path.name, _first_line(error))
+    try:
+        return attempt(there[-1:])
+    except Exception as error:
+        raise _no_model(path, error) from error
+
+
+def _no_model(path: Path, error: Exception) -> ImageModelError:
+    return ImageModelError(f"{path.name}: found no ONNX model that can be opened ({_first_line(error)}), expected one; get the "
+                           "file again")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

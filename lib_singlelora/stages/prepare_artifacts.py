@@ -1,0 +1,75 @@
+"""What prepare does about artifacts: find them, clean what was asked for, write the list, its picture and the uncleaned one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..errors import MissingPackageError
+from ..evaluation.artifact_sheet import draw_artifacts
+from ..imaging.artifacts import STRAY, Found, chosen, clean, find_artifacts, placed
+from ..imaging.places import place_finder
+from ..imaging.png import png_bytes
+from ..workspace import StageRecord, Workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """image: the picture to go on with.  found: what was found, or None where it was not looked for.  names: what was cleaned."""
+
+    image: Image.Image
+    found: Found | None
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def clean_picture(image: Image.Image, saved: Image.Image, wish: str, each: Callable[[int, int], None]) -> Cleaned:
+    """Look for artifacts and clean those that the setting means.  saved: the picture before it was enlarged.
+
+    Raises: SettingsError, for a number that is not in the list; MissingPackageError, without OpenCV, where cleaning is asked for.
+    """
+    try:
+        found = find_artifacts(image, saved, each)
+    except MissingPackageError as error:
+        if wish != "off":
+            raise
+        log.info("artifacts are not looked for: %s", error)
+        return Cleaned(image, None, (), ())
+    names = chosen(found, wish)
+    if not found.artifacts:
+        return Cleaned(image, found, (), ())
+    strays = sum(artifact.kind == STRAY for artifact in found.artifacts)
+    words = [f"{strays} stray colour{'s' * (strays != 1)}"] * bool(strays) + [a.kind for a in found.artifacts if a.kind != STRAY]
+    what = f"{len(names)} of {len(found.artifacts)} cleaned" if names else "none cleaned; see prepare.clean_artifacts"
+    return Cleaned(clean(image, found, names) if names else image, found, names,
+                   (f"artifacts: {', '.join(words)} ({what}); source/artifacts.png shows them",))
+
+
+def write_findings(workspace: Workspace, record: StageRecord, cleaned: Cleaned, before: Image.Image, mask: Image.Image,
+                   force: bool) -> list[Path]:
+    """Write the list, its picture and, where something was cleaned, the uncleaned picture; the paths that are there now.
+
+    before: the enlarged picture.  mask: of the figure, L.
+    """
+    if cleaned.found is None:
+        return []
+    found = placed(cleaned.found, place_finder(before, mask))
+    listed = [{**asdict(artifact), "sentence": artifact.sentence, "cleaned": artifact.name in cleaned.names}
+              for artifact in found.artifacts]
+    values = {"size": list(before.size), "cleaned": list(cleaned.names), "artifacts": listed}
+    files = {workspace.artifacts: (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()}
+    if found.artifacts:
+        after = cleaned.image if cleaned.names else None
+        files[workspace.artifacts.with_suffix(".png")] = png_bytes(draw_artifacts(before, found, after, cleaned.names))
+    if cleaned.names:
+        files[workspace.uncleaned] = png_bytes(before)
+    for path, data in files.items():
+        workspace.write_unless_edited(record, path, data, force)
+    return list(files)
