@@ -43,6 +43,20 @@ class NewJob(BaseModel):
     settings: Dict[str, Any] = {}  # noqa: UP006
 
 
+class Kept(BaseModel):
+    """Pictures to keep: files of the workspace, relative."""
+
+    pictures: List[str]  # noqa: UP006
+
+
+class NewVersion(BaseModel):
+    """A picture to train on too.  repeats: of its crops, 0 for half of the others'.  start: 'zero' or 'last'."""
+
+    picture: str
+    repeats: int = 0
+    start: str = "zero"
+
+
 def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
     """The routes; guard raises HTTPException for a request that is not allowed."""
     routes = APIRouter(prefix=PREFIX, tags=["Single LoRA"], dependencies=[Depends(guard)])
@@ -96,6 +110,16 @@ def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
             if given.settings:
                 service.change(name, given.settings)
             return view_of(service.submit(name, given.stage, given.force))
+
+    @routes.post("/workspaces/{name}/accepted", summary="Keep drawn pictures with all that made them", status_code=201)
+    def accept(name: str, given: Kept) -> Dict[str, Any]:  # noqa: UP006
+        with _errors():
+            return {"accepted": service.accept(name, given.pictures)}
+
+    @routes.post("/workspaces/{name}/versions", summary="Queue: a picture into the next version of the dataset", status_code=202)
+    def loopback(name: str, given: NewVersion) -> Dict[str, Any]:  # noqa: UP006
+        with _errors():
+            return view_of(service.loopback(name, given.picture, given.repeats, given.start))
 
     @routes.get("/jobs", summary="The last jobs, oldest first")
     def jobs() -> List[Dict[str, Any]]:  # noqa: UP006

@@ -36,7 +36,7 @@ SAME = {
     "prior_loss_weight": ("prior_loss_weight",) * 2, "keep_tokens": ("keep_tokens",) * 2,
     "shuffle_captions": ("shuffle_caption",) * 2, "caption_dropout": ("caption_dropout_rate",) * 2,
     "tag_dropout": ("caption_tag_dropout_rate",) * 2, "max_token_length": ("max_token_length",) * 2, "flip": ("flip_aug",) * 2,
-    "color_aug": ("color_aug",) * 2, "clip_skip": ("clip_skip",) * 2,
+    "color_aug": ("color_aug",) * 2, "clip_skip": ("clip_skip",) * 2, "start_from": ("network_weights",) * 2,
 }
 # Further arguments of a network, fields of their own in kohya_ss and "name=value" in sd-scripts' network_args.
 NETWORK = {"conv_rank": "conv_dim", "conv_alpha": "conv_alpha", "rank_dropout": "rank_dropout",
@@ -202,10 +202,20 @@ def _rates(rest: Values, values: Values) -> None:
 
 
 def _block_weights(rest: Values, values: Values) -> None:
-    parts = [str(rest.pop(key, "") or "") for key in LISTS]
+    parts = [_joined(rest.pop(key, "")) for key in LISTS]
+    threshold = float(rest.pop("block_lr_zero_threshold", 0) or 0)
     if any(parts):
         values["training.block_weights"] = "/".join(part or default for part, default in
                                                     zip(parts, ("1," * 11 + "1", "1", "1," * 11 + "1"), strict=True))
+        if threshold > 0:  # what does not reach it is not trained
+            lists = parse_block_weights(values["training.block_weights"], SD1).as_kohya().values()
+            values["training.block_weights"] = "/".join(
+                ",".join(f"{value:.6g}" if value > threshold else "0" for value in own) for own in lists)
+
+
+def _joined(value: Any) -> str:
+    """A list as text, however the file wrote it."""
+    return ",".join(f"{item:g}" for item in value) if isinstance(value, list) else str(value or "").strip()
 
 
 def _warmup(rest: Values, values: Values) -> None:
@@ -255,6 +265,7 @@ LOST = {
     "text_gradient": "their text encoder's gradient always runs through all blocks",
     "weight_decay": "give it as an argument of the optimizer there",
     "regularization": "prior prediction is not there; regularization pictures are used when their folder is given",
+    "flip_symmetric": "their flip_aug mirrors all pictures or none",
     "mask_floor": "their masked loss has no floor",
     "repeats": "it stands in the name of the picture folder there",
 }

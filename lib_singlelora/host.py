@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .naming.blocks import BlockLayout
 
-Fill = Literal["original", "latent noise"]
+Fill = Literal["fill", "original", "latent noise", "latent nothing"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class ImageRequest:
     width, height: pixels, multiples of 8; with an `image` it is resized to them.
     image: turns the request into img2img; with a `mask` (L; white is redrawn) into inpainting.
     denoise: share of the noise schedule that is walked, 0 to 1; only with an image.
-    fill: what the masked place starts from.  Seeds run from 0 to 2**32 - 1.
+    fill: what the masked place starts from, in the WebUI's words: the colours around it, itself, noise, nothing (zero latents).
+    Seeds run from 0 to 2**32 - 1.
     """
 
     prompt: str
@@ -121,6 +122,19 @@ class Upscaler(Protocol):
         ...
 
 
+class HostTagger(Protocol):
+    """A tagger of the host's own.  name: what `caption.tagger` calls it."""
+
+    name: str
+
+    def tag(self, images: Sequence[Image.Image]) -> list[dict[str, float]]:
+        """Probability (0 to 1) of each tag that it knows, as the tagger spells it, for each picture.
+
+        Raises: TaggerError, when the host cannot load it.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Conditioning:
     """Encoded prompts.  context: (B, 77k, D).  vector: (B, 2816) for SDXL, else None."""
@@ -188,6 +202,20 @@ class Host(Protocol):
         """The loaded checkpoint."""
         ...
 
+    def other_checkpoint(self, name: str) -> CheckpointInfo:
+        """Another checkpoint that it could draw with, by its name, or by its path where there is only one loaded.
+
+        Raises: CheckpointError, when there is none or it cannot be used.
+        """
+        ...
+
+    def drawing_with(self, name: str) -> AbstractContextManager[None]:
+        """Another checkpoint is the loaded one while inside; the one before is back after the exit, however that came.
+
+        Raises: CheckpointError.
+        """
+        ...
+
     @property
     def paths(self) -> HostPaths:
         """The host's own folders."""
@@ -226,4 +254,8 @@ class Host(Protocol):
 
     def upscalers(self) -> Sequence[Upscaler]:
         """The host's own upscalers, best first; the first one works without a download."""
+        ...
+
+    def taggers(self) -> Sequence[HostTagger]:
+        """The host's own taggers; a person names them, none is taken by itself."""
         ...

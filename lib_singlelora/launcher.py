@@ -42,6 +42,7 @@ WORDS = {
     "merge": "FILES … --out FILE: epochs merged into one LoRA",
     "resize": "FILE --rank N --out FILE: a LoRA of a smaller rank",
     "summary": "FILE: what a LoRA file is",
+    "presets": "the block-weight presets, with a picture of each",
     "tags": "--workspace DIR [--add T] [--remove T] [--replace A=B] [--undo]: all captions at once",
     "trigger": "--workspace DIR [--trigger WORD]: is the word free, and which words are",
     "settings": "--workspace DIR [--import FILE] [--export FILE] [--save-preset NAME]: see them, carry them over",

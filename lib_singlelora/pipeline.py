@@ -14,7 +14,7 @@ from .settings import Settings
 from .stages.caption import caption
 from .stages.crop import crop
 from .stages.inpaint import inpaint
-from .stages.plot import plot
+from .stages.plot import plan, plot
 from .stages.prepare import prepare
 from .stages.regularize import regularize
 from .stages.train import train
@@ -30,9 +30,9 @@ def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, 
     job.events = workspace.events
     work: dict[str, Callable[[], Part]] = {
         "prepare": lambda: _prepare(settings, workspace, host, job, picture, force),
-        "crop": lambda: {"crops": _texts(crop(settings, workspace, host, job, force).crops)},
+        "crop": lambda: _crop(settings, workspace, host, job, force),
         "caption": lambda: _caption(settings, workspace, host, job, force),
-        "regularize": lambda: {"regularization": _texts(regularize(settings, workspace, host, job, force).pictures)},
+        "regularize": lambda: _regularize(settings, workspace, host, job, force),
         "train": lambda: _train(settings, workspace, host, job, force),
         "plot": lambda: _plot(settings, workspace, host, job, force),
         "inpaint": lambda: _inpaint(settings, workspace, host, job, force, picture, mask),
@@ -64,10 +64,22 @@ def _prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pic
             "notes": list(made.notes)}
 
 
+def _crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
+    made = crop(settings, workspace, host, job, force)
+    return {"crops": _texts(made.crops), "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
+            "proposed_repeats": made.repeats, "crop_notes": list(made.notes)}
+
+
 def _caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = caption(settings, workspace, host, job, force)
     traits = [{**asdict(trait), "shared": trait.shared} for trait in made.traits]
     return {"captions": {str(path): text for path, text in made.captions.items()}, "kept": _texts(made.kept), "traits": traits}
+
+
+def _regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
+    made = regularize(settings, workspace, host, job, force)
+    return {"regularization": _texts(made.pictures), "regularization_notes": list(made.notes),
+            "rejected": {str(path): list(found) for path, found in made.rejected.items()}}
 
 
 def _train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
@@ -82,7 +94,15 @@ def _plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     return {"sheet": str(made.sheet), "page": str(made.page), "recommendation": recommendation}
 
 
+def plan_plot(settings: Settings, workspace: Workspace, host: Host) -> Part:
+    """What 'plot' would draw now: {"workspace", "pictures", "missing", "expected_seconds", "plan": in words}."""
+    planned = plan(settings, workspace, host)
+    return {"workspace": str(workspace.root), "pictures": planned.pictures, "missing": planned.missing,
+            "expected_seconds": planned.seconds, "plan": planned.sentence}
+
+
 def _inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, image: Path | None,
              mask: Path | None) -> Part:
     made = inpaint(settings, workspace, host, job, image, mask, force)
-    return {"inpainted": _texts(made.pictures), "inpaint_sheet": str(made.sheet), "inpaint_mask": str(made.mask)}
+    return {"inpainted": _texts(made.pictures), "inpaint_sheet": str(made.sheet),
+            "inpaint_mask": str(made.mask) if made.mask else None, "inpaint_prompt": made.prompt}

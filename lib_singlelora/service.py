@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
 from .dataset.buckets import make_buckets, nearest_bucket
-from .errors import CheckpointError, LoraFileError, SingleLoraError, WorkspaceError
+from .errors import CheckpointError, LoraFileError, SettingsError, SingleLoraError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
+from .naming.blocks import SD1
 from .settings import Settings
 from .settings_training import DEFAULT_PRESET
 from .workspace import STAGES, Workspace, check_name
@@ -151,8 +153,10 @@ class Service:
 
     def results(self, name: str) -> dict[str, Any]:
         """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted, recommendation, stages."""
+        from .stages.loopback import lineage_of
         from .stages.publishing import published_name
         from .stages.recommending import saved_recommendation
+        from .stages.reviewing import rejections
         from .stages.train import epoch_files
 
         workspace = self.workspace(name)
@@ -160,7 +164,8 @@ class Service:
         records = {stage: workspace.record(stage) for stage in STAGES}
 
         def pictures(stage: str) -> list[Path]:
-            return [path for path in workspace.files_of(records[stage]) if path.suffix == ".png" and path.exists()]
+            return [path for path in workspace.files_of(records[stage])
+                    if path.suffix == ".png" and path.exists() and path.parent.name != "rejected"]
 
         loras = {published_name(workspace, settings, path): str(path) for path in epoch_files(workspace, settings).values()}
         best = saved_recommendation(workspace)
@@ -170,11 +175,17 @@ class Service:
             "workspace": name, "stages": state,
             "prepared": str(workspace.prepared) if workspace.prepared.exists() else None,
             "mask": str(workspace.mask) if workspace.mask.exists() else None,
-            "crops": [str(path) for path in pictures("crop")],
+            "crops": [str(path) for path in pictures("crop") if path != workspace.coverage],
+            "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
+            "crop_notes": list(records["crop"].data.get("notes", ())),
+            "rejected": rejections(workspace),
             "regularization": [str(path) for path in pictures("regularize")],
             "loras": loras,
             "sheet": str(sheet) if sheet.exists() else None, "page": str(page) if page.exists() else None,
             "inpainted": [str(path) for path in pictures("inpaint") if path.name != "sheet.png"],
+            "accepted": [str(path) for path in sorted((workspace.inpaint / "accepted").glob("*.png"))],
+            "version": lineage_of(workspace)["version"],
+            "generated": [str(path) for path in sorted(workspace.root.glob("generated/*/image/*/*.png"))],
             "inpaint_mask": str(workspace.inpaint / "mask.png") if (workspace.inpaint / "mask.png").exists() else None,
             "recommendation": {**asdict(best), "lora": str(best.lora),
                                "name": published_name(workspace, settings, best.lora)} if best else None,
@@ -186,7 +197,7 @@ class Service:
         Raises: WorkspaceError, LoraFileError, when nothing is trained yet; CheckpointError.
         """
         from .stages.crop import training_resolution
-        from .stages.inpaint import default_mask
+        from .stages.inpainting import default_mask, region_prompt
 
         workspace = self.workspace(name)
         settings, results = workspace.load_settings(), self.results(name)
@@ -195,14 +206,83 @@ class Service:
         best = results["recommendation"]
         lora = best["name"] if best else list(results["loras"])[-1]
         strength = best["strength"] if best else settings.inpaint.strength
-        character = settings.character
         with Image.open(workspace.prepared) as image:
+            whole = (0, 0, image.width, image.height)
             size = nearest_bucket(image.size, make_buckets(training_resolution(settings, self.host)))
-        return Handover(f"{character.trigger}, {character.class_token}, solo, looking at viewer <lora:{lora}:{strength:g}>",
-                        settings.plot.negative_prompt, workspace.prepared, default_mask(workspace, workspace.prepared), size,
-                        strength)
+        mask = default_mask(workspace, workspace.prepared)
+        prompt = f"{region_prompt(settings, workspace, mask, whole)} <lora:{lora}:{strength:g}>"
+        return Handover(prompt, settings.plot.negative_prompt, workspace.prepared, mask, size, strength)
+
+    def accept(self, name: str, pictures: Sequence[str]) -> list[str]:
+        """Keep drawn pictures (files of the workspace, relative) with all that made them; where they lie now, relative.
+
+        Raises: WorkspaceError, PictureError.
+        """
+        from .stages.accepting import accept
+
+        workspace = self.workspace(name)
+        made = accept(workspace.load_settings(), workspace, [self.file(name, picture) for picture in pictures])
+        return [each.picture.relative_to(workspace.root).as_posix() for each in made]
+
+    def presets_picture(self, name: str = "") -> Path:
+        """Every block preset as a picture; of a workspace with a LoRA it tells where that one has weights.
+
+        Raises: WorkspaceError, LoraFileError.
+        """
+        from .evaluation.blocks import draw_presets
+        from .imaging.png import png_bytes
+        from .lora.files import read_lora
+        from .lora.summary import summarize
+        from .naming.presets import PRESETS, fits, parse_block_weights
+        from .stages.choosing import choose_lora
+        from .stages.train import epoch_files
+        from .workspace import write_bytes
+
+        workspace = self.workspace(name) if name else None
+        trained = workspace is not None and bool(epoch_files(workspace, workspace.load_settings()))
+        lora = read_lora(choose_lora(workspace.load_settings(), workspace)) if workspace and trained else None
+        layout = lora.layout if lora else SD1
+        weights = {preset: parse_block_weights(preset, layout) for preset, text in PRESETS.items() if fits(text, layout)}
+        folder = workspace.plots if workspace else Path(tempfile.mkdtemp(prefix="singlelora-"))
+        write_bytes(folder / "presets.png", png_bytes(draw_presets(weights, summarize(lora).norms if lora else None)))
+        return folder / "presets.png"
+
+    def suggest(self, name: str, picture: Path | None = None, mask: Path | None = None) -> str:
+        """The prompt that inpainting takes when it is given none.  Raises: WorkspaceError, PictureError, CheckpointError."""
+        from .stages.crop import training_resolution
+        from .stages.inpaint import suggested_prompt
+
+        workspace = self.workspace(name)
+        settings = workspace.load_settings()
+        return suggested_prompt(settings, workspace, training_resolution(settings, self.host), picture, mask)
+
+    def next_version(self, name: str) -> str:
+        """The name of the workspace that `loopback` makes or adds to."""
+        from .stages.loopback import next_version
+
+        return next_version(self.workspace(name)).name
 
     # Jobs ------------------------------------------------------------------------------------------------------------
+
+    def loopback(self, name: str, picture: str, repeats: int = 0, start: str = "zero") -> Ticket[dict[str, Any]]:
+        """Queue: add a picture (a file of the workspace, relative) to the next version of the dataset.
+
+        start: "zero", or "last" to go on from the LoRA in use.  Raises: WorkspaceError, SettingsError.
+        """
+        if start not in ("zero", "last"):
+            raise SettingsError(f"start: found {start!r}, expected 'zero' or 'last'")
+        workspace, path = self.workspace(name), self.file(name, picture)
+
+        def work(job: Job) -> dict[str, Any]:
+            from .stages.loopback import loopback
+
+            with self.host.exclusive(job):
+                made = loopback(self._settings_of(workspace), workspace, self.host, job, path, None, repeats, cast(Any, start))
+            return {"workspace": made.workspace.name, "version": made.number,
+                    "generated": [crop.relative_to(made.workspace).as_posix() for crop in made.crops]}
+
+        return self.runner.submit(f"{name}: loopback", work, workspace.events, self.host.mirror)
+
 
     def submit(self, name: str, word: str = RUN, force: bool = False, picture: Path | None = None,
                mask: Path | None = None) -> Ticket[dict[str, Any]]:

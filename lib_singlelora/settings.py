@@ -18,7 +18,9 @@ from typing import Any, get_type_hints
 from .declaring import Declaration, setting
 from .errors import SettingsError
 from .settings_captions import CaptionSettings
+from .settings_judge import JudgeSettings
 from .settings_prepare import PrepareSettings
+from .settings_regularization import FilterSettings
 from .settings_training import DEFAULT_PRESET, TrainingSettings
 
 VERSION = 1
@@ -40,6 +42,12 @@ class CropSettings:
     """The named views cut from the picture."""
 
     views: tuple[str, ...] = setting((), label="Views", help="Names of the views to cut; empty means all that fit.")
+    details: int = setting(2, label="Detail close-ups", low=0, high=8,
+                           help="Close-ups of the places where most is drawn (a bow, a badge); more for elaborate clothes.")
+    boxes: tuple[str, ...] = setting((), label="Boxes", help="Moves a view, or adds one of your own: name:left:top:right:bottom "
+                                     "in pixels of the prepared picture, commas between them.")
+    detector: str = setting("", label="Detector", help="ONNX file of the YOLO kind for faces or heads (ultralytics' export), "
+                            "when the views miss them.")
 
 
 @dataclass(frozen=True)
@@ -54,40 +62,80 @@ class DrawingSettings:
 
 
 @dataclass(frozen=True)
-class RegularizationSettings(DrawingSettings):
+class RegularizationSettings(FilterSettings, DrawingSettings):
     """The set that keeps the class what it was."""
 
     count: int = setting(60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set.")
     template: str = setting(
         "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__, __place__",
         label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")
+    wildcards: tuple[str, ...] = setting((), label="Wildcard folders", help="Your own folders of .txt files, beside those of the "
+                                         "dynamic-prompts extension; their files hide shipped ones of the same name.")
     seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
+
+
+AXES = ("epoch", "strength", "preset", "refine", "prompt", "negative_prompt", "search_replace", "seed", "sampler", "cfg_scale",
+        "clip_skip", "checkpoint", "none")
+PROMPT_SETS = ("general", "custom_outfit", "poses", "viewpoints", "backgrounds")
 
 
 @dataclass(frozen=True)
 class PlotSettings(DrawingSettings):
-    """The sheet: rows are epochs, columns strengths, one block for each preset."""
+    """The sheet: every combination of what the lists hold; x, y and z say where each lies."""
 
     epochs: str = setting("all", label="Epochs", help="'all', or numbers such as 2,4,6.")
     strengths: tuple[float, ...] = setting((0.4, 0.6, 0.8, 1.0), label="Strengths", low=-4, high=4,
                                            help="Strengths of the LoRA, one column each.")
     presets: tuple[str, ...] = setting(("ALL",), label="Block presets", help="Block-weight presets, one block of rows each.")
+    checkpoints: tuple[str, ...] = setting((), label="Several checkpoints", help="Names of the host's, or files, to see "
+                                           "whether she works on others than the one she was trained on.")
+    refine: tuple[float, ...] = setting((), label="Redraw at", low=0, high=4,
+                                        help="Strengths at which each picture is redrawn from itself (img2img), the cure for an "
+                                             "overfit LoRA; 0 is the picture as it was.")
+    refine_denoise: float = setting(0.5, label="Redraw denoise", low=0, high=1, help="How far 'redraw at' may leave the picture.")
+    compare: tuple[str, ...] = setting((), label="Compare with", help="Further LoRA files, or workspaces such as an earlier "
+                                       "version (their recommended file), in rows of their own.")
     seeds: tuple[int, ...] = setting((1,), label="Seeds", low=0, high=2**32 - 1,
                                      help="One number n means n seeds from 'first seed' on; a list means these seeds.")
     first_seed: int = setting(1, label="First seed", low=0, high=2**32 - 1, help="Where counted seeds start.")
     prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene.")
+    x: str = setting("strength", label="Columns", choices=AXES, help="What changes from column to column.")
+    y: str = setting("epoch", label="Rows", choices=AXES, help="What changes from row to row.")
+    z: str = setting("preset", label="Tables", choices=AXES,
+                     help="What changes from table to table; whatever else has several values gets tables too.")
+    prompts: str = setting("", label="Several prompts", help="With | between them, instead of 'prompt': what else she does.")
+    prompt_set: str = setting("none", label="Prompt set", choices=("none", *PROMPT_SETS),
+                              help="Prompts made of her captions and traits; they are added to 'several prompts'.")
+    negative_prompts: str = setting("", label="Several negative prompts",
+                                    help="With | between them, instead of 'negative prompt'; to see which one spoils her least.")
+    search_replace: str = setting("", label="Search and replace",
+                                  help="As in the WebUI's X/Y/Z plot: 'red, blue' draws the prompt, then with blue for red.")
+    samplers: tuple[str, ...] = setting((), label="Several samplers", help="Instead of 'sampler', to compare them.")
+    cfg_scales: tuple[float, ...] = setting((), label="Several CFG scales", low=1, high=30,
+                                            help="Instead of 'CFG scale'; lower ones when strong LoRAs look burnt.")
+    clip_skips: tuple[int, ...] = setting((), label="Several clip skips", low=1, high=12,
+                                          help="Instead of the training's, when pictures will be drawn with another.")
 
 
 @dataclass(frozen=True)
 class InpaintSettings(DrawingSettings):
     """Drawing her into a picture at once."""
 
-    prompt: str = setting("", label="Prompt", help="Empty: the trigger and the class.")
+    prompt: str = setting("", label="Prompt", help="Empty: trigger, class, and what she wears in the masked part.")
     count: int = setting(4, label="Pictures", low=1, high=100, help="How many to choose from.")
-    strength: float = setting(0.8, label="Strength", low=-4, high=4, help="Strength of the LoRA.")
-    denoise: float = setting(0.75, label="Denoise", low=0, high=1, help="How far the masked part may leave the original.")
-    fill: str = setting("original", label="Fill", choices=("original", "latent noise"),
-                        help="What the masked part starts from.")
+    lora: str = setting("", label="LoRA", help="An epoch's number or a file; empty takes the recommended one, else the last.")
+    strength: float = setting(0.8, label="Strength", low=-4, high=4, help="Strength of the LoRA; 0.4 to 0.6 when it is overfit.")
+    preset: str = setting("ALL", label="Block preset", help="Block-weight preset; OUTD keeps the picture's composition.")
+    denoise: float = setting(0.75, label="Denoise", low=0, high=1,
+                             help="How far the result may leave the original: 0.4 mends, 0.75 redraws.")
+    redraw: str = setting("masked part", label="Redraw", choices=("masked part", "whole picture"),
+                          help="'whole picture' is img2img: with a low strength it cures what an overfit LoRA drew.")
+    area: str = setting("whole picture", label="Inpaint area", choices=("whole picture", "only masked"),
+                        help="'only masked' draws the masked part at full resolution: for faces and hands in a large picture.")
+    padding: int = setting(32, label="Padding", low=0, high=512, unit="px",
+                           help="What 'only masked' sees around the mask; more when the part does not fit in.")
+    fill: str = setting("original", label="Masked content", choices=("fill", "original", "latent noise", "latent nothing"),
+                        help="What the masked part starts from; 'latent noise' for something new there (denoise near 1).")
     seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
 
 
@@ -102,6 +150,7 @@ class Settings:
     regularization: RegularizationSettings = field(default_factory=RegularizationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     plot: PlotSettings = field(default_factory=PlotSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
     inpaint: InpaintSettings = field(default_factory=InpaintSettings)
 
     @classmethod
@@ -178,6 +227,14 @@ def declarations() -> tuple[Declaration, ...]:
         for item in fields(kind):
             found.append(Declaration(section, item.name, hints[item.name], item.default, **item.metadata))
     return tuple(found)
+
+
+@cache
+def group_of(name: str) -> str:
+    """What the setting's own class is about, for a heading: the first sentence of its docstring, without the full stop."""
+    section, _, key = name.partition(".")
+    kind = next(each for each in _sections()[section].__mro__ if key in vars(each).get("__annotations__", {}))
+    return str(kind.__doc__).strip().partition(".")[0]
 
 
 def declaration(name: str) -> Declaration:

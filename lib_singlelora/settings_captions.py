@@ -17,7 +17,7 @@ class LookingSettings:
     tagger: tuple[str, ...] = setting(
         (), label="Tagger",
         help="Empty: the first found; none: plain captions; else folders with model.onnx and selected_tags.csv, or names such as "
-             "wd-swinv2-tagger-v3, which are downloaded once; of several the tags are merged.")
+             "wd-swinv2-tagger-v3, which are downloaded once, and in the WebUI deepbooru; of several the tags are merged.")
     thresholds: str = setting("fixed", label="Thresholds", choices=("fixed", "MCut"),
                               help="fixed takes the two numbers below; MCut finds the largest gap in each picture's own scores.")
     general_threshold: float = setting(0.35, label="General threshold", low=0, high=1,

@@ -35,6 +35,8 @@ class NetworkSettings:
                                         help="Longer changes are shortened to this after each step; 1 when it burns; 0 is off.")
     block_weights: str = setting("ALL", label="Block weights",
                                  help="Learning-rate factor of each block: a preset's name or its values; 0 trains none.")
+    start_from: str = setting("", label="Start from",
+                              help="A trained LoRA of the same algorithm and rank that goes on learning; empty starts from zero.")
     save_precision: str = setting("fp16", label="Save as", choices=("fp16", "bf16", "fp32"),
                                   help="Numbers in the file; fp32 only to train on from it elsewhere.")
 
@@ -119,7 +121,7 @@ class LossSettings(LearningSettings):
 
 @dataclass(frozen=True)
 class TrainingSettings(LossSettings):
-    """The LoRA and how it learns."""
+    """How pictures and captions are shown, and what is drawn meanwhile."""
 
     keep_tokens: int = setting(2, label="Keep tokens", low=0, high=20, ss="ss_keep_tokens",
                                help="Comma pieces at the front that are never shuffled: trigger and class.")
@@ -132,10 +134,14 @@ class TrainingSettings(LossSettings):
     max_token_length: int = setting(225, label="Longest caption", low=75, high=225, unit="tokens",
                                     help="75, 150 or 225 tokens; what is longer is cut.")
     flip: bool = setting(False, label="Flip", ss="ss_flip_aug", help="Mirrors half of the samples; only for symmetric ones.")
+    flip_symmetric: bool = setting(True, label="Flip symmetric crops", help="Mirrors half of the samples of crops that look the "
+                                   "same from both sides; off when a crop is mistaken for one.")
     color_aug: bool = setting(False, label="Colour augmentation", ss="ss_color_aug",
                               help="Shifts hue or gamma of a third of the samples; only when her colours may vary.")
     clip_skip: int = setting(1, label="Clip skip", low=1, high=4, ss="ss_clip_skip",
                              help="Layer of the text encoder counted from its end; 2 for anime checkpoints.")
+    tensorboard: bool = setting(False, label="TensorBoard", help="Also writes loss, rates and each block's norm to "
+                                "log/tensorboard; wants the package tensorboard.")
     sample_every: int = setting(0, label="Sample every", low=0, high=1000, unit="epochs",
                                 help="Draws sample pictures with the LoRA in training after every so many epochs; 0 draws none.")
     sample_prompts: str = setting("", label="Sample prompts", help="Prompts with | between; empty: the trigger and the class.")

@@ -1,19 +1,21 @@
-"""The command line's words for LoRA files: bake, merge, resize and summary."""
+"""The command line's words for LoRA files and block weights: bake, merge, resize, summary and presets."""
 
 from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import LoraFileError, PresetError
-from .naming.presets import BlockWeights, parse_block_weights, with_blocks
+from .naming.blocks import BASE, SD1
+from .naming.presets import BlockWeights, fits, parse_block_weights, with_blocks
 
 if TYPE_CHECKING:
     from .lora.files import LoraFile
 
-WORDS = ("bake", "merge", "resize", "summary")
+WORDS = ("bake", "merge", "resize", "summary", "presets")
 
 
 def add_parsers(words: Any) -> None:
@@ -24,8 +26,6 @@ def add_parsers(words: Any) -> None:
     bake.add_argument("--strength", type=float, default=1.0, metavar="S", help="of the whole (default 1)")
     bake.add_argument("--blocks", action="append", default=[], metavar="BLOCKS=VALUE",
                       help="then a value for some blocks, such as IN05-OUT05=0.5 or 'NOT M00=0'")
-    bake.add_argument("--presets", type=Path, action="append", default=[], metavar="FOLDER",
-                      help="the WebUI's folder or another that holds the user's own lbwpresets.txt")
     bake.add_argument("--x", type=float, default=1.0, metavar="X", help="value of X in a preset (default 1)")
     bake.add_argument("--seed", type=int, default=0, metavar="N", help="of the random values R and U (default 0)")
     bake.add_argument("--checkpoint", type=Path, metavar="FILE", help="whose weights a DoRA needs unless all factors are 0 or 1")
@@ -40,16 +40,24 @@ def add_parsers(words: Any) -> None:
     size.add_argument("--retain", type=float, metavar="SHARE", help="of each module's norm, such as 0.95")
     summary = words.add_parser("summary", help="what a LoRA file is")
     summary.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
+    presets = words.add_parser("presets", help="the block-weight presets, and a picture of each")
+    presets.add_argument("names", nargs="*", metavar="PRESET", help="some of them (default all)")
+    presets.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA: its picture tells which bars do nothing in it")
+    for sub in (bake, presets):
+        sub.add_argument("--presets", type=Path, action="append", default=[], metavar="FOLDER",
+                         help="the WebUI's folder or another that holds the user's own lbwpresets.txt")
     for sub in (bake, merge, resize):
         sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new .safetensors")
-    for sub, what in ((bake, "of the block weights"), (summary, "of the summary")):
+    for sub, what in ((bake, "of the block weights"), (summary, "of the summary"), (presets, "of the presets' blocks")):
         sub.add_argument("--picture", type=Path, metavar="PNG", help=f"also draw a picture {what}")
-    for sub in (bake, merge, resize, summary):
+    for sub in (bake, merge, resize, summary, presets):
         sub.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do what the word asks.  Raises: LoraFileError, PresetError, CheckpointError, WorkspaceError."""
+    if options.word == "presets":
+        return _presets(options)
     out = _checked_out(options)
     if options.word == "merge":
         return _merge(options, out)
@@ -60,6 +68,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def text(result: dict[str, Any]) -> str:
     """The result for people."""
+    if "presets" in result:
+        found = [f"{name:<15} {', '.join(blocks) or 'no block'}" for name, blocks in result["presets"].items()]
+        return "\n".join([*found, *([f"{'picture':<15} {result['picture']}"] if result.get("picture") else [])])
     lines = [f"{'lora':<15} {result['lora']}"]
     if "description" in result:
         lines.append(f"{'is':<15} {result['description']}")
@@ -115,14 +126,36 @@ def _bake(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
     return {**result, **_pictured(options, lora, weights)}
 
 
-def _weights(options: argparse.Namespace, lora: LoraFile) -> BlockWeights:
+def _known_presets(given: Sequence[Path]) -> dict[str, str]:
+    """The presets by name, with the user's own of some folders."""
     from .naming.preset_files import FILE_NAME, find_preset_files, gather_presets
 
-    folders = [folder.expanduser() for folder in options.presets]
+    folders = [folder.expanduser() for folder in given]
     for folder in folders:
         if not find_preset_files([folder]):
             raise PresetError(f"--presets: found no {FILE_NAME} in {folder}, expected one there or in its scripts or extensions")
-    weights = parse_block_weights(options.preset, lora.layout, gather_presets(folders), random.Random(options.seed), options.x)
+    return gather_presets(folders)
+
+
+def _presets(options: argparse.Namespace) -> dict[str, Any]:
+    known = _known_presets(options.presets)
+    lora = _read(options.lora) if options.lora else None
+    layout = lora.layout if lora else SD1
+    names = options.names or [name for name, text in known.items() if fits(text, layout)]
+    weights = {name: parse_block_weights(name, layout, known) for name in names}
+    labels = {name: [label for label in (BASE, *layout.attention_labels) if own[label]] for name, own in weights.items()}
+    result = {"presets": labels, "values": {name: list(own.values()) for name, own in weights.items()}}
+    if options.picture is None:
+        return result
+    from .evaluation.blocks import draw_presets
+    from .lora.summary import summarize
+
+    return {**result, **_drawn(options, draw_presets(weights, summarize(lora).norms if lora else None))}
+
+
+def _weights(options: argparse.Namespace, lora: LoraFile) -> BlockWeights:
+    known = _known_presets(options.presets)
+    weights = parse_block_weights(options.preset, lora.layout, known, random.Random(options.seed), options.x)
     for change in options.blocks:
         blocks, _, value = change.partition("=")
         try:

@@ -172,6 +172,11 @@ class Workspace:
         return self.root / "source" / "mask.png"
 
     @property
+    def coverage(self) -> Path:
+        """How often the crops show each part of the prepared picture."""
+        return self.root / "source" / "coverage.png"
+
+    @property
     def artifacts(self) -> Path:
         """The list of what does not belong to the picture; the picture of the same name shows it."""
         return self.root / "source" / "artifacts.json"

@@ -46,6 +46,10 @@ def test_run_then_each_stage_by_itself(tmp_path: Path, small_checkpoint: Path) -
         own = call(stage, "--workspace", workspace, "--json")
         assert own.returncode == 0, own.stderr
         assert json.loads(own.stdout)[key] == result[key]
+    saved = (workspace / "settings.json").read_text(encoding="utf-8")
+    planned = call("plot", "--workspace", workspace, "--json", "--dry-run", "--set=plot.seeds=2")
+    assert {"pictures": 4, "missing": 2}.items() <= json.loads(planned.stdout).items(), planned.stderr
+    assert (workspace / "settings.json").read_text(encoding="utf-8") == saved
 
 
 def test_ctrl_c_exits_130_and_the_same_command_completes(tmp_path: Path, small_checkpoint: Path) -> None:

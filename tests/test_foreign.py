@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from lib_singlelora import settings as module
 from lib_singlelora.errors import SettingsError
 from lib_singlelora.foreign import read_foreign, write_foreign
+from lib_singlelora.naming.blocks import SD1
+from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.settings import Settings, preset_names, save_preset
 
 # As kohya_ss saves them: numbers as text, whole numbers as 1.0, empty text for what is off.
@@ -124,3 +127,15 @@ def test_a_broken_own_preset_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     with pytest.raises(SettingsError, match="broken"):
         Settings.from_dict({"training": {"preset": "broken"}})
+
+
+def test_kohyas_shapes_and_its_threshold_are_carried_over() -> None:
+    text = '[network_arguments]\nnetwork_dim = 4\nnetwork_args = ["down_lr_weight=cosine", "mid_lr_weight=.5", '
+    assert read_foreign(text + '"up_lr_weight=linear+.1"]', "a.toml").values["training.block_weights"] == "cosine/.5/linear+.1"
+    cut = read_foreign(text + '"up_lr_weight=zeros+.1", "block_lr_zero_threshold=0.2"]', "a.toml")
+    weights = parse_block_weights(cut.values["training.block_weights"], SD1)
+    assert cut.left == {} and weights["OUT00"] == weights["IN11"] == weights["IN10"] == 0 and weights["M00"] == 0.5
+    assert weights["IN00"] == 1 and weights["IN09"] == pytest.approx(math.sin(math.pi / 11), abs=1e-5)
+    lists = read_foreign('{"network_dim": 4, "up_lr_weight": [1, 0.5], "network_weights": "/her/lora.safetensors"}', "a.json")
+    assert lists.values["training.block_weights"].endswith("/1/1,0.5")
+    assert lists.values["training.start_from"] == "/her/lora.safetensors"

@@ -44,7 +44,7 @@ print("pip talks")
 sys.exit({})
 """
 WORDS = ["demo", "test", "ui", "run", "prepare", "crop", "caption", "regularize", "train", "plot", "inpaint", "bake",
-         "merge", "resize", "summary", "tags", "trigger", "settings", "bench"]
+         "merge", "resize", "summary", "presets", "tags", "trigger", "settings", "bench"]
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 
 

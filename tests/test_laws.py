@@ -10,7 +10,7 @@ PACKAGE = ROOT / "lib_singlelora"
 # Higher floors may import lower ones, never the other way round; rooms of one floor may import each other.
 FLOORS = [
     {"__main__", "launcher"},
-    {"tools_cli", "settings_cli", "captions_cli"},
+    {"tools_cli", "settings_cli", "captions_cli", "regularization_cli", "versions_cli"},
     {"hosts", "ui", "api"},
     {"service"},
     {"pipeline"},
@@ -20,7 +20,7 @@ FLOORS = [
     {"host", "foreign"},
     {"naming", "workspace"},
     {"settings"},
-    {"settings_training", "settings_captions", "settings_prepare"},
+    {"settings_training", "settings_captions", "settings_prepare", "settings_judge", "settings_regularization"},
     {"jobs", "environment", "declaring", "requirements_webui"},
     {"errors", "embedded"},
 ]

@@ -111,6 +111,18 @@ def bad(folder: Path) -> dict[str, Path]:
     return {name: folder / f"{name}.safetensors" for name in ("truncated", "empty", "flux", "deleted")}
 
 
+def test_presets_lists_the_blocks_of_each_and_draws_them(lora: Path, tmp_path: Path) -> None:
+    (tmp_path / "lbwpresets.txt").write_text("MINE:" + ",".join(["0.5"] * 17) + "\nXL:" + ",".join(["1"] * 12), encoding="utf-8")
+    result = call("presets", "--presets", tmp_path, "--lora", lora, "--picture", tmp_path / "p.png")
+    assert result["presets"]["OUTD"] == ["BASE", "OUT03", "OUT04", "OUT05", "OUT06"] and result["values"]["MINE"] == [0.5] * 17
+    assert "XL" not in result["presets"] and len(result["presets"]) == 12
+    one = call("presets", "OUTD", "--picture", tmp_path / "one.png")
+    with Image.open(result["picture"]) as many, Image.open(one["picture"]) as single:
+        assert many.width == 2 * single.width and many.height > 5 * single.height
+    with pytest.raises(PresetError, match="did you mean 'OUTS'"):
+        call("presets", "OUTT")
+
+
 @pytest.mark.parametrize(("name", "message"), [
     ("truncated", "no whole safetensors"), ("empty", "found an empty file"), ("flux", "1 of 1 keys match no sd1 module"),
     ("deleted", "found no such file")])

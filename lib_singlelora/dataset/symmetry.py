@@ -89,8 +89,8 @@ def compare_sides(image: Image.Image, mask: Image.Image) -> Sides:
     lab = to_lab(image.resize(size, Image.Resampling.BOX)) * np.array((0.5, 1, 1), dtype=np.float32)
     solid = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX)) > 127
     lab[~solid] = OUTSIDE
-    chin = min(size[1], max(1, round((figure.top + figure.head) / scale)))
-    crown = max(0, round(figure.top / scale))
+    chin = min(size[1], max(1, round((figure.crown + figure.head) / scale)))
+    crown = max(0, round(figure.crown / scale))
     play = max(1, round(PLAY * figure.head_width / scale))
     axis = _axis(lab[crown:chin], _first_guess(figure, face) / scale, figure.head_width / scale)
     unlike = np.zeros(solid.shape, dtype=bool)
@@ -105,11 +105,11 @@ def _first_guess(figure: Figure, face: Box | None) -> float:
 
 def _zones(figure: Figure, face: Box | None, size: tuple[int, int]) -> dict[str, Box]:
     """The parts, as boxes of the picture: the face, what is around it, and what lies below."""
-    chin = min(size[1], round(figure.top + figure.head))
+    chin = min(size[1], round(figure.crown + figure.head))
     zones: dict[str, Box] = {}
     if face:
         zones[EYES] = (face[0], face[1], face[2], chin)
-    zones[HAIR] = (0, figure.top, size[0], chin)
+    zones[HAIR] = (0, figure.crown, size[0], chin)
     if chin < figure.bottom:
         zones[CLOTHES] = (0, chin, size[0], figure.bottom)
     return zones

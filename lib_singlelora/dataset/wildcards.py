@@ -89,6 +89,16 @@ class WildcardPrompts:
         return found[0] if found else None
 
 
+def wildcard_folders(names: Iterable[str]) -> list[Path]:
+    """The user's own folders.  Raises: WildcardError, for one that is not there."""
+    found = [Path(name).expanduser() for name in names]
+    for folder in found:
+        if not folder.is_dir():
+            raise WildcardError(f"regularization.wildcards: found no folder '{folder}', expected one with .txt files; check the "
+                                "path")
+    return found
+
+
 def _check_encoding(path: Path) -> None:
     """Raises: WildcardError, when a file is not UTF-8; dynamicprompts would drop the letters."""
     try:

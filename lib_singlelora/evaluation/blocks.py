@@ -14,7 +14,7 @@ from ..naming.blocks import BASE, BlockLayout
 from ..naming.meaning import COLOUR, COMPOSITION, OUTLINE, STYLE, WORDS, carries
 from ..naming.presets import BlockWeights
 from .canvas import Canvas
-from .sheets import GAP, INK, LINE, SOFT, font, wrap
+from .sheets import GAP, INK, LINE, PAPER, SOFT, font, wrap
 
 HUES = {WORDS: (100, 116, 139), COMPOSITION: (79, 70, 229), OUTLINE: (2, 132, 199), STYLE: (217, 119, 6), COLOUR: (219, 39, 119)}
 FAINT = (241, 241, 244)
@@ -59,6 +59,17 @@ def draw_preset(name: str, weights: BlockWeights, norms: Mapping[str, float] | N
     if norms is not None:
         sheet.legend()
     return sheet.picture()
+
+
+def draw_presets(weights: Mapping[str, BlockWeights], norms: Mapping[str, float] | None = None, width: int = 620) -> Image.Image:
+    """The picture of each preset, by its name, in two columns.  width: of a column, pixels.  norms: as `draw_preset`."""
+    pictures = [draw_preset(name, own, norms, width=width) for name, own in weights.items()]
+    columns = min(2, len(pictures))
+    heights = [max(own.height for own in pictures[i:i + columns]) for i in range(0, len(pictures), columns)]
+    sheet = Image.new("RGB", (columns * width, sum(heights)), PAPER)
+    for index, own in enumerate(pictures):
+        sheet.paste(own, (index % columns * width, sum(heights[:index // columns])))
+    return sheet
 
 
 def draw_summary(summary: LoraSummary, layout: BlockLayout, width: int = 900) -> Image.Image:

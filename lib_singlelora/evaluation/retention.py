@@ -43,6 +43,11 @@ class Retention:
         """Traits seen in at least half of the pictures."""
         return sum(2 * count >= self.pictures for count in self.counts.values())
 
+    @property
+    def seen(self) -> float:
+        """Traits seen in a picture, the mean over pictures."""
+        return sum(self.counts.values()) / self.pictures if self.pictures else 0.0
+
 
 def retention(wanted: Sequence[str], pictures: Sequence[Scores]) -> Retention:
     """What of the wanted tags some pictures of one cell show."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -13,6 +15,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 INK, PAPER, LINE, SOFT = (24, 24, 27), (255, 255, 255), (212, 212, 216), (113, 113, 122)
 MARK = (22, 163, 74)
 GAP = 6
+WIDEST = 14  # pictures side by side; a sheet of more could not be read when it is printed
+LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
+BETWEEN = 2  # pixels from one picture of a cell to the next
 Face = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
@@ -77,7 +82,10 @@ def wrap(text: str, width: float, face: Face) -> list[str]:
 
 @dataclass(frozen=True)
 class _Measures:
-    """Sizes of one sheet, pixels.  cell: side of a picture; label: width of the row labels; pitch: of a column."""
+    """Sizes of one sheet, pixels.  cell: side of a picture; label: width of the row labels; pitch: of a column.
+
+    across: pictures side by side in a cell.
+    """
 
     cell: int
     face: Face
@@ -85,72 +93,133 @@ class _Measures:
     line: int
     label: int
     pitch: int
+    across: int
 
     @property
-    def row(self) -> int:
-        return self.cell + self.line + GAP * 2
+    def room(self) -> int:
+        """Width for what stands over or under a cell's pictures."""
+        return self.pitch - 2 * GAP
 
 
-def _measures(grids: Sequence[Grid], cell: int) -> _Measures:
-    size = max(11, min(28, cell // 9))
+def _measures(grids: Sequence[Grid], cell: int, size: int) -> _Measures:
     face, small = font(size), font(max(10, int(size * 0.85)))
     label = int(max((face.getlength(row) for grid in grids for row in grid.rows), default=0)) + 4 * GAP
-    across = max(max((len(c.images) for row in grid.cells for c in row if c), default=1) for grid in grids)
-    widest = max((face.getlength(column) for grid in grids for column in grid.columns), default=0)
-    pitch = max(across * cell, int(widest)) + GAP * 2
-    return _Measures(cell, face, small, int(size * 1.35), min(label, cell * 2), pitch)
+    most = max(max((len(c.images) for row in grid.cells for c in row if c), default=1) for grid in grids)
+    # A few pictures stand side by side; more make a block, so that the sheet does not get wider than paper.
+    across = most if most <= 3 else math.ceil(math.sqrt(most))
+    words = (word for grid in grids for column in grid.columns for word in column.split())
+    widest = min(max((face.getlength(word) for word in words), default=0), 2 * cell)
+    pitch = max(across * (cell + BETWEEN), int(widest)) + GAP * 2
+    return _Measures(cell, face, small, int(size * 1.35), min(label, cell * 2), pitch, across)
 
 
-def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int) -> Image.Image:
-    """The grids below one another under a title.  cell: side of one picture, pixels."""
-    sizes = _measures(grids, cell)
-    large = font(max(16, min(42, cell // 6)))
-    width = max(sizes.label + max(len(grid.columns) for grid in grids) * sizes.pitch + GAP * 2, 420)
-    head, under = wrap(title, width - 4 * GAP, large), wrap(subtitle, width - 4 * GAP, sizes.small)
+class _Row:
+    """One row of a grid with its texts wrapped, so that its height is known before it is drawn."""
+
+    def __init__(self, label: str, cells: Sequence[Cell | None], sizes: _Measures) -> None:
+        self.cells, self.sizes = cells, sizes
+        self.label = wrap(label, sizes.label - 3 * GAP, sizes.face)
+        self.notes = [wrap(cell.note, sizes.room, sizes.small) if cell else [] for cell in cells]
+        deep = max((-(-len(cell.images) // sizes.across) for cell in cells if cell), default=1)
+        self.pictures = deep * (sizes.cell + BETWEEN)
+        lines = max((len(note) for note in self.notes), default=0)
+        self.height = max(self.pictures + max(1, lines) * sizes.line, len(self.label) * sizes.line) + 2 * GAP
+
+    def draw(self, sheet: Image.Image, pen: ImageDraw.ImageDraw, y: int) -> None:
+        """Everything of the row.  y: its upper edge."""
+        sizes = self.sizes
+        pen.line((2 * GAP, y - GAP // 2, sheet.width - 2 * GAP, y - GAP // 2), fill=LINE)
+        for i, text in enumerate(self.label):
+            pen.text((2 * GAP, y + i * sizes.line), text, INK, font=sizes.face)
+        for index, (place, note) in enumerate(zip(self.cells, self.notes, strict=True)):
+            if place is not None:
+                self._draw_cell(sheet, pen, place, note, (sizes.label + index * sizes.pitch + GAP, y))
+
+    def _draw_cell(self, sheet: Image.Image, pen: ImageDraw.ImageDraw, place: Cell, note: Sequence[str],
+                   at: tuple[int, int]) -> None:
+        cell, across, (x, y) = self.sizes.cell, self.sizes.across, at
+        step = cell + BETWEEN
+        for i, image in enumerate(place.images):
+            fitted = ImageOps.contain(image.convert("RGB"), (cell, cell), Image.Resampling.LANCZOS)
+            spare = ((cell - fitted.width) // 2, (cell - fitted.height) // 2)
+            sheet.paste(fitted, (x + i % across * step + spare[0], y + i // across * step + spare[1]))
+        if place.mark:
+            own = (min(len(place.images), across) * step - BETWEEN, -(-len(place.images) // across) * step - BETWEEN)
+            pen.rectangle((x - 3, y - 3, x + own[0] + 2, y + own[1] + 2), outline=MARK, width=3)
+        for i, line in enumerate(note):
+            pen.text((x, y + self.pictures + 3 + i * self.sizes.line), line, SOFT, font=self.sizes.small)
+
+
+def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, legend: Sequence[str] = ()) -> Image.Image:
+    """The grids below one another under a title, then what is to be said of them.  cell: side of one picture, pixels."""
+    size = max(11, min(28, cell // 9))
+    sizes = _measures(grids, cell, size)
+    grids = [part for grid in grids for part in folded(grid, max(1, WIDEST // sizes.across))]
+    width = _width(grids, sizes)
+    if width // LETTER > size:
+        size = width // LETTER
+        sizes = _measures(grids, cell, size)
+        width = _width(grids, sizes)
+    large = font(int(size * 1.5))
+    room = width - 4 * GAP
+    head, under = wrap(title, room, large), wrap(subtitle, room, sizes.small)
+    end = [line for text in legend for line in wrap(text, room, sizes.small)]
+    rows = [[_Row(label, cells, sizes) for label, cells in zip(grid.rows, grid.cells, strict=True)] for grid in grids]
+    heads = [_GridHead(grid, width, sizes) for grid in grids]
     top = 2 * GAP + len(head) * int(sizes.line * 1.5) + len(under) * sizes.line + GAP
-    heights = [sizes.line * (bool(grid.title) + any(grid.columns)) + GAP + len(grid.rows) * sizes.row for grid in grids]
-    sheet = Image.new("RGB", (width, top + sum(heights) + 2 * GAP), PAPER)
+    inner = sum(own.height for own in heads) + sum(row.height for own in rows for row in own)
+    sheet = Image.new("RGB", (width, top + inner + (len(end) * sizes.line + GAP if end else 0) + 2 * GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    y = 2 * GAP
-    for text in head:
-        pen.text((2 * GAP, y), text, INK, font=large)
-        y += int(sizes.line * 1.5)
-    for text in under:
-        pen.text((2 * GAP, y), text, SOFT, font=sizes.small)
-        y += sizes.line
+    y = _lines(pen, head, 2 * GAP, INK, large, int(sizes.line * 1.5))
+    _lines(pen, under, y, SOFT, sizes.small, sizes.line)
     y = top
-    for grid, height in zip(grids, heights, strict=True):
-        _draw_grid(sheet, pen, grid, y, sizes)
-        y += height
+    for own, within in zip(heads, rows, strict=True):
+        own.draw(pen, y)
+        y += own.height
+        for row in within:
+            row.draw(sheet, pen, y)
+            y += row.height
+    _lines(pen, end, y + GAP, SOFT, sizes.small, sizes.line)
     return sheet
 
 
-def _draw_grid(sheet: Image.Image, pen: ImageDraw.ImageDraw, grid: Grid, y: int, sizes: _Measures) -> None:
-    if grid.title:
-        pen.text((2 * GAP, y), grid.title, INK, font=sizes.face)
-        y += sizes.line
-    if any(grid.columns):
-        for index, column in enumerate(grid.columns):
-            center = sizes.label + (index + 0.5) * sizes.pitch
-            pen.text((center - sizes.face.getlength(column) / 2, y), column, INK, font=sizes.face)
-        y += sizes.line
-    y += GAP
-    for row, places in zip(grid.rows, grid.cells, strict=True):
-        pen.line((2 * GAP, y - GAP // 2, sheet.width - 2 * GAP, y - GAP // 2), fill=LINE)
-        for i, text in enumerate(wrap(row, sizes.label - 3 * GAP, sizes.face)):
-            pen.text((2 * GAP, y + i * sizes.line), text, INK, font=sizes.face)
-        for place_index, place in enumerate(places):
-            if place is not None:
-                _draw_cell(sheet, pen, place, (sizes.label + place_index * sizes.pitch + GAP, y), sizes)
-        y += sizes.row
+def _width(grids: Sequence[Grid], sizes: _Measures) -> int:
+    return max(sizes.label + max(len(grid.columns) for grid in grids) * sizes.pitch + GAP * 2, 420)
 
 
-def _draw_cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, place: Cell, at: tuple[int, int], sizes: _Measures) -> None:
-    cell, (x, y) = sizes.cell, at
-    for i, image in enumerate(place.images):
-        fitted = ImageOps.contain(image.convert("RGB"), (cell, cell), Image.Resampling.LANCZOS)
-        spare = ((cell - fitted.width) // 2, (cell - fitted.height) // 2)
-        sheet.paste(fitted, (x + i * cell + spare[0], y + spare[1]))
-    if place.mark:
-        pen.rectangle((x - 3, y - 3, x + len(place.images) * cell + 2, y + cell + 2), outline=MARK, width=3)
-    pen.text((x, y + cell + 3), place.note, SOFT, font=sizes.small)
+def folded(grid: Grid, most: int) -> list[Grid]:
+    """The grid, or as many of about the same width as it takes to have at most `most` columns in one."""
+    count = -(-len(grid.columns) // most)
+    if count < 2:
+        return [grid]
+    edges = [round(i * len(grid.columns) / count) for i in range(count + 1)]
+    return [replace(grid, title=f"{grid.title} ({i} of {count})".strip(), columns=grid.columns[first:last],
+                    cells=tuple(row[first:last] for row in grid.cells)) for i, (first, last) in enumerate(pairwise(edges), 1)]
+
+
+def _lines(pen: ImageDraw.ImageDraw, lines: Sequence[str], y: int, colour: tuple[int, int, int], face: Face, line: int) -> int:
+    for text in lines:
+        pen.text((2 * GAP, y), text, colour, font=face)
+        y += line
+    return y
+
+
+class _GridHead:
+    """A grid's title and the labels over its columns, wrapped."""
+
+    def __init__(self, grid: Grid, width: int, sizes: _Measures) -> None:
+        self.sizes = sizes
+        self.title = wrap(grid.title, width - 4 * GAP, sizes.face)
+        self.columns = [wrap(column, sizes.room, sizes.face) for column in grid.columns]
+        self.deep = max((len(column) for column in self.columns), default=0)
+        self.height = (len(self.title) + self.deep) * sizes.line + 2 * GAP
+
+    def draw(self, pen: ImageDraw.ImageDraw, y: int) -> None:
+        """The texts.  y: upper edge."""
+        sizes = self.sizes
+        y = _lines(pen, self.title, y, INK, sizes.face, sizes.line)
+        for index, column in enumerate(self.columns):
+            middle = sizes.label + (index + 0.5) * sizes.pitch
+            for i, text in enumerate(column):
+                at = (middle - sizes.face.getlength(text) / 2, y + (self.deep - len(column) + i) * sizes.line)
+                pen.text(at, text, INK, font=sizes.face)

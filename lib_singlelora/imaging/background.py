@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from ..dataset.face import find_face
 from ..errors import MissingPackageError, PictureError, SettingsError
 from .refining import refine
 
@@ -235,7 +236,7 @@ def _first_guess(cv2: Any, pixels: Any) -> NDArray[np.uint8]:
     The lower edge is left open in both, because it may cut the character.
     """
     height, width = pixels.shape[:2]
-    face = _largest_face(cv2, pixels)
+    face = _largest_face(cv2, pixels) or _drawn_face(pixels)
     side, top = max(1, round(width * 0.06)), max(1, round(height * 0.03))
     if face is None:
         labels = np.full((height, width), cv2.GC_PR_FGD, np.uint8)
@@ -255,6 +256,17 @@ def _first_guess(cv2: Any, pixels: Any) -> NDArray[np.uint8]:
     paint(0.1, 0.05, 0.9, 1.0, cv2.GC_FGD)
     paint(0.3, 1.0, 0.7, 3.0, cv2.GC_FGD)
     return labels
+
+
+def _drawn_face(pixels: Any) -> tuple[int, int, int, int] | None:
+    """(left, top, width, height) by the skin's colours, as high as it is wide."""
+    image = Image.fromarray(pixels[..., ::-1])
+    face = find_face(image, Image.new("L", image.size, 255))
+    if face is None:
+        return None
+    left, top, right, chin = face
+    high = max(chin - top, round(0.95 * (right - left)))
+    return left, chin - high, right - left, high
 
 
 def _largest_face(cv2: Any, pixels: Any) -> tuple[int, int, int, int] | None:

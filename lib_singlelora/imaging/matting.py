@@ -7,24 +7,19 @@ and SkyTNT's anime-seg (isnetis.onnx) with its demonstration.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import ImageModelError, MissingPackageError, PictureError
+from ..errors import ImageModelError, PictureError
+from .onnx_model import first_line, open_model
 from .refining import refine
-
-log = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider",
-             "CPUExecutionProvider")
 USUAL_SIDE = 1024  # of a model that takes any
 
 
@@ -61,7 +56,7 @@ class MattingModel:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._session = _open(path)
+        self._session = open_model(path, "a matting model", "prepare.matting_model")
         self._input, self.side = self._read_input()
         self.family = family_of(path, self._input, self.side)
 
@@ -74,7 +69,7 @@ class MattingModel:
         try:
             out = np.asarray(self._session.run(None, {self._input: given})[0], dtype=np.float32)
         except Exception as error:
-            raise ImageModelError(f"{self.path.name}: the model failed on the picture ({_first_line(error)}); get the file again"
+            raise ImageModelError(f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the file again"
                                   ) from error
         plane = self._plane(out)[box[1] : box[3], box[0] : box[2]]
         mask = Image.fromarray(np.rint(plane * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
@@ -122,40 +117,3 @@ def to_input(image: Image.Image, side: int, family: Family) -> tuple[Array, tupl
     square = np.zeros((side, side, 3), dtype=np.float32)
     square[box[1] : box[3], box[0] : box[2]] = normal
     return np.ascontiguousarray(square.transpose(2, 0, 1)[None]), box
-
-
-def _open(path: Path) -> Any:
-    if not path.is_file():
-        raise ImageModelError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected a matting model "
-                              "(.onnx); check prepare.matting_model")
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingPackageError("a matting model needs the package onnxruntime; install it with python -m pip install "
-                                  "onnxruntime, or set no prepare.matting_model") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    there = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
-
-    def attempt(names: list[str]) -> Any:
-        return onnxruntime.InferenceSession(str(path), options, providers=names)
-
-    try:
-        return attempt(there)
-    except Exception as error:
-        if there == there[-1:]:
-            raise _no_model(path, error) from error
-        log.warning("%s: the GPU cannot be used (%s); it goes on on the CPU", path.name, _first_line(error))
-    try:
-        return attempt(there[-1:])
-    except Exception as error:
-        raise _no_model(path, error) from error
-
-
-def _no_model(path: Path, error: Exception) -> ImageModelError:
-    return ImageModelError(f"{path.name}: found no ONNX model that can be opened ({_first_line(error)}), expected one; get the "
-                           "file again")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -74,6 +74,11 @@ class Branch(nn.Module):
         """Whether this step does without the branch."""
         return self.training and self.module_dropout > 0 and float(torch.rand(())) < self.module_dropout
 
+    def add_to(self, output: Tensor, x: Tensor) -> Tensor:
+        """The module's output with the branch's share."""
+        changed: Tensor = output + self(x)
+        return changed
+
     def tensors(self) -> Mapping[str, Tensor]:
         """Name in the file -> tensor, with gradients."""
         raise NotImplementedError
@@ -105,7 +110,19 @@ class LoraBranch(Branch):
 
     def forward(self, x: Tensor) -> Tensor:
         """The branch's share of the output, in the dtype of x."""
-        down, up, scale = self.down.to(x.dtype), self.up.to(x.dtype), self.alpha / self.rank
+        inner, up = self._inner(x), self.up.to(x.dtype)
+        return F.conv2d(inner, up) if self.conv else F.linear(inner, up)
+
+    def add_to(self, output: Tensor, x: Tensor) -> Tensor:
+        """Multiplied and added in one pass over the output."""
+        if self.conv or output.dtype != x.dtype:
+            return super().add_to(output, x)
+        inner = self._inner(x)
+        rows = output.reshape(-1, output.shape[-1]), inner.reshape(-1, inner.shape[-1])
+        return torch.addmm(*rows, self.up.to(x.dtype).t()).view(output.shape)
+
+    def _inner(self, x: Tensor) -> Tensor:
+        down = self.down.to(x.dtype) * (self.alpha / self.rank)  # the small matrix is scaled, not the large output
         inner = F.conv2d(x, down, stride=self.stride, padding=self.padding) if self.conv else F.linear(x, down)
         if self.training and self.dropout:
             inner = F.dropout(inner, self.dropout)
@@ -113,7 +130,7 @@ class LoraBranch(Branch):
             kept = (torch.rand((x.shape[0], self.rank), device=x.device) >= self.rank_dropout).to(x.dtype)
             places = (x.shape[0], self.rank, 1, 1) if self.conv else (x.shape[0], *[1] * (x.dim() - 2), self.rank)
             inner = inner * kept.view(places) / (1 - self.rank_dropout)
-        return (F.conv2d(inner, up) if self.conv else F.linear(inner, up)) * scale
+        return inner
 
     def tensors(self) -> Mapping[str, Tensor]:
         """alpha, down and up."""

@@ -119,6 +119,22 @@ def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
     return norm
 
 
+def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
+    """What a file's module adds to this weight at strength 1, fp32 on its device; a DoRA's depends on the weight.
+
+    Raises: LoraFileError, when the tensors do not fit the weight.
+    """
+    own = {name: tensor.to(weight.device) for name, tensor in parts.items() if name != "dora_scale"}
+    delta = module_delta(own, tuple(weight.shape))
+    if "dora_scale" not in parts:
+        return delta
+    magnitude = parts["dora_scale"].to(delta)
+    if magnitude.numel() != weight.shape[1]:
+        raise LoraFileError(f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of {weight.shape[1]} inputs; "
+                            "train it with wd_on_out=False")
+    return dora_delta(weight.detach().float(), delta, magnitude.reshape(1, -1, *[1] * (weight.dim() - 2)))
+
+
 def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
     """ΔW of one module at strength 1, fp32, in the weight's shape.
 

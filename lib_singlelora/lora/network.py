@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..naming.blocks import BASE, BlockLayout, block_of, is_text
 from ..naming.keys import canonical_to_kohya
-from .branches import Branch, LoraShape, is_3x3, new_branch
+from .branches import Branch, LoraBranch, LoraShape, is_3x3, new_branch
+from .fused import fused_forward, fusible
 
 TEXT_PARTS = (".self_attn.", ".mlp.")
 CONV_PARTS = (".in_layers.2", ".out_layers.3", ".emb_layers.1", ".skip_connection", ".op", ".conv")
@@ -123,16 +125,22 @@ class LoraNetwork(nn.Module):
 
 @contextmanager
 def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut_text: bool = False) -> Iterator[None]:
-    """Add the branches' outputs to their modules' outputs while inside; every hook is gone after the exit.
+    """Add the branches' outputs to their modules' outputs while inside; every hook and replaced forward is gone after the exit.
 
     cut_text: the text encoder's gradient comes from the blocks that train only; the others then keep nothing for a backward pass.
     """
     modules = dict(targets)
     trained = set(network.block_of_target.values())
-    handles = []
+    handles: list[Any] = []
+    replaced: list[nn.Module] = []
     try:
         for name, branch in network.items():
-            handles.append(modules[name].register_forward_hook(_adder(network, branch)))
+            module = modules[name]
+            if isinstance(module, nn.Linear) and isinstance(branch, LoraBranch) and fusible(module, branch):
+                vars(module)["forward"] = _fused(network, module, branch)
+                replaced.append(module)
+            else:
+                handles.append(module.register_forward_hook(_adder(network, branch)))
         for name, module in modules.items() if cut_text else ():
             if name.endswith((".attn2.to_k", ".attn2.to_v")) and block_of(name, network.layout) not in trained:
                 handles.append(module.register_forward_pre_hook(_detach))
@@ -140,14 +148,34 @@ def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut
     finally:
         for handle in handles:
             handle.remove()
+        for module in replaced:
+            del vars(module)["forward"]
+
+
+def _autocast(device: str) -> bool:
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:  # before torch 2.4 there is a function for each device
+        return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
+
+
+def _fused(network: LoraNetwork, module: nn.Linear, branch: LoraBranch) -> Callable[[Tensor], Tensor]:
+    plain = module.forward
+
+    def forward(x: Tensor) -> Tensor:
+        # Where autocast or a mixed precision is at work, PyTorch's own functions know what to do.
+        if not network.enabled or x.dtype != module.weight.dtype or _autocast(x.device.type):
+            return plain(x) if not network.enabled else branch.add_to(plain(x), x)
+        return fused_forward(module, branch, x)
+
+    return forward
 
 
 def _adder(network: LoraNetwork, branch: Branch) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if not network.enabled or branch.left_out():
             return output
-        changed: Tensor = output + branch(inputs[0])
-        return changed
+        return branch.add_to(output, inputs[0])
 
     return add
 

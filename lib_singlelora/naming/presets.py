@@ -9,7 +9,7 @@ import difflib
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -38,6 +38,11 @@ LBW_PRESETS = {
 ARTICLE = "1,0,0,0,0,0,0,1,1,1,1,1/0/0,1,1,1,1,1,0,0,0,0,1,1"
 PRESETS: Mapping[str, str] = MappingProxyType({**LBW_PRESETS, "article": ARTICLE})
 UNIFORM = {"NONE": 0.0, "ALL": 1.0, "ALL0.5": 0.5}
+# kohya's shapes over the blocks of one side, from 0 (the first) to 1 (the last).
+SHAPES: Mapping[str, Callable[[float], float]] = MappingProxyType({
+    "cosine": lambda place: math.sin(math.pi * (1 - place) / 2), "sine": lambda place: math.sin(math.pi * place / 2),
+    "linear": lambda place: place, "reverse_linear": lambda place: 1 - place, "zeros": lambda place: 0.0,
+})
 _FROM_PROMPT = re.compile(r"X(?:([+-])(\d+\.?\d*|\.\d+))?")
 
 
@@ -77,7 +82,7 @@ class BlockWeights:
 
 def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS,
                         chance: random.Random | None = None, x: float = 1.0) -> BlockWeights:
-    """A preset's name, 12, 17, 20 or 26 values, or kohya's `down/mid/up` lists.
+    """A preset's name, 12, 17, 20 or 26 values, or kohya's `down/mid/up` lists, shapes among them (`cosine/1/sine+.25`).
 
     R is a random value in 0 to 1, U in -0.5 to 1.5 (both from `chance`); X is `x`, X+0.2 and X-0.2 are that much beside it
     (LBW takes X from the prompt, and 1 where it has none).  A name in the preset's own letters goes before one in others.
@@ -96,12 +101,20 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
         return _from_kohya(text, layout)
     chance = chance or random.Random(0)
     values = [_number(piece, text, chance, x) for piece in text.split(",")]
-    if len(values) not in FORMS or (FORMS[len(values)] in (XL_SHORT, XL_LONG)) != (layout.name == "sdxl"):
+    if not fits(text, layout):
         wanted = "12 or 20" if layout.name == "sdxl" else "17 or 26"
         raise PresetError(f"block weights {text!r}: found {len(values)} values, expected {wanted} for {layout.name}")
     given = dict(zip(FORMS[len(values)], values, strict=True))
     # A block that the form has no value for (those without transformers) gets 0, as in LBW's to26.
     return BlockWeights(layout, tuple((label, given.get(label, 0.0)) for label in (BASE, *layout.labels)))
+
+
+def fits(text: str, layout: BlockLayout) -> bool:
+    """Whether values in this form are those of a layout: 17, 26 or kohya's lists for SD1, 12 or 20 for SDXL."""
+    if "/" in text:
+        return layout.name != "sdxl"
+    form = FORMS.get(text.count(",") + 1)
+    return form is not None and (form in (XL_SHORT, XL_LONG)) == (layout.name == "sdxl")
 
 
 def _number(piece: str, text: str, chance: random.Random, x: float) -> float:
@@ -126,11 +139,39 @@ def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
         raise PresetError(f"block weights {text!r}: found {len(parts)} lists, expected three: down/mid/up")
     if layout.name == "sdxl":
         raise PresetError(f"block weights {text!r}: found the 12/1/12 lists of SD1, expected 12 or 20 values for sdxl")
-    n, middle = layout.side, 1
-    down, mid, up = ([_number(piece, text, random.Random(0), 1.0) for piece in part.split(",")] for part in parts)
-    # As kohya: a list that is too short is padded with 1, one that is too long is cut.
-    down, mid, up = ((own + [1.0] * count)[:count] for own, count in ((down, n), (mid, middle), (up, n)))
-    return BlockWeights(layout, tuple(zip((BASE, *layout.labels), [1.0, *down, mid[0], *up], strict=True)))
+    counts = (layout.side, 1, layout.side)
+    # As kohya: a list that is too short is padded with 1, one that is too long is cut, what is not above 0 is not trained.
+    lists = [(_list(part, text, count) + [1.0] * count)[:count] for part, count in zip(parts, counts, strict=True)]
+    values = [1.0, *(max(0.0, value) for own in lists for value in own)]
+    return BlockWeights(layout, tuple(zip((BASE, *layout.labels), values, strict=True)))
+
+
+def _list(part: str, text: str, count: int) -> list[float]:
+    """One of kohya's three lists: numbers, or a shape's name, such as `cosine+.25`, that gives as many as there are blocks."""
+    name, plus, base = part.strip().partition("+")
+    if name not in SHAPES:
+        if any(letter.isalpha() for letter in name) and name not in ("R", "U", "X"):
+            raise PresetError(f"block weights {text!r}: found {part.strip()!r}, expected numbers, or one of {', '.join(SHAPES)} "
+                              "with or without a base such as +0.25")
+        return [_number(piece, text, random.Random(0), 1.0) for piece in part.split(",")]
+    if count == 1:
+        raise PresetError(f"block weights {text!r}: found {part.strip()!r} for the one middle block, expected a number")
+    lift = _number(base, text, random.Random(0), 1.0) if plus else 0.0
+    return [SHAPES[name](index / (count - 1)) + lift for index in range(count)]
+
+
+def remarks(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS) -> list[str]:
+    """What a person should know of weights that are read otherwise than they are written; one sentence each."""
+    own = presets.get(text.strip(), text)
+    if own.count("/") != 2:
+        return []
+    found = []
+    for name, part, count in zip(("down", "mid", "up"), own.split("/"), (layout.side, 1, layout.side), strict=True):
+        given = len(_list(part, own, count))
+        if given != count:
+            done = "the rest is cut" if given > count else f"{count - given} are taken to be 1"
+            found.append(f"block weights: {name} has {given} values, expected {count}; as with kohya {done}")
+    return found
 
 
 def with_blocks(weights: BlockWeights, blocks: str, value: float) -> BlockWeights:

@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
 from .crop import view_tags
-from .taggers import Taggers, chosen_folders, marks, tags_above
+from .taggers import Taggers, chosen_folders, marks, own_taggers, tags_above
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,27 @@ def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, forc
     if not pictures:
         raise WorkspaceError(f"{folder}: found no pictures, expected crops; call 'crop' first")
     policy_of(options)  # a mistake is told before a tagger is downloaded
-    folders = chosen_folders(options, host, job)
+    folders, own = chosen_folders(options, host, job), own_taggers(options, host)
     hashes = {path.name: file_hash(path) for path in pictures}
-    mark = fingerprint(vars(options), vars(settings.character), hashes, marks(folders))
+    mark = fingerprint(vars(options), vars(settings.character), hashes, marks(folders, own))
     record, done = begin(workspace, "caption", mark, force)
     kept = []
     if not done:
-        texts, traits = _compose(settings, workspace, pictures, Taggers(folders) if folders else None, job)
+        texts, traits, seen = _compose(settings, workspace, pictures, Taggers(folders, own) if folders or own else None, job)
         for path, text in texts.items():
             target = caption_file(path)
             if not workspace.write_unless_edited(record, target, text.encode(), force):
                 kept.append(target)
             workspace.save_record(record)
-        record.data["traits"] = [asdict(trait) for trait in traits]
+        record.data.update(traits=[asdict(trait) for trait in traits], seen=seen)
         finish(workspace, record, [caption_file(path) for path in pictures])
     traits_found = tuple(Trait(**values) for values in record.data.get("traits", ()))
     return Captioned({path: read_caption(path) for path in pictures}, tuple(kept), traits_found)
 
 
 def _compose(settings: Settings, workspace: Workspace, pictures: list[Path], taggers: Taggers | None,
-             job: Job) -> tuple[dict[Path, str], list[Trait]]:
-    """(text of each crop, what the crops tell of her)."""
+             job: Job) -> tuple[dict[Path, str], list[Trait], dict[str, list[str]]]:
+    """(text of each crop, what the crops tell of her, the taggers' tags of each crop)."""
     options, views, seen, names = settings.caption, view_tags(workspace), dict[str, list[str]](), set[str]()
     step = taggers.batch_size if taggers else len(pictures)
     for start in range(0, len(pictures), step):
@@ -81,4 +81,10 @@ def _compose(settings: Settings, workspace: Workspace, pictures: list[Path], tag
         tags = [*view, *prune(own, traits, policy)]
         texts[path] = arrange(front, tags, order=cast(Order, options.order), drop_implied=options.implied == "drop",
                               underscores=options.underscores)
-    return texts, traits
+    return texts, traits, seen
+
+
+def seen_tags(workspace: Workspace) -> dict[str, list[str]]:
+    """The taggers' tags of each crop by the stem of its file, those that captions leave out too; empty without a tagger."""
+    seen = workspace.record("caption").data.get("seen", {})
+    return {str(name): list(tags) for name, tags in seen.items()}

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ..dataset.buckets import make_buckets
+from ..dataset.details import propose_details
+from ..dataset.face import find_face
 from ..dataset.folders import list_pictures
 from ..dataset.masks import crop_mask
 from ..dataset.symmetry import Symmetry, compare_sides
-from ..dataset.views import View, propose_views
+from ..dataset.views import View, plain_border, propose_views
 from ..errors import SettingsError, WorkspaceError
 from ..host import Host
+from ..imaging.detecting import Detector, face_of, photographed_face
+from ..imaging.load import load_picture
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
+from .cropping import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
 
 
 @dataclass(frozen=True)
 class Cropped:
-    """crops: the pictures that are there now, the user's own included."""
+    """crops: the pictures that are there now, the user's own included.  notes: what a person should know of them.
+
+    repeats: how often an epoch should show each, as far as the crops tell.
+    """
 
     crops: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+    repeats: int = 0
 
 
 def training_resolution(settings: Settings, host: Host) -> int:
@@ -44,14 +55,22 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     folder = workspace.image_folder(settings)
     resolution = training_resolution(settings, host)
     inputs = [file_hash(workspace.prepared), file_hash(workspace.mask)]
-    record, done = begin(workspace, "crop", fingerprint(vars(settings.crop), resolution, inputs), force)
+    mark = fingerprint(vars(settings.crop), resolution, settings.training.repeats, inputs)
+    record, done = begin(workspace, "crop", mark, force)
     if not done:
         with Image.open(workspace.prepared) as picture, Image.open(workspace.mask) as mask:
             image, foreground = picture.convert("RGB"), mask.convert("L")
         if image.size != foreground.size:
             raise WorkspaceError(f"source/mask.png: found {foreground.size}, expected the picture's {image.size}; "
                                  "mend it, or call 'prepare --force'")
-        views = _wanted(propose_views(foreground, make_buckets(resolution), image), settings.crop.views)
+        buckets = make_buckets(resolution)
+        seen = _face(settings, image)
+        proposed = propose_views(foreground, buckets, image, face=seen)
+        if settings.crop.details:
+            face = seen or find_face(image, foreground)
+            proposed += propose_details(foreground, buckets, image, face, settings.crop.details)
+        proposed = moved(proposed, settings.crop.boxes, image.size)
+        views = _wanted(proposed, settings.crop.views)
         made = []
         for index, view in enumerate(views):
             job.raise_if_cancelled()
@@ -63,13 +82,35 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
             job.report(Progress("crop", index + 1, len(views), f"{view.name}: {piece.width}x{piece.height}", pictures=(path,)))
         sides = compare_sides(image, foreground)
         record.data["symmetry"] = sides.of().as_dict()
-        record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags), "symmetry": sides.of(v.box).as_dict()}
-                                for v in views}
-        finish(workspace, record, made)
+        scale = image.width / _given_width(workspace, image)
+        shown = {view.name: figures(view, scale, buckets) for view in views}
+        record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags), "confidence": v.confidence,
+                                         "symmetry": sides.of(v.box).as_dict(), **asdict(shown[v.name])} for v in views}
+        counts, solid = coverage(image.size, [view.box for view in views]), np.asarray(foreground) > 127
+        proposal = proposed_repeats(counts, solid, len(views))
+        record.data["repeats"] = proposal
+        mirrored = [view.name for view in views if sides.of(view.box).flip]
+        told = f"the same from both sides, thus mirrored in training: {', '.join(mirrored)} (training.flip_symmetric)"
+        record.data["notes"] = [told] * bool(mirrored) + sentences(shown, counts, solid, settings.training.repeats, proposal)
+        workspace.write_unless_edited(record, workspace.coverage, png_bytes(coverage_picture(image, counts)), True)
+        finish(workspace, record, [*made, workspace.coverage])
     crops = tuple(list_pictures(folder))
     if not crops:
         raise WorkspaceError(f"{folder}: found no pictures, expected the crops; call 'crop --force' to cut them again")
-    return Cropped(crops)
+    return Cropped(crops, tuple(record.data.get("notes", ())), int(record.data.get("repeats", 0)))
+
+
+def _face(settings: Settings, image: Image.Image) -> tuple[int, int, int, int] | None:
+    """Where a detector sees the face, on photographs OpenCV's cascade; None leaves it to the colours of the drawing."""
+    if settings.crop.detector:
+        return face_of(Detector(Path(settings.crop.detector).expanduser()).detect(image))
+    return None if plain_border(image) else photographed_face(image)
+
+
+def _given_width(workspace: Workspace, image: Image.Image) -> int:
+    """Width of the picture as the user gave it, upright; pixels."""
+    original = workspace.original()
+    return load_picture(original).image.width if original else image.width
 
 
 def view_tags(workspace: Workspace) -> dict[str, tuple[str, ...]]:

@@ -1,76 +1,195 @@
-"""Regularize: pictures of the class, drawn by the checkpoint itself from wildcard prompts."""
+"""Regularize: pictures of the class, drawn by the checkpoint from wildcard prompts; what would spoil the set goes aside."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from PIL import Image
+
+from ..dataset.buckets import Size, make_buckets, nearest_bucket
 from ..dataset.captions import join_tags, split_tags
-from ..dataset.folders import list_pictures
-from ..dataset.wildcards import WildcardPrompts
+from ..dataset.folders import list_pictures, read_caption
+from ..dataset.wildcards import WildcardPrompts, wildcard_folders
+from ..errors import PictureError
+from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
 from ..host import Host, ImageRequest
 from ..imaging.load import load_picture
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, fingerprint
+from ..settings_regularization import FilterSettings
+from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
-from .crop import training_resolution
-from .taggers import Taggers, looking, open_taggers, tags_above
+from .crop import training_resolution, view_mask
+from .reviewing import STAGE, Decision, Review
+from .taggers import looking, open_taggers, tags_above
+
+SEEDS = 2**32
 
 
 @dataclass(frozen=True)
 class Regularized:
-    """pictures: what is in the folder now."""
+    """pictures: what is in the folder now.  rejected: why each picture beside it was put aside.  notes: what to know of it."""
 
     pictures: tuple[Path, ...]
+    rejected: dict[Path, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
 
 def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Regularized:
-    """Draw the set; picture n has the prompt and the seed of `regularization.seed` + n.
+    """Draw until `count` pictures stay; picture n has the prompt and the seed of `regularization.seed` + n - 1.
 
+    Each is judged as it is drawn; another filter, or other crops, judge anew what is drawn already.  What a person decided,
+    edited or moved stays as it is.
     Raises: WildcardError, before anything is drawn; JobCancelled, keeping what is drawn.
     """
-    options, folder = settings.regularization, workspace.reg_folder(settings)
-    size = training_resolution(settings, host)
-    what = {key: value for key, value in vars(options).items() if key != "count"}
-    mark = fingerprint(what, looking(settings.caption), settings.character.class_token, host.checkpoint.sha256, size)
-    record, done = begin(workspace, "regularize", mark, force)
+    options, size = settings.regularization, training_resolution(settings, host)
+    filters = {item.name for item in fields(FilterSettings)}
+    drawing = {key: value for key, value in vars(options).items() if key != "count" and key not in filters}
+    mark = fingerprint(drawing, looking(settings.caption), settings.character.class_token, host.checkpoint.sha256, size)
+    before = workspace.record(STAGE)
+    record, done = begin(workspace, STAGE, mark, force)
+    if not force and "decisions" not in record.data:  # other pictures are asked for; what a person chose stays
+        earlier = before.data.get("decisions", {})
+        record.data["decisions"] = {name: values for name, values in earlier.items() if values["by"] == "hand"}
+    crops = list_pictures(workspace.image_folder(settings))
+    judged = fingerprint({name: getattr(options, name) for name in sorted(filters)},
+                         [(path.name, file_hash(path), read_caption(path)) for path in crops])
+    own = Review(settings, workspace, record)
     # A smaller or larger number is no other set: what is drawn stays, and only what is missing is added.
-    done = done and record.data.get("count") == options.count
-    if not done:
-        template = options.template.replace("{class}", settings.character.class_token)
-        prompts = WildcardPrompts(template, host.paths.wildcards)
-        made = []
-        taggers = open_taggers(settings.caption, host, job)
-        for index in range(options.count):
-            job.raise_if_cancelled()
-            path = folder / f"{index + 1:04d}.png"
-            words = path.with_suffix(".txt")
-            made += [path, words]
-            job.report(Progress("regularize", index, options.count, f"picture {index + 1} of {options.count}"))
-            if index < record.data.get("drawn", 0):
-                continue  # this set's own, or taken out by hand
-            prompt = prompts.draw(options.seed + index)
-            if force or not workspace.edited(record, path):
-                drawn = host.generate(_request(settings, prompt, options.seed + index, size), job)[0]
-                workspace.write_unless_edited(record, path, png_bytes(drawn.image, drawn.parameters), force)
-            tags = _tags(taggers, path, settings) if taggers else split_tags(prompt)
-            caption = join_tags([settings.character.class_token, *tags]).encode()
-            workspace.write_unless_edited(record, words, caption, force)
-            record.data["drawn"] = index + 1
-            workspace.save_record(record)
-            job.report(Progress("regularize", index + 1, options.count, prompt, pictures=(path,)))
-        record.data["count"] = record.data["drawn"] = options.count
-        finish(workspace, record, made)
-    return Regularized(tuple(list_pictures(folder)))
+    notes: list[str] = record.data.get("notes", [])
+    if not (done and record.data.get("count") == options.count and record.data.get("judged") == judged):
+        record.complete = False
+        notes = _Drawing(settings, workspace, host, job, force, own, crops).fill(judged)
+        record.data |= {"count": options.count, "notes": notes}
+        finish(workspace, record, own.files())
+    state = own.reviewed()
+    rejected = {path: found.reasons for path, found in state.rejected.items()}
+    return Regularized(tuple(list_pictures(own.folder)), rejected, tuple(notes))
 
 
-def _tags(taggers: Taggers, path: Path, settings: Settings) -> list[str]:
-    return tags_above(taggers.tag([load_picture(path).image])[0], settings.caption)
+class _Drawing:
+    """One call's work on the set."""
+
+    def __init__(self, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, own: Review,
+                 crops: Sequence[Path]) -> None:
+        self.settings, self.workspace, self.host, self.job, self.force = settings, workspace, host, job, force
+        self.options, self.own, self.seen = settings.regularization, own, Seen()
+        template = self.options.template.replace("{class}", settings.character.class_token)
+        self.prompts = WildcardPrompts(template, _folders(settings, host))
+        self.taggers = open_taggers(settings.caption, host, job) if self.options.count else None
+        self.sizes = _sizes(crops, training_resolution(settings, host))
+        self.subject = self._describe(crops) if self.options.filter and self.options.count else Subject()
+
+    def fill(self, judged: str) -> list[str]:
+        """Judge what is there, then draw what is missing; what a person should know."""
+        record = self.own.record
+        self._judge_again(record.data.get("judged") != judged)
+        record.data["judged"] = judged
+        self.own.drop_after(self.options.count)
+        most = math.ceil(self.options.count * (self.options.draw_limit if self.options.filter else 1))
+        number = 0
+        while self.own.kept < self.options.count and number < most:
+            number += 1
+            name = f"{number:04d}"
+            if name not in self.own:  # else it is this set's own, or taken out by hand
+                self.job.raise_if_cancelled()
+                self._draw(name, number)
+        return self._notes()
+
+    def _draw(self, name: str, number: int) -> None:
+        kept, count = self.own.kept, self.options.count
+        self.job.report(Progress(STAGE, kept, count, f"picture {kept + 1} of {count}"))
+        seed = (self.options.seed + number - 1) % SEEDS
+        prompt, path = self.prompts.draw(seed), self.own.folder / f"{name}.png"
+        if self.workspace.edited(self.own.record, path) and not self.force:
+            image = load_picture(path).image
+            decision, data = Decision(True, (), "hand", seed, "", self._caption(self._tags(image), "")), b""
+        else:
+            size = self.sizes[(number - 1) % len(self.sizes)]
+            drawn = self.host.generate(_request(self.settings, prompt, seed, size), self.job)[0]
+            image, data = drawn.image, png_bytes(drawn.image, drawn.parameters)
+            tags = self._tags(image)
+            found = self._reasons(image, tags)
+            decision = Decision(not found, tuple(found), "filter", seed, prompt, self._caption(tags, prompt))
+        self.own.note(name, decision)
+        self.own.place(name, data, self.force)
+        if decision.kept:
+            self.seen.add(name, image)
+        self.job.report(Progress(STAGE, self.own.kept, count, prompt if decision.kept else f"rejected: {decision.reasons[0]}",
+                                 pictures=(self.own.path(name),)))
+
+    def _judge_again(self, anew: bool) -> None:
+        """Look at what is there: all of it under another filter, else only to know duplicates of what stays."""
+        for name in self.own:
+            decision, path = self.own.of(name), self.own.path(name)
+            if not path.exists() or not (decision.kept or anew):
+                continue
+            self.job.raise_if_cancelled()
+            try:
+                image = load_picture(path).image
+                found = self._reasons(image, self._tags(image)) if anew and decision.by == "filter" else list(decision.reasons)
+            except PictureError as error:
+                image, found = None, [f"broken: {error}"]
+            kept = decision.kept if decision.by == "hand" else not found
+            if (kept, tuple(found)) != (decision.kept, decision.reasons) and decision.by == "filter":
+                self.own.decide(name, kept, found)
+            if kept and image:
+                self.seen.add(name, image)
+
+    def _reasons(self, image: Image.Image, tags: list[str] | None) -> list[str]:
+        return reasons(image, tags, self.subject, self.seen, self.options, self.settings.character.class_token)
+
+    def _tags(self, image: Image.Image) -> list[str] | None:
+        return tags_above(self.taggers.tag([image])[0], self.settings.caption) if self.taggers else None
+
+    def _caption(self, tags: list[str] | None, prompt: str) -> str:
+        return join_tags([self.settings.character.class_token, *(split_tags(prompt) if tags is None else tags)])
+
+    def _describe(self, crops: Sequence[Path]) -> Subject:
+        images = [load_picture(path).image for path in crops]
+        tags = [[*(self._tags(image) or []), *split_tags(read_caption(path))] for image, path in zip(images, crops, strict=True)]
+        masks: list[Image.Image | None] = []
+        for path in crops:
+            try:
+                masks.append(view_mask(self.workspace, path))
+            except (PictureError, OSError):  # cut anew by hand: she is found in it as in any other picture
+                masks.append(None)
+        return describe(tags, images, masks)
+
+    def _notes(self) -> list[str]:
+        found, rejected = [], {name: self.own.of(name).reasons for name in self.own if not self.own.of(name).kept}
+        if rejected:
+            found.append(f"{len(rejected)} pictures were put aside ({as_reasons(rejected)}); see them with 'regularize --list'")
+        if self.own.kept < self.options.count:
+            found.append(f"{self.own.kept} pictures stay, expected {self.options.count}: the limit of drawing was reached; take "
+                         "some back, change the template, or raise regularization.draw_limit")
+        if self.options.filter and self.options.count and not self.taggers:
+            found.append("there is no tagger: persons and tags in common with her were not looked at")
+        return found
 
 
-def _request(settings: Settings, prompt: str, seed: int, size: int) -> ImageRequest:
+def _folders(settings: Settings, host: Host) -> list[Path]:
+    """Wildcard folders; of equal names the last one's file counts.  Raises: WildcardError."""
+    return [*host.paths.wildcards, *wildcard_folders(settings.regularization.wildcards)]
+
+
+def _sizes(crops: Sequence[Path], resolution: int) -> list[Size]:
+    """The buckets that the crops use, one for each crop; the square where there are none."""
+    buckets, found = make_buckets(resolution), []
+    for path in crops:
+        try:
+            with Image.open(path) as image:
+                found.append(nearest_bucket(image.size, buckets))
+        except OSError:
+            continue
+    return found or [(resolution, resolution)]
+
+
+def _request(settings: Settings, prompt: str, seed: int, size: Size) -> ImageRequest:
     options = settings.regularization
-    return ImageRequest(prompt, (seed,), size, size, options.negative_prompt, options.sampler, options.steps,
-                        options.cfg_scale, settings.training.clip_skip)
+    return ImageRequest(prompt, (seed,), *size, options.negative_prompt, options.sampler, options.steps, options.cfg_scale,
+                        settings.training.clip_skip)

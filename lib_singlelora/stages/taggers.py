@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image
 
 from ..dataset.atlas import plain
+from ..dataset.captions import spaced
 from ..errors import TaggerError
-from ..host import Host
+from ..host import Host, HostTagger
 from ..jobs import Job
 from ..settings_captions import CaptionSettings, LookingSettings
 from ..tagging.download import FILES, NAMES, fetch_tagger
@@ -23,25 +24,36 @@ from ..workspace import file_hash
 log = logging.getLogger(__name__)
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "tagger"
-NONE = "none"
+NONE, RATING = "none", "rating:"
 LOWEST_MCUT = 0.15  # as in SmilingWolf's demonstration space: the largest gap may lie among what is hardly there
 
 
 class Taggers:
-    """Several taggers as one: of each tag the highest of their probabilities.  folders: where they lie, for the records."""
+    """Several taggers as one: of each tag the highest of their probabilities.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = tuple(folders)
+    folders: where they lie, for the records.  own: taggers of the host.
+    """
+
+    def __init__(self, folders: Sequence[Path], own: Sequence[HostTagger] = ()) -> None:
+        self.folders, self.own = tuple(folders), tuple(own)
         self._taggers = [WdTagger(folder) for folder in folders]
 
     @property
     def batch_size(self) -> int:
         """How many pictures at once are worth while."""
-        return max(tagger.batch_size for tagger in self._taggers)
+        return max((tagger.batch_size for tagger in self._taggers), default=1)
 
     def tag(self, images: Sequence[Image.Image]) -> list[TagScores]:
         """What is to be seen in each picture."""
-        return [merged(each) for each in zip(*(tagger.tag(images) for tagger in self._taggers), strict=True)]
+        seen = [tagger.tag(images) for tagger in self._taggers]
+        seen += [[of_host(scores) for scores in tagger.tag(images)] for tagger in self.own]
+        return [merged(each) for each in zip(*seen, strict=True)]
+
+
+def of_host(scores: Mapping[str, float]) -> TagScores:
+    """A host's tagger tells ratings by a prefix, and characters not at all."""
+    general = {spaced(tag): score for tag, score in scores.items() if not tag.startswith(RATING)}
+    return TagScores(general, {}, {tag.removeprefix(RATING): score for tag, score in scores.items() if tag.startswith(RATING)})
 
 
 def merged(scores: Sequence[TagScores]) -> TagScores:
@@ -77,17 +89,23 @@ def chosen_folders(options: CaptionSettings, host: Host, job: Job | None = None)
         return []
     there = known_folders(host)
     if options.tagger:
-        return list(dict.fromkeys(_folder(name, there, host, job or Job()) for name in options.tagger))
+        own = {tagger.name for tagger in own_taggers(options, host)}
+        return list(dict.fromkeys(_folder(name, there, host, job or Job()) for name in options.tagger if name not in own))
     if there and not can_run():
         log.warning("%s: found a tagger and no onnxruntime; captions stay plain until it is installed", there[0])
         return []
     return there[:1]
 
 
+def own_taggers(options: CaptionSettings, host: Host) -> list[HostTagger]:
+    """The host's own taggers that the settings name."""
+    return [] if NONE in options.tagger else [tagger for tagger in host.taggers() if tagger.name in options.tagger]
+
+
 def open_taggers(options: CaptionSettings, host: Host, job: Job | None = None) -> Taggers | None:
     """The chosen taggers, ready; None where there are none.  Raises: TaggerError, MissingPackageError, JobCancelled."""
-    folders = chosen_folders(options, host, job)
-    return Taggers(folders) if folders else None
+    folders, own = chosen_folders(options, host, job), own_taggers(options, host)
+    return Taggers(folders, own) if folders or own else None
 
 
 def _folder(name: str, there: Sequence[Path], host: Host, job: Job) -> Path:
@@ -98,15 +116,17 @@ def _folder(name: str, there: Sequence[Path], host: Host, job: Job) -> Path:
     if found is None and wanted:
         found = fetch_tagger(wanted, home_of(host), job)
     if found is None:
-        known = ", ".join(folder.name for folder in there) or "none"
+        known = ", ".join([*(folder.name for folder in there), *(tagger.name for tagger in host.taggers())]) or "none"
         raise TaggerError(f"caption.tagger: found no folder '{name}', expected one with {' and '.join(FILES)} (there are: "
                           f"{known}), none, or a name to download: {', '.join(NAMES)}")
     return found
 
 
-def marks(folders: Sequence[Path]) -> list[str]:
+def marks(folders: Sequence[Path], own: Sequence[HostTagger] = ()) -> list[str]:
     """What changes when another tagger looks, for fingerprints; a large model is not read for it."""
-    return [f"{file_hash(folder / FILES[1])}/{(folder / FILES[0]).stat().st_size}" for folder in folders if is_tagger(folder)]
+    there = [folder for folder in folders if is_tagger(folder)]
+    hosts = [tagger.name for tagger in own]
+    return [f"{file_hash(folder / FILES[1])}/{(folder / FILES[0]).stat().st_size}" for folder in there] + hosts
 
 
 def looking(options: CaptionSettings) -> dict[str, Any]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import LoraFileError
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
 from ..lora.branches import shape_of
-from ..lora.files import write_lora
+from ..lora.files import read_lora, write_lora
 from ..lora.metadata import build_metadata
 from ..lora.network import LoraNetwork
-from ..naming.presets import BlockWeights, parse_block_weights
+from ..lora.starting import start_from
+from ..naming.presets import BlockWeights, parse_block_weights, remarks
 from ..settings import Settings
+from ..training.board import Board
 from ..training.loop import Progressed, Trainer
-from ..workspace import Workspace, fingerprint
+from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
 from .crop import training_resolution
 from .publishing import publish
@@ -25,7 +29,7 @@ from .training_samples import draw_samples, thumbnail
 from .training_set import collect_pictures, identity, oddities
 
 # Settings that change nothing of what is learned.
-BESIDE = {"preset", "sample_every", "sample_prompts", "sample_seed", "save_precision"}
+BESIDE = {"preset", "tensorboard", "sample_every", "sample_prompts", "sample_seed", "save_precision"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     options, resolution = settings.training, training_resolution(settings, host)
     pictures = collect_pictures(settings, workspace, resolution)
     learned = {name: value for name, value in vars(options).items() if name not in BESIDE}
-    mark = fingerprint(learned, *identity(pictures, workspace), host.checkpoint.sha256)
+    start = _start(settings, workspace)
+    mark = fingerprint(learned, *identity(pictures, workspace), host.checkpoint.sha256, *([file_hash(start)] if start else []))
     record, done = begin(workspace, "train", mark, force)
     final = epoch_file(workspace, settings, options.epochs)
     if done and final.exists():
@@ -75,11 +80,15 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     with host.exclusive(job), host.open_for_training() as model:
         weights = parse_block_weights(options.block_weights, model.layout)
         network = _network(settings, model, weights)
+        begun = start_from(network, read_lora(start)) if start else []
+
+        mirrored = options.flip or (options.flip_symmetric and any(picture.symmetric for picture in pictures))
 
         def save_epoch(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
             path = epoch_file(workspace, settings, epoch)
             now = replace(facts, epoch=epoch, steps=state.step, finished=time.time())
-            write_lora(path, trained.kohya_tensors(), build_metadata(now, settings.metadata()), options.save_precision)
+            metadata = build_metadata(now, {**settings.metadata(), "ss_flip_aug": str(mirrored)})
+            write_lora(path, trained.kohya_tensors(), metadata, options.save_precision)
             workspace.note_file(record, path)
             workspace.save_record(record)
             thumbnail(path, workspace)
@@ -91,7 +100,8 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch)
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
-        warnings = [*oddities(pictures, settings.character.trigger), *_dead(weights, blocks)]
+        warnings = [*begun, *oddities(pictures, settings.character.trigger),
+                    *remarks(options.block_weights, model.layout), *_dead(weights, blocks)]
         record.data.update(budget=str(trainer.budget), blocks=blocks, warnings=warnings)
         resumed = trainer.resume()
         workspace.save_record(record)
@@ -99,7 +109,9 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
                 resumed_at=trainer.state.step if resumed else None)
         for sentence in (*warnings, f"{trainer.budget}; trained: {', '.join(blocks)}"):
             job.report(Progress("train", trainer.state.step, trainer.budget.steps, sentence))
-        trainer.run(job)
+        with Board(workspace.root / "log" / "tensorboard", trainer.state.step) if options.tensorboard else nullcontext() as board:
+            trainer.board = board
+            trainer.run(job)
     finish(workspace, record, epoch_files(workspace, settings).values())
     return _result(settings, workspace, record.data)
 
@@ -113,6 +125,18 @@ def _network(settings: Settings, model: TrainingModel, weights: BlockWeights) ->
     options = settings.training
     return LoraNetwork(model.targets(), model.layout, shape_of(options), weights.as_dict(), options.text_encoder_lr > 0,
                        options.seed, unet=options.unet_lr > 0)
+
+
+def _start(settings: Settings, workspace: Workspace) -> Path | None:
+    """The file that training goes on from; a relative path starts at the workspace.  Raises: LoraFileError."""
+    given = settings.training.start_from.strip()
+    if not given:
+        return None
+    path = workspace.root / Path(given).expanduser()
+    if not path.is_file():
+        raise LoraFileError(f"training.start_from: found no {path}, expected a trained LoRA; check the path, or empty it to "
+                            "start from zero")
+    return path
 
 
 def _dead(weights: BlockWeights, blocks: list[str]) -> list[str]:

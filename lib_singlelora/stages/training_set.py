@@ -8,12 +8,12 @@ from PIL import Image
 
 from ..dataset.buckets import make_buckets, nearest_bucket
 from ..dataset.captions import split_tags
-from ..dataset.folders import list_pictures, read_caption
+from ..dataset.folders import list_pictures, read_caption, training_folders
 from ..errors import TrainingError
 from ..settings import Settings
 from ..training.samples import MaskPart, Picture
 from ..workspace import Workspace, file_hash
-from .crop import view_box
+from .crop import view_box, view_symmetry
 
 
 def collect_pictures(settings: Settings, workspace: Workspace, resolution: int) -> list[Picture]:
@@ -24,14 +24,25 @@ def collect_pictures(settings: Settings, workspace: Workspace, resolution: int) 
         raise TrainingError(f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first")
     if not settings.regularization.count or settings.training.regularization in ("prior prediction", "none"):
         reg = []
-    return [*(_own(path, settings, workspace, buckets) for path in crops), *(_reg(path, settings, buckets) for path in reg)]
+    own = [_own(path, settings, workspace, buckets, settings.training.repeats) for path in crops]
+    for source in generated_sources(workspace):
+        for shown in training_folders(source.root / "image"):
+            own += [_own(path, settings, source, buckets, shown.repeats) for path in shown.pictures()]
+    return [*own, *(_reg(path, settings, buckets) for path in reg)]
 
 
-def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[tuple[int, int]]) -> Picture:
+def generated_sources(workspace: Workspace) -> list[Workspace]:
+    """The pictures that a LoRA drew and that were added to the dataset, each with crops of its own."""
+    found = [path.parent for path in (workspace.root / "generated").glob("*/settings.json")]
+    return [Workspace(path, create=False) for path in sorted(found)]
+
+
+def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[tuple[int, int]], repeats: int) -> Picture:
     character = settings.character
     caption = read_caption(path) or f"{character.trigger}, {character.class_token}"
-    return Picture(path, caption, _bucket(path, buckets), settings.training.repeats, False, character.trigger,
-                   _mask(path, workspace) if settings.training.masked_loss else None)
+    sides = view_symmetry(workspace, path.stem)
+    return Picture(path, caption, _bucket(path, buckets), repeats, False, character.trigger,
+                   _mask(path, workspace) if settings.training.masked_loss else None, bool(sides and sides.flip))
 
 
 def _reg(path: Path, settings: Settings, buckets: list[tuple[int, int]]) -> Picture:
@@ -55,7 +66,7 @@ def _mask(path: Path, workspace: Workspace) -> MaskPart | None:
 def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
     """What a resumed training must find unchanged."""
     masks = {picture.mask.path for picture in pictures if picture.mask}
-    shown = [(workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats) for p in pictures]
+    shown = [(workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric) for p in pictures]
     return [shown, sorted(file_hash(mask) for mask in masks)] if masks else [shown]
 
 

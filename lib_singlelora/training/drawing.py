@@ -50,7 +50,7 @@ class _Row(NamedTuple):
 
 def versions_of(settings: TrainingSettings) -> Versions:
     """What the latent cache must hold."""
-    return Versions(settings.flip, settings.color_aug)
+    return Versions(settings.flip, settings.color_aug, settings.flip_symmetric)
 
 
 def wants_prior(settings: TrainingSettings) -> bool:
@@ -66,8 +66,8 @@ def draw(settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample]
         picture = sample.picture
         generator = seeded(settings.seed, "sample", sample.number)
         chance = random.Random(f"{settings.seed}/caption/{sample.number}")
-        version = versions_of(settings).draw(chance)
-        latents = cache.get(picture, type(version)() if picture.regularization else version)
+        version = versions_of(settings).of(picture).draw(chance)
+        latents = cache.get(picture, version)
         noise = offset_noise(torch.randn(latents.shape, generator=generator), settings.noise_offset, generator)
         noise = multires_noise(noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator)
         last = min(settings.max_timestep, length)

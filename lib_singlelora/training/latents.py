@@ -29,10 +29,17 @@ class Version:
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions that settings ask for."""
+    """The versions that settings ask for.  symmetric: pictures that may be are mirrored without `flip` too."""
 
     flip: bool = False
     color: bool = False
+    symmetric: bool = False
+
+    def of(self, picture: Picture) -> Versions:
+        """Those of one picture; a regularization picture is shown as it is."""
+        if picture.regularization:
+            return Versions()
+        return Versions(self.flip or (self.symmetric and picture.symmetric), self.color)
 
     def all(self) -> Iterator[Version]:
         """Every one that the cache must hold."""
@@ -74,8 +81,7 @@ class LatentCache:
     def fill(self, model: TrainingModel, pictures: Sequence[Picture], versions: Versions,
              each: Callable[[int, int], None]) -> None:
         """Encode what is missing; `each(done, total)` is called before every picture and may raise to stop."""
-        wanted = [(picture, version) for picture in pictures
-                  for version in ((PLAIN,) if picture.regularization else versions.all())]
+        wanted = [(picture, version) for picture in pictures for version in versions.of(picture).all()]
         for done, (picture, version) in enumerate(wanted):
             each(done, len(wanted))
             key = (picture.path, picture.bucket, version)

@@ -15,7 +15,9 @@ from ..host import TrainingModel
 from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork, attached
 from ..settings_training import TrainingSettings
+from .board import Board
 from .drawing import draw, seeded, versions_of
+from .frugal import frugal
 from .latents import LatentCache
 from .objective import Objective
 from .optimizers import SOURCES, build_optimizer
@@ -60,6 +62,7 @@ class Trainer:
             settings, network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate), model.device)
         self.scaler = Scaler(model.device, self.objective.dtype == torch.float16)
         self.smoothed = 0.0
+        self.board: Board | None = None  # where the caller wants event files
 
     def resume(self) -> bool:
         """Continue from the snapshot, if there is one of this very training.  Raises: SnapshotError."""
@@ -85,6 +88,7 @@ class Trainer:
         self.network.train()
         self.optimizer.training()
         with out_of_memory(self.settings), ExitStack() as stack:
+            stack.enter_context(frugal(self.model.targets(), self.model.blocks()))
             if self.settings.gradient_checkpointing:
                 stack.enter_context(recomputed(self.model.blocks()))
             stack.enter_context(attached(self.network, self.model.targets(), self.settings.text_gradient == "trained blocks"))
@@ -125,16 +129,25 @@ class Trainer:
         first = self.state.step == 1 or not self.smoothed
         self.smoothed = loss if first else SMOOTHING * self.smoothed + (1 - SMOOTHING) * loss
         mean = sum(self.state.losses) / len(self.state.losses)
+        pace = samples / max(seconds, 1e-9)
+        rates = sorted({float(group["lr"]) for group in self.optimizer.torch.param_groups}, reverse=True)
         job.log("step", step=self.state.step, epoch=epoch + 1, loss=round(loss, 6), smoothed=round(self.smoothed, 6), lr=rate,
-                seconds=round(seconds, 4))
+                rates=rates, seconds=round(seconds, 4), samples_per_second=round(pace, 3))
+        if self.board:
+            self.board.write("training", {"loss": loss, "smoothed_loss": self.smoothed, "samples_per_second": pace,
+                                          **{f"learning_rate_{n}": value for n, value in enumerate(rates)}}, self.state.step)
         job.report(Progress("train", self.state.step, self.budget.steps,
                             f"epoch {epoch + 1} of {self.settings.epochs}, loss {mean:.4f}",
                             {"loss": loss, "mean_loss": mean, "smoothed_loss": self.smoothed, "lr": rate, "epoch": epoch + 1,
-                             "samples_per_second": samples / max(seconds, 1e-9)}))
+                             "samples_per_second": pace}))
 
     def _tell_epoch(self, job: Job, epoch: int, path: Path, saved: Progressed) -> None:
         norms = {label: round(norm, 5) for label, norm in self.network.block_norms().items()}
-        job.log("epoch", epoch=epoch + 1, loss=sum(saved.losses) / max(1, len(saved.losses)), file=path.name, norms=norms)
+        mean = sum(saved.losses) / max(1, len(saved.losses))
+        job.log("epoch", epoch=epoch + 1, loss=mean, file=path.name, norms=norms)
+        if self.board:
+            self.board.write("epoch", {"loss": mean}, saved.step)
+            self.board.write("norm", norms, saved.step)
         if not self.objective.trains_text:
             return
         spread = text_spread(self.objective)

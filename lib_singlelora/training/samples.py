@@ -20,7 +20,7 @@ class MaskPart:
 class Picture:
     """A picture of the dataset.  bucket: (width, height), pixels.  regularization: counts with the prior weight.
 
-    trigger: the comma piece of the caption that the class does not have.
+    trigger: the comma piece of the caption that the class does not have.  symmetric: it may be shown mirrored.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class Picture:
     regularization: bool = False
     trigger: str = ""
     mask: MaskPart | None = None
+    symmetric: bool = False
 
 
 @dataclass(frozen=True)

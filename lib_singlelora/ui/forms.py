@@ -8,13 +8,26 @@ from typing import Any, get_origin
 import gradio as gr
 
 from ..declaring import Declaration
-from ..settings import Settings, declarations, preset_names
+from ..settings import Settings, declarations, group_of, preset_names
 
 TITLES = {
     "prepare": "Prepare the picture", "crop": "Cut close-ups", "caption": "Caption", "regularization": "Regularization set",
     "training": "Train", "plot": "Plot", "inpaint": "Inpaint",
 }
+BELOW = {"judge": "plot"}  # sections without a stage of their own, and under which other one they are shown
 STAGE_OF = {"regularization": "regularize", "training": "train"}  # where a section is not named like its stage
+
+
+# What most users touch; a section's other settings are folded away under the headings of their classes.
+FIRST = {
+    "prepare": ("long_side", "upscaler", "clean_artifacts", "mask", "background"),
+    "caption": ("tagger", "outfit", "general_threshold", "prune"),
+    "regularization": ("count", "template", "steps", "sampler", "filter"),
+    "training": ("preset", "epochs", "repeats", "unet_lr", "text_encoder_lr", "rank", "alpha", "batch_size", "algorithm",
+                 "optimizer", "scheduler", "block_weights", "regularization", "sample_every"),
+    "plot": ("strengths", "presets", "epochs", "seeds", "prompt", "prompt_set", "x", "y", "z", "steps", "sampler"),
+    "inpaint": ("prompt", "count", "strength", "denoise", "redraw", "area", "fill", "lora", "preset", "steps"),
+}
 
 
 def field(declared: Declaration, value: Any) -> Any:
@@ -46,8 +59,19 @@ def shown(value: Any) -> Any:
 
 def fields_of(section: str, settings: Settings) -> dict[str, Any]:
     """Dotted name -> component, for every setting of a section, inside the gradio block that is open."""
-    return {declared.name: field(declared, settings.get(declared.name)) for declared in declarations()
-            if declared.section == section}
+    own = [declared for declared in declarations() if BELOW.get(declared.section, declared.section) == section]
+    first = FIRST.get(section, tuple(declared.key for declared in own))
+    top = [each for each in own if each.section == section and each.key in first]
+    top.sort(key=lambda each: first.index(each.key))
+    fields = {each.name: field(each, settings.get(each.name)) for each in top}
+    folded: dict[str, list[Declaration]] = {}
+    for each in own:
+        if each.name not in fields:
+            folded.setdefault(group_of(each.name), []).append(each)
+    for title, group in folded.items():
+        with gr.Accordion(title, open=False, elem_classes=["singlelora-more"]):
+            fields.update({each.name: field(each, settings.get(each.name)) for each in group})
+    return fields
 
 
 def values_of(settings: Settings, fields: Mapping[str, Any]) -> list[Any]:

@@ -108,6 +108,11 @@ class _Page:
                                                           "singlelora_inpaint_picture", height=200)
                     self.inpaint_mask = compat.picture("Mask, white is redrawn (empty: her head)", "singlelora_inpaint_mask",
                                                        height=200)
+                    self.suggest = gr.Button("Suggest a prompt", elem_id="singlelora_suggest", size="sm")
+                if section == "plot":
+                    self.show_presets = gr.Button("Show the block presets", elem_id="singlelora_show_presets", size="sm")
+                    self.presets = gr.Image(label="Block presets", type="filepath", elem_id="singlelora_presets",
+                                            interactive=False, visible=False)
                 buttons[stage] = gr.Button(f"Run only: {title}", elem_id=f"singlelora_run_{stage}")
         self.action_buttons = [(action, gr.Button(action.label, elem_id=action.elem_id)) for action in self.extras.actions]
         return buttons
@@ -123,6 +128,10 @@ class _Page:
                               visible=False)
         self.page_file = gr.File(label="Sheet as a page", elem_id="singlelora_page", interactive=False, visible=False)
         self.inpainted = gr.Gallery(label="Inpainted", elem_id="singlelora_inpainted", columns=4, height=260, visible=False)
+        with gr.Row(visible=False, elem_id="singlelora_chosen") as self.chosen_row:
+            self.keep = gr.Button("Keep the chosen picture", elem_id="singlelora_keep")
+            self.again = gr.Button("Train on it too: next version", elem_id="singlelora_again")
+            self.go_on = _kept(gr.Checkbox(False, label="The next version goes on from this LoRA", elem_id="singlelora_go_on"))
         self.send_buttons = []
         with gr.Row():
             self.send_buttons = [(send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.extras.sends]
@@ -134,7 +143,14 @@ class _Page:
                   self.inpaint_mask, *self.fields.values()}
         for word, button in {RUN: self.everything, **stages}.items():
             button.click(self._runner(word), inputs, [self.workspace, self.note, self.job], **compat.quiet())
-        shown = [self.results, self.sheet, self.page_file, self.inpainted]
+        shown = [self.results, self.sheet, self.page_file, self.inpainted, self.chosen_row]
+        picked = gr.State(0)
+        self.inpainted.select(_index, None, [picked], **compat.quiet())
+        self.keep.click(self._keep, [self.workspace, picked], [self.note], **compat.quiet())
+        self.again.click(self._again, [self.workspace, picked, self.go_on], [self.note, self.job], **compat.quiet())
+        self.show_presets.click(self._presets, [self.workspace], [self.presets, self.note], **compat.quiet())
+        self.suggest.click(self._suggest, [self.workspace, self.inpaint_picture, self.inpaint_mask],
+                           [self.fields["inpaint.prompt"], self.note], **compat.quiet())
         self.workspace.change(self._chosen, {self.workspace},
                               [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown], **compat.quiet())
         # A picture that was just dropped in is a new character, whatever workspace was open.
@@ -205,6 +221,44 @@ class _Page:
         self.service.cancel(active[-1].number)
         return [panel.note(f"{active[-1].job.title}: stops at its next safe point; what is done is kept."), self._job_html()]
 
+    def _picked(self, name: str, index: int) -> str:
+        """The chosen picture of the gallery, relative to its workspace.  Raises: WorkspaceError."""
+        pictures = self.service.results(name)["inpainted"]
+        if not pictures:
+            raise SingleLoraError("found no inpainted picture, expected one; press Run only: Inpaint")
+        root = self.service.workspace(name).root
+        return Path(pictures[min(index, len(pictures) - 1)]).relative_to(root).as_posix()
+
+    def _keep(self, name: str, index: int) -> list[Any]:
+        try:
+            kept = self.service.accept(name, [self._picked(name, index)])
+        except SingleLoraError as error:
+            return [panel.note(str(error), bad=True)]
+        return [panel.note(f"Kept, with all that made it: {', '.join(kept)}")]
+
+    def _again(self, name: str, index: int, go_on: bool) -> list[Any]:
+        try:
+            picture = self.service.accept(name, [self._picked(name, index)])[0]
+            version = self.service.next_version(name)
+            self.service.loopback(name, picture, start="last" if go_on else "zero")
+        except SingleLoraError as error:
+            return [panel.note(str(error), bad=True), self._job_html()]
+        return [panel.note(f"The picture goes into the workspace {version}; choose that one then, and press Run only: Train."),
+                self._job_html()]
+
+    def _presets(self, name: str) -> list[Any]:
+        try:
+            path = self.service.presets_picture("" if name == NEW else name)
+        except SingleLoraError as error:
+            return [gr.update(), panel.note(str(error), bad=True)]
+        return [gr.update(value=str(path), visible=True), ""]
+
+    def _suggest(self, name: str, picture: str | None, mask: str | None) -> list[Any]:
+        try:
+            return [self.service.suggest(name, Path(picture) if picture else None, Path(mask) if mask else None), ""]
+        except SingleLoraError as error:
+            return [gr.update(), panel.note(str(error), bad=True)]
+
     def _doer(self, action: Action) -> Callable[[], list[Any]]:
         def do() -> list[Any]:
             try:
@@ -243,7 +297,7 @@ class _Page:
         gallery = pictures if now[0] != before[0] else gr.update()
         if now[1] != before[1]:
             chosen["choices"] = [NEW, *names]
-        shown = self._shown(name) if now[2:] != before[2:] else [gr.update() for _ in range(4)]
+        shown = self._shown(name) if now[2:] != before[2:] else [gr.update() for _ in range(5)]
         return [gr.update(**chosen), self._job_html(), gallery, *shown, "\n".join(now)]
 
     def _job_html(self) -> str:
@@ -251,10 +305,16 @@ class _Page:
 
     def _shown(self, name: str | None) -> list[Any]:
         if name is None or name not in self.service.names():
-            return ["", *(gr.update(value=None, visible=False) for _ in range(3))]
+            return ["", *(gr.update(value=None, visible=False) for _ in range(3)), gr.update(visible=False)]
         results = self.service.results(name)
         return [panel.summary(results), *(gr.update(value=results[key] or None, visible=bool(results[key]))
-                                          for key in ("sheet", "page", "inpainted"))]
+                                          for key in ("sheet", "page", "inpainted")),
+                gr.update(visible=bool(results["inpainted"]))]
+
+
+def _index(event: gr.SelectData) -> int:
+    """Which picture of a gallery was clicked."""
+    return int(event.index)
 
 
 def _kept(component: Any) -> Any:

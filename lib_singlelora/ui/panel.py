@@ -65,6 +65,15 @@ def summary(results: Mapping[str, Any] | None) -> str:
         best = results["recommendation"]
         tag = html.escape(f'<lora:{best["name"]}:{best["strength"]:g}>')
         parts.append(f'<p class="singlelora-take">Take <code>{tag}</code>: {html.escape(best["reason"])}.</p>')
+    if results.get("crop_notes"):
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in results["crop_notes"])
+        parts.append(f'<details class="singlelora-notes"><summary>{len(results["crops"])} crops: what to know of them</summary>'
+                     f"<ul>{lines}</ul></details>")
+    if results.get("rejected"):
+        lines = "".join(f"<li>{html.escape(name)}: {html.escape('; '.join(reasons))}</li>"
+                        for name, reasons in results["rejected"].items())
+        parts.append(f'<details class="singlelora-notes"><summary>{len(results["rejected"])} regularization pictures were put '
+                     f"aside</summary><ul>{lines}</ul></details>")
     if results["loras"]:
         names = " ".join(f"<code>{html.escape(name)}</code>" for name in results["loras"])
         parts.append(f'<p class="singlelora-line">LoRA files: {names}</p>')

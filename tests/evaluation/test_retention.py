@@ -50,7 +50,7 @@ def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
     places[Place(0, 0.0, "", None)] = judged(1.0)
     best = recommend(places)
     assert best is not None and best.epoch >= 4 and best.strength == 1.0
-    assert "1 of her 1 traits" in reason(best, places)
+    assert "1 of 1 traits" in reason(best, places)
     spoiled = {place: (judged(1.0, "noise") if place == best else seen) for place, seen in places.items()}
     assert recommend(spoiled) != best
 

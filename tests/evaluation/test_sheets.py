@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.evaluation.likeness import broken, colour_histogram, look
-from lib_singlelora.evaluation.sheets import Cell, Grid, draw_sheet, font, wrap
+from lib_singlelora.evaluation.sheets import Cell, Grid, draw_sheet, folded, font, wrap
 
 RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
 
@@ -40,6 +40,24 @@ def test_nothing_touches_the_edges_whatever_the_labels() -> None:
     sheet = np.asarray(draw_sheet("t" * 200, "words " * 60, [long, grid()], 128))
     for edge in (sheet[:2], sheet[-2:], sheet[:, :2], sheet[:, -2:]):
         assert (edge == 255).all()
+
+
+def test_a_sheet_of_many_columns_is_folded_and_stays_readable() -> None:
+    columns = tuple(f"prompt {i} of many words" for i in range(40))
+    wide = grid(rows=("epoch 1",), columns=columns, cells=(tuple(Cell((RED,), f"{i}") for i in range(40)),))
+    parts = folded(wide, 14)
+    assert [column for part in parts for column in part.columns] == list(columns)
+    assert [cell for part in parts for cell in part.cells[0]] == list(wide.cells[0])
+    assert max(len(part.columns) for part in parts) - min(len(part.columns) for part in parts) <= 1
+    sheet = draw_sheet("t", "s", [wide], 64)
+    assert sheet.width < 16 * 80 and pixels(sheet, (255, 0, 0)) >= 40 * 64 * 64
+
+
+def test_ten_pictures_make_a_block_and_a_long_note_is_wrapped() -> None:
+    one = grid(rows=("epoch 1",), columns=("1",), cells=((Cell((RED,) * 10, "a note that is far longer than its cell " * 4),),))
+    sheet = draw_sheet("t", "s", [one], 64, ["the legend"])
+    assert pixels(sheet, (255, 0, 0)) == 10 * 64 * 64 and sheet.width <= 420
+    assert not (np.asarray(sheet)[:, -3:] != 255).any()
 
 
 @pytest.mark.parametrize(("image", "why"), [

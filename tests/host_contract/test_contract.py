@@ -128,7 +128,7 @@ def test_img2img_keeps_more_at_a_lower_denoise(host: Host) -> None:
     assert distance(0.3) < distance(0.9)
 
 
-@pytest.mark.parametrize("fill", ["original", "latent noise"])
+@pytest.mark.parametrize("fill", ["fill", "original", "latent noise", "latent nothing"])
 def test_inpainting_leaves_what_the_mask_leaves(host: Host, fill: str) -> None:
     source, mask = picture(), Image.new("L", (SIZE, SIZE))
     mask.paste(255, (16, 16, 40, 40))

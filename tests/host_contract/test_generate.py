@@ -48,7 +48,7 @@ def test_a_picture_of_another_size_is_resized(host: Host) -> None:
     assert host.generate(request, Job())[0].image.size == (64, 64)
 
 
-@pytest.mark.parametrize("fill", ["original", "latent noise"])
+@pytest.mark.parametrize("fill", ["fill", "original", "latent noise", "latent nothing"])
 @pytest.mark.parametrize("sampler", ["DPM++ 2M Karras", "Euler a", "Euler", "DDIM"])
 def test_inpainting_keeps_what_lies_outside_the_mask(host: Host, fill: str, sampler: str) -> None:
     origin = photograph()

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lib_singlelora.errors import PresetError
 from lib_singlelora.naming.blocks import SD1, SDXL, block_of
 from lib_singlelora.naming.keys import kohya_to_canonical
-from lib_singlelora.naming.presets import LBW_PRESETS, PRESETS, parse_block_weights, with_blocks
+from lib_singlelora.naming.presets import LBW_PRESETS, PRESETS, parse_block_weights, remarks, with_blocks
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks.json").read_text(encoding="utf-8"))
 
@@ -126,3 +127,36 @@ def test_a_mistaken_range_says_what_there_is(blocks: str) -> None:
 def test_a_ranges_value_must_be_a_number() -> None:
     with pytest.raises(PresetError, match="found nan, expected a number"):
         with_blocks(parse_block_weights("ALL", SD1), "M00", float("nan"))
+
+
+def test_kohyas_shapes_are_those_that_sd_scripts_computes() -> None:
+    """The tables are sd-scripts' formulas by hand: sin(pi/2 * i / 11) and i / 11, forwards and backwards."""
+    sine = (0, 0.142315, 0.281733, 0.415415, 0.540641, 0.654861, 0.75575, 0.841254, 0.909632, 0.959493, 0.989821, 1)
+    line = tuple(index / 11 for index in range(12))
+    for down, up, wanted in (("sine", "cosine", (sine, sine[::-1])), ("linear", "reverse_linear", (line, line[::-1])),
+                             ("zeros+.5", "zeros", ((0.5,) * 12, (0,) * 12)),
+                             ("cosine+.25", "linear+0.1", (tuple(v + 0.25 for v in sine[::-1]), tuple(v + 0.1 for v in line)))):
+        found = parse_block_weights(f"{down}/0.7/{up}", SD1).as_kohya()
+        assert found["down_lr_weight"] == pytest.approx(wanted[0], abs=1e-6)
+        assert found["up_lr_weight"] == pytest.approx(wanted[1], abs=1e-6)
+        assert found["mid_lr_weight"] == (0.7,)
+
+
+@pytest.mark.parametrize(("text", "told"), [("cosin/1/sine", "found 'cosin', expected numbers, or one of cosine"),
+                                            ("1,1/sine/1", "found 'sine' for the one middle block"),
+                                            ("sine+a/1/1", "found 'a', expected numbers")])
+def test_a_shape_that_there_is_not_is_told(text: str, told: str) -> None:
+    with pytest.raises(PresetError, match=re.escape(told)):
+        parse_block_weights(text, SD1)
+
+
+def test_short_and_long_lists_are_remarked_on() -> None:
+    ones = ",".join("1" * 12)
+    assert [remarks(text, SD1) for text in (f"{ones}/1/{ones}", "OUTD", "article", "sine/1/zeros")] == [[]] * 4
+    assert remarks(f"1,1,1/1/{ones},1", SD1) == [
+        "block weights: down has 3 values, expected 12; as with kohya 9 are taken to be 1",
+        "block weights: up has 13 values, expected 12; as with kohya the rest is cut"]
+
+
+def test_what_is_not_above_0_is_not_trained_as_with_kohya() -> None:
+    assert parse_block_weights("-1,0.5/1/1", SD1)["IN00"] == 0

@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image
 
-from lib_singlelora.host import CheckpointInfo, Host, HostPaths
+from lib_singlelora.host import CheckpointInfo, Host, HostPaths, HostTagger
 from lib_singlelora.settings import Settings
 from lib_singlelora.workspace import StageRecord, Workspace
 
@@ -18,10 +18,14 @@ VIEWS = {"full_body": ["full body"], "face": ["close-up", "face focus"], "legs":
 
 @dataclass
 class QuietHost:
-    """paths, checkpoint: as a host has them."""
+    """paths, checkpoint: as a host has them.  own: its taggers."""
 
     paths: HostPaths = field(default_factory=HostPaths)
     checkpoint: CheckpointInfo = field(default_factory=lambda: CheckpointInfo("none", Path("none.safetensors")))
+    own: tuple[HostTagger, ...] = ()
+
+    def taggers(self) -> tuple[HostTagger, ...]:
+        return self.own
 
 
 def quiet_host(folder: Path, taggers: tuple[Path, ...] = ()) -> Host:

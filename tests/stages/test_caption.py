@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -36,6 +39,15 @@ def settings_of(**caption_settings: object) -> Settings:
 def captions(workspace: Workspace, settings: Settings, host: Host, force: bool = False) -> dict[str, str]:
     made = caption(settings, workspace, host, Job(), force)
     return {path.stem: text for path, text in made.captions.items()}
+
+
+class Deepbooru:
+    """A host's tagger: underscores, ratings by a prefix, characters among the rest."""
+
+    name = "deepbooru"
+
+    def tag(self, images: Sequence[Image.Image]) -> list[dict[str, float]]:
+        return [{"holding_sword": 0.9, "blonde_hair": 0.9, "^_^": 0.9, "smile": 0.1, "rating:safe": 0.99} for _ in images]
 
 
 @pytest.fixture
@@ -76,6 +88,18 @@ def test_every_tagger_named_is_asked_and_their_tags_are_merged(workspace: Worksp
     [first] = host.paths.taggers
     found = captions(workspace, settings_of(tagger=[str(first), str(other)]), host)
     assert {"sword", "smile"} <= set(found["face"].split(", "))
+
+
+def test_the_hosts_own_tagger_is_asked_when_it_is_named(workspace: Workspace, host: Host) -> None:
+    [first], own = host.paths.taggers, (Deepbooru(),)
+    both = QuietHost(host.paths, own=own)
+    assert "holding sword" not in captions(workspace, settings_of(), cast(Host, both))["face"]  # not by itself
+    found = captions(workspace, settings_of(tagger=[str(first), "deepbooru"]), cast(Host, both))["face"].split(", ")
+    assert {"holding sword", "smile", "^_^"} <= set(found) and not {"blonde hair", "rating:safe", "rating:general"} & set(found)
+    alone = captions(workspace, settings_of(tagger="deepbooru"), cast(Host, both))["face"].split(", ")
+    assert "holding sword" in alone and "smile" not in alone
+    with pytest.raises(TaggerError, match=r"there are: .*deepbooru"):
+        captions(workspace, settings_of(tagger="deepboru"), cast(Host, both))
 
 
 def test_a_tagger_is_found_by_its_name(workspace: Workspace, host: Host) -> None:

@@ -209,15 +209,33 @@ def test_the_log_tells_every_step(finished: tuple[Workspace, dict[str, object]])
     events = finished[0].events.read()
     steps = [event for event in events if event["event"] == "step"]
     assert [event["step"] for event in steps] == list(range(1, len(steps) + 1))
-    assert {"loss", "lr", "seconds", "epoch"} <= steps[0].keys()
+    assert {"loss", "smoothed", "lr", "rates", "seconds", "samples_per_second", "epoch"} <= steps[0].keys()
+    norms = [event["norms"] for event in events if event["event"] == "epoch"]
+    assert norms and all({"BASE", "M00", "OUT03"} <= each.keys() for each in norms)
     assert [event["stage"] for event in events if event["event"] == "stage"] == list(STAGES)
+
+
+def test_tensorboard_is_told_the_same(copy: Workspace, standalone_host: StandaloneHost) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job())  # it is trained already
+    assert not (copy.root / "log" / "tensorboard").exists()
+    run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job(), force=True)
+    steps = [event for event in copy.events.read() if event["event"] == "step"][-4:]
+    board = EventAccumulator(str(copy.root / "log" / "tensorboard"))
+    board.Reload()
+    told = [event.value for event in board.Scalars("training/loss")][-4:]
+    assert told == pytest.approx([step["loss"] for step in steps], abs=1e-5)
+    assert {"epoch/loss", "norm/BASE", "norm/OUT03", "training/learning_rate_1"} <= set(board.Tags()["scalars"])
 
 
 def test_captions_of_both_sets_come_from_the_tagger_where_there_is_one(
         copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
     from tests.tagging.test_wd import write_tagger
 
-    settings = quick(caption__tagger=str(write_tagger(tmp_path / "tagger")), caption__general_threshold=0.45)
+    settings = quick(caption__tagger=str(write_tagger(tmp_path / "tagger")), caption__general_threshold=0.45,
+                     regularization__filter=False)  # this tagger knows no persons
     for stage in ("caption", "regularize"):
         run_stage(stage, settings, copy, standalone_host, Job())
     crop = (copy.root / "image" / "1_eileen" / "face.txt").read_text(encoding="utf-8")

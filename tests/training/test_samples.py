@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.samples import Picture, budget, epoch_batches
 from lib_singlelora.training.schedule import learning_rate_factor
 
@@ -57,3 +58,11 @@ def test_the_rate_rises_over_the_warm_up_and_follows_its_schedule() -> None:
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1 and rates[-1] == pytest.approx(1 / 90)
     assert learning_rate_factor("cosine", 55, 100, 0.1) == pytest.approx(0.5)
     assert {learning_rate_factor("constant", step, 100, 0.0) for step in range(100)} == {1.0}
+
+
+def test_symmetric_pictures_alone_are_mirrored_unless_all_are() -> None:
+    plain, both = Picture(Path("a.png"), "a", (64, 64)), Picture(Path("b.png"), "b", (64, 64), symmetric=True)
+    reg = Picture(Path("r.png"), "r", (64, 64), regularization=True, symmetric=True)
+    mirrored = {name: [len(list(versions.of(picture).all())) for picture in (plain, both, reg)] for name, versions in
+                (("none", Versions()), ("symmetric", Versions(symmetric=True)), ("all", Versions(flip=True)))}
+    assert mirrored == {"none": [1, 1, 1], "symmetric": [1, 2, 1], "all": [2, 2, 1]}

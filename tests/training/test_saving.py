@@ -116,7 +116,7 @@ def test_outd_keeps_less_than_all_blocks(standalone_host: StandaloneHost, tmp_pa
     for preset in ("ALL", "OUTD"):
         with lent(standalone_host, tmp_path, settings(block_weights=preset, text_encoder_lr=0)) as trainer:
             found[preset] = loss_and_bytes(trainer)[1]
-    assert found["OUTD"] < 0.6 * found["ALL"]
+    assert found["OUTD"] < 0.7 * found["ALL"]
 
 
 def test_two_batches_accumulated_are_one_of_both(standalone_host: StandaloneHost, tmp_path: Path) -> None:

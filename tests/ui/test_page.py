@@ -120,6 +120,34 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     assert set(service.results("eileen")["loras"]) == {"eileen-000001", "eileen"}
 
 
+def test_an_inpainted_picture_is_kept_and_becomes_the_next_version(page: Any, served: tuple[str, Service]) -> None:
+    _, service = served
+    visit(page, served[0])
+    page.wait_for_timeout(2000)
+    page.locator("#singlelora_workspace input").first.click()
+    page.locator("#singlelora_workspace, body").get_by_role("option", name="eileen", exact=True).first.click()
+    page.locator("#singlelora_keep").wait_for()
+    page.locator("#singlelora_plot button.label-wrap").first.click()
+    page.locator("#singlelora_show_presets").click()
+    page.locator("#singlelora_presets img").wait_for()
+    page.locator("#singlelora_inpaint button.label-wrap").first.click()
+    page.locator("#singlelora_suggest").click()
+    prompt = page.locator("#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt input").first
+    for _ in range(40):
+        if prompt.input_value().startswith("eileen, woman, solo"):
+            break
+        page.wait_for_timeout(250)
+    assert prompt.input_value().startswith("eileen, woman, solo")
+    page.locator("#singlelora_inpainted button img").first.click()
+    page.locator("#singlelora_keep").click()
+    page.locator("#singlelora_note", has_text="Kept, with all that made it: inpaint/accepted/").wait_for()
+    assert len(service.results("eileen")["accepted"]) == 1
+    page.locator("#singlelora_again").click()
+    page.locator("#singlelora_note", has_text="The picture goes into the workspace eileen-v2").wait_for()
+    page.locator("#singlelora_job").get_by_text("eileen: loopback: done").wait_for()
+    assert service.results("eileen-v2")["version"] == 2 and service.results("eileen-v2")["generated"]
+
+
 def test_a_page_that_is_opened_later_offers_the_workspaces_that_came_since(page: Any, served: tuple[str, Service]) -> None:
     _, service = served
     name = service.start(PICTURE, "latecomer", "woman")

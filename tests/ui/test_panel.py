@@ -25,6 +25,14 @@ def test_what_users_wrote_is_escaped() -> None:
     assert "<b>x" not in text and "<script>" not in text and "<i>" not in text
 
 
+def test_what_to_know_of_crops_and_of_pictures_put_aside_is_folded_in() -> None:
+    results = {"stages": {}, "recommendation": None, "loras": {}, "crops": ["a", "b"], "crop_notes": ["face: <small>"],
+               "rejected": {"0007": ["resembles her", "two persons"]}}
+    text = summary(results)
+    assert "2 crops: what to know of them" in text and "face: &lt;small&gt;" in text
+    assert "1 regularization pictures were put aside" in text and "0007: resembles her; two persons" in text
+
+
 def test_how_a_job_ended_and_what_to_do() -> None:
     assert "3 tensors" in render([{**JOB, "state": "failed", "error": "found 3 tensors"}])
     assert "goes on where it stopped" in render([{**JOB, "state": "cancelled"}])

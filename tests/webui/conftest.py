@@ -12,9 +12,9 @@ import pytest
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.running import PROBE, ROOT, WebUI, python_of_webui
 
-FAST = {"prepare.long_side": 512, "regularization.count": 2, "regularization.steps": 3, "training.epochs": 2,
-        "training.repeats": 1, "training.rank": 4, "training.unet_lr": 0.02, "training.warmup": 0, "plot.steps": 3,
-        "plot.strengths": "1", "plot.presets": "ALL,OUTD", "inpaint.count": 1, "inpaint.steps": 3}
+FAST = {"prepare.long_side": 512, "regularization.count": 2, "regularization.steps": 3, "regularization.filter": False,
+        "training.epochs": 2, "training.repeats": 1, "training.rank": 4, "training.unet_lr": 0.02, "training.warmup": 0,
+        "plot.steps": 3, "plot.strengths": "1", "plot.presets": "ALL,OUTD", "inpaint.count": 1, "inpaint.steps": 3}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

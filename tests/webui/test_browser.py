@@ -124,6 +124,28 @@ def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any)
 
 
 @needs_browser
+def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, page: Any) -> None:
+    choose(page, "#singlelora_workspace", "browser")
+    page.locator("#singlelora_keep").wait_for()
+    page.locator("#singlelora_plot .label-wrap").first.click()
+    page.locator("#singlelora_show_presets").click()
+    page.locator("#singlelora_presets img").wait_for()
+    page.locator("#singlelora_inpaint .label-wrap").first.click()
+    page.locator("#singlelora_suggest").click()
+    page.wait_for_function("document.querySelector('#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt input')"
+                           ".value.startsWith('browser, girl, solo')")
+    page.locator("#singlelora_inpainted button img").first.click()
+    page.locator("#singlelora_keep").click()
+    page.locator("#singlelora_note", has_text="Kept, with all that made it: inpaint/accepted/").first.wait_for()
+    page.locator("#singlelora_again").click()
+    page.locator("#singlelora_job").first.get_by_text("browser: loopback: done").wait_for(timeout=120_000)
+    assert webui.ask("/singlelora/v1/workspaces/browser-v2")["generated"]
+    if folder := os.environ.get("SD_WEBUI_SHOTS"):
+        page.screenshot(path=Path(folder) / "loopback.png", full_page=True)
+    assert own_problems(page) == []
+
+
+@needs_browser
 def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> None:
     page.locator("#tabs > .tab-nav button", has_text="txt2img").click()
     page.locator("#txt2img_extra_tabs > .tab-nav button", has_text="Lora").click()

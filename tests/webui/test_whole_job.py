@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lib_singlelora.lora.files import read_lora
 from tests.webui.conftest import new_workspace
@@ -155,6 +157,52 @@ def test_jobs_queue_behind_one_another_and_behind_a_generation(webui: WebUI, tra
     assert webui.ask(f"/singlelora/v1/jobs/{fourth}/cancel", {})["cancelled"]
     assert webui.ended(fourth)["state"] == "cancelled"
     assert webui.ended(third)["state"] == "done"
+
+
+def test_a_sheet_of_two_checkpoints_leaves_the_loaded_one(webui: WebUI, trained: dict[str, Any]) -> None:
+    settings = {"plot.checkpoints": "small,z other", "plot.x": "checkpoint", "plot.y": "strength", "plot.presets": "ALL",
+                "plot.epochs": "2"}
+    job = webui.ended(webui.submit(trained["name"], "plot", **settings))
+    assert job["state"] == "done", job["error"]
+    cells = {str(Image.open(path).info["parameters"]).rpartition("Model: ")[2].split(",")[0]
+             for path in (Path(job["result"]["sheet"]).parent / "cells").glob("*.png")}
+    assert {"small", "z other"} <= cells
+    refused = webui.ended(webui.submit(trained["name"], "plot", **{"plot.checkpoints": "nobody at all"}))
+    assert refused["state"] == "failed" and "found no such checkpoint in the WebUI" in refused["error"]
+    webui.ask(f"/singlelora/v1/workspaces/{trained['name']}", {"plot.checkpoints": "", "plot.x": "strength", "plot.y": "epoch",
+                                                             "plot.presets": "ALL,OUTD", "plot.epochs": "all"}, "PATCH")
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+
+
+@pytest.mark.parametrize("settings", [{"inpaint.area": "only masked", "inpaint.fill": "fill"}, {"inpaint.fill": "latent nothing"},
+                                      {"inpaint.redraw": "whole picture", "inpaint.preset": "OUTD", "inpaint.lora": "1"}])
+def test_inpainting_takes_every_way(webui: WebUI, trained: dict[str, Any], settings: dict[str, str]) -> None:
+    plain = {"inpaint.area": "whole picture", "inpaint.fill": "original", "inpaint.redraw": "masked part",
+             "inpaint.preset": "ALL", "inpaint.lora": ""}
+    job = webui.ended(webui.submit(trained["name"], "inpaint", **{**plain, **settings}))
+    assert job["state"] == "done", job["error"]
+    made, source = Image.open(job["result"]["inpainted"][0]).convert("RGB"), Image.open(trained["job"]["result"]["source"])
+    if settings.get("inpaint.area") == "only masked":
+        mask = Image.open(job["result"]["inpaint_mask"]).convert("L")
+        changed = np.abs(np.asarray(made, int) - np.asarray(source.convert("RGB"), int)).max(axis=2)
+        assert made.size == source.size and changed[np.asarray(mask) == 0].max() == 0 and changed.max() > 20
+    assert webui.picture() == trained["picture"]
+
+
+def test_an_inpainted_picture_becomes_the_next_version(webui: WebUI, trained: dict[str, Any]) -> None:
+    name, root = trained["name"], Path(trained["job"]["result"]["workspace"])
+    drawn = Path(trained["job"]["result"]["inpainted"][0]).relative_to(root).as_posix()
+    kept = webui.ask(f"/singlelora/v1/workspaces/{name}/accepted", {"pictures": [drawn]})["accepted"]
+    job = webui.ended(webui.ask(f"/singlelora/v1/workspaces/{name}/versions", {"picture": kept[0], "start": "last"})["id"])
+    assert job["state"] == "done", job["error"]
+    version = webui.ask(f"/singlelora/v1/workspaces/{name}-v2")
+    assert version["version"] == 2 and version["generated"] and version["crops"]
+    trained_on = webui.ended(webui.submit(f"{name}-v2", "train"))
+    assert trained_on["state"] == "done", trained_on["error"]
+    assert webui.picture("isabella, girl <lora:isabella-v2:1>") != trained["picture"]
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
 
 
 def test_the_checkpoint_cannot_be_switched_while_a_job_runs(webui: WebUI, trained: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.settings import Settings
+from lib_singlelora.training.frugal import frugal
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.loop import Trainer
 from lib_singlelora.training.recomputing import recomputed
@@ -94,6 +95,7 @@ def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack) -> Step:
     def step() -> None:
         number[0] += 1
         with ExitStack() as own:
+            own.enter_context(frugal(model.targets(), model.blocks()))
             if options.gradient_checkpointing:
                 own.enter_context(recomputed(model.blocks()))
             own.enter_context(attached(network, model.targets()))

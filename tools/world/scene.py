@@ -20,11 +20,15 @@ LINE_AT_128 = 1.0  # outline of a full-body figure at 128 pixels; it grows slowe
 
 @dataclass(frozen=True)
 class Drawing:
-    """pixels: (H, W, 3) uint8 RGB.  mask: (H, W) bool, the figures.  boxes: per figure, in pixels, clipped."""
+    """pixels: (H, W, 3) uint8 RGB.  mask: (H, W) bool, the figures.  boxes: per figure, in pixels, clipped.
+
+    window: what part of the body plane it shows.
+    """
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     boxes: tuple[dict[str, Box], ...]
+    window: Window
 
 
 def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing:
@@ -58,7 +62,7 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
     figure = _array(front)
     alpha = figure[..., 3:].astype(np.float32) / 255  # premultiplied
     pixels = figure[..., :3] + _array(back)[..., :3] * (1 - alpha)
-    return Drawing(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), figure[..., 3] > 127, tuple(boxes))
+    return Drawing(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), figure[..., 3] > 127, tuple(boxes), view)
 
 
 def _line_width(view: Window, height: int) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...errors import LoraFileError, LoraKeyError
 from ...host import LoraUse
 from ...lora.files import read_lora
-from ...lora.functional import module_delta
+from ...lora.functional import module_change
 from ...naming.blocks import is_text
 
 
@@ -67,12 +67,12 @@ class AppliedLoras:
                 continue
             weight = self._weight(name)
             try:
-                delta = module_delta(parts, tuple(weight.shape))
+                delta = module_change(parts, weight)
             except (LoraFileError, RuntimeError) as error:
                 raise LoraKeyError(f"{use.path.name}: {name}: {error}") from None
             if name not in self._backup:
                 self._backup[name] = weight.detach().clone()
-            weight.copy_(weight.float() + strength * delta.to(weight.device))
+            weight.copy_(weight.float() + strength * delta)
 
 
 def _changed(path: Path) -> int:

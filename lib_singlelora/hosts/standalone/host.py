@@ -14,8 +14,19 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ...errors import HostBusyError, SettingsError
-from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraCard, LoraUse, TrainingModel, Upscaler
+from ...errors import CheckpointError, HostBusyError, SettingsError
+from ...host import (
+    CheckpointInfo,
+    GeneratedImage,
+    HostPaths,
+    HostTagger,
+    ImageRequest,
+    LoraCard,
+    LoraUse,
+    TrainingModel,
+    Upscaler,
+)
+from ...imaging.filling import surroundings
 from ...jobs import Job, Progress
 from ..clip import encode
 from .applied import AppliedLoras
@@ -23,6 +34,8 @@ from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
 from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
 from .training import StandaloneTrainingModel, lent, targets_of
+
+LATENT_FILLS = {"latent noise": "noise", "latent nothing": "nothing"}
 
 
 class StandaloneHost:
@@ -48,6 +61,37 @@ class StandaloneHost:
         return CheckpointInfo(path.stem, path, self._found.native_size, legacy_hash(path), cached_sha256(path),
                               self._found.preset)
 
+    def other_checkpoint(self, name: str) -> CheckpointInfo:
+        """A file by its path, or by its name beside the loaded one.  Raises: CheckpointError."""
+        path = self._file(name)
+        found = inspect(path)
+        return CheckpointInfo(path.stem, path, found.native_size, legacy_hash(path), cached_sha256(path), found.preset)
+
+    def _file(self, name: str) -> Path:
+        beside = self._found.path.parent
+        for path in (Path(name).expanduser(), *(beside / f"{name}{suffix}" for suffix in ("", ".safetensors", ".ckpt"))):
+            if path.is_file():
+                return path.resolve()
+        raise CheckpointError(f"{name}: found no such checkpoint, expected a file, or the name of one in {beside}; check the "
+                              "path")
+
+    @contextmanager
+    def drawing_with(self, name: str) -> Iterator[None]:
+        """Both checkpoints are in memory while inside.  Raises: CheckpointError."""
+        if self._file(name) == self._found.path.resolve():
+            yield
+            return
+        loaded = ("checkpoint", "networks", "_loras")
+        kept: dict[str, object] = {key: self.__dict__.pop(key) for key in loaded if key in self.__dict__}
+        found, self._found = self._found, inspect(self._file(name))
+        try:
+            yield
+        finally:
+            for key in loaded:
+                self.__dict__.pop(key, None)
+            self.__dict__.update(kept)
+            self._found = found
+
     @property
     def paths(self) -> HostPaths:
         """No folders of its own."""
@@ -57,6 +101,10 @@ class StandaloneHost:
     def samplers(self) -> Sequence[str]:
         """Names that a request may ask for."""
         return tuple(SAMPLERS)
+
+    def taggers(self) -> Sequence[HostTagger]:
+        """It has none."""
+        return ()
 
     def upscalers(self) -> Sequence[Upscaler]:
         """None."""
@@ -153,6 +201,8 @@ class StandaloneHost:
             return None
         size = (request.width, request.height)
         picture = request.image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        if request.fill == "fill" and request.mask is not None:
+            picture = surroundings(picture, request.mask.convert("L").resize(size, Image.Resampling.LANCZOS))
         pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
         latents = self.networks.vae.encode(pixels.to(self._device)).latent_dist.mode() * self.networks.scale
         mask = None
@@ -160,7 +210,7 @@ class StandaloneHost:
             small = request.mask.convert("L").resize((size[0] // 8, size[1] // 8), Image.Resampling.BOX)
             # Any cell that the mask touches is redrawn; the exact edge is drawn when the original is pasted back.
             mask = torch.from_numpy((np.asarray(small) > 8).astype(np.float32))[None, None].to(self._device)
-        return Start(latents, request.denoise, mask, request.fill == "latent noise")
+        return Start(latents, request.denoise, mask, LATENT_FILLS.get(request.fill, ""))
 
     def _parameters(self, request: ImageRequest, seed: int) -> str:
         """The text that the WebUI's PNG Info reads."""

@@ -28,12 +28,15 @@ SAMPLERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Start:
-    """Where img2img and inpainting start.  latents: (1, 4, h, w).  mask: (1, 1, h, w), 1 is redrawn; None: all."""
+    """Where img2img and inpainting start.  latents: (1, 4, h, w).  mask: (1, 1, h, w), 1 is redrawn; None: all.
+
+    fill: what the masked latents are before noise is added: "" keeps them, "noise", "nothing" for zeros.
+    """
 
     latents: Tensor
     denoise: float
     mask: Tensor | None
-    noise_fill: bool
+    fill: str = ""
 
 
 def make_scheduler(name: str, beta_start: float, beta_end: float, timesteps: int, prediction: str = "epsilon") -> Any:
@@ -76,8 +79,8 @@ def denoise(scheduler: Any, predict: Predict, noise: Tensor, generators: list[to
         # As in the WebUI: int(denoise * steps) + 1 steps are walked.
         first = max(0, steps - int(min(start.denoise, 0.999) * steps) - 1)
         origin = start.latents
-        if start.noise_fill and start.mask is not None:
-            origin = origin * (1 - start.mask) + noise * start.mask
+        if start.fill and start.mask is not None:
+            origin = origin * (1 - start.mask) + (noise * start.mask if start.fill == "noise" else 0)
         latents = noised(scheduler, origin.expand_as(noise), noise, first)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)

@@ -10,7 +10,7 @@ from ...host import GeneratedImage, ImageRequest
 from ...jobs import Job, Progress
 from .loras import Library
 
-FILLS = {"original": 1, "latent noise": 2}  # the WebUI's numbers for "Masked content"
+FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}  # the WebUI's numbers for "Masked content"
 
 
 def sampler_names() -> tuple[str, ...]:

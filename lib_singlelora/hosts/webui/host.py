@@ -5,20 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from modules import hashes, paths, sd_models, shared
 
 from ...errors import CheckpointError
-from ...host import CheckpointInfo, GeneratedImage, HostPaths, ImageRequest, LoraCard, TrainingModel, Upscaler
+from ...host import CheckpointInfo, GeneratedImage, HostPaths, HostTagger, ImageRequest, LoraCard, TrainingModel, Upscaler
 from ...jobs import Job, Progress
 from ...settings import preset_of
 from . import generating
+from .deepbooru import Deepbooru
 from .lending import layout_of, lent
 from .loras import Library, lora_folder
 from .turn import Turn
 from .upscaling import upscalers
 
 NATIVE_SIZES = {"sd1": 512, "sd2": 768}
+
+
+def _loaded() -> Any:
+    model = shared.sd_model
+    if model is None:
+        raise CheckpointError("found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose one "
+                              "at the top of the page")
+    return model
+
+
+def _named(name: str) -> Any:
+    info = sd_models.get_closet_checkpoint_match(name)  # the WebUI's own spelling
+    if info is None:
+        known = ", ".join(sorted(Path(each.filename).stem for each in sd_models.checkpoints_list.values()))
+        raise CheckpointError(f"{name}: found no such checkpoint in the WebUI, expected one of {known}")
+    return info
+
+
+def _told(info: Any, native_size: int) -> CheckpointInfo:
+    """A checkpoint of the WebUI's list."""
+    sha256 = info.sha256 or hashes.sha256(info.filename, f"checkpoint/{info.name}") or ""
+    native = str(info.metadata.get("native_size", "")) if info.metadata else ""
+    size = int(native) if native.isdigit() and 64 <= int(native) <= 2048 else native_size
+    return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256,
+                          preset_of(info.metadata))
 
 
 class WebUIHost:
@@ -35,16 +62,26 @@ class WebUIHost:
     @property
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint.  Raises: CheckpointError, when there is none."""
-        model = shared.sd_model
-        if model is None:
-            raise CheckpointError("found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose one "
-                                  "at the top of the page")
-        info, layout = model.sd_checkpoint_info, layout_of(model)
-        sha256 = info.sha256 or hashes.sha256(info.filename, f"checkpoint/{info.name}") or ""
-        native = str(info.metadata.get("native_size", "")) if info.metadata else ""
-        size = int(native) if native.isdigit() and 64 <= int(native) <= 2048 else NATIVE_SIZES[layout.name]
-        return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256,
-                              preset_of(info.metadata))
+        model = _loaded()
+        return _told(model.sd_checkpoint_info, NATIVE_SIZES[layout_of(model).name])
+
+    def other_checkpoint(self, name: str) -> CheckpointInfo:
+        """One of the WebUI's by its name.  Raises: CheckpointError."""
+        return _told(_named(name), NATIVE_SIZES["sd1"])
+
+    @contextmanager
+    def drawing_with(self, name: str) -> Iterator[None]:
+        """The WebUI loads it, and the one before again at the end.  Raises: CheckpointError."""
+        before, wanted = _loaded().sd_checkpoint_info, _named(name)
+        if wanted.filename == before.filename:
+            yield
+            return
+        try:
+            sd_models.reload_model_weights(info=wanted)
+            layout_of(_loaded())  # another kind of model is refused before anything is drawn
+            yield
+        finally:
+            sd_models.reload_model_weights(info=before)
 
     @property
     def paths(self) -> HostPaths:
@@ -64,6 +101,10 @@ class WebUIHost:
     def upscalers(self) -> Sequence[Upscaler]:
         """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what would have to be fetched."""
         return upscalers()
+
+    def taggers(self) -> Sequence[HostTagger]:
+        """Its deepbooru."""
+        return (Deepbooru(),)
 
     def exclusive(self, job: Job) -> AbstractContextManager[None]:
         """Wait in the WebUI's queue, then hold it.  Raises: JobCancelled, while waiting."""

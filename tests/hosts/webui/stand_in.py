@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 
@@ -97,6 +98,29 @@ class Network:
         self.name, self.deltas = name, deltas
 
 
+class DeepDanbooru:
+    """modules.deepbooru.DeepDanbooru, with a model that tells how red, green and blue a picture is."""
+
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.missing, self.running = False, False
+
+    def start(self) -> None:
+        if self.missing:
+            raise OSError("no network")
+        self.running = True
+        self.model = lambda x: x.mean(dim=(1, 2))  # (B, H, W, 3), 0 to 1
+        self.model.tags = ["red_theme", "green_theme", "rating:safe"]
+
+    def stop(self) -> None:
+        self.running = False
+
+
+def resize_image(mode: int, image: Image.Image, width: int, height: int) -> Image.Image:
+    """modules.images.resize_image, without keeping the sides' ratio."""
+    return image.resize((width, height))
+
+
 def module(name: str, **values: object) -> ModuleType:
     made = ModuleType(name)
     vars(made).update(values)
@@ -116,8 +140,8 @@ class StandIn:
                              sd_upscalers=[])
         from contextlib import nullcontext
 
-        self.devices = module("modules.devices", device=cpu, cpu=cpu, dtype_unet=torch.float32, dtype_vae=torch.float32,
-                              autocast=nullcontext, torch_gc=lambda: None, NansException=RuntimeError)
+        self.devices = module("modules.devices", device=cpu, cpu=cpu, dtype=torch.float32, dtype_unet=torch.float32,
+                              dtype_vae=torch.float32, autocast=nullcontext, torch_gc=lambda: None, NansException=RuntimeError)
         self.lowvram = module("modules.lowvram", module_in_gpu=None, send_everything_to_cpu=lambda: None)
         self.networks = module(
             "networks", loaded_networks=[], available_networks={}, available_network_aliases={}, forbidden_network_aliases={},
@@ -134,6 +158,8 @@ class StandIn:
             "modules.sd_hijack_optimizations": module(
                 "modules.sd_hijack_optimizations", xformers_attention_forward=object(),
                 scaled_dot_product_attention_forward=scaled_dot_product_attention_forward),
+            "modules.deepbooru": module("modules.deepbooru", model=DeepDanbooru()),
+            "modules.images": module("modules.images", resize_image=resize_image),
             "modules.scripts": self.scripts, "networks": self.networks,
             "network": module("network", NetworkOnDisk=NetworkOnDisk),
         }

@@ -1,0 +1,174 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const root = document.documentElement, main = document.querySelector("main"), flow = $("flow"), tables = $("tables");
+  const cells = [...document.querySelectorAll(".cell")], homes = new Map(cells.map((cell) => [cell, cell.parentElement]));
+  const of = (cell) => data.cells[+cell.dataset.i];
+  const percent = (value) => `${Math.round(value * 100)} %`;
+  const kept = (key, value) => { try { if (value === undefined) return localStorage.getItem(key);
+    localStorage.setItem(key, value); } catch { return null; } return value; };  // pages from a disk may have no storage
+
+  // The look
+  const themes = ["auto", "light", "dark"];
+  let theme = kept("singlelora-theme") || "auto";
+  const dress = () => { if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
+    $("theme").textContent = { auto: "◐", light: "☀", dark: "☾" }[theme]; $("theme").title = `Colours: ${theme}`; };
+  $("theme").onclick = () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; kept("singlelora-theme", theme); dress(); };
+  dress();
+  const size = $("size");
+  size.value = parseInt(getComputedStyle(root).getPropertyValue("--s"), 10);
+  size.oninput = () => root.style.setProperty("--s", `${size.value}px`);
+
+  // Sorting and hiding
+  const lower = new Set(data.lower), limits = new Map();
+  const better = (name, value) => lower.has(name) ? -value : value;
+  const whole = $("whole");
+  function passes(cell) {
+    const own = of(cell);
+    if (whole.checked && own.broken) return false;
+    for (const [name, limit] of limits) {
+      const value = own.scores[name];
+      if (value !== undefined && better(name, value) < better(name, limit)) return false;
+    }
+    return true;
+  }
+  function hide() {
+    let shown = 0;
+    for (const cell of cells) {
+      const out = !passes(cell);
+      cell.classList.toggle("out", out);
+      for (const pic of cell.querySelectorAll(".pic")) pic.tabIndex = out ? -1 : 0;
+      shown += !out;
+    }
+    $("count").textContent = shown === cells.length ? `${shown} cells` : `${shown} of ${cells.length} cells`;
+  }
+  function sort() {
+    const by = $("sort").value;
+    tables.hidden = by !== ""; flow.hidden = by === "";
+    if (by === "") for (const cell of cells) homes.get(cell).append(cell);
+    else {
+      const key = (cell) => { const value = of(cell).scores[by]; return value === undefined ? -Infinity : better(by, value); };
+      flow.append(...[...cells].sort((a, b) => key(b) - key(a)));
+    }
+    const shown = by || data.names[0];
+    for (const cell of cells) {
+      const value = of(cell).scores[shown], bar = cell.querySelector(".meter");
+      bar.hidden = value === undefined;
+      if (value !== undefined) { bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, value))}%`; bar.title = `${shown} ${percent(value)}`; }
+    }
+    main.scrollTop = 0;
+  }
+  for (const name of data.names) {
+    const values = cells.map((cell) => of(cell).scores[name]).filter((value) => value !== undefined);
+    const low = Math.floor(Math.min(...values) * 100), high = Math.ceil(Math.max(...values) * 100);
+    const label = document.createElement("label"), slider = document.createElement("input"), told = document.createElement("b");
+    const mark = lower.has(name) ? "≤" : "≥";
+    Object.assign(slider, { type: "range", min: low, max: high, step: 1, value: lower.has(name) ? high : low, name });
+    const tell = () => { told.textContent = percent(slider.value / 100); };
+    slider.oninput = () => { const open = +slider.value === (lower.has(name) ? high : low);
+      if (open) limits.delete(name); else limits.set(name, slider.value / 100); tell(); hide(); };
+    tell();
+    label.append(`${name} ${mark}`, slider, told);
+    $("sliders").append(label);
+  }
+  $("sort").onchange = () => { sort(); hide(); };
+  whole.onchange = hide;
+  if ($("show-best")) $("show-best").onclick = () => { const best = document.querySelector(".best .pic");
+    best.focus({ preventScroll: true }); best.scrollIntoView({ block: "center", inline: "center" }); };
+
+  // What is said of a picture
+  const words = (text, tag = "p") => { const made = document.createElement(tag); made.textContent = text; return made; };
+  function chips(pairs) { const row = document.createElement("div"); row.className = "chips";
+    row.append(...pairs.map(([name, value]) => words(`${name} ${value}`, "span"))); return row; }
+  const figures = (own) => Object.entries(own.scores).map(([name, value]) => [name, percent(value)]);
+  const seed = (pic) => of(pic.closest(".cell")).seeds[+pic.dataset.k];
+  const tip = $("tip");
+  function point(pic) {
+    const own = of(pic.closest(".cell"));
+    tip.replaceChildren(words(own.name + (own.seeds.length ? ` · seed ${seed(pic)}` : ""), "b"), words(own.note), words(own.prompt),
+      words(own.about), chips(figures(own)));
+    tip.hidden = false;
+    const box = pic.getBoundingClientRect(), left = Math.min(box.left, innerWidth - tip.offsetWidth - 8);
+    const below = box.bottom + 8 + tip.offsetHeight < innerHeight;
+    tip.style.left = `${Math.max(8, left)}px`;
+    tip.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - tip.offsetHeight - 8)}px`;
+  }
+  const unpoint = () => { tip.hidden = true; };
+  const picOf = (event) => { const pic = event.target.closest?.(".pic"); return pic && !pic.closest(".out") ? pic : null; };
+  main.addEventListener("pointerover", (event) => { const pic = picOf(event); if (pic && event.pointerType === "mouse") point(pic); else unpoint(); });
+  main.addEventListener("pointerleave", unpoint);
+  main.addEventListener("scroll", unpoint, { passive: true });
+
+  // Moving between pictures: rows are what lies at one height
+  function rows() {
+    const found = [];
+    for (const pic of document.querySelectorAll(".cell:not(.out) .pic")) {
+      const top = Math.round(pic.getBoundingClientRect().top), last = found[found.length - 1];
+      if (last && Math.abs(last.top - top) < 4) last.pics.push(pic); else found.push({ top, pics: [pic] });
+    }
+    return found.map((row) => row.pics);
+  }
+  function beside(pic, across, down) {
+    const all = rows(), y = all.findIndex((row) => row.includes(pic));
+    if (y < 0) return all[0]?.[0];
+    const x = all[y].indexOf(pic);
+    if (across) { const flat = all.flat(); return flat[flat.indexOf(pic) + across]; }
+    const row = all[y + down];
+    return row && row[Math.min(x, row.length - 1)];
+  }
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  // The large view
+  const view = $("view"), large = $("large"), other = $("other"), against = $("against");
+  let now = null;
+  function put(image, full, small) {
+    image.onerror = () => { image.onerror = null; image.src = small; };  // the page was moved away from its pictures
+    image.src = full;
+  }
+  function show(pic) {
+    now = pic;
+    const cell = pic.closest(".cell"), own = of(cell);
+    put(large, own.files[+pic.dataset.k], pic.firstChild.src);
+    large.alt = own.name;
+    $("name").textContent = own.name + (own.seeds.length ? ` · seed ${seed(pic)}` : "");
+    $("facts").replaceChildren(words(own.note), words(own.prompt, "small"), words(own.about), chips([...figures(own),
+      ...Object.entries(own.traits)]));
+    compare();
+    if (!view.open) view.showModal();
+  }
+  function compare() {
+    const what = against.value, figure = other.parentElement;
+    figure.hidden = what === "none";
+    if (what === "source") { put(other, data.source, $("source").src); $("other-name").textContent = "the picture"; }
+    else if (what === "base") {
+      const own = of(now.closest(".cell")), base = data.cells.findIndex((each) => each.base && each.prompt === own.prompt && each.about === own.about);
+      const found = document.querySelectorAll(`.cell[data-i="${Math.max(0, base)}"] .pic`);
+      const pic = found[Math.min(+now.dataset.k, found.length - 1)];
+      put(other, of(pic.closest(".cell")).files[+pic.dataset.k], pic.firstChild.src);
+      $("other-name").textContent = "without the LoRA";
+    } else if (what === "nearest") {
+      const own = of(now.closest(".cell"));
+      figure.hidden = !own.nearest;
+      if (own.nearest) { put(other, own.nearest, $("source").src); $("other-name").textContent = "the training picture nearest to it"; }
+    }
+  }
+  against.onchange = compare;
+  const move = (across, down) => { const to = beside(now, across, down); if (to) show(to); };
+  $("before").onclick = () => move(-1, 0);
+  $("after").onclick = () => move(1, 0);
+  $("close").onclick = () => view.close();
+  view.addEventListener("close", () => { now.focus({ preventScroll: true }); now.scrollIntoView({ block: "nearest", inline: "nearest" }); });
+  main.addEventListener("click", (event) => { const pic = picOf(event); if (pic) { unpoint(); show(pic); } });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") unpoint();
+    if (!(event.key in steps) || event.target.closest("input, select")) return;
+    const [across, down] = steps[event.key];
+    if (view.open) { event.preventDefault(); move(across, down); return; }
+    const pic = document.activeElement.closest?.(".pic"), to = pic ? beside(pic, across, down) : null;
+    if (!pic) return;
+    event.preventDefault();
+    if (to) { to.focus(); point(to); }
+  });
+  sort(); hide();
+})();

@@ -1,0 +1,60 @@
+"""A frozen Linear and the LoRA beside it in one operation: neither the output nor the input's gradient is written twice.
+
+At full size the layer's bias, and the sum of layer and branch, each cost a pass over the output; here both are in one product.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .branches import Branch, LoraBranch
+
+
+class LinearWithLora(torch.autograd.Function):
+    """x Wᵀ + b + (x downᵀ) upᵀ, where only down and up are trained."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor) -> Tensor:
+        """x: (…, in).  weight: (out, in).  bias: (out,).  down: (r, in), scaled.  up: (out, r)."""
+        flat = x.reshape(-1, x.shape[-1])
+        inner = flat @ down.t()
+        out = flat @ weight.t()
+        if bias is None:
+            out.addmm_(inner, up.t())
+        else:  # the bias is one rank more, whose inner value is 1
+            ones = inner.new_ones(inner.shape[0], 1)
+            out.addmm_(torch.cat((inner, ones), 1), torch.cat((up, bias[:, None]), 1).t())
+        ctx.save_for_backward(flat, weight, down, up, inner)
+        ctx.shape = x.shape
+        return out.view(*x.shape[:-1], weight.shape[0])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        """The gradients of x, down and up."""
+        flat, weight, down, up, inner = ctx.saved_tensors
+        [grad] = grads
+        grad = grad.reshape(-1, grad.shape[-1])
+        of_inner = grad @ up
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (grad @ weight).addmm_(of_inner, down).view(ctx.shape)
+        return of_x, None, None, of_inner.t() @ flat, grad.t() @ inner
+
+
+def fusible(module: nn.Module, branch: Branch) -> bool:
+    """Whether the two may be one: a plain Linear that nobody patched, and a LoRA that leaves nothing out at random."""
+    if type(module) is not nn.Linear or not isinstance(branch, LoraBranch):
+        return False
+    plain = "forward" not in vars(module) and type(module).forward.__module__ == "torch.nn.modules.linear"
+    random = branch.dropout or branch.rank_dropout or branch.module_dropout
+    return plain and not random and not module.weight.requires_grad
+
+
+def fused_forward(module: nn.Linear, branch: LoraBranch, x: Tensor) -> Tensor:
+    """The module's output with the branch's share."""
+    down = branch.down.to(x.dtype) * (branch.alpha / branch.rank)
+    made: Tensor = LinearWithLora.apply(x, module.weight, module.bias, down, branch.up.to(x.dtype))  # type: ignore[no-untyped-call]
+    return made

@@ -1,0 +1,83 @@
+"""Results that the user keeps, with all that made them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..imaging.load import load_picture
+from ..settings import Settings
+from ..workspace import Workspace, atomic, file_hash, fingerprint, write_json
+from .choosing import choose_lora
+from .inpaint import HOW
+from .publishing import published_name
+from .train import epoch_files
+
+LORA_TAG = re.compile(r"<lora:([^:>]+):")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A kept picture.  how: what is known of its making; the same lies beside it as JSON."""
+
+    picture: Path
+    how: dict[str, Any]
+
+
+def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -> list[Accepted]:
+    """Copy pictures to inpaint/accepted/, each with a JSON of what made it; what is there already stays.
+
+    Raises: PictureError, before anything is copied; WorkspaceError, when the disk is full.
+    """
+    found = [(path, how_made(settings, workspace, path)) for path in pictures]
+    kept = []
+    for path, how in found:
+        target = workspace.inpaint / "accepted" / f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
+        if not target.exists():
+            with atomic(target) as file, path.open("rb") as given:
+                shutil.copyfileobj(given, file)
+            write_json(target.with_suffix(".json"), how)
+        kept.append(Accepted(target, how))
+    return kept
+
+
+def accepted(workspace: Workspace) -> list[Path]:
+    """The pictures that were kept, by name."""
+    return sorted(path for path in (workspace.inpaint / "accepted").glob("*.*") if path.suffix != ".json")
+
+
+def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[str, Any]:
+    """What made a picture: the note beside it where there is one, and the parameters in its text.
+
+    lora, lora_sha256: the file of this workspace that drew it, where that can be told.  Raises: PictureError.
+    """
+    load_picture(picture)
+    how: dict[str, Any] = {"picture": picture.name, "sha256": file_hash(picture), "parameters": _parameters(picture)}
+    for note in (picture.with_suffix(".json"), picture.parent / HOW):
+        if note.exists():
+            try:
+                how = {**json.loads(note.read_text(encoding="utf-8")), **{key: value for key, value in how.items() if value}}
+                break
+            except (ValueError, TypeError):
+                continue
+    if "lora" not in how and (tag := LORA_TAG.search(how["parameters"])):
+        names = {published_name(workspace, settings, path): path for path in epoch_files(workspace, settings).values()}
+        names |= {path.stem: path for path in names.values()}
+        # A file with block weights in it is called after the one it was made from.
+        name = next((each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), "")
+        how["lora"] = names[name].name if name else tag[1]
+        if name:
+            how["lora_sha256"] = file_hash(choose_lora(settings, workspace, name))
+    return how
+
+
+def _parameters(picture: Path) -> str:
+    with Image.open(picture) as image:
+        return str(image.info.get("parameters", ""))

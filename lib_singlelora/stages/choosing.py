@@ -1,0 +1,58 @@
+"""Which LoRA file is meant, and the same file with block weights in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import LoraFileError
+from ..lora.bake import bake
+from ..lora.files import LoraFile, read_lora, save_lora
+from ..naming.presets import parse_block_weights
+from ..settings import Settings
+from ..workspace import Workspace, file_hash, fingerprint
+from .publishing import published_name
+from .recommending import saved_recommendation
+from .train import epoch_files
+
+
+def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
+    """The file of an epoch's number, of a name that prompts use, or of a path; '' takes the recommended one, else the last.
+
+    Raises: LoraFileError, when it is not there.
+    """
+    files, best, asked = epoch_files(workspace, settings), saved_recommendation(workspace), asked.strip()
+    if not asked:
+        if not files and best is None:
+            raise LoraFileError(f"{workspace.models}: found no LoRA, expected a trained one; call 'train' first")
+        return best.lora if best else files[max(files)]
+    named = {**{published_name(workspace, settings, path): path for path in files.values()},
+             **{path.stem: path for path in files.values()}, **{str(epoch): path for epoch, path in files.items()}}
+    path = named.get(asked, Path(asked).expanduser())
+    if path.is_dir():
+        path = of_workspace(path)
+    if not path.is_file():
+        there = ", ".join(map(str, files)) or "none is trained"
+        raise LoraFileError(f"{asked}: found no such LoRA, expected an epoch ({there}), a file, or another workspace; check the "
+                            "name")
+    return path
+
+
+def of_workspace(folder: Path) -> Path:
+    """The LoRA that another workspace recommends, else its last epoch's.  Raises: WorkspaceError, LoraFileError."""
+    other = Workspace(folder, create=False)
+    return choose_lora(other.load_settings(), other)
+
+
+def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace) -> Path:
+    """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
+
+    lora: the file read, where that is at hand.  Raises: LoraFileError, PresetError.
+    """
+    if preset == "ALL":
+        return path
+    lora = lora or read_lora(path)
+    weights = parse_block_weights(preset, lora.layout)
+    target = workspace.plots / "baked" / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
+    if not target.exists():
+        save_lora(target, bake(lora, weights, 1.0))
+    return target

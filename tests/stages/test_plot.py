@@ -1,0 +1,243 @@
+"""The sheet on the small checkpoint: axes, what is drawn again, what a kill leaves, bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import nn
+
+from lib_singlelora.dataset.captions import split_tags
+from lib_singlelora.errors import JobCancelled, LoraFileError, PresetError, SettingsError, SingleLoraError
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.jobs import Job, Progress
+from lib_singlelora.lora.branches import LoraShape
+from lib_singlelora.lora.files import write_lora
+from lib_singlelora.lora.network import LoraNetwork
+from lib_singlelora.settings import Settings
+from lib_singlelora.stages.plot import Plotted, plan, plot
+from lib_singlelora.workspace import StageRecord, Workspace
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"character.trigger": "isa", "training.resolution": 64, "training.epochs": 2, "plot.strengths": "0.5,1", "plot.steps": 1,
+         "plot.epochs": "1,2", "plot.sampler": "Euler", "caption.tagger": "none", "plot.prompt": "isa, girl, hat"}
+
+
+def small(**values: object) -> Settings:
+    return Settings.from_dict({**SMALL, **{f"plot.{key}": value for key, value in values.items()}})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, standalone_host: StandaloneHost) -> Path:
+    """A workspace with a picture, two crops and two epochs of random weights."""
+    workspace, settings = Workspace(tmp_path_factory.mktemp("plot") / "w"), small()
+    workspace.save_settings(settings, standalone_host.checkpoint.path)
+    for folder in (workspace.models, workspace.image_folder(settings), workspace.prepared.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in (workspace.prepared, workspace.image_folder(settings) / "a.png"):
+        Image.linear_gradient("L").convert("RGB").save(path)
+    Image.new("L", (256, 256), 255).save(workspace.mask)
+    (workspace.image_folder(settings) / "a.txt").write_text("isa, girl, sitting, grey background", encoding="utf-8")
+    traits = [{"tag": "white hat", "category": "accessory", "seen": 1, "visible": 1}]
+    workspace.save_record(StageRecord("caption", "x", True, {}, {"traits": traits}))
+    with standalone_host.open_for_training() as model:
+        for seed, name in ((1, "isa-000001"), (2, "isa")):
+            network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, seed)
+            for _, branch in network.items():
+                nn.init.normal_(branch.up, std=0.3, generator=torch.Generator().manual_seed(seed))
+            write_lora(workspace.models / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32")
+    return workspace.root
+
+
+@pytest.fixture
+def workspace(trained: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(trained, tmp_path / "w")
+    return Workspace(tmp_path / "w")
+
+
+def drawn(workspace: Workspace) -> dict[str, str]:
+    """File and parameters of every picture."""
+    found = {}
+    for path in sorted((workspace.plots / "cells").glob("*.png")):
+        with Image.open(path) as image:
+            found[path.name] = image.info["parameters"]
+    return found
+
+
+def tables(made: Plotted) -> str:
+    return made.page.read_text(encoding="utf-8").split('<div id="tables">')[1].split('<div id="flow"')[0]
+
+
+@pytest.mark.parametrize(("values", "fields"), [
+    ({"x": "sampler", "samplers": "Euler,DDIM"}, ("Sampler: Euler", "Sampler: DDIM")),
+    ({"x": "cfg_scale", "cfg_scales": "3,6.5"}, ("CFG scale: 3,", "CFG scale: 6.5,")),
+    ({"x": "clip_skip", "clip_skips": "1,2"}, ("Seed: 1", "Clip skip: 2")),
+    ({"x": "negative_prompt", "negative_prompts": "fog | rain"}, ("Negative prompt: fog\n", "Negative prompt: rain\n")),
+    ({"x": "prompt", "prompts": "isa, hat | isa, bow"}, ("isa, hat", "isa, bow")),
+    ({"x": "search_replace", "search_replace": "hat, bow"}, ("isa, girl, hat", "isa, girl, bow")),
+    ({"x": "seed", "seeds": "3,9"}, ("Seed: 3,", "Seed: 9,")),
+])
+def test_an_axis_draws_each_of_its_values_with_and_without_the_lora(
+        workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str], fields: tuple[str, str]) -> None:
+    made = plot(small(**values, strengths="1", epochs="2"), workspace, standalone_host, Job())
+    found = drawn(workspace).values()
+    assert len(found) == 4
+    for field in fields:
+        assert {"<lora:isa:1>" in text for text in found if field in text} == {True, False}
+    assert tables(made).count("<th scope=col>") >= 2
+    with Image.open(made.sheet) as sheet:
+        assert sheet.info["parameters"] in found
+
+
+def test_what_has_several_values_and_no_axis_gets_tables(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    made = plot(small(presets="ALL,OUTD", samplers="Euler,DDIM"), workspace, standalone_host, Job())
+    assert [text for text in tables(made).split("</h2>")[:-1] if "<h2>" in text][1].endswith("Blocks: ALL · Euler")
+    assert tables(made).count("<section") == 1 + 4 and len(drawn(workspace)) == 2 + 2 * 2 * 2 * 2
+
+
+def test_a_prompt_set_is_made_of_her_captions_and_traits(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    plot(small(prompt_set="general", strengths="1", epochs="2", y="prompt"), workspace, standalone_host, Job())
+    firsts = {text.split(" <lora")[0].split("\n")[0] for text in drawn(workspace).values()}
+    assert len(firsts) == 5 and sum("white hat" in split_tags(text) for text in firsts) == 4
+
+
+def test_files_change_least_often(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    loads: list[object] = []
+    merge = standalone_host._loras._merge
+    standalone_host._loras._merge = lambda use: (loads.append(use), merge(use))[1]  # type: ignore[method-assign,func-returns-value]
+    try:
+        settings = small(samplers="Euler,DDIM", clip_skips="1,2", x="sampler").with_values({"judge.probes": 0})
+        plot(settings, workspace, standalone_host, Job())
+    finally:
+        standalone_host._loras._merge = merge  # type: ignore[method-assign]
+    assert len(loads) == len(set(loads)) == 4  # two epochs at two strengths, each once
+
+
+def test_a_plan_tells_what_is_missing_and_how_long_it_takes(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    before = plan(small(), workspace, standalone_host)
+    assert (before.pictures, before.missing, before.seconds) == (5, 5, None)
+    job = Job("plot", lambda progress: job.cancel() if progress.done == 3 else None)
+    with pytest.raises(JobCancelled):
+        plot(small(), workspace, standalone_host, job)
+    after = plan(small(), workspace, standalone_host)
+    assert after.missing == 2 and after.seconds is not None and after.seconds > 0
+    assert "2 of 5 pictures to draw, about" in after.sentence
+    seen: list[Progress] = []
+    plot(small(), workspace, standalone_host, Job("plot", seen.append))
+    assert seen[0].message == after.sentence and plan(small(), workspace, standalone_host).missing == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_call_is_finished_by_the_next_which_draws_the_rest_only(
+        workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    settings = small(steps=8, seeds="2", strengths="0.25,0.5,1")
+    workspace.save_settings(settings, standalone_host.checkpoint.path)
+    process = subprocess.Popen([sys.executable, "-m", "lib_singlelora", "plot", "--workspace", str(workspace.root)], cwd=ROOT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    cells, deadline = workspace.plots / "cells", time.monotonic() + 120
+    while len(list(cells.glob("*.png"))) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    left = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
+    assert 2 <= len(left) < 14, "the machine is so fast that all was drawn before the kill: draw more steps here"
+    made = plot(settings, workspace, standalone_host, Job())
+    after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
+    assert len(after) == 14 and all(after[name] == changed for name, changed in left.items())
+    assert made.sheet.exists() and made.page.exists()
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def of_sdxl(path: Path) -> None:
+    stem = "lora_unet_output_blocks_0_1_transformer_blocks_0_attn1_to_q"
+    write_lora(path, {f"{stem}.lora_up.weight": torch.ones(8, 2), f"{stem}.lora_down.weight": torch.ones(2, 8)}, {}, None)
+
+
+def with_unknown_keys(path: Path) -> None:
+    tensors = safetensors.torch.load_file(path)
+    write_lora(path, {**tensors, "lora_flux_block.lora_up.weight": torch.ones(2, 2)}, {}, None)
+
+
+@pytest.mark.parametrize("preset", ["ALL", "OUTD"])
+@pytest.mark.parametrize(("spoil", "told"), [
+    (truncated, "no whole safetensors"), (empty, "found an empty file"), (of_sdxl, "another base model"),
+    (with_unknown_keys, r"1 of \d+ keys match no sd1 module")])
+def test_a_spoiled_lora_is_one_clear_line(workspace: Workspace, standalone_host: StandaloneHost, preset: str,
+                                          spoil: Callable[[Path], None], told: str) -> None:
+    spoil(workspace.models / "isa.safetensors")
+    with pytest.raises(LoraFileError, match=rf"^isa[-\w]*\.safetensors: .*{told}") as caught:
+        plot(small(presets=preset), workspace, standalone_host, Job())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("values", "error", "told"), [
+    ({"presets": "OUTF"}, PresetError, "unknown block preset 'OUTF'; did you mean"),
+    ({"epochs": "3"}, LoraFileError, "epoch 3: found no file of it in model/, expected one of 1, 2"),
+    ({"samplers": "Eular"}, SettingsError, "sampler: found 'Eular', expected one of"),
+    ({"search_replace": "cape, bow"}, SettingsError, "found 'cape' in no prompt"),
+    ({"x": "epoch"}, SettingsError, "found 'epoch' on two of them"),
+])
+def test_a_mistake_is_told_before_anything_is_drawn(workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str],
+                                                    error: type[SingleLoraError], told: str) -> None:
+    with pytest.raises(error, match=told) as caught:
+        plot(small(**values), workspace, standalone_host, Job())
+    assert "\n" not in str(caught.value) and not (workspace.plots / "cells").exists()
+
+
+def test_a_preset_of_13_values_is_told(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    with pytest.raises(PresetError, match="found 13 values, expected 17 or 26"):
+        plot(small(presets=[",".join(["1"] * 13)]), workspace, standalone_host, Job())
+
+
+def test_an_epoch_that_was_deleted_is_told(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    (workspace.models / "isa-000001.safetensors").unlink()
+    with pytest.raises(LoraFileError, match="epoch 1: found no file of it in model/, expected one of 2; choose"):
+        plot(small(), workspace, standalone_host, Job())
+
+
+def test_the_page_tells_the_recommended_cell(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    made = plot(small(x="seed", z="strength", seeds="2"), workspace, standalone_host, Job())
+    assert made.recommendation is None or tables(made).count('class="cell best"') == 2  # of every seed
+    data = json.loads(made.page.read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0])
+    assert len(data["cells"]) == 2 + 8 and data["names"] == ["copying", "damage", "colours"]
+
+
+def test_checkpoints_are_compared_and_the_loaded_one_is_back(workspace: Workspace, standalone_host: StandaloneHost,
+                                                             tmp_path: Path) -> None:
+    tensors = safetensors.torch.load_file(standalone_host.checkpoint.path)
+    other = {key: value * 1.5 if key.startswith("model.diffusion_model.out") else value for key, value in tensors.items()}
+    safetensors.torch.save_file(other, tmp_path / "other.safetensors")
+    for beside in standalone_host.checkpoint.path.parent.glob("*.yaml"):
+        shutil.copy(beside, tmp_path / "other.yaml")
+    before, own = standalone_host.checkpoint, standalone_host.networks
+    names = f"{before.name},{tmp_path / 'other.safetensors'}"
+    settings = small(checkpoints=names, x="checkpoint", y="strength", epochs="1")
+    made = plot(settings, workspace, standalone_host, Job())
+    assert standalone_host.checkpoint == before and standalone_host.networks is own
+    cells = list((workspace.plots / "cells").glob("*.png"))
+    assert len(cells) == 6 and len({path.read_bytes() for path in cells}) == 6
+    models = []
+    for path in cells:
+        with Image.open(path) as image:
+            models.append(str(image.info["parameters"]).rpartition("Model: ")[2].split(",")[0])
+    assert sorted(models) == sorted([before.name] * 3 + ["other"] * 3)
+    assert made.recommendation is not None
+    with pytest.raises(SingleLoraError, match="nobody: found no such checkpoint"):
+        plot(small(checkpoints="nobody"), workspace, standalone_host, Job())
