@@ -23,7 +23,7 @@ class Small(nn.Module):
 def built(model: Small, **shape: float) -> LoraNetwork:
     network = LoraNetwork([(NAME, model.linear)], SD1, LoraShape(4, 2, **shape), {}, False, 1)  # type: ignore[arg-type]
     for _, branch in network.items():
-        nn.init.normal_(branch.up, generator=torch.Generator().manual_seed(2))
+        branch.up.data.normal_(generator=torch.Generator().manual_seed(2))
     return network.train()
 
 

@@ -19,7 +19,7 @@ def network(seed: int = 1, names: tuple[str, ...] = NAMES, rank: int = 4, alpha:
     targets = [(name, nn.Linear(16, 24, bias=False)) for name in names]
     generator = torch.Generator().manual_seed(0)
     for _, module in targets:
-        nn.init.normal_(module.weight, generator=generator)
+        module.weight.data.normal_(generator=generator)  # torch 2.1's nn.init takes no generator
     return LoraNetwork(targets, SD1, LoraShape(rank, alpha, algorithm=algorithm), {}, False, seed)
 
 

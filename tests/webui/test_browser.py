@@ -37,7 +37,7 @@ def page(webui: WebUI) -> Iterator[Any]:
         opened = browser.new_page(viewport={"width": 1280, "height": 800})
         opened.set_default_timeout(60_000)
         opened.problems = []
-        opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+        opened.on("pageerror", lambda error: opened.problems.append(error.stack or str(error)))
         opened.on("console", lambda said: opened.problems.append(said.text) if said.type == "error" else None)
         visit(webui, opened)
         yield opened

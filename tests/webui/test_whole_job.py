@@ -159,12 +159,18 @@ def test_jobs_queue_behind_one_another_and_behind_a_generation(webui: WebUI, tra
     assert webui.ended(third)["state"] == "done"
 
 
+def read(path: str | Path) -> tuple[dict[Any, Any], Any]:
+    """(texts, pixels as whole numbers) of a picture."""
+    with Image.open(path) as opened:
+        return dict(opened.info), np.asarray(opened.convert("RGB"), int)
+
+
 def test_a_sheet_of_two_checkpoints_leaves_the_loaded_one(webui: WebUI, trained: dict[str, Any]) -> None:
     settings = {"plot.checkpoints": "small,z other", "plot.x": "checkpoint", "plot.y": "strength", "plot.presets": "ALL",
                 "plot.epochs": "2"}
     job = webui.ended(webui.submit(trained["name"], "plot", **settings))
     assert job["state"] == "done", job["error"]
-    cells = {str(Image.open(path).info["parameters"]).rpartition("Model: ")[2].split(",")[0]
+    cells = {str(read(path)[0]["parameters"]).rpartition("Model: ")[2].split(",")[0]
              for path in (Path(job["result"]["sheet"]).parent / "cells").glob("*.png")}
     assert {"small", "z other"} <= cells
     refused = webui.ended(webui.submit(trained["name"], "plot", **{"plot.checkpoints": "nobody at all"}))
@@ -182,11 +188,12 @@ def test_inpainting_takes_every_way(webui: WebUI, trained: dict[str, Any], setti
              "inpaint.preset": "ALL", "inpaint.lora": ""}
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{**plain, **settings}))
     assert job["state"] == "done", job["error"]
-    made, source = Image.open(job["result"]["inpainted"][0]).convert("RGB"), Image.open(trained["job"]["result"]["source"])
+    made, source = read(job["result"]["inpainted"][0])[1], read(trained["job"]["result"]["source"])[1]
     if settings.get("inpaint.area") == "only masked":
-        mask = Image.open(job["result"]["inpaint_mask"]).convert("L")
-        changed = np.abs(np.asarray(made, int) - np.asarray(source.convert("RGB"), int)).max(axis=2)
-        assert made.size == source.size and changed[np.asarray(mask) == 0].max() == 0 and changed.max() > 20
+        mask = read(job["result"]["inpaint_mask"])[1][..., 0]
+        assert made.shape == source.shape
+        changed = np.abs(made - source).max(axis=2)
+        assert changed[mask == 0].max() == 0 and changed.max() > 20
     assert webui.picture() == trained["picture"]
 
 
