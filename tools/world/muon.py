@@ -27,7 +27,8 @@ def orthogonalise(g: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """params: named parameters. Those with two or more dimensions, embeddings and depthwise aside, are orthogonalised.
 
-    lr: of the orthogonalised part, on AdamW's scale; adam_lr: of the rest.
+    lr: of the orthogonalised part, on AdamW's scale; adam_lr: of the rest.  A step may be recorded in a CUDA graph when a
+    group's lr is a tensor.
     """
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], lr: float = 0.02, adam_lr: float = 1e-3, momentum: float = 0.95,
@@ -66,15 +67,19 @@ class Muon(torch.optim.Optimizer):
         for shape, members in same.items():
             updates = orthogonalise(torch.stack([g for _, g in members]))
             scale = 0.2 * max(shape) ** 0.5  # an update as large as AdamW's (Liu et al. 2025, Muon is scalable)
+            updates.mul_(group["lr"] * scale)
             for (p, _), update in zip(members, updates, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view(p.shape), alpha=-group["lr"] * scale)
+                if group["weight_decay"]:
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.sub_(update.view(p.shape))
 
     def _adam(self, p: Tensor, group: dict) -> None:
         state = self.state[p]
         if not state:
-            state["step"], state["m"], state["v"] = 0, torch.zeros_like(p), torch.zeros_like(p)
+            state["m"], state["v"] = torch.zeros_like(p), torch.zeros_like(p)
+            state["step"] = torch.zeros((), device=p.device)  # a tensor, so that a recorded step counts too
         state["step"] += 1
         state["m"].lerp_(p.grad, 0.1)
         state["v"].lerp_(p.grad.square(), 0.01)
         m, v = state["m"] / (1 - 0.9 ** state["step"]), state["v"] / (1 - 0.99 ** state["step"])
-        p.sub_(m / (v.sqrt() + 1e-8), alpha=group["lr"])
+        p.sub_(m / (v.sqrt() + 1e-8) * group["lr"])

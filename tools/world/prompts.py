@@ -55,8 +55,8 @@ def tag_tokens(tag: str) -> tuple[int, ...]:
     return tuple(tokenizer()(tag, add_special_tokens=False).input_ids)
 
 
-def tokens(captions: Sequence[str]) -> Tensor:
-    """(B, 77) token numbers; what does not fit is cut off."""
+def token_rows(captions: Sequence[str]) -> list[list[int]]:
+    """77 token numbers a caption; what does not fit is cut off."""
     comma = tag_tokens(",")
     rows = []
     for caption in captions:
@@ -65,7 +65,12 @@ def tokens(captions: Sequence[str]) -> Tensor:
             own += (*comma, *tag_tokens(tag)) if i else tag_tokens(tag)
         own = [49406, *own[:LENGTH - 2]]
         rows.append(own + [49407] * (LENGTH - len(own)))
-    return torch.tensor(rows)
+    return rows
+
+
+def tokens(captions: Sequence[str]) -> Tensor:
+    """(B, 77) token numbers."""
+    return torch.tensor(token_rows(captions))
 
 
 def encode(text: nn.Module, numbers: Tensor, clip_skip: int = 1) -> Tensor:

@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,6 +60,14 @@ def vocabulary() -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(kept), tuple(seen[t] for t in kept)
 
 
+def known_names() -> tuple[str, ...]:
+    """The vocabulary as the shipped tagger lists it, which takes no counting."""
+    from .export import EMBEDDED
+
+    with (EMBEDDED / "tagger" / "selected_tags.csv").open(newline="", encoding="utf-8") as file:
+        return tuple(row["name"].replace("_", " ") for row in csv.DictReader(file))[len(RATINGS):]
+
+
 class ConvBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -97,11 +104,17 @@ def to_square(pixels: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
     square = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - h) // 2, (side - w) // 2
     square[top:top + h, left:left + w] = pixels
-    return square if side == size else cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+    if side == size:
+        return square
+    import cv2  # here, because a machine that only draws squares may lack it
+
+    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def spoiled(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
     """JPEG, blur, noise, brightness and a small shift, each now and then."""
+    import cv2
+
     if rng.random() < 0.3:
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(35, 95)])
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
