@@ -62,11 +62,15 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """A picture and the parameters that draw it again, in the WebUI's text form."""
+    """A picture and the parameters that draw it again, in the WebUI's text form.
+
+    skipped: the user broke it off, so that it is unfinished; the next one is drawn.
+    """
 
     image: Image.Image
     seed: int
     parameters: str
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,12 +151,14 @@ class TrainingModel(Protocol):
     """The networks of the loaded checkpoint, frozen, ready to take LoRA branches.
 
     layout: block layout.  prediction: what the U-Net's output means.  alphas_cumprod: (T,).
-    device: of the U-Net.  dtype: of its computation.
+    device: of the U-Net.  recordable: whether `predict` launches the same kernels for the same shapes and nothing else, so that a
+    CUDA graph may hold it.
     """
 
     layout: BlockLayout
     prediction: Literal["epsilon", "v_prediction"]
     alphas_cumprod: Tensor
+    recordable: bool
 
     @property
     def device(self) -> str:

@@ -24,7 +24,7 @@ from ..settings_regularization import FilterSettings
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
 from .crop import training_resolution, view_mask
-from .reviewing import STAGE, Decision, Review
+from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
 
 SEEDS = 2**32
@@ -113,8 +113,9 @@ class _Drawing:
             drawn = self.host.generate(_request(self.settings, prompt, seed, size), self.job)[0]
             image, data = drawn.image, png_bytes(drawn.image, drawn.parameters)
             tags = self._tags(image)
-            found = self._reasons(image, tags)
-            decision = Decision(not found, tuple(found), "filter", seed, prompt, self._caption(tags, prompt))
+            found = ["skipped before it was finished"] if drawn.skipped else self._reasons(image, tags)
+            by: By = "hand" if drawn.skipped else "filter"
+            decision = Decision(not found, tuple(found), by, seed, prompt, self._caption(tags, prompt))
         self.own.note(name, decision)
         self.own.place(name, data, self.force)
         if decision.kept:

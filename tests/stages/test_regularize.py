@@ -53,11 +53,13 @@ class PlannedHost(QuietHost):
 
     plan: dict[int, Image.Image] = field(default_factory=dict)
     asked: list[ImageRequest] = field(default_factory=list)
+    skipped: tuple[int, ...] = ()
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         self.asked.append(request)
         seed = request.seeds[0]
-        return [GeneratedImage(self.plan.get(seed, other(seed)), seed, f"{request.prompt}\nSeed: {seed}")]
+        picture = self.plan.get(seed, other(seed))
+        return [GeneratedImage(picture, seed, f"{request.prompt}\nSeed: {seed}", seed in self.skipped)]
 
 
 @dataclass
@@ -175,6 +177,15 @@ def test_what_is_taken_back_or_rejected_by_hand_stays_so(scenery: Scenery) -> No
     scenery.run(steps=30, force=True)
     assert scenery.names == ["0001", "0002", "0003", "0004"]
     assert file_hash(scenery.workspace.root / "reg" / "1_girl" / "0002.png") != picture
+
+
+def test_a_picture_that_was_skipped_is_put_aside_for_good(scenery: Scenery) -> None:
+    scenery.host.skipped = (2,)
+    scenery.run()
+    assert scenery.names == ["0001", "0003", "0004", "0005"]
+    assert scenery.aside == {"0002": ["skipped before it was finished"]}
+    scenery.run(most_edges=0.39)
+    assert "0002" in scenery.aside
 
 
 def test_a_file_moved_by_hand_is_a_decision_too(scenery: Scenery) -> None:

@@ -76,7 +76,10 @@ def _one(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImag
     job.raise_if_cancelled()
     if not made.images:
         raise TrainingError("the WebUI drew no picture, expected one; its console says why")
-    return GeneratedImage(made.images[0].convert("RGB"), seed, made.infotexts[0])
+    # The WebUI keeps what it had when Skip was pressed, and forgets the press only when it draws the next one.
+    skipped, shared.state.skipped = shared.state.skipped, False
+    told = f"{made.infotexts[0]}, Unfinished: skipped" if skipped else made.infotexts[0]
+    return GeneratedImage(made.images[0].convert("RGB"), seed, told, skipped)
 
 
 def interrupt_when_cancelled(job: Job | None) -> None:
