@@ -40,6 +40,11 @@ def poll(seconds: float, elem_id: str, function: Callable[..., Any], inputs: Seq
         button.click(function, list(inputs), list(outputs), show_progress=False, queue=False)
 
 
+def warn(text: str) -> None:
+    """A box over the page of the user whose click is being answered; elsewhere Python's own warning."""
+    gr.Warning(text)
+
+
 def quiet() -> dict[str, Any]:
     """Keywords of an event whose outputs must not flicker while it runs."""
     return {"show_progress": "hidden"} if MODERN else {"show_progress": False}

@@ -11,6 +11,7 @@ from modules import paths_internal, shared
 
 from ...errors import HostBusyError
 from ...jobs import Job
+from ...ui import compat
 
 SECTION = ("singlelora", "Single LoRA")
 LOCKED = ("sd_model_checkpoint", "sd_vae", "sd_unet", "fp8_storage", "cross_attention_optimization")
@@ -39,10 +40,13 @@ def workspace_root() -> Path:
 def locked(job: Job) -> Iterator[None]:
     """Refuse to change what a running job stands on: the checkpoint and how it computes.
 
-    The WebUI sets an option back to its old value when the callback of its change raises.
+    The WebUI sets an option back to its old value when the callback of its change raises; it tells its console why, so the
+    page is told here.
     """
     def refuse() -> None:
-        raise HostBusyError(f"'{job.title}' is running on this checkpoint; cancel the job or wait until it ends")
+        why = f"Single LoRA: '{job.title}' is running on this checkpoint; cancel the job or wait until it ends"
+        compat.warn(why)
+        raise HostBusyError(why)
 
     before: dict[str, Callable[[], Any]] = {}
     for name in LOCKED:
