@@ -17,12 +17,16 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from .errors import SingleLoraError, WorkspaceError
+from .errors import SettingsError, SingleLoraError, WorkspaceError
 from .service import RUN, WORDS, Service, view_of
 from .settings import declarations
 
 PREFIX = "/singlelora/v1"
 MAX_PICTURE = 64 * 1024 * 1024  # bytes
+# Settings that may name files, and those of them whose relative paths start at the workspace.
+FILES = ("prepare.upscaler", "prepare.matting_model", "crop.detector", "caption.tagger", "regularization.wildcards",
+         "training.start_from", "plot.compare", "plot.checkpoints", "inpaint.lora")
+BESIDE = ("training.start_from", "plot.compare")
 
 
 class NewWorkspace(BaseModel):
@@ -79,6 +83,7 @@ def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
         with _errors(), tempfile.TemporaryDirectory(prefix="singlelora-") as folder:
             path = Path(folder) / "picture.png"
             path.write_bytes(_picture(given.picture))
+            _fence(service, given.settings)
             name = service.start(path, given.trigger, given.class_token, given.name)
             if given.settings:
                 service.change(name, given.settings)
@@ -92,6 +97,7 @@ def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
     @routes.patch("/workspaces/{name}", summary="Change settings by their dotted names")
     def change(name: str, values: Dict[str, Any]) -> Dict[str, Any]:  # noqa: UP006
         with _errors():
+            _fence(service, values, name)
             return service.change(name, values).to_dict()
 
     @routes.get("/workspaces/{name}/files", summary="Every file of a workspace")
@@ -108,6 +114,7 @@ def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
     def submit(name: str, given: NewJob) -> Dict[str, Any]:  # noqa: UP006
         with _errors():
             if given.settings:
+                _fence(service, given.settings, name)
                 service.change(name, given.settings)
             return view_of(service.submit(name, given.stage, given.force))
 
@@ -185,6 +192,26 @@ def _picture(text: str) -> bytes:
         return base64.b64decode(body, validate=True)
     except binascii.Error:
         raise HTTPException(422, "picture: found no base64, expected the file's bytes in base64") from None
+
+
+def _fence(service: Service, values: Mapping[str, Any], name: str = "") -> None:
+    """Refuse settings that would have a file read that lies outside the workspaces and the host's own folders.
+
+    Whoever sits at the machine may name any file on the page or the command line; a program that asks by HTTP may be anywhere.
+    Raises: SettingsError.
+    """
+    paths = service.host.paths
+    within = [service.root, *(path for path in (paths.loras, paths.downloads, *paths.taggers, *paths.wildcards) if path)]
+    roots = [folder.resolve() for folder in within]
+    for setting in FILES:
+        given = values.get(setting, ())
+        for text in map(str.strip, given.split(",") if isinstance(given, str) else map(str, given)):
+            path = Path(text).expanduser()
+            place = (service.root / name / path if setting in BESIDE else path).resolve()
+            names_a_file = path.name != text or place.exists()
+            if text and names_a_file and not any(place.is_relative_to(root) for root in roots):
+                raise SettingsError(f"{setting}: found {text!r}, which lies outside the workspaces and the host's folders, "
+                                    "expected one inside, as HTTP reaches no further; set it on the page or the command line")
 
 
 class _errors:  # noqa: N801 - reads as a word in `with`
