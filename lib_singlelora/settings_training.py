@@ -79,6 +79,8 @@ class LearningSettings(NetworkSettings):
                              help="Numbers of the computation; auto takes bf16 or fp16 on a GPU and fp32 on a CPU.")
     gradient_checkpointing: bool = setting(False, label="Gradient checkpointing", ss="ss_gradient_checkpointing",
                                            help="Computes blocks twice to need much less memory; for when it runs out.")
+    cuda_graphs: bool = setting(True, label="CUDA graphs", help="Records a step on an NVIDIA GPU and replays it, which is faster "
+                                "at small batches; off when memory is short.")
     seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, ss="ss_seed", help="The same seed gives the same LoRA.")
 
 

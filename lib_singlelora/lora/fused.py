@@ -1,6 +1,6 @@
 """A frozen Linear and the LoRA beside it in one operation: neither the output nor the input's gradient is written twice.
 
-At full size the layer's bias, and the sum of layer and branch, each cost a pass over the output; here both are in one product.
+At full size the sum of layer and branch costs a pass over the output; here the branch's product is added to it as it is computed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .branches import Branch, LoraBranch
 
@@ -21,12 +22,8 @@ class LinearWithLora(torch.autograd.Function):
         """x: (…, in).  weight: (out, in).  bias: (out,).  down: (r, in), scaled.  up: (out, r)."""
         flat = x.reshape(-1, x.shape[-1])
         inner = flat @ down.t()
-        out = flat @ weight.t()
-        if bias is None:
-            out.addmm_(inner, up.t())
-        else:  # the bias is one rank more, whose inner value is 1
-            ones = inner.new_ones(inner.shape[0], 1)
-            out.addmm_(torch.cat((inner, ones), 1), torch.cat((up, bias[:, None]), 1).t())
+        # The layer as it computes alone, so that an untrained LoRA (up is 0) changes no bit on any processor.
+        out = F.linear(flat, weight, bias).addmm_(inner, up.t())
         ctx.save_for_backward(flat, weight, down, up, inner)
         ctx.shape = x.shape
         return out.view(*x.shape[:-1], weight.shape[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,12 +17,13 @@ from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork, attached
 from ..settings_training import TrainingSettings
 from .board import Board
-from .drawing import draw, seeded, versions_of
+from .drawing import Drawn, draw, seeded, versions_of
 from .frugal import frugal
 from .latents import LatentCache
 from .objective import Objective
 from .optimizers import SOURCES, build_optimizer
 from .recomputing import recomputed
+from .recording import Recorder, recordable
 from .samples import Picture, Sample, budget, epoch_steps
 from .scaling import Scaler
 from .schedule import learning_rate_factor
@@ -61,6 +63,7 @@ class Trainer:
         self.optimizer = build_optimizer(
             settings, network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate), model.device)
         self.scaler = Scaler(model.device, self.objective.dtype == torch.float16)
+        self.recorder = Recorder(self.objective) if recordable(model, network, settings) else None
         self.smoothed = 0.0
         self.board: Board | None = None  # where the caller wants event files
 
@@ -165,23 +168,37 @@ class Trainer:
                                       settings.power)
         for group in groups:
             group["lr"] = group["base_lr"] * factor
-        self.optimizer.torch.zero_grad(set_to_none=True)
+        if self.recorder:
+            self.recorder.clear()
+        else:
+            self.optimizer.torch.zero_grad(set_to_none=True)
         count, total = sum(map(len, batches)), 0.0
         with torch.random.fork_rng(enabled=self.network.shape.random):
             if self.network.shape.random:
                 torch.manual_seed(int(torch.randint(2**62, (), generator=seeded(settings.seed, "dropout", self.state.step))))
             for batch in batches:
-                loss = self.loss(batch) * (len(batch) / count)
-                total += check_loss(float(loss.detach()), self.state.step + 1)
-                self.scaler.backward(loss)
+                total += check_loss(self._backward(batch, len(batch) / count), self.state.step + 1)
         self.scaler.step(self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm)
         if settings.scale_weight_norms:
             self.network.limit_norms(settings.scale_weight_norms)
         return total, float(groups[0]["lr"])
 
+    def _backward(self, batch: Sequence[Sample], share: float) -> float:
+        """The batch's loss times its share of the step; its gradients are added to the network's."""
+        if self.recorder:
+            return self.recorder.backward(self._draw(batch), share)
+        loss = self.loss(batch) * share
+        found = float(loss.detach())
+        if math.isfinite(found):
+            self.scaler.backward(loss)
+        return found
+
     def loss(self, batch: Sequence[Sample]) -> Tensor:
         """The batch's loss: noise, timestep, version and caption of a sample come from its own number."""
-        return self.objective.loss(draw(self.settings, self.latents, batch, len(self.model.alphas_cumprod)))
+        return self.objective.loss(self._draw(batch))
+
+    def _draw(self, batch: Sequence[Sample]) -> Drawn:
+        return draw(self.settings, self.latents, batch, len(self.model.alphas_cumprod))
 
     def _save_snapshot(self) -> None:
         state = self.state

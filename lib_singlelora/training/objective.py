@@ -6,6 +6,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -21,6 +22,7 @@ from .losses import Loss, elementwise, huber_c, weighted_loss
 from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, target, zero_terminal_snr
 
 KEPT_TEXTS = 512
+TENSORS = ("latents", "noise", "timesteps", "weights", "mask")  # of what is drawn
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -33,7 +35,8 @@ class Objective:
         if settings.zero_terminal_snr and self.prediction == "epsilon":
             raise TrainingError("training.zero_terminal_snr: found an epsilon checkpoint, expected v-prediction: the last step "
                                 "is pure noise, from which epsilon can learn nothing; switch it off")
-        self.alphas_cumprod = zero_terminal_snr(model.alphas_cumprod) if settings.zero_terminal_snr else model.alphas_cumprod
+        alphas = zero_terminal_snr(model.alphas_cumprod) if settings.zero_terminal_snr else model.alphas_cumprod
+        self.alphas_cumprod = alphas.to(model.device)
         self.trains_text = bool(settings.text_encoder_lr) and any(is_text(name) for name, _ in network.items())
         self._texts: OrderedDict[str, Conditioning] = OrderedDict()
 
@@ -55,18 +58,28 @@ class Objective:
 
     def loss(self, drawn: Drawn) -> Tensor:
         """Mean loss of a batch, fp32.  Sources: the formulas in noise.py and losses.py."""
-        settings, device = self.settings, self.model.device
-        latents, noise, timesteps = drawn.latents.to(device), drawn.noise.to(device), drawn.timesteps.to(device)
-        alpha_bar = self.alphas_cumprod.to(device)[timesteps]
-        noisy = add_noise(latents, noise, alpha_bar)
-        wanted = target(latents, noise, alpha_bar, self.prediction)
+        device = self.model.device
+        own = replace(drawn, **{name: getattr(drawn, name).to(device) for name in TENSORS})
+        return self.loss_of(own, self.conditioning(own.captions))
+
+    def conditioning(self, captions: list[str]) -> Conditioning:
+        """Captions as the U-Net takes them, in the precision of the pass."""
+        with self.autocast():
+            return self.encode(captions)
+
+    def loss_of(self, drawn: Drawn, conditioning: Conditioning) -> Tensor:
+        """Mean loss of a batch whose tensors lie where the model computes.  Without prior rows it asks nothing of Python's side."""
+        settings, timesteps = self.settings, drawn.timesteps
+        alpha_bar = self.alphas_cumprod[timesteps]
+        noisy = add_noise(drawn.latents, drawn.noise, alpha_bar)
+        wanted = target(drawn.latents, drawn.noise, alpha_bar, self.prediction)
         with self.autocast():
             if drawn.prior:
                 wanted = self._with_prior(wanted, noisy, timesteps, drawn)
-            predicted = self.model.predict(noisy, timesteps, self.encode(drawn.captions))
+            predicted = self.model.predict(noisy, timesteps, conditioning)
         c = huber_c(settings.huber_schedule, settings.huber_c, timesteps, alpha_bar, len(self.alphas_cumprod))
         losses = elementwise(cast(Loss, settings.loss), predicted, wanted, c)
-        return weighted_loss(losses, drawn.weights.to(device) * self._balance(alpha_bar), drawn.mask.to(device))
+        return weighted_loss(losses, drawn.weights * self._balance(alpha_bar), drawn.mask)
 
     def _balance(self, alpha_bar: Tensor) -> Tensor:
         weights = torch.ones_like(alpha_bar)

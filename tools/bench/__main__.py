@@ -20,6 +20,7 @@ from .measurement import Measurement, against, table
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
 PARTS = ("steps", "memory", "latents", "quality")
+OPTIONAL = ("gpu",)
 ROUNDS = 3
 
 
@@ -85,6 +86,13 @@ def measure_quality(rounds: int) -> list[Measurement]:
     return time_to_quality()
 
 
+def measure_gpu(rounds: int) -> list[Measurement]:
+    """On a CUDA GPU, in bf16."""
+    from . import gpu
+
+    return gpu.measure_gpu(max(10, rounds))
+
+
 def machine() -> dict[str, object]:
     """What the figures hold for."""
     import diffusers
@@ -99,13 +107,15 @@ def machine() -> dict[str, object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="singlelora.py bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the measurements as one JSON list and nothing else")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}; the others keep their last figures")
+    parser.add_argument("--only", default=",".join(PARTS),
+                        help=f"some of {', '.join(PARTS + OPTIONAL)}; the others keep their last figures")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args(arguments)
     wanted = given.only.split(",")
-    if unknown := [name for name in wanted if name not in PARTS]:
-        parser.error(f"--only: found {unknown[0]!r}, expected some of {', '.join(PARTS)}")
-    work = {"steps": measure_steps, "memory": measure_memory, "latents": measure_latents, "quality": measure_quality}
+    if unknown := [name for name in wanted if name not in PARTS + OPTIONAL]:
+        parser.error(f"--only: found {unknown[0]!r}, expected some of {', '.join(PARTS + OPTIONAL)}")
+    work = {"steps": measure_steps, "memory": measure_memory, "latents": measure_latents, "quality": measure_quality,
+            "gpu": measure_gpu}
     found = [measurement for part in wanted for measurement in work[part](given.rounds)]
     rows = [asdict(m) for m in found]
     before = json.loads(RESULTS.read_text(encoding="utf-8"))["measurements"] if RESULTS.exists() else []

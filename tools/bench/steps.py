@@ -77,14 +77,16 @@ def peer(networks: Networks) -> Step:
     return step
 
 
-def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack) -> Step:
-    """The trainer's own step; stack: what stays open while it is called."""
-    options = Settings.from_dict({f"training.{name}": value for name, value in KINDS[kind].items()}).training
-    path = folder / f"{kind}.png"
+def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: str = "cpu", batch: int = 1) -> Step:
+    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with ` graphs` behind it or not."""
+    plain, _, graphs = kind.partition(" ")
+    chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": bool(graphs)}
+    options = Settings.from_dict({f"training.{name}": value for name, value in chosen.items()}).training
+    path = folder / f"{plain}.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)).save(path)
     picture = Picture(path, CAPTION, (SIDE, SIDE))
-    stack.enter_context(lent(networks, "cpu"))
-    model = StandaloneTrainingModel(networks, "cpu")
+    stack.enter_context(lent(networks, device))
+    model = StandaloneTrainingModel(networks, device)
     weights = parse_block_weights(options.block_weights, model.layout).as_dict()
     network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, options.text_encoder_lr > 0, 1)
     trainer = Trainer(model, network, [picture], options, folder / "state.pt", kind, lambda *_: folder)
@@ -93,13 +95,13 @@ def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack) -> Step:
     number = [0]
 
     def step() -> None:
-        number[0] += 1
+        number[0] += batch
         with ExitStack() as own:
             own.enter_context(frugal(model.targets(), model.blocks()))
             if options.gradient_checkpointing:
                 own.enter_context(recomputed(model.blocks()))
             own.enter_context(attached(network, model.targets()))
-            trainer.step([[Sample(picture, number[0])]])
+            trainer.step([[Sample(picture, number[0] + n) for n in range(batch)]])
 
     return step
 

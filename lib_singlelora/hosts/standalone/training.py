@@ -29,6 +29,8 @@ def targets_of(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
 class StandaloneTrainingModel:
     """A TrainingModel on diffusers' networks."""
 
+    recordable = True
+
     def __init__(self, networks: Networks, device: str) -> None:
         self._networks, self._device = networks, device
         self.layout: BlockLayout = networks.layout

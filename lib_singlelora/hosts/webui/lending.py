@@ -27,6 +27,8 @@ Parts = tuple[nn.Module, nn.Module, nn.Module]
 class WebUITrainingModel:
     """A TrainingModel on the WebUI's own ldm networks; no tensor is copied."""
 
+    recordable = False  # other extensions may do anything in a pass
+
     def __init__(self, sd_model: Any) -> None:
         self._model = sd_model
         self.layout = layout_of(sd_model)

@@ -1,0 +1,79 @@
+"""CUDA graphs: the same training as without them, on a GPU; who is asked to record nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.lora.branches import LoraShape
+from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.training.latents import Versions
+from lib_singlelora.training.loop import Trainer
+from lib_singlelora.training.recording import recordable
+from lib_singlelora.training.samples import Sample
+
+from .test_loop import pictures, settings
+from .tiny_model import TinyModel
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+def test_nothing_is_recorded_on_a_cpu() -> None:
+    model = TinyModel()
+    network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+    assert not recordable(model, network, settings())
+
+
+class _OnGpu(TinyModel):
+    @property
+    def device(self) -> str:
+        return "cuda"
+
+
+@pytest.mark.parametrize(("options", "shape"), [
+    ({"cuda_graphs": False}, LoraShape(2, 2)), ({"gradient_checkpointing": True}, LoraShape(2, 2)),
+    ({"precision": "fp16"}, LoraShape(2, 2)), ({"regularization": "prior prediction"}, LoraShape(2, 2)),
+    ({}, LoraShape(2, 2, dropout=0.1)), ({}, LoraShape(2, 2))])
+def test_what_differs_from_step_to_step_is_not_recorded(options: dict[str, object], shape: LoraShape) -> None:
+    model = _OnGpu()
+    network = LoraNetwork(model.targets(), model.layout, shape, {}, False, 1)
+    assert recordable(model, network, settings(**options)) == (not options and not shape.random)
+
+
+def test_a_host_that_may_do_anything_in_a_pass_is_not_recorded() -> None:
+    model = _OnGpu()
+    model.recordable = False
+    network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+    assert not recordable(model, network, settings())
+
+
+def _trained(host: StandaloneHost, folder: Path, graphs: bool) -> tuple[list[float], dict[str, torch.Tensor], Trainer]:
+    folder.mkdir()
+    losses = []
+    with host.open_for_training() as model:
+        options = settings(cuda_graphs=graphs, batch_size=2, unet_lr=5e-3, text_encoder_lr=1e-3, gradient_accumulation=2)
+        network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 4), {}, True, 1)
+        trainer = Trainer(model, network, pictures(folder), options, folder / "s.pt", "x", lambda *_: folder)
+        trainer.latents.fill(model, trainer.pictures, Versions(), lambda done, total: None)
+        network.train()
+        with attached(network, model.targets()):
+            for step in range(6):
+                batches = [[Sample(trainer.pictures[0], 4 * step + 2 * half + n) for n in range(2)] for half in range(2)]
+                losses.append(trainer.step(batches)[0])
+                trainer.state.step += 1
+        return losses, {name: p.detach().cpu().clone() for name, p in network.named_parameters()}, trainer
+
+
+@needs_gpu
+def test_a_recorded_training_is_the_plain_one(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    host = StandaloneHost(standalone_host.checkpoint.path, "cuda")
+    plain, weights, _ = _trained(host, tmp_path / "plain", False)
+    recorded, own, trainer = _trained(host, tmp_path / "graphs", True)
+    assert trainer.recorder is not None and not trainer.recorder.off and trainer.recorder._kept
+    assert recorded == pytest.approx(plain, rel=0.03)  # bf16
+    for name, weight in weights.items():
+        if weight.abs().max() > 1e-3:
+            assert float((own[name] - weight).norm() / weight.norm()) < 0.2, name
