@@ -68,7 +68,7 @@ class Objective:
             return self.encode(captions)
 
     def loss_of(self, drawn: Drawn, conditioning: Conditioning) -> Tensor:
-        """Mean loss of a batch whose tensors lie where the model computes.  Without prior rows it asks nothing of Python's side."""
+        """Mean loss of a batch whose tensors lie where the model computes.  Without prior rows it is kernels only."""
         settings, timesteps = self.settings, drawn.timesteps
         alpha_bar = self.alphas_cumprod[timesteps]
         noisy = add_noise(drawn.latents, drawn.noise, alpha_bar)

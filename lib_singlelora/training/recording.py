@@ -48,7 +48,8 @@ class Recorder:
         for parameter in self.objective.network.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        torch._foreach_zero_([p.grad for p in self.objective.network.parameters()])
+            else:
+                parameter.grad.zero_()
 
     def backward(self, drawn: Drawn, share: float) -> float:
         """The loss of a batch, times share; its gradients are added to the parameters'."""

@@ -15,8 +15,8 @@ from lib_singlelora.training.loop import Trainer
 from lib_singlelora.training.recording import recordable
 from lib_singlelora.training.samples import Sample
 
-from .test_loop import pictures, settings
-from .tiny_model import TinyModel
+from tests.training.test_loop import pictures, settings
+from tests.training.tiny_model import TinyModel
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

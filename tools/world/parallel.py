@@ -29,7 +29,7 @@ FIRST = {"world": 70_000_000, "colours": 75_000_000, "tagger": 80_000_000}  # sc
 
 @dataclass(frozen=True)
 class Shelf:
-    """count drawings of a kind.  pixels: (count, 128, 128, 3) uint8 RGB.  told: tokens (count, CAPTIONS, 77) or tags (count, n)."""
+    """Drawings of a kind.  pixels: (N, 128, 128, 3) uint8 RGB.  told: tokens (N, CAPTIONS, 77) or tags (N, names)."""
 
     kind: str
     pixels: NDArray[np.uint8]
