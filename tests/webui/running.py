@@ -40,6 +40,8 @@ class WebUI:
             self.port = int(free.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.headers: dict[str, str] = {}  # of every request
+        self.infotext = ""  # of the last picture
         self.log = data / "webui.log"
 
     def extend(self, *extensions: Path) -> None:
@@ -93,7 +95,7 @@ class WebUI:
         """JSON from a route.  Raises: Refused."""
         data = None if body is None else json.dumps(body).encode()
         url = self.url + urllib.parse.quote(path, safe="/%?=&")
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})},
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json", **self.headers, **(headers or {})},
                                          method=method)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -128,6 +130,12 @@ class WebUI:
         return self.wait_for(lambda: (view := self.job(number))["state"] not in ("waiting", "running") and view, timeout,
                              f"job {number}: {self.job(number)}")
 
+    def prepared(self, name: str) -> str:
+        """The workspace, ready to train."""
+        for stage in ("prepare", "crop", "caption"):
+            assert self.ended(self.submit(name, stage))["state"] == "done"
+        return name
+
     def training_step(self, number: int, step: int, timeout: float = 240) -> Any:
         """A job's view once its training is at a step."""
         def there() -> Any:
@@ -139,6 +147,7 @@ class WebUI:
     def picture(self, prompt: str = "isabella, girl", **options: object) -> str:
         """txt2img by the WebUI's own API, base64."""
         answer = self.ask("/sdapi/v1/txt2img", {"prompt": prompt, "seed": 5, "steps": 4, "width": 64, "height": 64, **options})
+        self.infotext = str(json.loads(answer["info"])["infotexts"][0])
         return str(answer["images"][0])
 
 

@@ -109,6 +109,35 @@ def test_a_failed_training_leaves_nothing_behind(webui: WebUI, trained: dict[str
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
+@pytest.mark.parametrize(("kind", "said"), [("memory", "memory"), ("exception", "the probe's")])
+def test_an_error_in_the_middle_leaves_nothing_behind(webui: WebUI, trained: dict[str, Any], kind: str, said: str) -> None:
+    name = webui.prepared(new_workspace(webui, f"broken by {kind}"))
+    webui.ask(f"/probe/break/{kind}", {})
+    job = webui.ended(webui.submit(name, "train"))
+    assert job["state"] == "failed" and said in job["error"]
+    assert webui.picture() == trained["picture"]
+    untouched(trained["state"], webui.ask("/probe/state"))
+    assert webui.ended(webui.submit(name, "train"))["state"] == "done"
+
+
+def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = new_workspace(webui, "skipped", regularization__count=3, regularization__steps=60)
+    number = webui.submit(name)
+
+    def seen() -> Any:
+        state = webui.ask("/sdapi/v1/progress")
+        return webui.job(number)["stage"] == "regularize" and state["state"]["sampling_step"] > 5 and state["current_image"] and state
+    found = webui.wait_for(seen, 120, "a live preview")
+    webui.ask("/sdapi/v1/skip", {})
+    assert found["state"]["job"] == "Single LoRA: skipped: run" and "regularize" in found["textinfo"]
+    assert 0 < found["progress"] < 1
+    webui.wait_for(lambda: webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"], 60, "the skipped picture")
+    webui.ask(f"/singlelora/v1/jobs/{number}/cancel", {})
+    assert webui.ended(number)["state"] == "cancelled"
+    assert list(webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"].values()) == [["skipped before it was finished"]]
+    assert webui.picture() == trained["picture"]
+
+
 def test_the_webuis_interrupt_stops_training_and_drawing(webui: WebUI, trained: dict[str, Any]) -> None:
     name = new_workspace(webui, "interrupted", training__epochs=300, regularization__count=60, regularization__steps=20)
     number = webui.submit(name)
@@ -273,6 +302,8 @@ def test_the_api_gives_no_file_outside_the_workspaces(webui: WebUI, trained: dic
         with pytest.raises(Refused) as refused:
             webui.ask(f"/singlelora/v1/workspaces/isabella/files/{path}")
         assert refused.value.status in (404, 422)
+    with pytest.raises(Refused, match="lies outside"):
+        webui.ask("/singlelora/v1/workspaces/isabella", {"regularization.wildcards": "/etc"}, "PATCH")
     with pytest.raises(Refused) as refused:
         webui.ask("/singlelora/v1/workspaces/..%2Fsinglelora")
     assert refused.value.status == 404

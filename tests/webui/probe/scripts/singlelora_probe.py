@@ -42,6 +42,34 @@ def axes():
 
 
 kept = {}
+ERRORS = {"memory": torch.cuda.OutOfMemoryError("CUDA out of memory (as the probe says)"), "exception": ValueError("the probe's")}
+
+
+def break_step(kind, at):
+    """The at-th prediction of the next training raises, once."""
+    from lib_singlelora.hosts.webui.lending import WebUITrainingModel
+
+    predict, left = WebUITrainingModel.predict, [at]
+
+    def broken(self, *given):
+        left[0] -= 1
+        if left[0] == 0:
+            WebUITrainingModel.predict = predict
+            raise ERRORS[kind]
+        return predict(self, *given)
+
+    WebUITrainingModel.predict = broken
+
+
+def patches():
+    """What the WebUI's approximations and memory savers are at now."""
+    from modules import devices
+
+    model = shared.sd_model
+    tiles = [m.__dict__["__webui_hypertile_params"].enabled for m in model.modules() if "__webui_hypertile_params" in m.__dict__]
+    return {"merged": getattr(model, "applied_token_merged_ratio", 0), "tiles": tiles, "lowvram": model.lowvram,
+            "fp8": devices.fp8, "vae": str(getattr(model, "loaded_vae_file", None)),
+            "dtypes": sorted({str(p.dtype) for p in model.parameters()})}
 
 
 def unload():
@@ -72,6 +100,14 @@ def started(demo, app):
     @app.post("/probe/reload")
     def reload():
         shared.state.request_restart()
+
+    @app.get("/probe/patches")
+    def patched():
+        return patches()
+
+    @app.post("/probe/break/{kind}")
+    def breaking(kind: str):
+        break_step(kind, 3)
 
     @app.post("/probe/unload")
     def unloaded():
