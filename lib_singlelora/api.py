@@ -17,6 +17,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
+from . import api_dataset
 from .errors import SettingsError, SingleLoraError, WorkspaceError
 from .service import RUN, WORDS, Service, view_of
 from .settings import declarations
@@ -143,6 +144,7 @@ def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
     def cancel(number: int) -> Dict[str, bool]:  # noqa: UP006
         return {"cancelled": service.cancel(number)}
 
+    api_dataset.add_routes(routes, service, _errors, _picture)
     return routes
 
 

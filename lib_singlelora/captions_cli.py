@@ -62,14 +62,11 @@ def _tags(options: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
 
 def _trigger(options: argparse.Namespace, workspace: Workspace, job: Job,
              open_host: Callable[[Workspace], Host]) -> dict[str, Any]:
-    from .stages.trigger import check_trigger  # torch comes with it
+    from .stages.trigger import as_dict, check_trigger  # torch comes with it
 
     word = check_name(options.trigger, "trigger") if options.trigger else ""
     made = check_trigger(workspace.load_settings(), workspace, open_host(workspace), job, word, options.force)
-    return {"workspace": str(workspace.root), "word": made.check.word, "free": not made.reasons, "reasons": list(made.reasons),
-            "tokens": made.check.tokens, "ordinary": made.check.ordinary, "known": list(made.check.known),
-            "departures": {**asdict(made.departures), "meaning": made.departures.meaning},
-            "pictures": [str(path) for path in made.pictures], "suggestions": list(made.suggestions)}
+    return {"workspace": str(workspace.root), **as_dict(made)}
 
 
 def text(result: dict[str, Any]) -> str:

@@ -62,6 +62,23 @@ def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (),
     files = [caption_file(path) for path in _pictures(settings, workspace)]
     before = {file: _text(file) for file in dict.fromkeys(files)}
     after = {file: edit_caption(text or "", add, remove, replace) for file, text in before.items()}
+    return _state(settings, workspace, _change(workspace, before, after), [])
+
+
+def write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
+    """One caption as a person wrote it, noted so that it can be undone.  name: of the crop, without its ending.
+
+    Raises: WorkspaceError, for a crop that there is not.
+    """
+    files = {path.stem: caption_file(path) for path in _pictures(settings, workspace)}
+    if name not in files:
+        raise WorkspaceError(f"caption: found no crop '{name}', expected one of {', '.join(files)}")
+    file, words = files[name], "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    return _state(settings, workspace, _change(workspace, {file: _text(file)}, {file: words}), [])
+
+
+def _change(workspace: Workspace, before: Mapping[Path, str | None], after: Mapping[Path, str]) -> list[Path]:
+    """Write the texts that differ; which they were."""
     changed = [file for file in after if after[file] != (before[file] or "")]
     if changed:
         edits = _edits(workspace)
@@ -69,7 +86,7 @@ def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (),
         write_json(_file(workspace), edits[-KEPT:])  # first, so that a crash between the texts can be undone too
         for file in changed:
             write_text(file, after[file])
-    return _state(settings, workspace, changed, [])
+    return changed
 
 
 def undo_tags(settings: Settings, workspace: Workspace) -> Tagged:
@@ -108,7 +125,12 @@ def _pictures(settings: Settings, workspace: Workspace) -> list[Path]:
 
 def _state(settings: Settings, workspace: Workspace, changed: Sequence[Path], left: Sequence[Path]) -> Tagged:
     captions = {path: read_caption(path) for path in _pictures(settings, workspace)}
-    return Tagged(captions, tag_table(captions.values()), tuple(changed), tuple(left), len(_edits(workspace)))
+    return Tagged(captions, tag_table(captions.values()), tuple(changed), tuple(left), undoable(workspace))
+
+
+def undoable(workspace: Workspace) -> int:
+    """How many changes can be taken back."""
+    return len(_edits(workspace))
 
 
 def _text(file: Path) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..dataset.triggers import MOST_TOKENS, WordCheck, check_word, meaningless_words, ordinary_words, suggest_words
 from ..errors import SettingsError
@@ -66,6 +67,14 @@ def check_trigger(settings: Settings, workspace: Workspace, host: Host, job: Job
     own = Departures(found[word], {w: found[w] for w in ordinary}, {w: found[w] for w in meaningless})
     return Triggered(check, own, tuple(workspace.root / "trigger" / f"{seed}.png" for seed in SEEDS),
                      tuple(sorted(suggestions, key=lambda other: found.get(other, 0.0))), _reasons(check, own))
+
+
+def as_dict(made: Triggered) -> dict[str, Any]:
+    """The result as plain values."""
+    return {"word": made.check.word, "free": not made.reasons, "reasons": list(made.reasons), "tokens": made.check.tokens,
+            "ordinary": made.check.ordinary, "known": list(made.check.known),
+            "departures": {**asdict(made.departures), "meaning": made.departures.meaning},
+            "pictures": [str(path) for path in made.pictures], "suggestions": list(made.suggestions)}
 
 
 def _reasons(check: WordCheck, found: Departures) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from lib_singlelora.errors import WorkspaceError
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings import Settings
 from lib_singlelora.stages.caption import caption
-from lib_singlelora.stages.tags import count, edit_tags, list_tags, undo_tags
+from lib_singlelora.stages.tags import count, edit_tags, list_tags, undo_tags, write_caption
 from lib_singlelora.workspace import Workspace
 from tests.stages.quiet_host import cropped, quiet_host
 
@@ -103,3 +103,14 @@ def test_a_caption_is_measured_with_what_lies_beyond_the_limit() -> None:
     assert count("isabella, girl").tokens == 3 and count("isabella, girl").beyond == ""
     long = count(", ".join(f"tag number {n}" for n in range(40)))
     assert long.tokens > 75 and long.beyond.endswith("39")
+
+
+def test_one_caption_is_written_and_taken_back(workspace: Workspace) -> None:
+    first = texts(workspace)
+    made = write_caption(SETTINGS, workspace, "face", " isabella, girl, smile \n")
+    assert [path.name for path in made.changed] == ["face.txt"] and made.tags["smile"] == 1
+    assert texts(workspace)["face.txt"] == b"isabella, girl, smile"
+    undo_tags(SETTINGS, workspace)
+    assert texts(workspace) == first
+    with pytest.raises(WorkspaceError, match="found no crop 'elbow', expected one of"):
+        write_caption(SETTINGS, workspace, "elbow", "x")
