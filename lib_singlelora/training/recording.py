@@ -33,7 +33,7 @@ class _Recording:
 
 
 class Recorder:
-    """Loss and gradients of batches on a GPU.  Gradients are added to those of the network's parameters, which must be there.
+    """Loss and gradients of batches on a GPU, added to the gradients of the network's parameters; `clear` before each step.
 
     off: why nothing is recorded (any more), or nothing.
     """
@@ -74,15 +74,16 @@ class Recorder:
     def _recording(self, drawn: Drawn, conditioning: Conditioning) -> _Recording | None:
         key = (drawn.latents.shape, conditioning.context.shape, conditioning.context.dtype, conditioning.context.requires_grad)
         if key not in self._kept and len(self._kept) < KEPT and conditioning.vector is None:
-            parameters = list(self.objective.network.parameters())
-            kept = [None if p.grad is None else p.grad.clone() for p in parameters]
+            # Recorded passes write to these very gradients: their values come back, not other tensors.
+            grads = [p.grad for p in self.objective.network.parameters() if p.grad is not None]
+            before = [grad.clone() for grad in grads]
             try:
                 self._kept[key] = self._record(drawn, conditioning)
             except (RuntimeError, AssertionError) as error:
                 self.off = f"CUDA graphs are off for this training: {' '.join(str(error).split())[:200]}"
                 log.warning(self.off)
-            for parameter, grad in zip(parameters, kept, strict=True):
-                parameter.grad = grad if grad is not None else torch.zeros_like(parameter)
+            for grad, value in zip(grads, before, strict=True):
+                grad.copy_(value)
         return self._kept.get(key)
 
     def _record(self, drawn: Drawn, conditioning: Conditioning) -> _Recording:

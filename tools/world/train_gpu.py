@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from .models import SCALE, UNET, Autoencoder, UNet, alphas_cumprod, new_text_encoder
 from .muon import Muon
 from .parallel import CAPTIONS, Drawers, Shelf, new_shelf
-from .prompts import encode
 from .recorded import Recorded
 from .store import Store, default_state
 from .train_tagger import Tagger, known_names
@@ -28,9 +27,26 @@ from .train_vae import reconstruction_loss, whitened
 
 SHARES = {"vae": 0.22, "unet": 0.55, "decoder": 0.08, "tagger": 0.15}
 BATCH = {"vae": 64, "unet": 256, "tagger": 256}
-COUNTS = {"colours": 50_000, "world": 240_000, "tagger": 110_000}
+COUNTS = {"colours": 32_000, "world": 250_000, "tagger": 120_000}
 SMALL = {"vae": 4, "unet": 8, "tagger": 4}  # on a machine without a GPU, to see that it runs
 KL = 5e-5
+
+
+def context_of(text: Any, numbers: Tensor, clip_skip: int) -> Tensor:
+    """As prompts.encode, on transformers' weights by hand: what transformers does around them cannot be recorded."""
+    own = getattr(text, "text_model", text)
+    embeddings, heads = own.embeddings, own.config.num_attention_heads
+    x = embeddings.token_embedding(numbers) + embeddings.position_embedding.weight[:numbers.shape[1]]
+    layers = own.encoder.layers
+    for layer in layers[:len(layers) + 1 - clip_skip]:
+        h, attention = layer.layer_norm1(x), layer.self_attn
+        q, k, v = (project(h).unflatten(-1, (heads, -1)).transpose(1, 2)
+                   for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+        x = x + attention.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        h = layer.mlp.fc1(layer.layer_norm2(x))
+        x = x + layer.mlp.fc2(h * torch.sigmoid(1.702 * h))
+    found: Tensor = own.final_layer_norm(x)
+    return found
 
 
 class Averages:
@@ -102,7 +118,7 @@ class World:
             model.encoder.requires_grad_(False)
             model.quant_conv.requires_grad_(False)
         first = self.drawers.wait("colours", len(self.shelves["colours"].pixels))
-        second = self.drawers.wait("world", len(self.shelves["world"].pixels) // 6)
+        second = self.drawers.wait("world", len(self.shelves["world"].pixels) // 8)
         pools = [self.pictures(self.shelves["colours"], 0, first), self.pictures(self.shelves["world"], 0, second)]
         self.say(f"{stage}: {first} + {second} drawings")
         optimizer = Muon([(n, p) for n, p in model.named_parameters() if p.requires_grad], lr=1e-3 if decoder_only else 2e-3,
@@ -173,7 +189,7 @@ class World:
             noisy = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
             with self.amp():
                 cut = size // 8  # an eighth is taken with clip skip 2
-                context = torch.cat([encode(text, told[:cut], 2), encode(text, told[cut:], 1)])
+                context = torch.cat([context_of(text, told[:cut], 2), context_of(text, told[cut:], 1)])
                 predicted = unet(noisy.contiguous(memory_format=torch.channels_last), t, context).float()
             mse = (predicted - noise).square().mean((1, 2, 3))
             snr = (alpha_bar / (1 - alpha_bar)).flatten()
