@@ -126,7 +126,9 @@ def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(webu
 
     def seen() -> Any:
         state = webui.ask("/sdapi/v1/progress")
-        return webui.job(number)["stage"] == "regularize" and state["state"]["sampling_step"] > 5 and state["current_image"] and state
+        drawing = webui.job(number)["stage"] == "regularize" and state["state"]["sampling_step"] > 5
+        return drawing and state["current_image"] and state
+
     found = webui.wait_for(seen, 120, "a live preview")
     webui.ask("/sdapi/v1/skip", {})
     assert found["state"]["job"] == "Single LoRA: skipped: run" and "regularize" in found["textinfo"]

@@ -106,8 +106,8 @@ def _place(source: Path, target: Path) -> None:
 
 def _write_card(target: Path, card: LoraCard) -> None:
     """The WebUI's user metadata and thumbnail; what the user wrote there himself is kept."""
-    data: dict[str, Any] = {"description": card.description, "sd version": "SD1", "activation text": card.trigger,
-                            "preferred weight": 0, "notes": ""}
+    # Not "sd version": the WebUI reads it off the file's own metadata.
+    data: dict[str, Any] = {"description": card.description, "activation text": card.trigger, "preferred weight": 0, "notes": ""}
     path = target.with_suffix(".json")
     if path.exists():
         with contextlib.suppress(OSError, ValueError):
