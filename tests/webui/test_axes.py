@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_singlelora.lora.bake import bake
+from lib_singlelora.lora.files import read_lora, save_lora
+from lib_singlelora.naming.presets import parse_block_weights
 from tests.webui.conftest import new_workspace
 from tests.webui.running import Refused, WebUI
 
@@ -103,7 +106,10 @@ def test_a_name_that_is_not_there_is_refused(webui: WebUI) -> None:
     assert "found no 'nobody'" in webui.tail(80)
 
 
-@pytest.mark.skipif(not os.environ.get("SD_WEBUI_LBW"), reason="needs LBW beside: set SD_WEBUI_LBW to a checkout")
+needs_lbw = pytest.mark.skipif(not os.environ.get("SD_WEBUI_LBW"), reason="needs LBW beside: set SD_WEBUI_LBW to a checkout")
+
+
+@needs_lbw
 def test_our_preset_equals_lbws(webui: WebUI) -> None:
     ours = cells(grid(webui, "isabella, girl <lora:axes:0.8>", (OURS[2], "OUTD,MIDD")), 2)
     theirs = [pixels(webui.picture(f"isabella, girl <lora:axes:0.8:0.8:lbw={name}>")) for name in ("OUTD", "MIDD")]
@@ -111,3 +117,38 @@ def test_our_preset_equals_lbws(webui: WebUI) -> None:
     for mine, other in zip(ours, theirs, strict=True):
         assert not np.array_equal(other, plain)
         assert np.abs(mine.astype(int) - other.astype(int)).max() <= 2
+
+
+@needs_lbw
+@pytest.mark.parametrize("preset", ["OUTD", "IND", "OUTALL"])
+def test_a_baked_file_equals_lbw(webui: WebUI, preset: str) -> None:
+    folder = webui.data / "models" / "Lora"
+    lora = read_lora(folder / "singlelora" / "axes" / "axes.safetensors")
+    save_lora(folder / f"baked {preset}.safetensors", bake(lora, parse_block_weights(preset, lora.layout), 0.8))
+    webui.ask("/sdapi/v1/refresh-loras", {})
+    mine = pixels(webui.picture(f"isabella, girl <lora:baked {preset}:1>")).astype(int)
+    other = pixels(webui.picture(f"isabella, girl <lora:axes:0.8:0.8:lbw={preset}>"))
+    assert np.abs(mine - other).max() <= 2
+    assert np.abs(mine - pixels(webui.picture("isabella, girl <lora:axes:0.8>"))).max() > 2
+
+
+@needs_lbw
+def test_lbws_own_axes_work_beside_ours(webui: WebUI) -> None:
+    """Its X/Y/Z plot is a part of its own script: which blocks down, their values across, `lbw=XYZ` in the prompt."""
+    arguments = ["OUTD:1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0", True, 1, "values", "0,1", "Block ID", "IN04-OUT05,OUT03", "none", "",
+                 "0.5,1", "IN04", 1, "black", "20", False, "", False, False]
+    answer = webui.ask("/sdapi/v1/txt2img", {
+        "prompt": "isabella, girl <lora:axes:1:1:lbw=XYZ>", "seed": 5, "steps": 4, "width": 64, "height": 64,
+        "script_name": "LoRA Block Weight", "script_args": arguments})
+    sheet = pixels(answer["images"][0])
+    assert sheet.shape[0] > 128 and sheet.shape[1] > 128  # two rows and columns of 64 and what is written beside them
+    whole, without = pixels(webui.picture("isabella, girl <lora:axes:1>")), pixels(webui.picture("isabella, girl"))
+    assert contains(sheet, whole) and not contains(sheet, without)
+
+
+def contains(sheet: np.ndarray[Any, Any], picture: np.ndarray[Any, Any]) -> bool:
+    """Whether a picture stands somewhere on a sheet, nearly."""
+    height, width = picture.shape[:2]
+    return any(np.abs(sheet[y:y + height, x:x + width].astype(int) - picture).max() <= 2
+               for y in range(sheet.shape[0] - height + 1) for x in range(sheet.shape[1] - width + 1)
+               if np.abs(sheet[y, x].astype(int) - picture[0, 0]).max() <= 2)
