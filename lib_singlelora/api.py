@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from . import api_dataset
+from .declaring import split_list
 from .errors import SettingsError, SingleLoraError, WorkspaceError
 from .service import RUN, WORDS, Service, view_of
 from .settings import declarations
@@ -26,7 +27,7 @@ PREFIX = "/singlelora/v1"
 MAX_PICTURE = 64 * 1024 * 1024  # bytes
 # Settings that may name files, and those of them whose relative paths start at the workspace.
 FILES = ("prepare.upscaler", "prepare.matting_model", "crop.detector", "caption.tagger", "regularization.wildcards",
-         "training.start_from", "plot.compare", "plot.checkpoints", "inpaint.lora")
+         "training.start_from", "plot.compare", "plot.checkpoints", "plot.preset_folders", "inpaint.lora")
 BESIDE = ("training.start_from", "plot.compare")
 
 
@@ -207,7 +208,7 @@ def _fence(service: Service, values: Mapping[str, Any], name: str = "") -> None:
     roots = [folder.resolve() for folder in within]
     for setting in FILES:
         given = values.get(setting, ())
-        for text in map(str.strip, given.split(",") if isinstance(given, str) else map(str, given)):
+        for text in split_list(given) if isinstance(given, str) else map(str.strip, map(str, given)):
             path = Path(text).expanduser()
             place = (service.root / name / path if setting in BESIDE else path).resolve()
             names_a_file = path.name != text or place.exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -64,14 +66,14 @@ class Declaration:
         return ", ".join(self.choices) + (f", or {self.pattern_means}" if self.pattern else "")
 
     def check(self, value: Any) -> Any:
-        """The value in its declared type; strings are parsed, lists may be written 1,2,3.
+        """The value in its declared type; strings are parsed, lists may be written 1,2,3, or "1,2",3 where commas are in an item.
 
         Raises: SettingsError.
         """
         if get_origin(self.kind) is tuple:
             inner = get_args(self.kind)[0]
             if isinstance(value, str):
-                value = [piece.strip() for piece in value.split(",") if piece.strip()]
+                value = split_list(value)
             elif not isinstance(value, list | tuple):
                 value = [value]
             return tuple(self._check_one(inner, item) for item in value)
@@ -88,6 +90,21 @@ class Declaration:
         if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
             raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())
         return checked
+
+
+def split_list(text: str) -> list[str]:
+    """What lies between commas; an item that holds commas stands in double quotes.  Raises: SettingsError."""
+    try:
+        pieces = [piece.strip() for line in csv.reader(text.splitlines(), skipinitialspace=True) for piece in line]
+    except csv.Error as error:
+        raise SettingsError(f"found a list that cannot be read ({error}), expected pieces with commas between them") from None
+    return [piece for piece in pieces if piece]
+
+
+def join_list(values: Iterable[Any]) -> str:
+    """The text that `split_list` takes apart again."""
+    words = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    return ",".join('"{}"'.format(word.replace('"', '""')) if "," in word or '"' in word else word for word in words)
 
 
 def _word(kind: type) -> str:

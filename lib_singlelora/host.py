@@ -107,13 +107,14 @@ class LoraCard:
 class HostPaths:
     """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders of .txt files.
 
-    downloads: where a tagger that is fetched goes; None leaves that to us.
+    downloads: where a tagger that is fetched goes; None leaves that to us.  presets: folders that may hold an `lbwpresets.txt`.
     """
 
     loras: Path | None = None
     taggers: tuple[Path, ...] = ()
     wildcards: tuple[Path, ...] = ()
     downloads: Path | None = None
+    presets: tuple[Path, ...] = ()
 
 
 class Upscaler(Protocol):

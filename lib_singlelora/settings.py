@@ -86,7 +86,10 @@ class PlotSettings(DrawingSettings):
     epochs: str = setting("all", label="Epochs", help="'all', or numbers such as 2,4,6.")
     strengths: tuple[float, ...] = setting((0.4, 0.6, 0.8, 1.0), label="Strengths", low=-4, high=4,
                                            help="Strengths of the LoRA, one column each.")
-    presets: tuple[str, ...] = setting(("ALL",), label="Block presets", help="Block-weight presets, one block of rows each.")
+    presets: tuple[str, ...] = setting(("ALL",), label="Block presets", help="Block-weight presets, one block of rows each; "
+                                       'values instead of a name stand in quotes: ALL,"1,0,0, …".')
+    preset_folders: tuple[str, ...] = setting((), label="Preset folders", help="Where an lbwpresets.txt of your own lies: LBW's "
+                                              "folder or the WebUI's. Inside the WebUI it is found without being named.")
     checkpoints: tuple[str, ...] = setting((), label="Several checkpoints", help="Names of the host's, or files, to see "
                                            "whether she works on others than the one she was trained on.")
     refine: tuple[float, ...] = setting((), label="Redraw at", low=0, high=4,

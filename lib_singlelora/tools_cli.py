@@ -128,13 +128,9 @@ def _bake(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
 
 def _known_presets(given: Sequence[Path]) -> dict[str, str]:
     """The presets by name, with the user's own of some folders."""
-    from .naming.preset_files import FILE_NAME, find_preset_files, gather_presets
+    from .naming.preset_files import gather_presets
 
-    folders = [folder.expanduser() for folder in given]
-    for folder in folders:
-        if not find_preset_files([folder]):
-            raise PresetError(f"--presets: found no {FILE_NAME} in {folder}, expected one there or in its scripts or extensions")
-    return gather_presets(folders)
+    return gather_presets((), named=[folder.expanduser() for folder in given])
 
 
 def _presets(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The service and the HTTP API on the real standalone host: workspaces, jobs, files, and what they refuse."""
 
 import base64
+import json
 import re
 import shutil
 import threading
@@ -199,3 +200,10 @@ def test_users_and_sessions_are_asked_for(service: Service) -> None:
     assert client.get("/singlelora/v1/workspaces", auth=("bob", "secret")).status_code == 200
     client.cookies.set("token", "good")
     assert client.get("/singlelora/v1/workspaces").status_code == 200
+
+
+def test_quotes_open_no_way_out_of_the_workspaces(client: TestClient, service: Service, tmp_path: Path) -> None:
+    name = started(service)
+    outside = json.dumps(str(tmp_path / "secrets"))
+    for setting in ("plot.compare", "plot.preset_folders", "regularization.wildcards"):
+        assert client.patch(f"/singlelora/v1/workspaces/{name}", json={setting: outside}).status_code == 422

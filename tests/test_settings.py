@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lib_singlelora.declaring import join_list, split_list
 from lib_singlelora.errors import SettingsError
 from lib_singlelora.settings import (
     MIGRATIONS,
@@ -112,3 +113,16 @@ def test_metadata_says_none_for_what_is_off() -> None:
     metadata = Settings.from_dict({"training": {"min_snr_gamma": 0, "rank": 8}}).metadata()
     assert metadata["ss_min_snr_gamma"] == "None"
     assert metadata["ss_network_dim"] == "8"
+
+
+def test_what_holds_commas_stands_in_quotes_in_a_list() -> None:
+    values = ",".join(["1"] * 17)
+    settings = Settings.from_dict({"plot.presets": f'ALL, "{values}" ,OUTD'})
+    assert settings.plot.presets == ("ALL", values, "OUTD")
+    assert Settings.from_dict({"plot.presets": join_list(settings.plot.presets)}) == settings
+    assert Settings.from_dict({"plot.presets": ["ALL", values]}).plot.presets == ("ALL", values)
+
+
+@pytest.mark.parametrize("items", [("a",), ("a b", "c"), ('say "x"', "1,2"), ()])
+def test_a_list_survives_its_text(items: tuple[str, ...]) -> None:
+    assert tuple(split_list(join_list(items))) == items

@@ -141,7 +141,7 @@ def test_a_bad_file_is_one_clear_line_and_writes_nothing(tmp_path: Path, word: s
     (["--preset", "MINE"], PresetError, "unknown block preset 'MINE'"),
     (["--blocks", "M00"], PresetError, "found 'M00', expected blocks and a number"),
     (["--blocks", "IN99=1"], PresetError, "found 'IN99'"),
-    (["--presets", "nowhere"], PresetError, "found no lbwpresets.txt in nowhere"),
+    (["--presets", "nowhere"], PresetError, "nowhere: found no lbwpresets.txt"),
     (["--strength", "inf"], LoraFileError, "strength: found inf"),
 ])
 def test_a_mistake_in_baking_is_one_clear_line(lora: Path, tmp_path: Path, words: list[str], error: type[SingleLoraError],

@@ -53,13 +53,17 @@ def find_preset_files(folders: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def gather_presets(folders: Iterable[Path], known: Mapping[str, str] = PRESETS) -> dict[str, str]:
+def gather_presets(folders: Iterable[Path], known: Mapping[str, str] = PRESETS, named: Iterable[Path] = ()) -> dict[str, str]:
     """The known presets and those of the user's files; of one name the user's is taken, and of two files the later one's.
 
-    Raises: PresetError, for a file that cannot be read.
+    folders: may hold a file.  named: must hold one, for a person said so.
+    Raises: PresetError, for a file that cannot be read, or that is not there.
     """
-    presets = dict(known)
-    for path in find_preset_files(folders):
+    presets, named = dict(known), list(named)
+    for folder in named:
+        if not find_preset_files([folder]):
+            raise PresetError(f"{folder}: found no {FILE_NAME}, expected one there or in its scripts or extensions folder")
+    for path in find_preset_files([*folders, *named]):
         try:
             text = path.read_text(encoding="utf-8-sig", errors="replace")
         except OSError as error:

@@ -88,12 +88,14 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
     (LBW takes X from the prompt, and 1 where it has none).  A name in the preset's own letters goes before one in others.
     Raises: PresetError, for an unknown name (with the nearest), a wrong number of values or a value that is no number.
     """
-    text = text.strip()
-    names = {name.upper(): name for name in presets}
+    text, names = text.strip(), {name.upper(): name for name in presets}
     if text.upper() in UNIFORM and presets.get(text, "").replace(" ", "") in ("", LBW_PRESETS[text.upper()]):
         return BlockWeights(layout, tuple((label, UNIFORM[text.upper()]) for label in (BASE, *layout.labels)))
     if text in presets or text.upper() in names:
-        text = presets.get(text) or presets[names[text.upper()]]
+        text = written_out(text, presets)
+    elif _is_number(text):
+        raise PresetError(f"block weights {text!r}: found one value, expected a preset's name, or 17 or more; in a list of presets "
+                          'the values of one stand in double quotes: ALL,"1,0,0, …"')
     elif "," not in text and "/" not in text:
         near = difflib.get_close_matches(text.upper(), names, n=1, cutoff=0.0)
         raise PresetError(f"unknown block preset {text!r}; did you mean '{names[near[0]]}'? There are: {', '.join(presets)}")
@@ -107,6 +109,12 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
     given = dict(zip(FORMS[len(values)], values, strict=True))
     # A block that the form has no value for (those without transformers) gets 0, as in LBW's to26.
     return BlockWeights(layout, tuple((label, given.get(label, 0.0)) for label in (BASE, *layout.labels)))
+
+
+def written_out(text: str, presets: Mapping[str, str]) -> str:
+    """The values of a preset's name, in its own letters first; what is no name is given back."""
+    names = {name.upper(): name for name in presets}
+    return presets.get(text) or presets.get(names.get(text.upper(), ""), text)
 
 
 def fits(text: str, layout: BlockLayout) -> bool:
@@ -158,6 +166,14 @@ def _list(part: str, text: str, count: int) -> list[float]:
         raise PresetError(f"block weights {text!r}: found {part.strip()!r} for the one middle block, expected a number")
     lift = _number(base, text, random.Random(0), 1.0) if plus else 0.0
     return [SHAPES[name](index / (count - 1)) + lift for index in range(count)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def remarks(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS) -> list[str]:

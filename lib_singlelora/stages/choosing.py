@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import LoraFileError
 from ..lora.bake import bake
 from ..lora.files import LoraFile, read_lora, save_lora
-from ..naming.presets import parse_block_weights
+from ..naming.presets import PRESETS, parse_block_weights
 from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint
 from .publishing import published_name
 from .recommending import saved_recommendation
 from .train import epoch_files
+from .weighting import spelled
 
 
 def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
@@ -43,15 +45,15 @@ def of_workspace(folder: Path) -> Path:
     return choose_lora(other.load_settings(), other)
 
 
-def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace) -> Path:
+def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, presets: Mapping[str, str] = PRESETS) -> Path:
     """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
 
     lora: the file read, where that is at hand.  Raises: LoraFileError, PresetError.
     """
-    if preset == "ALL":
+    if spelled(preset, presets) == "ALL":
         return path
     lora = lora or read_lora(path)
-    weights = parse_block_weights(preset, lora.layout)
+    weights = parse_block_weights(preset, lora.layout, presets)
     target = workspace.plots / "baked" / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
     if not target.exists():
         save_lora(target, bake(lora, weights, 1.0))

@@ -22,6 +22,7 @@ from .inpainting import Canvas, default_mask, make_canvas, region_prompt
 from .plot import save_picture
 from .publishing import publish
 from .train import epoch_files
+from .weighting import known_presets, spelled
 
 HOW = "how.json"  # beside a batch: what made it
 
@@ -43,13 +44,14 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     image: default the prepared picture.  mask: white is redrawn; default her head, written to inpaint/mask.png to be edited.
     Raises: PictureError, for a mask of another size; LoraFileError, when nothing is trained; PresetError; JobCancelled.
     """
-    options, files = settings.inpaint, epoch_files(workspace, settings)
+    options, files, known = settings.inpaint, epoch_files(workspace, settings), known_presets(settings, host)
     lora = choose_lora(settings, workspace, options.lora)
     picture, mask = _given(settings, workspace, image, mask)
     canvas = make_canvas(picture, mask, options, training_resolution(settings, host))
     prompt = options.prompt or _prompt(settings, workspace, canvas, mask, image is None)
     sources = [file_hash(path) for path in (lora, picture, *([mask] if mask else []))]
-    mark = fingerprint(vars(options), prompt, settings.training.clip_skip, host.checkpoint.sha256, *sources)
+    mark = fingerprint(vars(options), spelled(options.preset, known), prompt, settings.training.clip_skip,
+                       host.checkpoint.sha256, *sources)
     folder = workspace.inpaint / mark[:8]
     paths = [folder / f"{options.seed + index}.png" for index in range(options.count)]
     sheet, how = folder / "sheet.png", folder / HOW
@@ -57,7 +59,7 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     if done and all(path.exists() for path in (*paths, sheet, how)):
         return Inpainted(tuple(paths), sheet, mask, prompt)
     publish(settings, workspace, host, files)
-    use = LoraUse(baked(lora, None, options.preset, workspace), options.strength, options.strength)
+    use = LoraUse(baked(lora, None, options.preset, workspace, known), options.strength, options.strength)
     request = ImageRequest(prompt, (), canvas.image.width, canvas.image.height, options.negative_prompt, options.sampler,
                            options.steps, options.cfg_scale, settings.training.clip_skip, (use,), canvas.image, canvas.hole,
                            options.denoise, cast(Fill, options.fill))

@@ -26,6 +26,7 @@ from .publishing import publish
 from .recommending import Judgement, Place, Recommendation, judge, reason, recommend, recommendation_from
 from .scoring import write_scores
 from .train import epoch_files
+from .weighting import known_presets, spelled
 
 Drawn = Mapping[Place, Sequence[Path]]
 
@@ -79,8 +80,9 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     size, options = training_resolution(settings, host), settings.plot
     hashes = {epoch: file_hash(path) for epoch, path in epochs.items()}
     prompts = prompts_of(settings, workspace)
-    mark = fingerprint(vars(options), vars(settings.judge), seeds, hashes, host.checkpoint.sha256, prompts, size,
-                       settings.training.clip_skip)
+    known = known_presets(settings, host)
+    mark = fingerprint(vars(options), [spelled(preset, known) for preset in options.presets], vars(settings.judge), seeds, hashes,
+                       host.checkpoint.sha256, prompts, size, settings.training.clip_skip)
     sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
     record, done = begin(workspace, "plot", mark, force)
     if done and sheet.exists() and page.exists():
@@ -115,7 +117,7 @@ def plan(settings: Settings, workspace: Workspace, host: Host) -> Plan:
 
 def _work(settings: Settings, workspace: Workspace, host: Host, epochs: dict[int, Path], hashes: Mapping[int, str],
           size: int) -> _Work:
-    options, seeds = settings.plot, seeds_of(settings)
+    options, seeds, known = settings.plot, seeds_of(settings), known_presets(settings, host)
     labels = {number: label for number, (label, _) in compared_files(settings, workspace).items()}
     layout = lay_out(settings, workspace, host, epochs, labels)
     request = ImageRequest("", seeds, size, size, steps=options.steps)
@@ -124,7 +126,7 @@ def _work(settings: Settings, workspace: Workspace, host: Host, epochs: dict[int
     for place in dict.fromkeys((*layout.places, *(replace(place, refine=0.0) for place in layout.places))):
         asked = _request(request, place)
         again = (place.refine, options.refine_denoise) if place.refine else ()
-        what = (hashes.get(place.epoch), place.strength, place.preset, asdict(replace(asked, seeds=(), loras=())),
+        what = (hashes.get(place.epoch), place.strength, spelled(place.preset, known), asdict(replace(asked, seeds=(), loras=())),
                 (host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint).sha256, *again)
         files[place] = {seed: workspace.plots / "cells" / f"{fingerprint(what)}-{seed}.png" for seed in asked.seeds}
     return _Work(request, layout, seeds, files, options.refine_denoise)

@@ -27,6 +27,7 @@ from .publishing import publish
 from .training_facts import training_facts
 from .training_samples import draw_samples, thumbnail
 from .training_set import collect_pictures, identity, oddities
+from .weighting import known_presets, spelled
 
 # Settings that change nothing of what is learned.
 BESIDE = {"preset", "tensorboard", "sample_every", "sample_prompts", "sample_seed", "save_precision"}
@@ -64,8 +65,9 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call continues exactly.
     """
     options, resolution = settings.training, training_resolution(settings, host)
-    pictures = collect_pictures(settings, workspace, resolution)
+    pictures, presets = collect_pictures(settings, workspace, resolution), known_presets(settings, host)
     learned = {name: value for name, value in vars(options).items() if name not in BESIDE}
+    learned["block_weights"] = spelled(options.block_weights, presets)
     start = _start(settings, workspace)
     mark = fingerprint(learned, *identity(pictures, workspace), host.checkpoint.sha256, *([file_hash(start)] if start else []))
     record, done = begin(workspace, "train", mark, force)
@@ -78,7 +80,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         snapshot.unlink()
     started = time.time()
     with host.exclusive(job), host.open_for_training() as model:
-        weights = parse_block_weights(options.block_weights, model.layout)
+        weights = parse_block_weights(options.block_weights, model.layout, presets)
         network = _network(settings, model, weights)
         begun = start_from(network, read_lora(start)) if start else []
 
@@ -101,7 +103,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
         warnings = [*begun, *oddities(pictures, settings.character.trigger),
-                    *remarks(options.block_weights, model.layout), *_dead(weights, blocks)]
+                    *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
         record.data.update(budget=str(trainer.budget), blocks=blocks, warnings=warnings)
         resumed = trainer.resume()
         workspace.save_record(record)

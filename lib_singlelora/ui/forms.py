@@ -7,7 +7,7 @@ from typing import Any, get_origin
 
 import gradio as gr
 
-from ..declaring import Declaration
+from ..declaring import Declaration, join_list
 from ..settings import Settings, declarations, group_of, preset_names
 
 TITLES = {
@@ -52,9 +52,7 @@ def field(declared: Declaration, value: Any) -> Any:
 
 def shown(value: Any) -> Any:
     """A setting's value as its field shows it."""
-    if isinstance(value, tuple):
-        return ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
-    return value
+    return join_list(value) if isinstance(value, tuple) else value
 
 
 def fields_of(section: str, settings: Settings) -> dict[str, Any]:

@@ -71,3 +71,10 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "read_text", denied)
     with pytest.raises(PresetError, match="cannot be read: Permission denied"):
         gather_presets([path.parent])
+
+
+def test_a_folder_that_was_named_must_hold_one(tmp_path: Path) -> None:
+    with pytest.raises(PresetError, match=f"{tmp_path.name}: found no {FILE_NAME}, expected one there"):
+        gather_presets((), named=[tmp_path])
+    saved(tmp_path / "scripts", f"MINE:{ones(17)}")
+    assert gather_presets((), {}, [tmp_path]) == {"MINE": ones(17)}

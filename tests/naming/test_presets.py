@@ -160,3 +160,8 @@ def test_short_and_long_lists_are_remarked_on() -> None:
 
 def test_what_is_not_above_0_is_not_trained_as_with_kohya() -> None:
     assert parse_block_weights("-1,0.5/1/1", SD1)["IN00"] == 0
+
+
+def test_values_that_a_list_tore_apart_are_told() -> None:
+    with pytest.raises(PresetError, match=r"'0\.5': found one value, expected .*in double quotes"):
+        parse_block_weights("0.5", SD1)

@@ -23,6 +23,7 @@ from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
+from lib_singlelora.naming.presets import LBW_PRESETS
 from lib_singlelora.settings import Settings
 from lib_singlelora.stages.plot import Plotted, plan, plot
 from lib_singlelora.workspace import StageRecord, Workspace
@@ -241,3 +242,24 @@ def test_checkpoints_are_compared_and_the_loaded_one_is_back(workspace: Workspac
     assert made.recommendation is not None
     with pytest.raises(SingleLoraError, match="nobody: found no such checkpoint"):
         plot(small(checkpoints="nobody"), workspace, standalone_host, Job())
+
+
+def test_a_users_own_preset_is_drawn_and_drawn_again_when_it_changes(workspace: Workspace, standalone_host: StandaloneHost,
+                                                                     tmp_path: Path) -> None:
+    folder = tmp_path / "lbw" / "scripts"
+    folder.mkdir(parents=True)
+    settings = small(presets="MINE,ALL", preset_folders=str(tmp_path / "lbw"), epochs="2", strengths="1")
+    (folder / "lbwpresets.txt").write_text("MINE:" + ",".join(["0"] * 17), encoding="utf-8")
+    plot(settings, workspace, standalone_host, Job())
+    before = set((workspace.plots / "cells").iterdir())
+    assert plan(settings, workspace, standalone_host).missing == 0
+    (folder / "lbwpresets.txt").write_text("MINE:" + ",".join(["0.5"] * 17), encoding="utf-8")
+    assert plan(settings, workspace, standalone_host).missing == 1
+    plot(settings, workspace, standalone_host, Job())
+    assert len(set((workspace.plots / "cells").iterdir()) - before) == 1
+
+
+def test_values_are_drawn_as_the_preset_of_that_name(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    for presets in (f'"{LBW_PRESETS["OUTD"]}"', "OUTD"):
+        plot(small(presets=presets, epochs="2", strengths="1"), workspace, standalone_host, Job())
+    assert len(list((workspace.plots / "baked").iterdir())) == 1  # the same weights are the same file

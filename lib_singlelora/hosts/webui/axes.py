@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
-from modules import scripts
+from modules import paths, scripts
 
 from ...errors import SingleLoraError
 from ...lora.bake import bake
 from ...lora.files import read_lora, save_lora
-from ...naming.presets import PRESETS, parse_block_weights
+from ...naming.preset_files import gather_presets
+from ...naming.presets import parse_block_weights
 from ...workspace import fingerprint
 from .loras import Library, lora_folder, register
 
@@ -41,8 +43,13 @@ def _plain(p: Any, option: Any, value: Any) -> str:
     return str(value)
 
 
+def _known() -> dict[str, str]:
+    """The presets by name, with the user's own where LBW is installed."""
+    return gather_presets([Path(paths.extensions_dir)])
+
+
 def _presets() -> list[str]:
-    return list(PRESETS)
+    return list(_known())
 
 
 class Axes:
@@ -73,7 +80,7 @@ class Axes:
 
         for value in values:
             try:
-                parse_block_weights(value, SD1)
+                parse_block_weights(value, SD1, _known())
             except SingleLoraError as error:
                 raise RuntimeError(f"{LABELS[2]}: {error}") from error
 
@@ -117,7 +124,7 @@ class Axes:
             return name
         path = self._library.published()[name]
         lora = read_lora(path)
-        weights = parse_block_weights(preset, lora.layout)
+        weights = parse_block_weights(preset, lora.layout, _known())
         mark = fingerprint(str(weights), path.stat().st_mtime_ns)[:8]
         target = lora_folder() / "singlelora" / BAKED / f"{name}-{mark}.safetensors"
         if not target.exists():

@@ -85,13 +85,13 @@ class WebUIHost:
 
     @property
     def paths(self) -> HostPaths:
-        """The Lora folder; where the usual tagger extensions keep their models."""
+        """The Lora folder; where the usual tagger extensions keep their models; where LBW keeps its presets."""
         models = Path(paths.models_path)
         # Those of the wd14-tagger extensions (toriato's and picobyte's forks, xiaolaa2's), and of dataset-tag-editor.
         taggers = tuple(p.parent for base in ("tagger", "interrogators", "TaggerOnnx", "wd-tagger", "WD14")
                         for p in sorted((models / base).glob("**/selected_tags.csv")))
         wildcards = tuple(sorted(Path(paths.extensions_dir).glob("*/wildcards")))
-        return HostPaths(lora_folder(), taggers, wildcards, models / "tagger")
+        return HostPaths(lora_folder(), taggers, wildcards, models / "tagger", (Path(paths.extensions_dir),))
 
     @property
     def samplers(self) -> Sequence[str]:
