@@ -94,7 +94,7 @@ def parse_block_weights(text: str, layout: BlockLayout, presets: Mapping[str, st
     if text in presets or text.upper() in names:
         text = written_out(text, presets)
     elif _is_number(text):
-        raise PresetError(f"block weights {text!r}: found one value, expected a preset's name, or 17 or more; in a list of presets "
+        raise PresetError(f"block weights {text!r}: found one value, expected a name, or 17 or more; in a list of presets "
                           'the values of one stand in double quotes: ALL,"1,0,0, …"')
     elif "," not in text and "/" not in text:
         near = difflib.get_close_matches(text.upper(), names, n=1, cutoff=0.0)
