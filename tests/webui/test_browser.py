@@ -105,6 +105,37 @@ def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
 
 
 @needs_browser
+def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any) -> None:
+    new_workspace(webui, "watched", training__epochs=300, regularization__count=0)
+    visit(webui, page)  # a page offers the workspaces that were there when it was opened
+    choose(page, "#singlelora_workspace", "watched")
+    page.wait_for_function("document.querySelector('#singlelora_training_epochs input').value === '300'")
+    page.locator("#singlelora_run").click()
+    page.locator("#singlelora_job .singlelora-bar").wait_for()
+    other = page.context.browser.new_context().new_page()
+    other.set_default_timeout(60_000)
+    visit(webui, other)
+    other.locator("#singlelora_job").get_by_text("watched: run").wait_for()
+    other.locator("#singlelora_job").get_by_text("epoch").first.wait_for(timeout=120_000)
+    other.locator("#singlelora_cancel").click()
+    for seen in (page, other):
+        seen.locator("#singlelora_job").first.get_by_text("watched: run: cancelled").wait_for()
+    other.close()
+    assert own_problems(page) == []
+
+
+@needs_browser
+def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(webui: WebUI, page: Any) -> None:
+    job = webui.submit(webui.prepared(new_workspace(webui, "busy", training__epochs=300)), "train")
+    webui.training_step(job, 2)
+    choose(page, "#setting_sd_model_checkpoint", "z other")
+    page.locator(".toast-body", has_text="'busy: train' is running on this checkpoint").first.wait_for()
+    page.wait_for_function("document.querySelector('#setting_sd_model_checkpoint input').value.startsWith('small')")
+    webui.ask(f"/singlelora/v1/jobs/{job}/cancel", {})
+    assert webui.ended(job)["state"] == "cancelled"
+
+
+@needs_browser
 def test_a_mistake_is_told_on_the_page(webui: WebUI, page: Any) -> None:
     page.locator("#singlelora_workspace input").first.click()
     page.locator("#singlelora_workspace ul li", has_text="(new character)").first.click()
@@ -192,6 +223,21 @@ def test_reload_ui_doubles_nothing(webui: WebUI) -> None:
     assert sorted(after["routes"]) == sorted(before["routes"])
     assert after["callbacks"] == before["callbacks"]
     assert len(after["threads"]) <= len(before["threads"])
+
+
+def test_reload_ui_stops_a_job_as_interrupt_does_and_it_goes_on(webui: WebUI) -> None:
+    name = webui.prepared(new_workspace(webui, "reloaded", training__epochs=12))
+    picture = webui.picture()
+    job = webui.submit(name, "train")
+    webui.training_step(job, 2)
+    starts = webui.log.read_text(errors="replace").count("Startup time")
+    webui.ask("/probe/reload", {})
+    webui.wait_for(lambda: webui.log.read_text(errors="replace").count("Startup time") > starts, 120, "the page to come back")
+    webui.wait_for(webui.ready, 30, "an answer")
+    assert webui.ended(job, 30)["state"] == "cancelled"
+    assert webui.ended(webui.submit(name, "train"))["state"] == "done"
+    assert webui.picture() == picture
+    assert webui.picture(f"isabella, girl <lora:{name}:1>") != picture
 
 
 def test_a_killed_webui_goes_on_where_it_was(webui: WebUI) -> None:
