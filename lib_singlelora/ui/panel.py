@@ -76,7 +76,7 @@ def summary(results: Mapping[str, Any] | None) -> str:
                      f"aside</summary><ul>{lines}</ul></details>")
     if results["loras"]:
         names = " ".join(f"<code>{html.escape(name)}</code>" for name in results["loras"])
-        parts.append(f'<p class="singlelora-line">LoRA files: {names}</p>')
+        parts.append(f'<p class="singlelora-line singlelora-loras">LoRA files: {names}</p>')
     if begun:
         parts.append(f'<p class="singlelora-line">Begun, not finished: {html.escape(", ".join(begun))}. Run goes on there.</p>')
     return f'<div class="singlelora-results">{"".join(parts)}</div>' if parts else ""

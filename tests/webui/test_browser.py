@@ -97,7 +97,7 @@ def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
     assert page.locator("#singlelora_training_epochs input").first.input_value() == "3"
     if folder := os.environ.get("SD_WEBUI_SHOTS"):
         page.screenshot(path=Path(folder) / "tab.png", full_page=True)
-    page.locator("#singlelora_txt2img").click()
+    page.locator("#singlelora_send_txt2img").click()
     prompt = page.locator("#txt2img_prompt textarea")
     prompt.wait_for(state="visible")
     page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value.includes('<lora:browser')")
@@ -147,7 +147,7 @@ def test_a_mistake_is_told_on_the_page(webui: WebUI, page: Any) -> None:
 def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any) -> None:
     choose(page, "#singlelora_workspace", "browser")
     page.locator("#singlelora_results .singlelora-take").wait_for()
-    page.locator("#singlelora_inpaint").last.scroll_into_view_if_needed()
+    page.locator("#singlelora_send_inpaint").scroll_into_view_if_needed()
     page.get_by_role("button", name="Send to inpaint").click()
     page.locator("#img_inpaint_base img").wait_for(state="visible")
     page.locator("#img_inpaint_mask img").wait_for(state="visible")

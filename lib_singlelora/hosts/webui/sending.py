@@ -38,7 +38,7 @@ class Components:
             ("Send to inpaint", ("img2img_prompt", "img2img_neg_prompt", "img2img_width", "img2img_height", "img_inpaint_base",
                                  "img_inpaint_mask"), _with_mask, "() => { switch_to_img2img_tab(4); }"),
         ]
-        return [Send(label, f"singlelora_{label.split()[-1]}", [self.found[name] for name in names], values, script)
+        return [Send(label, f"singlelora_send_{label.split()[-1]}", [self.found[name] for name in names], values, script)
                 for label, names, values, script in offered if all(name in self.found for name in names)]
 
 
