@@ -17,6 +17,7 @@ from .errors import (
     CheckpointError,
     ImageModelError,
     JobCancelled,
+    MissingPackageError,
     PresetError,
     SettingsError,
     SingleLoraError,
@@ -189,7 +190,7 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
             return run_all(settings, workspace, host, job, options.picture, options.force)
         picture = getattr(options, "picture", None) or getattr(options, "image", None)
         return run_stage(options.word, settings, workspace, host, job, options.force, picture, getattr(options, "mask", None))
-    except (SettingsError, PresetError, WildcardError, TaggerError, ImageModelError):
+    except (SettingsError, PresetError, WildcardError, TaggerError, ImageModelError, MissingPackageError):
         workspace.restore_settings(before)  # a mistake in this call must not break the next one
         raise
 

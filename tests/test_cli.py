@@ -155,4 +155,8 @@ def test_a_mistake_in_one_call_does_not_break_the_next(tmp_path: Path, small_che
     before = (workspace / "settings.json").read_text()
     assert "crop.views: found 'nose'" in refused(call("crop", "--workspace", workspace, "--set", "crop.views=nose"))
     assert (workspace / "settings.json").read_text() == before
+    (tmp_path / "model.pth").write_bytes(b"hello" * 50)
+    enlarge = ["--set=prepare.long_side=600", f"--set=prepare.upscaler={tmp_path / 'model.pth'}"]
+    refused(call("prepare", PICTURE, *words[:-1], *enlarge))  # no upscaler, or nothing here that reads one
+    assert (workspace / "settings.json").read_text() == before
     assert call("crop", "--workspace", workspace).returncode == 0

@@ -138,7 +138,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except BROKEN as error:
         # PyTorch's own words for a pickle that is none, or that holds more than weights, are a page on its history.
-        why = "no pickle of weights alone" if isinstance(error, pickle.UnpicklingError) else _first_line(error)
+        why = "no pickle of weights alone" if isinstance(error, pickle.UnpicklingError | LookupError) else _first_line(error)
         raise ImageModelError(f"{path.name}: found no weights that can be read ({why}), expected an upscaler as .safetensors or "
                               ".pth; get the file again") from None
     for name in WRAPPERS:
