@@ -47,6 +47,20 @@ class DatasetDesk:
 
         return boxes_picture(*self._opened(name))
 
+    def scale_of_boxes(self, name: str) -> float:
+        """Pixels of the prepared picture for one of the picture with the boxes."""
+        workspace = self.service.workspace(name)
+        with Image.open(workspace.prepared) as image:
+            return image.width / self.boxes(name).width
+
+    def count(self, text: str) -> tuple[int, str, int]:
+        """(CLIP tokens of a caption, what of it is beyond the limit, the limit)."""
+        from .dataset.tokens import LIMIT
+        from .stages.tags import count
+
+        found = count(text)
+        return found.tokens, found.beyond, LIMIT
+
     def marks(self, name: str) -> list[str]:
         """One text for each part (picture, crops, captions, regularization) that changes when the part has; '' for none yet.
 

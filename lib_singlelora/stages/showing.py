@@ -47,12 +47,17 @@ def crops_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
-    """The prepared picture, reduced, with the box and the name of each crop.  Raises: WorkspaceError."""
+    """The prepared picture with the box and the name of each crop, its long side SHOWN pixels.
+
+    A small one is enlarged: where a browser shows a picture smaller than its place, gradio tells clicks on it wrongly.
+    Raises: WorkspaceError.
+    """
     if not workspace.prepared.exists():
         raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
     with Image.open(workspace.prepared) as file:
         image, whole = file.convert("RGB"), file.width
-    image.thumbnail((SHOWN, SHOWN))
+    factor = SHOWN / max(image.size)
+    image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
     pen, scale = ImageDraw.Draw(image), image.width / whole
     boxes = [(crop["name"], crop["box"]) for crop in crops_of(settings, workspace) if "box" in crop]
     for index, (name, box) in enumerate(boxes):

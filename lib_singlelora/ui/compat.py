@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from PIL import Image, ImageChops
 
 MODERN = int(gr.__version__.split(".")[0]) >= 4
 
@@ -20,6 +22,31 @@ def picture(label: str, elem_id: str, **options: Any) -> Any:
     source: dict[str, Any] = {"sources": ["upload", "clipboard"]} if MODERN else {"source": "upload"}
     source["image_mode"] = None if MODERN else "RGBA"  # the older one always converts, and would lose the transparency
     return gr.Image(label=label, type="filepath", elem_id=elem_id, **source, **options)
+
+
+def painter(label: str, elem_id: str, height: int) -> Any:
+    """A picture that can be painted on; `strokes` reads what was painted."""
+    if MODERN:
+        brush = gr.Brush(default_size=24, colors=["#ffffff"], color_mode="fixed")
+        made = gr.ImageEditor(label=label, type="pil", elem_id=elem_id, height=height, sources=(), transforms=(), layers=False,
+                              brush=brush)
+    else:
+        made = gr.Image(label=label, type="pil", elem_id=elem_id, height=height, source="upload", tool="sketch", image_mode="RGB",
+                        brush_color="#ffffff", brush_radius=24)
+    made.do_not_save_to_config = True
+    return made
+
+
+def strokes(value: Any) -> Image.Image | None:
+    """What was painted, L, white is painted; None for nothing."""
+    if not isinstance(value, dict):
+        return None
+    if "layers" in value:
+        found = [layer.convert("RGBA").getchannel("A") for layer in value["layers"]]
+    else:
+        found = [value["mask"].convert("L")] if value.get("mask") is not None else []
+    painted = functools.reduce(ImageChops.lighter, found) if found else None
+    return painted if painted is not None and painted.getbbox() else None
 
 
 def html(value: str, elem_id: str) -> Any:

@@ -15,6 +15,7 @@ from ..service import RUN, Handover, Service, view_of
 from ..settings import Settings, preset_names, preset_values
 from ..settings_training import DEFAULT_PRESET
 from . import compat, panel
+from .dataset import DatasetView
 from .forms import STAGE_OF, TITLES, fields_of, values_of
 
 NEW = "(new character)"
@@ -77,8 +78,10 @@ class _Page:
             with gr.Column(scale=1, min_width=320):
                 self._character()
                 stages = self._stages()
+            self.dataset = DatasetView(self.service, self.workspace, self.fields)
             with gr.Column(scale=1, min_width=320):
                 self._panel()
+                self.dataset.build()
                 self._results()
         self._events(stages)
 
@@ -161,7 +164,8 @@ class _Page:
         self.cancel.click(self._cancel, None, [self.note, self.job], **compat.quiet())
         seen = gr.State("")
         compat.poll(POLL, "singlelora_poll", self._poll, [self.workspace, seen],
-                    [self.workspace, self.job, self.newest, *shown, seen])
+                    [self.workspace, self.job, self.newest, *shown, *self.dataset.outputs, seen])
+        self.dataset.events(self.note)
         for action, button in self.action_buttons:
             button.click(self._doer(action), None, [self.note], **compat.quiet())
         for send, button in self.send_buttons:
@@ -292,13 +296,16 @@ class _Page:
             chosen = {"value": name}
         pictures = [str(path) for path in newest.job.newest(SHOWN) if path.exists()] if newest else []
         states = [(ticket.number, ticket.job.state, ticket.job.view().progress.stage) for ticket in tickets]
-        now = [str(pictures), str(names), str(states), name]
+        marks = self.dataset.marks(name)
+        now = [str(pictures), str(names), str(states), name, *marks]
         before = seen.split("\n") if seen else [""] * len(now)
         gallery = pictures if now[0] != before[0] else gr.update()
         if now[1] != before[1]:
             chosen["choices"] = [NEW, *names]
-        shown = self._shown(name) if now[2:] != before[2:] else [gr.update() for _ in range(5)]
-        return [gr.update(**chosen), self._job_html(), gallery, *shown, "\n".join(now)]
+        shown = self._shown(name) if now[2:4] != before[2:4] else [gr.update() for _ in range(5)]
+        # Of another workspace everything is shown anew, so that nothing of the last one stays.
+        dataset = self.dataset.show(name, marks, before[4:] if before[3] == name else [None] * len(marks))
+        return [gr.update(**chosen), self._job_html(), gallery, *shown, *dataset, "\n".join(now)]
 
     def _job_html(self) -> str:
         return panel.render([view_of(ticket) for ticket in self.service.runner.tickets])

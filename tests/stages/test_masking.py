@@ -49,7 +49,7 @@ def test_the_overlay_reddens_what_is_not_hers(workspace: Workspace) -> None:
 
 def test_a_mask_of_another_size_is_refused_and_nothing_lost(workspace: Workspace) -> None:
     before = workspace.mask.read_bytes()
-    with pytest.raises(WorkspaceError, match="found 10x10, expected the size of source/prepared.png, 80x120"):
+    with pytest.raises(WorkspaceError, match=r"found 10x10, expected the size of source/prepared\.png, 80x120"):
         replace_mask(workspace, Image.new("L", (10, 10), 255))
     with pytest.raises(WorkspaceError, match="found strokes of 60x40"):
         change_mask(workspace, Image.new("L", (60, 40), 255), True)
