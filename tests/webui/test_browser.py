@@ -155,6 +155,14 @@ def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any)
 
 
 @needs_browser
+def test_a_result_goes_to_img2img_with_its_picture(webui: WebUI, page: Any) -> None:
+    choose(page, "#singlelora_workspace", "browser")
+    page.locator("#singlelora_send_img2img").click()
+    page.locator("#img2img_image img").wait_for(state="visible")
+    page.wait_for_function("document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')")
+
+
+@needs_browser
 def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, page: Any) -> None:
     choose(page, "#singlelora_workspace", "browser")
     page.locator("#singlelora_keep").wait_for()
@@ -183,6 +191,7 @@ def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> N
     card = page.locator("#txt2img_lora_cards .card", has_text="browser").first
     card.wait_for()
     assert "browser, girl" in (card.inner_text() + (card.get_attribute("onclick") or ""))
+    assert card.locator(".description").inner_text().strip()
     assert "url(" in (card.get_attribute("style") or "") or card.locator("img.preview").count()
 
 

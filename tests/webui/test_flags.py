@@ -21,7 +21,7 @@ from tests.webui.test_browser import CHROMIUM, choose, needs_browser
 from tests.webui.test_whole_job import untouched
 
 pytestmark = pytest.mark.timeout(1200)
-QUICK = {"regularization__count": 1, "training__epochs": 1, "plot__presets": "ALL"}
+QUICK = {"regularization__count": 1, "training__epochs": 1, "training__sample_every": 1, "plot__presets": "ALL"}
 
 
 def started(data: Path, *flags: str, options: dict[str, Any] | None = None, settings_file: str = "config.json") -> WebUI:

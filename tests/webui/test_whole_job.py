@@ -120,6 +120,16 @@ def test_an_error_in_the_middle_leaves_nothing_behind(webui: WebUI, trained: dic
     assert webui.ended(webui.submit(name, "train"))["state"] == "done"
 
 
+def test_a_lora_that_the_webui_leaves_out_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+    webui.picture()  # without a LoRA, so that the next one is read from disk
+    webui.ask("/probe/break/lora", {})
+    job = webui.ended(webui.submit(trained["name"], "inpaint", **{"inpaint.seed": 99}))
+    assert job["state"] == "failed" and "isabella" in job["error"] and "drew without it" in job["error"]
+    job = webui.ended(webui.submit(trained["name"], "inpaint", **{"inpaint.seed": 1}))
+    assert job["state"] == "done", job["error"]
+    assert webui.picture() == trained["picture"]
+
+
 def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(webui: WebUI, trained: dict[str, Any]) -> None:
     name = new_workspace(webui, "skipped", regularization__count=3, regularization__steps=60)
     number = webui.submit(name)

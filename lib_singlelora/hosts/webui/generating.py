@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import networks
 from modules import devices, processing, sd_samplers, sd_schedulers, shared
 from PIL import Image
 
-from ...errors import CheckpointError, SettingsError, TrainingError
+from ...errors import CheckpointError, LoraFileError, SettingsError, TrainingError
 from ...host import GeneratedImage, ImageRequest
 from ...jobs import Job, Progress
 from .loras import Library
 
 FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}  # the WebUI's numbers for "Masked content"
+LBW = "_in_LBW_"  # what LBW puts behind the name of a network whose blocks it weighs
 
 
 def sampler_names() -> tuple[str, ...]:
@@ -23,7 +25,8 @@ def sampler_names() -> tuple[str, ...]:
 def draw(request: ImageRequest, job: Job, library: Library) -> list[GeneratedImage]:
     """One picture per seed.
 
-    Raises: JobCancelled, in the middle of a picture too; SettingsError, CheckpointError, TrainingError (NaN).
+    Raises: JobCancelled, in the middle of a picture too; SettingsError, CheckpointError, TrainingError (NaN); LoraFileError,
+    for a LoRA that the WebUI left out, which it tells its console only.
     """
     if shared.sd_model is None:
         raise CheckpointError("found no checkpoint loaded in the WebUI, expected one; choose one at the top of the page")
@@ -45,6 +48,10 @@ def draw(request: ImageRequest, job: Job, library: Library) -> list[GeneratedIma
         else:
             job.report(Progress("generate", index, len(request.seeds), message))
         drawn.append(_one(request, seed, tags, job))
+        loaded = {network.name.split(LBW)[0] for network in networks.loaded_networks}
+        if missing := [name for name, _ in names if name not in loaded]:
+            raise LoraFileError(f"{', '.join(missing)}: the WebUI drew without it, expected it loaded; was the file deleted or "
+                                "broken? Its console says why")
     return drawn
 
 

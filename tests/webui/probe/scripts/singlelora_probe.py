@@ -61,6 +61,19 @@ def break_step(kind, at):
     WebUITrainingModel.predict = broken
 
 
+def break_lora():
+    """The next LoRA that is loaded from disk cannot be read, once."""
+    import networks
+
+    load = networks.load_network
+
+    def broken(*given):
+        networks.load_network = load
+        raise ValueError("the probe's")
+
+    networks.load_network = broken
+
+
 def patches():
     """What the WebUI's approximations and memory savers are at now."""
     from modules import devices
@@ -107,7 +120,7 @@ def started(demo, app):
 
     @app.post("/probe/break/{kind}")
     def breaking(kind: str):
-        break_step(kind, 3)
+        break_lora() if kind == "lora" else break_step(kind, 3)
 
     @app.post("/probe/unload")
     def unloaded():
