@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from .export import EMBEDDED, NAME
 from .sample import sample_scene
@@ -38,13 +39,22 @@ def figures(measures: Path) -> str:
     return "\n".join(lines) + "\n\nBy `python -m tools.world.measure`: 200 prompts × 2 seeds, DDIM, 20 steps, CFG 5."
 
 
+def made(store: Store, path: Path) -> list[dict[str, Any]]:
+    """What the shipped files went through, in order: the rows of made.json, and those of this state that are not there yet."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    for stage in STAGES:
+        state = store.load(stage)
+        own = store.note() | {"stage": stage, "steps": state["step"] if state else 0}
+        if state and not any(all(row[key] == own[key] for key in ("stage", "steps")) for row in rows):
+            rows.append({"pictures": "?", "machine": "?", **own, "minutes": round(store.seconds(stage) / 60, 1)})
+    path.write_text("[\n " + ",\n ".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
+    return rows
+
+
 def text(store: Store, out: Path) -> str:
     """The whole README."""
-    rows = []
-    for stage, title in STAGES.items():
-        state = store.load(stage)
-        if state is not None:
-            rows.append(f"| {title} | {state['step']:,} | {store.seconds(stage) / 60:.0f} min |")
+    rows = [f"| {STAGES[row['stage']]} | {row['machine']} | {row['steps']:,} × {row['pictures']} | {row['minutes']:g} min |"
+            for row in made(store, out / "made.json")]
     known = world_tags()
     sheet = "![Forty prompts](sheet.png)\n" if (out / "sheet.png").exists() else ""
     return f"""# The embedded checkpoint and tagger
@@ -57,19 +67,20 @@ encoder's config.
 `tagger/` follows the contract of SmilingWolf's WD taggers at 128 × 128 (after `python -m tools.world.export`).
 
 It is the default of the demo and a measuring instrument. It draws flat-shaded girls of one style at 128 pixels and nothing else:
-no style, no composition and no word beyond the tags below; small parts (laces, eyes of full-body figures) are soft.
+no style, no composition and no word beyond the tags below; the smallest parts (laces, a waving hand) are soft.
 Capelets with stripes, cuffs with stripes and the characters in `examples/` were never in its training.
 
 ## How it was made
 
-    python -m tools.world.train --stage all --minutes …
+    python -m tools.world.train --stage all --minutes …          on CPU cores, resumable, one thread beside other work
+    python -m tools.world.train_gpu --base … --seconds 400       on a GPU, from what was there before
     python -m tools.world.export
     python -m tools.world.measure && python -m tools.world.readme
 
-On two CPU cores without a GPU, one thread at low priority beside other work, with fixed seeds:
+One after the other, with fixed seeds; what a step shows is new drawings or other noise on them:
 
-| stage | steps | machine time |
-|---|---|---|
+| stage | machine | steps × pictures | time |
+|---|---|---|---|
 {chr(10).join(rows)}
 
 ## What it obeys

@@ -62,7 +62,7 @@ class Recorded:
         start = time.monotonic()
         while (share := (time.monotonic() - start) / seconds) < 1:
             self.set_rates(min(1.0, (share + 0.002) / RAMP) * max(0.01, 1 - share))
-            for _ in range(10):
+            for _ in range(10 if self.graph else 1):
                 self.once()
-            if self.steps % every == 0 or self.device != "cuda":
+            if self.steps % every == 0 or self.graph is None:
                 told(self.steps, self.loss.item(), time.monotonic() - start)  # waits for the GPU, so that the clock is true

@@ -55,6 +55,15 @@ class Store:
         with (self.folder / f"{stage}.jsonl").open("a") as file:
             file.write(json.dumps({k: round(v, 6) for k, v in values.items()}) + "\n")
 
+    def note(self, **values: Any) -> dict[str, Any]:
+        """What was noted of this state, such as the machine it is made on; values are added."""
+        path = self.folder / "note.json"
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if values:
+            found |= values
+            path.write_text(json.dumps(found), encoding="utf-8")
+        return found
+
     def seconds(self, stage: str) -> float:
         """Machine time that the stage has had, all sittings together."""
         log = self.folder / f"{stage}.jsonl"

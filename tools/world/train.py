@@ -70,6 +70,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     store = Store(given.state)
+    store.note(machine=torch.cuda.get_device_name() if given.device == "cuda" else "CPU")
     if given.stage != "all":
         train(given.stage, store, given.minutes, given.steps, given.device)
         return

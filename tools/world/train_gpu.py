@@ -78,6 +78,7 @@ class World:
         self.shelves = {kind: new_shelf(kind, count, len(self.names)) for kind, count in counts.items()}
         self.drawers = Drawers(list(self.shelves.values()), self.names, max(1, (os.cpu_count() or 2) - 1))
         self.vae = Autoencoder().to(device, memory_format=torch.channels_last)
+        store.note(machine=torch.cuda.get_device_name() if device == "cuda" else "CPU")
         self.started = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -246,8 +247,9 @@ class World:
             vae = torch.rand(size, device=device) < 0.3
             x = torch.where(vae[:, None, None, None], through[second], drawn[rows])
             wanted = torch.where(vae[:, None], told[second], told[rows]).float()
+            seen = spoiled(x.float()).flip(-1)  # RGB to BGR
             with self.amp():
-                logits = model.logits(spoiled(x.float()).flip(-1)).float()  # RGB to BGR
+                logits = model.logits(seen).float()
             loss = F.binary_cross_entropy_with_logits(logits, wanted)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
