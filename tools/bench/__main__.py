@@ -19,6 +19,7 @@ from .measurement import Measurement, against, table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
+GPU_RESULTS = RESULTS.with_name("gpu.json")  # measured on another machine, so that each file tells one
 PARTS = ("steps", "memory", "latents", "quality")
 OPTIONAL = ("gpu",)
 ROUNDS = 3
@@ -104,6 +105,15 @@ def machine() -> dict[str, object]:
             "threads": torch.get_num_threads(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
 
 
+def record(path: Path, found: Sequence[Measurement]) -> None:
+    """Put measurements in the place of those of the same names."""
+    before = json.loads(path.read_text(encoding="utf-8"))["measurements"] if path.exists() else []
+    names = {measurement.name for measurement in found}
+    rows = [row for row in before if row["name"] not in names] + [asdict(measurement) for measurement in found]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"machine": machine(), "measurements": rows}, indent=1) + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="singlelora.py bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the measurements as one JSON list and nothing else")
@@ -116,13 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--only: found {unknown[0]!r}, expected some of {', '.join(PARTS + OPTIONAL)}")
     work = {"steps": measure_steps, "memory": measure_memory, "latents": measure_latents, "quality": measure_quality,
             "gpu": measure_gpu}
-    found = [measurement for part in wanted for measurement in work[part](given.rounds)]
+    found = []
+    for part in wanted:
+        measured = work[part](given.rounds)
+        record(GPU_RESULTS if part in OPTIONAL else RESULTS, measured)
+        found += measured
     rows = [asdict(m) for m in found]
-    before = json.loads(RESULTS.read_text(encoding="utf-8"))["measurements"] if RESULTS.exists() else []
-    measured = {row["name"] for row in rows}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine(), "measurements": [r for r in before if r["name"] not in measured] + rows},
-                                  indent=1) + "\n", encoding="utf-8")
     print(json.dumps(rows) if given.json else table(found), flush=True)
     return 0
 
