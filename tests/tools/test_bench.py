@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("diffusers")
 
 from lib_singlelora.__main__ import main
-from tools.bench.__main__ import PARTS, interleaved
+from tools.bench.__main__ import PARTS, interleaved, record
 from tools.bench.measurement import Measurement, against, table
 
 
@@ -34,6 +35,14 @@ def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["bench", "--only", "spede"])
     assert ended.value.code == 2 and "steps" in capsys.readouterr().err
+
+
+def test_figures_of_the_same_name_are_replaced_and_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    record(path, [Measurement("a", 1, "s"), Measurement("b", 2, "s")])
+    record(path, [Measurement("b", 3, "s")])
+    rows = json.loads(path.read_text(encoding="utf-8"))["measurements"]
+    assert [(row["name"], row["value"]) for row in rows] == [("a", 1), ("b", 3)]
 
 
 def test_the_shipped_results_have_every_name_that_the_contract_lists() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -105,5 +106,5 @@ def measure_gpu(rounds: int) -> list[Measurement]:
             rows.append(against(name, 1 / seconds, "steps/s", f"gpu.{batch}.peer", 1 / peer))
             rows.append(against(f"{name}.memory", own, "MB", f"gpu.{batch}.peer.memory", memory))
             torch.cuda.empty_cache()
-            print("\n".join(f"{row.name} {row.value} {row.unit} {row.ratio or ''}" for row in rows[-2:]), flush=True)
+            print("\n".join(f"{row.name} {row.value} {row.unit} {row.ratio or ''}" for row in rows[-2:]), file=sys.stderr, flush=True)
     return rows
