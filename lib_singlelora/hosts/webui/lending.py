@@ -48,6 +48,8 @@ class WebUITrainingModel:
         with torch.no_grad(), devices.autocast():
             found = self._model.first_stage_model.encode(pixels.to(devices.device, devices.dtype_vae))
             mode: Tensor = found.mode()
+        del found
+        _trim()  # the VAE's activations, before those of a training come on top
         if not bool(torch.isfinite(mode).all()):
             raise TrainingError("the VAE gave NaN for a picture, expected numbers; half precision is too little for it: start "
                                 "the WebUI with --no-half-vae, or choose another VAE")
@@ -148,6 +150,7 @@ def lent(sd_model: Any) -> Iterator[WebUITrainingModel]:
         raise CheckpointError(f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's own, "
                               "expected the checkpoint's; set Settings > SD Unet to None")
     parts: Parts = (sd_model.model.diffusion_model, sd_model.first_stage_model, _text_module(sd_model))
+    _give_memory_back()  # what the last picture left
     with ExitStack() as stack:
         stack.callback(_give_memory_back)
         stack.enter_context(_without_networks(sd_model))
@@ -164,6 +167,11 @@ def _give_memory_back() -> None:
     """To the GPU's other users and to the system: glibc keeps gigabytes of a training's freed activations otherwise."""
     gc.collect()
     devices.torch_gc()
+    _trim()
+
+
+def _trim() -> None:
+    """Freed memory back to the system."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has no malloc_trim
             ctypes.CDLL(None).malloc_trim(0)
