@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from . import api_dataset
+from . import api_bench, api_dataset
 from .declaring import split_list
 from .errors import SettingsError, SingleLoraError, WorkspaceError
 from .service import RUN, WORDS, Service, view_of
@@ -146,6 +146,7 @@ def router(service: Service, guard: Callable[[Request], None]) -> APIRouter:
         return {"cancelled": service.cancel(number)}
 
     api_dataset.add_routes(routes, service, _errors, _picture)
+    api_bench.add_routes(routes, service, _errors)
     return routes
 
 

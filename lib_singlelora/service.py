@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from .dataset.buckets import make_buckets, nearest_bucket
 from .errors import CheckpointError, LoraFileError, SettingsError, SingleLoraError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
-from .naming.blocks import SD1
 from .settings import Settings
 from .settings_training import DEFAULT_PRESET
 from .workspace import STAGES, Workspace, check_name
@@ -223,29 +221,6 @@ class Service:
         workspace = self.workspace(name)
         made = accept(workspace.load_settings(), workspace, [self.file(name, picture) for picture in pictures])
         return [each.picture.relative_to(workspace.root).as_posix() for each in made]
-
-    def presets_picture(self, name: str = "") -> Path:
-        """Every block preset as a picture; of a workspace with a LoRA it tells where that one has weights.
-
-        Raises: WorkspaceError, LoraFileError.
-        """
-        from .evaluation.blocks import draw_presets
-        from .imaging.png import png_bytes
-        from .lora.files import read_lora
-        from .lora.summary import summarize
-        from .naming.presets import PRESETS, fits, parse_block_weights
-        from .stages.choosing import choose_lora
-        from .stages.train import epoch_files
-        from .workspace import write_bytes
-
-        workspace = self.workspace(name) if name else None
-        trained = workspace is not None and bool(epoch_files(workspace, workspace.load_settings()))
-        lora = read_lora(choose_lora(workspace.load_settings(), workspace)) if workspace and trained else None
-        layout = lora.layout if lora else SD1
-        weights = {preset: parse_block_weights(preset, layout) for preset, text in PRESETS.items() if fits(text, layout)}
-        folder = workspace.plots if workspace else Path(tempfile.mkdtemp(prefix="singlelora-"))
-        write_bytes(folder / "presets.png", png_bytes(draw_presets(weights, summarize(lora).norms if lora else None)))
-        return folder / "presets.png"
 
     def suggest(self, name: str, picture: Path | None = None, mask: Path | None = None) -> str:
         """The prompt that inpainting takes when it is given none.  Raises: WorkspaceError, PictureError, CheckpointError."""

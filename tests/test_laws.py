@@ -11,8 +11,8 @@ PACKAGE = ROOT / "lib_singlelora"
 FLOORS = [
     {"__main__", "launcher"},
     {"tools_cli", "settings_cli", "captions_cli", "regularization_cli", "versions_cli"},
-    {"hosts", "ui", "api", "api_dataset"},
-    {"service", "service_dataset"},
+    {"hosts", "ui", "api", "api_bench", "api_dataset"},
+    {"service", "service_bench", "service_dataset"},
     {"pipeline"},
     {"stages"},
     {"training", "evaluation"},

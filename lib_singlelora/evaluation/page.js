@@ -23,10 +23,11 @@
   // Sorting and hiding
   const lower = new Set(data.lower), limits = new Map();
   const better = (name, value) => lower.has(name) ? -value : value;
-  const whole = $("whole");
+  const whole = $("whole"), front = $("front");
+  $("front-label").hidden = !data.cells.some((own) => own.front);
   function passes(cell) {
     const own = of(cell);
-    if (whole.checked && own.broken) return false;
+    if ((whole.checked && own.broken) || (front.checked && !own.front && !own.base)) return false;
     for (const [name, limit] of limits) {
       const value = own.scores[name];
       if (value !== undefined && better(name, value) < better(name, limit)) return false;
@@ -73,7 +74,7 @@
     $("sliders").append(label);
   }
   $("sort").onchange = () => { sort(); hide(); };
-  whole.onchange = hide;
+  whole.onchange = front.onchange = hide;
   if ($("show-best")) $("show-best").onclick = () => { const best = document.querySelector(".best .pic");
     best.focus({ preventScroll: true }); best.scrollIntoView({ block: "center", inline: "center" }); };
 
@@ -81,7 +82,8 @@
   const words = (text, tag = "p") => { const made = document.createElement(tag); made.textContent = text; return made; };
   function chips(pairs) { const row = document.createElement("div"); row.className = "chips";
     row.append(...pairs.map(([name, value]) => words(`${name} ${value}`, "span"))); return row; }
-  const figures = (own) => Object.entries(own.scores).map(([name, value]) => [name, percent(value)]);
+  const figures = (own) => [...Object.entries(own.scores).map(([name, value]) => [name, percent(value)]),
+    ...(own.front ? [["no other cell beats it in everything", ""]] : [])];
   const seed = (pic) => of(pic.closest(".cell")).seeds[+pic.dataset.k];
   const tip = $("tip");
   function point(pic) {

@@ -34,7 +34,7 @@ class PageCell:
     """One cell.  name: LoRA and strength in words.  about: what else it was drawn with.  seeds: one for each picture.
 
     scores: 0 to 1 by name.  note: what is said under it.  broken: why it is no picture, or ''.  traits: in words, by tag.
-    nearest: the training picture that it is most like.
+    nearest: the training picture that it is most like.  front: whether no other cell beats it in everything.
     """
 
     name: str
@@ -48,6 +48,7 @@ class PageCell:
     best: bool = False
     traits: Mapping[str, str] = field(default_factory=dict)
     nearest: Path | None = None
+    front: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _facts(page: Path, cell: PageCell, base: bool) -> dict[str, object]:
     return {"name": cell.name, "prompt": cell.prompt, "about": cell.about, "seeds": list(cell.seeds), "note": cell.note,
             "scores": {name: round(value, 4) for name, value in cell.scores.items()}, "broken": bool(cell.broken),
             "traits": dict(cell.traits), "files": [link(page, picture) for picture in cell.pictures], "base": base,
-            "nearest": link(page, cell.nearest) if cell.nearest else ""}
+            "front": cell.front, "nearest": link(page, cell.nearest) if cell.nearest else ""}
 
 
 def link(page: Path, picture: Path) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from ..imaging.load import load_picture
 from ..settings import Settings
 from ..workspace import Workspace, atomic, file_hash, fingerprint, write_json
-from .choosing import choose_lora
+from .choosing import choose_lora, made_folder
 from .inpaint import HOW
 from .publishing import published_name
 from .train import epoch_files
@@ -69,7 +69,7 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
                 continue
     if "lora" not in how and (tag := LORA_TAG.search(how["parameters"])):
         names = {published_name(workspace, settings, path): path for path in epoch_files(workspace, settings).values()}
-        names |= {path.stem: path for path in names.values()}
+        names |= {path.stem: path for path in (*names.values(), *made_folder(workspace).glob("*.safetensors"))}
         # A file with block weights in it is called after the one it was made from.
         name = next((each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), "")
         how["lora"] = names[name].name if name else tag[1]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from ..errors import LoraFileError
-from ..lora.bake import bake
+from ..lora.bake import bake, dora_modules
+from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
-from ..naming.presets import PRESETS, parse_block_weights
+from ..naming.blocks import block_of
+from ..naming.presets import BlockWeights, parse_block_weights
 from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint
 from .publishing import published_name
@@ -27,8 +31,9 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
         if not files and best is None:
             raise LoraFileError(f"{workspace.models}: found no LoRA, expected a trained one; call 'train' first")
         return best.lora if best else files[max(files)]
-    named = {**{published_name(workspace, settings, path): path for path in files.values()},
-             **{path.stem: path for path in files.values()}, **{str(epoch): path for epoch, path in files.items()}}
+    every = [*files.values(), *sorted(made_folder(workspace).glob("*.safetensors"))]
+    named = {**{published_name(workspace, settings, path): path for path in every}, **{path.stem: path for path in every},
+             **{str(epoch): path for epoch, path in files.items()}}
     path = named.get(asked, Path(asked).expanduser())
     if path.is_dir():
         path = of_workspace(path)
@@ -45,10 +50,23 @@ def of_workspace(folder: Path) -> Path:
     return choose_lora(other.load_settings(), other)
 
 
-def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, presets: Mapping[str, str] = PRESETS) -> Path:
+def made_folder(workspace: Workspace) -> Path:
+    """Where files lie that were made of the epochs."""
+    return workspace.models / "made"
+
+
+def weights_for(lora: LoraFile, weights: BlockWeights, strength: float, checkpoint: Path) -> dict[str, Tensor] | None:
+    """The checkpoint's weights that a DoRA's factors need; None where all of them are 0 or 1.  Raises: CheckpointError."""
+    needed = [name for name in dora_modules(lora) if weights[block_of(name, lora.layout)] * strength not in (0, 1)]
+    return read_weights(checkpoint, needed) if needed else None
+
+
+def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, presets: Mapping[str, str],
+          checkpoint: Path) -> Path:
     """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
 
-    lora: the file read, where that is at hand.  Raises: LoraFileError, PresetError.
+    lora: the file read, where that is at hand.  checkpoint: the loaded one, of which a DoRA may need weights.
+    Raises: LoraFileError, PresetError, CheckpointError.
     """
     if spelled(preset, presets) == "ALL":
         return path
@@ -56,5 +74,5 @@ def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, 
     weights = parse_block_weights(preset, lora.layout, presets)
     target = workspace.plots / "baked" / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
     if not target.exists():
-        save_lora(target, bake(lora, weights, 1.0))
+        save_lora(target, bake(lora, weights, 1.0, preset, weights_for(lora, weights, 1.0, checkpoint)))
     return target

@@ -59,7 +59,7 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     if done and all(path.exists() for path in (*paths, sheet, how)):
         return Inpainted(tuple(paths), sheet, mask, prompt)
     publish(settings, workspace, host, files)
-    use = LoraUse(baked(lora, None, options.preset, workspace, known), options.strength, options.strength)
+    use = LoraUse(baked(lora, None, options.preset, workspace, known, host.checkpoint.path), options.strength, options.strength)
     request = ImageRequest(prompt, (), canvas.image.width, canvas.image.height, options.negative_prompt, options.sampler,
                            options.steps, options.cfg_scale, settings.training.clip_skip, (use,), canvas.image, canvas.hole,
                            options.denoise, cast(Fill, options.fill))

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..evaluation.page import Page, PageCell, PageTable, write_page
-from ..evaluation.sheets import Cell, Grid, draw_sheet
 from ..host import GeneratedImage, Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint, write_bytes, write_json
+from ..workspace import Workspace, file_hash, fingerprint, write_bytes
 from .continuing import begin, finish
 from .crop import training_resolution
+from .pace import Stopwatch, expected, in_words, keep
 from .plotting import Layout, beside_of, chosen_epochs, compared_files, lay_out, name_of, prompts_of, seeds_of
+from .presenting import Shown, head_of, present_page, present_sheet
 from .publishing import publish
 from .recommending import Judgement, Place, Recommendation, judge, reason, recommend, recommendation_from
 from .scoring import write_scores
@@ -65,6 +63,16 @@ class _Work:
     files: Mapping[Place, Mapping[int, Path]]
     refine_denoise: float = 0.5
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a picture, pixels."""
+        return self.request.width, self.request.height
+
+    @property
+    def seeds_by_place(self) -> dict[Place, tuple[int, ...]]:
+        """The seeds of each cell's pictures."""
+        return {place: tuple(files) for place, files in self.files.items()}
+
     def missing(self, place: Place, force: bool = False) -> tuple[int, ...]:
         """The seeds of a place that are not drawn."""
         return tuple(seed for seed, path in self.files[place].items() if force or not path.exists())
@@ -96,9 +104,10 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     if best is not None and best.lora is not None:
         recommendation = Recommendation(best.epoch, best.strength, best.preset, epochs[best.epoch], why)
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
-    head = _head(settings, host, work)
-    _write_sheet(sheet, head, work, drawn, judged, best, why, workspace, size)
-    _write_page(page, head, work, drawn, judged, best, why, workspace)
+    head = head_of(settings, host, work.layout, work.seeds)
+    shown = Shown(*head, work.layout, drawn, work.seeds_by_place, judged, best, why)
+    present_sheet(sheet, shown, workspace, size)
+    present_page(page, shown, workspace)
     for path in (sheet, page, *scores):
         workspace.note_file(record, path)
     finish(workspace, record, [sheet, page, *scores])
@@ -141,7 +150,7 @@ def _request(request: ImageRequest, place: Place) -> ImageRequest:
 
 def _plan(work: _Work, workspace: Workspace, host: Host, force: bool) -> Plan:
     missing = sum(len(work.missing(place, force)) for place in work.files)
-    pace = _pace(workspace).get(_pace_key(work.request, host))
+    pace = expected(workspace, host, work.size, work.request.steps)
     return Plan(sum(map(len, work.files.values())), missing, None if pace is None else round(pace * missing, 1))
 
 
@@ -149,41 +158,37 @@ def _draw(work: _Work, workspace: Workspace, host: Host, job: Job, force: bool) 
     """Every cell; each is shown at once, and what is on disk is not drawn again."""
     places, drawn, planned = work.layout.places, dict[Place, list[Path]](), _plan(work, workspace, host, force)
     job.report(Progress("plot", 0, len(places), planned.sentence))
-    timed, swapped = _Stopwatch(), _Swapped(host)
+    timed, swapped = Stopwatch(), _Swapped(host)
     try:
         for index, place in enumerate(places):
             job.raise_if_cancelled()
-            missing, paths = work.missing(place, force), list(work.files[place].values())
-            if missing:
+            drawn[place] = list(work.files[place].values())
+            missing = work.missing(place, force)
+            for number, seed in enumerate(missing, 1):  # one by one, so that each is on disk and to be seen at once
                 swapped.to(place.checkpoint)
-                job.report(Progress("plot", index, len(places), f"{name_of(place)}{timed.left(planned.missing)}"))
-                with timed.measured(len(missing)):
-                    _draw_cell(work, host, job, place, missing)
-            drawn[place] = paths
-            job.report(Progress("plot", index + 1, len(places), name_of(place), pictures=tuple(paths)))
+                of = f", picture {number} of {len(missing)}" if len(missing) > 1 else ""
+                job.report(Progress("plot", index, len(places), f"{name_of(place)}{of}{timed.left(planned.missing)}"))
+                with timed.measured(1, work.size[0] * work.size[1] * work.request.steps):
+                    _draw_picture(work, host, job, place, seed)
+                job.report(Progress("plot", index, len(places), name_of(place), pictures=(work.files[place][seed],)))
+            job.report(Progress("plot", index + 1, len(places), name_of(place), pictures=tuple(drawn[place])))
     finally:
         swapped.to("")
-        if timed.pace:
-            key = _pace_key(work.request, host)
-            write_json(_pace_file(workspace), {**_pace(workspace), key: round(timed.pace, 3)})
+        keep(workspace, host, timed, work.size, work.request.steps)
     return drawn
 
 
-def _draw_cell(work: _Work, host: Host, job: Job, place: Place, seeds: tuple[int, ...]) -> None:
-    """A cell's pictures of these seeds, saved; what is redrawn starts from the pictures as they were."""
-    request = replace(_request(work.request, place), seeds=seeds)
-    if not place.refine:
-        for picture in host.generate(request, job):
-            save_picture(work.files[place][picture.seed], picture)
-        return
-    first = replace(place, refine=0.0)
-    if lacking := tuple(seed for seed in seeds if not work.files[first][seed].exists()):
-        _draw_cell(work, host, job, first, lacking)
-    uses = (LoraUse(place.lora, place.refine, place.refine),) if place.lora else ()
-    for seed in seeds:
+def _draw_picture(work: _Work, host: Host, job: Job, place: Place, seed: int) -> None:
+    """One picture of a cell, saved; what is redrawn starts from the picture as it was."""
+    request = replace(_request(work.request, place), seeds=(seed,))
+    if place.refine:
+        first = replace(place, refine=0.0)
+        if not work.files[first][seed].exists():
+            _draw_picture(work, host, job, first, seed)
+        uses = (LoraUse(place.lora, place.refine, place.refine),) if place.lora else ()
         with Image.open(work.files[first][seed]) as image:
-            again = replace(request, seeds=(seed,), loras=uses, image=image.convert("RGB"), denoise=work.refine_denoise)
-        save_picture(work.files[place][seed], host.generate(again, job)[0])
+            request = replace(request, loras=uses, image=image.convert("RGB"), denoise=work.refine_denoise)
+    save_picture(work.files[place][seed], host.generate(request, job)[0])
 
 
 class _Swapped:
@@ -201,54 +206,6 @@ class _Swapped:
         if name:
             self._stack.enter_context(self._host.drawing_with(name))
             self._name = name
-
-
-class _Stopwatch:
-    """Seconds a picture, without the first call, which also loads the networks."""
-
-    def __init__(self) -> None:
-        self.made, self._timed, self._seconds = 0, 0, 0.0
-
-    @contextmanager
-    def measured(self, pictures: int) -> Iterator[None]:
-        """Time one call."""
-        started = time.monotonic()
-        yield
-        if self.made:
-            self._seconds += time.monotonic() - started
-            self._timed += pictures
-        self.made += pictures
-
-    @property
-    def pace(self) -> float:
-        """Seconds a picture, 0 while unknown."""
-        return self._seconds / self._timed if self._timed else 0.0
-
-    def left(self, of: int) -> str:
-        """How long the rest takes, in words."""
-        return f"; {in_words(self.pace * (of - self.made))} left" if self.pace else ""
-
-
-def in_words(seconds: float) -> str:
-    """A time for people."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _pace_key(request: ImageRequest, host: Host) -> str:
-    return f"{host.name} {host.checkpoint.sha256[:10]} {request.width}x{request.height} {request.steps} steps"
-
-
-def _pace_file(workspace: Workspace) -> Path:
-    return workspace.root / "log" / "pace.json"
-
-
-def _pace(workspace: Workspace) -> dict[str, float]:
-    """Seconds of a picture, as earlier sheets measured them."""
-    try:
-        found = json.loads(_pace_file(workspace).read_text(encoding="utf-8"))
-        return {str(key): float(value) for key, value in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
 
 
 def _previews(work: _Work, drawn: Drawn) -> dict[int, Path]:
@@ -287,76 +244,3 @@ def _judged(settings: Settings, workspace: Workspace, host: Host, job: Job,
 def save_picture(path: Path, picture: GeneratedImage) -> None:
     """PNG with the parameters in the text where the WebUI's PNG Info reads them."""
     write_bytes(path, png_bytes(picture.image, picture.parameters))
-
-
-def _is(place: Place, best: Place | None) -> bool:
-    return best is not None and replace(place, seed=None) == best
-
-
-def _head(settings: Settings, host: Host, work: _Work) -> tuple[str, str]:
-    """Title, and how the pictures were made."""
-    options, several, first = settings.plot, len(work.layout.prompts) > 1, work.layout.places[0]
-    beside = [place for place in work.layout.places if not place.epoch]
-    pieces = [host.checkpoint.name, f"{len(work.layout.prompts)} prompts" if several else first.prompt]
-    if len({place.sampler for place in beside}) == 1:
-        pieces.append(first.sampler)
-    pieces.append(f"{options.steps} steps")
-    if len({place.cfg_scale for place in beside}) == 1:
-        pieces.append(f"CFG {first.cfg_scale:g}")
-    pieces.append(f"seeds {', '.join(map(str, work.seeds))}")
-    return f"{settings.character.trigger}: {title_of(options.y)} and {title_of(options.x)}", " · ".join(pieces)
-
-
-def title_of(axis: str) -> str:
-    """An axis in words, for a title."""
-    return {"epoch": "epochs", "strength": "strengths", "preset": "block presets", "cfg_scale": "CFG scales", "none": "pictures",
-            "search_replace": "words", "refine": "redrawings"}.get(axis, f"{axis.replace('_', ' ')}s")
-
-
-def _write_sheet(path: Path, head: tuple[str, str], work: _Work, drawn: Drawn, judged: Mapping[Place, Judgement],
-                 best: Place | None, why: str, workspace: Workspace, size: int) -> None:
-    def cell(place: Place, label: str = "") -> Cell:
-        images = []
-        for file in drawn[place]:
-            with Image.open(file) as image:
-                images.append(image.convert("RGB"))
-        note = judged[place].look.broken or judged[place].note
-        return Cell(tuple(images), f"{label}: {note}" if label else note, _is(place, best))
-
-    layout = work.layout
-    with Image.open(workspace.prepared) as image:
-        source = image.convert("RGB")
-        source.thumbnail((512, 512))
-    first = [Cell((source,), "the picture"), *(cell(place, label) for label, place in layout.base)]
-    columns = max(4, *(len(table.columns) for table in layout.tables))
-    rows = [first[i:i + columns] for i in range(0, len(first), columns)]
-    width = max(map(len, rows))
-    grids = [Grid("The picture, and the checkpoint without the LoRA", ("",) * len(rows), ("",) * width,
-                  tuple((*row, *[None] * (width - len(row))) for row in rows))]
-    for table in layout.tables:
-        cells = tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)
-        grids.append(Grid(table.title, table.rows, table.columns, cells))
-    legend = [f"{label}: {prompt}" for label, prompt in layout.prompts if label != prompt]
-    legend += [f"Green frame, recommended: {why}."] if why else []
-    with Image.open(drawn[layout.places[0]][0]) as image:
-        parameters = str(image.info.get("parameters", ""))
-    sheet = draw_sheet(*head, grids, max(128, min(256, size)), legend)
-    write_bytes(path, png_bytes(sheet, parameters))
-
-
-def _write_page(path: Path, head: tuple[str, str], work: _Work, drawn: Drawn, judged: Mapping[Place, Judgement],
-                best: Place | None, why: str, workspace: Workspace) -> None:
-    def cell(place: Place) -> PageCell:
-        seen = judged[place]
-        about = " · ".join(piece for piece in (place.sampler, f"CFG {place.cfg_scale:g}", f"clip skip {place.clip_skip}",
-                                               place.negative_prompt and f"without: {place.negative_prompt}") if piece)
-        return PageCell(name_of(replace(place, seed=None)), place.prompt, about, tuple(drawn[place]), tuple(work.files[place]),
-                        {**seen.scores, "colours": seen.look.likeness}, seen.look.broken or seen.harm or seen.note,
-                        seen.look.broken, _is(place, best), {**seen.traits, **seen.asked}, seen.copy.crop if seen.copy else None)
-
-    layout = work.layout
-    base = PageTable("Without the LoRA", ("",), tuple(label for label, _ in layout.base),
-                     (tuple(cell(place) for _, place in layout.base),))
-    own = [PageTable(table.title, table.rows, table.columns,
-                     tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)) for table in layout.tables]
-    write_page(path, Page(*head, (base, *own), workspace.prepared, why))

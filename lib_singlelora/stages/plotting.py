@@ -151,7 +151,7 @@ def lay_out(settings: Settings, workspace: Workspace, host: Host, epochs: Mappin
         host.other_checkpoint(name)
     dimensions, options = dimensions_of(settings, workspace, host, epochs, labels), settings.plot
     found = tables(dimensions, options.x, options.y, options.z)
-    files = _files(epochs, options.presets, workspace, known_presets(settings, host))
+    files = _files(epochs, options.presets, workspace, known_presets(settings, host), host.checkpoint.path)
     beside = [each for each in dimensions if each.name not in OF_LORA]
     base = {spot: _place(None, values_at(beside, spot)) for spot in spots(beside)}
     by_spot = {spot: _place(files, values_at(dimensions, spot), labels) for spot in spots(dimensions)}
@@ -185,7 +185,7 @@ def _place(files: Mapping[tuple[int, str], Path] | None, at: Mapping[str, Any], 
 
 
 def _files(epochs: Mapping[int, Path], presets: Sequence[str], workspace: Workspace,
-           known: Mapping[str, str]) -> dict[tuple[int, str], Path]:
+           known: Mapping[str, str], checkpoint: Path) -> dict[tuple[int, str], Path]:
     """The file of each epoch and preset; what is wrong with one is told now, not an hour later.  Raises: LoraFileError."""
     loras = {epoch: read_lora(path) for epoch, path in epochs.items()}
     usual = Counter(lora.layout.name for lora in loras.values()).most_common(1)[0][0]
@@ -193,7 +193,7 @@ def _files(epochs: Mapping[int, Path], presets: Sequence[str], workspace: Worksp
         if lora.layout.name != usual:
             raise LoraKeyError(f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for {usual} as the others are. "
                                "Was it trained for another base model?")
-    return {(epoch, preset): baked(path, loras[epoch], preset, workspace, known)
+    return {(epoch, preset): baked(path, loras[epoch], preset, workspace, known, checkpoint)
             for epoch, path in epochs.items() for preset in presets}
 
 

@@ -24,6 +24,7 @@ from ..settings_regularization import FilterSettings
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
 from .crop import training_resolution, view_mask
+from .pace import Stopwatch, keep
 from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
 
@@ -77,7 +78,7 @@ class _Drawing:
     def __init__(self, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, own: Review,
                  crops: Sequence[Path]) -> None:
         self.settings, self.workspace, self.host, self.job, self.force = settings, workspace, host, job, force
-        self.options, self.own, self.seen = settings.regularization, own, Seen()
+        self.options, self.own, self.seen, self.watch = settings.regularization, own, Seen(), Stopwatch()
         template = self.options.template.replace("{class}", settings.character.class_token)
         self.prompts = WildcardPrompts(template, _folders(settings, host))
         self.taggers = open_taggers(settings.caption, host, job) if self.options.count else None
@@ -92,12 +93,15 @@ class _Drawing:
         self.own.drop_after(self.options.count)
         most = math.ceil(self.options.count * (self.options.draw_limit if self.options.filter else 1))
         number = 0
-        while self.own.kept < self.options.count and number < most:
-            number += 1
-            name = f"{number:04d}"
-            if name not in self.own:  # else it is this set's own, or taken out by hand
-                self.job.raise_if_cancelled()
-                self._draw(name, number)
+        try:
+            while self.own.kept < self.options.count and number < most:
+                number += 1
+                name = f"{number:04d}"
+                if name not in self.own:  # else it is this set's own, or taken out by hand
+                    self.job.raise_if_cancelled()
+                    self._draw(name, number)
+        finally:
+            keep(self.workspace, self.host, self.watch)
         return self._notes()
 
     def _draw(self, name: str, number: int) -> None:
@@ -110,7 +114,8 @@ class _Drawing:
             decision, data = Decision(True, (), "hand", seed, "", self._caption(self._tags(image), "")), b""
         else:
             size = self.sizes[(number - 1) % len(self.sizes)]
-            drawn = self.host.generate(_request(self.settings, prompt, seed, size), self.job)[0]
+            with self.watch.measured(1, size[0] * size[1] * self.options.steps):
+                drawn = self.host.generate(_request(self.settings, prompt, seed, size), self.job)[0]
             image, data = drawn.image, png_bytes(drawn.image, drawn.parameters)
             tags = self._tags(image)
             found = ["skipped before it was finished"] if drawn.skipped else self._reasons(image, tags)

@@ -15,6 +15,7 @@ from ..service import RUN, Handover, Service, view_of
 from ..settings import Settings, preset_names, preset_values
 from ..settings_training import DEFAULT_PRESET
 from . import compat, panel
+from .bench import BenchView
 from .dataset import DatasetView
 from .forms import STAGE_OF, TITLES, fields_of, values_of
 
@@ -79,10 +80,12 @@ class _Page:
                 self._character()
                 stages = self._stages()
             self.dataset = DatasetView(self.service, self.workspace, self.fields)
+            self.bench = BenchView(self.service, self.workspace)
             with gr.Column(scale=1, min_width=320):
                 self._panel()
                 self.dataset.build()
                 self._results()
+                self.bench.build()
         self._events(stages)
 
     # Parts -----------------------------------------------------------------------------------------------------------
@@ -113,6 +116,7 @@ class _Page:
                                                        height=200)
                     self.suggest = gr.Button("Suggest a prompt", elem_id="singlelora_suggest", size="sm")
                 if section == "plot":
+                    self.plan = gr.Button("How long will it take?", elem_id="singlelora_plan", size="sm")
                     self.show_presets = gr.Button("Show the block presets", elem_id="singlelora_show_presets", size="sm")
                     self.presets = gr.Image(label="Block presets", type="filepath", elem_id="singlelora_presets",
                                             interactive=False, visible=False)
@@ -135,6 +139,10 @@ class _Page:
             self.keep = gr.Button("Keep the chosen picture", elem_id="singlelora_keep")
             self.again = gr.Button("Train on it too: next version", elem_id="singlelora_again")
             self.go_on = _kept(gr.Checkbox(False, label="The next version goes on from this LoRA", elem_id="singlelora_go_on"))
+            self.repeats = _kept(gr.Number(0, label="Its repeats", precision=0, elem_id="singlelora_again_repeats", min_width=80,
+                                           info="0: half of the others'."))
+            self.other = gr.File(label="Or another picture of her: from the sheet, txt2img, img2img", elem_id="singlelora_other",
+                                 file_types=["image"])
         self.send_buttons = []
         with gr.Row():
             self.send_buttons = [(send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.extras.sends]
@@ -146,11 +154,14 @@ class _Page:
                   self.inpaint_mask, *self.fields.values()}
         for word, button in {RUN: self.everything, **stages}.items():
             button.click(self._runner(word), inputs, [self.workspace, self.note, self.job], **compat.quiet())
-        shown = [self.results, self.sheet, self.page_file, self.inpainted, self.chosen_row]
+        shown = [self.results, self.sheet, self.page_file, self.inpainted, self.chosen_row, *self.bench.outputs]
         picked = gr.State(0)
         self.inpainted.select(_index, None, [picked], **compat.quiet())
-        self.keep.click(self._keep, [self.workspace, picked], [self.note], **compat.quiet())
-        self.again.click(self._again, [self.workspace, picked, self.go_on], [self.note, self.job], **compat.quiet())
+        self.keep.click(self._keep, [self.workspace, picked, self.other], [self.note], **compat.quiet())
+        self.again.click(self._again, [self.workspace, picked, self.other, self.repeats, self.go_on], [self.note, self.job],
+                         **compat.quiet())
+        self.plan.click(self._plan, {self.workspace, *self.fields.values()}, [self.note], **compat.quiet())
+        self.bench.events()
         self.show_presets.click(self._presets, [self.workspace], [self.presets, self.note], **compat.quiet())
         self.suggest.click(self._suggest, [self.workspace, self.inpaint_picture, self.inpaint_mask],
                            [self.fields["inpaint.prompt"], self.note], **compat.quiet())
@@ -225,34 +236,50 @@ class _Page:
         self.service.cancel(active[-1].number)
         return [panel.note(f"{active[-1].job.title}: stops at its next safe point; what is done is kept."), self._job_html()]
 
-    def _picked(self, name: str, index: int) -> str:
-        """The chosen picture of the gallery, relative to its workspace.  Raises: WorkspaceError."""
+    def _picked(self, name: str, index: int, other: Any) -> str:
+        """The picture that was dropped in, else the chosen one of the gallery, kept; relative to its workspace.
+
+        Raises: SingleLoraError.
+        """
+        if other:
+            return self.bench.desk.accept(name, Path(getattr(other, "name", other)))
         pictures = self.service.results(name)["inpainted"]
         if not pictures:
             raise SingleLoraError("found no inpainted picture, expected one; press Run only: Inpaint")
         root = self.service.workspace(name).root
-        return Path(pictures[min(index, len(pictures) - 1)]).relative_to(root).as_posix()
+        chosen = Path(pictures[min(index, len(pictures) - 1)]).relative_to(root).as_posix()
+        return self.service.accept(name, [chosen])[0]
 
-    def _keep(self, name: str, index: int) -> list[Any]:
+    def _keep(self, name: str, index: int, other: Any) -> list[Any]:
         try:
-            kept = self.service.accept(name, [self._picked(name, index)])
+            kept = self._picked(name, index, other)
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True)]
-        return [panel.note(f"Kept, with all that made it: {', '.join(kept)}")]
+        return [panel.note(f"Kept, with all that made it: {kept}")]
 
-    def _again(self, name: str, index: int, go_on: bool) -> list[Any]:
+    def _again(self, name: str, index: int, other: Any, repeats: int | None, go_on: bool) -> list[Any]:
         try:
-            picture = self.service.accept(name, [self._picked(name, index)])[0]
+            picture = self._picked(name, index, other)
             version = self.service.next_version(name)
-            self.service.loopback(name, picture, start="last" if go_on else "zero")
+            self.service.loopback(name, picture, max(0, int(repeats or 0)), "last" if go_on else "zero")
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True), self._job_html()]
         return [panel.note(f"The picture goes into the workspace {version}; choose that one then, and press Run only: Train."),
                 self._job_html()]
 
+    def _plan(self, values: dict[Any, Any]) -> list[Any]:
+        name = values[self.workspace]
+        try:
+            if name == NEW:
+                raise SingleLoraError("found no workspace chosen, expected one with a trained LoRA; press Run only: Train first")
+            self.service.change(name, {key: _given(values[component]) for key, component in self.fields.items()})
+            return [panel.note(self.bench.desk.plan(name)["plan"])]
+        except SingleLoraError as error:
+            return [panel.note(str(error), bad=True)]
+
     def _presets(self, name: str) -> list[Any]:
         try:
-            path = self.service.presets_picture("" if name == NEW else name)
+            path = self.bench.desk.presets_picture("" if name == NEW else name)
         except SingleLoraError as error:
             return [gr.update(), panel.note(str(error), bad=True)]
         return [gr.update(value=str(path), visible=True), ""]
@@ -302,7 +329,7 @@ class _Page:
         gallery = pictures if now[0] != before[0] else gr.update()
         if now[1] != before[1]:
             chosen["choices"] = [NEW, *names]
-        shown = self._shown(name) if now[2:4] != before[2:4] else [gr.update() for _ in range(5)]
+        shown = self._shown(name) if now[2:4] != before[2:4] else [gr.update() for _ in range(5 + len(self.bench.outputs))]
         # Of another workspace everything is shown anew, so that nothing of the last one stays.
         dataset = self.dataset.show(name, marks, before[4:] if before[3] == name else [None] * len(marks))
         return [gr.update(**chosen), self._job_html(), gallery, *shown, *dataset, "\n".join(now)]
@@ -312,11 +339,11 @@ class _Page:
 
     def _shown(self, name: str | None) -> list[Any]:
         if name is None or name not in self.service.names():
-            return ["", *(gr.update(value=None, visible=False) for _ in range(3)), gr.update(visible=False)]
+            return ["", *(gr.update(value=None, visible=False) for _ in range(3)), gr.update(visible=False), *self.bench.show("")]
         results = self.service.results(name)
         return [panel.summary(results), *(gr.update(value=results[key] or None, visible=bool(results[key]))
                                           for key in ("sheet", "page", "inpainted")),
-                gr.update(visible=bool(results["inpainted"]))]
+                gr.update(visible=bool(results["loras"])), *self.bench.show(name)]
 
 
 def _index(event: gr.SelectData) -> int:

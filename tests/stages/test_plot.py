@@ -25,6 +25,7 @@ from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.presets import LBW_PRESETS
 from lib_singlelora.settings import Settings
+from lib_singlelora.stages.pace import Stopwatch, keep
 from lib_singlelora.stages.plot import Plotted, plan, plot
 from lib_singlelora.workspace import StageRecord, Workspace
 
@@ -263,3 +264,28 @@ def test_values_are_drawn_as_the_preset_of_that_name(workspace: Workspace, stand
     for presets in (f'"{LBW_PRESETS["OUTD"]}"', "OUTD"):
         plot(small(presets=presets, epochs="2", strengths="1"), workspace, standalone_host, Job())
     assert len(list((workspace.plots / "baked").iterdir())) == 1  # the same weights are the same file
+
+
+def test_a_cell_that_was_broken_off_keeps_what_was_shown(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    shown: list[Path] = []
+
+    def stop_in_the_first_cell(progress: Progress) -> None:
+        shown.extend(progress.pictures)
+        if len(shown) == 2:
+            job.cancel()
+
+    job = Job("plot", stop_in_the_first_cell)
+    with pytest.raises(JobCancelled):
+        plot(small(seeds="3"), workspace, standalone_host, job)
+    assert all(path.exists() for path in shown) and len(list((workspace.plots / "cells").iterdir())) == 2
+    assert plan(small(seeds="3"), workspace, standalone_host).missing == 13
+
+
+def test_before_the_first_sheet_the_pace_of_the_set_is_taken(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.measured(1, 64 * 64 * 4):
+            time.monotonic()
+    keep(workspace, standalone_host, watch)
+    before = plan(small(steps=1), workspace, standalone_host)
+    assert before.seconds == round(5 * watch.pace / 4, 1)  # five pictures of the same size at a quarter of the steps

@@ -183,7 +183,8 @@ class StandaloneHost:
 
         def each(done: int, total: int) -> None:
             job.raise_if_cancelled()
-            message = f"{outer.message}; picture {index + 1} of {count}, step {done} of {total}".removeprefix("; ")
+            which = f"picture {index + 1} of {count}, " if count > 1 else ""
+            message = f"{outer.message}; {which}step {done} of {total}".removeprefix("; ")
             if outer.stage:
                 job.report(Progress(outer.stage, outer.done, outer.total, message))
             else:

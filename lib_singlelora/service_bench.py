@@ -1,0 +1,126 @@
+"""What a page or the HTTP API asks of the test bench: what a sheet costs, the presets as bars, and files made of LoRAs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import LoraFileError, SettingsError
+from .naming.blocks import SD1
+from .service import Service
+from .settings import Settings
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .stages.making import Made
+
+
+class BenchDesk:
+    """The service's words for the bench; stages are imported when they are first needed, as there."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def plan(self, name: str) -> dict[str, Any]:
+        """What 'plot' would draw now: {"pictures", "missing", "expected_seconds", "plan": in words}.
+
+        Raises: as the stage plot does before it draws.
+        """
+        from .pipeline import plan_plot
+
+        settings, workspace = self._opened(name)
+        return plan_plot(settings, workspace, self.service.host)
+
+    def files(self, name: str) -> dict[str, Path]:
+        """The epochs and what was made of them, by the names that prompts use; none for no workspace."""
+        from .stages.making import named_files
+        from .stages.train import epoch_files
+
+        if name not in self.service.names():
+            return {}
+        settings, workspace = self._opened(name)
+        return named_files(settings, workspace, epoch_files(workspace, settings))
+
+    def presets_picture(self, name: str = "", lora: str = "") -> Path:
+        """Every block preset as bars, the user's own too; of a workspace with a LoRA it tells where that one has weights.
+
+        Raises: WorkspaceError, LoraFileError, PresetError.
+        """
+        from .evaluation.blocks import draw_presets
+        from .imaging.png import png_bytes
+        from .lora.files import read_lora
+        from .lora.summary import summarize
+        from .naming.presets import fits, parse_block_weights
+        from .stages.weighting import known_presets
+        from .workspace import write_bytes
+
+        settings, workspace = self._opened(name) if name else (Settings(), None)
+        own = read_lora(self._file(name, lora)) if self.files(name) else None
+        layout = own.layout if own else SD1
+        known = known_presets(settings, self.service.host)
+        weights = {preset: parse_block_weights(preset, layout, known) for preset, text in known.items() if fits(text, layout)}
+        folder = workspace.plots if workspace else Path(tempfile.mkdtemp(prefix="singlelora-"))
+        write_bytes(folder / "presets.png", png_bytes(draw_presets(weights, summarize(own).norms if own else None)))
+        return folder / "presets.png"
+
+    def summary(self, name: str, lora: str = "") -> dict[str, Any]:
+        """What a LoRA is; "picture": the norms of its blocks, a file of the workspace.  Raises: WorkspaceError, LoraFileError."""
+        from .evaluation.blocks import describe, draw_summary
+        from .imaging.png import png_bytes
+        from .lora.files import read_lora
+        from .lora.summary import summarize
+        from .workspace import write_bytes
+
+        own, workspace = read_lora(self._file(name, lora)), self.service.workspace(name)
+        told, picture = summarize(own), workspace.plots / "summary.png"
+        write_bytes(picture, png_bytes(draw_summary(told, own.layout)))
+        return {"description": describe(told), **told.as_dict(), "picture": picture.relative_to(workspace.root).as_posix()}
+
+    def bake(self, name: str, lora: str, preset: str, strength: float) -> dict[str, Any]:
+        """A file with block weights and a strength multiplied in.  Raises: LoraFileError, PresetError, CheckpointError."""
+        from .stages.making import bake_file
+
+        return self._told(name, bake_file(*self._opened(name), self.service.host, self._file(name, lora), preset, strength))
+
+    def merge(self, name: str, loras: Sequence[str], method: str = "average", decay: float = 0.7) -> dict[str, Any]:
+        """Several epochs as one, in the order of their names' files.  Raises: LoraFileError, SettingsError."""
+        from .lora.merge import METHODS
+        from .stages.making import merge_files
+
+        if method not in METHODS:
+            raise SettingsError(f"method: found {method!r}, expected one of {', '.join(METHODS)}")
+        known = list(self.files(name))
+        paths = [self._file(name, lora) for lora in sorted(loras, key=lambda lora: known.index(lora) if lora in known else -1)]
+        return self._told(name, merge_files(*self._opened(name), self.service.host, paths, method, decay))
+
+    def resize(self, name: str, lora: str, rank: int) -> dict[str, Any]:
+        """A file cut to a smaller rank.  Raises: LoraFileError."""
+        from .stages.making import resize_file
+
+        return self._told(name, resize_file(*self._opened(name), self.service.host, self._file(name, lora), rank))
+
+    def accept(self, name: str, picture: Path) -> str:
+        """Keep a picture from anywhere, with what its text tells; where it lies now, relative.  Raises: PictureError."""
+        from .stages.accepting import accept
+
+        settings, workspace = self._opened(name)
+        return accept(settings, workspace, [picture])[0].picture.relative_to(workspace.root).as_posix()
+
+    def _told(self, name: str, made: Made) -> dict[str, Any]:
+        return {**asdict(made), "file": made.file.relative_to(self.service.workspace(name).root).as_posix()}
+
+    def _file(self, name: str, lora: str) -> Path:
+        """A LoRA of the workspace by its name; '' is the recommended one, else the last."""
+        from .stages.choosing import choose_lora
+
+        known = self.files(name)
+        if lora and lora not in known:
+            raise LoraFileError(f"{lora}: found no such LoRA in {name}, expected one of {', '.join(known) or 'none yet'}")
+        return known[lora] if lora else choose_lora(*self._opened(name))
+
+    def _opened(self, name: str) -> tuple[Settings, Workspace]:
+        workspace = self.service.workspace(name)
+        return workspace.load_settings(), workspace
