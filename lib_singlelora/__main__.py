@@ -249,6 +249,8 @@ def _summary(result: dict[str, Any]) -> str:
     """The result for people."""
     if "changed" in result:
         return settings_cli.text(result)
+    if "description" in result:  # a LoRA's summary, which tells tags too
+        return tools_cli.text(result)
     if "tags" in result or "word" in result:
         return captions_cli.text(result)
     if "accepted" in result or "lineage" in result:

@@ -170,6 +170,12 @@ def test_the_command_line_prints_one_json_object(lora: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["ranks"] == [4, 4]
 
 
+def test_the_command_line_tells_people_what_a_lora_is(lora: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", str(lora)]) == 0
+    told = capsys.readouterr().out
+    assert "rank 4" in told and "norm" in told
+
+
 def test_the_command_line_fails_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", str(tmp_path / "none.safetensors")]) == 1
     captured = capsys.readouterr()

@@ -14,7 +14,7 @@ from ..naming.blocks import BASE, BlockLayout
 from ..naming.meaning import COLOUR, COMPOSITION, OUTLINE, STYLE, WORDS, carries
 from ..naming.presets import BlockWeights
 from .canvas import Canvas
-from .sheets import GAP, INK, LINE, PAPER, SOFT, font, wrap
+from .sheets import GAP, INK, LINE, PAPER, SOFT, font, length, wrap
 
 HUES = {WORDS: (100, 116, 139), COMPOSITION: (79, 70, 229), OUTLINE: (2, 132, 199), STYLE: (217, 119, 6), COLOUR: (219, 39, 119)}
 FAINT = (241, 241, 244)
@@ -127,9 +127,9 @@ class _Sheet:
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Names and values in a table; short ones in two columns where there is room."""
         pairs = [(name, value) for name, value in pairs if value]
-        indent = max((self.small.getlength(name) for name, _ in pairs), default=0) + 3 * GAP
+        indent = max((length(name, self.small) for name, _ in pairs), default=0) + 3 * GAP
         half = (self.width - 2 * self.margin) // 2
-        short = [pair for pair in pairs if indent + self.small.getlength(pair[1]) < half - GAP] if self.width >= WIDE else []
+        short = [pair for pair in pairs if indent + length(pair[1], self.small) < half - GAP] if self.width >= WIDE else []
         self.y += GAP
         rows = -(-len(short) // 2)
         for i, (name, value) in enumerate(short):
@@ -151,7 +151,7 @@ class _Sheet:
         low, high = min(0.0, *(bar.value for bar in bars)), max(high, *(bar.value for bar in bars))
         ticks = nice_ticks(low, high)
         low, high = ticks[0], ticks[-1]
-        axis = max(self.small.getlength(f"{tick:g}") for tick in ticks) + GAP
+        axis = max(length(f"{tick:g}", self.small) for tick in ticks) + GAP
         left = self.margin + axis
         places, pitch = self._places(bars, left)
         top, tall = self.y + self.line + GAP, int(max(110, min(320, self.width * 0.24)))
@@ -162,7 +162,7 @@ class _Sheet:
         for tick in ticks:
             self.canvas.line((left, level(tick), self.width - self.margin, level(tick)), LINE if tick == 0 else FAINT)
             self.canvas.text((left - GAP, level(tick) - self.line / 2), f"{tick:g}", SOFT, self.small, "right")
-        told = max(self.small.getlength(bar.text) for bar in bars) <= pitch - 2
+        told = max(length(bar.text, self.small) for bar in bars) <= pitch - 2
         for bar, x in zip(bars, places, strict=True):
             self._bar(bar, x, pitch * 0.36, level, told)
         self.y = top + tall + GAP
@@ -186,7 +186,7 @@ class _Sheet:
 
     def _labels(self, bars: Sequence[Bar], places: Sequence[float], pitch: float) -> None:
         """Each block's label: in one line, else in two, else the numbers and a line that names IN, M and OUT once."""
-        one, two = (max(self.small.getlength(getattr(bar, name)) for bar in bars[1:]) <= pitch - 4 for name in ("label", "side"))
+        one, two = (max(length(getattr(bar, name), self.small) for bar in bars[1:]) <= pitch - 4 for name in ("label", "side"))
         second = self.line * 0.85
         for bar, x in zip(bars, places, strict=True):
             number = bar.label[len(bar.side):]
@@ -217,7 +217,7 @@ class _Sheet:
         for hue, run in groupby(zip(bars, places, strict=True), key=lambda pair: pair[0].carries):
             xs = [x for _, x in run]
             self.canvas.bar((xs[0] - pitch * 0.36, self.y, xs[-1] + pitch * 0.36, self.y + 4), HUES[hue])
-            half = self.small.getlength(hue) / 2
+            half = length(hue, self.small) / 2
             middle = min(max((xs[0] + xs[-1]) / 2, self.margin + half), self.width - self.margin - half)
             row = 0 if middle - half > ends[0] + GAP else 1
             rows, ends[row] = max(rows, row + 1), middle + half
@@ -230,11 +230,11 @@ class _Sheet:
         radius, x = self.size * 0.45, self.margin
         texts = (("the LoRA has weights here; the larger, the stronger", SOFT), ("it has none: the bar does nothing", None))
         for text, hue in texts:
-            if x > self.margin and x + 4 * radius + self.small.getlength(text) > self.width - self.margin:
+            if x > self.margin and x + 4 * radius + length(text, self.small) > self.width - self.margin:
                 x, self.y = self.margin, self.y + self.line
             self.canvas.dot((x + radius, self.y + self.line / 2), radius if hue else radius * 0.8, hue)
             self.canvas.text((x + 3 * radius, self.y), text, SOFT, self.small)
-            x += int(5 * radius + self.small.getlength(text) + 2 * GAP)
+            x += int(5 * radius + length(text, self.small) + 2 * GAP)
         self.y += self.line + self.margin
 
     def picture(self) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A page to draw on: shapes with smooth edges, and sharp text over them."""
+"""A page to draw on: shapes and texts with smooth edges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from .sheets import LINE, PAPER, Face
+from .sheets import LINE, PAPER, Face, length, write
 
 FINER = 3  # Pillow draws without smoothing, so shapes are drawn this much larger and made smaller
 Colour = tuple[int, int, int]
@@ -26,8 +26,8 @@ class Canvas:
 
     def text(self, at: Point, text: str, colour: Colour, face: Face, side: Literal["left", "middle", "right"] = "left") -> None:
         """A line of text.  at: its upper left corner, the middle of its upper edge, or its upper right corner."""
-        length = face.getlength(text)
-        x = at[0] - {"left": 0.0, "middle": length / 2, "right": length}[side]
+        wide = length(text, face)
+        x = at[0] - {"left": 0.0, "middle": wide / 2, "right": wide}[side]
         self._texts.append(((round(x), round(at[1])), text, colour, face))
 
     def line(self, ends: Box, colour: Colour) -> None:
@@ -55,9 +55,8 @@ class Canvas:
             around = [value * FINER for value in (x - radius, y - radius, x + radius, y + radius)]
             pen.ellipse(around, fill=hue or PAPER, outline=hue or LINE, width=int(1.5 * FINER))
         sheet = large.resize(size, Image.Resampling.LANCZOS)
-        pen = ImageDraw.Draw(sheet)
         for at, text, colour, face in self._texts:
-            pen.text(at, text, colour, font=face)
+            write(sheet, at, text, colour, face)
         return sheet
 
     @staticmethod

@@ -7,6 +7,7 @@ import importlib.util
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ MARK = (22, 163, 74)
 GAP = 6
 WIDEST = 14  # pictures side by side; a sheet of more could not be read when it is printed
 LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
+FINER = 4  # letters are drawn so many times larger
 BETWEEN = 2  # pixels from one picture of a cell to the next
 Face = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
@@ -59,20 +61,46 @@ def _other_fonts() -> Iterator[str]:
     yield from ("DejaVuSans.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")
 
 
+@cache
+def _large(size: float) -> Face:
+    return font(int(size * FINER))
+
+
+def length(text: str, face: Face) -> float:
+    """Width of a text as `write` draws it, pixels."""
+    size = getattr(face, "size", 0)
+    return _large(size).getlength(text) / FINER if size else face.getlength(text)
+
+
+def write(sheet: Image.Image, at: tuple[float, float], text: str, ink: tuple[int, int, int], face: Face) -> None:
+    """Draw a line of text.  at: its upper left corner.
+
+    It is drawn large and made smaller: small letters drawn at once stand at whole pixels, and words run into one another.
+    """
+    size = getattr(face, "size", 0)
+    if not size:  # Pillow's old font has one size
+        ImageDraw.Draw(sheet).text(at, text, ink, font=face)
+        return
+    box = (math.ceil(length(text, face)) + 4, math.ceil(size * 1.5))
+    mask = Image.new("L", (box[0] * FINER, box[1] * FINER))
+    ImageDraw.Draw(mask).text((0, 0), text, 255, font=_large(size))
+    sheet.paste(ink, (round(at[0]), round(at[1])), mask.resize(box, Image.Resampling.BOX))
+
+
 def wrap(text: str, width: float, face: Face) -> list[str]:
     """Lines of the text that fit in a width, pixels; a word that is too long is cut into pieces."""
     lines: list[str] = []
     line = ""
     for word in text.split():
-        while face.getlength(word) > width and len(word) > 1:
-            cut = max(1, int(len(word) * width / face.getlength(word)))
-            while cut > 1 and face.getlength(word[:cut]) > width:  # letters are not equally wide
+        while length(word, face) > width and len(word) > 1:
+            cut = max(1, int(len(word) * width / length(word, face)))
+            while cut > 1 and length(word[:cut], face) > width:  # letters are not equally wide
                 cut -= 1
             lines += [line] if line else []
             lines.append(word[:cut])
             line, word = "", word[cut:]
         joined = f"{line} {word}".strip()
-        if line and face.getlength(joined) > width:
+        if line and length(joined, face) > width:
             lines.append(line)
             line = word
         else:
@@ -103,12 +131,12 @@ class _Measures:
 
 def _measures(grids: Sequence[Grid], cell: int, size: int) -> _Measures:
     face, small = font(size), font(max(10, int(size * 0.85)))
-    label = int(max((face.getlength(row) for grid in grids for row in grid.rows), default=0)) + 4 * GAP
+    label = int(max((length(row, face) for grid in grids for row in grid.rows), default=0)) + 4 * GAP
     most = max(max((len(c.images) for row in grid.cells for c in row if c), default=1) for grid in grids)
     # A few pictures stand side by side; more make a block, so that the sheet does not get wider than paper.
     across = most if most <= 3 else math.ceil(math.sqrt(most))
     words = (word for grid in grids for column in grid.columns for word in column.split())
-    widest = min(max((face.getlength(word) for word in words), default=0), 2 * cell)
+    widest = min(max((length(word, face) for word in words), default=0), 2 * cell)
     pitch = max(across * (cell + BETWEEN), int(widest)) + GAP * 2
     return _Measures(cell, face, small, int(size * 1.35), min(label, cell * 2), pitch, across)
 
@@ -130,7 +158,7 @@ class _Row:
         sizes = self.sizes
         pen.line((2 * GAP, y - GAP // 2, sheet.width - 2 * GAP, y - GAP // 2), fill=LINE)
         for i, text in enumerate(self.label):
-            pen.text((2 * GAP, y + i * sizes.line), text, INK, font=sizes.face)
+            write(sheet, (2 * GAP, y + i * sizes.line), text, INK, sizes.face)
         for index, (place, note) in enumerate(zip(self.cells, self.notes, strict=True)):
             if place is not None:
                 self._draw_cell(sheet, pen, place, note, (sizes.label + index * sizes.pitch + GAP, y))
@@ -147,7 +175,7 @@ class _Row:
             own = (min(len(place.images), across) * step - BETWEEN, -(-len(place.images) // across) * step - BETWEEN)
             pen.rectangle((x - 3, y - 3, x + own[0] + 2, y + own[1] + 2), outline=MARK, width=3)
         for i, line in enumerate(note):
-            pen.text((x, y + self.pictures + 3 + i * self.sizes.line), line, SOFT, font=self.sizes.small)
+            write(sheet, (x, y + self.pictures + 3 + i * self.sizes.line), line, SOFT, self.sizes.small)
 
 
 def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, legend: Sequence[str] = ()) -> Image.Image:
@@ -170,16 +198,16 @@ def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, lege
     inner = sum(own.height for own in heads) + sum(row.height for own in rows for row in own)
     sheet = Image.new("RGB", (width, top + inner + (len(end) * sizes.line + GAP if end else 0) + 2 * GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    y = _lines(pen, head, 2 * GAP, INK, large, int(sizes.line * 1.5))
-    _lines(pen, under, y, SOFT, sizes.small, sizes.line)
+    y = _lines(sheet, head, 2 * GAP, INK, large, int(sizes.line * 1.5))
+    _lines(sheet, under, y, SOFT, sizes.small, sizes.line)
     y = top
     for own, within in zip(heads, rows, strict=True):
-        own.draw(pen, y)
+        own.draw(sheet, y)
         y += own.height
         for row in within:
             row.draw(sheet, pen, y)
             y += row.height
-    _lines(pen, end, y + GAP, SOFT, sizes.small, sizes.line)
+    _lines(sheet, end, y + GAP, SOFT, sizes.small, sizes.line)
     return sheet
 
 
@@ -197,9 +225,9 @@ def folded(grid: Grid, most: int) -> list[Grid]:
                     cells=tuple(row[first:last] for row in grid.cells)) for i, (first, last) in enumerate(pairwise(edges), 1)]
 
 
-def _lines(pen: ImageDraw.ImageDraw, lines: Sequence[str], y: int, colour: tuple[int, int, int], face: Face, line: int) -> int:
+def _lines(sheet: Image.Image, lines: Sequence[str], y: int, colour: tuple[int, int, int], face: Face, line: int) -> int:
     for text in lines:
-        pen.text((2 * GAP, y), text, colour, font=face)
+        write(sheet, (2 * GAP, y), text, colour, face)
         y += line
     return y
 
@@ -214,12 +242,12 @@ class _GridHead:
         self.deep = max((len(column) for column in self.columns), default=0)
         self.height = (len(self.title) + self.deep) * sizes.line + 2 * GAP
 
-    def draw(self, pen: ImageDraw.ImageDraw, y: int) -> None:
+    def draw(self, sheet: Image.Image, y: int) -> None:
         """The texts.  y: upper edge."""
         sizes = self.sizes
-        y = _lines(pen, self.title, y, INK, sizes.face, sizes.line)
+        y = _lines(sheet, self.title, y, INK, sizes.face, sizes.line)
         for index, column in enumerate(self.columns):
             middle = sizes.label + (index + 0.5) * sizes.pitch
             for i, text in enumerate(column):
-                at = (middle - sizes.face.getlength(text) / 2, y + (self.deep - len(column) + i) * sizes.line)
-                pen.text(at, text, INK, font=sizes.face)
+                at = (middle - length(text, sizes.face) / 2, y + (self.deep - len(column) + i) * sizes.line)
+                write(sheet, at, text, INK, sizes.face)

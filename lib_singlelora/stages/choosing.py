@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..errors import LoraFileError
+from ..errors import LoraFileError, LoraKeyError
 from ..lora.bake import bake, dora_modules
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
-from ..naming.blocks import block_of
-from ..naming.presets import BlockWeights, parse_block_weights
+from ..naming.blocks import SD1, block_of
+from ..naming.presets import BlockWeights, fits, parse_block_weights, written_out
 from ..settings import Settings
 from ..workspace import Workspace, file_hash, fingerprint
 from .publishing import published_name
@@ -71,6 +71,9 @@ def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, 
     if spelled(preset, presets) == "ALL":
         return path
     lora = lora or read_lora(path)
+    if fits(written_out(preset, presets), SD1) and lora.layout.name == "sdxl":
+        raise LoraKeyError(f"{lora.name}: found a LoRA for sdxl, expected one for sd1 as the block weights {preset} are. Was it "
+                           "trained for another base model?")
     weights = parse_block_weights(preset, lora.layout, presets)
     target = workspace.plots / "baked" / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
     if not target.exists():

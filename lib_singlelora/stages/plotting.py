@@ -188,7 +188,8 @@ def _files(epochs: Mapping[int, Path], presets: Sequence[str], workspace: Worksp
            known: Mapping[str, str], checkpoint: Path) -> dict[tuple[int, str], Path]:
     """The file of each epoch and preset; what is wrong with one is told now, not an hour later.  Raises: LoraFileError."""
     loras = {epoch: read_lora(path) for epoch, path in epochs.items()}
-    usual = Counter(lora.layout.name for lora in loras.values()).most_common(1)[0][0]
+    counts = Counter(lora.layout.name for lora in loras.values())
+    usual = max(counts, key=lambda name: (counts[name], name != "sdxl"))  # of as many, those that hosts can draw with
     for lora in loras.values():
         if lora.layout.name != usual:
             raise LoraKeyError(f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for {usual} as the others are. "

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.evaluation.likeness import broken, colour_histogram, look
-from lib_singlelora.evaluation.sheets import Cell, Grid, draw_sheet, folded, font, wrap
+from lib_singlelora.evaluation.sheets import Cell, Grid, draw_sheet, folded, font, length, wrap
 
 RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
 
@@ -19,7 +19,7 @@ def grid(**values: object) -> Grid:
 def test_wrapped_lines_fit_and_lose_nothing() -> None:
     text = "a prompt of many words and one_very_long_word_that_no_line_can_hold_" + "x" * 80
     lines = wrap(text, 150, font(16))
-    assert all(font(16).getlength(line) <= 150 for line in lines)
+    assert all(length(line, font(16)) <= 150 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
