@@ -27,7 +27,7 @@
   $("front-label").hidden = !data.cells.some((own) => own.front);
   function passes(cell) {
     const own = of(cell);
-    if ((whole.checked && own.broken) || (front.checked && !own.front && !own.base)) return false;
+    if ((whole.checked && own.broken) || (front.checked && !own.front && !own.base && !cell.classList.contains("best"))) return false;
     for (const [name, limit] of limits) {
       const value = own.scores[name];
       if (value !== undefined && better(name, value) < better(name, limit)) return false;
@@ -63,6 +63,7 @@
   for (const name of data.names) {
     const values = cells.map((cell) => of(cell).scores[name]).filter((value) => value !== undefined);
     const low = Math.floor(Math.min(...values) * 100), high = Math.ceil(Math.max(...values) * 100);
+    if (low === high) continue;  // nothing to choose from
     const label = document.createElement("label"), slider = document.createElement("input"), told = document.createElement("b");
     const mark = lower.has(name) ? "≤" : "≥";
     Object.assign(slider, { type: "range", min: low, max: high, step: 1, value: lower.has(name) ? high : low, name });

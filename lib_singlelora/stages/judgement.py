@@ -100,4 +100,4 @@ class Judgement:
         """A few words for under the picture."""
         if self.kept is None:
             return f"{self.look.likeness:.0%} colours shared"
-        return f"{self.kept.kept} of {len(self.kept.counts)} traits"
+        return f"{self.kept.seen:.2g} of {len(self.kept.counts)} traits"

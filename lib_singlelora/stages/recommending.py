@@ -124,7 +124,7 @@ def reason(place: Place, judged: Mapping[Place, Judgement]) -> str:
                  "tells of her traits)"]
     else:
         without = base.kept.seen if base and base.kept else 0.0
-        parts = [f"{own.kept.seen:.3g} of {len(own.kept.counts)} traits ({without:.2g} without the LoRA)"]
+        parts = [f"{own.kept.seen:.2g} of {len(own.kept.counts)} traits ({without:.2g} without the LoRA)"]
     if "flexibility" in own.scores:
         parts.append(f"obeys {own.scores['flexibility'] * 100:.0f} % of the poses, views, places and clothes that the checkpoint "
                      "obeys")

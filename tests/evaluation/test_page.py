@@ -248,3 +248,16 @@ def test_a_page_moved_away_from_its_pictures_shows_its_thumbnails(browser: Any, 
     opened.locator(".pic").nth(2).click()
     opened.wait_for_function("large => large.src.startsWith('data:') && large.naturalWidth", arg=opened.query_selector("#large"))
     opened.close()
+
+
+def test_only_the_front_and_what_it_is_compared_with_can_be_shown(browser: Any, tmp_path: Path) -> None:
+    path, page = made(tmp_path, 1, 2, 2, 1)
+    marked = tuple(replace(table, cells=tuple(tuple(replace(own, front="epoch 1, 0 at 1" in own.name) for own in row)
+                                              for row in table.cells)) for table in page.tables)
+    write_page(path, replace(page, tables=marked))
+    opened = browser.new_page()
+    opened.goto(path.as_uri())
+    opened.click("#filters summary")
+    opened.check("#front")
+    assert shown(opened) == [0, 2, 4]  # the checkpoint alone, the recommended one, the front
+    opened.close()
