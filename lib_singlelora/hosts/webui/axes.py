@@ -9,8 +9,6 @@ from typing import Any
 from modules import paths, scripts
 
 from ...errors import SingleLoraError
-from ...lora.bake import bake
-from ...lora.files import read_lora, save_lora
 from ...naming.preset_files import gather_presets
 from ...naming.presets import parse_block_weights
 from ...workspace import fingerprint
@@ -119,6 +117,9 @@ class Axes:
     def _baked(self, name: str, preset: str) -> str:
         """Name of a copy of the file with the block weights multiplied in; ALL is the file itself."""
         import networks
+
+        from ...lora.bake import bake  # imported when they are needed, as the WebUI's start waits for this file
+        from ...lora.files import read_lora, save_lora
 
         if preset == "ALL":
             return name
