@@ -152,6 +152,7 @@ class StandIn:
             "modules.shared": self.shared, "modules.devices": self.devices, "modules.lowvram": self.lowvram,
             "modules.call_queue": module("modules.call_queue", queue_lock=self.lock),
             "modules.paths_internal": module("modules.paths_internal", default_output_dir=str(root / "outputs")),
+            "modules.paths": module("modules.paths", models_path=str(root / "models"), extensions_dir=str(root / "extensions")),
             "modules.sd_unet": module("modules.sd_unet", current_unet=None),
             "modules.sd_models": module("modules.sd_models",
                                         apply_token_merging=lambda model, ratio: self.merged_ratio.append(ratio)),
