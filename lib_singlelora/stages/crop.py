@@ -14,7 +14,7 @@ from ..dataset.face import find_face
 from ..dataset.folders import list_pictures
 from ..dataset.masks import crop_mask
 from ..dataset.symmetry import Symmetry, compare_sides
-from ..dataset.views import View, plain_border, propose_views
+from ..dataset.views import FRAMINGS, View, plain_border, propose_views
 from ..errors import SettingsError, WorkspaceError
 from ..host import Host
 from ..imaging.detecting import Detector, face_of, photographed_face
@@ -91,7 +91,8 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
         record.data["repeats"] = proposal
         mirrored = [view.name for view in views if sides.of(view.box).flip]
         told = f"the same from both sides, thus mirrored in training: {', '.join(mirrored)} (training.flip_symmetric)"
-        record.data["notes"] = [told] * bool(mirrored) + sentences(shown, counts, solid, settings.training.repeats, proposal)
+        record.data["notes"] = [*_missing(views, settings), *_photograph(image, seen), *[told] * bool(mirrored),
+                                *sentences(shown, counts, solid, settings.training.repeats, proposal)]
         workspace.write_unless_edited(record, workspace.coverage, png_bytes(coverage_picture(image, counts)), True)
         finish(workspace, record, [*made, workspace.coverage])
     crops = tuple(list_pictures(folder))
@@ -105,6 +106,24 @@ def _face(settings: Settings, image: Image.Image) -> tuple[int, int, int, int] |
     if settings.crop.detector:
         return face_of(Detector(Path(settings.crop.detector).expanduser()).detect(image))
     return None if plain_border(image) else photographed_face(image)
+
+
+def _missing(views: list[View], settings: Settings) -> list[str]:
+    """Which of the named views this picture does not give, unless somebody chose."""
+    left = [framing.name for framing in FRAMINGS if framing.name not in {view.name for view in views}]
+    if not left or settings.crop.views:
+        return []
+    return [f"not proposed: {', '.join(left)}; the picture does not show them whole, or they would look like another crop "
+            "(crop.boxes adds one)"]
+
+
+def _photograph(image: Image.Image, face: tuple[int, int, int, int] | None) -> list[str]:
+    """What does not apply where the background is not flat, as on photographs."""
+    if plain_border(image):
+        return []
+    seen = "a detector saw the face, and views are measured from it" if face else \
+        "no detector saw a face, so views of the face are guesses or missing (crop.detector)"
+    return [f"the background is not of one colour, so where she ends is only approximate; {seen}"]
 
 
 def _given_width(workspace: Workspace, image: Image.Image) -> int:

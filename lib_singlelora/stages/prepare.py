@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..dataset.views import plain_border
 from ..errors import ImageModelError, PictureError, WorkspaceError
 from ..host import Host
 from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour
@@ -64,6 +65,9 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     job.report(Progress("prepare", FIND, DONE, "finding the character"))
     found = _foreground(cleaned.image, alpha, options, workspace, own_mask is not None)
     notes.append(f"foreground: {found.method}")
+    if cleaned.found and cleaned.found.artifacts and not plain_border(image):
+        notes.append("the background is not flat, as on photographs: what is called a stray colour may be a detail of hers; "
+                     "look at each before you clean it")
     ready = cleaned.image
     if options.background != "keep" and found.reliable:
         ready = flatten(ready, found.mask, parse_colour(options.background), found.background)

@@ -69,7 +69,17 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
         finish(workspace, record, own.files())
     state = own.reviewed()
     rejected = {path: found.reasons for path, found in state.rejected.items()}
-    return Regularized(tuple(list_pictures(own.folder)), rejected, tuple(notes))
+    return Regularized(tuple(list_pictures(own.folder)), rejected, (*notes, *_more_than_used(settings, len(crops))))
+
+
+def _more_than_used(settings: Settings, crops: int) -> list[str]:
+    """A note where training is too short to see the whole set."""
+    training, count = settings.training, settings.regularization.count
+    used = crops * training.repeats * training.epochs  # one picture of the class for each sample of her
+    if not crops or used >= count or training.regularization not in ("pictures", "both"):
+        return []
+    return [f"training shows {used} samples of her altogether, so {used} of the {count} pictures will be used; "
+            f"regularization.count={used} would do"]
 
 
 class _Drawing:

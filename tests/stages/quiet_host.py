@@ -23,6 +23,7 @@ class QuietHost:
     paths: HostPaths = field(default_factory=HostPaths)
     checkpoint: CheckpointInfo = field(default_factory=lambda: CheckpointInfo("none", Path("none.safetensors")))
     own: tuple[HostTagger, ...] = ()
+    name: str = "quiet"
 
     def taggers(self) -> tuple[HostTagger, ...]:
         return self.own

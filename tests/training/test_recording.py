@@ -14,7 +14,6 @@ from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.loop import Trainer
 from lib_singlelora.training.recording import recordable
 from lib_singlelora.training.samples import Sample
-
 from tests.training.test_loop import pictures, settings
 from tests.training.tiny_model import TinyModel
 

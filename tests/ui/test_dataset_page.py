@@ -92,7 +92,7 @@ def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
     assert service.runner.tickets[-1].wait(60).error is None
     moved = {crop["name"]: crop for crop in DatasetDesk(service).all("mara")["crops"]}[name]
     assert moved["box"] == [left, top, right, bottom]
-    assert value(page, "crop_boxes") == f"{name}:{left}:{top}:{right}:{bottom}"
+    assert service.settings("mara").crop.boxes == (f"{name}:{left}:{top}:{right}:{bottom}",)
 
 
 def test_a_caption_shows_its_limit_and_changes_are_taken_back(looked: tuple[Any, Service]) -> None:

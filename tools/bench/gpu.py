@@ -106,5 +106,6 @@ def measure_gpu(rounds: int) -> list[Measurement]:
             rows.append(against(name, 1 / seconds, "steps/s", f"gpu.{batch}.peer", 1 / peer))
             rows.append(against(f"{name}.memory", own, "MB", f"gpu.{batch}.peer.memory", memory))
             torch.cuda.empty_cache()
-            print("\n".join(f"{row.name} {row.value} {row.unit} {row.ratio or ''}" for row in rows[-2:]), file=sys.stderr, flush=True)
+            for row in rows[-2:]:
+                print(row.name, row.value, row.unit, row.ratio, file=sys.stderr, flush=True)
     return rows

@@ -67,21 +67,22 @@ encoder's config.
 `tagger/` follows the contract of SmilingWolf's WD taggers at 128 × 128 (after `python -m tools.world.export`).
 
 It is the default of the demo and a measuring instrument. It draws flat-shaded girls of one style at 128 pixels and nothing else:
-no style, no composition and no word beyond the tags below; the smallest parts (laces, a waving hand) are soft.
+no style, no composition and no word beyond the tags below; small parts (laces, eyes of full-body figures) are soft.
 Capelets with stripes, cuffs with stripes and the characters in `examples/` were never in its training.
 
 ## How it was made
 
-    python -m tools.world.train --stage all --minutes …          on CPU cores, resumable, one thread beside other work
-    python -m tools.world.train_gpu --base … --seconds 400       on a GPU, from what was there before
+    python -m tools.world.train --stage all --minutes …          resumable; one thread beside other work
     python -m tools.world.export
     python -m tools.world.measure && python -m tools.world.readme
 
-One after the other, with fixed seeds; what a step shows is new drawings or other noise on them:
+With fixed seeds; what a step shows is new drawings or other noise on them:
 
 | stage | machine | steps × pictures | time |
 |---|---|---|---|
 {chr(10).join(rows)}
+
+Where there is a GPU, `python -m tools.world.train_gpu --base FILE` takes minutes and goes on from an older file.
 
 ## What it obeys
 
