@@ -78,7 +78,7 @@ def test_the_stage_that_draws_keeps_its_own_count(host: Host) -> None:
     job.report(Progress("plot", 3, 9, "epoch 2"))
     host.generate(REQUEST, job)
     assert {(progress.stage, progress.done, progress.total) for progress in seen} == {("plot", 3, 9)}
-    assert seen[-1].message.startswith("epoch 2; picture 1 of 1")
+    assert seen[-1].message.startswith("epoch 2; ")
 
 
 def test_the_parameters_are_the_webuis(host: Host) -> None:
