@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest.importorskip("skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'")
+
 from tools.world.export import EMBEDDED, NAME
 from tools.world.models import new_text_encoder
 from tools.world.muon import Muon
