@@ -26,6 +26,7 @@ from .judgement import Copy, Judgement, Place
 from .taggers import Taggers
 
 Scores = Mapping[str, float]
+WIDER = ("portrait", "upper body", "cowboy shot", "full body")  # framings from her head down, each with what the last one shows
 PARTS = 3  # of a crop, that stand for a framing which no crop has
 
 
@@ -65,19 +66,29 @@ def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapp
 
 
 def hers(settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str) -> tuple[str, ...]:
-    """The traits that a picture of this prompt should show: those of the crops with the prompt's framing, else of parts of crops
-    that the tagger calls so, else of all crops.
+    """The traits that a picture of this prompt should show: those of crops with the prompt's framing; without such a crop those
+    of the next closer one, and of parts of a crop that the tagger calls so, as far as a crop shows them too; else of all crops.
 
     What the prompt itself names is left out: the checkpoint draws it without her.
     """
     asked, views = set(split_tags(prompt)), view_tags(workspace)
     crops = {path.stem: load_picture(path).image.convert("RGB") for path in list_pictures(workspace.image_folder(settings))}
-    seen = [seen_in(tagger, [image])[0] for name, image in crops.items() if asked & set(views.get(name, ()))]
+    whole = dict(zip(crops, seen_in(tagger, list(crops.values())), strict=True))
+    found = traits([scores for name, scores in whole.items() if asked & set(views.get(name, ()))])
     framing = next((tag for tag in split_tags(prompt) if category_of(tag) == "framing"), "")
-    if not seen and framing:
-        seen = _parts(tagger, crops.values(), framing)
-    found = traits(seen or seen_in(tagger, list(crops.values())))
-    return tuple(tag for tag in found if tag not in asked)
+    if not found and framing:
+        shown = {tag for scores in whole.values() for tag, score in scores.items() if score >= SEEN}
+        parts = [tag for tag in traits(_parts(tagger, crops.values(), framing)) if tag in shown]
+        found = tuple(dict.fromkeys([*traits(_closer(whole, views, framing)), *parts]))
+    return tuple(tag for tag in found or traits(list(whole.values())) if tag not in asked)
+
+
+def _closer(whole: Mapping[str, Scores], views: Mapping[str, Sequence[str]], framing: str) -> list[Scores]:
+    """What is seen in the widest of the closer crops: all of it lies in the framing too."""
+    for closer in reversed(WIDER[:WIDER.index(framing)] if framing in WIDER else ()):
+        if found := [scores for name, scores in whole.items() if closer in views.get(name, ())]:
+            return found
+    return []
 
 
 def _parts(tagger: Taggers, crops: Iterable[Image.Image], framing: str) -> list[Scores]:
