@@ -63,6 +63,8 @@ def test_a_view_is_moved_and_one_of_ones_own_is_added(eileen: Workspace, standal
     assert {name for name in before if name not in ("face", "hat_pin")} <= after.keys()
     assert eileen.coverage.exists() and made.repeats >= 1
     assert any("training.repeats is 2" in note for note in made.notes)
+    assert any(note.startswith("the background is not of one colour") for note in made.notes)  # a photograph
+    assert any(note.startswith("not proposed: full_body, ") and "lower_body" in note for note in made.notes)
     assert {"pixels", "bucket", "enlarged", "confidence", "symmetry"} <= after["face"].keys()
 
 

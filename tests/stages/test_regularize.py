@@ -140,6 +140,18 @@ def test_without_the_filter_everything_stays(scenery: Scenery) -> None:
     assert len(scenery.run(filter=False).pictures) == 4 and scenery.host.asked[-1].seeds == (4,)
 
 
+def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
+    def told(**training: object) -> list[str]:
+        settings = Settings.from_dict({**scenery.settings().to_dict(), "training": {"repeats": 1, "epochs": 1, **training},
+                                       "regularization": {"count": 5, "filter": False}})
+        made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
+        return [note for note in made.notes if "altogether" in note]
+
+    assert told() == ["training shows 4 samples of her altogether, so 4 of the 5 pictures will be used; regularization.count=4 "
+                      "would do"]
+    assert told(epochs=2) == told(regularization="prior prediction") == []
+
+
 def test_a_second_call_draws_nothing(scenery: Scenery) -> None:
     scenery.host.plan = {2: NOBODY}
     scenery.run()
