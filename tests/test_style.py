@@ -20,7 +20,7 @@ def test_no_machine_and_no_session_is_named() -> None:
     wrong = []
     for path in ROOT.rglob("*"):
         parts = path.relative_to(ROOT).parts
-        if parts[0] in (".git", ".venv", ".venv-webui", "workspaces") or path.suffix not in (".py", ".md", ".toml", ".json", ".yaml"):
+        if parts[0].startswith((".git", ".venv", "workspaces")) or path.suffix not in (".py", ".md", ".toml", ".json", ".yaml"):
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         wrong += [f"{path}: {word}" for word in ("/" + "work/", "/" + "root/", "/home" + "/") if word in text]
