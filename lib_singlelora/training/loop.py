@@ -109,9 +109,11 @@ class Trainer:
             if job.cancelled:
                 self._save_snapshot()
                 job.raise_if_cancelled()
-            started = time.monotonic()
+            started, recording = time.monotonic(), not (self.recorder and self.recorder.off)
             loss, rate = self.step(steps[position])
             seconds = time.monotonic() - started
+            if self.recorder and self.recorder.off and recording:
+                job.log("warning", message=self.recorder.off)
             self.state.step, self.state.position = self.state.step + 1, position + 1
             self.state.seconds += seconds
             self.state.losses.append(loss)

@@ -6,7 +6,6 @@ thousand kernels.  Only the U-Net's part is recorded; prompts are encoded as eve
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,6 @@ from ..settings_training import TrainingSettings
 from .drawing import Drawn, wants_prior
 from .objective import TENSORS, Objective
 
-log = logging.getLogger(__name__)
 KEPT = 16  # shapes; what else comes is computed without a graph
 AGREES = 0.05  # the replayed loss may differ from the computed one by this share (another algorithm may be chosen)
 
@@ -80,8 +78,7 @@ class Recorder:
             try:
                 self._kept[key] = self._record(drawn, conditioning)
             except (RuntimeError, AssertionError) as error:
-                self.off = f"CUDA graphs are off for this training: {' '.join(str(error).split())[:200]}"
-                log.warning(self.off)
+                self.off = f"CUDA graphs are off for this training, which goes on without: {' '.join(str(error).split())[:200]}"
             for grad, value in zip(grads, before, strict=True):
                 grad.copy_(value)
         return self._kept.get(key)

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.loop import Trainer
-from lib_singlelora.training.recording import recordable
+from lib_singlelora.training.recording import Recorder, recordable
 from lib_singlelora.training.samples import Sample
 from tests.training.test_loop import pictures, settings
 from tests.training.tiny_model import TinyModel
@@ -47,6 +48,29 @@ def test_a_host_that_may_do_anything_in_a_pass_is_not_recorded() -> None:
     model.recordable = False
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
     assert not recordable(model, network, settings())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="recording works here")
+def test_what_cannot_be_recorded_is_computed_and_told_once(tmp_path: Path) -> None:
+    losses, events, weights = [], [], []
+    for records in (False, True):
+        model = TinyModel()
+        network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+        folder = tmp_path / str(records)
+        folder.mkdir()
+        job = Job("train")
+        told: list[dict[str, object]] = []
+        job.log = lambda kind, told=told, **values: told.append({"kind": kind, **values})  # type: ignore[method-assign]
+        trainer = Trainer(model, network, pictures(folder), settings(epochs=1, text_encoder_lr=0), folder / "s.pt", "x",
+                          lambda *_: tmp_path / "x.safetensors")
+        trainer.recorder = Recorder(trainer.objective) if records else None
+        trainer.run(job)
+        losses.append([event["loss"] for event in told if event["kind"] == "step"])
+        events.append([event for event in told if event["kind"] == "warning"])
+        weights.append([p.detach().clone() for p in network.parameters()])
+    assert losses[0] and losses[0] == losses[1]
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+    assert not events[0] and len(events[1]) == 1 and "CUDA graphs are off" in str(events[1][0]["message"])
 
 
 def _trained(host: StandaloneHost, folder: Path, graphs: bool) -> tuple[list[float], dict[str, torch.Tensor], Trainer]:

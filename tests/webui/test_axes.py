@@ -13,6 +13,7 @@ from PIL import Image
 
 from lib_singlelora.lora.bake import bake
 from lib_singlelora.lora.files import read_lora, save_lora
+from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.presets import parse_block_weights
 from tests.webui.conftest import new_workspace
 from tests.webui.running import Refused, WebUI
@@ -104,6 +105,24 @@ def test_a_name_that_is_not_there_is_refused(webui: WebUI) -> None:
     with pytest.raises(Refused, match="500"):
         grid(webui, "isabella", (OURS[0], "nobody"))
     assert "found no 'nobody'" in webui.tail(80)
+
+
+def test_presets_in_a_file_of_lbws_kind_are_known_without_a_setting(webui: WebUI) -> None:
+    folder = webui.data / "extensions" / "fork-of-lbw" / "scripts"
+    folder.mkdir(parents=True)
+    values = ",".join(f"{value:g}" for value in parse_block_weights("OUTD", SD1).values())
+    (folder / "lbwpresets.txt").write_text(f"MYOUTD:{values}\n# a remark\nSHORT:1,0\n", encoding="utf-8")
+    found = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,MYOUTD")), 3)
+    assert np.array_equal(found[1], found[2]) and not np.array_equal(found[0], found[2])
+
+
+def test_png_info_reads_a_cell_of_a_sheet(webui: WebUI) -> None:
+    job = webui.ended(webui.submit("axes", "plot", plot__epochs="1"))
+    assert job["state"] == "done", job
+    picture = next(webui.data.glob("outputs/**/axes/plots/cells/**/*.png"))
+    read = webui.ask("/sdapi/v1/png-info", {"image": base64.b64encode(picture.read_bytes()).decode()})
+    told = read["parameters"]
+    assert told["Steps"] == "3" and int(told["Seed"]) >= 0 and "isabella" in told["Prompt"], read
 
 
 needs_lbw = pytest.mark.skipif(not os.environ.get("SD_WEBUI_LBW"), reason="needs LBW beside: set SD_WEBUI_LBW to a checkout")
