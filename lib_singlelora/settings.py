@@ -66,6 +66,8 @@ class RegularizationSettings(FilterSettings, DrawingSettings):
     """The set that keeps the class what it was."""
 
     count: int = setting(60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set.")
+    as_used: bool = setting(False, label="As many as are used", help="Instead of 'pictures': one for each time that training "
+                            "shows her, so that none is seen twice; a long training wants hundreds.")
     template: str = setting(
         "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__, __place__",
         label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")

@@ -17,7 +17,7 @@ from .face import Box, find_face
 
 HEADS = 6.5  # Height of a standing figure whose head cannot be told from its outline.
 SMALLEST = 32
-SAME = 0.88  # Boxes that overlap more (intersection over union) show the same.
+SAME = 0.92  # Boxes that overlap more (intersection over union) show the same.
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def propose_views(mask: Image.Image, buckets: list[Size], image: Image.Image | N
         sure = _confidence(framing, figure, image)
         if wanted is None or sure < least:
             continue
-        box = fit_aspect(wanted, mask.size, buckets, below=framing.start > 1, slack=framing.slack)
+        box = fit_aspect(wanted, mask.size, buckets, below=framing.start > 1, slack=framing.slack, ends=1.3 < framing.end < 2)
         small = min(box[2] - box[0], box[3] - box[1]) < SMALLEST
         if not small and all(overlap(box, view.box) < SAME for view in views):
             views.append(View(framing.name, framing.tags, box, sure))
@@ -281,11 +281,12 @@ def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> tu
 
 
 def fit_aspect(wanted: tuple[float, float, float, float], size: Size, buckets: list[Size], *, below: bool = False,
-               slack: float = 0.0) -> Box:
+               slack: float = 0.0, ends: bool = False) -> Box:
     """The smallest box around the wanted one that lies in the picture and has a bucket's aspect ratio.
 
     below: it may not grow upwards, because what is above must not be seen; then it may lose what lies at its sides.
-    slack: share of the width that may be lost anyway.  Where no such box fits into the picture, the wanted one is cut to it.
+    slack: share of the width that may be lost anyway.  ends: what lies below is not to be seen, so it rather grows sideways.
+    Where no such box fits into the picture, the wanted one is cut to it.
     """
     width, height = size
     left, top, right, bottom = (max(0.0, wanted[0]), max(0.0, wanted[1]), min(wanted[2], width), min(wanted[3], height))
@@ -301,7 +302,7 @@ def fit_aspect(wanted: tuple[float, float, float, float], size: Size, buckets: l
             wide, high = (bottom - top) * aspect, bottom - top
         if wide <= width + 0.5 and high <= height + 0.5:
             lost = max(0.0, right - left - wide) * high
-            tried.append((wide * high + 2 * lost, wide, high))
+            tried.append((wide * high + 2 * lost + (high - bottom + top) * wide * ends, wide, high))
     if tried:
         _, wide, high = min(tried)
         left = min(max(0.0, (left + right - wide) / 2), max(0.0, width - wide))

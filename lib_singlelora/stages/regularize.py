@@ -13,7 +13,7 @@ from ..dataset.buckets import Size, make_buckets, nearest_bucket
 from ..dataset.captions import join_tags, split_tags
 from ..dataset.folders import list_pictures, read_caption
 from ..dataset.wildcards import WildcardPrompts, wildcard_folders
-from ..errors import PictureError
+from ..errors import PictureError, WorkspaceError
 from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
 from ..host import Host, ImageRequest
 from ..imaging.load import load_picture
@@ -27,6 +27,7 @@ from .crop import training_resolution, view_mask
 from .pace import Stopwatch, keep
 from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
+from .training_set import samples_of_her, shows_the_class
 
 SEEDS = 2**32
 
@@ -41,7 +42,9 @@ class Regularized:
 
 
 def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Regularized:
-    """Draw until `count` pictures stay; picture n has the prompt and the seed of `regularization.seed` + n - 1.
+    """Draw until `count` pictures stay, or as many as training uses.
+
+    Picture n has the prompt and the seed of `regularization.seed` + n - 1.
 
     Each is judged as it is drawn; another filter, or other crops, judge anew what is drawn already.  What a person decided,
     edited or moved stays as it is.
@@ -49,7 +52,7 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
     """
     options, size = settings.regularization, training_resolution(settings, host)
     filters = {item.name for item in fields(FilterSettings)}
-    drawing = {key: value for key, value in vars(options).items() if key != "count" and key not in filters}
+    drawing = {key: value for key, value in vars(options).items() if key not in ("count", "as_used", *filters)}
     mark = fingerprint(drawing, looking(settings.caption), settings.character.class_token, host.checkpoint.sha256, size)
     before = workspace.record(STAGE)
     record, done = begin(workspace, STAGE, mark, force)
@@ -59,52 +62,63 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
     crops = list_pictures(workspace.image_folder(settings))
     judged = fingerprint({name: getattr(options, name) for name in sorted(filters)},
                          [(path.name, file_hash(path), read_caption(path)) for path in crops])
-    own = Review(settings, workspace, record)
+    own, count = Review(settings, workspace, record), wanted(settings, workspace)
     # A smaller or larger number is no other set: what is drawn stays, and only what is missing is added.
     notes: list[str] = record.data.get("notes", [])
-    if not (done and record.data.get("count") == options.count and record.data.get("judged") == judged):
+    if not (done and record.data.get("count") == count and record.data.get("judged") == judged):
         record.complete = False
-        notes = _Drawing(settings, workspace, host, job, force, own, crops).fill(judged)
-        record.data |= {"count": options.count, "notes": notes}
+        notes = _Drawing(settings, workspace, host, job, force, own, crops, count).fill(judged)
+        record.data |= {"count": count, "notes": notes}
         finish(workspace, record, own.files())
     state = own.reviewed()
     rejected = {path: found.reasons for path, found in state.rejected.items()}
-    return Regularized(tuple(list_pictures(own.folder)), rejected, (*notes, *_more_than_used(settings, len(crops))))
+    return Regularized(tuple(list_pictures(own.folder)), rejected, (*notes, *_more_than_used(settings, workspace, count)))
 
 
-def _more_than_used(settings: Settings, crops: int) -> list[str]:
+def wanted(settings: Settings, workspace: Workspace) -> int:
+    """How many pictures are to stay.  Raises: WorkspaceError, when the training is to say so and there is nothing to train on."""
+    if not settings.regularization.as_used:
+        return settings.regularization.count
+    used = samples_of_her(settings, workspace)
+    if not used:
+        raise WorkspaceError(f"{workspace.image_folder(settings)}: found no pictures, expected crops, for regularization.as_used "
+                             "draws one for each time that training shows one; call 'crop' first, or name regularization.count")
+    return used if shows_the_class(settings) else 0
+
+
+def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> list[str]:
     """A note where training is too short to see the whole set."""
-    training, count = settings.training, settings.regularization.count
-    used = crops * training.repeats * training.epochs  # one picture of the class for each sample of her
-    if not crops or used >= count or training.regularization not in ("pictures", "both"):
+    used = samples_of_her(settings, workspace)
+    if not used or used >= count or not shows_the_class(settings):
         return []
     return [f"training shows {used} samples of her altogether, so {used} of the {count} pictures will be used; "
-            f"regularization.count={used} would do"]
+            f"regularization.count={used} would do, or regularization.as_used=true"]
 
 
 class _Drawing:
     """One call's work on the set."""
 
     def __init__(self, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, own: Review,
-                 crops: Sequence[Path]) -> None:
+                 crops: Sequence[Path], count: int) -> None:
         self.settings, self.workspace, self.host, self.job, self.force = settings, workspace, host, job, force
         self.options, self.own, self.seen, self.watch = settings.regularization, own, Seen(), Stopwatch()
+        self.count = count
         template = self.options.template.replace("{class}", settings.character.class_token)
         self.prompts = WildcardPrompts(template, _folders(settings, host))
-        self.taggers = open_taggers(settings.caption, host, job) if self.options.count else None
+        self.taggers = open_taggers(settings.caption, host, job) if self.count else None
         self.sizes = _sizes(crops, training_resolution(settings, host))
-        self.subject = self._describe(crops) if self.options.filter and self.options.count else Subject()
+        self.subject = self._describe(crops) if self.options.filter and self.count else Subject()
 
     def fill(self, judged: str) -> list[str]:
         """Judge what is there, then draw what is missing; what a person should know."""
         record = self.own.record
         self._judge_again(record.data.get("judged") != judged)
         record.data["judged"] = judged
-        self.own.drop_after(self.options.count)
-        most = math.ceil(self.options.count * (self.options.draw_limit if self.options.filter else 1))
+        self.own.drop_after(self.count)
+        most = math.ceil(self.count * (self.options.draw_limit if self.options.filter else 1))
         number = 0
         try:
-            while self.own.kept < self.options.count and number < most:
+            while self.own.kept < self.count and number < most:
                 number += 1
                 name = f"{number:04d}"
                 if name not in self.own:  # else it is this set's own, or taken out by hand
@@ -115,7 +129,7 @@ class _Drawing:
         return self._notes()
 
     def _draw(self, name: str, number: int) -> None:
-        kept, count = self.own.kept, self.options.count
+        kept, count = self.own.kept, self.count
         self.job.report(Progress(STAGE, kept, count, f"picture {kept + 1} of {count}"))
         seed = (self.options.seed + number - 1) % SEEDS
         prompt, path = self.prompts.draw(seed), self.own.folder / f"{name}.png"
@@ -180,10 +194,10 @@ class _Drawing:
         found, rejected = [], {name: self.own.of(name).reasons for name in self.own if not self.own.of(name).kept}
         if rejected:
             found.append(f"{len(rejected)} pictures were put aside ({as_reasons(rejected)}); see them with 'regularize --list'")
-        if self.own.kept < self.options.count:
-            found.append(f"{self.own.kept} pictures stay, expected {self.options.count}: the limit of drawing was reached; take "
+        if self.own.kept < self.count:
+            found.append(f"{self.own.kept} pictures stay, expected {self.count}: the limit of drawing was reached; take "
                          "some back, change the template, or raise regularization.draw_limit")
-        if self.options.filter and self.options.count and not self.taggers:
+        if self.options.filter and self.count and not self.taggers:
             found.append("there is no tagger: persons and tags in common with her were not looked at")
         return found
 

@@ -22,13 +22,27 @@ def collect_pictures(settings: Settings, workspace: Workspace, resolution: int) 
     crops, reg = list_pictures(folder), list_pictures(reg_folder)
     if not crops:
         raise TrainingError(f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first")
-    if not settings.regularization.count or settings.training.regularization in ("prior prediction", "none"):
+    if not shows_the_class(settings):
         reg = []
     own = [_own(path, settings, workspace, buckets, settings.training.repeats) for path in crops]
     for source in generated_sources(workspace):
         for shown in training_folders(source.root / "image"):
             own += [_own(path, settings, source, buckets, shown.repeats) for path in shown.pictures()]
     return [*own, *(_reg(path, settings, buckets) for path in reg)]
+
+
+def shows_the_class(settings: Settings) -> bool:
+    """Whether training uses pictures of the class."""
+    wanted = settings.regularization.count or settings.regularization.as_used
+    return bool(wanted) and settings.training.regularization in ("pictures", "both")
+
+
+def samples_of_her(settings: Settings, workspace: Workspace) -> int:
+    """How often she is shown in the whole training, and so how many pictures of the class it can use."""
+    once = len(list_pictures(workspace.image_folder(settings))) * settings.training.repeats
+    for source in generated_sources(workspace):
+        once += sum(len(shown.pictures()) * shown.repeats for shown in training_folders(source.root / "image"))
+    return once * settings.training.epochs
 
 
 def generated_sources(workspace: Workspace) -> list[Workspace]:

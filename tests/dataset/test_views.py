@@ -110,3 +110,14 @@ def test_odd_masks_still_give_a_view(mask: Image.Image) -> None:
 
 def test_every_view_has_a_caption_tag() -> None:
     assert all(view.tags for view in propose_views(STANDING, BUCKETS))
+
+
+def test_with_few_narrow_buckets_an_upper_body_grows_sideways_rather_than_down_to_the_thighs() -> None:
+    mask = Image.new("L", (1411, 2048), 0)
+    drawing = ImageDraw.Draw(mask)
+    drawing.ellipse((407, 57, 1013, 808), fill=255)  # a head as high as two thirds of the body
+    drawing.rectangle((286, 900, 1125, 1959), fill=255)
+    drawing.rectangle((600, 790, 820, 910), fill=255)
+    views = {view.name: view.box for view in propose_views(mask, make_buckets(128), face=(480, 480, 928, 808))}
+    upper, cowboy = views["upper_body"], views["cowboy_shot"]
+    assert upper[3] < cowboy[3] - 200 and upper[2] - upper[0] == pytest.approx(upper[3] - upper[1], abs=2)

@@ -20,6 +20,8 @@ from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings import Settings
 from lib_singlelora.stages.regularize import Regularized, regularize
 from lib_singlelora.stages.reviewing import review
+from lib_singlelora.stages.training_set import collect_pictures
+from lib_singlelora.training.samples import budget
 from lib_singlelora.workspace import Workspace, file_hash, write_bytes
 from tests.stages.quiet_host import QuietHost
 from tools.world.characters import ISABELLA
@@ -148,8 +150,25 @@ def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
         return [note for note in made.notes if "altogether" in note]
 
     assert told() == ["training shows 4 samples of her altogether, so 4 of the 5 pictures will be used; regularization.count=4 "
-                      "would do"]
+                      "would do, or regularization.as_used=true"]
     assert told(epochs=2) == told(regularization="prior prediction") == []
+
+
+def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery) -> None:
+    def count(**training: object) -> tuple[int, tuple[str, ...]]:
+        settings = Settings.from_dict({**scenery.settings().to_dict(), "training": {"repeats": 1, "epochs": 2, **training},
+                                       "regularization": {"count": 0, "as_used": True, "filter": False}})
+        made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
+        pictures = collect_pictures(settings, scenery.workspace, 128)
+        asked = budget(pictures, settings.training.epochs, 1, 0)
+        assert asked.reg_used == asked.reg_pictures == len(made.pictures)
+        return len(made.pictures), made.notes
+
+    assert count() == (8, ()) and count(epochs=1) == (4, ()) and count(regularization="prior prediction") == (0, ())
+    for path in scenery.workspace.image_folder(scenery.settings()).glob("*.png"):
+        path.unlink()
+    with pytest.raises(WorkspaceError, match=r"call 'crop' first, or name regularization[.]count"):
+        count()
 
 
 def test_a_second_call_draws_nothing(scenery: Scenery) -> None:
