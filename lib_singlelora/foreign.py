@@ -37,6 +37,7 @@ SAME = {
     "shuffle_captions": ("shuffle_caption",) * 2, "caption_dropout": ("caption_dropout_rate",) * 2,
     "tag_dropout": ("caption_tag_dropout_rate",) * 2, "max_token_length": ("max_token_length",) * 2, "flip": ("flip_aug",) * 2,
     "color_aug": ("color_aug",) * 2, "clip_skip": ("clip_skip",) * 2, "start_from": ("network_weights",) * 2,
+    "buckets": ("enable_bucket",) * 2,
 }
 # Further arguments of a network, fields of their own in kohya_ss and "name=value" in sd-scripts' network_args.
 NETWORK = {"conv_rank": "conv_dim", "conv_alpha": "conv_alpha", "rank_dropout": "rank_dropout",

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from .dataset.buckets import make_buckets, nearest_bucket
+from .dataset.buckets import nearest_bucket
 from .errors import CheckpointError, LoraFileError, SettingsError, SingleLoraError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
@@ -194,7 +194,7 @@ class Service:
 
         Raises: WorkspaceError, LoraFileError, when nothing is trained yet; CheckpointError.
         """
-        from .stages.crop import training_resolution
+        from .stages.crop import training_buckets
         from .stages.inpainting import default_mask, region_prompt
 
         workspace = self.workspace(name)
@@ -206,7 +206,7 @@ class Service:
         strength = best["strength"] if best else settings.inpaint.strength
         with Image.open(workspace.prepared) as image:
             whole = (0, 0, image.width, image.height)
-            size = nearest_bucket(image.size, make_buckets(training_resolution(settings, self.host)))
+            size = nearest_bucket(image.size, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
         prompt = f"{region_prompt(settings, workspace, mask, whole)} <lora:{lora}:{strength:g}>"
         return Handover(prompt, settings.plot.negative_prompt, workspace.prepared, mask, size, strength)

@@ -15,6 +15,8 @@ class PrepareSettings:
                              help="A smaller picture is enlarged until its long side has this length.")
     upscaler: str = setting("", label="Upscaler", help="A model file (ESRGAN and its relatives, .safetensors or .pth), the name "
                             "of one of the host's upscalers, or Lanczos; empty: the host's best, else Lanczos.")
+    square: bool = setting(False, label="Widen to a square", help="Adds plain background at the sides of a tall picture, for a "
+                           "checkpoint that draws squares only; other pictures keep their shape.")
     clean_artifacts: str = setting(
         "off", label="Clean artifacts", choices=("off", "all", "stray", "ringing", "jpeg"),
         pattern=r"(\d+|stray|ringing|jpeg)(\s*,\s*(\d+|stray|ringing|jpeg))*", pattern_means="numbers from the list, such as 1,3",

@@ -53,6 +53,8 @@ class LearningSettings(NetworkSettings):
                                          help="Batches a step: the effect of a larger batch without its memory.")
     resolution: int = setting(0, label="Resolution", low=0, high=2048, unit="px",
                               help="Side of the square whose area the buckets fill; 0 takes the checkpoint's own.")
+    buckets: bool = setting(True, label="Buckets", ss="ss_enable_bucket", help="Tall and wide crops beside square ones; off "
+                            "makes all square, for a checkpoint that only ever drew squares.")
     unet_lr: float = setting(1e-4, label="U-Net learning rate", low=0, high=1, ss="ss_unet_lr",
                              help="Halve it when pictures burn, double it when she does not appear; 1 for Prodigy, D-Adaptation.")
     text_encoder_lr: float = setting(5e-5, label="Text encoder learning rate", low=0, high=1, ss="ss_text_encoder_lr",

@@ -32,6 +32,11 @@ def make_buckets(
     return sorted(found)
 
 
+def square_bucket(resolution: int) -> Size:
+    """The one of `make_buckets` that is square."""
+    return next(bucket for bucket in make_buckets(resolution) if bucket[0] == bucket[1])
+
+
 def nearest_bucket(size: Size, buckets: list[Size]) -> Size:
     """The bucket whose aspect ratio is nearest to that of a picture of this size; of equal ones the largest."""
     aspect = size[0] / size[1]

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .buckets import Size
+from .buckets import Size, crop_box, nearest_bucket
 from .face import Box, find_face
 
 HEADS = 6.5  # Height of a standing figure whose head cannot be told from its outline.
 SMALLEST = 32
+LOST = 0.25  # of a view may be cut off by training; else it does not show what its name says
 SAME = 0.92  # Boxes that overlap more (intersection over union) show the same.
 
 
@@ -113,7 +114,7 @@ def propose_views(mask: Image.Image, buckets: list[Size], image: Image.Image | N
             continue
         box = fit_aspect(wanted, mask.size, buckets, below=framing.start > 1, slack=framing.slack, ends=1.3 < framing.end < 2)
         small = min(box[2] - box[0], box[3] - box[1]) < SMALLEST
-        if not small and all(overlap(box, view.box) < SAME for view in views):
+        if not small and lost_to_bucket(box, buckets) <= LOST and all(overlap(box, view.box) < SAME for view in views):
             views.append(View(framing.name, framing.tags, box, sure))
     return views or [View("whole", (), (0, 0, *mask.size), 1.0)]
 
@@ -309,6 +310,13 @@ def fit_aspect(wanted: tuple[float, float, float, float], size: Size, buckets: l
         top = top if below else min(max(0.0, (top + bottom - high) / 2), max(0.0, height - high))
         right, bottom = left + wide, top + high
     return round(left), round(top), min(width, round(right)), min(height, round(bottom))
+
+
+def lost_to_bucket(box: Box, buckets: list[Size]) -> float:
+    """Share of a box that training cuts off, because no bucket has its shape."""
+    size = box[2] - box[0], box[3] - box[1]
+    left, top, right, bottom = crop_box(size, nearest_bucket(size, buckets))
+    return 1 - (right - left) * (bottom - top) / (size[0] * size[1])
 
 
 def overlap(one: Box, other: Box) -> float:

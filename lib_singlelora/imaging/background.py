@@ -132,6 +132,32 @@ def background_colour(image: Image.Image) -> Colour | None:
     return flat[1] if flat else None
 
 
+def widened(image: Image.Image, alpha: Image.Image | None) -> tuple[Image.Image, Image.Image | None, int] | None:
+    """A tall RGB picture with its own background at both sides, square now; its alpha; and where its old left edge lies.
+
+    None where it is not tall, or where what would be gone on with is not plain: no one colour around her, or she touches a side.
+    """
+    wide, high = image.size
+    colour = (255, 255, 255) if alpha is not None else background_colour(image)
+    edges = [(x, 0, x + 1, high) for x in (0, wide - 1)]
+    if wide >= high or colour is None:
+        return None
+    if alpha is not None:
+        plain = all(alpha.crop(edge).getextrema()[1] == 0 for edge in edges)
+    else:
+        plain = all((np.abs(np.asarray(image.crop(edge), dtype=np.int16) - colour) <= 2 * FLAT_TOLERANCE).all() for edge in edges)
+    if not plain:
+        return None
+    left = (high - wide) // 2
+    wider = Image.new("RGB", (high, high), colour)
+    wider.paste(image, (left, 0))
+    if alpha is None:
+        return wider, None, left
+    wider_alpha = Image.new("L", (high, high), 0)
+    wider_alpha.paste(alpha, (left, 0))
+    return wider, wider_alpha, left
+
+
 def _flat_background(image: Image.Image) -> tuple[Image.Image, Colour] | None:
     """Mask by flood from the border with antialiased edges, and the colour; None when the border has no one colour."""
     scale = min(1.0, WORKING_SIDE / max(image.size))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..dataset.buckets import make_buckets
+from ..dataset.buckets import Size, make_buckets, square_bucket
 from ..dataset.details import propose_details
 from ..dataset.face import find_face
 from ..dataset.folders import list_pictures
@@ -44,6 +44,12 @@ def training_resolution(settings: Settings, host: Host) -> int:
     return settings.training.resolution or host.checkpoint.native_size
 
 
+def training_buckets(settings: Settings, host: Host) -> list[Size]:
+    """The sizes (width, height) that pictures are trained in."""
+    resolution = training_resolution(settings, host)
+    return make_buckets(resolution) if settings.training.buckets else [square_bucket(resolution)]
+
+
 def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Cropped:
     """Cut the views.
 
@@ -53,9 +59,9 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
         raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
                              "call 'prepare' first")
     folder = workspace.image_folder(settings)
-    resolution = training_resolution(settings, host)
+    buckets = training_buckets(settings, host)
     inputs = [file_hash(workspace.prepared), file_hash(workspace.mask)]
-    mark = fingerprint(vars(settings.crop), resolution, settings.training.repeats, inputs)
+    mark = fingerprint(vars(settings.crop), buckets, settings.training.repeats, inputs)
     record, done = begin(workspace, "crop", mark, force)
     if not done:
         with Image.open(workspace.prepared) as picture, Image.open(workspace.mask) as mask:
@@ -63,7 +69,6 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
         if image.size != foreground.size:
             raise WorkspaceError(f"source/mask.png: found {foreground.size}, expected the picture's {image.size}; "
                                  "mend it, or call 'prepare --force'")
-        buckets = make_buckets(resolution)
         seen = _face(settings, image)
         proposed = propose_views(foreground, buckets, image, face=seen)
         if settings.crop.details:
@@ -82,7 +87,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
             job.report(Progress("crop", index + 1, len(views), f"{view.name}: {piece.width}x{piece.height}", pictures=(path,)))
         sides = compare_sides(image, foreground)
         record.data["symmetry"] = sides.of().as_dict()
-        scale = image.width / _given_width(workspace, image)
+        scale = max(image.size) / _given_side(workspace, image)
         shown = {view.name: figures(view, scale, buckets) for view in views}
         record.data["views"] = {v.name: {"box": list(v.box), "tags": list(v.tags), "confidence": v.confidence,
                                          "symmetry": sides.of(v.box).as_dict(), **asdict(shown[v.name])} for v in views}
@@ -126,10 +131,10 @@ def _photograph(image: Image.Image, face: tuple[int, int, int, int] | None) -> l
     return [f"the background is not of one colour, so where she ends is only approximate; {seen}"]
 
 
-def _given_width(workspace: Workspace, image: Image.Image) -> int:
-    """Width of the picture as the user gave it, upright; pixels."""
+def _given_side(workspace: Workspace, image: Image.Image) -> int:
+    """Long side of the picture as the user gave it, pixels; room that was added at its sides leaves it as it is."""
     original = workspace.original()
-    return load_picture(original).image.width if original else image.width
+    return max((load_picture(original).image if original else image).size)
 
 
 def view_tags(workspace: Workspace) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from PIL import Image
 from ..dataset.views import plain_border
 from ..errors import ImageModelError, PictureError, WorkspaceError
 from ..host import Host
-from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour
+from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour, widened
 from ..imaging.load import Picture, load_picture
 from ..imaging.matting import MattingModel
 from ..imaging.png import png_bytes
@@ -63,18 +63,19 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
         job, SEARCH, FIND, done, total, "looking for what does not belong to the picture"))
     notes += cleaned.notes
     job.report(Progress("prepare", FIND, DONE, "finding the character"))
-    found = _foreground(cleaned.image, alpha, options, workspace, own_mask is not None)
+    ready, alpha, left = _widened(cleaned.image, alpha, options, notes)
+    found = _foreground(ready, alpha, options, workspace, own_mask is not None)
     notes.append(f"foreground: {found.method}")
     if cleaned.found and cleaned.found.artifacts and not plain_border(image):
         notes.append("the background is not flat, as on photographs: what is called a stray colour may be a detail of hers; "
                      "look at each before you clean it")
-    ready = cleaned.image
     if options.background != "keep" and found.reliable:
         ready = flatten(ready, found.mask, parse_colour(options.background), found.background)
     job.report(Progress("prepare", WRITE, DONE, "writing"))
     job.raise_if_cancelled()
     made = _write(workspace, record, ready, found.mask, notes, force)
-    made += write_findings(workspace, record, cleaned, image, found.mask, force)
+    own = found.mask.crop((left, 0, left + image.width, image.height))
+    made += write_findings(workspace, record, cleaned, image, own, force)
     record.data["notes"] = notes
     finish(workspace, record, made)
     job.report(Progress("prepare", DONE, DONE, "; ".join(notes), pictures=(workspace.prepared,)))
@@ -103,6 +104,19 @@ def _enlarged(loaded: Picture, options: PrepareSettings, host: Host, job: Job,
     image, alpha, note = enlarge(loaded.image, loaded.alpha, options.long_side, upscaler)
     notes += [note] if note else []
     return image, alpha
+
+
+def _widened(image: Image.Image, alpha: Image.Image | None, options: PrepareSettings,
+             notes: list[str]) -> tuple[Image.Image, Image.Image | None, int]:
+    """Picture and alpha, widened where that is asked for, and where the picture's left edge lies now."""
+    if not options.square or image.width >= image.height:
+        return image, alpha, 0
+    wider = widened(image, alpha)
+    if wider is None:
+        notes.append("not widened to a square: there is no plain background at both sides to go on with (prepare.square)")
+        return image, alpha, 0
+    notes.append(f"widened from {image.width} to {image.height} px with its background (prepare.square)")
+    return wider
 
 
 def _mask_by_hand(workspace: Workspace, force: bool) -> str | None:

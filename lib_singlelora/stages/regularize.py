@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..dataset.buckets import Size, make_buckets, nearest_bucket
+from ..dataset.buckets import Size, nearest_bucket
 from ..dataset.captions import join_tags, split_tags
 from ..dataset.folders import list_pictures, read_caption
 from ..dataset.wildcards import WildcardPrompts, wildcard_folders
@@ -23,7 +23,7 @@ from ..settings import Settings
 from ..settings_regularization import FilterSettings
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
-from .crop import training_resolution, view_mask
+from .crop import training_buckets, view_mask
 from .pace import Stopwatch, keep
 from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
@@ -50,10 +50,10 @@ def regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, f
     edited or moved stays as it is.
     Raises: WildcardError, before anything is drawn; JobCancelled, keeping what is drawn.
     """
-    options, size = settings.regularization, training_resolution(settings, host)
+    options, buckets = settings.regularization, training_buckets(settings, host)
     filters = {item.name for item in fields(FilterSettings)}
     drawing = {key: value for key, value in vars(options).items() if key not in ("count", "as_used", *filters)}
-    mark = fingerprint(drawing, looking(settings.caption), settings.character.class_token, host.checkpoint.sha256, size)
+    mark = fingerprint(drawing, looking(settings.caption), settings.character.class_token, host.checkpoint.sha256, buckets)
     before = workspace.record(STAGE)
     record, done = begin(workspace, STAGE, mark, force)
     if not force and "decisions" not in record.data:  # other pictures are asked for; what a person chose stays
@@ -106,7 +106,7 @@ class _Drawing:
         template = self.options.template.replace("{class}", settings.character.class_token)
         self.prompts = WildcardPrompts(template, _folders(settings, host))
         self.taggers = open_taggers(settings.caption, host, job) if self.count else None
-        self.sizes = _sizes(crops, training_resolution(settings, host))
+        self.sizes = _sizes(crops, training_buckets(settings, host))
         self.subject = self._describe(crops) if self.options.filter and self.count else Subject()
 
     def fill(self, judged: str) -> list[str]:
@@ -207,16 +207,16 @@ def _folders(settings: Settings, host: Host) -> list[Path]:
     return [*host.paths.wildcards, *wildcard_folders(settings.regularization.wildcards)]
 
 
-def _sizes(crops: Sequence[Path], resolution: int) -> list[Size]:
+def _sizes(crops: Sequence[Path], buckets: list[Size]) -> list[Size]:
     """The buckets that the crops use, one for each crop; the square where there are none."""
-    buckets, found = make_buckets(resolution), []
+    found = []
     for path in crops:
         try:
             with Image.open(path) as image:
                 found.append(nearest_bucket(image.size, buckets))
         except OSError:
             continue
-    return found or [(resolution, resolution)]
+    return found or [nearest_bucket((1, 1), buckets)]
 
 
 def _request(settings: Settings, prompt: str, seed: int, size: Size) -> ImageRequest:

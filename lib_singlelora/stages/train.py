@@ -22,7 +22,7 @@ from ..training.board import Board
 from ..training.loop import Progressed, Trainer
 from ..workspace import Workspace, file_hash, fingerprint
 from .continuing import begin, finish
-from .crop import training_resolution
+from .crop import training_buckets, training_resolution
 from .publishing import publish
 from .training_facts import training_facts
 from .training_samples import draw_samples, thumbnail
@@ -65,7 +65,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call continues exactly.
     """
     options, resolution = settings.training, training_resolution(settings, host)
-    pictures, presets = collect_pictures(settings, workspace, resolution), known_presets(settings, host)
+    pictures, presets = collect_pictures(settings, workspace, training_buckets(settings, host)), known_presets(settings, host)
     learned = {name: value for name, value in vars(options).items() if name not in BESIDE}
     learned["block_weights"] = spelled(options.block_weights, presets)
     start = _start(settings, workspace)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..dataset.buckets import make_buckets, nearest_bucket
+from ..dataset.buckets import Size, nearest_bucket
 from ..dataset.captions import split_tags
 from ..dataset.folders import list_pictures, read_caption, training_folders
 from ..errors import TrainingError
@@ -16,9 +16,9 @@ from ..workspace import Workspace, file_hash
 from .crop import view_box, view_symmetry
 
 
-def collect_pictures(settings: Settings, workspace: Workspace, resolution: int) -> list[Picture]:
+def collect_pictures(settings: Settings, workspace: Workspace, buckets: list[Size]) -> list[Picture]:
     """Every picture of the dataset with its caption and bucket.  Raises: TrainingError, when there are no crops."""
-    buckets, folder, reg_folder = make_buckets(resolution), workspace.image_folder(settings), workspace.reg_folder(settings)
+    folder, reg_folder = workspace.image_folder(settings), workspace.reg_folder(settings)
     crops, reg = list_pictures(folder), list_pictures(reg_folder)
     if not crops:
         raise TrainingError(f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first")
@@ -51,7 +51,7 @@ def generated_sources(workspace: Workspace) -> list[Workspace]:
     return [Workspace(path, create=False) for path in sorted(found)]
 
 
-def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[tuple[int, int]], repeats: int) -> Picture:
+def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[Size], repeats: int) -> Picture:
     character = settings.character
     caption = read_caption(path) or f"{character.trigger}, {character.class_token}"
     sides = view_symmetry(workspace, path.stem)
@@ -59,11 +59,11 @@ def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[tup
                    _mask(path, workspace) if settings.training.masked_loss else None, bool(sides and sides.flip))
 
 
-def _reg(path: Path, settings: Settings, buckets: list[tuple[int, int]]) -> Picture:
+def _reg(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
     return Picture(path, read_caption(path) or settings.character.class_token, _bucket(path, buckets), 1, True)
 
 
-def _bucket(path: Path, buckets: list[tuple[int, int]]) -> tuple[int, int]:
+def _bucket(path: Path, buckets: list[Size]) -> Size:
     try:
         with Image.open(path) as image:
             return nearest_bucket(image.size, buckets)

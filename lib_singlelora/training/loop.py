@@ -22,6 +22,7 @@ from .frugal import frugal
 from .latents import LatentCache
 from .objective import Objective
 from .optimizers import SOURCES, build_optimizer
+from .packing import packed
 from .recomputing import recomputed
 from .recording import Recorder, recordable
 from .samples import Picture, Sample, budget, epoch_steps
@@ -93,6 +94,7 @@ class Trainer:
         with out_of_memory(self.settings), ExitStack() as stack:
             stack.enter_context(frugal(self.model.targets(), self.model.blocks()))
             if self.settings.gradient_checkpointing:
+                stack.enter_context(packed(self.model.blocks()))
                 stack.enter_context(recomputed(self.model.blocks()))
             stack.enter_context(attached(self.network, self.model.targets(), self.settings.text_gradient == "trained blocks"))
             for epoch in range(self.state.epoch, self.settings.epochs):

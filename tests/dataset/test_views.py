@@ -121,3 +121,10 @@ def test_with_few_narrow_buckets_an_upper_body_grows_sideways_rather_than_down_t
     views = {view.name: view.box for view in propose_views(mask, make_buckets(128), face=(480, 480, 928, 808))}
     upper, cowboy = views["upper_body"], views["cowboy_shot"]
     assert upper[3] < cowboy[3] - 200 and upper[2] - upper[0] == pytest.approx(upper[3] - upper[1], abs=2)
+
+
+def test_where_all_is_trained_square_a_figure_too_tall_for_the_picture_is_not_proposed_whole() -> None:
+    mask = figure((500, 1400), 200, 20, 6.5)
+    views = {view.name: view.box for view in propose_views(mask, [(512, 512)])}
+    assert not {"full_body", "cowboy_shot"} & views.keys() and {"portrait", "face"} <= views.keys()
+    assert {"full_body", "cowboy_shot"} <= {view.name for view in propose_views(mask, BUCKETS)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lib_singlelora.imaging.background import flatten, flood_from_border, foreground_mask
+from lib_singlelora.imaging.background import flatten, flood_from_border, foreground_mask, widened
 
 ASTRONAUT = Path(__file__).parent.parent / "data" / "astronaut.png"
 
@@ -109,3 +109,21 @@ def test_without_a_known_background_the_edge_takes_her_own_colours() -> None:
     edge = (share > 0) & (share < 1)
     made = np.asarray(flatten(image, mask, (0, 0, 0)), dtype=float)
     assert np.abs(made - share[..., None] * np.array((20, 60, 160))).max(axis=2)[edge].mean() < 6
+
+
+def test_a_tall_picture_is_widened_with_its_own_background_and_others_are_left() -> None:
+    tall = disc("#8fc0a0", 0)[0].crop((40, 0, 160, 200))
+    made = widened(tall, None)
+    assert made is not None
+    image, alpha, left = made
+    assert (image.size, alpha, left) == ((200, 200), None, 40)
+    assert image.crop((40, 0, 160, 200)).tobytes() == tall.tobytes() and image.getpixel((3, 100)) == (0x8F, 0xC0, 0xA0)
+    assert widened(disc()[0], None) is None, "it is square"
+    assert widened(disc()[0].crop((60, 0, 140, 200)), None) is None, "she touches the sides"
+    lively = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 100, 3), dtype=np.uint8))
+    assert widened(lively, None) is None
+    clear = Image.new("L", (100, 200), 0)
+    ImageDraw.Draw(clear).ellipse((20, 20, 80, 180), fill=255)
+    made = widened(lively, clear)
+    assert made is not None and made[1] is not None
+    assert made[1].getbbox() == (70, 20, 131, 181) and made[1].size == (200, 200)

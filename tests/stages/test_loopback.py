@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lib_singlelora.dataset.buckets import make_buckets
 from lib_singlelora.errors import JobCancelled, LoraFileError, PictureError, WorkspaceError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
@@ -54,7 +55,7 @@ def test_the_next_version_has_the_picture_with_its_own_repeats_and_lineage(eilee
     made = loopback(settings, eileen, standalone_host, Job(), drawn)
     assert (made.workspace, made.number) == (eileen.root.with_name("eileen-v2"), 2) and made.crops
     version = Workspace(made.workspace, create=False)
-    pictures = collect_pictures(settings, version, 64)
+    pictures = collect_pictures(settings, version, make_buckets(64))
     own = [p for p in pictures if "generated" not in p.path.parts]
     added = [p for p in pictures if "generated" in p.path.parts]
     assert {p.repeats for p in own} == {4} and {p.repeats for p in added} == {2}
@@ -65,11 +66,11 @@ def test_the_next_version_has_the_picture_with_its_own_repeats_and_lineage(eilee
     assert lineage["generated"]["1"]["lora"] == "eileen.safetensors" and lineage["generated"]["1"]["repeats"] == 2
     assert lineage_of(eileen)["version"] == 1 and next_version(version) == eileen.root.with_name("eileen-v3")
     again = loopback(settings, eileen, standalone_host, Job(), drawn, repeats=3)
-    assert again.folder == made.folder and {p.repeats for p in collect_pictures(settings, version, 64) if "generated" in
-                                            p.path.parts} == {3}
+    shown = collect_pictures(settings, version, make_buckets(64))
+    assert again.folder == made.folder and {p.repeats for p in shown if "generated" in p.path.parts} == {3}
     other = inpaint(small(inpaint__seed=7), eileen, standalone_host, Job()).pictures[0]
     assert loopback(settings, eileen, standalone_host, Job(), other).folder.name == "2"
-    masked = collect_pictures(small(training__masked_loss=True), version, 64)
+    masked = collect_pictures(small(training__masked_loss=True), version, make_buckets(64))
     masks = [version.mask, *(version.root / f"generated/{number}/source/mask.png" for number in (1, 2))]
     assert {p.mask.path for p in masked if p.mask} == set(masks)
 

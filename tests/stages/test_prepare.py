@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from lib_singlelora.errors import ImageModelError, JobCancelled, PictureError, SettingsError, WorkspaceError
 from lib_singlelora.host import CheckpointInfo
+from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings import Settings
 from lib_singlelora.stages.crop import crop, view_mask, view_symmetry
@@ -251,3 +252,32 @@ def test_a_picture_brought_by_hand_has_no_mask(workspace: Workspace) -> None:
     Image.new("RGB", (64, 64)).save(folder / "mine.png")
     assert view_mask(workspace, folder / "mine.png") is None
     assert view_symmetry(workspace, "mine") is None
+
+
+def test_a_square_takes_in_the_whole_figure_where_a_checkpoint_draws_squares_only(workspace: Workspace) -> None:
+    wish = Settings.from_dict({**settings(square=True).to_dict(), "training": {"buckets": False}})
+    made = run(workspace, wish, EXAMPLE)
+    assert any("widened from 768 to 1152 px" in note for note in made.notes)
+    crops = crop(wish, workspace, Bare(), Job()).crops  # type: ignore[arg-type]
+    shapes = {path.stem: load_picture(path).image.size for path in crops}
+    assert {"full_body", "cowboy_shot", "upper_body", "lower_body", "portrait"} <= shapes.keys()
+    assert all(abs(wide - high) <= 2 for wide, high in shapes.values())
+    with Image.open(workspace.mask) as mask:
+        figure, (left, top, right, bottom) = mask.getbbox(), workspace.record("crop").data["views"]["full_body"]["box"]
+        assert mask.size == (1152, 1152) and figure is not None
+        assert left < figure[0] and top <= figure[1] and right > figure[2] and bottom >= figure[3]
+        edited = mask.convert("L")
+    edited.paste(255, (0, 0, 20, 20))
+    edited.save(workspace.mask)
+    run(workspace, Settings.from_dict({**wish.to_dict(), "prepare": {**wish.to_dict()["prepare"], "background": "grey"}}))
+    assert pixels(workspace.prepared)[5, 5].tolist() == [255, 255, 255], "a mask of the widened picture, edited, counts"
+
+
+def test_what_cannot_be_widened_says_so_and_keeps_its_shape(workspace: Workspace) -> None:
+    photograph = EXAMPLE.parents[1] / "tests" / "data" / "astronaut.png"
+    with Image.open(photograph) as image:
+        image.convert("RGB").crop((0, 0, image.width // 2, image.height)).save(workspace.root / "tall.png")
+    made = run(workspace, settings(square=True, long_side=256), workspace.root / "tall.png")
+    assert any("no plain background" in note for note in made.notes)
+    with Image.open(made.source) as kept:
+        assert kept.width < kept.height

@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("skia")
 
 from lib_singlelora.__main__ import main
+from lib_singlelora.dataset.buckets import make_buckets
 from lib_singlelora.errors import JobCancelled, WildcardError, WorkspaceError
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
@@ -159,7 +160,7 @@ def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery
         settings = Settings.from_dict({**scenery.settings().to_dict(), "training": {"repeats": 1, "epochs": 2, **training},
                                        "regularization": {"count": 0, "as_used": True, "filter": False}})
         made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
-        pictures = collect_pictures(settings, scenery.workspace, 128)
+        pictures = collect_pictures(settings, scenery.workspace, make_buckets(128))
         asked = budget(pictures, settings.training.epochs, 1, 0)
         assert asked.reg_used == asked.reg_pictures == len(made.pictures)
         return len(made.pictures), made.notes

@@ -19,7 +19,7 @@ SD15_VAE = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "
 
 
 def full_size() -> Networks:
-    """860 M U-Net, 123 M text encoder and the VAE, fp32, frozen."""
+    """860 M U-Net, 123 M text encoder and the VAE, frozen: a file of fp16 as it lies in memory, in fp32."""
     torch.manual_seed(1)
     unet = UNet2DConditionModel(**SD15_UNET)
     vae = AutoencoderKL(**SD15_VAE)
@@ -27,6 +27,8 @@ def full_size() -> Networks:
                                         hidden_act="quick_gelu", bos_token_id=49406, eos_token_id=49407))
     for network in (unet, vae, text):
         network.eval().requires_grad_(False)
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half())
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     tokenizer: Any = CLIPTokenizer.from_pretrained(Path(CLIP_FOLDER), local_files_only=True)
     return Networks(unet, vae, text, tokenizer, SD1, torch.cumprod(1 - betas, 0).float(), 0.00085, 0.012, 0.18215)

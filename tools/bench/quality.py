@@ -17,7 +17,7 @@ from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.pipeline import run_stage
 from lib_singlelora.settings import Settings
-from lib_singlelora.stages.crop import training_resolution
+from lib_singlelora.stages.crop import training_buckets
 from lib_singlelora.stages.training_set import collect_pictures
 from lib_singlelora.training.drawing import draw
 from lib_singlelora.training.latents import LatentCache, Versions
@@ -63,7 +63,7 @@ def _train(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[tuple[
     settings, workspace = _settings(preset), Workspace(folder)
     called = time.perf_counter()
     first: list[float] = []
-    pictures = collect_pictures(settings, workspace, training_resolution(settings, host))
+    pictures = collect_pictures(settings, workspace, training_buckets(settings, host))
     held = [p for p in pictures if p.path.stem in HELD_OUT]
     shown = [p for p in pictures if p.path.stem not in HELD_OUT]
     if not held:

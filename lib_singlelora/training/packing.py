@@ -1,0 +1,106 @@
+"""Frozen weights kept at half their size between uses, on a CPU; every value is computed with as it was.
+
+Most checkpoints are files of fp16, and computing in fp32 doubles them.  A block's weights are written out in fp32 when it is
+called, into memory that the next block takes over; the backward pass of gradient checkpointing calls the block again, so that one
+block at a time is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LINE = 16  # fp32 numbers: weights start where the processor's cache lines do, as PyTorch's own do
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A weight in fp16.  offset: where in the shared memory it is written out."""
+
+    parameter: nn.Parameter
+    half: Tensor
+    offset: int
+
+
+class _Memory:
+    """One block's weights in fp32; whose they are."""
+
+    def __init__(self) -> None:
+        self.buffer = torch.empty(0)
+        self.owner: list[_Packed] = []
+
+    def write_out(self, weights: list[_Packed]) -> None:
+        if weights is self.owner:
+            return
+        self.fold()
+        for weight in weights:
+            half = weight.half
+            place = self.buffer[weight.offset:weight.offset + half.numel()].as_strided(half.shape, half.stride(), weight.offset)
+            weight.parameter.data = place.copy_(half)
+        self.owner = weights
+
+    def fold(self) -> None:
+        for weight in self.owner:
+            weight.parameter.data = weight.half
+        self.owner = []
+
+
+@contextmanager
+def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
+    """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16 and are written out block by block.
+
+    For gradient checkpointing, which must be entered inside: without it the backward pass would meet other blocks' weights.
+    Works on instances, so that the host's classes and patches stay as they are; layouts of weights are kept.
+    """
+    memory, size = _Memory(), 0
+    every: list[list[_Packed]] = []
+    changed: list[tuple[nn.Module, Any]] = []
+    try:
+        for block in blocks:
+            weights, end = _pack(block)
+            if not weights:
+                continue
+            every.append(weights)
+            size = max(size, end)
+            changed.append((block, block.__dict__.get("forward")))
+            block.forward = _written_out(block.forward, memory, weights)
+        memory.buffer = torch.empty(size)
+        yield
+    finally:
+        memory.fold()
+        for block, had in changed:
+            if had is None:
+                del block.__dict__["forward"]
+            else:
+                block.forward = had
+        while every:  # each half goes as soon as its weight is back
+            for weight in every.pop():
+                weight.parameter.data = weight.half.float()
+
+
+def _pack(block: nn.Module) -> tuple[list[_Packed], int]:
+    """The block's weights, now in fp16, and how many numbers they are."""
+    weights, offset = [], 0
+    for parameter in block.parameters():
+        value = parameter.data
+        if parameter.requires_grad or value.dtype != torch.float32 or value.device.type != "cpu":
+            continue
+        half = value.half()
+        if torch.equal(half.float(), value):  # memory_format is kept by both
+            parameter.data = half
+            weights.append(_Packed(parameter, half, offset))
+            offset += -(-half.numel() // LINE) * LINE
+    return weights, offset
+
+
+def _written_out(forward: Callable[..., Any], memory: _Memory, weights: list[_Packed]) -> Callable[..., Any]:
+    def call(*inputs: Any, **named: Any) -> Any:
+        memory.write_out(weights)
+        return forward(*inputs, **named)
+
+    return call
