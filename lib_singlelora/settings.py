@@ -103,7 +103,8 @@ class PlotSettings(DrawingSettings):
     seeds: tuple[int, ...] = setting((1,), label="Seeds", low=0, high=2**32 - 1,
                                      help="One number n means n seeds from 'first seed' on; a list means these seeds.")
     first_seed: int = setting(1, label="First seed", low=0, high=2**32 - 1, help="Where counted seeds start.")
-    prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene.")
+    prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene; {trigger} "
+                          "and {class} stand for hers.")
     x: str = setting("strength", label="Columns", choices=AXES, help="What changes from column to column.")
     y: str = setting("epoch", label="Rows", choices=AXES, help="What changes from row to row.")
     z: str = setting("preset", label="Tables", choices=AXES,

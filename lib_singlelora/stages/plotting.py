@@ -87,12 +87,15 @@ def default_prompt(settings: Settings) -> str:
 def prompts_of(settings: Settings, workspace: Workspace) -> tuple[str, ...]:
     """The prompts of the sheet: several, a set made of her captions and traits, both, or the one."""
     options, character = settings.plot, settings.character
-    asked = split_prompts(options.prompts)
+    def named(prompt: str) -> str:
+        return prompt.replace("{trigger}", character.trigger).replace("{class}", character.class_token)
+
+    asked = [named(prompt) for prompt in split_prompts(options.prompts)]
     if options.prompt_set != "none":
         captions = [read_caption(path) for path in list_pictures(workspace.image_folder(settings))]
         traits = {trait["tag"]: (trait["seen"], trait["visible"]) for trait in workspace.record("caption").data.get("traits", ())}
         asked += build_prompts(options.prompt_set, character.trigger, character.class_token, captions, traits)
-    return tuple(dict.fromkeys(asked)) or (options.prompt or default_prompt(settings),)
+    return tuple(dict.fromkeys(asked)) or (named(options.prompt) or default_prompt(settings),)
 
 
 def compared_files(settings: Settings, workspace: Workspace) -> dict[int, tuple[str, Path]]:

@@ -85,6 +85,7 @@ def tables(made: Plotted) -> str:
     ({"x": "clip_skip", "clip_skips": "1,2"}, ("Seed: 1", "Clip skip: 2")),
     ({"x": "negative_prompt", "negative_prompts": "fog | rain"}, ("Negative prompt: fog\n", "Negative prompt: rain\n")),
     ({"x": "prompt", "prompts": "isa, hat | isa, bow"}, ("isa, hat", "isa, bow")),
+    ({"x": "prompt", "prompts": "{trigger}, {class}, hat | {class}, bow"}, ("isa, girl, hat", "girl, bow")),
     ({"x": "search_replace", "search_replace": "hat, bow"}, ("isa, girl, hat", "isa, girl, bow")),
     ({"x": "seed", "seeds": "3,9"}, ("Seed: 3,", "Seed: 9,")),
 ])

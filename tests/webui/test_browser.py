@@ -234,6 +234,27 @@ def test_reload_ui_doubles_nothing(webui: WebUI) -> None:
     assert len(after["threads"]) <= len(before["threads"])
 
 
+LEAVE_THE_QUEUE = """url => new Promise(done => {
+    const socket = new WebSocket(url);
+    socket.onmessage = () => {
+        socket.send(JSON.stringify({session_hash: "left", fn_index: 0}));
+        socket.close();
+        done();
+    };
+})"""
+
+
+@needs_browser
+def test_reload_ui_ends_after_pages_were_closed_on_their_way_into_gradio_s_queue(webui: WebUI, page: Any) -> None:
+    for _ in range(5):  # without us the WebUI waits for these for ever
+        page.evaluate(LEAVE_THE_QUEUE, webui.url.replace("http", "ws") + "/queue/join")
+    page.close()
+    starts = webui.log.read_text(errors="replace").count("Startup time")
+    webui.ask("/probe/reload", {})
+    webui.wait_for(lambda: webui.log.read_text(errors="replace").count("Startup time") > starts, 60, "the page to come back")
+    webui.wait_for(webui.ready, 30, "an answer")
+
+
 def test_reload_ui_stops_a_job_as_interrupt_does_and_it_goes_on(webui: WebUI) -> None:
     name = webui.prepared(new_workspace(webui, "reloaded", training__epochs=12))
     picture = webui.picture()

@@ -21,6 +21,8 @@ from .host import WebUIHost
 from .options import add_options, workspace_root
 from .sending import Components
 
+LEAVE = 3  # seconds that "Reload UI" waits for pages to go
+
 _service: Service | None = None
 
 
@@ -41,6 +43,7 @@ def register() -> None:
 
     def app_started(demo: Any, app: Any) -> None:
         api.mount(app, running, credentials(), gradio_users(app))
+        do_not_wait_forever(demo)
 
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
     script_callbacks.on_after_component(components.after_component)
@@ -50,6 +53,18 @@ def register() -> None:
                                           "Single LoRA", "singlelora")])
     script_callbacks.on_app_started(app_started)
     script_callbacks.on_cfg_denoiser(lambda params: interrupt_when_cancelled(host.turn.job))
+
+
+def do_not_wait_forever(demo: Any) -> None:
+    """Let "Reload UI" end, whatever pages were closed before.
+
+    gradio 3 never ends the handler of a page that was closed between joining the queue and being asked for its inputs, and the
+    server that is to stop waits for all handlers: the WebUI alone hangs there for good.  uvicorn has a limit, which gradio leaves
+    unset.
+    """
+    config = getattr(getattr(demo, "server", None), "config", None)
+    if getattr(config, "timeout_graceful_shutdown", 0) is None:
+        config.timeout_graceful_shutdown = LEAVE
 
 
 def preset() -> str:
