@@ -82,12 +82,13 @@ def _tag_lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"{Path(path).stem} ({own['tokens']} tokens): {fits}{limit}")
     lines += [f"changed         {path}" for path in result["edited"]]
     lines += [f"left            {path}: it was changed since" for path in result["left"]]
-    return [*lines, f"undo            {result['undoable']} changes can be taken back with --undo"]
+    return [*lines, f"undo            {result['undoable']} change{'s' * (result['undoable'] != 1)} can be taken back with --undo"]
 
 
 def _trigger_lines(result: dict[str, Any]) -> list[str]:
     found = result["departures"]
-    lines = [f"{result['word']}: {result['tokens']} tokens; " + ("free" if result["free"] else "; ".join(result["reasons"]))]
+    verdict = "free" if result["free"] else "; ".join(result["reasons"])
+    lines = [f"{result['word']}: {result['tokens']} token{'s' * (result['tokens'] != 1)}; {verdict}"]
     for kind in ("ordinary", "meaningless"):
         less = sum(value < found["trigger"] for value in found[kind].values())
         lines.append(f"it moves the checkpoint more than {less} of {len(found[kind])} {kind} words")

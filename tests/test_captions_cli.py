@@ -73,4 +73,4 @@ def test_a_trigger_is_checked_with_the_checkpoint(workspace: Workspace, small_ch
     assert len(found["pictures"]) == 4 and all(Path(path).is_file() for path in found["pictures"])
     assert set(found["departures"]) == {"trigger", "ordinary", "meaningless", "meaning"}
     text = call(*words).stdout
-    assert text.startswith("isabella: 1 tokens; ") and "free words" in text
+    assert text.startswith("isabella: 1 token; ") and "free words" in text

@@ -10,6 +10,8 @@ import gradio as gr
 from PIL import Image, ImageChops
 
 MODERN = int(gr.__version__.split(".")[0]) >= 4
+# The older painter makes its canvas when it gets its picture, and makes it of no size where nobody sees it.
+PAINTER_MUST_BE_SEEN = not MODERN
 
 
 def script(code: str) -> dict[str, str]:

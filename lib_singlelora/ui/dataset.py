@@ -52,6 +52,7 @@ class DatasetView:
         told = compat.html("", "singlelora_artifacts_told")
         self.artifacts = _own(gr.CheckboxGroup([], label="Clean these", elem_id="singlelora_clean_these"))
         self.clean = gr.Button("Clean the chosen ones, and no others", elem_id="singlelora_clean", size="sm")
+        self.load = gr.Button("Show the mask", elem_id="singlelora_load_mask", size="sm", visible=compat.PAINTER_MUST_BE_SEEN)
         self.brush = compat.painter("Mask: what is red is background; paint over what is wrong", "singlelora_mask", 420)
         self.side = _own(gr.Radio([ADD, TAKE], value=ADD, label="What I painted", elem_id="singlelora_mask_side"))
         self.paint = gr.Button("Change the mask", elem_id="singlelora_paint", size="sm")
@@ -104,6 +105,7 @@ class DatasetView:
         quiet, name = compat.quiet(), self.workspace
         fields = self.fields
         self.clean.click(self._do_clean, [name, self.artifacts], [note, fields["prepare.clean_artifacts"]], **quiet)
+        self.load.click(self._do_load, [name], [self.brush, note], **quiet)
         self.paint.click(self._do_paint, [name, self.brush, self.side], [note], **quiet)
         self.crops.select(self._pick_crop, [name], [self.picked["crop"], self.crop_name, *self.box], **quiet)
         self.boxes.select(self._click, [name, self.corner], [self.corner, *self.box], **quiet)
@@ -159,7 +161,7 @@ class DatasetView:
         cleaned = [choice for choice, own in zip(choices, found, strict=True) if own["cleaned"]]
         return [gr.update(visible=True), gr.update(value=str(picture) if seen else None, visible=seen),
                 dataset_html.artifacts(found), gr.update(choices=choices, value=cleaned, visible=bool(found)),
-                gr.update(value=self.desk.overlay(name))]
+                gr.update(value=None if compat.PAINTER_MUST_BE_SEEN else self.desk.overlay(name))]
 
     def _show_crops(self, name: str) -> list[Any]:
         workspace, found = self.service.workspace(name), self.desk.all(name)
@@ -195,6 +197,12 @@ class DatasetView:
     def _do_clean(self, name: str, chosen: Sequence[str]) -> list[Any]:
         return self._settled(name, lambda: self.desk.clean(name, [text.partition(SEPARATOR)[0] for text in chosen]),
                              ("prepare.clean_artifacts",), "prepare", "The picture is prepared anew.")
+
+    def _do_load(self, name: str) -> list[Any]:
+        try:
+            return [gr.update(value=self.desk.overlay(name)), panel.note("")]
+        except SingleLoraError as error:
+            return [gr.update(), panel.note(str(error), bad=True)]
 
     def _do_paint(self, name: str, painted: Any, side: str) -> list[Any]:
         def change() -> str:

@@ -49,9 +49,14 @@ def captions(found: Mapping[str, Any]) -> str:
     """All captions, the frequency of their tags, what can be undone."""
     rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{own['tokens']}</td><td>{marked(own['text'], own['beyond'])}</td></tr>"
                    for name, own in found["captions"].items())
-    tags = " ".join(f"<code>{html.escape(tag)} {number}</code>" for tag, number in found["tags"].items())
+    tags = ", ".join(f"<code>{html.escape(tag)}</code> {number}" for tag, number in found["tags"].items())
     return (f'<div class="singlelora-scroll"><table><tr><th>crop</th><th>tokens</th><th>caption</th></tr>{rows}</table></div>'
-            f'<p class="singlelora-line">{tags}</p>' + _lines([f"{found['undoable']} changes can be taken back."]))
+            f'<p class="singlelora-line">{tags}</p>' + _lines([f"{many(found['undoable'], 'change')} can be taken back."]))
+
+
+def many(number: int, word: str) -> str:
+    """A number and its word, in the plural where it is."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def regularization(pictures: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
@@ -64,7 +69,7 @@ def trigger(result: Mapping[str, Any]) -> str:
     """What is known of a word, and others."""
     word, departures = result["word"], result["departures"]
     verdict = "free" if result["free"] else "; ".join(result["reasons"])
-    lines = [f"{word}: {result['tokens']} tokens; {verdict}."]
+    lines = [f"{word}: {many(result['tokens'], 'token')}; {verdict}."]
     for kind in ("ordinary", "meaningless"):
         less = sum(value < departures["trigger"] for value in departures[kind].values())
         lines.append(f"It moves the checkpoint more than {less} of {len(departures[kind])} {kind} words.")
