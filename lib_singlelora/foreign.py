@@ -268,6 +268,7 @@ LOST = {
     "regularization": "prior prediction is not there; regularization pictures are used when their folder is given",
     "flip_symmetric": "their flip_aug mirrors all pictures or none",
     "mask_floor": "their masked loss has no floor",
+    "class_share": "there it is one of the class for each sample of her",
     "repeats": "it stands in the name of the picture folder there",
 }
 

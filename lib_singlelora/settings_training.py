@@ -119,6 +119,9 @@ class LossSettings(LearningSettings):
     regularization: str = setting("pictures", label="Regularization",
                                   choices=("pictures", "prior prediction", "both", "none"),
                                   help="What keeps the class: its pictures, or the checkpoint's own prediction without any.")
+    class_share: float = setting(1.0, label="Class pictures per sample", low=0.05, high=10,
+                                 help="Of the class for each sample of her, 1 as in kohya's; fewer is faster where prior "
+                                      "prediction keeps the class as well.")
     prior_loss_weight: float = setting(1.0, label="Prior loss weight", low=0, high=10, ss="ss_prior_loss_weight",
                                        help="How much the regularization counts.")
 

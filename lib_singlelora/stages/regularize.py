@@ -27,7 +27,7 @@ from .crop import training_buckets, view_mask
 from .pace import Stopwatch, keep
 from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
-from .training_set import samples_of_her, shows_the_class
+from .training_set import pictures_used, samples_of_her, shows_the_class
 
 SEEDS = 2**32
 
@@ -79,7 +79,7 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
     """How many pictures are to stay.  Raises: WorkspaceError, when the training is to say so and there is nothing to train on."""
     if not settings.regularization.as_used:
         return settings.regularization.count
-    used = samples_of_her(settings, workspace)
+    used = pictures_used(settings, workspace)
     if not used:
         raise WorkspaceError(f"{workspace.image_folder(settings)}: found no pictures, expected crops, for regularization.as_used "
                              "draws one for each time that training shows one; call 'crop' first, or name regularization.count")
@@ -88,10 +88,11 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
 
 def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> list[str]:
     """A note where training is too short to see the whole set."""
-    used = samples_of_her(settings, workspace)
+    used = pictures_used(settings, workspace)
     if not used or used >= count or not shows_the_class(settings):
         return []
-    return [f"training shows {used} samples of her altogether, so {used} of the {count} pictures will be used; "
+    shown = samples_of_her(settings, workspace)
+    return [f"training shows {shown} samples of her altogether, so {used} of the {count} pictures will be used; "
             f"regularization.count={used} would do, or regularization.as_used=true"]
 
 

@@ -29,7 +29,8 @@ def training_facts(settings: Settings, host: Host, pictures: Sequence[Picture], 
         name, own = picture.path.parent.name, folders[picture.regularization]
         own[name] = (picture.repeats, own.get(name, (0, 0))[1] + 1)
         tags.setdefault(name, Counter()).update(split_tags(picture.caption))
-    shown = [sample.picture.bucket for batch in epoch_batches(pictures, 0, options.seed, options.batch_size) for sample in batch]
+    batches = epoch_batches(pictures, 0, options.seed, options.batch_size, options.class_share)
+    shown = [sample.picture.bucket for batch in batches for sample in batch]
     plain = all(weights[label] == 1 for label in model.layout.labels)
     shape = trainer.network.shape
     return TrainingFacts(

@@ -11,7 +11,7 @@ from ..dataset.captions import split_tags
 from ..dataset.folders import list_pictures, read_caption, training_folders
 from ..errors import TrainingError
 from ..settings import Settings
-from ..training.samples import MaskPart, Picture
+from ..training.samples import MaskPart, Picture, class_samples
 from ..workspace import Workspace, file_hash
 from .crop import view_box, view_symmetry
 
@@ -38,11 +38,17 @@ def shows_the_class(settings: Settings) -> bool:
 
 
 def samples_of_her(settings: Settings, workspace: Workspace) -> int:
-    """How often she is shown in the whole training, and so how many pictures of the class it can use."""
+    """How often she is shown in the whole training."""
     once = len(list_pictures(workspace.image_folder(settings))) * settings.training.repeats
     for source in generated_sources(workspace):
         once += sum(len(shown.pictures()) * shown.repeats for shown in training_folders(source.root / "image"))
     return once * settings.training.epochs
+
+
+def pictures_used(settings: Settings, workspace: Workspace) -> int:
+    """How many pictures of the class the training can use."""
+    own, training = samples_of_her(settings, workspace), settings.training
+    return class_samples(own // training.epochs, training.class_share) * training.epochs if own else 0
 
 
 def generated_sources(workspace: Workspace) -> list[Workspace]:

@@ -56,7 +56,8 @@ class Trainer:
                  save_epoch: Callable[[int, LoraNetwork, Progressed], Path]) -> None:
         self.model, self.network, self.pictures, self.settings = model, network, pictures, settings
         self.snapshot, self.fingerprint, self.save_epoch = snapshot, fingerprint, save_epoch
-        self.budget = budget(pictures, settings.epochs, settings.batch_size, settings.seed, settings.gradient_accumulation)
+        self.budget = budget(pictures, settings.epochs, settings.batch_size, settings.seed, settings.gradient_accumulation,
+                             settings.class_share)
         self.state = Progressed()
         self.latents = LatentCache()
         self.objective = Objective(model, network, settings)
@@ -106,7 +107,8 @@ class Trainer:
 
     def _run_epoch(self, epoch: int, job: Job) -> None:
         settings = self.settings
-        steps = epoch_steps(self.pictures, epoch, settings.seed, settings.batch_size, settings.gradient_accumulation)
+        steps = epoch_steps(self.pictures, epoch, settings.seed, settings.batch_size, settings.gradient_accumulation,
+                            settings.class_share)
         for position in range(self.state.position, len(steps)):
             if job.cancelled:
                 self._save_snapshot()

@@ -76,7 +76,12 @@ def rotation(pictures: Sequence[Picture], count: int, epoch: int, seed: int) -> 
     return taken
 
 
-def epoch_batches(pictures: Sequence[Picture], epoch: int, seed: int, batch_size: int) -> list[list[Sample]]:
+def class_samples(own: int, share: float) -> int:
+    """How many samples of the class an epoch shows beside those of her.  share: of the class for each of hers."""
+    return max(1, round(own * share))
+
+
+def epoch_batches(pictures: Sequence[Picture], epoch: int, seed: int, batch_size: int, share: float = 1.0) -> list[list[Sample]]:
     """Batches of one epoch; pictures of a batch share a bucket.
 
     The regularization pictures are rotated through all of them over the epochs: as many an epoch as there are
@@ -84,7 +89,7 @@ def epoch_batches(pictures: Sequence[Picture], epoch: int, seed: int, batch_size
     """
     own = [p for p in pictures if not p.regularization for _ in range(p.repeats)]
     reg = [p for p in pictures if p.regularization]
-    shown = own + (rotation(reg, len(own), epoch, seed) if reg else [])
+    shown = own + (rotation(reg, class_samples(len(own), share), epoch, seed) if reg else [])
     first = epoch * len(shown)
     samples = [Sample(picture, first + index) for index, picture in enumerate(shown)]
     generator = random.Random(f"{seed}/epoch/{epoch}")
@@ -97,19 +102,21 @@ def epoch_batches(pictures: Sequence[Picture], epoch: int, seed: int, batch_size
     return batches
 
 
-def epoch_steps(pictures: Sequence[Picture], epoch: int, seed: int, batch_size: int, accumulation: int = 1
-                ) -> list[list[list[Sample]]]:
+def epoch_steps(pictures: Sequence[Picture], epoch: int, seed: int, batch_size: int, accumulation: int = 1,
+                share: float = 1.0) -> list[list[list[Sample]]]:
     """The batches of one epoch, grouped into optimizer steps; the last step may have fewer."""
-    batches = epoch_batches(pictures, epoch, seed, batch_size)
+    batches = epoch_batches(pictures, epoch, seed, batch_size, share)
     return [batches[i:i + accumulation] for i in range(0, len(batches), accumulation)]
 
 
-def budget(pictures: Sequence[Picture], epochs: int, batch_size: int, seed: int, accumulation: int = 1) -> Budget:
+def budget(pictures: Sequence[Picture], epochs: int, batch_size: int, seed: int, accumulation: int = 1,
+           share: float = 1.0) -> Budget:
     """Counts for the user and for the schedule."""
-    first = epoch_steps(pictures, 0, seed, batch_size, accumulation)
+    first = epoch_steps(pictures, 0, seed, batch_size, accumulation, share)
     # Epochs differ in the buckets of their regularization pictures and so in their number of batches.
-    steps = sum(len(epoch_steps(pictures, epoch, seed, batch_size, accumulation)) for epoch in range(epochs))
+    steps = sum(len(epoch_steps(pictures, epoch, seed, batch_size, accumulation, share)) for epoch in range(epochs))
     flat = [sample for step in first for batch in step for sample in batch]
     reg = [p for p in pictures if p.regularization]
-    own = [s for s in flat if not s.picture.regularization]
-    return Budget(len(own), len(flat) - len(own), min(len(reg), len(own) * epochs), len(reg), len(first), epochs, steps)
+    own = sum(not sample.picture.regularization for sample in flat)
+    other = len(flat) - own
+    return Budget(own, other, min(len(reg), other * epochs), len(reg), len(first), epochs, steps)

@@ -66,3 +66,14 @@ def test_symmetric_pictures_alone_are_mirrored_unless_all_are() -> None:
     mirrored = {name: [len(list(versions.of(picture).all())) for picture in (plain, both, reg)] for name, versions in
                 (("none", Versions()), ("symmetric", Versions(symmetric=True)), ("all", Versions(flip=True)))}
     assert mirrored == {"none": [1, 1, 1], "symmetric": [1, 2, 1], "all": [2, 2, 1]}
+
+
+def test_a_smaller_share_of_the_class_walks_through_all_of_its_pictures_all_the_same() -> None:
+    seen: Counter[str] = Counter()
+    for epoch in range(6):
+        batch = [sample.picture for part in epoch_batches([*OWN, *REG], epoch, 1, 4, 0.25) for sample in part]
+        assert sum(not picture.regularization for picture in batch) == 40
+        seen += Counter(picture.path.name for picture in batch if picture.regularization)
+    assert len(seen) == 60 and set(seen.values()) == {1}
+    own = budget([*OWN, *REG], epochs=3, batch_size=2, seed=1, share=0.25)
+    assert (own.train_samples, own.reg_samples, own.reg_used, own.reg_pictures) == (40, 10, 30, 60)
