@@ -71,7 +71,7 @@ def prove(name: str, host: StandaloneHost, reader: Reader, workspaces: Path) -> 
     grids: list[Grid] = []
     seen: dict[str, int] = {}
     for framing in FRAMINGS:
-        prompt = f"{name}, girl, {framing}"
+        prompt = f"{name}, girl, {framing}, looking at viewer"
         base, drawn = draw(prompt, SEEDS), draw(prompt, SEEDS, lora)
         for who, pictures in (("LoRA", drawn), ("base", base)):
             read = reader(np.stack([np.asarray(one) for one in pictures]))
