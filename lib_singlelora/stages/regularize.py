@@ -87,9 +87,12 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
 
 
 def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> list[str]:
-    """A note where training is too short to see the whole set."""
+    """A note where training is too short to see the whole set, or looks at none of it."""
+    if count and not shows_the_class(settings):
+        return [f"training.regularization is '{settings.training.regularization}', which uses none of these pictures; "
+                "regularization.count=0 draws none"]
     used = pictures_used(settings, workspace)
-    if not used or used >= count or not shows_the_class(settings):
+    if not used or used >= count:
         return []
     shown = samples_of_her(settings, workspace)
     return [f"training shows {shown} samples of her altogether, so {used} of the {count} pictures will be used; "

@@ -62,17 +62,18 @@ def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
     changed: list[tuple[nn.Module, Any]] = []
     try:
         for block in blocks:
-            weights, end = _pack(block)
+            weights: list[_Packed] = []
+            every.append(weights)  # before it is filled, so that an error in the middle loses nothing
+            size = max(size, _pack(block, weights))
             if not weights:
                 continue
-            every.append(weights)
-            size = max(size, end)
             changed.append((block, block.__dict__.get("forward")))
             block.forward = _written_out(block.forward, memory, weights)
         memory.buffer = torch.empty(size)
         yield
     finally:
         memory.fold()
+        memory.buffer = torch.empty(0)  # its room goes to the weights
         for block, had in changed:
             if had is None:
                 del block.__dict__["forward"]
@@ -83,19 +84,19 @@ def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
                 weight.parameter.data = weight.half.float()
 
 
-def _pack(block: nn.Module) -> tuple[list[_Packed], int]:
-    """The block's weights, now in fp16, and how many numbers they are."""
-    weights, offset = [], 0
+def _pack(block: nn.Module, weights: list[_Packed]) -> int:
+    """Add the block's weights, now in fp16; how many numbers they are."""
+    offset = 0
     for parameter in block.parameters():
         value = parameter.data
         if parameter.requires_grad or value.dtype != torch.float32 or value.device.type != "cpu":
             continue
         half = value.half()
         if torch.equal(half.float(), value):  # memory_format is kept by both
-            parameter.data = half
             weights.append(_Packed(parameter, half, offset))
+            parameter.data = half
             offset += -(-half.numel() // LINE) * LINE
-    return weights, offset
+    return offset
 
 
 def _written_out(forward: Callable[..., Any], memory: _Memory, weights: list[_Packed]) -> Callable[..., Any]:

@@ -148,11 +148,13 @@ def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
         settings = Settings.from_dict({**scenery.settings().to_dict(), "training": {"repeats": 1, "epochs": 1, **training},
                                        "regularization": {"count": 5, "filter": False}})
         made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
-        return [note for note in made.notes if "altogether" in note]
+        return [note for note in made.notes if "altogether" in note or "uses none" in note]
 
     assert told() == ["training shows 4 samples of her altogether, so 4 of the 5 pictures will be used; regularization.count=4 "
                       "would do, or regularization.as_used=true"]
-    assert told(epochs=2) == told(regularization="prior prediction") == []
+    assert told(epochs=2) == []
+    assert told(regularization="prior prediction") == ["training.regularization is 'prior prediction', which uses none of these "
+                                                       "pictures; regularization.count=0 draws none"]
 
 
 def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery) -> None:

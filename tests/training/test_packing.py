@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -51,12 +52,27 @@ def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
         assert all(torch.equal(a, b) for a, b in zip(found[0], packed_run, strict=True))
 
 
+class Failing(nn.Module):
+    """Runs out of memory behind its third weight."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        yield from list(self.block.parameters())[:3]
+        raise MemoryError
+
+
 def test_inside_weights_take_half_and_outside_they_are_what_they_were(standalone_host: StandaloneHost) -> None:
     with standalone_host.open_for_training() as model:
         blocks = list(model.blocks())
         before = [(p.data.clone(), p.stride(), p.dtype) for p in weights(blocks)]
         odd = weights(blocks)[0]
         odd.data.view(-1)[0] = 1 / 3
+        with suppress(MemoryError), packed([*blocks[:2], Failing(blocks[2])]):
+            raise AssertionError("unreachable")
+        assert all(p.dtype == torch.float32 for p in weights(blocks)), "an error in the middle loses nothing"
         with suppress(RuntimeError), packed(blocks):
             assert odd.dtype == torch.float32, "fp16 cannot hold it"
             assert all(p.dtype == torch.float16 for p in weights(blocks) if p is not odd)

@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.service import Service
 from lib_singlelora.service_dataset import DatasetDesk
-from tests.ui.test_page import CHROMIUM, PICTURE, page, served, visit  # noqa: F401 - fixtures
+from tests.ui.test_page import CHROMIUM, open_workspace, page, served  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
 QUICK = {"prepare.long_side": 256, "regularization.count": 2, "regularization.steps": 2, "regularization.filter": False,
@@ -22,18 +22,9 @@ QUICK = {"prepare.long_side": 256, "regularization.count": 2, "regularization.st
 
 @pytest.fixture
 def looked(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:  # noqa: F811
-    url, service = served
-    if "mara" not in service.names():
-        service.start(PICTURE, "mara", "woman", "mara")
-        service.change("mara", QUICK)
-        for word in ("prepare", "crop", "caption", "regularize"):
-            assert service.submit("mara", word).wait(120).error is None
-    visit(page, url)
-    page.wait_for_timeout(2000)
-    page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role("option", name="mara", exact=True).first.click()
+    open_workspace(page, served, "mara", QUICK, ("prepare", "crop", "caption", "regularize"))
     page.locator("#singlelora_look_picture").wait_for()
-    yield page, service
+    yield page, served[1]
 
 
 def opened(page: Any, part: str) -> Any:  # noqa: F811

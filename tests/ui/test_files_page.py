@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.service import Service
-from tests.ui.test_page import CHROMIUM, PICTURE, page, served, visit  # noqa: F401 - fixtures
+from tests.ui.test_page import CHROMIUM, open_workspace, page, served  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
 QUICK = {"prepare.long_side": 256, "regularization.count": 0, "caption.tagger": "none", "crop.details": 0, "training.rank": 4,
@@ -22,21 +22,12 @@ QUICK = {"prepare.long_side": 256, "regularization.count": 0, "caption.tagger": 
 
 @pytest.fixture
 def trained(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:  # noqa: F811
-    url, service = served
-    if "nora" not in service.names():
-        service.start(PICTURE, "nora", "woman", "nora")
-        service.change("nora", QUICK)
-        for word in ("prepare", "crop", "caption", "train"):
-            assert service.submit("nora", word).wait(120).error is None
-    visit(page, url)
-    page.wait_for_timeout(2000)
-    page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role("option", name="nora", exact=True).first.click()
+    open_workspace(page, served, "nora", QUICK, ("prepare", "crop", "caption", "train"))
     accordion = page.locator("#singlelora_files")
     accordion.locator("button.label-wrap").first.click()
     page.locator("#singlelora_look_file").wait_for()
     page.wait_for_timeout(1000)
-    yield page, service
+    yield page, served[1]
 
 
 def test_a_file_is_looked_into_baked_merged_and_cut(trained: tuple[Any, Service]) -> None:

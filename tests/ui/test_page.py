@@ -70,6 +70,20 @@ def page(served: tuple[str, Service]) -> Iterator[Any]:
         assert [p for p in problems if not any(known in p for known in KNOWN)] == []
 
 
+def open_workspace(page: Any, served: tuple[str, Service], name: str, values: dict[str, object], stages: tuple[str, ...]) -> None:
+    """Choose a workspace on the page; where it is not there yet it is made and its stages are run."""
+    url, service = served
+    if name not in service.names():
+        service.start(PICTURE, name, "woman", name)
+        service.change(name, values)
+        for word in stages:
+            assert service.submit(name, word).wait(120).error is None
+    visit(page, url)
+    page.wait_for_timeout(2000)
+    page.locator("#singlelora_workspace input").first.click()
+    page.locator("#singlelora_workspace, body").get_by_role("option", name=name, exact=True).first.click()
+
+
 def visit(page: Any, url: str) -> None:
     page.goto(url)
     page.locator("#singlelora_run").wait_for()
