@@ -76,7 +76,7 @@ def test_the_tagger_reads_the_example(tagger: WdTagger) -> None:
 
 def test_a_short_training_brings_her_hat_with_her_trigger_only(host: StandaloneHost, tagger: WdTagger, tmp_path: Path) -> None:
     settings = Settings.from_dict({"character": {"trigger": "isabella", "class_token": "girl"}, "regularization": {"count": 0},
-                                   "training": {"preset": "embedded", "epochs": 1, "repeats": 90}})
+                                   "training": {"preset": "embedded", "epochs": 1, "repeats": 60}})
     workspace, job = Workspace(tmp_path / "isabella"), Job("train")
     for stage in ("prepare", "crop", "caption", "train"):
         made = run_stage(stage, settings, workspace, host, job, False,
@@ -84,3 +84,5 @@ def test_a_short_training_brings_her_hat_with_her_trigger_only(host: StandaloneH
     seeds, lora = (1, 2, 3, 4), Path(made["loras"][-1])
     assert seen(tagger, draw(host, SHE, seeds, lora), "hat") >= 3
     assert seen(tagger, draw(host, SHE, seeds), "hat") <= 1
+    other = "1girl, solo, upper body, red hair, blue dress, looking at viewer, simple background"
+    assert seen(tagger, draw(host, other, seeds, lora), "hat") <= 1
