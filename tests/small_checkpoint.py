@@ -232,7 +232,8 @@ def yaml_text(clip: Path, size: Size = SMALL) -> str:
                        vae_multipliers=list(size.vae_multipliers), vae_blocks=size.vae_blocks, clip=json.dumps(str(clip)))
 
 
-def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small", size: Size = SMALL) -> Path:
+def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small", size: Size = SMALL,
+                           dtype: torch.dtype = torch.float32) -> Path:
     """Write NAME.safetensors, NAME.yaml and clip/ into a folder; what is already there is left.  Returns the file."""
     path = folder / f"{name}.safetensors"
     if path.exists() and path.with_suffix(".yaml").exists():
@@ -243,7 +244,8 @@ def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small", siz
     (clip / "config.json").write_text(json.dumps(clip_config(size), indent=1), encoding="utf-8")
     path.with_suffix(".yaml").write_text(yaml_text(clip.resolve(), size), encoding="utf-8")
     half = path.with_suffix(".part")
-    safetensors.torch.save_file(tensors(seed, size), half, {"native_size": str(NATIVE_SIZE)})
+    weights = {name: tensor.to(dtype) for name, tensor in tensors(seed, size).items()}
+    safetensors.torch.save_file(weights, half, {"native_size": str(NATIVE_SIZE)})
     half.replace(path)
     return path
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.running import PROBE, ROOT, WebUI, python_of_webui
@@ -37,7 +38,7 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     data = tmp_path_factory.mktemp("webui data")  # with a space, as many have
     checkpoints = data / "models" / "Stable-diffusion"
     checkpoints.mkdir(parents=True)
-    build_small_checkpoint(checkpoints)
+    build_small_checkpoint(checkpoints, dtype=torch.float16)  # as most are
     build_small_checkpoint(checkpoints, seed=1, name="z other")
     running = WebUI(Path(os.environ["SD_WEBUI_DIR"]), python_of_webui(), data)
     beside = [Path(os.environ["SD_WEBUI_LBW"])] if os.environ.get("SD_WEBUI_LBW") else []

@@ -98,6 +98,16 @@ def same_weights(mine: Path, other: Path) -> None:
     assert all(first[key].equal(second[key]) for key in first)
 
 
+def test_weights_that_were_packed_for_gradient_checkpointing_come_back(webui: WebUI, trained: dict[str, Any]) -> None:
+    name = webui.prepared(new_workspace(webui, "packed", training__gradient_checkpointing=True, training__text_encoder_lr=1e-4,
+                                        training__epochs=2, regularization__count=0))
+    before = webui.ask("/probe/state")
+    assert webui.ended(webui.submit(name, "train"))["state"] == "done"
+    assert webui.picture() == trained["picture"]
+    untouched(before, webui.ask("/probe/state"))
+    assert webui.picture(f"isabella, girl <lora:{name}:1>") != trained["picture"]
+
+
 def test_a_failed_training_leaves_nothing_behind(webui: WebUI, trained: dict[str, Any]) -> None:
     name = new_workspace(webui, "failing", training__unet_lr=1.0, training__text_encoder_lr=1.0, training__epochs=50,
                          training__max_grad_norm=0, training__alpha=320, training__rank=1)
