@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.service import Service
 from lib_singlelora.service_dataset import DatasetDesk
-from tests.ui.test_page import CHROMIUM, open_workspace, page, served  # noqa: F401 - fixtures
+from tests.ui.test_page import CHROMIUM, open_workspace, page, served, type_in  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
 QUICK = {"prepare.long_side": 256, "regularization.count": 2, "regularization.steps": 2, "regularization.filter": False,
@@ -91,11 +91,11 @@ def test_a_caption_shows_its_limit_and_changes_are_taken_back(looked: tuple[Any,
     desk = DatasetDesk(service)
     first = desk.captions("mara")["captions"]
     opened(page, "captions")
-    page.locator("#singlelora_caption_text textarea").first.fill(", ".join(["mara", *["orange suit"] * 30]))
+    type_in(page, {"caption_text": ", ".join(["mara", *["orange suit"] * 30])})
     page.locator("#singlelora_count .singlelora-beyond").wait_for()
     page.locator("#singlelora_save_caption").click()
     told(page, "is saved")
-    page.locator("#singlelora_tags_add textarea, #singlelora_tags_add input").first.fill("smile")
+    type_in(page, {"tags_add": "smile"})
     page.locator("#singlelora_edit_tags").click()
     told(page, "All captions are changed")
     assert all("smile" in own["text"] for own in desk.captions("mara")["captions"].values())
@@ -123,7 +123,7 @@ def test_a_regularization_picture_is_put_aside_and_taken_back(looked: tuple[Any,
 def test_the_trigger_is_checked(looked: tuple[Any, Service]) -> None:
     page, service = looked  # noqa: F811
     opened(page, "trigger")
-    page.locator("#singlelora_word textarea, #singlelora_word input").first.fill("hat")
+    type_in(page, {"word": "hat"})
     page.locator("#singlelora_check").click()
     told(page, "The checkpoint is asked")
     assert service.runner.tickets[-1].wait(120).error is None

@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.service import Service
-from tests.ui.test_page import CHROMIUM, open_workspace, page, served  # noqa: F401 - fixtures
+from tests.ui.test_page import CHROMIUM, open_workspace, page, served, type_in  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
 QUICK = {"prepare.long_side": 256, "regularization.count": 0, "caption.tagger": "none", "crop.details": 0, "training.rank": 4,
@@ -37,9 +37,9 @@ def test_a_file_is_looked_into_baked_merged_and_cut(trained: tuple[Any, Service]
     told.get_by_text("rank 4").first.wait_for()
     page.wait_for_function("document.querySelector('#singlelora_file_blocks img')?.naturalWidth > 0")
     before = set(made.glob("*.safetensors"))
-    presses = [("bake", lambda: page.locator("#singlelora_bake_strength input").first.fill("0.5")),
+    presses = [("bake", lambda: type_in(page, {"bake_strength": "0.5"})),
                ("merge", lambda: [box.check() for box in page.locator("#singlelora_merge_files input[type=checkbox]").all()[:2]]),
-               ("resize", lambda: page.locator("#singlelora_resize_rank input").first.fill("2"))]
+               ("resize", lambda: type_in(page, {"resize_rank": "2"}))]
     for button, prepare in presses:
         prepare()
         page.locator(f"#singlelora_{button}").click()
@@ -57,6 +57,6 @@ def test_a_file_is_looked_into_baked_merged_and_cut(trained: tuple[Any, Service]
 
 def test_a_preset_that_there_is_not_is_told(trained: tuple[Any, Service]) -> None:
     page, _ = trained  # noqa: F811
-    page.locator("#singlelora_bake_preset input, #singlelora_bake_preset textarea").first.fill("1,2,3")
+    type_in(page, {"bake_preset": "1,2,3"})
     page.locator("#singlelora_bake").click()
     page.locator("#singlelora_files_told .singlelora-error", has_text="found").wait_for()

@@ -24,7 +24,8 @@ PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
 QUICK = {"prepare_long_side": "256", "regularization_count": "1", "regularization_steps": "2", "training_repeats": "1",
-         "training_rank": "2", "plot_strengths": "1", "plot_steps": "2", "inpaint_count": "1", "inpaint_steps": "2"}
+         "training_epochs": "400", "training_rank": "2", "plot_strengths": "1", "plot_steps": "2", "inpaint_count": "1",
+         "inpaint_steps": "2"}
 SECTIONS = {"prepare": "prepare", "regularization": "regularize", "training": "train", "plot": "plot", "inpaint": "inpaint"}
 # What gradio itself asks of a network (fonts), and what it says of the requests that a reload breaks off, is none of ours.
 KNOWN = ("Failed to load resource", "ERR_", "AbortError", "Connection errored out")
@@ -89,8 +90,23 @@ def visit(page: Any, url: str) -> None:
     page.locator("#singlelora_run").wait_for()
 
 
-def fill(page: Any, name: str, value: str) -> None:
-    page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first.fill(value)
+def type_in(page: Any, values: dict[str, str]) -> None:
+    """Fill fields by the names of their elements, until they hold: a section that was just opened lays its values once more."""
+    fields = {page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first: text for name, text in values.items()}
+    for _ in range(20):
+        for field, value in fields.items():
+            field.fill(value)
+        page.wait_for_timeout(400)
+        fields = {field: value for field, value in fields.items() if field.input_value() != value}
+        if not fields:
+            return
+    assert not fields, "these fields do not keep what is typed into them"
+
+
+def fill_section(page: Any, stage: str, values: dict[str, str]) -> None:
+    """A stage's settings, opened and filled."""
+    page.locator(f"#singlelora_{stage} button.label-wrap").first.click()
+    type_in(page, values)
 
 
 def test_a_mistake_is_told_and_the_form_stays(page: Any) -> None:
@@ -102,14 +118,9 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     url, service = served
     page.locator("#singlelora_picture input[type=file]").set_input_files(PICTURE)
     page.locator("#singlelora_picture img").wait_for()
-    fill(page, "trigger", "eileen")
-    fill(page, "class", "woman")
+    type_in(page, {"trigger": "eileen", "class": "woman"})
     for section, stage in SECTIONS.items():
-        page.locator(f"#singlelora_{stage} button.label-wrap").first.click()
-        for name, value in QUICK.items():
-            if name.startswith(section):
-                fill(page, name, value)
-    fill(page, "training_epochs", "400")
+        fill_section(page, stage, {name: value for name, value in QUICK.items() if name.startswith(section)})
     page.locator("#singlelora_run").click()
     page.locator("#singlelora_job .singlelora-bar").wait_for()
     visit(page, url)  # the browser is reloaded in the middle
@@ -125,9 +136,10 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
             break
         page.wait_for_timeout(500)
     assert trigger.input_value() == "eileen"
-    page.locator("#singlelora_train button.label-wrap").first.click()
-    fill(page, "training_epochs", "2")
+    fill_section(page, "train", {"training_epochs": "2"})
     page.locator("#singlelora_run").click()
+    page.locator('#singlelora_job [data-state="running"], #singlelora_job [data-state="done"]').wait_for()
+    assert service.settings("eileen").training.epochs == 2
     job.get_by_text("eileen: run: done").wait_for(timeout=200_000)
     page.locator("#singlelora_sheet img").wait_for()
     page.locator("#singlelora_results .singlelora-take").wait_for()
