@@ -1,16 +1,21 @@
-"""Whether pictures are harmed: colours burnt, noise, contrast lost, or no picture at all."""
+"""Whether pictures are harmed: colours burnt, noise, contrast lost, nobody to be recognized, or no picture at all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from ..dataset.atlas import category_of
 from ..imaging.colour import to_lab
 from .likeness import broken
 
+Scores = Mapping[str, float]
+SURE, SEEN = 0.7, 0.5  # mean probability from which on something counts as drawn there; that of a picture, below which it is lost
+NOBODY = "no humans"
+EYES_SHUT = frozenset(("closed eyes", "one eye closed"))
 FINE, HARMED = 1.3, 3.0  # times what is known to be whole: from the first on it counts, at the second nothing is left
 
 
@@ -59,3 +64,25 @@ def harm(drawn: Surface, whole: Sequence[Surface]) -> tuple[float, str]:
 def _beyond(value: float, reference: float, least: float) -> float:
     ratio = value / max(reference, least)
     return min(1.0, max(0.0, (ratio - FINE) / (HARMED - FINE)))
+
+
+def lost(seen: Scores, whole: Sequence[Scores]) -> tuple[float, str]:
+    """(0 to 1, what it is) of a picture in which the tagger finds nobody, or no eyes, though it does in the checkpoint's own.
+
+    seen, whole: probability by tag.  A LoRA that was trained to pieces draws shapes and colours that are clean in themselves.
+    """
+    parts = {"nobody recognizable": _somebody, "no eyes": _eyes}
+    found = {name: (SEEN - part(seen)) / SEEN for name, part in parts.items()
+             if whole and sum(part(one) for one in whole) >= SURE * len(whole)}
+    worst = max(found, key=lambda name: found[name], default="")
+    return (min(1.0, found[worst]), worst) if worst and found[worst] > 0 else (0.0, "")
+
+
+def _somebody(scores: Scores) -> float:
+    return max((score for tag, score in scores.items() if category_of(tag) == "count" and tag != NOBODY), default=0.0)
+
+
+def _eyes(scores: Scores) -> float:
+    # Together: of eyes whose colour is doubtful no single colour is sure.  Who looks somewhere has eyes of whatever colour.
+    eyes = sum(score for tag, score in scores.items() if category_of(tag) == "eye colour" or tag in EYES_SHUT)
+    return min(1.0, max(eyes, *(score for tag, score in scores.items() if category_of(tag) == "gaze"), 0.0))

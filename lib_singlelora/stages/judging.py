@@ -13,7 +13,7 @@ from ..dataset.atlas import category_of
 from ..dataset.captions import split_tags
 from ..dataset.folders import list_pictures
 from ..evaluation.copying import Copies, copied, cut, windows
-from ..evaluation.damage import Surface, harm, surface
+from ..evaluation.damage import Surface, harm, lost, surface
 from ..evaluation.likeness import Look, colour_histogram, look
 from ..evaluation.retention import SEEN, retention, traits
 from ..host import Host
@@ -38,6 +38,7 @@ def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapp
     files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
     crops = {name: load_picture(path).image.convert("RGB") for name, path in files.items()}
     base = [image for place, paths in drawn.items() if not place.epoch for image in opened(paths)]
+    whole_tags = seen_in(tagger, base) if tagger else []
     found: dict[Place, Judgement] = {}
     with ExitStack() as stack:
         model = None
@@ -52,8 +53,11 @@ def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapp
             job.report(Progress("plot", index + 1, len(drawn), "judging"))
             images = opened(paths)
             matches = copies.find(images)
+            tags = seen_in(tagger, images) if tagger else []
             harms = [harm(surface(image), whole) for image in images] if place.epoch else [(0.0, "")]
-            kept = retention(wanted, seen_in(tagger, images)) if tagger and wanted else None
+            if place.epoch:
+                harms = [max(pair) for pair in zip(harms, [lost(one, whole_tags) for one in tags] or harms, strict=True)]
+            kept = retention(wanted, tags) if tags and wanted else None
             scores = {"retention": kept.score} if kept else {}
             if crops:
                 scores["copying"] = copied([match.likeness for match in matches], own)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from lib_singlelora.evaluation.copying import Copies, copied, cut, hash_likeness, perceptual_hash
-from lib_singlelora.evaluation.damage import harm, surface
+from lib_singlelora.evaluation.damage import harm, lost, surface
 from lib_singlelora.evaluation.leak import gained, moved
 from lib_singlelora.evaluation.probing import her_probes, obeyed, other_probes
 from lib_singlelora.evaluation.ranking import front, spread, total
@@ -77,6 +77,20 @@ def test_harm_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
 
 def test_a_whole_picture_is_not_harmed() -> None:
     assert harm(surface(drawing(9)), [surface(drawing(seed)) for seed in range(4)]) == (0.0, "")
+
+
+@pytest.mark.parametrize(("seen", "value", "name"), [
+    ({"1girl": 0.9, "solo": 0.9, "blue eyes": 0.4, "purple eyes": 0.4}, 0.0, ""),  # a doubtful colour
+    ({"1girl": 0.9, "closed eyes": 0.9}, 0.0, ""),
+    ({"1girl": 0.9, "looking at viewer": 0.8}, 0.0, ""),
+    ({"1girl": 0.9, "green hair": 0.9, "from behind": 0.9}, 1.0, "no eyes"),
+    ({"1girl": 0.1, "solo": 0.2, "blue eyes": 0.4, "no humans": 0.9}, 0.6, "nobody recognizable"),
+])
+def test_a_picture_that_fell_to_pieces_is_harmed(seen: dict[str, float], value: float, name: str) -> None:
+    own = [{"1girl": 1.0, "blue eyes": 0.9}, {"1girl": 0.9, "brown eyes": 0.8, "looking at viewer": 1.0}]
+    assert lost(seen, own) == (pytest.approx(value), name)
+    turned = [{"1girl": 1.0, "from behind": 1.0}, {"1girl": 1.0, "blue eyes": 0.9}]  # the checkpoint draws no eyes here either
+    assert lost({"1girl": 0.9, "from behind": 0.9}, turned) == (0.0, "") == lost({}, [])
 
 
 def test_leak_is_change_beside_that_of_another_seed() -> None:

@@ -81,10 +81,13 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         checks[f"{name}: trained keeps more than untrained"] = each[-1]["retention"] > base[name]["retention"]
         checks[f"{name}: trained keeps more than its first epoch"] = each[-1]["retention"] > each[0]["retention"]
     for row in trained:
-        if row["condition"] == "overfit" and row["character"] in usual and row["epoch"] == OVERFIT["training.epochs"]:
+        if row["condition"] == "overfit" and row["character"] in usual:
             last, name = usual[row["character"]][-1], f"{row['character']}, 100 repeats, epoch {row['epoch']}"
-            checks[f"{name}: copies more"] = row["copying"] > last["copying"]
-            checks[f"{name}: obeys less"] = row["flexibility"] < last["flexibility"]
+            if row["epoch"] == OVERFIT["training.epochs"]:  # trained to pieces by then
+                checks[f"{name}: is harmed"] = row["damage"] > max(0.2, last["damage"])
+                checks[f"{name}: obeys less"] = row["flexibility"] < last["flexibility"]
+            else:
+                checks[f"{name}: copies more"] = row["copying"] >= last["copying"]
     return {
         "loras": len(trained), "pictures_of_each": len(SEEDS),
         "spearman_retention_truth": round(spearman([r["retention"] for r in rows], [r["truth"] for r in rows]), 3),
