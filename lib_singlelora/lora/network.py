@@ -13,7 +13,7 @@ from ..errors import TrainingError
 from ..naming.blocks import BASE, BlockLayout, block_of, is_text
 from ..naming.keys import canonical_to_kohya
 from .branches import Branch, LoraBranch, LoraShape, is_3x3, new_branch
-from .fused import fused_forward, fusible
+from .fused import autocasting, fused_forward, fusible, is_fast
 
 TEXT_PARTS = (".self_attn.", ".mlp.")
 CONV_PARTS = (".in_layers.2", ".out_layers.3", ".emb_layers.1", ".skip_connection", ".op", ".conv")
@@ -132,13 +132,13 @@ def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut
     modules = dict(targets)
     trained = set(network.block_of_target.values())
     handles: list[Any] = []
-    replaced: list[nn.Module] = []
+    replaced: list[tuple[nn.Module, Any]] = []
     try:
         for name, branch in network.items():
             module = modules[name]
             if isinstance(module, nn.Linear) and isinstance(branch, LoraBranch) and fusible(module, branch):
+                replaced.append((module, vars(module).get("forward")))
                 vars(module)["forward"] = _fused(network, module, branch)
-                replaced.append(module)
             else:
                 handles.append(module.register_forward_hook(_adder(network, branch)))
         for name, module in modules.items() if cut_text else ():
@@ -148,25 +148,21 @@ def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut
     finally:
         for handle in handles:
             handle.remove()
-        for module in replaced:
-            del vars(module)["forward"]
-
-
-def _autocast(device: str) -> bool:
-    try:
-        return torch.is_autocast_enabled(device)
-    except TypeError:  # before torch 2.4 there is a function for each device
-        return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
+        for module, had in replaced:
+            if had is None:
+                del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = had
 
 
 def _fused(network: LoraNetwork, module: nn.Linear, branch: LoraBranch) -> Callable[[Tensor], Tensor]:
-    plain = module.forward
+    plain, fast = module.forward, is_fast(module)
 
     def forward(x: Tensor) -> Tensor:
         # Where autocast or a mixed precision is at work, PyTorch's own functions know what to do.
-        if not network.enabled or x.dtype != module.weight.dtype or _autocast(x.device.type):
+        if not network.enabled or x.dtype != module.weight.dtype or autocasting(x.device.type):
             return plain(x) if not network.enabled else branch.add_to(plain(x), x)
-        return fused_forward(module, branch, x)
+        return fused_forward(module, branch, x, fast)
 
     return forward
 

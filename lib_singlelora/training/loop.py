@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..host import TrainingModel
 from ..jobs import Job, Progress
+from ..lora.fused import faster
 from ..lora.network import LoraNetwork, attached
 from ..settings_training import TrainingSettings
 from .board import Board
@@ -94,6 +95,7 @@ class Trainer:
         self.optimizer.training()
         with out_of_memory(self.settings), ExitStack() as stack:
             stack.enter_context(frugal(self.model.targets(), self.model.blocks()))
+            stack.enter_context(faster(self.model.targets()))
             if self.settings.gradient_checkpointing:
                 stack.enter_context(packed(self.model.blocks()))
                 stack.enter_context(recomputed(self.model.blocks()))

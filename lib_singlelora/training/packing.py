@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..allocator import give_back
+
 LINE = 16  # fp32 numbers: weights start where the processor's cache lines do, as PyTorch's own do
 
 
@@ -70,6 +72,7 @@ def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
             changed.append((block, block.__dict__.get("forward")))
             block.forward = _written_out(block.forward, memory, weights)
         memory.buffer = torch.empty(size)
+        give_back()  # the room of the weights in fp32
         yield
     finally:
         memory.fold()

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from lib_singlelora.lora import network as networks
+from lib_singlelora.lora import onednn
 from lib_singlelora.lora.branches import LoraShape
-from lib_singlelora.lora.fused import LinearWithLora
+from lib_singlelora.lora.fused import LinearWithLora, faster
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import SD1
 
@@ -54,7 +55,7 @@ def test_its_gradients_are_right() -> None:
     generator = torch.Generator().manual_seed(4)
     given = [torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_(wanted) for size, wanted in
              (((2, 3, 6), True), ((5, 6), False), ((5,), False), ((2, 6), True), ((5, 2), True))]
-    assert torch.autograd.gradcheck(LinearWithLora.apply, given)
+    assert torch.autograd.gradcheck(LinearWithLora.apply, [*given, False])
 
 
 def test_it_is_used_where_it_may_be_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +83,53 @@ def test_half_the_input_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
     with attached(network, [(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(made, model.linear(x))
+
+
+needs_onednn = pytest.mark.skipif(not onednn.takes(torch.empty(1)), reason="this PyTorch has no oneDNN")
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
+def test_by_onednn_it_is_the_same_but_for_rounding(bias: bool, shape: tuple[int, ...]) -> None:
+    model = Small(bias)
+    network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    plain = run(model, network, x)
+    with faster([(NAME, model.linear)]):
+        for one, other in zip(plain, run(model, network, x), strict=True):
+            assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
+        made = x.clone().requires_grad_()
+        model.linear(made).square().sum().backward()  # a frozen Linear without a LoRA
+    expected = x.clone().requires_grad_()
+    model.linear(expected).square().sum().backward()
+    assert torch.allclose(made.grad, expected.grad, atol=1e-5)  # type: ignore[arg-type]
+
+
+@needs_onednn
+def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
+    torch.manual_seed(5)
+    model, x = Small(), torch.randn(7, 12)
+    network = built(model)
+    for _, branch in network.items():
+        torch.nn.init.zeros_(branch.up)  # type: ignore[arg-type]
+    with faster([(NAME, model.linear)]):
+        alone = model.linear(x)
+        with attached(network, [(NAME, model.linear)]):
+            assert torch.equal(model.linear(x), alone)
+            with network.switched_off():
+                assert torch.equal(model.linear(x), alone)
+        assert torch.equal(model.linear(x), alone)
+    assert "forward" not in vars(model.linear)
+
+
+@needs_onednn
+def test_onednn_leaves_to_others_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, trained, half = Small(), nn.Linear(12, 3), Small().bfloat16()
+    with faster([("half", half.linear), ("trained", trained)]):
+        assert "forward" not in vars(half.linear) and "forward" not in vars(trained)
+    x = torch.randn(2, 12)
+    with faster([(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
+        assert model.linear(x).dtype == torch.bfloat16
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3)
+    with faster([(NAME, model.linear)]):  # as the WebUI's Lora extension does
+        assert "forward" not in vars(model.linear)

@@ -31,14 +31,18 @@ def test_correlation_is_of_ranks() -> None:
     assert spearman([1, 1], [1, 2]) == 0
 
 
-def row(condition: str, epoch: int, retention: float, copying: float = 0.0, flexibility: float = 1.0) -> dict[str, Any]:
+def row(condition: str, epoch: int, retention: float, copying: float = 0.0, flexibility: float = 1.0,
+        damage: float = 0.0) -> dict[str, Any]:
     return {"character": "isabella", "condition": condition, "epoch": epoch, "steps": epoch, "retention": retention,
-            "truth": retention, "copying": copying, "flexibility": flexibility}
+            "truth": retention, "copying": copying, "flexibility": flexibility, "damage": damage}
 
 
 def test_checks_fail_when_an_overfit_lora_is_not_flagged() -> None:
-    rows = [row("untrained", 0, 0.1), row("usual", 1, 0.3), row("usual", 6, 0.8, 0.4), row("overfit", 3, 0.9, 0.7, 0.5)]
+    rows = [row("untrained", 0, 0.1), row("usual", 1, 0.3), row("usual", 6, 0.8, 0.4), row("overfit", 1, 0.9, 0.7),
+            row("overfit", 3, 0.01, 0.0, 0.5, 0.9)]
     good = summary(rows)
-    assert good["passed"] and good["loras"] == 3 and good["spearman_retention_truth"] == 1 and len(good["checks"]) == 4
-    bad = summary([*rows[:3], row("overfit", 3, 0.9, 0.7, 1.0)])
-    assert not bad["passed"] and "NO   isabella, 100 repeats, epoch 3: obeys less" in told(rows, bad)
+    assert good["passed"] and good["loras"] == 4 and len(good["checks"]) == 5
+    for wrong, check in ((row("overfit", 3, 0.01, 0.0, 1.0, 0.9), "3: obeys less"), (row("overfit", 3, 0.01, 0.0, 0.5), "3: is harmed"),
+                         (row("overfit", 1, 0.9, 0.1), "1: copies more")):
+        bad = summary([one for one in rows if (one["condition"], one["epoch"]) != ("overfit", wrong["epoch"])] + [wrong])
+        assert not bad["passed"] and f"NO   isabella, 100 repeats, epoch {check}" in told(rows, bad)

@@ -8,10 +8,8 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,21 +38,20 @@ def interleaved(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, 
 
 
 def measure_steps(rounds: int) -> list[Measurement]:
-    """A step of ours against the limit, the peer, and ours with less to compute."""
-    from .full_size import full_size
-    from .steps import KINDS, limit, ours, peer
+    """A step of ours against the limit, the peer, and ours with less to compute; ours and theirs each in a process of its own."""
+    from .worker import worker
 
-    networks = full_size()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        steps = {"limit": limit(networks), "peer": peer(networks)}
-        steps |= {kind: ours(networks, kind, Path(folder), stack) for kind in KINDS}
-        found = interleaved(steps, rounds)
+    with worker("ours", ["full", "outd"]) as mine:
+        with worker("plain", ["limit", "peer"]) as plain:
+            found = interleaved(plain | mine, rounds)
+        with worker("ours", ["checkpointing"]) as again:
+            price = interleaved({"full": mine["full"]} | again, rounds)
     return [
         Measurement("step.limit", round(found["limit"], 4), "s"), Measurement("step.peer", round(found["peer"], 4), "s"),
         against("step.full", found["full"], "s", "step.limit", found["limit"]),
         against("step.full", found["full"], "s", "step.peer", found["peer"]),
         against("step.outd", found["outd"], "s", "step.full", found["full"]),
-        against("step.checkpointing", found["checkpointing"], "s", "step.full", found["full"]),
+        against("step.checkpointing", price["checkpointing"], "s", "step.full", price["full"]),
     ]
 
 
@@ -70,14 +67,12 @@ def measure_memory(rounds: int) -> list[Measurement]:
 
 def measure_latents(rounds: int) -> list[Measurement]:
     """A 512² picture to latents."""
-    from .full_size import full_size
-    from .steps import encoders
+    from .worker import worker
 
-    with ExitStack() as stack:
-        own, theirs = encoders(full_size(), stack)
-        found = interleaved({"ours": own, "peer": theirs}, max(3, rounds))
-    return [Measurement("latents.peer", round(found["peer"], 4), "s"),
-            against("latents", found["ours"], "s", "latents.peer", found["peer"])]
+    with worker("ours", ["latents"]) as mine, worker("plain", ["latents.peer"]) as plain:
+        found = interleaved(plain | mine, max(3, rounds))
+    return [Measurement("latents.peer", round(found["latents.peer"], 4), "s"),
+            against("latents", found["latents"], "s", "latents.peer", found["latents.peer"])]
 
 
 def measure_quality(rounds: int) -> list[Measurement]:

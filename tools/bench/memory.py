@@ -8,6 +8,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from .worker import prepare
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,17 +27,14 @@ def _peak() -> float:
 
 
 def main(kind: str) -> None:
-    from lib_singlelora.hosts.standalone.training import StandaloneTrainingModel
-    from lib_singlelora.training.packing import packed
-
+    if kind != "peer":
+        prepare()
     from .full_size import full_size
     from .steps import ours, peer
 
     networks = full_size()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         step = peer(networks) if kind == "peer" else ours(networks, kind, Path(folder), stack)
-        if kind == "checkpointing":  # as the trainer does; once, for the steps are many
-            stack.enter_context(packed(StandaloneTrainingModel(networks, "cpu").blocks()))
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         for _ in range(2):
             step()

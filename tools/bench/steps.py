@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,14 @@ from torch.nn import functional as F
 from lib_singlelora.hosts.standalone.loading import Networks
 from lib_singlelora.hosts.standalone.training import StandaloneTrainingModel, lent
 from lib_singlelora.lora.branches import shape_of
+from lib_singlelora.lora.fused import faster
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.settings import Settings
 from lib_singlelora.training.frugal import frugal
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.loop import Trainer
+from lib_singlelora.training.packing import packed
 from lib_singlelora.training.recomputing import recomputed
 from lib_singlelora.training.samples import Picture, Sample
 
@@ -78,7 +78,10 @@ def peer(networks: Networks) -> Step:
 
 
 def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: str = "cpu", batch: int = 1) -> Step:
-    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with ` graphs` behind it or not."""
+    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with ` graphs` behind it or not.
+
+    With gradient checkpointing the networks' weights are packed from now on, so that no other step may share them.
+    """
     plain, _, graphs = kind.partition(" ")
     chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": bool(graphs)}
     options = Settings.from_dict({f"training.{name}": value for name, value in chosen.items()}).training
@@ -92,12 +95,15 @@ def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: 
     trainer = Trainer(model, network, [picture], options, folder / "state.pt", kind, lambda *_: folder)
     trainer.latents.fill(model, [picture], Versions(), lambda done, total: None)
     network.train()
+    if options.gradient_checkpointing:
+        stack.enter_context(packed(model.blocks()))
     number = [0]
 
     def step() -> None:
         number[0] += batch
         with ExitStack() as own:
             own.enter_context(frugal(model.targets(), model.blocks()))
+            own.enter_context(faster(model.targets()))
             if options.gradient_checkpointing:
                 own.enter_context(recomputed(model.blocks()))
             own.enter_context(attached(network, model.targets()))
@@ -106,19 +112,25 @@ def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: 
     return step
 
 
-def encoders(networks: Networks, stack: ExitStack) -> tuple[Step, Step]:
-    """(ours, the peer's): one picture to latents."""
+def peer_encode(networks: Networks) -> Step:
+    """diffusers: one picture to latents."""
     pixels = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
-    mine = replace(networks, vae=deepcopy(networks.vae))
-    stack.enter_context(lent(mine, "cpu"))
-    model: Any = StandaloneTrainingModel(mine, "cpu")
 
-    def own() -> None:
-        with torch.no_grad():
-            model.encode_images(pixels)
-
-    def theirs() -> None:
+    def step() -> None:
         with torch.no_grad():
             _ = networks.vae.encode(pixels).latent_dist.sample() * networks.scale
 
-    return own, theirs
+    return step
+
+
+def encode(networks: Networks, stack: ExitStack) -> Step:
+    """Ours: one picture to latents."""
+    pixels = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
+    stack.enter_context(lent(networks, "cpu"))
+    model = StandaloneTrainingModel(networks, "cpu")
+
+    def step() -> None:
+        with torch.no_grad():
+            model.encode_images(pixels)
+
+    return step

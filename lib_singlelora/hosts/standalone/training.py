@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ...allocator import give_back
 from ...host import Conditioning
 from ...naming.blocks import BlockLayout
 from ...naming.keys import diffusers_to_canonical
@@ -125,5 +126,9 @@ def frozen(networks: Networks) -> Iterator[None]:
 @contextmanager
 def lent(networks: Networks, device: str) -> Iterator[None]:
     """The networks as a training wants them; all is as it was after the exit."""
-    with frozen(networks), channels_last(networks) if device == "cpu" else nullcontext():
-        yield
+    try:
+        with frozen(networks), channels_last(networks) if device == "cpu" else nullcontext():
+            give_back()  # what loading them and laying them out anew left over
+            yield
+    finally:
+        give_back()  # a page that stays open must not keep what only the training needed
