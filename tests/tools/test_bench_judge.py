@@ -42,7 +42,7 @@ def test_checks_fail_when_an_overfit_lora_is_not_flagged() -> None:
             row("overfit", 3, 0.01, 0.0, 0.5, 0.9)]
     good = summary(rows)
     assert good["passed"] and good["loras"] == 4 and len(good["checks"]) == 5
-    for wrong, check in ((row("overfit", 3, 0.01, 0.0, 1.0, 0.9), "3: obeys less"), (row("overfit", 3, 0.01, 0.0, 0.5), "3: is harmed"),
-                         (row("overfit", 1, 0.9, 0.1), "1: copies more")):
+    for wrong, check in ((row("overfit", 3, 0.01, 0.0, 1.0, 0.9), "3: obeys less"),
+                         (row("overfit", 3, 0.01, 0.0, 0.5), "3: is harmed"), (row("overfit", 1, 0.9, 0.1), "1: copies more")):
         bad = summary([one for one in rows if (one["condition"], one["epoch"]) != ("overfit", wrong["epoch"])] + [wrong])
         assert not bad["passed"] and f"NO   isabella, 100 repeats, epoch {check}" in told(rows, bad)
