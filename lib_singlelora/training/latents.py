@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..allocator import give_back
 from ..dataset.buckets import fit_to_bucket
 from ..host import TrainingModel
 from ..imaging.load import load_picture
@@ -88,6 +89,7 @@ class LatentCache:
             if key not in self._latents:
                 with torch.no_grad():
                     self._latents[key] = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
+        give_back()  # what encoding needed: the training takes memory in other pieces
 
     def get(self, picture: Picture, version: Version = PLAIN) -> Tensor:
         """The latents of a picture that was filled in."""

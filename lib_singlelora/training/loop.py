@@ -31,6 +31,7 @@ from .scaling import Scaler
 from .schedule import learning_rate_factor
 from .snapshot import Snapshot, load_snapshot, save_snapshot
 from .watching import COLLAPSED, check_loss, check_weights, out_of_memory, text_spread
+from .winograd import fewer_products
 
 SMOOTHING = 0.95  # of the smoothed loss: its share of the last value
 
@@ -96,6 +97,7 @@ class Trainer:
         with out_of_memory(self.settings), ExitStack() as stack:
             stack.enter_context(frugal(self.model.targets(), self.model.blocks()))
             stack.enter_context(faster(self.model.targets()))
+            stack.enter_context(fewer_products(module for _, module in self.model.targets()))
             if self.settings.gradient_checkpointing:
                 stack.enter_context(packed(self.model.blocks()))
                 stack.enter_context(recomputed(self.model.blocks()))

@@ -25,6 +25,7 @@ from lib_singlelora.training.loop import Trainer
 from lib_singlelora.training.packing import packed
 from lib_singlelora.training.recomputing import recomputed
 from lib_singlelora.training.samples import Picture, Sample
+from lib_singlelora.training.winograd import fewer_products
 
 from .full_size import SIDE, twin
 
@@ -104,6 +105,7 @@ def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: 
         with ExitStack() as own:
             own.enter_context(frugal(model.targets(), model.blocks()))
             own.enter_context(faster(model.targets()))
+            own.enter_context(fewer_products(module for _, module in model.targets()))
             if options.gradient_checkpointing:
                 own.enter_context(recomputed(model.blocks()))
             own.enter_context(attached(network, model.targets()))

@@ -13,6 +13,8 @@ from ...allocator import give_back
 from ...host import Conditioning
 from ...naming.blocks import BlockLayout
 from ...naming.keys import diffusers_to_canonical
+from ...training.enlarging import enlarging
+from ...training.winograd import fewer_products
 from ..clip import count_tokens, encode
 from .loading import Networks
 
@@ -101,6 +103,14 @@ def channels_last(networks: Networks) -> Iterator[None]:
 
 
 @contextmanager
+def on_a_cpu(networks: Networks) -> Iterator[None]:
+    """What a CPU computes fastest while inside: layouts, fewer multiplications in the VAE and where pictures are enlarged."""
+    enlargers = (module for network in (networks.unet, networks.vae) for module in network.modules())
+    with channels_last(networks), fewer_products(networks.vae.modules()), enlarging(enlargers):
+        yield
+
+
+@contextmanager
 def frozen(networks: Networks) -> Iterator[None]:
     """Freeze every parameter while inside; flags and modes are what they were after the exit.
 
@@ -127,7 +137,7 @@ def frozen(networks: Networks) -> Iterator[None]:
 def lent(networks: Networks, device: str) -> Iterator[None]:
     """The networks as a training wants them; all is as it was after the exit."""
     try:
-        with frozen(networks), channels_last(networks) if device == "cpu" else nullcontext():
+        with frozen(networks), on_a_cpu(networks) if device == "cpu" else nullcontext():
             give_back()  # what loading them and laying them out anew left over
             yield
     finally:

@@ -6,6 +6,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -33,8 +34,9 @@ def copied(small: Path, folder: Path, suffix: str = ".safetensors") -> Path:
 
 def test_a_ckpt_draws_what_the_safetensors_draws(small_checkpoint: Path, standalone_host: StandaloneHost, tmp_path: Path) -> None:
     other = StandaloneHost(copied(small_checkpoint, tmp_path, ".ckpt"), "cpu")
-    ours, theirs = (host.generate(REQUEST, Job())[0].image.tobytes() for host in (standalone_host, other))
-    assert ours == theirs
+    ours, theirs = (np.asarray(host.generate(REQUEST, Job())[0].image, np.int16) for host in (standalone_host, other))
+    assert np.abs(ours - theirs).max() <= 1  # sums depend on where weights lie in memory, and a training may have moved them
+    assert ours.std() > 1
 
 
 def test_a_pickle_with_code_is_not_opened(tmp_path: Path) -> None:
