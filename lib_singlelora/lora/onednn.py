@@ -19,6 +19,7 @@ def _found() -> Any:
 
 
 _OP = _found()
+FEWEST = 4_000_000  # multiplications, below which asking costs more than it spares; measured
 
 
 def takes(weight: Tensor) -> bool:
@@ -30,9 +31,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b, as F.linear.  x: (rows, in).  weight: (out, in), of any strides.  Keeps nothing for a gradient, and autocast does
     not reach it.
 
-    What oneDNN does not take goes to F.linear.
+    What oneDNN does not take, and what is small, goes to F.linear.
     """
-    if x.dtype == weight.dtype and takes(weight):
+    if x.dtype == weight.dtype and takes(weight) and x.numel() * weight.shape[0] >= FEWEST:
         made: Tensor = _OP(x, weight, bias, "none", [], "")
         return made
     return F.linear(x, weight, bias)

@@ -77,7 +77,7 @@ class Trainer:
         if found is None:
             return False
         self.network.load_state_dict(found.network)
-        self.optimizer.torch.load_state_dict(found.optimizer)
+        self.optimizer.load(found.optimizer)
         self.scaler.load(found.scaler)
         self.state = Progressed(found.step, found.epoch, found.position, found.seconds, list(found.losses))
         return True

@@ -38,6 +38,7 @@ class Source:
 FIXED_RATE = {"scale_parameter": False, "relative_step": False, "warmup_init": False}
 # With a warm-up, Prodigy's estimate is thrown off by the first steps otherwise (its README).
 CAREFUL = {"use_bias_correction": True, "safeguard_warmup": True}
+FUSED = "2.4"  # PyTorch that has AdamW in one call on a CPU: hundreds of small tensors one by one took a tenth of a small step
 SOURCES = {
     "AdamW": Source("torch.optim", "AdamW", "torch"),
     "AdamW8bit": Source("bitsandbytes.optim", "AdamW8bit", "bitsandbytes"),
@@ -56,6 +57,14 @@ class Optimizer:
     torch: torch.optim.Optimizer
     path: str
     said: str = ""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """From a snapshot, which may come from a PyTorch that steps in another way."""
+        ways = [group.get("fused") for group in self.torch.param_groups]
+        self.torch.load_state_dict(state)
+        for group, fused in zip(self.torch.param_groups, ways, strict=True):
+            if "fused" in group:
+                group["fused"] = fused
 
     def training(self) -> None:
         """Put the weights where gradients are taken (schedule-free keeps two points)."""
@@ -99,10 +108,12 @@ def build_optimizer(settings: TrainingSettings, groups: Sequence[dict[str, Any]]
         raise TrainingError(f"training.optimizer={name}: found no {error.name or source.module}, expected its package; "
                             f"install it with pip install {source.pip}, or choose AdamW") from error
     given = {"weight_decay": settings.weight_decay, **source.options, **parse_arguments(settings.optimizer_args)}
+    if name == "AdamW" and device == "cpu" and torch.__version__ >= FUSED:
+        given = {"fused": True, **given}
     try:
         with redirect_stdout(StringIO()):  # two of them print
             made = kind(list(groups), lr=float(groups[0]["lr"]), **given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(f"training.optimizer={name}: {error}; see training.optimizer_args and the rates") from error
     return Optimizer(made, f"{kind.__module__}.{kind.__qualname__}", said)
 

@@ -88,9 +88,27 @@ def test_half_the_input_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> N
 needs_onednn = pytest.mark.skipif(not onednn.takes(torch.empty(1)), reason="this PyTorch has no oneDNN")
 
 
+@pytest.fixture
+def everything_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones too."""
+    monkeypatch.setattr(onednn, "FEWEST", 0)
+
+
+@needs_onednn
+def test_what_is_small_is_not_asked_of_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.Size] = []
+    own = onednn._OP
+    monkeypatch.setattr(onednn, "_OP", lambda x, *more: asked.append(x.shape) or own(x, *more))
+    for rows in (10, 4000):
+        x, weight = torch.randn(rows, 40), torch.randn(30, 40)
+        assert torch.allclose(onednn.linear(x, weight), x @ weight.t(), atol=1e-4)
+    assert asked == [(4000, 40)]
+
+
 @needs_onednn
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
+@pytest.mark.usefixtures("everything_by_onednn")
 def test_by_onednn_it_is_the_same_but_for_rounding(bias: bool, shape: tuple[int, ...]) -> None:
     model = Small(bias)
     network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
@@ -106,6 +124,7 @@ def test_by_onednn_it_is_the_same_but_for_rounding(bias: bool, shape: tuple[int,
 
 
 @needs_onednn
+@pytest.mark.usefixtures("everything_by_onednn")
 def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
     torch.manual_seed(5)
     model, x = Small(), torch.randn(7, 12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.settings_training import TrainingSettings
-from lib_singlelora.training.optimizers import SOURCES, build_optimizer, parse_arguments
+from lib_singlelora.training.optimizers import FUSED, SOURCES, Optimizer, build_optimizer, parse_arguments
 from tests.training.test_loop import settings, train
 
 OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor", "AdamWScheduleFree")
@@ -67,6 +68,29 @@ def test_a_stopped_run_goes_on_exactly(standalone_host: StandaloneHost, tmp_path
 def test_without_cuda_8bit_falls_back_and_says_so() -> None:
     made = build_optimizer(options("AdamW8bit"), [{"params": [nn.Parameter(torch.ones(2))], "lr": 0.1}], "cpu")
     assert isinstance(made.torch, torch.optim.AdamW) and "AdamW is used instead" in made.said
+
+
+def test_on_a_cpu_adamw_steps_in_one_call_where_pytorch_has_one_and_a_snapshot_of_another_way_goes_on() -> None:
+    def made(arguments: str) -> tuple[Optimizer, nn.Parameter]:
+        parameter = nn.Parameter(torch.linspace(-1, 1, 7))
+        return build_optimizer(settings(optimizer_args=arguments), [{"params": [parameter], "lr": 0.1}], "cpu"), parameter
+
+    def step(optimizer: Optimizer, parameter: nn.Parameter) -> None:
+        parameter.grad = parameter.detach() ** 2
+        optimizer.torch.step()
+
+    (own, one), (plain, other) = made(""), made("fused=False")
+    assert bool(own.torch.param_groups[0]["fused"]) == (torch.__version__ >= FUSED)
+    assert not plain.torch.param_groups[0]["fused"]
+    for _ in range(3):
+        step(own, one)
+        step(plain, other)
+    assert torch.allclose(one, other, atol=1e-6)
+    plain.load(copy.deepcopy(own.torch.state_dict()))
+    assert not plain.torch.param_groups[0]["fused"]
+    step(own, one)
+    step(plain, other)
+    assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_arguments_are_passed_on_and_mistakes_told() -> None:
