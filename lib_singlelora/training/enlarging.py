@@ -38,7 +38,7 @@ def takes(x: Tensor, weight: Tensor) -> bool:
 def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x at twice its size, each pixel four times, then ⋆ weight + bias.  x: (B, in, H, W); weight: (out, in, 3, 3)."""
     batch, channels, height, width = x.shape
-    pictures = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    pictures = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
     taps = _taps(weight)
     made = x.new_empty(batch, height, 2, width, 2, len(weight))
     for down, across in PLACES:

@@ -59,7 +59,7 @@ def takes(x: Tensor, weight: Tensor) -> bool:
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x ⋆ weight + bias with a border of one zero.  x: (B, in, H, W), H and W multiples of 4; weight: (out, in, 3, 3)."""
-    pictures = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    pictures = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
     (batch, height, width), (out, channels) = (x.shape[0], *x.shape[2:]), weight.shape[:2]
     taps = weight.permute(0, 2, 3, 1).reshape(out, 9, channels)
     made = x.new_empty(batch, height // STEP, STEP, width // STEP, STEP, out)

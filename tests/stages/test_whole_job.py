@@ -20,6 +20,7 @@ PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 QUICK = {
     "character.trigger": "eileen", "character.class_token": "woman", "prepare.long_side": 512, "regularization.count": 3,
     "regularization.steps": 2, "training.epochs": 2, "training.repeats": 1, "training.rank": 2, "training.alpha": 2,
+    "training.text_encoder_lr": 5e-5,
     "plot.strengths": "0.5,1", "plot.steps": 2, "plot.presets": "ALL,OUTD", "inpaint.count": 2, "inpaint.steps": 3,
 }
 

@@ -12,6 +12,7 @@ pytest.importorskip("diffusers")
 from lib_singlelora.__main__ import main
 from tools.bench.__main__ import PARTS, interleaved, record
 from tools.bench.measurement import Measurement, against, table
+from tools.bench.retention import first_as_good
 
 
 def test_a_ratio_is_of_the_value_that_it_names() -> None:
@@ -29,6 +30,14 @@ def test_steps_take_turns_and_the_first_round_is_not_counted(capsys: pytest.Capt
     found = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
     assert order == ["a", "b"] * 3 and set(found) == {"a", "b"}
     assert capsys.readouterr().out == ""
+
+
+def test_retention_counts_at_equal_flexibility_only() -> None:
+    rows = [{"epoch": epoch, "retention": kept, "flexibility": obeys}
+            for epoch, kept, obeys in ((3, 0.6, 0.9), (1, 0.6, 0.5), (2, 0.3, 0.9), (4, 0.9, 0.9))]
+    wanted = {"retention": 0.5, "flexibility": 0.92}
+    assert first_as_good(rows, wanted) == 3
+    assert first_as_good(rows[1:3], wanted) is None
 
 
 def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,5 +63,5 @@ def test_the_shipped_results_have_every_name_that_the_contract_lists() -> None:
     pairs = {(row["name"], row["ratio_to"]) for row in rows}
     assert {("step.full", "step.limit"), ("step.full", "step.peer"), ("step.outd", "step.full"), ("memory.full", "memory.peer"),
             ("memory.checkpointing", "memory.peer"), ("memory.outd", "memory.peer"), ("latents", "latents.peer"),
-            ("time_to_quality", "time_to_quality.article")} <= pairs
+            ("time_to_quality", "time_to_quality.article"), ("time_to_retention", "time_to_retention.article")} <= pairs
     assert "first_step_seconds" in {row["name"] for row in rows} and PARTS

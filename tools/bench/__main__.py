@@ -78,8 +78,9 @@ def measure_latents(rounds: int) -> list[Measurement]:
 def measure_quality(rounds: int) -> list[Measurement]:
     """On the embedded checkpoint: steps a second, time to the first step, and to what `article` reaches at its end."""
     from .quality import time_to_quality
+    from .retention import time_to_retention
 
-    return time_to_quality()
+    return time_to_quality() + time_to_retention()
 
 
 def measure_gpu(rounds: int) -> list[Measurement]:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from lib_singlelora.host import TrainingModel
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import shape_of
+from lib_singlelora.lora.fused import faster
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.pipeline import run_stage
 from lib_singlelora.settings import Settings
 from lib_singlelora.stages.crop import training_buckets
 from lib_singlelora.stages.training_set import collect_pictures
-from lib_singlelora.training.drawing import draw
+from lib_singlelora.training.drawing import draw, versions_of
+from lib_singlelora.training.frugal import frugal
 from lib_singlelora.training.latents import LatentCache, Versions
 from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.objective import Objective
-from lib_singlelora.training.samples import Picture, Sample
+from lib_singlelora.training.samples import Picture, Sample, epoch_steps
+from lib_singlelora.training.winograd import fewer_products
 from lib_singlelora.workspace import Workspace
 
 from .measurement import Measurement, against
@@ -41,49 +48,60 @@ def _settings(preset: str) -> Settings:
 
 
 class _Watch:
-    """Held-out loss and training seconds after every few steps."""
+    """Held-out loss after every few steps."""
 
     def __init__(self, objective: Objective, held: list[Picture], cache: LatentCache) -> None:
         plain = replace(objective.settings, min_snr_gamma=0.0, noise_offset=0.0, loss="l2", caption_dropout=0.0)
         self.objective, self.cache, self.plain = objective, cache, plain
         self.samples = [Sample(held[n % len(held)], 10_000 + n) for n in range(DRAWS)]
-        self.curve: list[tuple[float, float]] = []
+        self.curve: list[float] = []
 
-    def look(self, trainer: Trainer) -> None:
+    def look(self) -> None:
         judge = Objective(self.objective.model, self.objective.network, self.plain)
         self.objective.network.eval()
         with torch.no_grad():
             parts = [float(judge.loss(draw(self.plain, self.cache, [sample], 1000))) for sample in self.samples]
         self.objective.network.train()
-        self.curve.append((trainer.state.seconds, sum(parts) / len(parts)))
+        self.curve.append(sum(parts) / len(parts))
 
 
-def _train(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[tuple[float, float]], float, float]:
-    """(curve of (seconds of training, held-out loss), seconds from the call to the first step, steps a second)."""
-    settings, workspace = _settings(preset), Workspace(folder)
-    called = time.perf_counter()
-    first: list[float] = []
-    pictures = collect_pictures(settings, workspace, training_buckets(settings, host))
+def _pictures(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[Picture], list[Picture]]:
+    """(those that are shown, those that are held out)."""
+    settings = _settings(preset)
+    pictures = collect_pictures(settings, Workspace(folder), training_buckets(settings, host))
     held = [p for p in pictures if p.path.stem in HELD_OUT]
-    shown = [p for p in pictures if p.path.stem not in HELD_OUT]
     if not held:
         raise SystemExit(f"found crops {', '.join(p.path.stem for p in pictures)}, expected some of {', '.join(HELD_OUT)}")
-    options = settings.training
+    return [p for p in pictures if p.path.stem not in HELD_OUT], held
+
+
+def _trainer(model: TrainingModel, preset: str, shown: list[Picture], folder: Path) -> Trainer:
+    options = _settings(preset).training
+    weights = parse_block_weights(options.block_weights, model.layout).as_dict()
+    text = options.text_encoder_lr > 0
+    network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, text, options.seed)
+
+    def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
+        return folder / f"{epoch}.safetensors"
+
+    return Trainer(model, network, shown, options, folder / f"{preset}.pt", preset, save)
+
+
+def _train(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[float], float, int]:
+    """(held-out loss after every EVERY steps, seconds from the call to the first step, steps in all)."""
+    called = time.perf_counter()
+    first: list[float] = []
+    shown, held = _pictures(host, preset, folder)
     with host.open_for_training() as model, ExitStack() as stack:
-        weights = parse_block_weights(options.block_weights, model.layout).as_dict()
-        text = options.text_encoder_lr > 0
-        network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, text, options.seed)
-
-        def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
-            return folder / f"{epoch}.safetensors"
-
-        trainer = Trainer(model, network, shown, options, folder / f"{preset}.pt", preset, save)
+        trainer = _trainer(model, preset, shown, folder)
+        beside = time.perf_counter()  # what only the benchmark does
         cache = LatentCache()
         cache.fill(model, held, Versions(), lambda done, total: None)
         watch = _Watch(trainer.objective, held, cache)
-        stack.enter_context(attached(network, model.targets()))
-        watch.look(trainer)
+        stack.enter_context(attached(trainer.network, model.targets()))
+        watch.look()
         stack.pop_all().close()
+        called += time.perf_counter() - beside
 
         def each(progress: Progress) -> None:
             if progress.values.get("loss") is None:
@@ -91,30 +109,64 @@ def _train(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[tuple[
             if not first:
                 first.append(time.perf_counter() - called)
             if trainer.state.step % EVERY == 0:
-                watch.look(trainer)
+                watch.look()
 
         trainer.run(Job(preset, each))
-    return watch.curve, first[0], trainer.state.step / trainer.state.seconds
+    return watch.curve, first[0], trainer.state.step
+
+
+def _paces(presets: tuple[str, str], folder: Path) -> list[float]:
+    """Seconds of a step of each preset, the median of an epoch's; in turn, each on a checkpoint of its own."""
+    with ExitStack() as stack:
+        steps: list[list[Callable[[], object]]] = []
+        for preset in presets:
+            host = _host()
+            shown, _ = _pictures(host, preset, folder)
+            model = stack.enter_context(host.open_for_training())
+            trainer = _trainer(model, preset, shown, folder)
+            trainer.latents.fill(model, shown, versions_of(trainer.settings), lambda done, total: None)
+            stack.enter_context(frugal(model.targets(), model.blocks()))
+            stack.enter_context(faster(model.targets()))
+            stack.enter_context(fewer_products(module for _, module in model.targets()))
+            stack.enter_context(attached(trainer.network, model.targets()))
+            trainer.network.train()
+            samples = epoch_steps(shown, 0, trainer.settings.seed, trainer.settings.batch_size)
+            steps.append([partial(trainer.step, batches) for batches in samples])
+        taken: list[list[float]] = [[] for _ in presets]
+        for turn in zip(*steps, strict=False):
+            for own, step in zip(taken, turn, strict=True):
+                started = time.perf_counter()
+                step()
+                own.append(time.perf_counter() - started)
+    return [statistics.median(own) for own in taken]
+
+
+def _host() -> StandaloneHost:
+    return StandaloneHost(ROOT / "lib_singlelora" / "embedded" / "singlelora.safetensors")
 
 
 def time_to_quality(preset: str = "recommended") -> list[Measurement]:
-    """Seconds of training until a preset's held-out loss is what `article` ends with, both in one run."""
-    host = StandaloneHost(ROOT / "lib_singlelora" / "embedded" / "singlelora.safetensors")
+    """Seconds of training until a preset's held-out loss is what `article` ends with, both in one run.
+
+    Steps are counted in the trainings; what a step of each takes is measured with both in turn.
+    """
+    host = _host()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings, workspace, job = _settings(preset), Workspace(folder), Job("quality")
         for stage in ("prepare", "crop", "caption"):
             run_stage(stage, settings, workspace, host, job, False,
                       ROOT / "examples" / "isabella.png" if stage == "prepare" else None)
-        article, _, _ = _train(host, "article", folder)
-        own, first, rate = _train(host, preset, folder)
-    seconds = article[-1][0]
-    wanted = sum(loss for _, loss in article[-END:]) / len(article[-END:])  # one look swings with what was just shown
-    reached = next((when for when, loss in own if loss <= wanted), float("inf"))
+        article, _, steps = _train(host, "article", folder)
+        own, first, _ = _train(host, preset, folder)
+        of_article, of_own = _paces(("article", preset), folder)
+    seconds = steps * of_article
+    wanted = sum(article[-END:]) / END  # one look swings with what was just shown
+    reached = next((count * EVERY * of_own for count, loss in enumerate(own) if loss <= wanted), float("inf"))
     return [
-        Measurement("heldout.untrained", round(own[0][1], 5), "loss"), Measurement("heldout.article", round(wanted, 5), "loss"),
-        Measurement(f"heldout.{preset}", round(own[-1][1], 5), "loss"),
-        Measurement("first_step_seconds", round(first, 3), "s"), Measurement("embedded.steps", round(rate, 3), "steps/s"),
+        Measurement("heldout.untrained", round(own[0], 5), "loss"), Measurement("heldout.article", round(wanted, 5), "loss"),
+        Measurement(f"heldout.{preset}", round(sum(own[-END:]) / END, 5), "loss"),
+        Measurement("first_step_seconds", round(first, 3), "s"), Measurement("embedded.steps", round(1 / of_own, 3), "steps/s"),
         Measurement("time_to_quality.article", round(seconds, 2), "s"),
         against("time_to_quality", reached, "s", "time_to_quality.article", seconds),
     ]

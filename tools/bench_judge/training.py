@@ -58,7 +58,7 @@ def train(run: Run, host: Host, folder: Path, job: Job) -> tuple[Workspace, Sett
         shutil.copy(shared / "regularize.json", workspace.root / "log" / "regularize.json")
     for stage in ("prepare", "crop", "caption", "regularize", "train"):
         run_stage(stage, settings, workspace, host, job, False, run.picture if stage == "prepare" else None)
-    if not shared.exists():
+    if not shared.exists() and (workspace.root / "reg").exists():
         shutil.copytree(workspace.root / "reg", shared / "reg")
         shutil.copy(workspace.root / "log" / "regularize.json", shared / "regularize.json")
     return workspace, settings
