@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     regularization_cli.add_options(stages["regularize"])
     for sub in (run, prepare, *stages.values()):
         sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="her folder")
-    bench = words.add_parser("bench", help="the benchmark, beside diffusers and peft; a quarter of an hour on two cores")
+    bench = words.add_parser("bench", help="the benchmark, beside diffusers and peft; half an hour on two cores")
     bench.add_argument("--json", action="store_true", help="print the measurements as one JSON list and nothing else")
     bench.add_argument("--only", default="", help="some of steps,memory,latents,quality; the others keep their last figures")
     bench.add_argument("--rounds", type=int, default=3, help="how often each step is timed")
