@@ -6,7 +6,7 @@ Inside `faster` oneDNN multiplies, where it can, in a Linear with a LoRA and wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 from . import onednn
 from .branches import Branch, LoraBranch
+
+Compute = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Gradient = Callable[[Tensor, Tensor], Tensor]
 
 
 class LinearWithLora(torch.autograd.Function):
@@ -46,24 +49,35 @@ class LinearWithLora(torch.autograd.Function):
         return of_x, None, None, of_inner.t() @ flat, grad.t() @ inner, None
 
 
-class FrozenLinear(torch.autograd.Function):
-    """A Linear whose weight and bias take no gradient, by oneDNN."""
+class _Frozen(torch.autograd.Function):
+    """An operation whose weight and bias take no gradient; keeps the weight only."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """x: (…, in) to (…, out)."""
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gradient: Gradient) -> Tensor:
         ctx.save_for_backward(weight)
-        return _by_onednn(x, weight, bias)
+        ctx.gradient = gradient
+        return compute(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        """The gradient of x."""
         [weight], [grad] = ctx.saved_tensors, grads
-        return _by_onednn(grad, weight.t(), None), None, None
+        return ctx.gradient(grad, weight), None, None, None, None
+
+
+def frozen(x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gradient: Gradient) -> Tensor:
+    """compute(x, weight, bias), where weight and bias are frozen; gradient(of the output, weight) is that of x."""
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return compute(x, weight, bias)
+    made: Tensor = _Frozen.apply(x, weight, bias, compute, gradient)  # type: ignore[no-untyped-call]
+    return made
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return onednn.linear(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], weight.shape[0])
+
+
+def _back_by_onednn(grad: Tensor, weight: Tensor) -> Tensor:
+    return _by_onednn(grad, weight.t(), None)
 
 
 class _Fast:
@@ -76,10 +90,7 @@ class _Fast:
         weight, bias = self._module.weight, self._module.bias
         if x.dtype != weight.dtype or autocasting(x.device.type):
             return F.linear(x, weight, bias)
-        if not (torch.is_grad_enabled() and x.requires_grad):
-            return _by_onednn(x, weight, bias)
-        made: Tensor = FrozenLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return made
+        return frozen(x, weight, bias, _by_onednn, _back_by_onednn)
 
 
 def autocasting(device: str) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..lora import onednn
-from ..lora.fused import autocasting
+from ..lora.fused import autocasting, frozen
 from .winograd import plain
 
 ENLARGING = ("Upsample2D", "Upsample")
@@ -69,20 +69,6 @@ def _taps(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], 9, weight.shape[1])
 
 
-class _Doubled(torch.autograd.Function):
-    """`doubled` with a gradient for its input; keeps the weight only."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
-        return doubled(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        [weight] = ctx.saved_tensors
-        return gradient(grads[0], weight), None, None
-
-
 @contextmanager
 def enlarging(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, modules that enlarge by nearest pixels and convolve (`conv`; ldm's and diffusers') do both at once.
@@ -115,9 +101,6 @@ def _enlarge(otherwise: Callable[..., Tensor], conv: nn.Conv2d) -> Callable[...,
         asked = any(one is not None for one in (*more, *named.values()))  # a size that is not twice its own
         if asked or not alone or not takes(x, weight) or autocasting(x.device.type):
             return otherwise(x, *more, **named)
-        if not (torch.is_grad_enabled() and x.requires_grad):
-            return doubled(x, weight, bias)
-        made: Tensor = _Doubled.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return made
+        return frozen(x, weight, bias, doubled, gradient)
 
     return forward

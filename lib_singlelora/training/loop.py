@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,15 +95,24 @@ class Trainer:
         self.network.train()
         self.optimizer.training()
         with out_of_memory(self.settings), ExitStack() as stack:
-            stack.enter_context(frugal(self.model.targets(), self.model.blocks()))
-            stack.enter_context(faster(self.model.targets()))
-            stack.enter_context(fewer_products(module for _, module in self.model.targets()))
             if self.settings.gradient_checkpointing:
                 stack.enter_context(packed(self.model.blocks()))
-                stack.enter_context(recomputed(self.model.blocks()))
-            stack.enter_context(attached(self.network, self.model.targets(), self.settings.text_gradient == "trained blocks"))
+            stack.enter_context(self.prepared())
             for epoch in range(self.state.epoch, self.settings.epochs):
                 self._run_epoch(epoch, job)
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The model as `step` wants it while inside, all but the packing of its weights."""
+        model, settings = self.model, self.settings
+        with ExitStack() as stack:
+            stack.enter_context(frugal(model.targets(), model.blocks()))
+            stack.enter_context(faster(model.targets()))
+            stack.enter_context(fewer_products(module for _, module in model.targets()))
+            if settings.gradient_checkpointing:
+                stack.enter_context(recomputed(model.blocks()))
+            stack.enter_context(attached(self.network, model.targets(), settings.text_gradient == "trained blocks"))
+            yield
 
     def _caching(self, job: Job, done: int, total: int) -> None:
         job.raise_if_cancelled()

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..lora.fused import autocasting
+from ..lora.fused import autocasting, frozen
 
 POINTS = (0.0, 0.625, -0.625, 1.6, -1.6)  # and infinity
 STEP = 4  # pixels of the output that a tile makes, each way
@@ -128,20 +127,6 @@ def _bands(batch: int, height: int, width: int, channels: int) -> Iterator[tuple
             yield one, rows
 
 
-class _Convolution(torch.autograd.Function):
-    """`convolve` with a gradient for its input; keeps the weight only."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
-        return convolve(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        [weight] = ctx.saved_tensors
-        return gradient(grads[0], weight), None, None
-
-
 @contextmanager
 def fewer_products(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, the modules' frozen 3 × 3 convolutions are computed so, wherever they gain by it.
@@ -173,9 +158,6 @@ def _forward(otherwise: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not takes(x, weight) or weight.requires_grad or autocasting(x.device.type):
             return otherwise(x, weight, bias)
-        if not (torch.is_grad_enabled() and x.requires_grad):
-            return convolve(x, weight, bias)
-        made: Tensor = _Convolution.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return made
+        return frozen(x, weight, bias, convolve, gradient)
 
     return forward

@@ -17,7 +17,6 @@ from lib_singlelora.host import TrainingModel
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import shape_of
-from lib_singlelora.lora.fused import faster
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.pipeline import run_stage
@@ -25,12 +24,10 @@ from lib_singlelora.settings import Settings
 from lib_singlelora.stages.crop import training_buckets
 from lib_singlelora.stages.training_set import collect_pictures
 from lib_singlelora.training.drawing import draw, versions_of
-from lib_singlelora.training.frugal import frugal
 from lib_singlelora.training.latents import LatentCache, Versions
 from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.objective import Objective
 from lib_singlelora.training.samples import Picture, Sample, epoch_steps
-from lib_singlelora.training.winograd import fewer_products
 from lib_singlelora.workspace import Workspace
 
 from .measurement import Measurement, against
@@ -125,10 +122,7 @@ def _paces(presets: tuple[str, str], folder: Path) -> list[float]:
             model = stack.enter_context(host.open_for_training())
             trainer = _trainer(model, preset, shown, folder)
             trainer.latents.fill(model, shown, versions_of(trainer.settings), lambda done, total: None)
-            stack.enter_context(frugal(model.targets(), model.blocks()))
-            stack.enter_context(faster(model.targets()))
-            stack.enter_context(fewer_products(module for _, module in model.targets()))
-            stack.enter_context(attached(trainer.network, model.targets()))
+            stack.enter_context(trainer.prepared())
             trainer.network.train()
             samples = epoch_steps(shown, 0, trainer.settings.seed, trainer.settings.batch_size)
             steps.append([partial(trainer.step, batches) for batches in samples])

@@ -16,7 +16,7 @@ from tools.bench_judge.training import ROOT, Run
 from .measurement import Measurement, against
 
 LAST = (8, 9, 10)  # of article's ten files: what it ends with is their mean, for one file's score swings
-EQUAL = 0.05  # less flexibility that is still called equal: one picture of the judge's probes
+EQUAL = 0.05  # less flexibility that is still called equal; between epochs of one training it swings by more
 FIGURES = ("retention", "flexibility", "leak")
 
 

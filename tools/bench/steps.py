@@ -15,17 +15,13 @@ from torch.nn import functional as F
 from lib_singlelora.hosts.standalone.loading import Networks
 from lib_singlelora.hosts.standalone.training import StandaloneTrainingModel, lent
 from lib_singlelora.lora.branches import shape_of
-from lib_singlelora.lora.fused import faster
-from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.presets import parse_block_weights
 from lib_singlelora.settings import Settings
-from lib_singlelora.training.frugal import frugal
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.loop import Trainer
 from lib_singlelora.training.packing import packed
-from lib_singlelora.training.recomputing import recomputed
 from lib_singlelora.training.samples import Picture, Sample
-from lib_singlelora.training.winograd import fewer_products
 
 from .full_size import SIDE, twin
 
@@ -102,13 +98,7 @@ def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: 
 
     def step() -> None:
         number[0] += batch
-        with ExitStack() as own:
-            own.enter_context(frugal(model.targets(), model.blocks()))
-            own.enter_context(faster(model.targets()))
-            own.enter_context(fewer_products(module for _, module in model.targets()))
-            if options.gradient_checkpointing:
-                own.enter_context(recomputed(model.blocks()))
-            own.enter_context(attached(network, model.targets()))
+        with trainer.prepared():
             trainer.step([[Sample(picture, number[0] + n) for n in range(batch)]])
 
     return step
