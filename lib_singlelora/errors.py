@@ -5,6 +5,10 @@ Every message says what was found, what was expected and what to do, in one line
     SingleLoraError
     ├── SettingsError          a setting's name, type, range or file
     ├── WorkspaceError         a folder that cannot be read or written, a name that no file system takes
+    │   ├── NotFoundError      … a workspace, one of its files or a job that is not there (HTTP 404)
+    │   └── ConflictError      … what is asked does not fit what is there: a name that is taken, a workspace
+    │                            that another writer holds (HTTP 409)
+    ├── TooManyError           more is asked than is taken at once, such as waiting jobs (HTTP 429)
     ├── PictureError           a file that is no picture, or one too small, too large or broken
     ├── ImageModelError        an upscaler or a matting model that is unknown, broken or of another kind
     ├── CheckpointError        a checkpoint that is missing, broken or of an unsupported architecture
@@ -18,6 +22,8 @@ Every message says what was found, what was expected and what to do, in one line
     ├── MissingPackageError    an optional package that this action needs
     ├── HostBusyError          the host is doing something else
     └── JobCancelled           the user asked to stop; not a failure
+
+The HTTP API answers by these types alone, never by words in a message; HostBusyError is 409 too, the rest 422.
 """
 
 from __future__ import annotations
@@ -33,6 +39,18 @@ class SettingsError(SingleLoraError):
 
 class WorkspaceError(SingleLoraError):
     """The workspace's folder or one of its names cannot be used."""
+
+
+class NotFoundError(WorkspaceError):
+    """A workspace, one of its files or a job is not there."""
+
+
+class ConflictError(WorkspaceError):
+    """What is asked does not fit what is there: a name that is taken, a workspace that another holds."""
+
+
+class TooManyError(SingleLoraError):
+    """More is asked than is taken at once; later it may work."""
 
 
 class PictureError(SingleLoraError):
