@@ -6,7 +6,7 @@ Whoever watches reads the immutable `job.view()`.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import threading
 import time
@@ -14,17 +14,23 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from .errors import JobCancelled, SingleLoraError
+from .errors import JobCancelled, SingleLoraError, TooManyError
+from .event_log import EventLog
+
+__all__ = ["EventLog", "Job", "JobRunner", "JobView", "Progress", "Ticket", "cancel_on_interrupt"]
 
 log = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
+ENDED = ("done", "failed", "cancelled")
 Result = TypeVar("Result")
 KEPT_PICTURES = 48
+KEPT_JOBS = 30  # that ended
+MOST_WAITING = 50  # jobs; more is a program that runs wild, not a person
 
 
 @dataclass(frozen=True)
@@ -60,34 +66,6 @@ class JobView:
     error: str | None
 
 
-class EventLog:
-    """Appends JSON lines to `log/events.jsonl`; each line is flushed, a torn last line is skipped by readers."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, event: str, **values: Any) -> None:
-        """Append one event with its time."""
-        if not self.path.parent.parent.is_dir():  # the workspace was deleted; its log must not bring it back
-            return
-        self.path.parent.mkdir(exist_ok=True)
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **values}, ensure_ascii=False, default=str)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    def read(self) -> list[dict[str, Any]]:
-        """All whole events."""
-        if not self.path.exists():
-            return []
-        events = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                events.append(json.loads(line))
-            except ValueError:  # the line that a power cut tore
-                continue
-        return events
-
-
 class Job:
     """One piece of work that can be watched and cancelled; safe to use from several threads."""
 
@@ -109,6 +87,7 @@ class Job:
 
     def report(self, progress: Progress) -> None:
         """Publish where the work is."""
+        progress = replace(progress, message=plain(progress.message))
         with self._lock:
             if progress.stage != self._progress.stage or progress.done < self._progress.done:
                 self._stage_started, self._stage_first = time.monotonic(), progress.done
@@ -157,17 +136,21 @@ class Job:
 
     def run(self, work: Callable[[Job], Result]) -> Result:
         """Do the work in this thread and record how it ended; what it raised is raised again."""
-        self._started = self._stage_started = time.monotonic()
-        self.state = "running"
+        with self._lock:
+            self._started = self._stage_started = time.monotonic()
+            self.state = "running"
         try:
+            # Asked for before it began: work without a safe point would never see it.
+            self.raise_if_cancelled()
             result = self.result = work(self)
         except (JobCancelled, KeyboardInterrupt) as stop:
-            self.end("cancelled", str(stop))
+            self.end("cancelled", words_of(stop))
             raise
         except BaseException as error:
             # The one broad catch: it keeps the traceback for the log and hands the error on.
-            self.trace = traceback.format_exc()
-            self.end("failed", str(error) or type(error).__name__)
+            with contextlib.suppress(Exception):  # of an error that cannot be told, or without memory to tell it
+                self.trace = traceback.format_exc()
+            self.end("failed", words_of(error))
             raise
         self.end("done", None)
         return result
@@ -178,12 +161,34 @@ class Job:
             self.state, self.error, self._ended = state, error, time.monotonic()
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says, in characters that every encoding of the page and the log takes; never raises."""
+    try:
+        text = str(error)
+        if not isinstance(error, Exception) or not text:  # SystemExit(1) says only "1"
+            text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return plain(text)
+    except Exception:  # noqa: BLE001 - an error whose own words raise
+        return type(error).__name__
+
+
+def plain(text: str) -> str:
+    """The text, with halves of surrogate pairs (from file names in another encoding) written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Ticket(Generic[Result]):
     """A job that the runner took.  number: its place in the order of submission, from 1."""
 
     def __init__(self, number: int, job: Job, work: Callable[[Job], Result]) -> None:
-        self.number, self.job, self.work = number, job, work
+        self.number, self.job = number, job
+        self._work: Callable[[Job], Result] | None = work
         self._ended = threading.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens to it any more."""
+        return self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> JobView:
         """Block until it ended (or the timeout, in seconds) and give its view."""
@@ -191,56 +196,96 @@ class Ticket(Generic[Result]):
         return self.job.view()
 
     def run(self) -> None:
-        """Do the work; what it raises is kept in the job and the log."""
+        """Do the work; what it raises is kept in the job and the log.  Never raises: the queue goes on after it."""
         job = self.job
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, there are jobs behind this one
+            with contextlib.suppress(BaseException):
+                log.error("%s: %s", job.title, words_of(error))
+        finally:
+            if job.state not in ENDED:
+                job.end("failed", "ended without telling why; see the program's own log")
+            self._work = None  # and with it what the work holds on to
+            self._ended.set()
+
+    def _run(self) -> None:
+        job, work = self.job, self._work
+        assert work is not None, "a ticket runs once"
         try:
             if job.cancelled:
                 raise JobCancelled(f"{job.title}: cancelled before it started")
-            job.run(self.work)
-        except JobCancelled as stop:
-            job.end("cancelled", str(stop))
+            job.run(work)
+        except (JobCancelled, KeyboardInterrupt) as stop:
+            job.end("cancelled", words_of(stop))
             job.log("cancelled", title=job.title)
         except SingleLoraError as error:
-            job.log("failed", title=job.title, error=str(error))
-        except Exception as error:  # a thread has nobody to raise to
-            log.exception("%s failed", job.title)
-            job.log("failed", title=job.title, error=str(error), traceback=job.trace)
-        finally:
-            self._ended.set()
+            job.log("failed", title=job.title, error=words_of(error))
+        except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise to, SystemExit in it included
+            with contextlib.suppress(Exception):  # a host's own handler of logs may fail too
+                log.error("%s failed\n%s", job.title, job.trace)
+            job.log("failed", title=job.title, error=words_of(error), traceback=job.trace)
 
 
 class JobRunner:
-    """Runs jobs one after another, in the order in which they came, in a thread that lives while there is work."""
+    """Runs jobs one after another, in the order in which they came, in a thread that lives while there is work.
 
-    def __init__(self, kept: int = 30) -> None:
+    kept: jobs that ended and are still told of; those that wait or run always are.  most_waiting: more are refused.
+    """
+
+    def __init__(self, kept: int = KEPT_JOBS, most_waiting: int = MOST_WAITING) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[Ticket[Any]] = deque()
-        self._all: deque[Ticket[Any]] = deque(maxlen=kept)
+        self._all: list[Ticket[Any]] = []
+        self._kept, self._most_waiting = kept, most_waiting
         self._running: Ticket[Any] | None = None
         self._count = 0
 
     def submit(self, title: str, work: Callable[[Job], Result], events: EventLog | None = None,
                listener: Callable[[Job, Progress], None] | None = None) -> Ticket[Result]:
-        """Put the work in the queue; listener gets the job and each of its reports."""
+        """Put the work in the queue; listener gets the job and each of its reports.
+
+        Raises: TooManyError, when as many wait as may.
+        """
         job = Job(title)
         if listener is not None:
             job.listen(lambda progress: listener(job, progress))
         job.events = events
         with self._lock:
-            self._count += 1
-            ticket = Ticket(self._count, job, work)
-            self._waiting.append(ticket)
-            self._all.append(ticket)
+            if len(self._waiting) >= self._most_waiting:
+                raise TooManyError(f"{title}: found {len(self._waiting)} jobs waiting, expected fewer; wait until some are "
+                                   "done, or cancel some")
+            ticket = Ticket(self._count + 1, job, work)
             if self._running is None:
-                self._running = self._waiting.popleft()
-                threading.Thread(target=self._work, name="singlelora-jobs", daemon=True).start()
+                self._start(ticket)
+            else:
+                self._waiting.append(ticket)
+            self._count += 1
+            self._all.append(ticket)
+            self._forget()
         return ticket
+
+    def _start(self, ticket: Ticket[Any]) -> None:
+        self._running = ticket
+        try:
+            threading.Thread(target=self._work, name="singlelora-jobs", daemon=True).start()
+        except RuntimeError as error:  # the system gives no further thread; the next submit tries again
+            self._running = None
+            raise TooManyError(f"{ticket.job.title}: found no thread to run it in ({error}), expected one; close other "
+                               "programs and try again") from None
+
+    def _forget(self) -> None:
+        """Drop the oldest of those that ended; what waits or runs stays in sight, however many there are."""
+        surplus = sum(ticket.ended for ticket in self._all) - self._kept
+        for ticket in [ticket for ticket in self._all if ticket.ended][:max(0, surplus)]:
+            self._all.remove(ticket)
 
     def _work(self) -> None:
         while (ticket := self._running) is not None:
             ticket.run()
             with self._lock:
                 self._running = self._waiting.popleft() if self._waiting else None
+                self._forget()
 
     @property
     def tickets(self) -> list[Ticket[Any]]:
@@ -254,18 +299,21 @@ class JobRunner:
         return self._running
 
     def cancel(self, number: int) -> bool:
-        """Ask a job to stop, waiting or running; False when there is no such job any more."""
-        for ticket in self.tickets:
-            if ticket.number == number and ticket.job.state in ("waiting", "running"):
-                ticket.job.cancel()
-                with self._lock:
-                    waited = ticket in self._waiting
-                    if waited:
-                        self._waiting.remove(ticket)
-                if waited:
-                    ticket.run()
-                return True
-        return False
+        """Ask a job to stop, waiting or running; False when there is no such job any more.
+
+        One that waits ends at once; one that is about to start sees it before its work begins.
+        """
+        with self._lock:
+            ticket = next((each for each in self._all if each.number == number), None)
+            if ticket is None or ticket.ended or ticket.job.state in ENDED:
+                return False
+            ticket.job.cancel()
+            waited = ticket in self._waiting
+            if waited:
+                self._waiting.remove(ticket)
+        if waited:
+            ticket.run()
+        return True
 
 
 @contextmanager
