@@ -271,7 +271,8 @@ def _summary(result: dict[str, Any]) -> str:
                 lines.append(f"{label:<15} {len(result[key])} pictures in {Path(path).parent}")
                 break
             lines.append(f"{label:<15} {path}")
-    told = (note for key in ("notes", "crop_notes", "regularization_notes", "warnings") for note in result.get(key) or ())
+    notes = ("notes", "crop_notes", "regularization_notes", "warnings", "inpaint_notes")
+    told = (note for key in notes for note in result.get(key) or ())
     lines += [f"note            {note}" for note in told]
     if result.get("recommendation"):
         lines.append(f"take            {result['recommendation']['reason']}")

@@ -105,4 +105,5 @@ def _inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, for
              mask: Path | None) -> Part:
     made = inpaint(settings, workspace, host, job, image, mask, force)
     return {"inpainted": _texts(made.pictures), "inpaint_sheet": str(made.sheet),
-            "inpaint_mask": str(made.mask) if made.mask else None, "inpaint_prompt": made.prompt}
+            "inpaint_mask": str(made.mask) if made.mask else None, "inpaint_prompt": made.prompt,
+            "inpaint_notes": list(made.notes)}

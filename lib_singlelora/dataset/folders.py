@@ -8,7 +8,11 @@ from pathlib import Path
 from ..errors import TrainingError
 from ..workspace import write_text
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+# What a picture's name may end in.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga")
+# What belongs to a picture or to a file browser, and is no picture that somebody misses.
+BESIDE = (".txt", ".caption", ".npz", ".json", ".part", ".tmp")
+NOBODYS = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,25 @@ def list_pictures(folder: Path) -> list[Path]:
         return []
     return sorted(path for path in folder.iterdir()
                   if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file())
+
+
+def ignored_files(folder: Path) -> list[str]:
+    """What lies in a folder of pictures and is not used, one sentence each, with the reason."""
+    found = []
+    pictures = list_pictures(folder)
+    stems = {path.stem for path in pictures}
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        suffix, named = path.suffix.lower(), f"{folder.name}/{path.name}"
+        if path in pictures or path.name.startswith(".") or path.name.lower() in NOBODYS:
+            continue
+        if path.is_dir():
+            found.append(f"{named} is a folder and is not used: only the pictures of {folder.name} itself are")
+        elif suffix in (".txt", ".caption"):
+            if path.stem not in stems:
+                found.append(f"{named} is not used: there is no picture of that name beside it")
+        elif suffix not in BESIDE:
+            found.append(f"{named} is not used: files that end in '{suffix}' are not read as pictures; save it as PNG")
+    return found
 
 
 def caption_file(picture: Path) -> Path:

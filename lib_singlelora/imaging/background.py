@@ -40,12 +40,14 @@ class Foreground:
 
     reliable: good enough to replace the background by it; otherwise it only tells where the character is.
     background: the colour that it had around the character, where that is known.
+    notes: what the user should know of it.
     """
 
     mask: Image.Image
     method: str
     reliable: bool
     background: Colour | None = None
+    notes: tuple[str, ...] = ()
 
 
 def foreground_mask(image: Image.Image, alpha: Image.Image | None = None, method: str = "auto",

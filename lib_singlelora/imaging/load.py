@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import re
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..errors import PictureError
+from .file_kind import nature
 
 # What a user may bring; the rest of Pillow's formats are documents, icons and things that call other programs.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
@@ -21,6 +26,12 @@ SMALLEST = 32
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 8192
 _ORIENTATION = 0x0112
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}
+_SIDEWAYS = (5, 6, 7, 8)
+_LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error)
 
 
@@ -40,70 +51,169 @@ class Picture:
 def load_picture(path: Path, smallest: int = SMALLEST) -> Picture:
     """The picture in a file, turned as its camera says, of any mode and bit depth.
 
-    Memory stays bounded: the size is read from the header first, over MOST_PIXELS is refused (a JPEG is decoded at a
-    fraction instead), and what is longer than LONGEST_SIDE is reduced to it.
+    Memory stays bounded: the size is read from the header first, over MOST_PIXELS is refused (a
+    JPEG is decoded at a fraction instead), and what is longer than LONGEST_SIDE is reduced to it.
 
     smallest: pixels that the shorter side must have.
     Raises: PictureError.
     """
-    if not path.is_file():
-        raise PictureError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected a picture; "
-                           "check the path")
+    return _load(_existing(path), path.name, smallest)
+
+
+def load_picture_bytes(data: bytes, name: str, smallest: int = SMALLEST) -> Picture:
+    """The same of a file's bytes.  name: what an error calls it.  Raises: PictureError."""
+    return _load(io.BytesIO(data), name, smallest)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a file's picture as `load_picture` shows it: turned upright.
+
+    Raises: PictureError.
+    """
+    with _opened(_existing(path), path.name) as opened:
+        width, height = opened.size
+        return (height, width) if _orientation(opened) in _SIDEWAYS else (width, height)
+
+
+def decoded_picture(source: Path | bytes, name: str, smallest: int,
+                    notes: list[str]) -> Image.Image:
+    """The pixels in the file's own mode, upright and within the limits; notes gets what was done.
+
+    Raises: PictureError.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else _existing(source)
+    with _opened(file, name) as opened:
+        return _decoded(file, opened, name, smallest, notes)
+
+
+def _load(file: Path | io.BytesIO, name: str, smallest: int) -> Picture:
     notes: list[str] = []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # The size is checked below.
-            Image.init()
-            with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
-                _check_size(path, opened, smallest, notes)
-                if opened.format != "MPO" and getattr(opened, "is_animated", False):
-                    notes.append(f"{path.name}: animated ({getattr(opened, 'n_frames', 'several')} frames); the first is used")
-                opened.seek(0)
-                image, alpha = _to_rgb(_shortened(_upright(opened), notes), notes)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            pixels = re.search(r"\d{7,}", str(error))
-            raise PictureError(f"{path.name}: found {int(pixels[0]) // 10**6 if pixels else 'too many'} megapixels, "
-                               f"expected at most {MOST_PIXELS // 10**6}; make it smaller first") from None
-        raise PictureError(f"{path.name}: found {_nature(path)}, expected a picture (PNG, JPEG, WebP, …); "
-                           "open it in a picture program and save it as PNG") from None
-    except PictureError:
-        raise
-    except PermissionError:
-        raise PictureError(f"{path}: may not be read; give yourself the permission to read it") from None
-    except MemoryError:
-        raise PictureError(f"{path.name}: too large for this machine's memory; make it smaller first") from None
-    except _BROKEN as error:
-        raise PictureError(f"{path.name}: found it broken or cut short ({error}), expected a whole picture; "
-                           "get the file again") from None
+    with _opened(file, name) as opened:
+        image, alpha = to_rgb(_decoded(file, opened, name, smallest, notes), notes)
     if alpha is not None and alpha.getextrema() == (0, 0):
-        raise PictureError(f"{path.name}: found only transparency, expected something to be seen; "
+        raise PictureError(f"{name}: found only transparency, expected something to be seen; "
                            "choose another picture")
     return Picture(image, alpha, tuple(notes))
 
 
-def _check_size(path: Path, opened: Image.Image, smallest: int, notes: list[str]) -> None:
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise PictureError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected a picture; "
+                           "check the path")
+    return path
+
+
+def readable_formats() -> list[str]:
+    """Pillow's names of the formats that can be read here.
+
+    Pillow reads AVIF from 11.3 on; before that the package pillow-avif-plugin adds it, which the
+    WebUI installs.
+    """
+    Image.init()
+    if "AVIF" not in Image.OPEN:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("pillow_avif")
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@contextlib.contextmanager
+def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
+    """The opened file; whatever goes wrong with it meanwhile is one clear line."""
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            # The size is checked by `_check_size`.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file, formats=readable_formats()) as opened:
+                yield opened
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\d{7,}", str(error))
+        raise PictureError(f"{name}: found {int(pixels[0]) // 10**6 if pixels else 'too many'} megapixels, "
+                           f"expected at most {MOST_PIXELS // 10**6}; make it smaller first") from None
+    except UnidentifiedImageError:
+        raise PictureError(f"{name}: found {nature(_start(file))}") from None
+    except PermissionError:
+        raise PictureError(f"{file}: may not be read; give yourself the permission to read it") from None
+    except MemoryError:
+        raise PictureError(f"{name}: too large for this machine's memory; make it smaller first") from None
+    except _BROKEN as error:
+        raise PictureError(f"{name}: found it broken or cut short ({error}), expected a whole picture; "
+                           "get the file again") from None
+
+
+def _decoded(file: Path | io.BytesIO, opened: Image.Image, name: str, smallest: int,
+             notes: list[str]) -> Image.Image:
+    _check_size(name, opened, smallest, notes)
+    if opened.format != "MPO" and getattr(opened, "is_animated", False):
+        notes.append(f"{name}: animated ({getattr(opened, 'n_frames', 'several')} frames); the first is used")
+    opened.seek(0)
+    # Asked first: decoding, which a PNG's EXIF data takes, empties the list of tiles.
+    rawmode = opened.tile[0][3] if opened.format == "PNG" and opened.tile else ""
+    turn = _TURNS.get(_orientation(opened))
+    opened.load()
+    image = opened
+    if rawmode in _LOW_BYTES and _may_hold_fewer_bits(opened):
+        image = _deep_colour(file, opened, rawmode, notes)
+    if turn is not None:
+        info = image.info
+        image = image.transpose(turn)
+        image.info = info
+    return _shortened(image, notes)
+
+
+def _orientation(opened: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; damaged EXIF data is ignored."""
+    with contextlib.suppress(*_BROKEN):
+        return int(opened.getexif().get(_ORIENTATION, 1))
+    return 1
+
+
+def _check_size(name: str, opened: Image.Image, smallest: int, notes: list[str]) -> None:
     width, height = opened.size
     if min(width, height) < smallest:
-        raise PictureError(f"{path.name}: found {width}x{height} pixels, expected at least {smallest} on each side; "
+        raise PictureError(f"{name}: found {width}x{height} pixels, expected at least {smallest} on each side; "
                            "take a larger picture")
     if opened.format in ("JPEG", "MPO") and (width * height > MOST_PIXELS or max(width, height) > 2 * LONGEST_SIDE):
         factor = min(1.0, LONGEST_SIDE / max(width, height), (MOST_PIXELS / (width * height)) ** 0.5)
         opened.draft("RGB", (max(1, int(width * factor)), max(1, int(height * factor))))
         if opened.size != (width, height):
-            notes.append(f"{path.name}: read at {opened.width}x{opened.height} instead of {width}x{height}")
+            notes.append(f"{name}: read at {opened.width}x{opened.height} instead of {width}x{height}")
     if opened.width * opened.height > MOST_PIXELS:
-        raise PictureError(f"{path.name}: found {width}x{height} pixels, expected at most {MOST_PIXELS // 10**6} "
+        raise PictureError(f"{name}: found {width}x{height} pixels, expected at most {MOST_PIXELS // 10**6} "
                            "megapixels; make it smaller first")
 
 
-def _upright(opened: Image.Image) -> Image.Image:
-    """The decoded picture, turned by its EXIF orientation; damaged EXIF data is ignored."""
-    opened.load()
-    with contextlib.suppress(*_BROKEN):
-        if opened.getexif().get(_ORIENTATION, 1) != 1:  # Otherwise exif_transpose copies a picture that may be large.
-            return ImageOps.exif_transpose(opened) or opened
-    return opened
+def _may_hold_fewer_bits(opened: Image.Image) -> bool:
+    """Whether no colour reaches a quarter of white: then 16 bits may hold 10, 12 or 14."""
+    highest = [opened.getchannel(band).getextrema()[1] for band in "RGB"]
+    return max(highest) < 64
+
+
+def _deep_colour(file: Path | io.BytesIO, high: Image.Image, rawmode: str,
+                 notes: list[str]) -> Image.Image:
+    """A dark PNG of 16 bits a colour, scaled by what it holds; `high` has the upper bytes only.
+
+    Pillow keeps the upper byte of each value.  The lower one is read by telling its decoder
+    that the values are stored the other way round.
+    """
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    with Image.open(file, formats=["PNG"]) as again:
+        coder, extents, offset, _ = again.tile[0]
+        again.tile = [(coder, extents, offset, _LOW_BYTES[rawmode])]
+        again.load()
+        values = np.asarray(high, dtype=np.uint16) * 256 + np.asarray(again, dtype=np.uint16)
+    white, bits = _white(values[..., :3])
+    if bits == 16:
+        return high
+    notes.append(f"colours of {bits} bits in 16 scaled to 8 bits")
+    scaled = np.rint(values[..., :3] * (255.0 / white)).astype(np.uint8)
+    out = Image.fromarray(scaled)
+    if high.mode == "RGBA":
+        out.putalpha(high.getchannel("A"))
+    out.info = high.info
+    return out
 
 
 def _shortened(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -121,11 +231,10 @@ def _shortened(image: Image.Image, notes: list[str]) -> Image.Image:
     return image
 
 
-def _to_rgb(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+def to_rgb(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
     """RGB over white, and the alpha (L) if anything is transparent."""
     if image.mode.startswith("I") or image.mode == "F":
-        notes.append(f"{'32-bit float' if image.mode == 'F' else '16-bit'} grey scaled to 8 bits")
-        return _grey_to_8_bits(image).convert("RGB"), None
+        return _grey_to_8_bits(image, notes).convert("RGB"), None
     profile = image.info.get("icc_profile")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
@@ -153,31 +262,38 @@ def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Ima
     return image.convert("RGB")
 
 
-def _grey_to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale grey values of 16 bits, or of a float picture's own range, to 0–255 without clipping."""
+def _white(values: NDArray[Any]) -> tuple[int, int]:
+    """(the value that is white, its bits) of whole numbers stored in 16 bits or more.
+
+    Cameras and scanners store 10, 12 or 14 bits in 16.  A picture that stays below a quarter of
+    white is taken for one of those, unless it is one of 8 bits that a program widened, which
+    makes every value a multiple of 257.
+    """
+    high = int(values.max())
+    if high >= 1 << 14 or not (values % 257).any():
+        return max(high, 65535), 16
+    bits = next(bits for bits in (8, 10, 12, 14) if high < 1 << bits)
+    return (1 << bits) - 1, bits
+
+
+def _grey_to_8_bits(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Scale grey values of 16 bits, or of a float picture's own range, to 0–255 unclipped."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if image.mode == "F":
         # 0–1 and 0–255 are the two customs; anything else is stretched.
         bottom, top = (0.0, 1.0 if high <= 1 else 255.0) if low >= 0 and high <= 255 else (low, high)
+        notes.append("32-bit float grey scaled to 8 bits")
     else:
-        bottom, top = min(low, 0.0), max(high, 65535.0)
+        white, bits = _white(values.astype(np.int64).clip(min=0))
+        bottom, top = min(low, 0.0), max(high, float(white))
+        notes.append(f"{bits}-bit grey {'in 16 bits ' if bits < 16 else ''}scaled to 8 bits")
     scaled = (values - bottom) * (255.0 / max(top - bottom, 1e-9))
     return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
 
 
-def _nature(path: Path) -> str:
-    """What a file that is no picture looks like."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    if not start:
-        return "an empty file"
-    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return "a HEIC picture, which is not supported"
-    for magic, name in ((b"%PDF", "a PDF"), (b"PK\x03\x04", "a ZIP archive"), (b"8BPS", "a Photoshop file")):
-        if start.startswith(magic):
-            return name
-    if b"\0" not in start:
-        with contextlib.suppress(UnicodeDecodeError):
-            return "an SVG drawing" if "<svg" in start.decode("utf-8") else "text"
-    return "unknown data"
+def _start(file: Path | io.BytesIO) -> bytes:
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()[:512]
+    with file.open("rb") as opened:
+        return opened.read(512)

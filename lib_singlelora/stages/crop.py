@@ -11,14 +11,15 @@ from PIL import Image
 from ..dataset.buckets import Size, make_buckets, square_bucket
 from ..dataset.details import propose_details
 from ..dataset.face import find_face
-from ..dataset.folders import list_pictures
+from ..dataset.folders import ignored_files, list_pictures
 from ..dataset.masks import crop_mask
 from ..dataset.symmetry import Symmetry, compare_sides
 from ..dataset.views import FRAMINGS, View, plain_border, propose_views
 from ..errors import SettingsError, WorkspaceError
 from ..host import Host
 from ..imaging.detecting import Detector, face_of, photographed_face
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, picture_size
+from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
@@ -64,8 +65,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     mark = fingerprint(vars(settings.crop), buckets, settings.training.repeats, inputs)
     record, done = begin(workspace, "crop", mark, force)
     if not done:
-        with Image.open(workspace.prepared) as picture, Image.open(workspace.mask) as mask:
-            image, foreground = picture.convert("RGB"), mask.convert("L")
+        image, foreground = load_picture(workspace.prepared).image, read_mask(workspace.mask).image
         if image.size != foreground.size:
             raise WorkspaceError(f"source/mask.png: found {foreground.size}, expected the picture's {image.size}; "
                                  "mend it, or call 'prepare --force'")
@@ -103,7 +103,8 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     crops = tuple(list_pictures(folder))
     if not crops:
         raise WorkspaceError(f"{folder}: found no pictures, expected the crops; call 'crop --force' to cut them again")
-    return Cropped(crops, tuple(record.data.get("notes", ())), int(record.data.get("repeats", 0)))
+    notes = (*record.data.get("notes", ()), *ignored_files(folder))
+    return Cropped(crops, notes, int(record.data.get("repeats", 0)))
 
 
 def _face(settings: Settings, image: Image.Image) -> tuple[int, int, int, int] | None:
@@ -164,8 +165,7 @@ def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
     box = view_box(workspace, picture.stem)
     if box is None or not workspace.mask.exists():
         return None
-    with Image.open(picture) as piece, Image.open(workspace.mask) as mask:
-        return crop_mask(mask, box, piece.size)
+    return crop_mask(read_mask(workspace.mask).image, box, picture_size(picture))
 
 
 def _wanted(proposed: list[View], names: tuple[str, ...]) -> list[View]:

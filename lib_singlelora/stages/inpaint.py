@@ -29,12 +29,17 @@ HOW = "how.json"  # beside a batch: what made it
 
 @dataclass(frozen=True)
 class Inpainted:
-    """pictures: the batch.  sheet: the batch beside the original.  mask: None where the whole picture was redrawn."""
+    """pictures: the batch.  sheet: the batch beside the original.
+
+    mask: None where the whole picture was redrawn.
+    notes: how the mask was read, where that may not be what was meant.
+    """
 
     pictures: tuple[Path, ...]
     sheet: Path
     mask: Path | None
     prompt: str
+    notes: tuple[str, ...] = ()
 
 
 def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, image: Path | None = None,
@@ -57,7 +62,7 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     sheet, how = folder / "sheet.png", folder / HOW
     record, done = begin(workspace, "inpaint", mark, force)
     if done and all(path.exists() for path in (*paths, sheet, how)):
-        return Inpainted(tuple(paths), sheet, mask, prompt)
+        return Inpainted(tuple(paths), sheet, mask, prompt, canvas.notes)
     publish(settings, workspace, host, files)
     use = LoraUse(baked(lora, None, options.preset, workspace, known, host.checkpoint.path), options.strength, options.strength)
     request = ImageRequest(prompt, (), canvas.image.width, canvas.image.height, options.negative_prompt, options.sampler,
@@ -81,7 +86,7 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     for path in made_files:
         workspace.note_file(record, path)
     finish(workspace, record, made_files)
-    return Inpainted(tuple(paths), sheet, mask, prompt)
+    return Inpainted(tuple(paths), sheet, mask, prompt, canvas.notes)
 
 
 def suggested_prompt(settings: Settings, workspace: Workspace, resolution: int, image: Path | None = None,

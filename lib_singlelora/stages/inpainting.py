@@ -14,7 +14,8 @@ from ..dataset.buckets import fit_to_bucket, make_buckets, nearest_bucket
 from ..dataset.pruning import CLOTHES, hidden
 from ..dataset.views import fit_aspect, overlap
 from ..errors import PictureError
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, picture_size
+from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
 from ..settings import InpaintSettings, Settings
 from ..workspace import Workspace, write_bytes
@@ -32,6 +33,7 @@ class Canvas:
     """What is drawn of a picture.  image, hole: in a bucket's size; hole is None where all is redrawn.
 
     box: where it lies in `whole`, pixels; None where the result is the picture itself.
+    notes: how the mask was read, where that may not be what was meant.
     """
 
     image: Image.Image
@@ -39,6 +41,7 @@ class Canvas:
     whole: Image.Image
     whole_hole: Image.Image | None
     box: Box | None = None
+    notes: tuple[str, ...] = ()
 
     def result(self, drawn: Image.Image) -> Image.Image:
         """The finished picture: what was drawn, or the whole one with it in its place."""
@@ -62,7 +65,8 @@ def make_canvas(picture: Path, mask: Path | None, options: InpaintSettings, reso
     if mask is None:
         bucket = nearest_bucket(image.size, buckets)
         return Canvas(fit_to_bucket(image, bucket), None, image, None)
-    hole = load_picture(mask, smallest=1).image.convert("L")
+    read = read_mask(mask)
+    hole = read.image
     if image.size != hole.size:
         raise PictureError(f"{mask.name}: found {hole.width}x{hole.height}, expected the picture's {image.width}x{image.height}; "
                            "paint the mask over the same picture")
@@ -76,7 +80,7 @@ def make_canvas(picture: Path, mask: Path | None, options: InpaintSettings, reso
         box = fit_aspect((float(wanted[0]), float(wanted[1]), float(wanted[2]), float(wanted[3])), image.size, buckets)
     part, part_hole = (image.crop(box), hole.crop(box)) if box else (image, hole)
     bucket = nearest_bucket(part.size, buckets)
-    return Canvas(fit_to_bucket(part, bucket), _wide_enough(fit_to_bucket(part_hole, bucket)), image, hole, box)
+    return Canvas(fit_to_bucket(part, bucket), _wide_enough(fit_to_bucket(part_hole, bucket)), image, hole, box, read.notes)
 
 
 def _wide_enough(hole: Image.Image) -> Image.Image:
@@ -93,8 +97,7 @@ def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) 
                            "inpaint.redraw='whole picture'")
     if path.exists():
         return path
-    with Image.open(picture) as image:
-        size = image.size
+    size = picture_size(picture)
     box = view_box(workspace, "face") or view_box(workspace, "portrait") or (size[0] // 4, 0, size[0] * 3 // 4, size[1] // 3)
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).ellipse(box, fill=255)
@@ -128,8 +131,7 @@ def _clothes(tags: Iterable[str]) -> list[str]:
 
 def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
     """What the taggers saw her wear in the smallest crop that shows the masked part."""
-    with Image.open(mask) as image:
-        hole = image.convert("L").getbbox()
+    hole = read_mask(mask).image.getbbox()
     seen = seen_tags(workspace)
     if hole is None or not seen:
         return []

@@ -18,6 +18,7 @@ from ..evaluation.likeness import Look, colour_histogram, look
 from ..evaluation.retention import SEEN, retention, traits
 from ..host import Host
 from ..imaging.load import load_picture
+from ..imaging.mask_reader import read_mask
 from ..jobs import Job, Progress
 from ..settings import Settings
 from ..workspace import Workspace
@@ -33,8 +34,8 @@ PARTS = 3  # of a crop, that stand for a framing which no crop has
 def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapping[Place, Sequence[Path]],
                tagger: Taggers | None, wanted: Sequence[str], job: Job) -> dict[Place, Judgement]:
     """Every cell's judgement without flexibility and leak.  wanted: her traits; without any, retention is not known."""
-    with Image.open(workspace.prepared) as picture, Image.open(workspace.mask) as mask:
-        source = colour_histogram(picture, mask)
+    picture, mask = load_picture(workspace.prepared).image, read_mask(workspace.mask).image
+    source = colour_histogram(picture, mask)
     files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
     crops = {name: load_picture(path).image.convert("RGB") for name, path in files.items()}
     base = [image for place, paths in drawn.items() if not place.epoch for image in opened(paths)]

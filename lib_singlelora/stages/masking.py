@@ -5,6 +5,8 @@ from __future__ import annotations
 from PIL import Image, ImageChops
 
 from ..errors import WorkspaceError
+from ..imaging.load import load_picture
+from ..imaging.mask_reader import painted, read_mask
 from ..imaging.png import png_bytes
 from ..workspace import Workspace, write_bytes
 
@@ -35,26 +37,28 @@ def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
 
 
 def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
-    """Take a mask of the user's own, white is her.  Raises: WorkspaceError, for one of another size; nothing changes then."""
+    """Take a mask of the user's own, read as `imaging.mask_reader` says.
+
+    Raises: WorkspaceError, for one of another size; PictureError, for a picture that is no mask;
+    nothing changes then.
+    """
     expected = _mask(workspace).size
     if mask.size != expected:
         raise WorkspaceError(f"mask: found {mask.width}x{mask.height}, expected the size of source/prepared.png, "
                              f"{expected[0]}x{expected[1]}; draw it over that picture")
-    write_bytes(workspace.mask, png_bytes(mask.convert("L")))
+    write_bytes(workspace.mask, png_bytes(painted(mask).image))
 
 
 def _picture(workspace: Workspace) -> Image.Image:
     if not workspace.prepared.exists() or not workspace.mask.exists():
         raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
                              "call 'prepare' first")
-    with Image.open(workspace.prepared) as image:
-        return image.convert("RGB")
+    return load_picture(workspace.prepared).image
 
 
 def _mask(workspace: Workspace) -> Image.Image:
     size = _picture(workspace).size
-    with Image.open(workspace.mask) as file:
-        mask = file.convert("L")
+    mask = read_mask(workspace.mask).image
     if mask.size != size:
         raise WorkspaceError(f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's {size[0]}x{size[1]}; "
                              "mend it, or call 'prepare --force' to make it anew")

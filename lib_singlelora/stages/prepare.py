@@ -13,6 +13,7 @@ from ..errors import ImageModelError, PictureError, WorkspaceError
 from ..host import Host
 from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour, widened
 from ..imaging.load import Picture, load_picture
+from ..imaging.mask_reader import read_mask
 from ..imaging.matting import MattingModel
 from ..imaging.png import png_bytes
 from ..imaging.upscale import choose_upscaler, enlarge
@@ -65,7 +66,7 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     job.report(Progress("prepare", FIND, DONE, "finding the character"))
     ready, alpha, left = _widened(cleaned.image, alpha, options, notes)
     found = _foreground(ready, alpha, options, workspace, own_mask is not None)
-    notes.append(f"foreground: {found.method}")
+    notes += [f"foreground: {found.method}", *found.notes]
     if cleaned.found and cleaned.found.artifacts and not plain_border(image):
         notes.append("the background is not flat, as on photographs: what is called a stray colour may be a detail of hers; "
                      "look at each before you clean it")
@@ -129,12 +130,14 @@ def _mask_by_hand(workspace: Workspace, force: bool) -> str | None:
 def _foreground(image: Image.Image, alpha: Image.Image | None, options: PrepareSettings, workspace: Workspace,
                 by_hand: bool) -> Foreground:
     if by_hand:
-        mask = load_picture(workspace.mask, smallest=1).image.convert("L")
+        given = read_mask(workspace.mask)
+        mask = given.image
         if mask.size != image.size:
             raise WorkspaceError(f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's "
                                  f"{image.width}x{image.height}; it was edited by hand and is kept: mend it, or call 'prepare "
                                  "--force' to make it anew")
-        return Foreground(mask, "source/mask.png, edited by hand", True, background_colour(image))
+        return Foreground(mask, "source/mask.png, edited by hand", True, background_colour(image),
+                          given.notes)
     if options.matting_model and options.mask in ("auto", "model") and not (alpha is not None and options.mask == "auto"):
         path = Path(options.matting_model).expanduser()
         if path.suffix.lower() != ".onnx":

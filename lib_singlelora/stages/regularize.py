@@ -16,7 +16,7 @@ from ..dataset.wildcards import WildcardPrompts, wildcard_folders
 from ..errors import PictureError, WorkspaceError
 from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
 from ..host import Host, ImageRequest
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
@@ -216,9 +216,8 @@ def _sizes(crops: Sequence[Path], buckets: list[Size]) -> list[Size]:
     found = []
     for path in crops:
         try:
-            with Image.open(path) as image:
-                found.append(nearest_bucket(image.size, buckets))
-        except OSError:
+            found.append(nearest_bucket(picture_size(path), buckets))
+        except PictureError:
             continue
     return found or [nearest_bucket((1, 1), buckets)]
 

@@ -26,7 +26,7 @@ from .crop import training_buckets, training_resolution
 from .publishing import publish
 from .training_facts import training_facts
 from .training_samples import draw_samples, thumbnail
-from .training_set import collect_pictures, identity, oddities
+from .training_set import collect_pictures, identity, oddities, unused_files
 from .weighting import known_presets, spelled
 
 # Settings that change nothing of what is learned.
@@ -103,6 +103,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
         warnings = [*begun, *oddities(pictures, settings.character.trigger),
+                    *unused_files(settings, workspace),
                     *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
         record.data.update(budget=str(trainer.budget), blocks=blocks, warnings=warnings)
         resumed = trainer.resume()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
-
 from ..dataset.buckets import Size, nearest_bucket
 from ..dataset.captions import split_tags
-from ..dataset.folders import list_pictures, read_caption, training_folders
-from ..errors import TrainingError
+from ..dataset.folders import ignored_files, list_pictures, read_caption, training_folders
+from ..errors import PictureError, TrainingError
+from ..imaging.load import load_picture, picture_size
 from ..settings import Settings
 from ..training.samples import MaskPart, Picture, class_samples
 from ..workspace import Workspace, file_hash
@@ -71,10 +70,9 @@ def _reg(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
 
 def _bucket(path: Path, buckets: list[Size]) -> Size:
     try:
-        with Image.open(path) as image:
-            return nearest_bucket(image.size, buckets)
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be read ({error}); mend it or take it out of the folder") from error
+        return nearest_bucket(picture_size(path), buckets)
+    except PictureError as error:
+        raise TrainingError(f"{path.parent.name}/{error}, or take it out of the folder") from error
 
 
 def _mask(path: Path, workspace: Workspace) -> MaskPart | None:
@@ -88,6 +86,19 @@ def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
     masks = {picture.mask.path for picture in pictures if picture.mask}
     shown = [(workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric) for p in pictures]
     return [shown, sorted(file_hash(mask) for mask in masks)] if masks else [shown]
+
+
+def unused_files(settings: Settings, workspace: Workspace) -> list[str]:
+    """What lies beside the pictures and is not trained on, and what was done to read a picture."""
+    folders = [workspace.image_folder(settings)]
+    if shows_the_class(settings):
+        folders.append(workspace.reg_folder(settings))
+    found = [sentence for folder in folders for sentence in ignored_files(folder)]
+    for folder in folders:
+        # What we write ourselves is a plain PNG; other kinds come from a person.
+        given = [path for path in list_pictures(folder) if path.suffix.lower() != ".png"]
+        found += [note for path in given for note in load_picture(path).notes]
+    return found
 
 
 def oddities(pictures: list[Picture], trigger: str) -> list[str]:

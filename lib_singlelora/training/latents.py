@@ -16,6 +16,7 @@ from ..allocator import give_back
 from ..dataset.buckets import fit_to_bucket
 from ..host import TrainingModel
 from ..imaging.load import load_picture
+from ..imaging.mask_reader import read_mask
 from .augment import COLOR_CHANCE, COLOR_VERSIONS, color_version
 from .samples import Picture
 
@@ -107,6 +108,6 @@ def _load_mask(picture: Picture) -> Tensor:
     width, height = picture.bucket
     if picture.mask is None:
         return torch.ones(1, 1, height, width)
-    with Image.open(picture.mask.path) as whole:
-        piece = fit_to_bucket(whole.convert("L").crop(picture.mask.box), picture.bucket)
+    whole = read_mask(picture.mask.path).image
+    piece = fit_to_bucket(whole.crop(picture.mask.box), picture.bucket)
     return torch.from_numpy(np.asarray(piece, np.float32) / 255)[None, None]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from lib_singlelora.errors import PictureError
-from lib_singlelora.imaging.load import LONGEST_SIDE, load_picture
+from lib_singlelora.imaging.load import LONGEST_SIDE, load_picture, load_picture_bytes, picture_size, readable_formats
 
 RED = (200, 30, 40)
 
@@ -64,6 +64,31 @@ def test_dark_16_bit_grey_stays_dark(tmp_path: Path) -> None:
     assert load_picture(save(tmp_path / "a.png", image)).image.getpixel((0, 0)) == (10, 10, 10)
 
 
+@pytest.mark.parametrize(("suffix", "top", "dtype"), [
+    ("png", 4095, np.uint16), ("tif", 4095, np.uint16), ("tif", 4095, ">u2"), ("png", 1023, np.uint16),
+    ("png", 16383, np.uint16), ("tif", 4095, np.int32)])
+def test_grey_of_fewer_bits_in_16_is_scaled_by_what_it_holds(tmp_path: Path, suffix: str, top: int, dtype: object) -> None:
+    picture = load_picture(save(tmp_path / f"a.{suffix}", ramp(top, dtype)))
+    assert np.abs(np.asarray(picture.image)[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+    assert any("bit grey in 16 bits" in note for note in picture.notes)
+
+
+def write_deep_png(path: Path, values: np.ndarray) -> Path:
+    """A PNG of 16 bits a colour, (H, W, 3 or 4): Pillow writes none."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, {3: 2, 4: 6}[values.shape[2]], 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize(("top", "channels"), [(65535, 3), (4095, 3), (4095, 4), (1023, 3)])
+def test_colours_of_16_bits_are_scaled_by_what_they_hold(tmp_path: Path, top: int, channels: int) -> None:
+    values = np.tile(np.linspace(0, top, 256).round().astype(np.uint16)[None, :, None], (64, 1, channels))
+    values[..., 3:] = 65535
+    picture = load_picture(write_deep_png(tmp_path / "a.png", values))
+    assert np.abs(np.asarray(picture.image)[0, :, 1].astype(int) - np.arange(256)).max() <= 1
+
+
 def test_transparency_lies_over_white_and_is_kept_apart(tmp_path: Path) -> None:
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     image.paste((*RED, 255), (16, 16, 48, 48))
@@ -86,8 +111,40 @@ def test_a_palette_s_transparent_colour_is_transparent(tmp_path: Path) -> None:
 def test_the_camera_s_orientation_is_followed(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # Turn clockwise.
-    picture = load_picture(save(tmp_path / "a.jpg", Image.new("RGB", (80, 40), RED), exif=exif))
-    assert picture.image.size == (40, 80)
+    path = save(tmp_path / "a.jpg", Image.new("RGB", (80, 40), RED), exif=exif)
+    assert load_picture(path).image.size == picture_size(path) == (40, 80)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_all_eight_orientations_show_the_same(tmp_path: Path, orientation: int, mode: str) -> None:
+    upright = Image.fromarray(np.arange(64 * 40, dtype=np.uint16).reshape(64, 40) * 20)
+    upright = upright if mode == "I;16" else Image.fromarray(np.asarray(upright, dtype=np.float32) / 256).convert("RGB")
+    stored = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+              5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+              8: Image.Transpose.ROTATE_270}.get(orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.png", upright.transpose(stored) if stored is not None else upright, exif=exif)
+    expected = load_picture(save(tmp_path / "b.png", upright)).image
+    assert load_picture(path).image.tobytes() == expected.tobytes() and picture_size(path) == (40, 64)
+
+
+def test_bytes_are_read_as_a_file_is(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", Image.new("RGB", (64, 64), RED))
+    assert load_picture_bytes(path.read_bytes(), "given").image.tobytes() == load_picture(path).image.tobytes()
+    with pytest.raises(PictureError, match="given: found text"):
+        load_picture_bytes(b"no picture", "given")
+
+
+def test_avif_is_read_or_it_is_said_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    if "AVIF" in readable_formats():
+        assert np.allclose(load_picture(save(path, Image.new("RGB", (64, 64), RED))).image.getpixel((5, 5)), RED, atol=6)
+    else:
+        path.write_bytes(b"\0\0\0\x1cftypavif" + bytes(50))
+        with pytest.raises(PictureError, match=r"AVIF picture.*cannot read.*pillow-avif-plugin"):
+            load_picture(path)
 
 
 def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
@@ -115,10 +172,12 @@ def test_a_very_wide_picture_is_reduced(tmp_path: Path) -> None:
         assert any("30000" in note for note in picture.notes)
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
             + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
 
