@@ -149,7 +149,8 @@ def _decoded(file: Path | io.BytesIO, opened: Image.Image, name: str, smallest: 
         notes.append(f"{name}: animated ({getattr(opened, 'n_frames', 'several')} frames); the first is used")
     opened.seek(0)
     # Asked first: decoding, which a PNG's EXIF data takes, empties the list of tiles.
-    rawmode = opened.tile[0][3] if opened.format == "PNG" and opened.tile else ""
+    tiles = getattr(opened, "tile", []) if opened.format == "PNG" else []
+    rawmode = str(tiles[0][3]) if tiles else ""
     turn = _TURNS.get(_orientation(opened))
     opened.load()
     image = opened
@@ -186,8 +187,8 @@ def _check_size(name: str, opened: Image.Image, smallest: int, notes: list[str])
 
 def _may_hold_fewer_bits(opened: Image.Image) -> bool:
     """Whether no colour reaches a quarter of white: then 16 bits may hold 10, 12 or 14."""
-    highest = [opened.getchannel(band).getextrema()[1] for band in "RGB"]
-    return max(highest) < 64
+    return bool(np.asarray(opened.resize((64, 64), Image.Resampling.BOX))[..., :3].max() < 64
+                and np.asarray(opened)[..., :3].max() < 64)
 
 
 def _deep_colour(file: Path | io.BytesIO, high: Image.Image, rawmode: str,
@@ -200,8 +201,8 @@ def _deep_colour(file: Path | io.BytesIO, high: Image.Image, rawmode: str,
     if isinstance(file, io.BytesIO):
         file.seek(0)
     with Image.open(file, formats=["PNG"]) as again:
-        coder, extents, offset, _ = again.tile[0]
-        again.tile = [(coder, extents, offset, _LOW_BYTES[rawmode])]
+        tiles: Any = again.tile
+        tiles[0] = (*tiles[0][:3], _LOW_BYTES[rawmode])
         again.load()
         values = np.asarray(high, dtype=np.uint16) * 256 + np.asarray(again, dtype=np.uint16)
     white, bits = _white(values[..., :3])
