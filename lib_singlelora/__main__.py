@@ -25,10 +25,12 @@ from .errors import (
     TaggerError,
     WildcardError,
 )
+from .fileio import disk_error
 from .imaging.load import load_picture
 from .jobs import Job, Progress, cancel_on_interrupt
+from .names import check_name
 from .settings import Settings, describe, parse_assignment
-from .workspace import STAGES, Workspace, check_name, disk_error
+from .workspace import STAGES, Workspace
 
 if TYPE_CHECKING:
     from .host import Host

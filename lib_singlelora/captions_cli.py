@@ -11,7 +11,8 @@ from typing import Any
 from .errors import SettingsError
 from .host import Host
 from .jobs import Job
-from .workspace import Workspace, check_name
+from .names import check_name
+from .workspace import Workspace
 
 WORDS = ("tags", "trigger")
 

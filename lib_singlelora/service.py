@@ -19,9 +19,10 @@ from .dataset.buckets import nearest_bucket
 from .errors import CheckpointError, LoraFileError, SettingsError, SingleLoraError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
+from .names import check_name
 from .settings import Settings
 from .settings_training import DEFAULT_PRESET
-from .workspace import STAGES, Workspace, check_name
+from .workspace import STAGES, Workspace
 
 RUN = "run"
 WORDS = (RUN, *STAGES)

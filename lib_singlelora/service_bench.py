@@ -50,12 +50,12 @@ class BenchDesk:
         Raises: WorkspaceError, LoraFileError, PresetError.
         """
         from .evaluation.blocks import draw_presets
+        from .fileio import write_bytes
         from .imaging.png import png_bytes
         from .lora.files import read_lora
         from .lora.summary import summarize
         from .naming.presets import fits, parse_block_weights
         from .stages.weighting import known_presets
-        from .workspace import write_bytes
 
         settings, workspace = self._opened(name) if name else (Settings(), None)
         own = read_lora(self._file(name, lora)) if self.files(name) else None
@@ -69,10 +69,10 @@ class BenchDesk:
     def summary(self, name: str, lora: str = "") -> dict[str, Any]:
         """What a LoRA is; "picture": the norms of its blocks, a file of the workspace.  Raises: WorkspaceError, LoraFileError."""
         from .evaluation.blocks import describe, draw_summary
+        from .fileio import write_bytes
         from .imaging.png import png_bytes
         from .lora.files import read_lora
         from .lora.summary import summarize
-        from .workspace import write_bytes
 
         own, workspace = read_lora(self._file(name, lora)), self.service.workspace(name)
         told, picture = summarize(own), workspace.plots / "summary.png"

@@ -10,9 +10,10 @@ from PIL import Image
 
 from .errors import SettingsError, WorkspaceError
 from .jobs import Job, Ticket
+from .names import check_name
 from .service import Service
 from .settings import Settings
-from .workspace import Workspace, check_name
+from .workspace import Workspace
 
 Box = tuple[int, int, int, int]
 RECORDS = {"picture": "prepare", "crops": "crop", "captions": "caption", "regularization": "regularize"}

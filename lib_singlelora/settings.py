@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from .declaring import Declaration, setting
-from .errors import SettingsError
+from .errors import SettingsError, WorkspaceError
+from .fileio import write_text
+from .names import check_name
 from .settings_captions import CaptionSettings
 from .settings_judge import JudgeSettings
 from .settings_prepare import PrepareSettings
@@ -318,7 +320,7 @@ def preset_values(name: str) -> dict[str, Any]:
     path = next(file for folder in (PRESETS, OWN_PRESETS) if (file := folder / f"{name}.json").exists())
     try:
         return flatten(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise SettingsError(f"{path}: found no preset ({error}), expected the JSON that saving one writes; delete it") from None
 
 
@@ -327,17 +329,18 @@ def save_preset(name: str, settings: Settings) -> Path:
 
     Raises: SettingsError, for a name that cannot be one, or that a shipped preset has.
     """
-    if not name or name != name.strip() or any(not (c.isalnum() or c in "-_ ") for c in name):
-        raise SettingsError(f"preset: found the name {name!r}, expected letters, digits, spaces, - and _")
+    try:
+        name = check_name(name, "preset")
+    except WorkspaceError as error:
+        raise SettingsError(str(error)) from None
     if (PRESETS / f"{name}.json").exists():
         raise SettingsError(f"preset: found '{name}', which ships with the program, expected another name; yours lie beside it")
     own = {d.key: settings.get(d.name) for d in declarations() if d.section == "training" and d.key != "preset"}
     path = OWN_PRESETS / f"{name}.json"
     try:
-        OWN_PRESETS.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"training": own}, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be written ({error}); give the program's folder write permission") from None
+        write_text(path, json.dumps({"training": own}, indent=1) + "\n")
+    except WorkspaceError as error:
+        raise SettingsError(str(error)) from None
     return path
 
 

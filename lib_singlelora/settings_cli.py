@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
+from .fileio import write_text
 from .foreign import read_foreign, write_foreign
 from .settings import Settings, save_preset
-from .workspace import Workspace, write_text
+from .workspace import Workspace
 
 WORDS = ("settings",)
 

@@ -172,8 +172,8 @@ def _pictured(options: argparse.Namespace, lora: LoraFile, weights: BlockWeights
 
 
 def _drawn(options: argparse.Namespace, image: Any) -> dict[str, str]:
+    from .fileio import write_bytes
     from .imaging.png import png_bytes
-    from .workspace import write_bytes
 
     path = options.picture.expanduser().absolute()
     write_bytes(path, png_bytes(image))

@@ -1,140 +1,50 @@
-"""One character's folder: every path, atomic writes, and what each stage made.
+"""One character's folder: every path, its settings, and what each stage made.
 
 The disk is the state.  A stage leaves a record of what it was asked (a fingerprint) and of what it wrote (a hash for
 each file); from that a later call knows what is complete, what is to be continued and what a person edited.
+
+A folder may come from anybody: no name in its files leads out of it, and no link in it is followed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import json
+import logging
 import os
 import re
-import tempfile
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
-from .errors import SettingsError, WorkspaceError
-from .jobs import EventLog
+from . import writer_lock
+from .errors import ConflictError, NotFoundError, SettingsError, WorkspaceError
+from .event_log import EventLog
+from .fileio import (
+    clear_temporaries,
+    disk_error,
+    file_hash,
+    held,
+    is_own_file,
+    make_folder,
+    pin,
+    read_json,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from .names import check_name
 from .settings import Settings
+from .stage_record import StageRecord, record_from
+
+log = logging.getLogger(__name__)
 
 STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")  # in the order of the job
-_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
-
-
-def check_name(name: str, what: str) -> str:
-    """A name that every file system and every caption takes, unchanged.
-
-    Raises: WorkspaceError, for an empty one, one with a slash, comma, dot-dot, emoji or control character, one that
-    Windows reserves, or one over 64 characters.
-    """
-    allowed = "expected letters, digits, spaces, '-' or '_' (1 to 64 of them)"
-    if not name or name != name.strip() or len(name) > 64:
-        raise WorkspaceError(f"{what} {name!r}: {allowed}; choose another word")
-    for character in name:
-        if not (unicodedata.category(character)[0] in "LN" or unicodedata.category(character) == "Mn" or character in " -_"):
-            raise WorkspaceError(f"{what} {name!r}: found {character!r}, {allowed}; choose another word")
-    if name.upper() in _RESERVED:
-        raise WorkspaceError(f"{what} {name!r}: Windows reserves this word for a device; choose another, such as '{name}a'")
-    return name
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path` whole or not at all: temporary name, flush, fsync, rename.
-
-    Raises: WorkspaceError, when the disk is full or the folder is read-only.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise disk_error(error, path) from error
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def disk_error(error: OSError, path: Path) -> WorkspaceError:
-    """The error in words a user can act on."""
-    reasons = {
-        errno.ENOSPC: "the disk is full; free some room and call again, it goes on where it stopped",
-        errno.EDQUOT: "the disk quota is used up; free some room and call again, it goes on where it stopped",
-        errno.EROFS: "the file system is read-only; choose a folder that can be written",
-        errno.EACCES: "permission denied; choose a folder that you may write to",
-        errno.EPERM: "permission denied; choose a folder that you may write to",
-        errno.ENOTDIR: "a part of the path is a file; choose another folder",
-        errno.EEXIST: "a part of the path is a file; choose another folder",
-        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-    }
-    if isinstance(error, FileNotFoundError):
-        return WorkspaceError(f"{path}: cannot be written: its folder does not exist and cannot be made; choose another")
-    return WorkspaceError(f"{path}: cannot be written: {reasons.get(error.errno or 0, error.strerror or str(error))}")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write atomically."""
-    with atomic(path) as file:
-        file.write(data)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 atomically, with plain newlines."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def fingerprint(*parts: Any) -> str:
-    """A short hash of values that JSON can write; equal parts, equal hash."""
-    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-@dataclass
-class StageRecord:
-    """What a stage was asked and what it wrote.  files: relative path -> SHA-256.  data: the stage's own notes."""
-
-    stage: str
-    fingerprint: str = ""
-    complete: bool = False
-    files: dict[str, str] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
+# Where stages write, within a workspace and within each further source of one.
+_WRITTEN = ("source", "image/*", "reg/*", "model", "model/*", "log", "plots", "plots/*", "inpaint", "inpaint/*", "samples",
+            "trigger", "lineage")
+FOLDERS = (*_WRITTEN, "generated/*", *(f"generated/*/{part}" for part in _WRITTEN))
 
 
 class Workspace:
@@ -150,11 +60,57 @@ class Workspace:
             if self.root.exists() and not self.root.is_dir():
                 raise WorkspaceError(f"{self.root}: found a file, expected a folder; choose another --workspace")
             if not create and not (self.root / "settings.json").exists():
-                raise WorkspaceError(f"{self.root}: found no workspace; start one with 'run' or 'prepare' and a picture")
-            self.root.mkdir(parents=True, exist_ok=True)
+                raise NotFoundError(f"{self.root}: found no workspace; start one with 'run' or 'prepare' and a picture")
+            make_folder(self.root.parent)
+            self.root.mkdir(exist_ok=True)
         except OSError as error:
             raise disk_error(error, self.root) from error
+        pin(self.root)
         self.events = EventLog(self.root / "log" / "events.jsonl")
+
+    @classmethod
+    def begun(cls, root: Path | str) -> Workspace:
+        """A new workspace, or one that was begun.
+
+        Raises: WorkspaceError, for a folder with files in it that is no workspace: nothing is written among them.
+        """
+        path = Path(os.path.abspath(Path(root).expanduser()))
+        if path.is_dir() and not is_workspace(path):
+            with contextlib.suppress(OSError):
+                found = sorted(each.name for each in path.iterdir() if not _is_beside(each.name))
+                if found:
+                    raise ConflictError(f"{path}: found a folder with {found[0]!r} in it that is no workspace, expected a new or "
+                                        "empty one; choose another --workspace")
+        return cls(path)
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, what: str, wait: float = writer_lock.JOB_WAIT) -> Iterator[None]:
+        """Hold the workspace against other writers: a job for all its time, a change of its files for a moment.
+
+        what: the work, in a word or two, for the message to whoever comes second.  wait: seconds.
+        While inside, a workspace that is deleted or replaced ends this thread's next write.
+        Raises: ConflictError, naming who holds it; WorkspaceError, for a folder in it that is a link.
+        """
+        with writer_lock.writing(self.root, what, wait) as outermost, held(self.root):
+            if outermost:
+                self._refuse_linked_folders()
+                self.clear_temporaries()
+            yield
+
+    def adding(self) -> contextlib.AbstractContextManager[None]:
+        """Hold what no job touches (kept pictures, files made of LoRAs), while one is at work or not."""
+        return writer_lock.changing(self.root, "additions")
+
+    def _refuse_linked_folders(self) -> None:
+        """What is written below a link lands elsewhere, over whatever lies there.  Raises: WorkspaceError."""
+        for folder, names, _ in os.walk(self.root):
+            for name in names:
+                path = Path(folder) / name
+                if path.is_symlink() or getattr(path, "is_junction", bool)():
+                    raise WorkspaceError(f"{path}: found a link to a folder, expected a folder: what is written there would land "
+                                         "elsewhere; put the folder itself there, or move the whole workspace")
 
     # Paths -----------------------------------------------------------------------------------------------------------
 
@@ -205,7 +161,7 @@ class Workspace:
     def original(self) -> Path | None:
         """The picture as the user gave it, whatever its suffix."""
         found = sorted((self.root / "source").glob("original.*"))
-        return found[0] if found else None
+        return next((path for path in found if is_own_file(path)), None)
 
     def image_folder(self, settings: Settings) -> Path:
         """kohya's folder of the crops, such as `image/5_isabella`; one made with other repeats is renamed.
@@ -214,12 +170,24 @@ class Workspace:
         """
         name = check_name(settings.character.trigger, "trigger")
         wanted = self.root / "image" / f"{settings.training.repeats}_{name}"
-        if not wanted.exists():
-            for other in sorted((self.root / "image").glob(f"*_{name}")):
-                if other.is_dir() and other.name.split("_", 1)[0].isdigit():
+        if wanted.exists():
+            return wanted
+        for other in self.image_folders(name):
+            try:
+                # A job that is at work relies on the name; the next one renames it.
+                with writer_lock.writing(self.root, "renaming a folder", wait=0), held(self.root):
                     other.rename(wanted)
-                    break
+            except ConflictError:
+                return other
+            except OSError as error:
+                raise disk_error(error, wanted) from error
+            break
         return wanted
+
+    def image_folders(self, name: str) -> list[Path]:
+        """kohya's folders of a name, with whatever repeats."""
+        found = [path for path in sorted((self.root / "image").glob(f"*_{name}")) if path.is_dir() and not path.is_symlink()]
+        return [path for path in found if path.name.removesuffix(f"_{name}").isdecimal()]
 
     def reg_folder(self, settings: Settings) -> Path:
         """kohya's folder of the regularization pictures, such as `reg/1_girl`."""
@@ -233,47 +201,66 @@ class Workspace:
 
     def load_settings(self) -> Settings:
         """The saved settings, or the defaults.  Raises: SettingsError, when the file was damaged."""
-        if not self.settings_file.exists():
-            return Settings.from_dict({})
-        return Settings.from_dict(self._read_settings()["settings"])
+        return Settings.from_dict(self._read_settings()[0])
 
     def load_checkpoint_path(self) -> Path | None:
         """The checkpoint the last call used, as the user named it (absolute)."""
-        if not self.settings_file.exists():
-            return None
-        path = self._read_settings().get("checkpoint")
+        path = self._read_settings()[1]
         return Path(path) if path else None
 
-    def _read_settings(self) -> dict[str, Any]:
+    def _read_settings(self) -> tuple[dict[str, Any], str]:
+        """(the settings, the checkpoint's path or '')."""
         try:
-            values = json.loads(self.settings_file.read_text(encoding="utf-8"))
-            checkpoint = values.pop("checkpoint", None) if isinstance(values, dict) else None
-        except ValueError as error:
-            raise SettingsError(f"{self.settings_file}: not valid JSON ({error}); mend it or delete it") from None
+            values = read_json(self.settings_file)
+        except FileNotFoundError:
+            return {}, ""
+        except WorkspaceError as error:
+            raise SettingsError(f"{error} (without it, all settings are the defaults)") from None
         if not isinstance(values, dict):
-            raise SettingsError(f"{self.settings_file}: found a {type(values).__name__}, expected an object; mend it")
-        return {"settings": values, "checkpoint": checkpoint}
+            kind = "null" if values is None else type(values).__name__
+            raise SettingsError(f"{self.settings_file}: found {kind}, expected an object of settings; fix it or delete it")
+        checkpoint = values.pop("checkpoint", None) or ""
+        if not isinstance(checkpoint, str) or "\0" in checkpoint:
+            raise SettingsError(f"{self.settings_file}: checkpoint: found {checkpoint!r}, expected the path of a file; fix it")
+        return values, checkpoint
 
     def save_settings(self, settings: Settings, checkpoint: Path | None = None) -> None:
         """Save the settings (and the checkpoint's path) if they changed."""
-        values = settings.to_dict()
-        path = checkpoint or self.load_checkpoint_path()
-        if path is not None:
-            values["checkpoint"] = str(path)
-        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-        if not self.settings_file.exists() or self.settings_file.read_text(encoding="utf-8") != text:
-            write_text(self.settings_file, text)
+        self.change_settings(lambda _: settings, checkpoint)
+
+    def change_settings(self, change: Callable[[Settings], Settings], checkpoint: Path | None = None) -> Settings:
+        """Read, change and save the settings, in one: of changes that come at the same time none is lost.
+
+        They may change while a job is at work, which has read its own at its start.
+        Raises: SettingsError; whatever `change` raises, changing nothing.
+        """
+        with writer_lock.changing(self.root, "settings"):
+            settings = change(self.load_settings())
+            values = settings.to_dict()
+            path = checkpoint or self.load_checkpoint_path()
+            if path is not None:
+                values["checkpoint"] = str(path)
+            text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+            if self.settings_text() != text:
+                write_text(self.settings_file, text)
+            return settings
 
     def settings_text(self) -> str | None:
         """The settings file as it is, for `restore_settings`; None when there is none."""
-        return self.settings_file.read_text(encoding="utf-8") if self.settings_file.exists() else None
+        try:
+            return self.settings_file.read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
 
-    def restore_settings(self, text: str | None) -> None:
-        """Put the settings file back as it was."""
-        if text is None:
-            self.settings_file.unlink(missing_ok=True)
-        else:
-            write_text(self.settings_file, text)
+    def restore_settings(self, text: str | None, tried: Settings | None = None) -> None:
+        """Put the settings file back as it was.  tried: what is taken back; where others changed it since, theirs stay."""
+        with writer_lock.changing(self.root, "settings"):
+            if tried is not None and self.load_settings() != tried:
+                return
+            if text is None:
+                self.settings_file.unlink(missing_ok=True)
+            else:
+                write_text(self.settings_file, text)
 
     # Records ---------------------------------------------------------------------------------------------------------
 
@@ -281,11 +268,17 @@ class Workspace:
         return self.root / "log" / f"{stage}.json"
 
     def record(self, stage: str) -> StageRecord:
-        """What the stage wrote last, or an empty record (also when its file was damaged)."""
+        """What the stage wrote last, or an empty record; also when its file was damaged, which is logged once.
+
+        Without a record nothing is lost: what lies there counts as edited by hand and is kept.
+        """
+        path = self._record_file(stage)
         try:
-            values = json.loads(self._record_file(stage).read_text(encoding="utf-8"))
-            return StageRecord(stage, **{key: values[key] for key in ("fingerprint", "complete", "files", "data")})
-        except (OSError, ValueError, KeyError, TypeError):
+            return record_from(stage, read_json(path))
+        except FileNotFoundError:
+            return StageRecord(stage)
+        except WorkspaceError as error:
+            _log_once(path, f"{self.root}: {error}; the stage '{stage}' starts without it, and keeps what it finds")
             return StageRecord(stage)
 
     def save_record(self, record: StageRecord) -> None:
@@ -298,15 +291,28 @@ class Workspace:
         """Path below the workspace with forward slashes; without kohya's repeats, which may change."""
         return re.sub(r"^image/\d+_", "image/", path.relative_to(self.root).as_posix())
 
+    def own_path(self, name: object) -> Path | None:
+        """The place of a relative name that a file of the workspace holds; None for one that leads out of it."""
+        if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
+            return None
+        if PurePosixPath(name).is_absolute() or ".." in name.split("/") or PureWindowsPath(name).drive:
+            return None
+        path = self.root / name
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            if path.parent.resolve().is_relative_to(self.root.resolve()) and path != self.root:
+                return path
+        return None
+
     def files_of(self, record: StageRecord) -> list[Path]:
-        """The paths of what a record lists, wherever kohya's repeats moved them."""
+        """The paths of what a record lists, wherever kohya's repeats moved them; none that leads out of the workspace."""
         paths: list[Path] = []
         for name in record.files:
             head, _, rest = name.partition("/")
-            if head == "image":
-                paths.extend(p for p in (self.root / "image").glob(f"*_{rest}") if self.relative(p) == name)
-            else:
-                paths.append(self.root / name)
+            folder, _, file = rest.partition("/")
+            names = [name]
+            if head == "image" and file and re.fullmatch(r"[^\[\]*?\0]+", folder):
+                names = [f"image/{path.name}/{file}" for path in self.image_folders(folder)]
+            paths.extend(path for each in names if (path := self.own_path(each)) is not None)
         return paths
 
     def note_file(self, record: StageRecord, path: Path) -> None:
@@ -326,10 +332,34 @@ class Workspace:
         return True
 
     def clear_temporaries(self) -> None:
-        """Remove the temporary files that a killed process left."""
-        for leftover in self.root.rglob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                leftover.unlink()
+        """Remove the temporary files that a killed process of ours left, in the folders that we write in."""
+        folders = {self.root, *(folder for part in FOLDERS for folder in self.root.glob(part))}
+        clear_temporaries(folder for folder in sorted(folders) if folder.is_dir() and not folder.is_symlink())
+
+
+def is_workspace(root: Path) -> bool:
+    """Whether a folder is a workspace, also one whose settings.json was deleted to start it with the defaults."""
+    if is_own_file(root / "settings.json"):
+        return True
+    pictures = list((root / "source").glob("original.*")) if (root / "source").is_dir() else []
+    return bool(pictures) and (root / "log").is_dir()
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a file lies in any folder without anybody putting it there."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+
+
+_logged: dict[Path, int] = {}
+
+
+def _log_once(path: Path, message: str) -> None:
+    """Log what is wrong with a file, again only when the file has changed; pages ask for it every second."""
+    with contextlib.suppress(OSError):
+        changed = path.lstat().st_mtime_ns
+        if _logged.get(path) != changed:
+            _logged[path] = changed
+            log.warning("%s", message)
 
 
 def files_state(paths: Mapping[str, Path]) -> dict[str, str]:

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import SettingsError, WorkspaceError
+from lib_singlelora.fileio import atomic, fingerprint, write_text
+from lib_singlelora.names import check_name
 from lib_singlelora.settings import Settings
-from lib_singlelora.workspace import StageRecord, Workspace, atomic, check_name, fingerprint, write_text
+from lib_singlelora.stage_record import StageRecord
+from lib_singlelora.workspace import Workspace
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
@@ -86,13 +89,6 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
     workspace.save_record(StageRecord("crop", "abc", True))
     (tmp_path / "log" / "crop.json").write_text("{")
     assert workspace.record("crop") == StageRecord("crop")
-
-
-def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / ".a.safetensors.x1.tmp").write_text("half")
-    Workspace(tmp_path).clear_temporaries()
-    assert list((tmp_path / "model").iterdir()) == []
 
 
 def test_fingerprints_tell_values_apart() -> None:

@@ -24,8 +24,9 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.background import foreground_mask
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings import Settings
+from lib_singlelora.stage_record import StageRecord
 from lib_singlelora.stages.caption import caption, seen_tags
-from lib_singlelora.workspace import StageRecord, Workspace
+from lib_singlelora.workspace import Workspace
 from tools.world.sample import sample_scene
 from tools.world.scene import render
 from tools.world.spec import BANGS, EYE_COLOURS, FRAMINGS, HAIR_COLOURS, HAIR_LENGTHS, Scene

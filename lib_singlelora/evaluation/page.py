@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from PIL import Image, features
 
-from ..workspace import write_text
+from ..fileio import write_text
 
 LIMIT = 2_700_000  # bytes of all thumbnails in the page, so that the whole stays below 3 MB
 SIDES = (256, 224, 192, 160, 128, 96, 64)

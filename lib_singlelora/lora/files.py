@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
+from ..fileio import write_bytes
 from ..naming.blocks import SD1, SD2, SDXL, BlockLayout
 from ..naming.keys import kohya_to_canonical
-from ..workspace import write_bytes
 from .functional import algorithm_of, natural_delta, natural_norm
 
 Precision = Literal["fp16", "bf16", "fp32"]

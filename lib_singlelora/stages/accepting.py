@@ -12,9 +12,10 @@ from typing import Any
 
 from PIL import Image
 
+from ..fileio import atomic, file_hash, fingerprint, write_json
 from ..imaging.load import load_picture
 from ..settings import Settings
-from ..workspace import Workspace, atomic, file_hash, fingerprint, write_json
+from ..workspace import Workspace
 from .choosing import choose_lora, made_folder
 from .inpaint import HOW
 from .publishing import published_name

@@ -11,11 +11,12 @@ from ..dataset.atlas import category_of
 from ..dataset.folders import caption_file, list_pictures, read_caption
 from ..dataset.pruning import Trait, find_traits, policy_of, prune
 from ..errors import WorkspaceError
+from ..fileio import file_hash, fingerprint
 from ..host import Host
 from ..imaging.load import load_picture
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import view_tags
 from .taggers import Taggers, chosen_folders, marks, own_taggers, tags_above

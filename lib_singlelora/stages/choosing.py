@@ -8,13 +8,14 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
+from ..fileio import file_hash, fingerprint
 from ..lora.bake import bake, dora_modules
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
 from ..naming.blocks import SD1, block_of
 from ..naming.presets import BlockWeights, fits, parse_block_weights, written_out
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint
+from ..workspace import Workspace
 from .publishing import published_name
 from .recommending import saved_recommendation
 from .train import epoch_files

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..workspace import StageRecord, Workspace
+from ..stage_record import StageRecord
+from ..workspace import Workspace
 
 
 def begin(workspace: Workspace, stage: str, fingerprint: str, force: bool) -> tuple[StageRecord, bool]:

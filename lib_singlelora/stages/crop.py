@@ -16,6 +16,7 @@ from ..dataset.masks import crop_mask
 from ..dataset.symmetry import Symmetry, compare_sides
 from ..dataset.views import FRAMINGS, View, plain_border, propose_views
 from ..errors import SettingsError, WorkspaceError
+from ..fileio import file_hash, fingerprint
 from ..host import Host
 from ..imaging.detecting import Detector, face_of, photographed_face
 from ..imaging.load import load_picture, picture_size
@@ -23,7 +24,7 @@ from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .cropping import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
 

@@ -10,11 +10,12 @@ from PIL import Image
 
 from ..errors import PictureError
 from ..evaluation.sheets import Cell, Grid, draw_sheet
+from ..fileio import file_hash, fingerprint, write_bytes, write_json
 from ..host import Fill, Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint, write_bytes, write_json
+from ..workspace import Workspace
 from .choosing import baked, choose_lora
 from .continuing import begin, finish
 from .crop import training_resolution

@@ -14,11 +14,12 @@ from ..dataset.buckets import fit_to_bucket, make_buckets, nearest_bucket
 from ..dataset.pruning import CLOTHES, hidden
 from ..dataset.views import fit_aspect, overlap
 from ..errors import PictureError
+from ..fileio import write_bytes
 from ..imaging.load import load_picture, picture_size
 from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
 from ..settings import InpaintSettings, Settings
-from ..workspace import Workspace, write_bytes
+from ..workspace import Workspace
 from .caption import seen_tags
 from .crop import view_box, view_tags
 

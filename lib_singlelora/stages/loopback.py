@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import WorkspaceError
+from ..fileio import atomic, disk_error, write_json
 from ..host import Host
 from ..jobs import Job
+from ..names import check_name
 from ..settings import Settings
-from ..workspace import Workspace, atomic, check_name, disk_error, write_json
+from ..workspace import Workspace
 from .accepting import how_made
 from .caption import caption
 from .choosing import choose_lora

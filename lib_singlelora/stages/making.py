@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..fileio import fingerprint
 from ..host import Host, LoraCard
 from ..lora.bake import bake
 from ..lora.files import LoraFile, read_lora, save_lora
@@ -14,7 +15,7 @@ from ..lora.merge import DECAY, FAR, Method, merge
 from ..lora.resize import resize
 from ..naming.presets import parse_block_weights
 from ..settings import Settings
-from ..workspace import Workspace, fingerprint
+from ..workspace import Workspace
 from .choosing import made_folder, weights_for
 from .publishing import published_name
 from .weighting import known_presets

@@ -5,10 +5,11 @@ from __future__ import annotations
 from PIL import Image, ImageChops
 
 from ..errors import WorkspaceError
+from ..fileio import write_bytes
 from ..imaging.load import load_picture
 from ..imaging.mask_reader import painted, read_mask
 from ..imaging.png import png_bytes
-from ..workspace import Workspace, write_bytes
+from ..workspace import Workspace
 
 SHOWN = 1024  # long side of what a page shows, pixels
 RED = (214, 40, 40)

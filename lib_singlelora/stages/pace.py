@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..fileio import write_json
 from ..host import Host
-from ..workspace import Workspace, write_json
+from ..workspace import Workspace
 
 
 class Stopwatch:

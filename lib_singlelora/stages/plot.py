@@ -10,11 +10,12 @@ from typing import Any
 
 from PIL import Image
 
+from ..fileio import file_hash, fingerprint, write_bytes
 from ..host import GeneratedImage, Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint, write_bytes
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_resolution
 from .pace import Stopwatch, expected, in_words, keep

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..dataset.views import plain_border
 from ..errors import ImageModelError, PictureError, WorkspaceError
+from ..fileio import atomic, file_hash, fingerprint
 from ..host import Host
 from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour, widened
 from ..imaging.load import Picture, load_picture
@@ -20,7 +21,8 @@ from ..imaging.upscale import choose_upscaler, enlarge
 from ..jobs import Job, Progress
 from ..settings import Settings
 from ..settings_prepare import PrepareSettings
-from ..workspace import StageRecord, Workspace, atomic, file_hash, fingerprint
+from ..stage_record import StageRecord
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .prepare_artifacts import clean_picture, write_findings
 

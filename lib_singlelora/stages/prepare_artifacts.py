@@ -15,7 +15,8 @@ from ..evaluation.artifact_sheet import draw_artifacts
 from ..imaging.artifacts import STRAY, Found, chosen, clean, find_artifacts, placed
 from ..imaging.places import place_finder
 from ..imaging.png import png_bytes
-from ..workspace import StageRecord, Workspace
+from ..stage_record import StageRecord
+from ..workspace import Workspace
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ from PIL import Image
 
 from ..evaluation.page import Page, PageCell, PageTable, write_page
 from ..evaluation.sheets import Cell, Grid, draw_sheet
+from ..fileio import write_bytes
 from ..host import Host
 from ..imaging.png import png_bytes
 from ..settings import Settings
-from ..workspace import Workspace, write_bytes
+from ..workspace import Workspace
 from .judgement import Judgement, Place
 from .plotting import Layout, name_of
 

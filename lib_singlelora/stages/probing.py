@@ -12,11 +12,12 @@ from ..dataset.folders import list_pictures
 from ..evaluation.leak import gained, moved
 from ..evaluation.probing import Probe, her_probes, obeyed, other_probes
 from ..evaluation.retention import SEEN
+from ..fileio import file_hash, fingerprint, write_bytes
 from ..host import Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, file_hash, fingerprint, write_bytes
+from ..workspace import Workspace
 from .crop import training_resolution
 from .judgement import Judgement, Place
 from .judging import opened, seen_in

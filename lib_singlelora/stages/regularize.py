@@ -15,13 +15,14 @@ from ..dataset.folders import list_pictures, read_caption
 from ..dataset.wildcards import WildcardPrompts, wildcard_folders
 from ..errors import PictureError, WorkspaceError
 from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
+from ..fileio import file_hash, fingerprint
 from ..host import Host, ImageRequest
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
 from ..settings_regularization import FilterSettings
-from ..workspace import Workspace, file_hash, fingerprint
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_buckets, view_mask
 from .pace import Stopwatch, keep

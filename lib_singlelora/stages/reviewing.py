@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import WorkspaceError
+from ..fileio import disk_error, write_bytes, write_json
 from ..settings import Settings
-from ..workspace import StageRecord, Workspace, disk_error, write_bytes, write_json
+from ..stage_record import StageRecord
+from ..workspace import Workspace
 
 STAGE = "regularize"
 By = Literal["filter", "hand"]

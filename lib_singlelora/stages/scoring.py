@@ -13,10 +13,11 @@ from PIL import Image
 from ..evaluation.copying import cut
 from ..evaluation.ranking import CRITERIA
 from ..evaluation.sheets import Cell, Grid, draw_sheet
+from ..fileio import write_bytes, write_json, write_text
 from ..imaging.load import load_picture
 from ..imaging.png import png_bytes
 from ..settings import Settings
-from ..workspace import Workspace, write_bytes, write_json, write_text
+from ..workspace import Workspace
 from .judgement import Judgement, Place
 from .recommending import reason, weights_of
 

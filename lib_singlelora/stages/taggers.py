@@ -13,13 +13,13 @@ from PIL import Image
 from ..dataset.atlas import plain
 from ..dataset.captions import spaced
 from ..errors import TaggerError
+from ..fileio import file_hash
 from ..host import Host, HostTagger
 from ..jobs import Job
 from ..settings_captions import CaptionSettings, LookingSettings
 from ..tagging.download import FILES, NAMES, fetch_tagger
 from ..tagging.finding import HOME, cached_by_the_hub, can_run, find_taggers, is_tagger, known_name, named
 from ..tagging.wd import CHARACTER, TagScores, WdTagger, mcut_threshold, read_tags
-from ..workspace import file_hash
 
 log = logging.getLogger(__name__)
 

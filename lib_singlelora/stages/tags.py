@@ -15,8 +15,9 @@ from ..dataset.edits import edit_caption, tag_table
 from ..dataset.folders import caption_file, list_pictures, read_caption
 from ..dataset.tokens import count_tokens, mark_limit
 from ..errors import WorkspaceError
+from ..fileio import fingerprint, write_json, write_text
 from ..settings import Settings
-from ..workspace import Workspace, fingerprint, write_json, write_text
+from ..workspace import Workspace
 
 KEPT = 100  # changes that can be undone
 

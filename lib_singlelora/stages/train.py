@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LoraFileError
+from ..fileio import file_hash, fingerprint
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
 from ..lora.branches import shape_of
@@ -20,7 +21,7 @@ from ..naming.presets import BlockWeights, parse_block_weights, remarks
 from ..settings import Settings
 from ..training.board import Board
 from ..training.loop import Progressed, Trainer
-from ..workspace import Workspace, file_hash, fingerprint
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_buckets, training_resolution
 from .publishing import publish

@@ -8,13 +8,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..fileio import write_bytes
 from ..host import TrainingModel
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork
 from ..settings import Settings
 from ..training.sampling import sample
-from ..workspace import Workspace, write_bytes
+from ..workspace import Workspace
 
 THUMBNAIL = 256
 

@@ -8,10 +8,11 @@ from ..dataset.buckets import Size, nearest_bucket
 from ..dataset.captions import split_tags
 from ..dataset.folders import ignored_files, list_pictures, read_caption, training_folders
 from ..errors import PictureError, TrainingError
+from ..fileio import file_hash
 from ..imaging.load import load_picture, picture_size
 from ..settings import Settings
 from ..training.samples import MaskPart, Picture, class_samples
-from ..workspace import Workspace, file_hash
+from ..workspace import Workspace
 from .crop import view_box, view_symmetry
 
 

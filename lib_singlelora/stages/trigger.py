@@ -9,11 +9,12 @@ from typing import Any
 from ..dataset.triggers import MOST_TOKENS, WordCheck, check_word, meaningless_words, ordinary_words, suggest_words
 from ..errors import SettingsError
 from ..evaluation.departure import Departures, departures
+from ..fileio import fingerprint
 from ..host import Host, ImageRequest
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
-from ..workspace import Workspace, fingerprint
+from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_resolution
 from .taggers import chosen_folders, names_of

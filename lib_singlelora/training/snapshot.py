@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SnapshotError
-from ..workspace import write_bytes
+from ..fileio import write_bytes
 
 log = logging.getLogger(__name__)
 FORMAT = 2

@@ -11,9 +11,10 @@ from lib_singlelora.errors import LoraFileError, PictureError, PresetError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings import Settings
+from lib_singlelora.stage_record import StageRecord
 from lib_singlelora.stages.inpaint import Inpainted, inpaint, suggested_prompt
 from lib_singlelora.stages.inpainting import region_prompt
-from lib_singlelora.workspace import StageRecord, Workspace
+from lib_singlelora.workspace import Workspace
 from tests.stages.conftest import small
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from lib_singlelora.dataset.buckets import make_buckets
 from lib_singlelora.errors import JobCancelled, LoraFileError, PictureError, WorkspaceError
+from lib_singlelora.fileio import file_hash
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
@@ -19,7 +20,7 @@ from lib_singlelora.stages.inpaint import inpaint
 from lib_singlelora.stages.loopback import lineage_of, loopback, next_version
 from lib_singlelora.stages.plot import plot
 from lib_singlelora.stages.training_set import collect_pictures
-from lib_singlelora.workspace import Workspace, file_hash
+from lib_singlelora.workspace import Workspace
 from tests.stages.conftest import small
 
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.errors import WorkspaceError
+from lib_singlelora.fileio import write_bytes
 from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.stages.masking import RED, change_mask, mask_overlay, replace_mask
-from lib_singlelora.workspace import Workspace, write_bytes
+from lib_singlelora.workspace import Workspace
 
 
 @pytest.fixture

@@ -25,9 +25,10 @@ from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.presets import LBW_PRESETS
 from lib_singlelora.settings import Settings
+from lib_singlelora.stage_record import StageRecord
 from lib_singlelora.stages.pace import Stopwatch, keep
 from lib_singlelora.stages.plot import Plotted, plan, plot
-from lib_singlelora.workspace import StageRecord, Workspace
+from lib_singlelora.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"character.trigger": "isa", "training.resolution": 64, "training.epochs": 2, "plot.strengths": "0.5,1", "plot.steps": 1,

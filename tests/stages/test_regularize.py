@@ -16,6 +16,7 @@ pytest.importorskip("skia")
 from lib_singlelora.__main__ import main
 from lib_singlelora.dataset.buckets import make_buckets
 from lib_singlelora.errors import JobCancelled, WildcardError, WorkspaceError
+from lib_singlelora.fileio import file_hash, write_bytes
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings import Settings
@@ -23,7 +24,7 @@ from lib_singlelora.stages.regularize import Regularized, regularize
 from lib_singlelora.stages.reviewing import review
 from lib_singlelora.stages.training_set import collect_pictures
 from lib_singlelora.training.samples import budget
-from lib_singlelora.workspace import Workspace, file_hash, write_bytes
+from lib_singlelora.workspace import Workspace
 from tests.stages.quiet_host import QuietHost
 from tools.world.characters import ISABELLA
 from tools.world.sample import sample_scene

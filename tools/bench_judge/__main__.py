@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lib_singlelora.fileio import file_hash, fingerprint, write_bytes, write_json
 from lib_singlelora.host import Host, ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.png import png_bytes
@@ -21,7 +22,7 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.stages.judging import opened
 from lib_singlelora.stages.recommending import Place, judge
 from lib_singlelora.stages.train import epoch_files
-from lib_singlelora.workspace import Workspace, file_hash, fingerprint, write_bytes, write_json
+from lib_singlelora.workspace import Workspace
 
 from .training import OVERFIT, ROOT, RUNS, Run, train
 from .truth import likeness, spearman

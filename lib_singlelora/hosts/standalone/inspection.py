@@ -20,8 +20,8 @@ import yaml
 from torch import Tensor
 
 from ...errors import CheckpointError, WorkspaceError
+from ...fileio import file_hash, write_json
 from ...settings import preset_of
-from ...workspace import file_hash, write_json
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"

@@ -9,9 +9,9 @@ from typing import Any
 from modules import paths, scripts
 
 from ...errors import SingleLoraError
+from ...fileio import fingerprint
 from ...naming.preset_files import gather_presets
 from ...naming.presets import parse_block_weights
-from ...workspace import fingerprint
 from .loras import Library, lora_folder, register
 
 LABELS = ("[Single LoRA] Epoch", "[Single LoRA] Strength", "[Single LoRA] Block preset")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modules import sd_models, shared
 
-from ...workspace import atomic, write_text
+from ...fileio import atomic, write_text
 
 SOURCE = Path(__file__).parent.parent.parent / "embedded"
 FILE, CONFIG = "singlelora.safetensors", "singlelora.yaml"

@@ -15,8 +15,8 @@ from modules import shared
 from PIL import Image
 
 from ...errors import LoraFileError
+from ...fileio import atomic, write_json
 from ...host import LoraCard
-from ...workspace import atomic, write_json
 
 FOLDER = "singlelora"
 PREVIEW = (512, 768)
