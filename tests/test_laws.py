@@ -22,7 +22,7 @@ FLOORS = [
     {"settings"},
     {"settings_training", "settings_captions", "settings_prepare", "settings_judge", "settings_regularization"},
     {"jobs", "environment", "declaring", "requirements_webui"},
-    {"event_log", "fileio", "names", "stage_record", "writer_lock"},
+    {"event_log", "fileio", "names", "stage_record", "weight_files", "writer_lock"},
     {"errors", "embedded", "allocator"},
 ]
 HOME_OF = {"modules": "hosts/webui", "diffusers": "hosts/standalone", "gradio": "ui"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -15,10 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..errors import ImageModelError, MissingPackageError
+from ..weight_files import UnreadableWeights, read_pickle, read_safetensors
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +26,6 @@ SMALLEST_TILE = 64
 MOST_PASSES = 3
 MOST_PIXELS = 100_000_000  # of the enlarged picture before it is brought to size
 WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
-# What torch.load raises for files of other kinds: its reader of pickles takes them at their word.
-BROKEN = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-          pickle.UnpicklingError)
 PIP = "python -m pip install --no-deps spandrel einops"
 
 
@@ -132,15 +127,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ImageModelError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected an upscaler's model "
                               "file; check prepare.upscaler")
     try:
-        if path.suffix.lower() == ".safetensors":
-            found: Any = load_file(path, device="cpu")
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except BROKEN as error:
-        # PyTorch's own words for a pickle that is none, or that holds more than weights, are a page on its history.
-        why = "no pickle of weights alone" if isinstance(error, pickle.UnpicklingError | LookupError) else _first_line(error)
-        raise ImageModelError(f"{path.name}: found no weights that can be read ({why}), expected an upscaler as .safetensors or "
-                              ".pth; get the file again") from None
+        found: Any = read_safetensors(path)[0] if path.suffix.lower() == ".safetensors" else read_pickle(path)
+    except (UnreadableWeights, OSError) as error:
+        raise ImageModelError(f"{path.name}: found no weights that can be read ({_first_line(error)}), expected an upscaler as "
+                              ".safetensors or .pth; get the file again") from None
     for name in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..naming.blocks import is_text
+from ..weight_files import BROKEN, UnreadableWeights, read_header
 
 UNET = "model.diffusion_model."
 # Where the text encoders lie whose modules keep their names: SD 1.x (older and newer converters), SDXL's first one.
@@ -25,6 +26,7 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: found no such file, expected a checkpoint .safetensors; check the path")
     weights = {}
     try:
+        read_header(path)
         with safe_open(path, "pt") as file:
             there = set(file.keys())
             for name in names:
@@ -33,7 +35,7 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
                     raise CheckpointError(f"{path.name}: found no weight of {name}, expected one; name the checkpoint "
                                           "that the LoRA is for")
                 weights[name] = file.get_tensor(key)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, UnreadableWeights, OSError, *BROKEN) as error:
         raise CheckpointError(f"{path.name}: found no whole safetensors ({error}), expected a checkpoint .safetensors; copy or "
                               "convert it again") from None
     return weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..errors import LoraFileError, LoraKeyError
 from ..fileio import write_bytes
 from ..naming.blocks import SD1, SD2, SDXL, BlockLayout
 from ..naming.keys import kohya_to_canonical
+from ..weight_files import UnreadableWeights, read_safetensors
 from .functional import algorithm_of, natural_delta, natural_norm
 
 Precision = Literal["fp16", "bf16", "fp32"]
@@ -81,15 +81,15 @@ def read_lora(path: Path) -> LoraFile:
     """
     if not path.is_file():
         raise LoraFileError(f"{path}: found no such file, expected a LoRA .safetensors; check the path")
-    size = path.stat().st_size
-    if not size:
-        raise LoraFileError(f"{path.name}: found an empty file, expected a LoRA; copy or train it again")
     try:
-        metadata = read_header(path).get("__metadata__", {})
-        tensors = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, ValueError, struct.error) as error:
-        raise LoraFileError(f"{path.name}: found {size} bytes that are no whole safetensors ({error}), expected a LoRA; "
-                            "copy or train it again") from None
+        if not path.stat().st_size:
+            raise LoraFileError(f"{path.name}: found an empty file, expected a LoRA; copy or train it again")
+        tensors, metadata = read_safetensors(path)
+    except UnreadableWeights as error:
+        raise LoraFileError(f"{path.name}: found {error}, expected a LoRA .safetensors; copy or train it again") from None
+    except OSError as error:
+        raise LoraFileError(f"{path.name}: cannot be read ({error.strerror or error}), expected a LoRA .safetensors; check its "
+                            "permissions") from None
     if not tensors:
         raise LoraFileError(f"{path.name}: found no tensors, expected a LoRA; train it again")
     layout = detect_layout(tensors)
@@ -101,18 +101,6 @@ def read_lora(path: Path) -> LoraFile:
         except LoraFileError as error:
             raise LoraKeyError(f"{path.name}: {module}: {error}") from None
     return lora
-
-
-def read_header(path: Path) -> dict[str, dict[str, str]]:
-    """The JSON header of a safetensors file.  Raises: ValueError, struct.error."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > min(path.stat().st_size, 100_000_000):
-            raise ValueError("its header is longer than the file")
-        header = json.loads(file.read(length))
-    if not isinstance(header, dict):
-        raise ValueError("its header is no object")
-    return header
 
 
 def detect_layout(keys: Mapping[str, object]) -> BlockLayout:

@@ -13,7 +13,7 @@ STALE = ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
 
 def history_of(metadata: Mapping[str, str]) -> list[str]:
     """The steps, oldest first, a sentence each."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         steps = json.loads(metadata.get(HISTORY, "[]"))
         if isinstance(steps, list):
             return [str(step) for step in steps]

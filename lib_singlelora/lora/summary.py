@@ -122,6 +122,6 @@ def _tags(metadata: Mapping[str, str], count: int = 12) -> tuple[str, ...]:
         total: Counter[str] = Counter()
         for tags in folders.values():
             total.update({str(tag).strip(): int(number) for tag, number in tags.items()})
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return ()
     return tuple(tag for tag, _ in total.most_common(count))

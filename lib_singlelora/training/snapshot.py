@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import SnapshotError
 from ..fileio import write_bytes
+from ..weight_files import read_pickle
 
 log = logging.getLogger(__name__)
 FORMAT = 2
@@ -55,7 +56,7 @@ def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
     if not path.exists():
         return None
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        values = read_pickle(path)
         if values.pop("format") != FORMAT:
             return None
         snapshot = Snapshot(**values)

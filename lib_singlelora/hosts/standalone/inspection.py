@@ -6,22 +6,17 @@ import contextlib
 import hashlib
 import json
 import os
-import pickle
-import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
-import torch
 import yaml
 from torch import Tensor
 
 from ...errors import CheckpointError, WorkspaceError
 from ...fileio import file_hash, write_json
 from ...settings import preset_of
+from ...weight_files import Header, UnreadableWeights, read_header, read_pickle, read_safetensors
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
@@ -49,8 +44,7 @@ def inspect(path: Path) -> Inspected:
     metadata: Mapping[str, str] = {}
     if is_safetensors(path):
         header = _header(path)
-        metadata = header.pop("__metadata__", {})  # type: ignore[assignment]
-        shapes = {key: tuple(value["shape"]) for key, value in header.items()}  # type: ignore[index]
+        metadata, shapes = header.metadata, header.shapes
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     _check_architecture(path, shapes)
@@ -66,21 +60,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of the file.  Raises: CheckpointError."""
     try:
         if is_safetensors(path):
-            tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
-            return tensors
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return read_safetensors(path)[0]
+        loaded = read_pickle(path)
     except OSError as error:
         raise _unreadable(path, error) from None
-    except pickle.UnpicklingError as error:
-        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"a pickle that calls {foreign[1]}" if foreign else "a pickle of something else than plain weights"
-        raise CheckpointError(f"{path.name}: found {what}, {WANTED}; code in a file is not run: convert it to .safetensors "
-                              "where you trust it") from None
-    # What torch's reader of pickles raises for bytes that are no pickle depends on the bytes.
-    except (safetensors.SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
-            struct.error) as error:
-        raise CheckpointError(f"{path.name}: found a broken or truncated file ({type(error).__name__}), {WANTED}; "
-                              "download it again") from None
+    except UnreadableWeights as error:
+        raise _broken(path, error) from None
     if isinstance(loaded, dict):
         loaded = loaded.get("state_dict", loaded)
     if not isinstance(loaded, dict) or not loaded:
@@ -88,24 +73,22 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
-def _header(path: Path) -> dict[str, object]:
-    size = path.stat().st_size
+def _header(path: Path) -> Header:
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > size:
-                raise ValueError
-            header: dict[str, object] = json.loads(file.read(length))
-        ends = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]  # type: ignore[index]
+        header, size = read_header(path), path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
-        raise CheckpointError(f"{path.name}: found {size} bytes that are no safetensors file, {WANTED}; "
-                              "download it again") from None
-    if max(ends, default=0) + 8 + length != size:
-        raise CheckpointError(f"{path.name}: found {size} bytes, expected {max(ends, default=0) + 8 + length}: the file is "
+    except UnreadableWeights as error:
+        raise _broken(path, error) from None
+    if header.end != size:
+        raise CheckpointError(f"{path.name}: found {size} bytes, expected {header.end}: the file is "
                               "truncated; download it again")
     return header
+
+
+def _broken(path: Path, error: UnreadableWeights) -> CheckpointError:
+    what = "convert it to .safetensors where you trust it" if "code in a file" in str(error) else "download it again"
+    return CheckpointError(f"{path.name}: found {error}, {WANTED}; {what}")
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
@@ -148,7 +131,7 @@ def _yaml_params(path: Path) -> Mapping[str, object]:
     try:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
         params["unet_config"]["params"], params["first_stage_config"]["params"]["ddconfig"]  # both are needed
-    except (OSError, yaml.YAMLError, LookupError, TypeError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         raise CheckpointError(f"{path.name}: found no architecture in it ({type(error).__name__}: {reason}), expected "
                               "model.params as in v1-inference.yaml; mend it or take it away") from None
@@ -158,7 +141,7 @@ def _yaml_params(path: Path) -> Mapping[str, object]:
 
 def _native_size(metadata: Mapping[str, str]) -> int:
     text = metadata.get("native_size") or metadata.get("modelspec.resolution", "512").split("x")[0]
-    return int(text) if text.isdigit() and 64 <= int(text) <= 2048 else 512
+    return int(text) if text.isdecimal() and len(text) <= 4 and 64 <= int(text) <= 2048 else 512
 
 
 def legacy_hash(path: Path) -> str:

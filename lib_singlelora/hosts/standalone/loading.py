@@ -22,6 +22,8 @@ from .inspection import TEXT, UNET, VAE, Inspected, read_tensors
 
 CLIP_FOLDER = Path(__file__).parent.parent.parent / "embedded" / "clip"
 CLIP_VOCABULARY = 49408
+# More than any Stable Diffusion has; a file from elsewhere may claim numbers that would be built for hours.
+MOST_TEXT_LAYERS, MOST_VAE_LEVELS, MOST_TIMESTEPS = 64, 8, 100_000
 
 
 @dataclass
@@ -67,6 +69,8 @@ def networks_from(found: Inspected, tensors: Mapping[str, Tensor]) -> Networks:
     vae = _vae(found, tensors, _section(params, "first_stage_config").get("ddconfig", {}))
     start, end = _number(params, "linear_start", 0.00085), _number(params, "linear_end", 0.012)
     steps = int(_number(params, "timesteps", 1000))
+    if not 1 <= steps <= MOST_TIMESTEPS:
+        raise CheckpointError(f"{found.path.name}: found {steps} timesteps in its .yaml, expected 1000 as in SD1; mend it")
     betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
     alphas = torch.cumprod(1 - betas, dim=0).float()
     tokenizer = CLIPTokenizer.from_pretrained(CLIP_FOLDER, local_files_only=True)
@@ -135,10 +139,13 @@ def _unet(found: Inspected, tensors: Mapping[str, Tensor], params: dict[str, Any
 
 def _vae(found: Inspected, tensors: Mapping[str, Tensor], dd: dict[str, Any]) -> Any:
     multipliers = tuple(dd.get("ch_mult", (1, 2, 4, 4)))
-    count = len(multipliers)
+    count, blocks = len(multipliers), dd.get("num_res_blocks", 2)
+    if not 1 <= count <= MOST_VAE_LEVELS or not 1 <= int(blocks) <= MOST_VAE_LEVELS:
+        raise CheckpointError(f"{found.path.name}: found a VAE of {count} levels and {str(blocks)[:20]} blocks in its .yaml, "
+                              "expected 4 and 2 as in SD1; mend it")
     with torch.device("meta"):
         vae = AutoencoderKL(
-            block_out_channels=tuple(dd.get("ch", 128) * m for m in multipliers), layers_per_block=dd.get("num_res_blocks", 2),
+            block_out_channels=tuple(dd.get("ch", 128) * m for m in multipliers), layers_per_block=int(blocks),
             latent_channels=dd.get("z_channels", 4), down_block_types=("DownEncoderBlock2D",) * count,
             up_block_types=("UpDecoderBlock2D",) * count, sample_size=512)
     # The converter passes over attention outside the middle block (`attn_resolutions`), which SD1 has none of.
@@ -159,7 +166,11 @@ def _text(found: Inspected, tensors: Mapping[str, Tensor]) -> Any:
     if vocabulary != CLIP_VOCABULARY:
         raise CheckpointError(f"{found.path.name}: found a vocabulary of {vocabulary}, expected CLIP's {CLIP_VOCABULARY}; "
                               "use a checkpoint whose text encoder is CLIP's")
-    layers = 1 + max((int(key.split(".")[2]) for key in own if key.startswith("encoder.layers.")), default=0)
+    numbers = {key.split(".")[2] for key in own if key.startswith("encoder.layers.")}
+    layers = len(numbers)  # a number in a name may be anything; _fill finds one that is not among the first
+    if layers > MOST_TEXT_LAYERS:
+        raise CheckpointError(f"{found.path.name}: found {layers} layers in the text encoder, expected CLIP's, at most "
+                              f"{MOST_TEXT_LAYERS}; download the checkpoint again")
     config = CLIPTextConfig(
         vocab_size=vocabulary, hidden_size=width, intermediate_size=own[inner].shape[0],
         num_hidden_layers=layers, num_attention_heads=_text_heads(found, width), hidden_act="quick_gelu", projection_dim=width,

@@ -1,0 +1,180 @@
+"""Files of weights from anywhere: what they claim is checked before memory is taken for it, and no code in them runs.
+
+Each reader of ours (LoRA files, checkpoints, upscalers, snapshots) puts the reason into an error of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+MOST_HEADER = 100_000_000  # bytes, as in safetensors' own reader
+MOST_DIMENSION = 2**31 - 1
+MOST_DIMENSIONS = 16
+# How many times its size a pickle may hold: torch packs nothing, a packing by hand halves a checkpoint at most.
+MOST_UNPACKED = 8
+SLACK = 2**20  # bytes; a file of some hundred bytes is no bomb
+# Bytes of a number.  What is not here is left to safetensors, which knows its own version's kinds.
+SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
+         "F32": 4, "I64": 8, "U64": 8, "F64": 8}
+# What torch's reader of pickles raises for bytes that are none depends on the bytes: it takes them at their word.
+BROKEN = (pickle.PickleError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+          AssertionError, ArithmeticError, BufferError, ImportError, MemoryError, struct.error)
+
+
+class UnreadableWeights(ValueError):
+    """What was found instead of weights, in a few words for the reader's own sentence."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """A safetensors file's head.  shapes: by key.  metadata: strings.  end: the size that the file must have, bytes."""
+
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+    end: int
+
+
+def read_header(path: Path) -> Header:
+    """The checked head; of the file nothing else is read.
+
+    Raises: UnreadableWeights; OSError.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(8)
+        if len(first) < 8:
+            raise UnreadableWeights(f"{size} bytes that are no safetensors file")
+        (length,) = struct.unpack("<Q", first)
+        if length > min(size - 8, MOST_HEADER):
+            raise UnreadableWeights(f"{size} bytes that are no safetensors file (its header would take {length})")
+        text = file.read(length)
+    values = _object(text)
+    metadata = values.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise UnreadableWeights("metadata that is not all text")
+    shapes, ends = {}, [(0, 0)]
+    for key, told in values.items():
+        shapes[key], span = _entry(key, told)
+        ends.append(span)
+    ends.sort()
+    for (_, before), (begin, _) in itertools.pairwise(ends):
+        if begin != before:
+            raise UnreadableWeights(f"tensors that overlap or leave a hole at byte {min(begin, before)}")
+    return Header(shapes, metadata, 8 + length + ends[-1][1])
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise UnreadableWeights("a header that names something twice")
+        return found
+
+    try:
+        values = json.loads(text.decode("utf-8"), object_pairs_hook=once)
+    except UnreadableWeights:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UnreadableWeights(f"a header that is no JSON ({type(error).__name__})") from None
+    if not isinstance(values, dict):
+        raise UnreadableWeights(f"a header that is a {type(values).__name__}")
+    return values
+
+
+def _entry(key: str, told: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """(shape, (begin, end))."""
+    values: dict[str, Any] = told if isinstance(told, dict) else {}
+    shape, span, dtype = _whole(values.get("shape")), _whole(values.get("data_offsets")), values.get("dtype")
+    if shape is None or span is None or len(span) != 2 or not isinstance(dtype, str):
+        raise UnreadableWeights(f"an entry {key[:80]!r} without type, shape and place")
+    begin, end = span
+    if begin > end or len(shape) > MOST_DIMENSIONS or any(side > MOST_DIMENSION for side in shape):
+        raise UnreadableWeights(f"a tensor {key[:80]!r} of {str(shape)[:80]} at {str(span)[:60]}")
+    number = SIZES.get(dtype)
+    if number is not None and math.prod(shape) * number != end - begin:
+        raise UnreadableWeights(f"a tensor {key[:80]!r} of {str(shape)[:80]} in {end - begin} bytes")
+    return tuple(shape), (begin, end)
+
+
+def _whole(values: Any) -> list[int] | None:
+    good = isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+    return values if good else None
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) of a whole file.  Raises: UnreadableWeights; OSError."""
+    header = read_header(path)
+    size = path.stat().st_size
+    if header.end != size:
+        raise UnreadableWeights(f"{size} bytes, not the {header.end} of its header: it is truncated or something was appended")
+    try:
+        return safetensors.torch.load_file(path), header.metadata
+    except (safetensors.SafetensorError, *BROKEN) as error:
+        raise UnreadableWeights(f"no whole safetensors ({_first_line(error)})") from None
+
+
+def read_pickle(path: Path) -> Any:
+    """What a .ckpt, .pth or .pt holds: plain values and tensors, that take no more memory than the file can hold.
+
+    Raises: UnreadableWeights; OSError.
+    """
+    size = path.stat().st_size
+    most = MOST_UNPACKED * size + SLACK
+    try:
+        if _is_archive(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > most:
+                raise UnreadableWeights(f"{size} bytes that would unpack to {unpacked}, a bomb")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(found))
+    except UnreadableWeights:
+        raise
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"a pickle that calls {foreign[1][:80]}" if foreign else "a pickle of something else than plain weights"
+        raise UnreadableWeights(f"{what}; code in a file is not run") from None
+    except BROKEN as error:
+        raise UnreadableWeights(f"a broken or truncated file ({type(error).__name__})") from None
+    if claimed > most:
+        raise UnreadableWeights(f"tensors that claim {claimed} bytes in a file of {size}")
+    return found
+
+
+def _is_archive(path: Path) -> bool:
+    """As torch decides it: where it reads an archive we must have read the same one."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _tensors(found: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers; a container that holds itself is looked at once."""
+    todo, seen = [found], set[int]()
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Tensor):
+            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+                raise UnreadableWeights(f"a tensor of another kind ({value.layout}, {value.device}) than plain weights")
+            yield value
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            todo.extend(value.values() if isinstance(value, dict) else value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,38 @@
+"""python -m tools.torture kill|fuzz|soak|races: what is tried against the product by machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when nothing was found, 1 when something was."""
+    options = _parser().parse_args(arguments)
+    state = options.state or Path(tempfile.mkdtemp(prefix="singlelora-torture-"))
+    if options.word == "kill":
+        from .kill import torture
+
+        found = asdict(torture(state, options.kills, options.seed))
+        wrong = found["differing"]
+    print(json.dumps(found, indent=1))
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.torture", description=__doc__)
+    parser.add_argument("--state", type=Path, help="folder for what is tried on (default: a temporary one)")
+    words = parser.add_subparsers(dest="word", required=True)
+    kill = words.add_parser("kill", help="SIGKILL the whole job at random moments and resume it")
+    kill.add_argument("--kills", type=int, default=100)
+    kill.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
