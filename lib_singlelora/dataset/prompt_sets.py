@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from .atlas import category_of, plain
-from .captions import join_tags, split_tags
+from .captions import split_tags
+from .prompt_language import prompt_of
 
 FRAMINGS = ("portrait", "upper body", "cowboy shot", "full body")
 POSES = ("standing", "sitting", "arms up", "waving", "hand on hip", "arms behind back", "walking", "kneeling")
@@ -37,7 +38,7 @@ def build_prompts(name: str, trigger: str, class_token: str, captions: Sequence[
     plainly = ("looking at viewer", *_own(captions, "background", ("simple background",)))
 
     def prompts(variants: Iterable[Sequence[str]]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(join_tags((*who, *variant)) for variant in variants))
+        return tuple(dict.fromkeys(prompt_of((*who, *variant)) for variant in variants))
 
     if name == "general":
         framings = _own(captions, "framing", FRAMINGS, only=FRAMINGS)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..dataset.atlas import category_of
-from ..dataset.captions import join_tags
+from ..dataset.prompt_language import escape, prompt_of
 from .retention import SEEN, Scores
 
 # One prompt a row: a framing in which all of it can be seen, then what may be asked; of each place the first that no crop shows.
@@ -46,10 +46,10 @@ def her_probes(trigger: str, class_token: str, captions: Sequence[Sequence[str]]
         found = [_first(options, shown, known) for options in places]
         asks = tuple(tag for tag in found if tag)
         if asks:
-            probes.append(Probe(join_tags([trigger, class_token, *count, framing, *clothes, *asks]), asks))
+            probes.append(Probe(prompt_of([trigger, class_token, *count, framing, *clothes, *asks]), asks))
     asks = tuple(tag for tag in (_first(CLOTHES, shown, known), _first(PLACES, shown, known)) if tag)
     if asks:
-        probes.append(Probe(join_tags([trigger, class_token, *count, "cowboy shot", *asks]), asks))
+        probes.append(Probe(prompt_of([trigger, class_token, *count, "cowboy shot", *asks]), asks))
     return tuple(probes)
 
 
@@ -60,7 +60,7 @@ def _first(options: Sequence[str], shown: Collection[str], known: Collection[str
 def other_probes(class_token: str) -> tuple[Probe, ...]:
     """Prompts that do not call her: somebody else, and no one."""
     someone = f"1{class_token}" if class_token in ("girl", "boy") else class_token
-    return (Probe(f"{someone}, solo, upper body, red hair, blue dress, grey background", (), False),
+    return (Probe(f"{escape(someone)}, solo, upper body, red hair, blue dress, grey background", (), False),
             Probe("no humans, scenery, outdoors", (), False))
 
 

@@ -33,9 +33,15 @@ def encode(text: nn.Module, tokenizer: Any, prompts: Sequence[str], clip_skip: i
     """Context (B, 77k, D): hidden state n from the end, then the final layer norm (`norm`, or the text encoder's own)."""
     tokens = token_chunks(tokenizer, prompts)
     batch, chunks, length = tokens.shape
-    output = text(tokens.view(batch * chunks, length).to(device), output_hidden_states=True)
+    hidden = hidden_states(text, tokens.view(batch * chunks, length).to(device), clip_skip, norm)
+    return hidden.reshape(batch, chunks * length, hidden.shape[-1])
+
+
+def hidden_states(text: nn.Module, tokens: Tensor, clip_skip: int, norm: nn.Module | None = None) -> Tensor:
+    """(B, 77, D) of token numbers (B, 77): layer `clip_skip` from the end, then the final layer norm."""
+    output = text(tokens, output_hidden_states=True)
     skip = max(1, min(clip_skip, len(output.hidden_states) - 1))
     last = norm or text.final_layer_norm
     assert isinstance(last, nn.Module)
     hidden: Tensor = last(output.hidden_states[-skip])
-    return hidden.reshape(batch, chunks * length, hidden.shape[-1])
+    return hidden

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from ..dataset.atlas import category_of, plain
 from ..dataset.buckets import fit_to_bucket, make_buckets, nearest_bucket
+from ..dataset.prompt_language import prompt_of
 from ..dataset.pruning import CLOTHES, hidden
 from ..dataset.views import fit_aspect, overlap
 from ..errors import PictureError
@@ -116,7 +117,7 @@ def region_prompt(settings: Settings, workspace: Workspace, mask: Path | None = 
     clothes = _worn_in(workspace, mask) if mask else _worn(workspace)
     framing = _framing(workspace, box) if box else ()
     tags = (character.trigger, character.class_token, "solo", *framing, *clothes, "looking at viewer")
-    return ", ".join(dict.fromkeys(tags))
+    return prompt_of(tags)
 
 
 def _framing(workspace: Workspace, box: Box) -> tuple[str, ...]:

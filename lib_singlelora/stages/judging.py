@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ..dataset.atlas import category_of
-from ..dataset.captions import split_tags
 from ..dataset.folders import list_pictures
+from ..dataset.prompt_language import tags_of
 from ..evaluation.copying import Copies, copied, cut, windows
 from ..evaluation.damage import Surface, harm, lost, surface
 from ..evaluation.likeness import Look, colour_histogram, look
@@ -76,11 +76,11 @@ def hers(settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str)
 
     What the prompt itself names is left out: the checkpoint draws it without her.
     """
-    asked, views = set(split_tags(prompt)), view_tags(workspace)
+    asked, views = set(tags_of(prompt)), view_tags(workspace)
     crops = {path.stem: load_picture(path).image.convert("RGB") for path in list_pictures(workspace.image_folder(settings))}
     whole = dict(zip(crops, seen_in(tagger, list(crops.values())), strict=True))
     found = traits([scores for name, scores in whole.items() if asked & set(views.get(name, ()))])
-    framing = next((tag for tag in split_tags(prompt) if category_of(tag) == "framing"), "")
+    framing = next((tag for tag in tags_of(prompt) if category_of(tag) == "framing"), "")
     if not found and framing:
         shown = {tag for scores in whole.values() for tag, score in scores.items() if score >= SEEN}
         parts = [tag for tag in traits(_parts(tagger, crops.values(), framing)) if tag in shown]

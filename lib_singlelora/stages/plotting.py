@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dataset.folders import list_pictures, read_caption
+from ..dataset.prompt_language import escape, prompt_of
 from ..dataset.prompt_sets import build_prompts
 from ..errors import LoraFileError, LoraKeyError, SettingsError
 from ..evaluation.axes import (
@@ -81,14 +82,14 @@ def chosen_epochs(settings: Settings, files: dict[int, Path]) -> dict[int, Path]
 def default_prompt(settings: Settings) -> str:
     """What the pictures show when nothing is asked for: the character, plainly."""
     character = settings.character
-    return f"{character.trigger}, {character.class_token}, solo, upper body, looking at viewer, simple background"
+    return prompt_of((character.trigger, character.class_token, "solo", "upper body", "looking at viewer", "simple background"))
 
 
 def prompts_of(settings: Settings, workspace: Workspace) -> tuple[str, ...]:
     """The prompts of the sheet: several, a set made of her captions and traits, both, or the one."""
     options, character = settings.plot, settings.character
     def named(prompt: str) -> str:
-        return prompt.replace("{trigger}", character.trigger).replace("{class}", character.class_token)
+        return prompt.replace("{trigger}", escape(character.trigger)).replace("{class}", escape(character.class_token))
 
     asked = [named(prompt) for prompt in split_prompts(options.prompts)]
     if options.prompt_set != "none":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..dataset.prompt_language import prompt_of
 from ..host import Host, LoraCard
 from ..settings import Settings
 from ..workspace import Workspace
@@ -18,7 +19,7 @@ def published_name(workspace: Workspace, settings: Settings, file: Path) -> str:
 def publish(settings: Settings, workspace: Workspace, host: Host, files: Mapping[int, Path],
             previews: Mapping[int, Path] | None = None) -> None:
     """Hand each epoch (1-based number -> file) to the host.  previews: the picture to show of an epoch, else the source."""
-    trigger = f"{settings.character.trigger}, {settings.character.class_token}"
+    trigger = prompt_of((settings.character.trigger, settings.character.class_token))
     for epoch, file in files.items():
         preview = (previews or {}).get(epoch, workspace.prepared)
         host.publish(LoraCard(

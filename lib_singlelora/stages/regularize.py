@@ -12,6 +12,7 @@ from PIL import Image
 from ..dataset.buckets import Size, nearest_bucket
 from ..dataset.captions import join_tags, split_tags
 from ..dataset.folders import list_pictures, read_caption
+from ..dataset.prompt_language import escape, tags_of
 from ..dataset.wildcards import WildcardPrompts, wildcard_folders
 from ..errors import PictureError, WorkspaceError
 from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
@@ -108,7 +109,7 @@ class _Drawing:
         self.settings, self.workspace, self.host, self.job, self.force = settings, workspace, host, job, force
         self.options, self.own, self.seen, self.watch = settings.regularization, own, Seen(), Stopwatch()
         self.count = count
-        template = self.options.template.replace("{class}", settings.character.class_token)
+        template = self.options.template.replace("{class}", escape(settings.character.class_token))
         self.prompts = WildcardPrompts(template, _folders(settings, host))
         self.taggers = open_taggers(settings.caption, host, job) if self.count else None
         self.sizes = _sizes(crops, training_buckets(settings, host))
@@ -182,7 +183,7 @@ class _Drawing:
         return tags_above(self.taggers.tag([image])[0], self.settings.caption) if self.taggers else None
 
     def _caption(self, tags: list[str] | None, prompt: str) -> str:
-        return join_tags([self.settings.character.class_token, *(split_tags(prompt) if tags is None else tags)])
+        return join_tags([self.settings.character.class_token, *(tags_of(prompt) if tags is None else tags)])
 
     def _describe(self, crops: Sequence[Path]) -> Subject:
         images = [load_picture(path).image for path in crops]

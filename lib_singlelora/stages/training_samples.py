@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..dataset.captions import join_tags
+from ..dataset.prompt_language import tags_of
 from ..fileio import write_bytes
 from ..host import TrainingModel
 from ..imaging.png import png_bytes
@@ -25,7 +27,8 @@ def draw_samples(settings: Settings, workspace: Workspace, model: TrainingModel,
     """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of anything is loaded."""
     options, character = settings.training, settings.character
     asked = [prompt.strip() for prompt in options.sample_prompts.split("|") if prompt.strip()]
-    prompts = asked or [f"{character.trigger}, {character.class_token}"]
+    # The networks that train know captions, not the language of prompts.
+    prompts = [join_tags(tags_of(prompt)) for prompt in asked] or [f"{character.trigger}, {character.class_token}"]
     made = []
     for number, prompt in enumerate(prompts, 1):
         job.raise_if_cancelled()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..dataset.prompt_language import escape
 from ..dataset.triggers import MOST_TOKENS, WordCheck, check_word, meaningless_words, ordinary_words, suggest_words
 from ..errors import SettingsError
 from ..evaluation.departure import Departures, departures
@@ -100,5 +101,5 @@ def _measure(settings: Settings, host: Host, job: Job, words: list[str]) -> dict
 
 def _request(settings: Settings, host: Host, word: str, seed: int) -> ImageRequest:
     size, plot = training_resolution(settings, host), settings.plot
-    return ImageRequest(word, (seed,), size, size, plot.negative_prompt, plot.sampler, plot.steps, plot.cfg_scale,
+    return ImageRequest(escape(word), (seed,), size, size, plot.negative_prompt, plot.sampler, plot.steps, plot.cfg_scale,
                         settings.training.clip_skip)

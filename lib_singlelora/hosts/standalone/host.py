@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from ...dataset.prompt_language import without_comments, without_extra_networks
 from ...errors import CheckpointError, HostBusyError, SettingsError
 from ...host import (
     CheckpointInfo,
@@ -28,10 +30,11 @@ from ...host import (
 )
 from ...imaging.filling import surroundings
 from ...jobs import Job, Progress
-from ..clip import encode
 from .applied import AppliedLoras
+from .conditioning import Guidance, guidance
 from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
+from .prompt_loras import loras_of
 from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
 from .training import StandaloneTrainingModel, lent, targets_of
 
@@ -151,7 +154,8 @@ class StandaloneHost:
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw one picture per seed, one after another, so that a picture does not depend on its company.
 
-        Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8), LoraFileError.
+        The prompts are written in the WebUI's language (`dataset/prompt_language.py`).
+        Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8, a mistaken prompt), LoraFileError.
         """
         if request.sampler not in SAMPLERS:
             raise SettingsError(f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}")
@@ -159,27 +163,30 @@ class StandaloneHost:
             raise SettingsError(f"steps: found {request.steps}, expected at least 1")
         if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
             raise SettingsError(f"size: found {request.width}x{request.height}, expected multiples of 8")
-        self._loras.apply(request.loras)
-        outer = job.view().progress
+        prompt, found = without_extra_networks(without_comments(request.prompt))
+        self._loras.apply((*request.loras, *loras_of(found, request, self._found.path)))
+        networks, outer = self.networks, job.view().progress
         with torch.inference_mode():
-            context = self._encode([request.negative_prompt, request.prompt], request.clip_skip)
-            return [self._draw(request, seed, context, index, job, outer) for index, seed in enumerate(request.seeds)]
+            texts = guidance(networks.text, networks.tokenizer, prompt, without_comments(request.negative_prompt),
+                             request.clip_skip, request.steps, self._device)
+            return [self._draw(request, seed, texts, index, job, outer) for index, seed in enumerate(request.seeds)]
 
-    def _encode(self, prompts: Sequence[str], clip_skip: int) -> Tensor:
-        return encode(self.networks.text, self.networks.tokenizer, prompts, clip_skip, self._device)
-
-    def _draw(self, request: ImageRequest, seed: int, context: Tensor, index: int, job: Job, outer: Progress) -> GeneratedImage:
+    def _draw(self, request: ImageRequest, seed: int, texts: Guidance, index: int, job: Job, outer: Progress) -> GeneratedImage:
         networks, count = self.networks, len(request.seeds)
         scheduler = make_scheduler(request.sampler, networks.beta_start, networks.beta_end, len(networks.alphas_cumprod),
                                    networks.prediction)
         noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
 
+        steps_done = count_from(0)
+
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
             dtype = next(networks.unet.parameters()).dtype
-            both = torch.cat([latents, latents]).to(dtype)
-            answer: Tensor = networks.unet(both, timestep, context.to(dtype)).sample.float()
-            negative, positive = answer.chunk(2)
-            return negative + request.cfg_scale * (positive - negative)
+
+            def unet(noisy: Tensor, context: Tensor) -> Tensor:
+                answer: Tensor = networks.unet(noisy.to(dtype), timestep, context.to(dtype)).sample
+                return answer.float()
+
+            return texts.predict(unet, latents, next(steps_done), request.cfg_scale)
 
         def each(done: int, total: int) -> None:
             job.raise_if_cancelled()

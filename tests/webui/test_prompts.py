@@ -1,0 +1,90 @@
+"""The same prompt draws the same picture in the real WebUI and standalone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib_singlelora.host import ImageRequest
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.jobs import Job
+from tests.webui.running import ROOT, WebUI
+from tests.webui.test_kinds import load
+
+pytestmark = pytest.mark.timeout(600)
+EMBEDDED = ROOT / "lib_singlelora" / "embedded"
+SIDE, STEPS, SEED = 64, 8, 5
+PLAIN = "1girl, solo, red hair, blue dress, upper body, simple background"
+LONG = ", ".join(f"red hair, blue dress number {n}" for n in range(16))
+PROMPTS = [
+    PLAIN,
+    "1girl, solo, (red hair:1.4), ((blue dress)), [upper body], simple background",
+    "1girl, solo, (blue hair:1.3",
+    r"1girl, solo, \(red hair\), blue dress \[x\], upper body",
+    "1girl, solo, [red hair:green hair:0.5], blue dress, upper body",
+    "1girl, solo, [blue hair:3], [blue dress::2], upper body",
+    "1girl, solo, [red hair|blonde hair], upper body",
+    "1girl, solo, red hair BREAK blue dress, upper body",
+    "1girl, solo, red hair AND 1girl, solo, blue hair, blue dress :0.6",
+    "1girl, solo # somebody\nred hair, upper body",
+    f"1girl, solo, {LONG}, (upper body:1.2)",
+]
+
+
+@pytest.fixture(scope="module")
+def embedded(webui: WebUI) -> Iterator[WebUI]:
+    folder = webui.data / "models" / "Stable-diffusion"
+    shutil.copy(EMBEDDED / "singlelora.safetensors", folder)
+    config = (EMBEDDED / "singlelora.yaml").read_text(encoding="utf-8")
+    (folder / "singlelora.yaml").write_text(
+        config.replace("version: clip", f"version: {json.dumps(str(EMBEDDED / 'clip'))}"), encoding="utf-8")
+    webui.ask("/sdapi/v1/refresh-checkpoints", {})
+    load(webui, "singlelora")
+    yield webui
+    load(webui, "small")
+    for suffix in (".safetensors", ".yaml"):
+        (folder / f"singlelora{suffix}").unlink()
+    webui.ask("/sdapi/v1/refresh-checkpoints", {})
+
+
+@pytest.fixture(scope="module")
+def ours() -> StandaloneHost:
+    return StandaloneHost(EMBEDDED / "singlelora.safetensors", "cpu")
+
+
+def drawn_there(webui: WebUI, prompt: str, negative: str = "") -> np.ndarray:
+    text = webui.picture(prompt, negative_prompt=negative, seed=SEED, steps=STEPS, width=SIDE, height=SIDE, cfg_scale=7,
+                         sampler_name="Euler", scheduler="Automatic")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"), np.float32)
+
+
+def drawn_here(host: StandaloneHost, prompt: str, negative: str = "") -> np.ndarray:
+    request = ImageRequest(prompt, (SEED,), SIDE, SIDE, negative, "Euler", STEPS, 7)
+    return np.asarray(host.generate(request, Job())[0].image, np.float32)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean of 0 to 255."""
+    return float(np.abs(one - other).mean())
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_prompt_draws_the_same_picture(embedded: WebUI, ours: StandaloneHost, prompt: str) -> None:
+    here, there = drawn_here(ours, prompt), drawn_there(embedded, prompt)
+    assert difference(here, there) < 1
+    if prompt != PLAIN:
+        assert difference(here, drawn_here(ours, PLAIN)) > 3  # and its marks do something
+
+
+def test_emphasis_counts_in_the_negative_prompt_too(embedded: WebUI, ours: StandaloneHost) -> None:
+    negative = "(red hair:1.4), [blue dress]"
+    here = drawn_here(ours, PLAIN, negative)
+    assert difference(here, drawn_there(embedded, PLAIN, negative)) < 1
+    assert difference(here, drawn_here(ours, PLAIN, "red hair, blue dress")) > 0.5
