@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .host import Host
-from .jobs import Job
+from .jobs import Job, Progress
 from .settings import Settings
 from .stages.caption import caption
 from .stages.crop import crop
@@ -17,6 +17,7 @@ from .stages.inpaint import inpaint
 from .stages.plot import plan, plot
 from .stages.prepare import prepare
 from .stages.regularize import regularize
+from .stages.repeats import adopt_repeats, remember_repeats
 from .stages.train import train
 from .workspace import STAGES, Workspace
 
@@ -28,6 +29,7 @@ def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, 
     """Run one stage; its part of the result, with absolute paths as strings and its seconds."""
     started = time.monotonic()
     job.events = workspace.events
+    settings, told = _agreed(settings, workspace, job, stage)
     work: dict[str, Callable[[], Part]] = {
         "prepare": lambda: _prepare(settings, workspace, host, job, picture, force),
         "crop": lambda: _crop(settings, workspace, host, job, force),
@@ -38,6 +40,10 @@ def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, 
         "inpaint": lambda: _inpaint(settings, workspace, host, job, force, picture, mask),
     }
     part = work[stage]()
+    if workspace.own_folders(settings):
+        remember_repeats(settings, workspace)
+    if told:
+        part["warnings"] = [*told, *part.get("warnings", ())]
     return {"workspace": str(workspace.root), **part, "seconds": {stage: round(time.monotonic() - started, 2)}}
 
 
@@ -46,12 +52,25 @@ def run_all(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     """Every stage in order; one result."""
     result: Part = {}
     seconds: dict[str, float] = {}
+    job.events = workspace.events
+    settings, told = _agreed(settings, workspace, job, STAGES[0])  # here, so that every stage sees the same settings
     for stage in STAGES:
         job.raise_if_cancelled()
         part = run_stage(stage, settings, workspace, host, job, force, picture if stage == "prepare" else None)
         seconds |= part.pop("seconds")
         result |= part
+    if told:
+        result["warnings"] = [*told, *result.get("warnings", ())]
     return {**result, "seconds": seconds}
+
+
+def _agreed(settings: Settings, workspace: Workspace, job: Job, stage: str) -> tuple[Settings, list[str]]:
+    """`adopt_repeats`, told in the log and to whoever watches."""
+    settings, told = adopt_repeats(settings, workspace)
+    for sentence in told:
+        job.log("folders", note=sentence)
+        job.report(Progress(stage, 0, 1, sentence))
+    return settings, told
 
 
 def _texts(paths: tuple[Path, ...]) -> list[str]:

@@ -155,6 +155,7 @@ class Service:
         from .stages.loopback import lineage_of
         from .stages.publishing import published_name
         from .stages.recommending import saved_recommendation
+        from .stages.repeats import left_out
         from .stages.reviewing import rejections
         from .stages.train import epoch_files
 
@@ -177,6 +178,7 @@ class Service:
             "crops": [str(path) for path in pictures("crop") if path != workspace.coverage],
             "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
             "crop_notes": list(records["crop"].data.get("notes", ())),
+            "train_notes": [*left_out(settings, workspace), *records["train"].data.get("warnings", ())],
             "rejected": rejections(workspace),
             "regularization": [str(path) for path in pictures("regularize")],
             "loras": loras,

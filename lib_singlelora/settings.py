@@ -111,7 +111,8 @@ class PlotSettings(DrawingSettings):
     y: str = setting("epoch", label="Rows", choices=AXES, help="What changes from row to row.")
     z: str = setting("preset", label="Tables", choices=AXES,
                      help="What changes from table to table; whatever else has several values gets tables too.")
-    prompts: str = setting("", label="Several prompts", help="With | between them, instead of 'prompt': what else she does.")
+    prompts: str = setting("", label="Several prompts", help="With | between them, instead of 'prompt': what else the "
+                         "character does. A | within brackets or in a tag such as :| divides nothing; \\| is a | anywhere.")
     prompt_set: str = setting("none", label="Prompt set", choices=("none", *PROMPT_SETS),
                               help="Prompts made of her captions and traits; they are added to 'several prompts'.")
     negative_prompts: str = setting("", label="Several negative prompts",
@@ -179,7 +180,9 @@ class Settings:
             kind = _sections()[section.name]
             own = {d.key: checked[d.name] for d in declarations() if d.section == section.name and d.name in checked}
             sections[section.name] = kind(**own)
-        return cls(**sections)
+        made = cls(**sections)
+        _check_character(made.character)
+        return made
 
     def with_values(self, values: Mapping[str, Any]) -> Settings:
         """A copy with dotted names changed.  Raises: SettingsError, as `from_dict`."""
@@ -219,6 +222,16 @@ class Settings:
                 value = self.get(declared.name)
                 entries[declared.ss] = "None" if not value and declared.ss in off_is_none else str(value)
         return entries
+
+
+def _check_character(character: CharacterSettings) -> None:
+    """Raises: SettingsError, when trigger and class are one word: it would name the character and everyone else."""
+    def plain(word: str) -> str:
+        return " ".join(word.replace("_", " ").split()).casefold()
+
+    if character.trigger and plain(character.trigger) == plain(character.class_token):
+        raise SettingsError(f"character.trigger: found '{character.trigger}', which is the class too, expected a word that only "
+                            "the character has; choose another trigger, such as a name")
 
 
 @cache

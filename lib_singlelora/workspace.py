@@ -163,26 +163,25 @@ class Workspace:
         found = sorted((self.root / "source").glob("original.*"))
         return next((path for path in found if is_own_file(path)), None)
 
-    def image_folder(self, settings: Settings) -> Path:
-        """kohya's folder of the crops, such as `image/5_isabella`; one made with other repeats is renamed.
-
-        The folder's number is what kohya's tools read, so it follows `training.repeats`.
-        """
+    def own_folders(self, settings: Settings) -> list[Path]:
+        """kohya's folders of this character, `N_trigger` with any number; `5_red_isabella` is another concept's."""
         name = check_name(settings.character.trigger, "trigger")
-        wanted = self.root / "image" / f"{settings.training.repeats}_{name}"
-        if wanted.exists():
-            return wanted
-        for other in self.image_folders(name):
-            try:
-                # A job that is at work relies on the name; the next one renames it.
-                with writer_lock.writing(self.root, "renaming a folder", wait=0), held(self.root):
-                    other.rename(wanted)
-            except ConflictError:
-                return other
-            except OSError as error:
-                raise disk_error(error, wanted) from error
-            break
-        return wanted
+        image = self.root / "image"
+        found = []
+        for path in sorted(image.iterdir() if image.is_dir() else ()):
+            number, _, rest = path.name.partition("_")
+            if rest == name and number.isdecimal() and int(number) > 0 and path.is_dir() and not path.is_symlink():
+                found.append(path)
+        return found
+
+    def image_folder(self, settings: Settings) -> Path:
+        """kohya's folder of the crops, such as `image/5_isabella`: the one that is there, else the one to make.
+
+        Its number is what kohya's tools read; `stages.repeats.adopt_repeats` brings it and `training.repeats` together.
+        """
+        wanted = self.root / "image" / f"{settings.training.repeats}_{check_name(settings.character.trigger, 'trigger')}"
+        own = self.own_folders(settings)
+        return wanted if wanted in own or not own else own[0]
 
     def image_folders(self, name: str) -> list[Path]:
         """kohya's folders of a name, with whatever repeats."""

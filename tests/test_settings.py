@@ -126,3 +126,12 @@ def test_what_holds_commas_stands_in_quotes_in_a_list() -> None:
 @pytest.mark.parametrize("items", [("a",), ("a b", "c"), ('say "x"', "1,2"), ()])
 def test_a_list_survives_its_text(items: tuple[str, ...]) -> None:
     assert tuple(split_list(join_list(items))) == items
+
+
+@pytest.mark.parametrize(("trigger", "class_token"), [("girl", "girl"), ("Girl", "girl"), ("cat_girl", "Cat girl")])
+def test_a_trigger_that_is_the_class_is_refused(trigger: str, class_token: str) -> None:
+    with pytest.raises(SettingsError, match="which is the class too, expected a word that only the character has"):
+        Settings.from_dict({"character.trigger": trigger, "character.class_token": class_token})
+    saved = Settings.from_dict({"character.trigger": "isabella"})
+    with pytest.raises(SettingsError, match="the class too"):
+        saved.with_values({"character.class_token": "ISABELLA"})

@@ -60,15 +60,26 @@ def test_an_edit_by_hand_is_seen_and_kept(tmp_path: Path) -> None:
     assert path.read_text() == "four"
 
 
-def test_other_repeats_rename_the_folder_and_keep_the_record(tmp_path: Path) -> None:
+def test_another_number_in_the_folder_s_name_keeps_the_record(tmp_path: Path) -> None:
     workspace, record = Workspace(tmp_path), StageRecord("crop")
     one = Settings.from_dict({"character": {"trigger": "isa"}, "training": {"repeats": 5}})
     path = workspace.image_folder(one) / "face.png"
     workspace.write_unless_edited(record, path, b"x", force=False)
-    folder = workspace.image_folder(one.with_values({"training.repeats": 7}))
-    assert folder.name == "7_isa"
+    folder = path.parent.rename(tmp_path / "image" / "7_isa")
+    assert workspace.image_folder(one) == folder
     assert not workspace.edited(record, folder / "face.png")
     assert workspace.files_of(record) == [folder / "face.png"]
+
+
+def test_a_concept_whose_name_ends_alike_is_not_the_character_s(tmp_path: Path) -> None:
+    settings = Settings.from_dict({"character": {"trigger": "isabella"}})
+    for name in ("5_red_isabella", "5_isabella_dress", "5_Isabella2", "isabella", "0_isabella", "x_isabella"):
+        (tmp_path / "image" / name).mkdir(parents=True)
+    workspace = Workspace(tmp_path)
+    assert workspace.own_folders(settings) == []
+    assert workspace.image_folder(settings).name == f"{settings.training.repeats}_isabella"
+    (tmp_path / "image" / "9_isabella").mkdir()
+    assert workspace.image_folder(settings).name == "9_isabella"
 
 
 def test_settings_and_checkpoint_are_remembered(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from ..fileio import write_text
+from .text_file import read_text
 
 # What a picture's name may end in.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga")
@@ -85,9 +86,12 @@ def caption_file(picture: Path) -> Path:
 
 
 def read_caption(picture: Path) -> str:
-    """The text beside a picture, or '' when there is none."""
+    """The text beside a picture, or '' when there is none.
+
+    Raises: WorkspaceError, for another encoding than UTF-8: what is misread would be trained.
+    """
     path = caption_file(picture)
-    return path.read_text(encoding="utf-8-sig", errors="replace").strip() if path.exists() else ""
+    return read_text(path).strip() if path.exists() else ""
 
 
 def write_caption(picture: Path, caption: str) -> None:

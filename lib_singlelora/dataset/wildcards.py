@@ -6,33 +6,103 @@ dynamicprompts leaves what it does not know in the prompt as it is; here that is
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
-from dynamicprompts.generators import RandomPromptGenerator
+import yaml
+from dynamicprompts.commands import VariantCommand, VariantOption, WildcardCommand
+from dynamicprompts.enums import SamplingMethod
+from dynamicprompts.parser.parse import parse
+from dynamicprompts.samplers.random import RandomSampler
+from dynamicprompts.sampling_context import SamplingContext
 from dynamicprompts.wildcards import WildcardManager
+from dynamicprompts.wildcards.collection import WildcardCollection
+from dynamicprompts.wildcards.item import WildcardItem
 from pyparsing import ParseBaseException
 
 from ..errors import WildcardError
+from .bars import hold_bars, release_bars
+from .text_file import read_text
 
 SHIPPED = Path(__file__).parent / "wildcards"
 _WILDCARD = re.compile(r"__([^\s{}$#(]+?)(?:\([^)]*\))?__")
+_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+)\s*::\s*(.*)")
 _BRACED = re.compile(r"\{+\s*([\w/.-]+?)\s*\}+")
+
+
+class _Values(WildcardCollection):
+    """A wildcard's values as people write them: UTF-8 with or without a mark, `3::red` three times as often as `blue`.
+
+    dynamicprompts reads weights in JSON and YAML, not in text files.  A line of weight 0 is never drawn.
+    Raises: WildcardError, for another encoding, and when there is nothing to draw.
+    """
+
+    def __init__(self, given: WildcardCollection) -> None:
+        self.path: Path | None = getattr(given, "_path", None)
+        self._given = given
+
+    def get_values(self) -> list[str | WildcardItem]:
+        """The values, held as `hold_bars` does."""
+        if self.path is None:
+            items = [item if isinstance(item, WildcardItem) else WildcardItem(item) for item in self._given.get_values()]
+        else:
+            lines = (line.strip() for line in read_text(self.path, WildcardError).splitlines())
+            items = [_item(line) for line in lines if line and not line.startswith("#")]
+            if not any(item.weight for item in items):
+                what = "lines whose weights are all 0" if items else "no line to draw"
+                raise WildcardError(f"{self.path}: found {what}, expected one value a line; write some, or take the wildcard out "
+                                    "of the template")
+        return [WildcardItem(hold_bars(item.content), item.weight) for item in items if item.weight]
+
+
+def _item(line: str) -> WildcardItem:
+    weighted = _WEIGHTED.fullmatch(line)
+    return WildcardItem(weighted[2], float(weighted[1])) if weighted else WildcardItem(line)
+
+
+class _Manager(WildcardManager):
+    """dynamicprompts' manager, over values that are read as above."""
+
+    def match_collections(self, wildcard: str) -> list[WildcardCollection]:
+        """The files of a name or a pattern."""
+        return [_Values(found) for found in super().match_collections(wildcard)]
+
+
+class _Sampler(RandomSampler):
+    """dynamicprompts' sampler, which in `{2$$__x__}` counts weights by repeating a value, cut to whole numbers.
+
+    There 3::red could be drawn as 'red,red', and 0.3::blue never; here each value is one option with its weight.
+    """
+
+    def _get_variant(self, command: VariantCommand, context: SamplingContext) -> Iterator[Any]:
+        only = command.values[0] if len(command.values) == 1 else None
+        if isinstance(only, WildcardCommand):
+            name = next(iter(context.sample_prompts(only.wildcard, 1))).text
+            found = context.wildcard_manager.get_values(name)
+            options = [VariantOption(parse(str(item), parser_config=context.parser_config), item.weight) for item in found.items]
+            if options:
+                command = replace(command, variants=options)
+        yield from super()._get_variant(command, context)
 
 
 class WildcardPrompts:
     """Draws prompts from a template.
 
     folders: the user's own wildcard folders; a name that they have hides the shipped one.
-    Raises: WildcardError, for an unknown wildcard, a mistaken `{{expression_wildcard}}`, a cycle, or a file that is not
-    UTF-8.
+    Raises: WildcardError, for an unknown wildcard, a mistaken `{{expression_wildcard}}`, a cycle, or a file that is empty or
+    not UTF-8.
     """
 
     def __init__(self, template: str, folders: Iterable[Path] = ()) -> None:
         self.template = template
         own = [folder for folder in folders if folder.is_dir()]
-        self._manager = WildcardManager(root_map={"": [SHIPPED, *own]})  # Of equal names the last one counts.
+        self._own, self._held = own, hold_bars(template)
+        self._manager = _Manager(root_map={"": [SHIPPED, *own]})  # Of equal names the last one counts.
         self._checked: set[str] = set()
         if not template.strip():
             raise WildcardError("template: found nothing, expected a prompt such as '1girl, solo, __expression__'")
@@ -43,9 +113,10 @@ class WildcardPrompts:
 
     def draw(self, seed: int) -> str:
         """The prompt of a seed; the same seed gives the same prompt.  Raises: WildcardError."""
-        generator = RandomPromptGenerator(self._manager)
+        context = SamplingContext(SamplingMethod.RANDOM, self._manager, rand=Random(seed))
+        context.samplers[SamplingMethod.RANDOM] = _Sampler()
         try:
-            prompt = generator.generate(self.template, 1, seeds=[seed])[0]
+            prompt = release_bars(str(next(iter(context.sample_prompts(self._held, 1)))))
         except (ParseBaseException, ValueError, KeyError, RecursionError, StopIteration, IndexError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise WildcardError(f"template: cannot be resolved ({reason}); check its braces and variables") from None
@@ -72,17 +143,25 @@ class WildcardPrompts:
             if not values:
                 near = self._nearest(name)
                 meant = f"did you mean '__{near}__'? " if near else ""
-                raise WildcardError(f"unknown wildcard '__{name}__'; {meant}There are: {', '.join(self.names)}")
+                broken = "".join(f"{sentence}. " for sentence in self._broken())
+                raise WildcardError(f"unknown wildcard '__{name}__'; {meant}{broken}There are: {', '.join(self.names)}")
             for value in values:
                 self._check_wildcards(value, (*chain, name))
             self._checked.add(name)
 
     def _values(self, name: str) -> list[str]:
-        for collection in self._manager.match_collections(name):
-            path = getattr(collection, "_path", None)
-            if isinstance(path, Path):
-                _check_encoding(path)
         return [str(value) for value in self._manager.get_values(name).string_values]
+
+    def _broken(self) -> list[str]:
+        """What is wrong with the user's JSON and YAML files; dynamicprompts leaves such a file out."""
+        found = []
+        for path in sorted(path for folder in self._own for path in folder.rglob("*") if path.suffix in (".json", ".yaml")):
+            try:
+                text = path.read_text(encoding="utf-8")  # as dynamicprompts reads it
+                json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            except (OSError, ValueError, yaml.YAMLError) as error:
+                found.append(f"{path.name} cannot be read ({' '.join(str(error).split())[:80]})")
+        return found
 
     def _nearest(self, name: str) -> str | None:
         found = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
@@ -97,14 +176,3 @@ def wildcard_folders(names: Iterable[str]) -> list[Path]:
             raise WildcardError(f"regularization.wildcards: found no folder '{folder}', expected one with .txt files; check the "
                                 "path")
     return found
-
-
-def _check_encoding(path: Path) -> None:
-    """Raises: WildcardError, when a file is not UTF-8; dynamicprompts would drop the letters."""
-    try:
-        path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise WildcardError(f"{path.name}: found a byte that is not UTF-8 (position {error.start}), expected UTF-8; "
-                            "save the file as UTF-8") from None
-    except OSError as error:
-        raise WildcardError(f"{path}: cannot be read ({error.strerror}); mend it or take it away") from None

@@ -93,11 +93,6 @@ def prompt_labels(prompts: Sequence[str]) -> list[str]:
     return [join_tags(tag for tag in own if tag not in shared) or "plain" for own in tags]
 
 
-def split_prompts(text: str) -> list[str]:
-    """Several prompts, `|` between them."""
-    return [piece.strip() for piece in text.split("|") if piece.strip()]
-
-
 def replacements(text: str, *prompts: str) -> list[str]:
     """The values of a search-and-replace axis as in the WebUI's X/Y/Z plot: the first is searched for, and is itself drawn.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..dataset.bars import split_prompts
 from ..dataset.folders import list_pictures, read_caption
 from ..dataset.prompt_language import escape, prompt_of
 from ..dataset.prompt_sets import build_prompts
@@ -20,7 +21,6 @@ from ..evaluation.axes import (
     dimension,
     prompt_labels,
     replacements,
-    split_prompts,
     spots,
     tables,
     values_at,

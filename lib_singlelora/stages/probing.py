@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from PIL import Image
 
 from ..dataset.captions import split_tags
-from ..dataset.folders import list_pictures
+from ..dataset.folders import list_pictures, read_caption
 from ..evaluation.leak import gained, moved
 from ..evaluation.probing import Probe, her_probes, obeyed, other_probes
 from ..evaluation.retention import SEEN
@@ -69,8 +69,8 @@ def probe(settings: Settings, workspace: Workspace, host: Host, job: Job, judged
         return {}
     seeds = tuple(settings.plot.first_seed + number for number in range(options.probe_seeds))
     further = tuple(seed + options.probe_seeds for seed in seeds)
-    captions = [split_tags(path.with_suffix(".txt").read_text(encoding="utf-8")) for path in
-                list_pictures(workspace.image_folder(settings)) if path.with_suffix(".txt").exists()]
+    crops = list_pictures(workspace.image_folder(settings))
+    captions = [split_tags(text) for text in map(read_caption, crops) if text]
     character = settings.character
     asking = her_probes(character.trigger, character.class_token, captions, names_of(tagger.folders)["tags"]) if tagger else ()
     others = other_probes(character.class_token)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from ..dataset.arranging import unique
 from ..dataset.atlas import NAME, plain
 from ..dataset.edits import tag_table
-from ..dataset.folders import list_pictures, read_caption
+from ..dataset.folders import ignored_files, list_pictures, read_caption
 from ..dataset.pruning import Policy, Trait, policy_of
 from ..dataset.tokens import LIMIT
 from ..errors import SettingsError, WorkspaceError
@@ -24,6 +24,7 @@ from ..settings import Settings
 from ..workspace import STAGES, Workspace
 from .cropping import moved
 from .masking import SHOWN
+from .repeats import left_out
 from .reviewing import STAGE
 from .tags import count, undoable
 
@@ -97,9 +98,18 @@ def crop_left_out(settings: Settings, workspace: Workspace, name: str) -> dict[s
 
 
 def captions_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    """captions: text, tokens and what is beyond the limit, by crop.  tags: how often each.  undoable, limit."""
-    texts = {path.stem: read_caption(path) for path in _crops(settings, workspace)}
-    return {"captions": {name: {"text": text, **asdict(count(text))} for name, text in texts.items()},
+    """captions: text, tokens and what is beyond the limit, by crop.  tags: how often each.  undoable, limit.
+
+    unreadable: what is wrong with the texts that are none; training refuses them.
+    """
+    texts, unreadable = {}, []
+    for path in _crops(settings, workspace):
+        try:
+            texts[path.stem] = read_caption(path)
+        except WorkspaceError as error:
+            texts[path.stem] = ""
+            unreadable.append(str(error))
+    return {"unreadable": unreadable, "captions": {name: {"text": text, **asdict(count(text))} for name, text in texts.items()},
             "tags": tag_table(texts.values()), "undoable": undoable(workspace), "limit": LIMIT}
 
 
@@ -143,7 +153,8 @@ def dataset_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     return {"artifacts": artifacts_of(workspace), "crops": crops_of(settings, workspace), "symmetry": data.get("symmetry"),
             "repeats": data.get("repeats"), "traits": traits_of(settings, workspace), **captions_of(settings, workspace),
             "regularization": regularization_of(settings, workspace),
-            "notes": {stage: list(workspace.record(stage).data.get("notes", ())) for stage in STAGES[:4]}}
+            "notes": {**{stage: list(workspace.record(stage).data.get("notes", ())) for stage in STAGES[:4]},
+                      "train": [*left_out(settings, workspace), *_ignored(settings, workspace)]}}
 
 
 def _traits(workspace: Workspace) -> list[Trait]:
@@ -158,9 +169,10 @@ def _policy(settings: Settings, traits: Collection[Trait]) -> Policy:
     return policy_of(settings.caption, [trait.tag for trait in traits if trait.category == NAME])
 
 
+def _ignored(settings: Settings, workspace: Workspace) -> list[str]:
+    return ignored_files(workspace.image_folder(settings)) if settings.character.trigger else []
+
+
 def _crops(settings: Settings, workspace: Workspace) -> list[Path]:
-    """The crops, in whatever folder of hers they lie: another number of repeats renames it when the next stage begins."""
-    name = settings.character.trigger
-    folders = [path for path in sorted((workspace.root / "image").glob(f"*_{name}"))
-               if name and path.is_dir() and path.name.partition("_")[0].isdigit()]
-    return list_pictures(folders[0]) if folders else []
+    """The crops, in whatever folder of the character they lie."""
+    return list_pictures(workspace.image_folder(settings)) if settings.character.trigger else []

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..dataset.edits import edit_caption, tag_table
 from ..dataset.folders import caption_file, list_pictures, read_caption
+from ..dataset.text_file import BOM, decode
 from ..dataset.tokens import count_tokens, mark_limit
 from ..errors import WorkspaceError
 from ..fileio import fingerprint, write_json, write_text
@@ -62,7 +63,11 @@ def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (),
     """
     files = [caption_file(path) for path in _pictures(settings, workspace)]
     before = {file: _text(file) for file in dict.fromkeys(files)}
-    after = {file: edit_caption(text or "", add, remove, replace) for file, text in before.items()}
+    after = {}
+    for file, text in before.items():
+        bare = (text or "").removeprefix(BOM)  # else the mark would be part of the first tag
+        edited = edit_caption(bare, add, remove, replace)
+        after[file] = (text or "") if edited == bare else edited
     return _state(settings, workspace, _change(workspace, before, after), [])
 
 
@@ -138,11 +143,7 @@ def _text(file: Path) -> str | None:
     """The text as it is, so that undoing gives the same bytes; None where there is none.  Raises: WorkspaceError."""
     if not file.exists():
         return None
-    try:
-        return file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise WorkspaceError(f"{file}: found a byte that is not UTF-8 (position {error.start}), expected UTF-8; save it as UTF-8"
-                             ) from None
+    return decode(file.read_bytes(), file)
 
 
 def _file(workspace: Workspace) -> Path:

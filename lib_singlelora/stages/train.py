@@ -25,6 +25,7 @@ from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_buckets, training_resolution
 from .publishing import publish
+from .repeats import left_out
 from .training_facts import training_facts
 from .training_samples import draw_samples, thumbnail
 from .training_set import collect_pictures, identity, oddities, unused_files
@@ -103,8 +104,8 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch)
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
-        warnings = [*begun, *oddities(pictures, settings.character.trigger),
-                    *unused_files(settings, workspace),
+        warnings = [*begun, *left_out(settings, workspace), *unused_files(settings, workspace),
+                    *oddities(pictures, settings.character.trigger, options.max_token_length, model.count_tokens),
                     *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
         record.data.update(budget=str(trainer.budget), blocks=blocks, warnings=warnings)
         resumed = trainer.resume()

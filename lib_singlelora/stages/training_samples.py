@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..dataset.bars import split_prompts
 from ..dataset.captions import join_tags
 from ..dataset.prompt_language import tags_of
 from ..fileio import write_bytes
@@ -26,7 +27,7 @@ def draw_samples(settings: Settings, workspace: Workspace, model: TrainingModel,
                  resolution: int) -> list[Path]:
     """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of anything is loaded."""
     options, character = settings.training, settings.character
-    asked = [prompt.strip() for prompt in options.sample_prompts.split("|") if prompt.strip()]
+    asked = split_prompts(options.sample_prompts)
     # The networks that train know captions, not the language of prompts.
     prompts = [join_tags(tags_of(prompt)) for prompt in asked] or [f"{character.trigger}, {character.class_token}"]
     made = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..dataset.buckets import Size, nearest_bucket
@@ -14,6 +15,8 @@ from ..settings import Settings
 from ..training.samples import MaskPart, Picture, class_samples
 from ..workspace import Workspace
 from .crop import view_box, view_symmetry
+
+LONGEST = 225  # tokens: the most that training.max_token_length allows
 
 
 def collect_pictures(settings: Settings, workspace: Workspace, buckets: list[Size]) -> list[Picture]:
@@ -102,10 +105,17 @@ def unused_files(settings: Settings, workspace: Workspace) -> list[str]:
     return found
 
 
-def oddities(pictures: list[Picture], trigger: str) -> list[str]:
-    """What a person should look at before the training; one sentence each."""
+def oddities(pictures: list[Picture], trigger: str, longest: int, count_tokens: Callable[[str], int]) -> list[str]:
+    """What a person should look at before the training; one sentence each.
+
+    longest: CLIP tokens of a caption that are trained.  count_tokens: as the host's model counts them.
+    """
     found, seen = [], dict[str, Path]()
     for picture in pictures:
+        if tokens := _too_long(picture.caption, longest, count_tokens):
+            remedy = "shorten it" if longest >= LONGEST else "shorten it or raise training.max_token_length"
+            found.append(f"{picture.path.name}: its caption has {tokens} tokens, and {longest} are trained: its last tags are "
+                         f"left out; {remedy}")
         if picture.regularization:
             continue
         first = seen.setdefault(file_hash(picture.path), picture.path)
@@ -113,6 +123,20 @@ def oddities(pictures: list[Picture], trigger: str) -> list[str]:
             found.append(f"{picture.path.name} is the same picture as {first.name}: it counts twice")
         if not read_caption(picture.path):
             found.append(f"{picture.path.name} has an empty caption: '{picture.caption}' is used")
-        elif trigger not in split_tags(picture.caption):
-            found.append(f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the class, not her")
+        elif trigger not in split_tags(_first_line(picture.caption)):
+            found.append(f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the class, not the "
+                         "character")
+        if (lines := len(picture.caption.splitlines())) > 1:
+            found.append(f"{picture.path.name}: its caption has {lines} lines, and the first is trained")
     return found
+
+
+def _first_line(caption: str) -> str:
+    return caption.splitlines()[0] if caption else ""
+
+
+def _too_long(caption: str, longest: int, count_tokens: Callable[[str], int]) -> int:
+    """The tokens of a caption that has more than are trained, else 0."""
+    line = _first_line(caption)
+    tokens = count_tokens(line) if len(line) > longest else 0  # there is at most one token a byte, and mostly far fewer
+    return tokens if tokens > longest else 0

@@ -29,7 +29,7 @@ def crops(dataset: Mapping[str, Any], repeats: int) -> str:
     head = ("crop", "real pixels", "bucket", "enlarged", "confidence", "may be mirrored")
     lines = [f"Repeats: {repeats} set, {dataset['repeats']} proposed."] if dataset["repeats"] else []
     lines += [f"She as a whole: {dataset['symmetry']['sentence']}."] if dataset["symmetry"] else []
-    return _table(head, rows) + _lines([*lines, *dataset["notes"]["crop"]])
+    return _table(head, rows) + _lines([*lines, *dataset["notes"]["crop"], *dataset["notes"]["train"]])
 
 
 def count(text: str, tokens: int, beyond: str, limit: int) -> str:
@@ -51,7 +51,8 @@ def captions(found: Mapping[str, Any]) -> str:
                    for name, own in found["captions"].items())
     tags = ", ".join(f"<code>{html.escape(tag)}</code> {number}" for tag, number in found["tags"].items())
     return (f'<div class="singlelora-scroll"><table><tr><th>crop</th><th>tokens</th><th>caption</th></tr>{rows}</table></div>'
-            f'<p class="singlelora-line">{tags}</p>' + _lines([f"{many(found['undoable'], 'change')} can be taken back."]))
+            f'<p class="singlelora-line">{tags}</p>'
+            + _lines([*found["unreadable"], f"{many(found['undoable'], 'change')} can be taken back."]))
 
 
 def many(number: int, word: str) -> str:

@@ -69,6 +69,10 @@ def summary(results: Mapping[str, Any] | None) -> str:
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in results["crop_notes"])
         parts.append(f'<details class="singlelora-notes"><summary>{len(results["crops"])} crops: what to know of them</summary>'
                      f"<ul>{lines}</ul></details>")
+    if notes := list(dict.fromkeys(results.get("train_notes", ()))):
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in notes)
+        parts.append(f'<details class="singlelora-notes"><summary>Training: what to look at ({len(notes)})</summary>'
+                     f"<ul>{lines}</ul></details>")
     if results.get("rejected"):
         lines = "".join(f"<li>{html.escape(name)}: {html.escape('; '.join(reasons))}</li>"
                         for name, reasons in results["rejected"].items())

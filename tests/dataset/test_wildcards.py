@@ -8,6 +8,8 @@ from lib_singlelora.dataset.wildcards import SHIPPED, WildcardPrompts
 from lib_singlelora.errors import WildcardError
 from lib_singlelora.settings import Settings
 
+CASES = Path(__file__).parents[1] / "data" / "cases" / "wild"
+
 
 def test_a_seed_always_draws_the_same_prompt_and_seeds_differ() -> None:
     template = "1girl, __expression__, {indoors|outdoors}, __pose__"
@@ -102,3 +104,48 @@ def test_a_template_that_cannot_be_read_is_one_line(template: str) -> None:
 
 def test_empty_draws_leave_no_loose_commas() -> None:
     assert WildcardPrompts("a, {|}, b").draw(1) == "a, b"
+
+
+def drawn(template: str, folder: Path, count: int = 400) -> dict[str, float]:
+    """Share of each prompt among the draws of so many seeds."""
+    prompts = WildcardPrompts(template, [folder])
+    found = [prompts.draw(seed) for seed in range(count)]
+    return {prompt: found.count(prompt) / count for prompt in found}
+
+
+def test_a_mark_at_a_file_s_start_is_no_part_of_its_first_line() -> None:
+    assert drawn("1girl, __w_bom__", CASES, 5) == {"1girl, scarlet": 1.0}
+
+
+def test_weights_of_a_text_file_are_followed_and_not_drawn(tmp_path: Path) -> None:
+    assert set(drawn("__w_weight__", CASES, 50)) == {"crimson"}  # 0.01 against 99
+    folder = write(tmp_path, hat="3::red\n 1 :: blue hat\nplain\n0::never\n.5::low\na::b\n")
+    shares = drawn("__hat__", folder)
+    assert set(shares) == {"red", "blue hat", "plain", "low", "a::b"}
+    assert shares["red"] == pytest.approx(3 / 6.5, abs=0.08)
+    assert shares["low"] == pytest.approx(0.5 / 6.5, abs=0.05)
+
+
+def test_several_values_of_a_weighted_file_are_never_the_same_twice(tmp_path: Path) -> None:
+    shares = drawn("{2$$ and $$__hat__}", write(tmp_path, hat="3::red\n0.3::blue\nplain\n"))
+    assert "red and red" not in shares
+    assert any("blue" in prompt for prompt in shares)
+    assert sum(share for prompt, share in shares.items() if "red" in prompt) > 0.8
+
+
+@pytest.mark.parametrize(("text", "found"), [("", "no line"), ("\ufeff", "no line"), ("# only\n\n", "no line"),
+                                             ("0::a\n0::b\n", "weights are all 0")])
+def test_a_file_with_nothing_to_draw_is_told(tmp_path: Path, text: str, found: str) -> None:
+    with pytest.raises(WildcardError, match=rf"w_empty\.txt: found .*{found}"):
+        WildcardPrompts("x, __w_empty__, y", [write(tmp_path, w_empty=text)])
+
+
+def test_faces_and_alternations_of_a_file_stay_whole(tmp_path: Path) -> None:
+    folder = write(tmp_path, face=":|\n|_|\n[a|b]\n\\||/\n")
+    assert set(drawn("__face__", folder, 60)) == {":|", "|_|", "[a|b]", "\\||/"}
+
+
+def test_a_broken_json_file_is_named_when_its_wildcard_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"hat": ["red"]}', encoding="utf-8-sig")
+    with pytest.raises(WildcardError, match=r"mine\.json cannot be read"):
+        WildcardPrompts("__mine/hat__", [tmp_path])

@@ -6,7 +6,7 @@ from math import prod
 import pytest
 
 from lib_singlelora.errors import SettingsError
-from lib_singlelora.evaluation.axes import dimension, prompt_labels, replacements, split_prompts, spots, tables, values_at
+from lib_singlelora.evaluation.axes import dimension, prompt_labels, replacements, spots, tables, values_at
 
 DIMENSIONS = (dimension("epoch", (2, 4)), dimension("preset", ("ALL", "OUTD")), dimension("strength", (0.5, 1.0, 1.5)),
               dimension("prompt", ("a", "b")), dimension("sampler", ("Euler",)))
@@ -45,7 +45,6 @@ def test_one_name_on_two_axes_is_told() -> None:
 
 def test_prompts_are_told_apart_by_what_they_do_not_share() -> None:
     assert prompt_labels(["isa, girl, sitting", "isa, girl", "isa, girl, waving, hat"]) == ["sitting", "plain", "waving, hat"]
-    assert split_prompts(" a, b | c ||") == ["a, b", "c"]
 
 
 def test_search_and_replace_is_the_webuis() -> None:
