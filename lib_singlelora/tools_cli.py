@@ -113,17 +113,18 @@ def _read(path: Path) -> LoraFile:
 
 
 def _bake(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
-    from .lora.bake import bake, dora_modules
+    from .lora.bake import bake, modules_of_weights
     from .lora.checkpoints import read_weights
     from .lora.files import save_lora
 
     assert out is not None
     lora = _read(options.file)
     weights = _weights(options, lora)
-    checkpoint = read_weights(options.checkpoint.expanduser(), dora_modules(lora)) if options.checkpoint else None
+    needed = modules_of_weights(lora, weights, options.strength)
+    checkpoint = read_weights(options.checkpoint.expanduser(), needed) if options.checkpoint else None
     save_lora(out, bake(lora, weights, options.strength, " ".join([options.preset, *options.blocks]), checkpoint))
     result = {"lora": str(out), "preset": options.preset, "strength": options.strength, "weights": weights.as_dict()}
-    return {**result, **_pictured(options, lora, weights)}
+    return {**result, "notes": list(lora.notes), **_pictured(options, lora, weights)}
 
 
 def _known_presets(given: Sequence[Path]) -> dict[str, str]:
@@ -185,9 +186,11 @@ def _merge(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
     from .lora.merge import FAR, merge
 
     assert out is not None
-    merged = merge([_read(path) for path in options.files], options.method, options.decay)
+    loras = [_read(path) for path in options.files]
+    merged = merge(loras, options.method, options.decay)
     save_lora(out, merged.lora)
-    notes = ["this is far from the epochs' mean: they hardly are of one training"] if merged.deviation > FAR else []
+    notes = list(dict.fromkeys(note for lora in loras for note in lora.notes))
+    notes += ["this is far from the epochs' mean: they hardly are of one training"] if merged.deviation > FAR else []
     return {"lora": str(out), "method": options.method, "shares": list(merged.shares), "deviation": merged.deviation,
             "notes": notes}
 
@@ -199,9 +202,10 @@ def _resize(options: argparse.Namespace, out: Path | None) -> dict[str, Any]:
     from .lora.resize import resize
 
     assert out is not None
-    resized = resize(_read(options.file), options.rank, options.retain)
+    lora = _read(options.file)
+    resized = resize(lora, options.rank, options.retain)
     save_lora(out, resized.lora)
-    return {"lora": str(out), "ranks": list(resized.ranks), "error": resized.error,
+    return {"lora": str(out), "ranks": list(resized.ranks), "error": resized.error, "notes": list(lora.notes),
             "modules": {name: asdict(module) for name, module in resized.modules.items()}}
 
 

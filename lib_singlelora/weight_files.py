@@ -31,6 +31,10 @@ SLACK = 2**20  # bytes; a file of some hundred bytes is no bomb
 # Bytes of a number.  What is not here is left to safetensors, which knows its own version's kinds.
 SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
          "F32": 4, "I64": 8, "U64": 8, "F64": 8}
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # how torch.save's files begin, new and old
+# How other files begin that people mistake for weights.
+OTHERS = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"RIFF", "a WebP picture"), (b"GGUF", "a GGUF model"),
+          (b"\x1f\x8b", "a gzip archive"), (b"Rar!", "a RAR archive"), (b"7z\xbc\xaf", "a 7z archive"), (b"{", "a JSON file"))
 # What torch's reader of pickles raises for bytes that are none depends on the bytes: it takes them at their word.
 BROKEN = (pickle.PickleError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
           AssertionError, ArithmeticError, BufferError, ImportError, MemoryError, struct.error)
@@ -128,6 +132,41 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UnreadableWeights(f"no whole safetensors ({_first_line(error)})") from None
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether the file begins as torch.save's do, whatever its name ends in.  Raises: OSError."""
+    with path.open("rb") as file:
+        return file.read(4).startswith(PICKLES)
+
+
+def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) by what is in the file: safetensors, or a pickle of plain weights.
+
+    Raises: UnreadableWeights, naming what the file is instead; OSError.
+    """
+    if is_pickle(path):
+        loaded = read_pickle(path)
+        if isinstance(loaded, dict):
+            loaded = loaded.get("state_dict", loaded)
+        if not isinstance(loaded, dict):
+            raise UnreadableWeights(f"a pickled {type(loaded).__name__}")
+        return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}, {}
+    if what := other_kind(path):
+        raise UnreadableWeights(what)
+    return read_safetensors(path)
+
+
+def other_kind(path: Path) -> str:
+    """What a file is that holds no weights, in a few words; '' for one that may.  Raises: OSError."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page (the download went wrong)"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself (call 'git lfs pull')"
+    return next((name for start, name in OTHERS if head.startswith(start)), "")
+
+
 def read_pickle(path: Path) -> Any:
     """What a .ckpt, .pth or .pt holds: plain values and tensors, that take no more memory than the file can hold.
 
@@ -141,7 +180,8 @@ def read_pickle(path: Path) -> Any:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
             if unpacked > most:
                 raise UnreadableWeights(f"{size} bytes that would unpack to {unpacked}, a bomb")
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # by a name that ends in .safetensors torch would choose another reader
+            found = torch.load(file, map_location="cpu", weights_only=True)
         claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(found))
     except UnreadableWeights:
         raise

@@ -24,7 +24,17 @@ from ..naming.blocks import block_of
 from ..naming.keys import kohya_to_canonical
 from ..naming.presets import BlockWeights
 from .files import LoraFile
-from .functional import LINEAR_IN, algorithm_of, column_norms, dora_delta
+from .functional import (
+    LINEAR_IN,
+    OF_THE_WEIGHT,
+    PER_OUTPUT,
+    algorithm_of,
+    column_norms,
+    dora_delta,
+    of_weight,
+    per_output,
+    per_output_delta,
+)
 from .history import with_step
 
 MAGNITUDE = "dora_scale"
@@ -48,9 +58,9 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0, preset: s
         factor = weights[label] * strength
         if not factor:
             continue
-        if MAGNITUDE in parts and factor != 1:
+        if needs_weight(parts, factor):
             try:
-                parts = _dora(parts, lora.delta(stem), factor, _weight_of(checkpoint, name, label, factor))
+                parts = _by_weight(lora, stem, factor, _weight_of(checkpoint, parts, name, label, factor))
             except LoraFileError as error:
                 raise LoraFileError(f"{lora.name}: {error}") from None
         else:
@@ -65,9 +75,21 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0, preset: s
     return replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, told))
 
 
-def dora_modules(lora: LoraFile) -> list[str]:
-    """Canonical names of the modules that are DoRA."""
-    return [name for name, parts in lora.modules.items() if MAGNITUDE in parts]
+def needs_weight(parts: Mapping[str, Tensor], factor: float) -> bool:
+    """Whether a module's factor can be baked only where the checkpoint's weight is known.
+
+    That is so of a DoRA and of OFT, whose change is linear in no tensor, and of a DoRA with one magnitude an output at any
+    factor, for no host draws with that one as it is.
+    """
+    if MAGNITUDE in parts and per_output(parts[MAGNITUDE]):
+        return bool(factor)
+    return factor not in (0, 1) and (MAGNITUDE in parts or algorithm_of(parts) == "oft")
+
+
+def modules_of_weights(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> list[str]:
+    """Canonical names of the modules whose weights a bake needs."""
+    return [name for name, parts in lora.modules.items()
+            if needs_weight(parts, weights[block_of(name, lora.layout)] * strength)]
 
 
 def _multiplied(parts: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
@@ -80,13 +102,36 @@ def _scaled(tensor: Tensor, factor: float) -> Tensor:
     return kept if torch.equal(kept.float(), exact) else exact
 
 
-def _weight_of(checkpoint: Mapping[str, Tensor] | None, name: str, label: str, factor: float) -> Tensor:
+def _weight_of(checkpoint: Mapping[str, Tensor] | None, parts: Mapping[str, Tensor], name: str, label: str,
+               factor: float) -> Tensor:
+    if checkpoint is None and MAGNITUDE in parts and per_output(parts[MAGNITUDE]):
+        raise LoraFileError(f"{name}: found a DoRA of {PER_OUTPUT}")
     if checkpoint is None:
-        raise LoraFileError(f"found a DoRA and a factor of {factor:g} for {label}, expected 0 or 1: what a DoRA does depends on "
+        kind = "a DoRA" if MAGNITUDE in parts else "OFT"
+        raise LoraFileError(f"found {kind} and a factor of {factor:g} for {label}, expected 0 or 1: what it does depends on "
                             "the checkpoint's weights; name the checkpoint, or bake 0 and 1 and set the strength in the prompt")
     if name not in checkpoint:
         raise LoraFileError(f"{name}: found no weight of it in the checkpoint, expected the one that the DoRA is for")
     return checkpoint[name]
+
+
+def _by_weight(lora: LoraFile, stem: str, factor: float, weight: Tensor) -> dict[str, Tensor]:
+    """A module whose effect on this weight is a factor of the given one's."""
+    parts, plain = lora.by_stem[stem], weight.double()
+    if algorithm_of(parts) in OF_THE_WEIGHT:
+        delta = of_weight({part: tensor for part, tensor in parts.items() if part != MAGNITUDE}, weight).double()
+    else:
+        delta = lora.delta(stem).double()
+    if MAGNITUDE not in parts:
+        return {"diff": (factor * delta).float()}
+    if not per_output(parts[MAGNITUDE]):
+        return _dora(parts, delta, factor, weight)
+    if delta.numel() != weight.numel() or parts[MAGNITUDE].numel() != weight.shape[0]:
+        raise LoraFileError(f"{stem}: found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name the "
+                            "checkpoint that the DoRA is for")
+    changed = per_output_delta(plain, delta.reshape(weight.shape), parts[MAGNITUDE].double())
+    bias = {"diff_b": _scaled(parts["diff_b"], factor)} if "diff_b" in parts else {}
+    return {"diff": (factor * changed).float(), **bias}
 
 
 def _dora(parts: Mapping[str, Tensor], delta: Tensor, factor: float, weight: Tensor) -> dict[str, Tensor]:
@@ -96,7 +141,7 @@ def _dora(parts: Mapping[str, Tensor], delta: Tensor, factor: float, weight: Ten
         raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name the checkpoint "
                             "that the DoRA is for")
     across = (1, weight.shape[1], *[1] * (weight.dim() - 2))
-    if magnitude.numel() != weight.shape[1] or magnitude.shape[0] != 1:
+    if magnitude.numel() != weight.shape[1]:
         raise LoraFileError(f"found magnitudes of shape {tuple(magnitude.shape)}, expected {across}, one an input, as the WebUI "
                             "reads them; train it with wd_on_output=False")
     delta, magnitude = delta.reshape(weight.shape), magnitude.reshape(across)

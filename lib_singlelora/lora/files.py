@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
 from ..fileio import write_bytes
-from ..naming.blocks import SD1, SD2, SDXL, BlockLayout
+from ..naming.blocks import BlockLayout
 from ..naming.keys import kohya_to_canonical
-from ..weight_files import UnreadableWeights, read_safetensors
-from .functional import algorithm_of, natural_delta, natural_norm
+from ..weight_files import UnreadableWeights, read_weight_file
+from .dialects import adapter_config, normalize
+from .functional import OF_THE_WEIGHT, algorithm_of, check_parts, natural_delta, natural_norm, per_output
 
 Precision = Literal["fp16", "bf16", "fp32"]
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -27,12 +29,24 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True)
 class LoraFile:
-    """A LoRA in memory.  tensors: by kohya's keys, as stored.  metadata: strings."""
+    """A LoRA in memory.
+
+    tensors: by kohya's keys, whatever the file's own were; fp8 as fp16.
+    metadata: strings.
+    embeddings: bundled textual inversions (`bundle_emb.NAME. …`), by their own keys.
+    renamed: whether the file has other keys, so that a host that knows kohya's alone needs a copy (`save_lora`).
+    notes: what a user should know of the file, one sentence each.
+    stored: precision of the file's tensors.
+    """
 
     name: str
     layout: BlockLayout
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
+    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    renamed: bool = False
+    notes: tuple[str, ...] = ()
+    stored: str = ""
 
     @cached_property
     def by_stem(self) -> dict[str, dict[str, Tensor]]:
@@ -74,54 +88,53 @@ class LoraFile:
 
 
 def read_lora(path: Path) -> LoraFile:
-    """Read a LoRA file in kohya's form.
+    """Read a LoRA file of any trainer: kohya's keys, LyCORIS', diffusers', PEFT's, OneTrainer's, ai-toolkit's.
 
-    Raises: LoraFileError, for a file that is missing, empty, truncated or no safetensors; LoraKeyError, for keys that
-    no module of a known layout has.
+    Raises: LoraFileError, for a file that is missing, empty, truncated or no weights, for NaN and for tensors that do not
+    fit one another; LoraKeyError, for keys that no module of a known layout has.
     """
     if not path.is_file():
         raise LoraFileError(f"{path}: found no such file, expected a LoRA .safetensors; check the path")
     try:
         if not path.stat().st_size:
             raise LoraFileError(f"{path.name}: found an empty file, expected a LoRA; copy or train it again")
-        tensors, metadata = read_safetensors(path)
+        raw, metadata = read_weight_file(path)
     except UnreadableWeights as error:
         raise LoraFileError(f"{path.name}: found {error}, expected a LoRA .safetensors; copy or train it again") from None
     except OSError as error:
         raise LoraFileError(f"{path.name}: cannot be read ({error.strerror or error}), expected a LoRA .safetensors; check its "
                             "permissions") from None
-    if not tensors:
+    if not raw:
         raise LoraFileError(f"{path.name}: found no tensors, expected a LoRA; train it again")
-    layout = detect_layout(tensors)
-    check_keys(path.name, tensors, layout)
-    lora = LoraFile(path.name, layout, tensors, metadata)
+    found = normalize(path.name, raw, metadata, adapter_config(path))
+    kinds = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in raw.values() if tensor.dim())
+    renamed = found.renamed or path.suffix.lower() != ".safetensors"
+    lora = LoraFile(path.name, found.layout, found.tensors, metadata, found.embeddings, renamed, found.notes,
+                    " and ".join(kind for kind, _ in kinds.most_common()))
     for module, parts in lora.modules.items():
         try:
-            algorithm_of(parts)
+            check_parts(parts)
         except LoraFileError as error:
             raise LoraKeyError(f"{path.name}: {module}: {error}") from None
-    return lora
+    return replace(lora, notes=(*lora.notes, *_notes(lora)))
 
 
-def detect_layout(keys: Mapping[str, object]) -> BlockLayout:
-    """SDXL by its two text encoders or a transformer only it has, SD2 by a 13th text layer, else SD1."""
-    xl = ("lora_te1_", "lora_te2_", "lora_unet_input_blocks_4_1_transformer_blocks_1", "lora_unet_output_blocks_0_1")
-    if any(key.startswith(xl) for key in keys):
-        return SDXL
-    return SD2 if any(key.startswith("lora_te_text_model_encoder_layers_12_") for key in keys) else SD1
-
-
-def check_keys(name: str, keys: Mapping[str, object], layout: BlockLayout) -> None:
-    """Raises: LoraKeyError, naming the first key that no module has."""
-    unknown = []
-    for key in keys:
-        try:
-            kohya_to_canonical(key.partition(".")[0], layout)
-        except LoraKeyError:
-            unknown.append(key)
-    if unknown:
-        raise LoraKeyError(f"{name}: {len(unknown)} of {len(keys)} keys match no {layout.name} module (first: {unknown[0]!r}). "
-                           "Was it trained for another base model?")
+def _notes(lora: LoraFile) -> list[str]:
+    """What the tensors tell that a user should know."""
+    found = []
+    columns = [name for name, parts in lora.modules.items() if "dora_scale" in parts and per_output(parts["dora_scale"])]
+    if columns:
+        found.append(f"{len(columns)} of its modules are DoRA with one magnitude an output (LyCORIS' wd_on_output, PEFT's DoRA): "
+                     "the WebUI would draw coloured noise with them; 'bake FILE --preset ALL --checkpoint CHECKPOINT --out NEW' "
+                     "makes a file that draws right")
+    names = sorted({key.split(".")[1] for key in lora.embeddings})
+    if names:
+        found.append(f"it bundles the embedding{'s' if len(names) > 1 else ''} {', '.join(names)}, which the WebUI puts in the "
+                     "place of the name in a prompt; drawing standalone leaves that out")
+    opaque = {algorithm_of(parts) for parts in lora.modules.values()} & set(OF_THE_WEIGHT)
+    if opaque:
+        found.append(f"what its {' and '.join(sorted(opaque))} modules change depends on the checkpoint, so no strength is told")
+    return found
 
 
 def model_hashes(data: bytes) -> tuple[str, str]:
@@ -148,5 +161,5 @@ def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def save_lora(path: Path, lora: LoraFile) -> None:
-    """Write a LoRA that was read or baked, each tensor in the precision it has."""
-    write_lora(path, lora.tensors, lora.metadata, None)
+    """Write a LoRA that was read or baked, each tensor in the precision it has, with its bundled embeddings."""
+    write_lora(path, {**lora.tensors, **lora.embeddings}, lora.metadata, None)

@@ -14,18 +14,38 @@ from torch import Tensor
 
 from ..errors import LoraFileError
 
-ALGORITHMS = {"lora_up.weight": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "full"}
-PARTNERS = {"lora": ("lora_down.weight",), "loha": ("hada_w1_b", "hada_w2_a", "hada_w2_b")}
-# The tensor that ΔW is linear in, and that block weights are multiplied into (LBW does the same).
-LINEAR_IN = ("lora_up.weight", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff", "diff_b")
+ALGORITHMS = {"lora_up.weight": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "full",
+              "w_norm": "norm", "a1.weight": "glora", "oft_blocks": "oft", "oft_diag": "oft", "on_input": "ia3"}
+PARTNERS = {"lora": ("lora_down.weight",), "loha": ("hada_w1_b", "hada_w2_a", "hada_w2_b"),
+            "glora": ("a2.weight", "b1.weight", "b2.weight"), "ia3": ("weight",)}
+# What each algorithm is made of, beside alpha, scale and dora_scale.
+_READ = {
+    "lora": {"lora_up.weight", "lora_down.weight", "lora_mid.weight", "diff_b"},
+    "loha": {f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")} | {"diff_b"},
+    "lokr": {f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")} | {"diff_b"},
+    "full": {"diff", "diff_b"},
+    "norm": {"w_norm", "b_norm"},
+    "glora": {"a1.weight", "a2.weight", "b1.weight", "b2.weight"},
+    "oft": {"oft_blocks", "oft_diag", "rescale"},
+    "ia3": {"weight", "on_input"},
+}
+# What these change depends on the weight that they change.
+OF_THE_WEIGHT = ("glora", "oft", "ia3")
+# The tensors that ΔW is linear in, and that block weights are multiplied into (LBW does the same); OFT has none.
+LINEAR_IN = ("lora_up.weight", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff", "diff_b", "w_norm", "b_norm", "a1.weight",
+             "b2.weight", "weight")
+
+PER_OUTPUT = ("one magnitude an output, with which the WebUI would draw coloured noise; train with wd_on_output=False, or make a "
+              "file that every host draws right: 'bake FILE --preset ALL --checkpoint CHECKPOINT --out NEW'")
 
 
 def algorithm_of(parts: Mapping[str, Tensor]) -> str:
-    """lora, loha, lokr or full, by the names of a module's tensors.  Raises: LoraFileError, for none of them."""
+    """The algorithm, by the names of a module's tensors.  Raises: LoraFileError, for none of ALGORITHMS."""
     for name, algorithm in ALGORITHMS.items():
         if name in parts and all(other in parts for other in PARTNERS.get(algorithm, ())):
             return algorithm
-    raise LoraFileError(f"found tensors {', '.join(sorted(parts))}, expected those of a LoRA, LoCon, LoHa, LoKr or diff")
+    raise LoraFileError(f"found tensors {', '.join(sorted(parts))}, expected those of a LoRA, LoCon, LoHa, LoKr, GLoRA, "
+                        "OFT, IA3, a norm or diff")
 
 
 def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None) -> Tensor:
@@ -72,6 +92,43 @@ def dora_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
     return changed
 
 
+def check_parts(parts: Mapping[str, Tensor]) -> None:
+    """Whether a module's tensors are those of one algorithm and fit one another, at no cost: nothing is computed.
+
+    Raises: LoraFileError, naming what is missing, too much, or does not fit.
+    """
+    algorithm = algorithm_of(parts)
+    unknown = sorted(parts.keys() - _READ[algorithm] - {"alpha", "scale", "dora_scale"})
+    if unknown:
+        raise LoraFileError(f"found {', '.join(unknown)} beside a {algorithm}'s tensors, which no host reads; train or export it "
+                            "without them")
+    if algorithm in OF_THE_WEIGHT:
+        return
+    scalars = {"alpha", "scale"}
+    try:
+        natural_delta({name: tensor if name in scalars else tensor.to("meta") for name, tensor in parts.items()})
+    except (RuntimeError, ValueError, IndexError, KeyError):
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in parts.items())
+        raise LoraFileError(f"found tensors that do not fit one another ({shapes}), expected those of one module; copy or train "
+                            "it again") from None
+
+
+def per_output(magnitude: Tensor) -> bool:
+    """Whether a DoRA's magnitudes are one an output, (out, 1, 1…), not one an input, (1, in, 1…)."""
+    return magnitude.dim() > 1 and magnitude.shape[0] > 1
+
+
+def per_output_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
+    """What a DoRA with one magnitude an output changes: W + ΔW with each output's row brought to its magnitude, less W.
+
+    magnitude: (out, 1, 1…).  Source: LyCORIS lycoris/modules/locon.py with wd_on_out; peft tuners/lora/dora.py.
+    """
+    merged = weight + delta
+    norms = merged.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))
+    changed: Tensor = merged * (magnitude.reshape(norms.shape) / norms) - weight
+    return changed
+
+
 def column_norms(weight: Tensor) -> Tensor:
     """The norm of each input's column, (1, in, 1…)."""
     norms: Tensor = weight.transpose(0, 1).flatten(1).norm(dim=1)
@@ -87,7 +144,9 @@ def rank_of(parts: Mapping[str, Tensor]) -> int | None:
 
 
 def scale_of(parts: Mapping[str, Tensor]) -> float:
-    """alpha / rank, or 1 without an alpha or a rank."""
+    """alpha / rank, or 1 without an alpha or a rank; `scale` where a file says it outright."""
+    if "scale" in parts:  # the WebUI lets it stand for alpha / rank
+        return float(parts["scale"])
     rank = rank_of(parts)
     if "alpha" not in parts or rank is None:
         return 1.0
@@ -105,7 +164,10 @@ def natural_delta(parts: Mapping[str, Tensor]) -> Tensor:
         return lora_delta(own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight"))
     if algorithm == "loha":
         return loha_delta(own, scale)
-    return lokr_delta(own, scale) if algorithm == "lokr" else own["diff"]
+    if algorithm in OF_THE_WEIGHT:
+        raise LoraFileError(f"found {algorithm}, whose change depends on the checkpoint's weights, expected LoRA, LoCon, LoHa, "
+                            "LoKr or diff; use the file as it is")
+    return lokr_delta(own, scale) if algorithm == "lokr" else own["w_norm" if algorithm == "norm" else "diff"] * scale
 
 
 def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
@@ -122,17 +184,86 @@ def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
 def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
     """What a file's module adds to this weight at strength 1, fp32 on its device; a DoRA's depends on the weight.
 
-    Raises: LoraFileError, when the tensors do not fit the weight.
+    Raises: LoraFileError, when the tensors do not fit the weight, and for a DoRA with one magnitude an output.
     """
     own = {name: tensor.to(weight.device) for name, tensor in parts.items() if name != "dora_scale"}
-    delta = module_delta(own, tuple(weight.shape))
+    if algorithm_of(own) in OF_THE_WEIGHT:
+        delta = of_weight(own, weight)
+    else:
+        delta = module_delta(own, tuple(weight.shape))
     if "dora_scale" not in parts:
         return delta
     magnitude = parts["dora_scale"].to(delta)
+    if per_output(magnitude):
+        raise LoraFileError(f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of {weight.shape[1]} inputs: "
+                            f"it is a DoRA of {PER_OUTPUT}")
     if magnitude.numel() != weight.shape[1]:
         raise LoraFileError(f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of {weight.shape[1]} inputs; "
-                            "train it with wd_on_out=False")
+                            "was it trained for another base model?")
     return dora_delta(weight.detach().float(), delta, magnitude.reshape(1, -1, *[1] * (weight.dim() - 2)))
+
+
+def bias_change(parts: Mapping[str, Tensor]) -> Tensor | None:
+    """What a file's module adds to the bias at strength 1, fp32."""
+    found = parts.get("b_norm" if "w_norm" in parts else "diff_b")
+    return None if found is None else found.float()
+
+
+def of_weight(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
+    """What GLoRA, IA3, OFT and BOFT change of a weight at strength 1, fp32.
+
+    Source: AUTOMATIC1111 1.10.1 extensions-builtin/Lora/network_{glora,ia3,oft}.py, which leave out GLoRA's alpha.
+    Raises: LoraFileError, when the tensors do not fit the weight.
+    """
+    own, base = {name: tensor.float() for name, tensor in parts.items()}, weight.detach().float()
+    scale = float(own["scale"]) if "scale" in own else 1.0
+    try:
+        if "a1.weight" in own:
+            return (own["b2.weight"] @ own["b1.weight"] + base @ own["a2.weight"] @ own["a1.weight"]) * scale
+        if "on_input" in own:
+            across = (1, -1) if bool(own["on_input"]) else (-1, 1)
+            return base * own["weight"].reshape(*across, *[1] * (base.dim() - 2)) * scale
+        turned = _boft(own, base) if own.get("oft_blocks", base.new_empty(0)).dim() == 4 else _oft(own, base)
+        if "rescale" in own:
+            turned = own["rescale"].reshape(-1, *[1] * (base.dim() - 1)) * turned
+        return turned - base
+    except RuntimeError:
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in parts.items())
+        raise LoraFileError(f"found tensors that do not fit a weight of {tuple(weight.shape)} ({shapes}); was it trained for "
+                            "another base model?") from None
+
+
+def _cayley(blocks: Tensor, bound: float) -> Tensor:
+    """Rotations (…, b, b) of skew-symmetric generators; bound: of the generators' norm, 0 for none."""
+    skew = blocks - blocks.transpose(-1, -2)
+    if bound:
+        norm = skew.norm()
+        skew = skew * ((norm.clamp(max=bound) + 1e-8) / (norm + 1e-8))
+    one = torch.eye(skew.shape[-1], device=skew.device)
+    return (one + skew) @ (one - skew).inverse()
+
+
+def _oft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
+    """The weight with its outputs rotated block by block; `oft_diag` of older LyCORIS holds the rotations themselves."""
+    out = base.shape[0]
+    if "oft_diag" in own:
+        turns = own["oft_diag"]
+    else:
+        turns = _cayley(own["oft_blocks"], float(own.get("alpha", 0.0)) * out)
+    blocks = base.reshape(turns.shape[0], turns.shape[1], -1)
+    return torch.einsum("knm,kni->kmi", turns, blocks).reshape(base.shape)
+
+
+def _boft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
+    """The weight with its outputs rotated in butterfly order.  oft_blocks: (steps, blocks, b, b)."""
+    turns = _cayley(own["oft_blocks"], float(own.get("alpha", 0.0)) * base.shape[0])
+    side, flat = turns.shape[-1], base.reshape(base.shape[0], -1)
+    for step, turn in enumerate(turns):
+        reach = 2**step * (side // 2)
+        mixed = flat.reshape(-1, 2, reach, flat.shape[1]).transpose(1, 2).reshape(flat.shape)
+        mixed = torch.einsum("bij,bjx->bix", turn, mixed.reshape(-1, side, flat.shape[1])).reshape(flat.shape)
+        flat = mixed.reshape(-1, reach, 2, flat.shape[1]).transpose(1, 2).reshape(flat.shape)
+    return flat.reshape(base.shape)
 
 
 def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:

@@ -13,10 +13,11 @@ from torch import Tensor
 from ..naming.blocks import BASE, block_of
 from ..naming.keys import kohya_to_canonical
 from .files import LoraFile
-from .functional import algorithm_of, rank_of
+from .functional import OF_THE_WEIGHT, algorithm_of, per_output, rank_of
 from .history import history_of
 
-ALGORITHM_NAMES = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "full": "full"}
+ALGORITHM_NAMES = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "full": "full", "norm": "norms", "glora": "GLoRA",
+                   "oft": "OFT", "ia3": "IA3"}
 # What a person looks for, in this order.
 HIGHLIGHTS = {
     "ss_output_name": "name", "modelspec.trigger_phrase": "trigger", "ss_sd_model_name": "trained on", "ss_epoch": "epoch",
@@ -41,6 +42,7 @@ class LoraSummary:
     """ranks, alphas: the smallest and the largest, or None without any.  size: bytes.  blocks: only those with modules.
 
     highlights: of the metadata.  tags: the most frequent ones of the captions.  history: what was done after the training.
+    notes: what a user should know of the file.
     """
 
     name: str
@@ -55,6 +57,7 @@ class LoraSummary:
     highlights: Mapping[str, str]
     tags: tuple[str, ...]
     history: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def norms(self) -> dict[str, float]:
@@ -77,12 +80,13 @@ def summarize(lora: LoraFile) -> LoraSummary:
     ranks = sorted(rank for rank in map(rank_of, modules) if rank is not None)
     alphas = sorted(float(parts["alpha"]) for parts in modules if "alpha" in parts)
     precisions = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in lora.tensors.values() if tensor.dim())
+    precision = lora.stored or " and ".join(name for name, _ in precisions.most_common())
     return LoraSummary(
         lora.name, lora.layout.name, _algorithm(lora), _ends(ranks), _ends(alphas),
-        " and ".join(name for name, _ in precisions.most_common()), sum(tensor.numel() for tensor in lora.tensors.values()),
+        precision, sum(tensor.numel() for tensor in lora.tensors.values()),
         sum(tensor.numel() * tensor.element_size() for tensor in lora.tensors.values()), _blocks(lora),
         {label: lora.metadata[key] for key, label in HIGHLIGHTS.items() if lora.metadata.get(key, "") not in ABSENT},
-        _tags(lora.metadata), tuple(history_of(lora.metadata)))
+        _tags(lora.metadata), tuple(history_of(lora.metadata)), lora.notes)
 
 
 def _ends(values: Sequence[Any]) -> tuple[Any, Any] | None:
@@ -102,7 +106,8 @@ def _algorithm_name(parts: Mapping[str, Tensor]) -> str:
         wide = "lora_mid.weight" in parts or (down.dim() == 4 and down.shape[-1] > 1)
         algorithm = "LoCon" if wide else "LoRA"
     if "dora_scale" in parts:
-        return "DoRA" if algorithm in ("LoRA", "LoCon") else f"{algorithm} with DoRA"
+        axis = " of one magnitude an output" if per_output(parts["dora_scale"]) else ""
+        return f"DoRA{axis}" if algorithm in ("LoRA", "LoCon") else f"{algorithm} with DoRA{axis}"
     return algorithm
 
 
@@ -110,7 +115,8 @@ def _blocks(lora: LoraFile) -> dict[str, BlockSummary]:
     norms: dict[str, list[float]] = {}
     for stem in lora.by_stem:
         label = block_of(kohya_to_canonical(stem, lora.layout), lora.layout)
-        norms.setdefault(label, []).append(lora.norm(stem))
+        # What OFT, GLoRA and IA3 change depends on the checkpoint, so their blocks are told without a strength.
+        norms.setdefault(label, []).append(0.0 if algorithm_of(lora.by_stem[stem]) in OF_THE_WEIGHT else lora.norm(stem))
     return {label: BlockSummary(len(norms[label]), sum(norms[label]) / len(norms[label]))
             for label in (BASE, *lora.layout.labels) if label in norms}
 

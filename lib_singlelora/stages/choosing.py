@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
 from ..fileio import file_hash, fingerprint
-from ..lora.bake import bake, dora_modules
+from ..lora.bake import bake, modules_of_weights
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
-from ..naming.blocks import SD1, block_of
+from ..naming.blocks import SD1
 from ..naming.presets import BlockWeights, fits, parse_block_weights, written_out
 from ..settings import Settings
 from ..workspace import Workspace
@@ -20,6 +21,8 @@ from .publishing import published_name
 from .recommending import saved_recommendation
 from .train import epoch_files
 from .weighting import spelled
+
+logger = logging.getLogger(__name__)
 
 
 def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
@@ -57,8 +60,8 @@ def made_folder(workspace: Workspace) -> Path:
 
 
 def weights_for(lora: LoraFile, weights: BlockWeights, strength: float, checkpoint: Path) -> dict[str, Tensor] | None:
-    """The checkpoint's weights that a DoRA's factors need; None where all of them are 0 or 1.  Raises: CheckpointError."""
-    needed = [name for name in dora_modules(lora) if weights[block_of(name, lora.layout)] * strength not in (0, 1)]
+    """The checkpoint's weights that a bake needs; None where it needs none.  Raises: CheckpointError."""
+    needed = modules_of_weights(lora, weights, strength)
     return read_weights(checkpoint, needed) if needed else None
 
 
@@ -66,12 +69,17 @@ def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, 
           checkpoint: Path) -> Path:
     """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
 
+    With no weights the file itself, or a copy with kohya's keys of one that not every host reads as it is.
+
     lora: the file read, where that is at hand.  checkpoint: the loaded one, of which a DoRA may need weights.
     Raises: LoraFileError, PresetError, CheckpointError.
     """
-    if spelled(preset, presets) == "ALL":
-        return path
     lora = lora or read_lora(path)
+    for note in lora.notes:
+        logger.warning("%s: %s", lora.name, note)
+    weights = parse_block_weights("ALL", lora.layout, presets)
+    if spelled(preset, presets) == "ALL" and not lora.renamed and not modules_of_weights(lora, weights):
+        return path
     if fits(written_out(preset, presets), SD1) and lora.layout.name == "sdxl":
         raise LoraKeyError(f"{lora.name}: found a LoRA for sdxl, expected one for sd1 as the block weights {preset} are. Was it "
                            "trained for another base model?")

@@ -5,13 +5,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from lib_singlelora.errors import CheckpointError, LoraFileError
-from lib_singlelora.lora.bake import bake, dora_modules
+from lib_singlelora.lora.bake import bake
 from lib_singlelora.lora.checkpoints import read_weights
 from lib_singlelora.lora.files import LoraFile, read_lora, save_lora, write_lora
 from lib_singlelora.lora.functional import natural_delta
@@ -132,7 +133,7 @@ def test_a_dora_bakes_beyond_zero_and_one(tmp_path: Path, strength: float) -> No
 def test_a_baked_dora_stays_a_small_dora(tmp_path: Path) -> None:
     lora = dora(tmp_path)
     baked = bake(lora, UNEVEN, STRENGTH, checkpoint=weights_of(lora))
-    assert dora_modules(baked) == dora_modules(lora)
+    assert [name for name, parts in baked.modules.items() if "dora_scale" in parts] == list(lora.modules)
     assert {key: tensor.shape for key, tensor in baked.tensors.items()} == {key: t.shape for key, t in lora.tensors.items()}
 
 
@@ -161,12 +162,21 @@ def test_a_dora_with_a_part_of_a_block_asks_for_the_checkpoint(tmp_path: Path) -
         bake(dora(tmp_path), UNEVEN)
 
 
-@pytest.mark.parametrize("stem", list(STEMS)[:2])  # the second is square, where both kinds have as many
-def test_magnitudes_of_the_outputs_are_refused(tmp_path: Path, stem: str) -> None:
-    lora = dora(tmp_path, axis=0)
-    lora = LoraFile(lora.name, SD1, {key: tensor for key, tensor in lora.tensors.items() if key.startswith(stem)}, {})
-    with pytest.raises(LoraFileError, match="wd_on_output=False"):
-        bake(lora, UNEVEN, STRENGTH, checkpoint=weights_of(lora))
+@pytest.mark.parametrize("factor", [1.0, 0.6])
+def test_magnitudes_of_the_outputs_become_differences_that_every_host_draws(tmp_path: Path, factor: float) -> None:
+    lora = dora(tmp_path, axis=0)  # two of its modules are square, where both kinds have as many
+    everywhere, own = parse_block_weights("ALL", SD1), weights_of(lora)
+    with pytest.raises(LoraFileError, match=r"one magnitude an output.*--checkpoint"):
+        bake(lora, everywhere, factor)
+    baked = bake(lora, everywhere, factor, checkpoint=own)
+    for name, weight in own.items():
+        parts = lora.modules[name]
+        merged = weight + natural_delta(parts).double().reshape(weight.shape)
+        wanted = np.empty_like(merged.numpy())
+        for output, row in enumerate(merged.numpy()):
+            wanted[output] = row * float(parts["dora_scale"].flatten()[output]) / np.sqrt((row**2).sum())
+        found = effect(baked.modules[name], weight)[0].numpy()
+        np.testing.assert_allclose(found, factor * (wanted - weight.numpy()), atol=1e-5 * abs(wanted).max())  # stored as fp32
 
 
 def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...errors import LoraFileError, LoraKeyError
 from ...host import LoraUse
 from ...lora.files import read_lora
-from ...lora.functional import module_change
+from ...lora.functional import bias_change, module_change
 from ...naming.blocks import is_text
 
 
@@ -20,7 +20,7 @@ class AppliedLoras:
 
     def __init__(self, targets: Iterable[tuple[str, nn.Module]]) -> None:
         self._modules = dict(targets)
-        self._backup: dict[str, Tensor] = {}
+        self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
         self._current: tuple[tuple[LoraUse, int], ...] = ()
 
     def apply(self, uses: Iterable[LoraUse]) -> None:
@@ -44,15 +44,25 @@ class AppliedLoras:
     def remove(self) -> None:
         """Give every weight its old values back."""
         with torch.no_grad():
-            for name, weight in self._backup.items():
-                self._weight(name).copy_(weight)
+            for (name, kind), tensor in self._backup.items():
+                self._parameter(name, kind).copy_(tensor)
         self._backup.clear()
         self._current = ()
 
-    def _weight(self, name: str) -> Tensor:
-        weight = self._modules[name].weight
-        assert isinstance(weight, Tensor)
-        return weight
+    def _parameter(self, name: str, kind: str) -> Tensor:
+        found = getattr(self._modules[name], kind, None)
+        if not isinstance(found, Tensor):
+            raise LoraFileError(f"found a change of its {kind}, expected none, for this checkpoint's has no {kind}; was it "
+                                "trained for another base model?")
+        return found
+
+    def _add(self, name: str, kind: str, change: Tensor) -> None:
+        parameter = self._parameter(name, kind)
+        if change.numel() != parameter.numel():
+            raise LoraFileError(f"found a change of shape {tuple(change.shape)}, expected {tuple(parameter.shape)}; was it "
+                                "trained for another base model?")
+        self._backup.setdefault((name, kind), parameter.detach().clone())
+        parameter.copy_(parameter.float() + change.reshape(parameter.shape).to(parameter.device))
 
     @torch.no_grad()
     def _merge(self, use: LoraUse) -> None:
@@ -65,14 +75,12 @@ class AppliedLoras:
             strength = use.text_encoder if is_text(name) else use.unet
             if not strength:
                 continue
-            weight = self._weight(name)
             try:
-                delta = module_change(parts, weight)
+                self._add(name, "weight", strength * module_change(parts, self._parameter(name, "weight")))
+                if (bias := bias_change(parts)) is not None:
+                    self._add(name, "bias", strength * bias)
             except (LoraFileError, RuntimeError) as error:
                 raise LoraKeyError(f"{use.path.name}: {name}: {error}") from None
-            if name not in self._backup:
-                self._backup[name] = weight.detach().clone()
-            weight.copy_(weight.float() + strength * delta)
 
 
 def _changed(path: Path) -> int:

@@ -36,7 +36,7 @@ from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
 from .prompt_loras import loras_of
 from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
-from .training import StandaloneTrainingModel, lent, targets_of
+from .training import StandaloneTrainingModel, lent, weighted_modules
 
 LATENT_FILLS = {"latent noise": "noise", "latent nothing": "nothing"}
 
@@ -142,7 +142,7 @@ class StandaloneHost:
 
     @cached_property
     def _loras(self) -> AppliedLoras:
-        return AppliedLoras(targets_of(self.networks))
+        return AppliedLoras(weighted_modules(self.networks))
 
     @contextmanager
     def open_for_training(self) -> Iterator[TrainingModel]:

@@ -29,6 +29,17 @@ def targets_of(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
             yield diffusers_to_canonical(name, networks.layout), module
 
 
+def weighted_modules(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
+    """(canonical name, module) of all that a LoRA file may change: `targets_of`, and the norms."""
+    yield from targets_of(networks)
+    for name, module in networks.text.named_modules():
+        if isinstance(module, nn.LayerNorm):
+            yield f"text_model.{name}", module
+    for name, module in networks.unet.named_modules():
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm):
+            yield diffusers_to_canonical(name, networks.layout), module
+
+
 class StandaloneTrainingModel:
     """A TrainingModel on diffusers' networks."""
 
