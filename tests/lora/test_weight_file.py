@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import zipfile
 from pathlib import Path
 
@@ -35,8 +34,8 @@ def test_safetensors_are_read_under_another_name(tmp_path: Path) -> None:
 
 
 def test_code_in_a_pickle_is_named_and_not_run(tmp_path: Path) -> None:
-    torch.save({"a": collections.Counter}, tmp_path / "a.safetensors")
-    with pytest.raises(LoraFileError, match=r"a\.safetensors: found a pickle that calls collections\.Counter"):
+    torch.save({"a": tmp_path}, tmp_path / "a.safetensors")
+    with pytest.raises(LoraFileError, match=r"a\.safetensors: found a pickle that calls pathlib"):
         read_lora(tmp_path / "a.safetensors")
 
 
