@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from .errors import SettingsError
 
 Value = TypeVar("Value")
+SEEDS = 2**32  # there are so many; the next after the last is the first
 
 
 def setting(
@@ -26,13 +28,15 @@ def setting(
     ss: str = "",
     pattern: str = "",
     pattern_means: str = "",
+    seed: bool = False,
 ) -> Value:
     """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata.
 
     pattern: what may stand in the place of a choice, a regular expression; pattern_means: the same in words.
+    seed: a random generator's: -1 is replaced by a random one, any other is taken modulo SEEDS, as the WebUI's are.
     """
     declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss,
-                "pattern": pattern, "pattern_means": pattern_means}
+                "pattern": pattern, "pattern_means": pattern_means, "seed": seed}
     value: Value = field(default=default, metadata=declared)
     return value
 
@@ -54,6 +58,7 @@ class Declaration:
     ss: str
     pattern: str = ""
     pattern_means: str = ""
+    seed: bool = False
 
     @property
     def name(self) -> str:
@@ -86,6 +91,8 @@ class Declaration:
             raise SettingsError(f"{self.name}: found {value!r}, expected {_word(kind)}") from None
         if self.choices and checked not in self.choices and not (self.pattern and re.fullmatch(self.pattern, str(checked))):
             raise SettingsError(f"{self.name}: found {value!r}, expected one of {self.allowed}")
+        if self.seed and kind is int:
+            checked = random.SystemRandom().randrange(SEEDS) if checked == -1 else checked % SEEDS
         low, high = self.low, self.high
         if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
             raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())

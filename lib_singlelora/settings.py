@@ -75,7 +75,7 @@ class RegularizationSettings(FilterSettings, DrawingSettings):
         label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")
     wildcards: tuple[str, ...] = setting((), label="Wildcard folders", help="Your own folders of .txt files, beside those of the "
                                          "dynamic-prompts extension; their files hide shipped ones of the same name.")
-    seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
+    seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, help="First seed; picture n uses seed + n.")
 
 
 AXES = ("epoch", "strength", "preset", "refine", "prompt", "negative_prompt", "search_replace", "seed", "sampler", "cfg_scale",
@@ -102,9 +102,9 @@ class PlotSettings(DrawingSettings):
     refine_denoise: float = setting(0.5, label="Redraw denoise", low=0, high=1, help="How far 'redraw at' may leave the picture.")
     compare: tuple[str, ...] = setting((), label="Compare with", help="Further LoRA files, or workspaces such as an earlier "
                                        "version (their recommended file), in rows of their own.")
-    seeds: tuple[int, ...] = setting((1,), label="Seeds", low=0, high=2**32 - 1,
+    seeds: tuple[int, ...] = setting((1,), label="Seeds", low=-1, high=2**32 - 1, seed=True,
                                      help="One number n means n seeds from 'first seed' on; a list means these seeds.")
-    first_seed: int = setting(1, label="First seed", low=0, high=2**32 - 1, help="Where counted seeds start.")
+    first_seed: int = setting(1, label="First seed", low=-1, high=2**32 - 1, seed=True, help="Where counted seeds start.")
     prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene; {trigger} "
                           "and {class} stand for hers.")
     x: str = setting("strength", label="Columns", choices=AXES, help="What changes from column to column.")
@@ -145,7 +145,7 @@ class InpaintSettings(DrawingSettings):
                            help="What 'only masked' sees around the mask; more when the part does not fit in.")
     fill: str = setting("original", label="Masked content", choices=("fill", "original", "latent noise", "latent nothing"),
                         help="What the masked part starts from; 'latent noise' for something new there (denoise near 1).")
-    seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, help="First seed; picture n uses seed + n.")
+    seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, help="First seed; picture n uses seed + n.")
 
 
 @dataclass(frozen=True)

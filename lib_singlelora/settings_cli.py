@@ -29,7 +29,7 @@ def add_parsers(words: Any) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do what the options ask.  Raises: SettingsError, WorkspaceError."""
-    workspace = Workspace(options.workspace)
+    workspace = Workspace(options.workspace, create=bool(options.source))  # a mistyped name makes no folder
     settings, left = workspace.load_settings(), dict[str, str]()
     if options.source:
         settings, left = _import(settings, options.source)

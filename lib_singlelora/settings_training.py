@@ -83,7 +83,8 @@ class LearningSettings(NetworkSettings):
                                            help="Computes blocks twice to need much less memory; for when it runs out.")
     cuda_graphs: bool = setting(True, label="CUDA graphs", help="Records a step on an NVIDIA GPU and replays it, which is faster "
                                 "at small batches; off when memory is short.")
-    seed: int = setting(1, label="Seed", low=0, high=2**32 - 1, ss="ss_seed", help="The same seed gives the same LoRA.")
+    seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, ss="ss_seed",
+                        help="The same seed gives the same LoRA; -1 takes a random one.")
 
 
 @dataclass(frozen=True)
@@ -152,4 +153,4 @@ class TrainingSettings(LossSettings):
     sample_every: int = setting(0, label="Sample every", low=0, high=1000, unit="epochs",
                                 help="Draws sample pictures with the LoRA in training after every so many epochs; 0 draws none.")
     sample_prompts: str = setting("", label="Sample prompts", help="Prompts with | between; empty: the trigger and the class.")
-    sample_seed: int = setting(1, label="Sample seed", low=0, high=2**32 - 1, help="The same noise at every epoch.")
+    sample_seed: int = setting(1, label="Sample seed", low=-1, high=2**32 - 1, seed=True, help="The same noise at every epoch.")

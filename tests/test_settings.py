@@ -135,3 +135,24 @@ def test_a_trigger_that_is_the_class_is_refused(trigger: str, class_token: str) 
     saved = Settings.from_dict({"character.trigger": "isabella"})
     with pytest.raises(SettingsError, match="the class too"):
         saved.with_values({"character.class_token": "ISABELLA"})
+
+
+@pytest.mark.parametrize(("given", "kept"), [(0, 0), (2**32 - 1, 2**32 - 1), (2**32, 0), (2**32 + 5, 5), (-2, 2**32 - 2), ("7", 7)])
+def test_seeds_go_round_at_two_to_the_thirty_second(given: object, kept: int) -> None:
+    assert Settings.from_dict({"inpaint.seed": given}).inpaint.seed == kept
+    assert Settings.from_dict({"plot.seeds": [given, 3]}).plot.seeds == (kept, 3)
+
+
+def test_minus_one_is_a_random_seed_that_stays() -> None:
+    names = ("inpaint.seed", "plot.first_seed", "regularization.seed", "training.seed", "training.sample_seed")
+    made = [Settings.from_dict(dict.fromkeys(names, -1)) for _ in range(2)]
+    values = {settings.get(name) for settings in made for name in names}
+    assert len(values) == 10 and all(0 <= value < 2**32 for value in values)
+    assert Settings.from_dict(made[0].to_dict()) == made[0]
+
+
+def test_counted_seeds_go_round_too() -> None:
+    from lib_singlelora.stages.plotting import seeds_of
+
+    assert seeds_of(Settings.from_dict({"plot.seeds": 3, "plot.first_seed": 2**32 - 1})) == (2**32 - 1, 0, 1)
+    assert seeds_of(Settings.from_dict({"plot.seeds": 2**32 - 7})) == (2**32 - 7,)

@@ -7,6 +7,7 @@ import pytest
 
 from lib_singlelora.__main__ import main
 from lib_singlelora.foreign import read_foreign
+from lib_singlelora.settings import Settings
 from lib_singlelora.workspace import Workspace
 
 
@@ -27,11 +28,23 @@ def test_an_imported_file_changes_the_workspace_and_says_what_it_left(tmp_path: 
 @pytest.mark.parametrize("ending", ["json", "toml"])
 def test_an_exported_file_can_be_read_back(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / f"made.{ending}"
+    Workspace(tmp_path / "w").save_settings(Settings())
     status, out, _ = call("settings", "--workspace", tmp_path / "w", "--export", file, capsys=capsys)
     assert status == 0 and str(file) in out
     assert read_foreign(file.read_text(encoding="utf-8"), file.name).values["training.rank"] == 16
 
 
 def test_another_ending_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Workspace(tmp_path / "w").save_settings(Settings())
     status, _, err = call("settings", "--workspace", tmp_path / "w", "--export", tmp_path / "a.ini", capsys=capsys)
     assert status == 1 and ".toml" in err
+
+
+@pytest.mark.parametrize("words", [["settings"], ["settings", "--export", "made.json"], ["tags"], ["train"],
+                                   ["plot", "--dry-run"], ["regularize", "--list"]])
+def test_a_mistyped_workspace_makes_nothing(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call(*words, "--workspace", tmp_path / "TYPO" / "w", capsys=capsys)
+    assert status == 1 and "found no workspace" in err
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from ..settings import Settings
 from ..workspace import Workspace
 from .publishing import published_name
 from .recommending import saved_recommendation
-from .train import epoch_files
+from .train import epoch_files, no_loras
 from .weighting import spelled
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
     files, best, asked = epoch_files(workspace, settings), saved_recommendation(workspace), asked.strip()
     if not asked:
         if not files and best is None:
-            raise LoraFileError(f"{workspace.models}: found no LoRA, expected a trained one; call 'train' first")
+            raise no_loras(workspace)
         return best.lora if best else files[max(files)]
     every = [*files.values(), *sorted(made_folder(workspace).glob("*.safetensors"))]
     named = {**{published_name(workspace, settings, path): path for path in every}, **{path.stem: path for path in every},

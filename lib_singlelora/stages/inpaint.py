@@ -8,6 +8,7 @@ from typing import cast
 
 from PIL import Image
 
+from ..declaring import SEEDS
 from ..errors import PictureError
 from ..evaluation.sheets import Cell, Grid, draw_sheet
 from ..fileio import file_hash, fingerprint, write_bytes, write_json
@@ -59,7 +60,8 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     mark = fingerprint(vars(options), spelled(options.preset, known), prompt, settings.training.clip_skip,
                        host.checkpoint.sha256, *sources)
     folder = workspace.inpaint / mark[:8]
-    paths = [folder / f"{options.seed + index}.png" for index in range(options.count)]
+    seeds = [(options.seed + index) % SEEDS for index in range(options.count)]
+    paths = [folder / f"{seed}.png" for seed in seeds]
     sheet, how = folder / "sheet.png", folder / HOW
     record, done = begin(workspace, "inpaint", mark, force)
     if done and all(path.exists() for path in (*paths, sheet, how)):
@@ -69,11 +71,11 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     request = ImageRequest(prompt, (), canvas.image.width, canvas.image.height, options.negative_prompt, options.sampler,
                            options.steps, options.cfg_scale, settings.training.clip_skip, (use,), canvas.image, canvas.hole,
                            options.denoise, cast(Fill, options.fill))
-    for index, path in enumerate(paths):
+    for index, (seed, path) in enumerate(zip(seeds, paths, strict=True)):
         job.raise_if_cancelled()
         job.report(Progress("inpaint", index, len(paths), f"picture {index + 1} of {len(paths)}"))
         if force or not path.exists():
-            made = host.generate(replace(request, seeds=(options.seed + index,)), job)[0]
+            made = host.generate(replace(request, seeds=(seed,)), job)[0]
             told = f", Inpaint area: Only masked, Masked area padding: {options.padding}" if canvas.box else ""
             save_picture(path, replace(made, image=canvas.result(made.image), parameters=made.parameters + told))
         job.report(Progress("inpaint", index + 1, len(paths), pictures=(path,)))

@@ -84,7 +84,7 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
 
     Raises: LoraFileError, PresetError, SettingsError; JobCancelled, keeping the cells that are drawn.
     """
-    own, others = chosen_epochs(settings, epoch_files(workspace, settings)), compared_files(settings, workspace)
+    own, others = chosen_epochs(settings, workspace, epoch_files(workspace, settings)), compared_files(settings, workspace)
     epochs, seeds = {**own, **{number: path for number, (_, path) in others.items()}}, seeds_of(settings)
     size, options = training_resolution(settings, host), settings.plot
     hashes = {epoch: file_hash(path) for epoch, path in epochs.items()}
@@ -118,7 +118,7 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
 def plan(settings: Settings, workspace: Workspace, host: Host) -> Plan:
     """How much a call would draw and how long that takes.  Raises: as `plot`."""
     others = compared_files(settings, workspace)
-    epochs = chosen_epochs(settings, epoch_files(workspace, settings))
+    epochs = chosen_epochs(settings, workspace, epoch_files(workspace, settings))
     epochs = {**epochs, **{number: path for number, (_, path) in others.items()}}
     hashes = {epoch: file_hash(path) for epoch, path in epochs.items()}
     work = _work(settings, workspace, host, epochs, hashes, training_resolution(settings, host))

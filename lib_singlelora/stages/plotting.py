@@ -12,6 +12,7 @@ from ..dataset.bars import split_prompts
 from ..dataset.folders import list_pictures, read_caption
 from ..dataset.prompt_language import escape, prompt_of
 from ..dataset.prompt_sets import build_prompts
+from ..declaring import SEEDS
 from ..errors import LoraFileError, LoraKeyError, SettingsError
 from ..evaluation.axes import (
     OF_LORA,
@@ -31,7 +32,10 @@ from ..settings import Settings
 from ..workspace import Workspace
 from .choosing import baked, of_workspace
 from .recommending import Place
+from .train import no_loras
 from .weighting import known_presets
+
+MOST_PICTURES = 1000  # of a cell
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,15 @@ def seeds_of(settings: Settings) -> tuple[int, ...]:
     given = settings.plot.seeds
     if not given or given == (0,):
         raise SettingsError("plot.seeds: found none, expected a count such as 2, or seeds such as 11,12,13")
-    return given if len(given) > 1 else tuple(settings.plot.first_seed + i for i in range(given[0]))
+    if len(given) > 1 or given[0] > MOST_PICTURES:  # no count, so it is the seed itself
+        return given
+    return tuple((settings.plot.first_seed + i) % SEEDS for i in range(given[0]))
 
 
-def chosen_epochs(settings: Settings, files: dict[int, Path]) -> dict[int, Path]:
+def chosen_epochs(settings: Settings, workspace: Workspace, files: dict[int, Path]) -> dict[int, Path]:
     """The epochs to plot.  Raises: LoraFileError, when one is not there; SettingsError, for something else."""
     if not files:
-        raise LoraFileError("found no trained epochs in model/, expected LoRA files; call 'train' first")
+        raise no_loras(workspace)
     text = settings.plot.epochs.strip()
     if text in ("", "all"):
         return files

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..dataset.captions import split_tags
 from ..dataset.folders import list_pictures, read_caption
+from ..declaring import SEEDS
 from ..evaluation.leak import gained, moved
 from ..evaluation.probing import Probe, her_probes, obeyed, other_probes
 from ..evaluation.retention import SEEN
@@ -67,8 +68,8 @@ def probe(settings: Settings, workspace: Workspace, host: Host, job: Job, judged
     options = settings.judge
     if not chosen:
         return {}
-    seeds = tuple(settings.plot.first_seed + number for number in range(options.probe_seeds))
-    further = tuple(seed + options.probe_seeds for seed in seeds)
+    seeds = tuple((settings.plot.first_seed + number) % SEEDS for number in range(options.probe_seeds))
+    further = tuple((seed + options.probe_seeds) % SEEDS for seed in seeds)
     crops = list_pictures(workspace.image_folder(settings))
     captions = [split_tags(text) for text in map(read_caption, crops) if text]
     character = settings.character

@@ -14,6 +14,7 @@ from ..dataset.captions import join_tags, split_tags
 from ..dataset.folders import list_pictures, read_caption
 from ..dataset.prompt_language import escape, tags_of
 from ..dataset.wildcards import WildcardPrompts, wildcard_folders
+from ..declaring import SEEDS
 from ..errors import PictureError, WorkspaceError
 from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
 from ..fileio import file_hash, fingerprint
@@ -30,8 +31,6 @@ from .pace import Stopwatch, keep
 from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
 from .training_set import pictures_used, samples_of_her, shows_the_class
-
-SEEDS = 2**32
 
 
 @dataclass(frozen=True)

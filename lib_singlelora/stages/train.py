@@ -61,6 +61,21 @@ def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
     return {epoch: path for epoch, path in paths.items() if path.exists()}
 
 
+def moved_away(workspace: Workspace) -> list[Path]:
+    """The files that a finished training wrote and that are not there any more."""
+    record = workspace.record("train")
+    return [path for path in workspace.files_of(record) if not path.exists()] if record.complete else []
+
+
+def no_loras(workspace: Workspace) -> LoraFileError:
+    """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides what to do."""
+    gone = moved_away(workspace)
+    if not gone:
+        return LoraFileError(f"{workspace.models}: found no LoRA, expected a trained one; call 'train' first")
+    return LoraFileError(f"{workspace.models}: found none of the {len(gone)} files that were trained ({gone[-1].name} is the last "
+                         "epoch's), expected them where 'train' wrote them; put them back, or train again with 'train --force'")
+
+
 def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Trained:
     """Train the LoRA on the host's checkpoint.
 
@@ -73,10 +88,15 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     start = _start(settings, workspace)
     mark = fingerprint(learned, *identity(pictures, workspace), host.checkpoint.sha256, *([file_hash(start)] if start else []))
     record, done = begin(workspace, "train", mark, force)
-    final = epoch_file(workspace, settings, options.epochs)
-    if done and final.exists():
-        publish(settings, workspace, host, epoch_files(workspace, settings))
-        return _result(settings, workspace, record.data)
+    if done:
+        files = epoch_files(workspace, settings)
+        if not files:
+            raise no_loras(workspace)
+        publish(settings, workspace, host, files)
+        gone = [path.name for path in moved_away(workspace)]
+        told = [f"model/: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more; the training is done and not "
+                "repeated: put back what is missing, or call 'train --force'"] if gone else []
+        return _result(settings, workspace, {**record.data, "warnings": [*told, *record.data.get("warnings", ())]})
     snapshot = workspace.snapshot / "state.pt"
     if force and snapshot.exists():
         snapshot.unlink()
