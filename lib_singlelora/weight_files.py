@@ -33,8 +33,16 @@ SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16
          "F32": 4, "I64": 8, "U64": 8, "F64": 8}
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # how torch.save's files begin, new and old
 # How other files begin that people mistake for weights.
-OTHERS = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"RIFF", "a WebP picture"), (b"GGUF", "a GGUF model"),
-          (b"\x1f\x8b", "a gzip archive"), (b"Rar!", "a RAR archive"), (b"7z\xbc\xaf", "a 7z archive"), (b"{", "a JSON file"))
+OTHERS = (
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"RIFF", "a WebP picture"),
+    (b"GGUF", "a GGUF model"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"{", "a JSON file"),
+)
 # What torch's reader of pickles raises for bytes that are none depends on the bytes: it takes them at their word.
 BROKEN = (pickle.PickleError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
           AssertionError, ArithmeticError, BufferError, ImportError, MemoryError, struct.error)
@@ -136,6 +144,19 @@ def is_pickle(path: Path) -> bool:
     """Whether the file begins as torch.save's do, whatever its name ends in.  Raises: OSError."""
     with path.open("rb") as file:
         return file.read(4).startswith(PICKLES)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file begins as safetensors do, whatever its name ends in; where it begins as nothing known, the name counts.
+
+    Raises: OSError.
+    """
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head.startswith(PICKLES):
+        return False
+    begins = len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size
+    return begins or path.suffix.lower() == ".safetensors"
 
 
 def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

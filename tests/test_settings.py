@@ -137,7 +137,8 @@ def test_a_trigger_that_is_the_class_is_refused(trigger: str, class_token: str) 
         saved.with_values({"character.class_token": "ISABELLA"})
 
 
-@pytest.mark.parametrize(("given", "kept"), [(0, 0), (2**32 - 1, 2**32 - 1), (2**32, 0), (2**32 + 5, 5), (-2, 2**32 - 2), ("7", 7)])
+@pytest.mark.parametrize(("given", "kept"), [(0, 0), (2**32 - 1, 2**32 - 1), (2**32, 0), (2**32 + 5, 5), (-2, 2**32 - 2),
+                                             ("7", 7)])
 def test_seeds_go_round_at_two_to_the_thirty_second(given: object, kept: int) -> None:
     assert Settings.from_dict({"inpaint.seed": given}).inpaint.seed == kept
     assert Settings.from_dict({"plot.seeds": [given, 3]}).plot.seeds == (kept, 3)

@@ -35,7 +35,7 @@ _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+)\s*::\s*(.*)")
 _BRACED = re.compile(r"\{+\s*([\w/.-]+?)\s*\}+")
 
 
-class _Values(WildcardCollection):
+class _Values(WildcardCollection):  # type: ignore[misc]
     """A wildcard's values as people write them: UTF-8 with or without a mark, `3::red` three times as often as `blue`.
 
     dynamicprompts reads weights in JSON and YAML, not in text files.  A line of weight 0 is never drawn.
@@ -65,7 +65,7 @@ def _item(line: str) -> WildcardItem:
     return WildcardItem(weighted[2], float(weighted[1])) if weighted else WildcardItem(line)
 
 
-class _Manager(WildcardManager):
+class _Manager(WildcardManager):  # type: ignore[misc]
     """dynamicprompts' manager, over values that are read as above."""
 
     def match_collections(self, wildcard: str) -> list[WildcardCollection]:
@@ -73,7 +73,7 @@ class _Manager(WildcardManager):
         return [_Values(found) for found in super().match_collections(wildcard)]
 
 
-class _Sampler(RandomSampler):
+class _Sampler(RandomSampler):  # type: ignore[misc]
     """dynamicprompts' sampler, which in `{2$$__x__}` counts weights by repeating a value, cut to whole numbers.
 
     There 3::red could be drawn as 'red,red', and 0.3::blue never; here each value is one option with its weight.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..naming.blocks import is_text
-from ..weight_files import BROKEN, UnreadableWeights, read_header
+from ..weight_files import BROKEN, UnreadableWeights, is_safetensors, read_header, read_weight_file
 
 UNET = "model.diffusion_model."
 # Where the text encoders lie whose modules keep their names: SD 1.x (older and newer converters), SDXL's first one.
@@ -26,6 +26,8 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: found no such file, expected a checkpoint .safetensors; check the path")
     weights = {}
     try:
+        if not is_safetensors(path):
+            return _picked(path, read_weight_file(path)[0], names)
         read_header(path)
         with safe_open(path, "pt") as file:
             there = set(file.keys())
@@ -39,6 +41,16 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
         raise CheckpointError(f"{path.name}: found no whole safetensors ({error}), expected a checkpoint .safetensors; copy or "
                               "convert it again") from None
     return weights
+
+
+def _picked(path: Path, tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """Of a pickle everything is read, whatever is wanted."""
+    found = {name: next((tensors[key] for key in _keys(name) if key in tensors), None) for name in names}
+    for name, tensor in found.items():
+        if tensor is None:
+            raise CheckpointError(f"{path.name}: found no weight of {name}, expected one; name the checkpoint that the LoRA is "
+                                  "for")
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 def _keys(name: str) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..dataset.folders import list_pictures
 from ..settings import Settings
-from ..workspace import StageRecord, Workspace
+from ..stage_record import StageRecord
+from ..workspace import Workspace
 
 RECORD = "folders"  # the record that says which number the program itself last gave the folder
 

@@ -72,8 +72,8 @@ def no_loras(workspace: Workspace) -> LoraFileError:
     gone = moved_away(workspace)
     if not gone:
         return LoraFileError(f"{workspace.models}: found no LoRA, expected a trained one; call 'train' first")
-    return LoraFileError(f"{workspace.models}: found none of the {len(gone)} files that were trained ({gone[-1].name} is the last "
-                         "epoch's), expected them where 'train' wrote them; put them back, or train again with 'train --force'")
+    return LoraFileError(f"{workspace.models}: found none of the {len(gone)} files that were trained ({gone[-1].name} is one "
+                         "of them), expected them where 'train' wrote them; put them back, or train again with 'train --force'")
 
 
 def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Trained:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import small
 
 from lib_singlelora.errors import LoraFileError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
@@ -14,6 +13,7 @@ from lib_singlelora.pipeline import run_stage
 from lib_singlelora.stages.choosing import choose_lora
 from lib_singlelora.stages.train import moved_away
 from lib_singlelora.workspace import Workspace
+from tests.stages.conftest import small
 
 SETTINGS = small(training__epochs=2, training__repeats=1, training__masked_loss=False)
 

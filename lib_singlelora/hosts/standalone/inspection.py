@@ -16,7 +16,15 @@ from torch import Tensor
 from ...errors import CheckpointError, WorkspaceError
 from ...fileio import file_hash, write_json
 from ...settings import preset_of
-from ...weight_files import Header, UnreadableWeights, read_header, read_pickle, read_safetensors
+from ...weight_files import (
+    Header,
+    UnreadableWeights,
+    is_safetensors,
+    other_kind,
+    read_header,
+    read_pickle,
+    read_safetensors,
+)
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
@@ -42,18 +50,13 @@ def inspect(path: Path) -> Inspected:
     if path.is_dir():
         raise CheckpointError(f"{path}: found a folder, {WANTED}; name the file in it")
     metadata: Mapping[str, str] = {}
-    if is_safetensors(path):
+    if _is_safetensors(path):
         header = _header(path)
         metadata, shapes = header.metadata, header.shapes
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     _check_architecture(path, shapes)
     return Inspected(path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata), preset_of(metadata))
-
-
-def is_safetensors(path: Path) -> bool:
-    """Whether the name says so; everything else is read as a pickle of plain weights."""
-    return path.suffix.lower() == ".safetensors"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -71,6 +74,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not loaded:
         raise CheckpointError(f"{path.name}: found a {type(loaded).__name__} without weights, {WANTED}")
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By what is in the file.  Raises: CheckpointError, for one that holds no weights at all, which is named."""
+    try:
+        what = other_kind(path)
+        found = is_safetensors(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if what:
+        raise CheckpointError(f"{path.name}: found {what}, {WANTED}; download it again")
+    return found
 
 
 def _header(path: Path) -> Header:

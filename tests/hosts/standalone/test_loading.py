@@ -14,8 +14,9 @@ import torch
 from lib_singlelora.errors import CheckpointError
 from lib_singlelora.host import ImageRequest
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.hosts.standalone.inspection import UNET, inspect, legacy_hash
+from lib_singlelora.hosts.standalone.inspection import UNET, inspect, legacy_hash, read_tensors
 from lib_singlelora.jobs import Job
+from lib_singlelora.lora.checkpoints import read_weights
 
 REQUEST = ImageRequest("a girl", (1,), 64, 64, steps=2)
 
@@ -126,3 +127,25 @@ def test_the_legacy_hash_is_of_the_bytes_at_one_mebibyte(tmp_path: Path) -> None
     data = bytes(range(256)) * 8192
     (tmp_path / "a").write_bytes(data)
     assert legacy_hash(tmp_path / "a") == hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(".ckpt", "model.safetensors"), (".safetensors", "model.ckpt")])
+def test_a_wrong_suffix_is_read_by_what_is_in_the_file(kind: str, name: str, small_checkpoint: Path, tmp_path: Path) -> None:
+    path = copied(small_checkpoint, tmp_path, kind).rename(tmp_path / name)
+    shutil.copy(small_checkpoint.with_suffix(".yaml"), path.with_suffix(".yaml"))
+    found = inspect(path)
+    wanted = read_tensors(small_checkpoint)
+    assert found.native_size == inspect(copied(small_checkpoint, tmp_path, kind)).native_size
+    assert all(torch.equal(tensor, wanted[key]) for key, tensor in read_tensors(path).items())
+    names = ["input_blocks.1.1.proj_in", "text_model.encoder.layers.0.mlp.fc1"]
+    assert all(torch.equal(one, other) for one, other in
+               zip(read_weights(path, names).values(), read_weights(small_checkpoint, names).values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
+@pytest.mark.parametrize(("head", "what"), [(b"<!DOCTYPE html>", "a web page"),
+                                            (b"version https://git-lfs", "a Git LFS pointer")])
+def test_what_is_no_checkpoint_is_named(name: str, head: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(head + b" " * 600)
+    with pytest.raises(CheckpointError, match=f"found {what}"):
+        inspect(tmp_path / name)
