@@ -20,6 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         found = asdict(torture(state, options.kills, options.seed))
         wrong = found["differing"]
+    elif options.word == "soak":
+        from .soak import torture as soak
+
+        found = asdict(soak(state, options.minutes * 60, options.seed))
+        wrong = found["broken"] or found["stuck"] or found["tracebacks"]
     print(json.dumps(found, indent=1))
     return 1 if wrong else 0
 
@@ -31,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     kill = words.add_parser("kill", help="SIGKILL the whole job at random moments and resume it")
     kill.add_argument("--kills", type=int, default=100)
     kill.add_argument("--seed", type=int, default=0)
+    soak = words.add_parser("soak", help="jobs through one server for hours, with cancels and full disks")
+    soak.add_argument("--minutes", type=float, default=240)
+    soak.add_argument("--seed", type=int, default=0)
     return parser
 
 
