@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from .train import no_loras
 from .weighting import known_presets
 
 MOST_PICTURES = 1000  # of a cell
+MOST_ON_A_SHEET = 10_000  # pictures
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def lay_out(settings: Settings, workspace: Workspace, host: Host, epochs: Mappin
     for name in settings.plot.checkpoints:
         host.other_checkpoint(name)
     dimensions, options = dimensions_of(settings, workspace, host, epochs, labels), settings.plot
+    _check_size(dimensions, 1 if "seed" in (options.x, options.y, options.z) else len(seeds_of(settings)))
     found = tables(dimensions, options.x, options.y, options.z)
     files = _files(epochs, options.presets, workspace, known_presets(settings, host), host.checkpoint.path)
     beside = [each for each in dimensions if each.name not in OF_LORA]
@@ -177,6 +180,18 @@ def lay_out(settings: Settings, workspace: Workspace, host: Host, epochs: Mappin
     return Layout(tuple(places), tuple(found), by_spot,
                   tuple(zip(names, base.values(), strict=True)), frozenset(main),
                   tuple(zip(told.labels, told.values, strict=True)))
+
+
+def _check_size(dimensions: Sequence[Dimension], seeds: int) -> None:
+    """Raises: SettingsError, for more pictures than one sheet can show, before they are counted out one by one."""
+    lengths = {each.name: len(each.values) for each in dimensions}
+    lengths["seed"] = max(seeds, lengths["seed"])
+    total = math.prod(lengths.values())
+    if total > MOST_ON_A_SHEET:
+        told = " x ".join(f"{count} {name.replace('_', ' ')}s" for name, count in
+                          sorted(lengths.items(), key=lambda item: -item[1]) if count > 1)
+        raise SettingsError(f"plot: found {total} pictures ({told}), expected {MOST_ON_A_SHEET} at most; shorten the longest "
+                            "lists, such as plot.epochs=2,4,6, and try the rest on a second sheet")
 
 
 def beside_of(place: Place) -> tuple[Any, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..evaluation.page import Page, PageCell, PageTable, write_page
 from ..evaluation.sheets import Cell, Grid, draw_sheet
@@ -17,6 +18,8 @@ from ..settings import Settings
 from ..workspace import Workspace
 from .judgement import Judgement, Place
 from .plotting import Layout, name_of
+
+MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,13 @@ def title_of(axis: str) -> str:
 def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> None:
     """Write the PNG, for paper.  size: of a picture, pixels."""
 
+    side = _side(size, sum(map(len, shown.drawn.values())))
+
     def cell(place: Place, label: str = "") -> Cell:
         images = []
         for file in shown.drawn[place]:
-            with Image.open(file) as image:
-                images.append(image.convert("RGB"))
+            with Image.open(file) as image:  # at once as small as it is shown: a sheet may have thousands
+                images.append(ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS))
         note = shown.judged[place].look.broken or shown.judged[place].note
         return Cell(tuple(images), f"{label}: {note}" if label else note, shown.is_best(place))
 
@@ -85,8 +90,13 @@ def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> 
     legend += [f"Green frame, recommended: {shown.why}."] if shown.why else []
     with Image.open(shown.drawn[layout.places[0]][0]) as image:
         parameters = str(image.info.get("parameters", ""))
-    sheet = draw_sheet(shown.title, shown.text, grids, max(128, min(256, size)), legend)
+    sheet = draw_sheet(shown.title, shown.text, grids, side, legend)
     write_bytes(path, png_bytes(sheet, parameters))
+
+
+def _side(size: int, pictures: int) -> int:
+    """Side of a picture on the sheet, pixels: 128 to 256, and smaller where there are so many that memory would not do."""
+    return min(max(128, min(256, size)), max(32, math.isqrt(MOST_PIXELS // max(1, pictures))))
 
 
 def present_page(path: Path, shown: Shown, workspace: Workspace) -> None:

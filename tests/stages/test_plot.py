@@ -291,3 +291,25 @@ def test_before_the_first_sheet_the_pace_of_the_set_is_taken(workspace: Workspac
     keep(workspace, standalone_host, watch)
     before = plan(small(steps=1), workspace, standalone_host)
     assert before.seconds == round(5 * watch.pace / 4, 1)  # five pictures of the same size at a quarter of the steps
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"strengths": ",".join(f"{n / 5000:g}" for n in range(5001))}, r"10002 pictures \(5001 strengths x 2 epochs"),
+    ({"seeds": ",".join(map(str, range(9000)))}, "9000 seeds"),
+    ({"seeds": ",".join(map(str, range(9000))), "x": "seed", "y": "none", "z": "none"}, "9000 seeds"),
+    ({"cfg_scales": ",".join(f"{1 + n / 100:g}" for n in range(2000)), "clip_skips": "1,2,3,4"}, "2000 cfg scales"),
+    ({"refine": ",".join(f"{n / 2000:g}" for n in range(4000))}, "4000 refines")])
+def test_more_cells_than_a_sheet_can_show_are_refused_with_the_lists_that_made_them(
+        workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str], words: str) -> None:
+    for call in (lambda: plan(small(**values), workspace, standalone_host),
+                 lambda: plot(small(**values), workspace, standalone_host, Job())):
+        with pytest.raises(SettingsError, match=words):
+            call()
+    assert not (workspace.plots / "cells").exists()
+
+
+def test_thousands_of_pictures_are_small_on_the_png() -> None:
+    from lib_singlelora.stages.presenting import _side
+
+    assert [_side(512, 1), _side(64, 10), _side(512, 2000)] == [256, 128, 256]
+    assert _side(512, 10_000) ** 2 * 10_000 <= 150_000_000
