@@ -25,7 +25,7 @@ from .errors import (
     TaggerError,
     WildcardError,
 )
-from .fileio import disk_error
+from .fileio import check_present, disk_error
 from .imaging.load import load_picture
 from .jobs import Job, Progress, cancel_on_interrupt
 from .names import check_name
@@ -166,39 +166,51 @@ def _work(options: argparse.Namespace, job: Job) -> dict[str, Any]:
         options.picture, options.trigger, options.class_token = _demo_picture(), "isabella", "girl"
     starts = options.word in ("run", "prepare", "demo")
     if starts:
-        check_name(options.trigger, "trigger")
-        check_name(options.class_token, "class")
-        assignments |= {"character.trigger": options.trigger, "character.class_token": options.class_token}
+        assignments |= {"character.trigger": check_name(options.trigger, "trigger"),
+                        "character.class_token": check_name(options.class_token, "class")}
     if getattr(options, "prompt", None):
         assignments["inpaint.prompt"] = options.prompt
     Settings.from_dict(assignments)  # a mistake is told before a folder is made
     if starts:
         load_picture(options.picture)  # … and a bad picture before the large imports too
-    workspace = Workspace(options.workspace, create=starts)
-    workspace.clear_temporaries()
-    fresh = not workspace.load_settings().character.trigger
-    settings = _settings(workspace, assignments)
-    host = _host(_checkpoint(options.checkpoint or (EMBEDDED if demo else None), workspace))
-    if fresh:
-        settings = settings.with_values({"training.preset": host.checkpoint.preset, **assignments})
-    from .pipeline import plan_plot, run_all, run_stage  # torch comes with it, which takes seconds
-
+    workspace = Workspace.begun(options.workspace) if starts else Workspace(options.workspace, create=False)
     if getattr(options, "dry_run", False):
-        return plan_plot(settings, workspace, host)
+        return _plan(options, workspace, assignments)
+    with workspace.writing(options.word):
+        job.listen(_Watching(workspace, _Reporter(sys.stderr)))
+        return _run(options, workspace, job, assignments)
+
+
+def _plan(options: argparse.Namespace, workspace: Workspace, assignments: dict[str, str]) -> dict[str, Any]:
+    from .pipeline import plan_plot
+
+    settings = _changed(workspace, workspace.load_settings(), assignments)
+    return plan_plot(settings, workspace, _host(_checkpoint(options.checkpoint, workspace)))
+
+
+def _run(options: argparse.Namespace, workspace: Workspace, job: Job, assignments: dict[str, str]) -> dict[str, Any]:
+    """What needs the host, in a workspace that this call holds."""
+    _changed(workspace, workspace.load_settings(), assignments)
+    host = _host(_checkpoint(options.checkpoint or (EMBEDDED if options.word == "demo" else None), workspace))
+    from .pipeline import run_all, run_stage  # torch comes with it, which takes seconds
+
+    def change(saved: Settings) -> Settings:
+        preset = {} if saved.character.trigger else {"training.preset": host.checkpoint.preset}
+        return _changed(workspace, saved, {**preset, **assignments})
+
     before = workspace.settings_text()
-    workspace.save_settings(settings, host.checkpoint.path)
+    settings = workspace.change_settings(change, host.checkpoint.path)
     try:
         if options.word in ("run", "demo"):
             return run_all(settings, workspace, host, job, options.picture, options.force)
         picture = getattr(options, "picture", None) or getattr(options, "image", None)
         return run_stage(options.word, settings, workspace, host, job, options.force, picture, getattr(options, "mask", None))
     except (SettingsError, PresetError, WildcardError, TaggerError, ImageModelError, MissingPackageError):
-        workspace.restore_settings(before)  # a mistake in this call must not break the next one
+        workspace.restore_settings(before, settings)  # a mistake in this call must not break the next one
         raise
 
 
-def _settings(workspace: Workspace, assignments: dict[str, str]) -> Settings:
-    saved = workspace.load_settings()
+def _changed(workspace: Workspace, saved: Settings, assignments: dict[str, str]) -> Settings:
     trigger = saved.character.trigger
     if trigger and assignments.get("character.trigger", trigger) != trigger:
         raise SettingsError(f"{workspace.root}: found a workspace of '{trigger}', expected one of "
@@ -224,6 +236,17 @@ def _host(checkpoint: Path) -> Host:
 
 def _demo_picture() -> Path:
     return ROOT / "examples" / "isabella.png"
+
+
+class _Watching:
+    """Ends the job once its workspace was deleted, instead of at the next file, which may be an hour away."""
+
+    def __init__(self, workspace: Workspace, then: _Reporter) -> None:
+        self.workspace, self.then = workspace, then
+
+    def __call__(self, progress: Progress) -> None:
+        check_present(self.workspace.settings_file)
+        self.then(progress)
 
 
 class _Reporter:

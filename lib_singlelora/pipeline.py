@@ -26,7 +26,16 @@ Part = dict[str, Any]
 
 def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False,
               picture: Path | None = None, mask: Path | None = None) -> Part:
-    """Run one stage; its part of the result, with absolute paths as strings and its seconds."""
+    """Run one stage, holding the workspace; its part of the result, with absolute paths as strings and its seconds.
+
+    Raises: ConflictError, when somebody else writes in the workspace; what the stage raises.
+    """
+    with workspace.writing(stage):
+        return _run_stage(stage, settings, workspace, host, job, force, picture, mask)
+
+
+def _run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, picture: Path | None,
+               mask: Path | None) -> Part:
     started = time.monotonic()
     job.events = workspace.events
     settings, told = _agreed(settings, workspace, job, stage)
@@ -49,16 +58,17 @@ def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, 
 
 def run_all(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None = None,
             force: bool = False) -> Part:
-    """Every stage in order; one result."""
+    """Every stage in order, holding the workspace; one result.  Raises: as `run_stage`."""
     result: Part = {}
     seconds: dict[str, float] = {}
     job.events = workspace.events
-    settings, told = _agreed(settings, workspace, job, STAGES[0])  # here, so that every stage sees the same settings
-    for stage in STAGES:
-        job.raise_if_cancelled()
-        part = run_stage(stage, settings, workspace, host, job, force, picture if stage == "prepare" else None)
-        seconds |= part.pop("seconds")
-        result |= part
+    with workspace.writing("run"):
+        settings, told = _agreed(settings, workspace, job, STAGES[0])  # here, so that every stage sees the same settings
+        for stage in STAGES:
+            job.raise_if_cancelled()
+            part = run_stage(stage, settings, workspace, host, job, force, picture if stage == "prepare" else None)
+            seconds |= part.pop("seconds")
+            result |= part
     if told:
         result["warnings"] = [*told, *result.get("warnings", ())]
     return {**result, "seconds": seconds}

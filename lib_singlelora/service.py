@@ -7,8 +7,7 @@ needed: the WebUI imports this file at every start, and the user should not wait
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +15,11 @@ from typing import Any, cast
 from PIL import Image
 
 from .dataset.buckets import nearest_bucket
-from .errors import CheckpointError, LoraFileError, SettingsError, SingleLoraError, WorkspaceError
+from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, WorkspaceError
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
 from .names import check_name
+from .service_start import begin
 from .settings import Settings
 from .settings_training import DEFAULT_PRESET
 from .workspace import STAGES, Workspace
@@ -66,40 +66,32 @@ class Service:
 
     def workspace(self, name: str) -> Workspace:
         """A workspace that exists.  Raises: WorkspaceError."""
-        check_name(name, "workspace")
-        if name not in self.names():
-            raise WorkspaceError(f"workspace {name!r}: found none of this name, expected one of "
-                                 f"{', '.join(self.names()) or 'none yet'}; start it with a picture")
+        there = self.names()
+        if name not in there:
+            # The file system may keep it in other letters: 'elsa' for 'Elsa', composed ones for others.
+            same = (each for each in there if (self.root / check_name(name, "workspace")).exists()
+                    and (self.root / each).samefile(self.root / check_name(name, "workspace")))
+            found = next(same, None)
+            if found is None:
+                raise NotFoundError(f"workspace {name!r}: found none of this name, expected one of "
+                                    f"{', '.join(there) or 'none yet'}; start it with a picture")
+            name = found
         return Workspace(self.root / name, create=False)
 
-    def start(self, picture: Path, trigger: str, class_token: str, name: str = "") -> str:
+    def start(self, picture: Path, trigger: str, class_token: str, name: str = "",
+              values: Mapping[str, Any] | None = None) -> str:
         """Take a picture into a workspace, new or begun with the same picture and trigger; gives its name.
 
-        Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind then.
+        values: settings by their dotted names.  Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind
+        then, and nothing of others is touched.
         """
         from .imaging.load import load_picture
-        from .stages.prepare import take_picture
 
-        check_name(trigger, "trigger")
-        check_name(class_token, "class")
+        trigger, class_token = check_name(trigger, "trigger"), check_name(class_token, "class")
         load_picture(picture)
-        name = check_name(name, "workspace") if name else self._free_name(trigger, picture)
-        new = name not in self.names()
-        workspace = Workspace(self.root / name)
-        try:
-            saved = workspace.load_settings()
-            if not saved.character.trigger:
-                saved = saved.with_values({"training.preset": self._preset()})
-            elif saved.character.trigger != trigger:
-                raise WorkspaceError(f"workspace {name!r}: found the character '{saved.character.trigger}' in it, expected "
-                                     f"'{trigger}'; choose another name")
-            take_picture(workspace, picture, force=False)
-            workspace.save_settings(saved.with_values({"character.trigger": trigger, "character.class_token": class_token}))
-        except SingleLoraError:
-            if new:
-                shutil.rmtree(workspace.root, ignore_errors=True)
-            raise
-        return name
+        numbered = (trigger if number == 1 else check_name(f"{trigger} {number}", "workspace") for number in range(1, 1000))
+        names = [check_name(name, "workspace")] if name else numbered
+        return begin(self.root, names, picture, trigger, class_token, self._preset, values or {})
 
     def _preset(self) -> str:
         """The preset that the checkpoint wants; a host without one says so when it has to draw."""
@@ -108,32 +100,24 @@ class Service:
         except CheckpointError:
             return DEFAULT_PRESET
 
-    def _free_name(self, trigger: str, picture: Path) -> str:
-        """The trigger, or with a number when that workspace holds another picture."""
-        names, data = self.names(), picture.read_bytes()
-        for number in range(1, 1000):
-            name = trigger if number == 1 else f"{trigger} {number}"
-            if name not in names:
-                return name
-            original = Workspace(self.root / name, create=False).original()
-            if original is not None and original.read_bytes() == data:
-                return name
-        raise WorkspaceError(f"{trigger}: found 999 workspaces of it; delete some")
-
     def settings(self, name: str) -> Settings:
         """The settings of a workspace."""
         return self.workspace(name).load_settings()
 
-    def change(self, name: str, values: Mapping[str, Any]) -> Settings:
-        """Change dotted settings of a workspace.  Raises: SettingsError, changing nothing."""
-        workspace = self.workspace(name)
-        saved = workspace.load_settings()
-        changed = saved.with_values(dict(values))
-        if changed.character.trigger != saved.character.trigger:
-            raise WorkspaceError(f"workspace {name!r}: its trigger is '{saved.character.trigger}' for good; start another "
-                                 "workspace for another one")
-        workspace.save_settings(changed)
-        return changed
+    def change(self, name: str, values: Mapping[str, Any] | Callable[[Settings], Mapping[str, Any]]) -> Settings:
+        """Change dotted settings of a workspace, also while a job is at work, which goes on with those it began with.
+
+        values: by their names, or what gives them from the saved settings.  Raises: SettingsError, changing nothing.
+        """
+
+        def changed(saved: Settings) -> Settings:
+            new = saved.with_values(dict(values(saved) if callable(values) else values))
+            if new.character.trigger != saved.character.trigger:
+                raise ConflictError(f"workspace {name!r}: its trigger is '{saved.character.trigger}' for good; start another "
+                                    "workspace for another one")
+            return new
+
+        return self.workspace(name).change_settings(changed)
 
     def files(self, name: str) -> list[str]:
         """Every file of a workspace, relative, with forward slashes; no temporary ones and no snapshots."""
@@ -255,7 +239,8 @@ class Service:
             from .stages.loopback import loopback
 
             with self.host.exclusive(job):
-                made = loopback(self._settings_of(workspace), workspace, self.host, job, path, None, repeats, cast(Any, start))
+                self._refuse_deleted(workspace)
+                made = loopback(workspace.load_settings(), workspace, self.host, job, path, None, repeats, cast(Any, start))
             return {"workspace": made.workspace.name, "version": made.number,
                     "generated": [crop.relative_to(made.workspace).as_posix() for crop in made.crops]}
 
@@ -272,27 +257,31 @@ class Service:
         def work(job: Job) -> dict[str, Any]:
             from .pipeline import run_all, run_stage
 
-            with self.host.exclusive(job):
-                settings = self._settings_of(workspace)
-                workspace.clear_temporaries()
+            with self.host.exclusive(job), self._held(workspace, word):
+                settings = workspace.load_settings()
                 if word == RUN:
                     return run_all(settings, workspace, self.host, job, picture, force)
                 return run_stage(word, settings, workspace, self.host, job, force, picture, mask)
 
         def listen(job: Job, progress: Progress) -> None:
             if not workspace.settings_file.exists():
-                raise WorkspaceError(f"{workspace.root}: found it deleted while '{job.title}' was running; what was trained is "
+                raise NotFoundError(f"{workspace.root}: found it deleted while '{job.title}' was running; what was trained is "
                                      "lost unless it is in the host's LoRA folder. Start again with the picture")
             self.host.mirror(job, progress)
 
         return self.runner.submit(f"{name}: {word}", work, workspace.events, listen)
 
-    def _settings_of(self, workspace: Workspace) -> Settings:
-        """The settings at the moment the job starts, so that a change made while it waited counts."""
+    @contextlib.contextmanager
+    def _held(self, workspace: Workspace, word: str) -> Iterator[None]:
+        """The workspace held for a job.  Raises: NotFoundError, when it was deleted while the job waited; ConflictError."""
+        self._refuse_deleted(workspace)
+        with workspace.writing(word):
+            yield
+
+    def _refuse_deleted(self, workspace: Workspace) -> None:
         if not workspace.settings_file.exists():
-            raise WorkspaceError(f"{workspace.root}: found no workspace any more, expected it as it was when the job was "
-                                 "queued; it was deleted or moved")
-        return workspace.load_settings()
+            raise NotFoundError(f"{workspace.root}: found no workspace any more, expected it as it was when the job was "
+                                "queued; it was deleted or moved")
 
     def cancel(self, number: int) -> bool:
         """Ask a job to stop; False when it has ended already."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from .errors import SettingsError, WorkspaceError
+from .errors import ConflictError, SettingsError
 from .jobs import Job, Ticket
 from .names import check_name
 from .service import Service
@@ -106,19 +106,22 @@ class DatasetDesk:
         """Have `crop` put a crop into this box (pixels of the prepared picture), or add one.  Raises: SettingsError."""
         from .stages.showing import box_added
 
-        return self.service.change(name, box_added(*self._opened(name), crop, box))
+        workspace = self.service.workspace(name)
+        return self.service.change(name, lambda saved: box_added(saved, workspace, crop, box))
 
     def leave_out(self, name: str, crop: str) -> Settings:
         """Have `crop` cut all but this one from now on.  Raises: SettingsError."""
         from .stages.showing import crop_left_out
 
-        return self.service.change(name, crop_left_out(*self._opened(name), crop))
+        workspace = self.service.workspace(name)
+        return self.service.change(name, lambda saved: crop_left_out(saved, workspace, crop))
 
     def choose_traits(self, name: str, left_out: Collection[str]) -> Settings:
         """Have captions leave out exactly these of her traits.  Raises: SettingsError."""
         from .stages.showing import traits_chosen
 
-        return self.service.change(name, traits_chosen(*self._opened(name), left_out))
+        workspace = self.service.workspace(name)
+        return self.service.change(name, lambda saved: traits_chosen(saved, workspace, left_out))
 
     def write_caption(self, name: str, crop: str, text: str) -> dict[str, Any]:
         """One caption as a person wrote it; it can be undone.  Raises: WorkspaceError."""
@@ -171,7 +174,7 @@ class DatasetDesk:
         def work(job: Job) -> dict[str, Any]:
             from .stages.trigger import as_dict, check_trigger
 
-            with host.exclusive(job):
+            with host.exclusive(job), workspace.writing("trigger"):
                 return as_dict(check_trigger(workspace.load_settings(), workspace, host, job, word, force))
 
         return self.service.runner.submit(f"{name}: trigger", work, workspace.events, host.mirror)
@@ -185,9 +188,9 @@ class DatasetDesk:
         return workspace.load_settings(), workspace
 
     def _quiet(self, name: str) -> Workspace:
-        """The workspace, when no job is at work on it.  Raises: WorkspaceError."""
+        """The workspace, when no job is at work on it.  Raises: ConflictError."""
         workspace, running = self.service.workspace(name), self.service.runner.running
         if running is not None and running.job.title.rpartition(":")[0] == name:
-            raise WorkspaceError(f"{name}: found the job '{running.job.title}' at work on it, expected none while files are "
+            raise ConflictError(f"{name}: found the job '{running.job.title}' at work on it, expected none while files are "
                                  "changed by hand; wait for it, or cancel it")
         return workspace

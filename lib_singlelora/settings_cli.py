@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
 from .fileio import write_text
-from .foreign import read_foreign, write_foreign
+from .foreign import Imported, read_foreign, write_foreign
 from .settings import Settings, save_preset
 from .workspace import Workspace
 
@@ -29,12 +30,14 @@ def add_parsers(words: Any) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do what the options ask.  Raises: SettingsError, WorkspaceError."""
-    workspace = Workspace(options.workspace, create=bool(options.source))  # a mistyped name makes no folder
-    settings, left = workspace.load_settings(), dict[str, str]()
+    root, left = Path(os.path.abspath(options.workspace.expanduser())), dict[str, str]()
     if options.source:
-        settings, left = _import(settings, options.source)
-        workspace.save_settings(settings, workspace.load_checkpoint_path())
-    result: dict[str, Any] = {"workspace": str(workspace.root), "changed": settings.changed()}
+        found = _read(options.source)
+        left, workspace = found.left, Workspace.begun(root)
+        settings = workspace.change_settings(lambda saved: saved.with_values(found.values))
+    else:
+        settings = Workspace(root, create=False).load_settings()  # a mistyped name makes no folder
+    result: dict[str, Any] = {"workspace": str(root), "changed": settings.changed()}
     if options.export:
         kind = options.export.suffix.lower().lstrip(".")
         if kind not in ("json", "toml"):
@@ -49,13 +52,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {**result, "left": left}
 
 
-def _import(settings: Settings, file: Path) -> tuple[Settings, dict[str, str]]:
+def _read(file: Path) -> Imported:
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise SettingsError(f"{file.name}: found no UTF-8 text, expected a kohya_ss JSON or an sd-scripts TOML") from None
-    found = read_foreign(text, file.name)
-    return settings.with_values(found.values), found.left
+    return read_foreign(text, file.name)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -45,7 +45,8 @@ class Row:
     length: int
 
 
-# A shape is str, bool, int, float (whole numbers too), a dict (a key with ? may be missing), [of what a list is], Map or Row.
+# A shape is str, bool, int, float (whole numbers too), a dict (a key with ? may be missing), [of what a list is], Map or Row;
+# a tuple of types takes any of them.
 TEXTS = [str]
 SYMMETRY = {"score": float, "flip": bool, "differs": TEXTS, "sentence": str}
 VIEW = {"box?": Row(4), "tags?": TEXTS, "confidence?": float, "symmetry?": SYMMETRY, "pixels?": Row(2), "bucket?": Row(2),
@@ -97,6 +98,8 @@ def check(value: Any, shape: Any, at: str) -> None:
     elif shape is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         _expect(number and math.isfinite(value) and abs(value) <= LARGEST, value, at, "a number")
+    elif isinstance(shape, tuple):
+        _expect(isinstance(value, shape), value, at, "text or null")
     else:
         _expect(isinstance(value, shape), value, at, {str: "text", bool: "true or false"}[shape])
 

@@ -41,6 +41,7 @@ from .stage_record import StageRecord, record_from
 log = logging.getLogger(__name__)
 
 STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")  # in the order of the job
+_LEFT = {".ds_store", ".directory", ".localized", "desktop.ini", "thumbs.db", "lost+found"}  # by file managers, and a new disk
 # Where stages write, within a workspace and within each further source of one.
 _WRITTEN = ("source", "image/*", "reg/*", "model", "model/*", "log", "plots", "plots/*", "inpaint", "inpaint/*", "samples",
             "trigger", "lineage")
@@ -72,15 +73,12 @@ class Workspace:
     def begun(cls, root: Path | str) -> Workspace:
         """A new workspace, or one that was begun.
 
-        Raises: WorkspaceError, for a folder with files in it that is no workspace: nothing is written among them.
+        Raises: ConflictError, for a folder with files in it that is no workspace: nothing is written among them.
         """
         path = Path(os.path.abspath(Path(root).expanduser()))
-        if path.is_dir() and not is_workspace(path):
-            with contextlib.suppress(OSError):
-                found = sorted(each.name for each in path.iterdir() if not _is_beside(each.name))
-                if found:
-                    raise ConflictError(f"{path}: found a folder with {found[0]!r} in it that is no workspace, expected a new or "
-                                        "empty one; choose another --workspace")
+        if path.is_dir() and not is_workspace(path) and not is_vacant(path):
+            raise ConflictError(f"{path}: found a folder with files in it that is no workspace, expected a new or empty one; "
+                                "choose another --workspace")
         return cls(path)
 
     # Writing ---------------------------------------------------------------------------------------------------------
@@ -341,12 +339,15 @@ def is_workspace(root: Path) -> bool:
     if is_own_file(root / "settings.json"):
         return True
     pictures = list((root / "source").glob("original.*")) if (root / "source").is_dir() else []
-    return bool(pictures) and (root / "log").is_dir()
+    return bool(pictures) and ((root / "log").is_dir() or (root / writer_lock.LOCK).is_file())
 
 
-def _is_beside(name: str) -> bool:
-    """Whether a file lies in any folder without anybody putting it there."""
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+def is_vacant(folder: Path) -> bool:
+    """Whether a folder holds nothing that somebody put there: nothing, or what systems and a start of ours leave."""
+    try:
+        return all(each.name.startswith(".singlelora.") or each.name.lower() in _LEFT for each in folder.iterdir())
+    except OSError:
+        return False
 
 
 _logged: dict[Path, int] = {}

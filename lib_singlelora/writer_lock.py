@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 JOB_WAIT = 3.0  # seconds: long enough for a change by hand to end, short enough to be told of a job at once
 CHANGE_WAIT = 30.0  # seconds: a change takes milliseconds, and many may come at once
-HOLDER = ".singlelora.writer.json"
+LOCK, HOLDER = ".singlelora.lock", ".singlelora.writer.json"
 # What file systems without locks answer, such as some network shares.
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
@@ -56,7 +56,7 @@ def writing(root: Path, what: str, wait: float = JOB_WAIT) -> Iterator[bool]:
     Raises: ConflictError, naming the holder; WorkspaceError, when the lock cannot be written.
     """
     try:
-        with _exclusive(root / ".singlelora.lock", wait) as outermost:
+        with _exclusive(root / LOCK, wait) as outermost:
             if outermost:
                 _tell_holder(root, what)
             try:

@@ -12,7 +12,7 @@ FLOORS = [
     {"__main__", "launcher"},
     {"tools_cli", "settings_cli", "captions_cli", "regularization_cli", "versions_cli"},
     {"hosts", "ui", "api", "api_bench", "api_dataset"},
-    {"service", "service_bench", "service_dataset"},
+    {"service", "service_bench", "service_dataset", "service_start"},
     {"pipeline"},
     {"stages"},
     {"training", "evaluation"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..fileio import atomic, file_hash, fingerprint, write_json
+from ..errors import WorkspaceError
+from ..fileio import atomic, file_hash, fingerprint, is_own_file, read_json, write_json
 from ..imaging.load import load_picture
 from ..settings import Settings
 from ..workspace import Workspace
@@ -39,19 +39,21 @@ def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -
     """
     found = [(path, how_made(settings, workspace, path)) for path in pictures]
     kept = []
-    for path, how in found:
-        target = workspace.inpaint / "accepted" / f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
-        if not target.exists():
-            with atomic(target) as file, path.open("rb") as given:
-                shutil.copyfileobj(given, file)
-            write_json(target.with_suffix(".json"), how)
-        kept.append(Accepted(target, how))
+    with workspace.adding():  # no job touches what is kept
+        for path, how in found:
+            target = workspace.inpaint / "accepted" / f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
+            if not is_own_file(target):
+                with atomic(target) as file, path.open("rb") as given:
+                    shutil.copyfileobj(given, file)
+                write_json(target.with_suffix(".json"), how)
+            kept.append(Accepted(target, how))
     return kept
 
 
 def accepted(workspace: Workspace) -> list[Path]:
     """The pictures that were kept, by name."""
-    return sorted(path for path in (workspace.inpaint / "accepted").glob("*.*") if path.suffix != ".json")
+    found = (workspace.inpaint / "accepted").glob("*.*")
+    return sorted(path for path in found if path.suffix != ".json" and not path.name.startswith(".") and is_own_file(path))
 
 
 def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[str, Any]:
@@ -62,13 +64,10 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
     load_picture(picture)
     how: dict[str, Any] = {"picture": picture.name, "sha256": file_hash(picture), "parameters": _parameters(picture)}
     for note in (picture.with_suffix(".json"), picture.parent / HOW):
-        if note.exists():
-            try:
-                how = {**json.loads(note.read_text(encoding="utf-8")), **{key: value for key, value in how.items() if value}}
-                break
-            except (ValueError, TypeError):
-                continue
-    if "lora" not in how and (tag := LORA_TAG.search(how["parameters"])):
+        if (told := _note(note)) is not None:
+            how = {**told, **{key: value for key, value in how.items() if value}}
+            break
+    if "lora" not in how and (tag := LORA_TAG.search(str(how["parameters"]))):
         names = {published_name(workspace, settings, path): path for path in epoch_files(workspace, settings).values()}
         names |= {path.stem: path for path in (*names.values(), *made_folder(workspace).glob("*.safetensors"))}
         # A file with block weights in it is called after the one it was made from.
@@ -77,6 +76,15 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
         if name:
             how["lora_sha256"] = file_hash(choose_lora(settings, workspace, name))
     return how
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What a note beside a picture says; None where there is none, or what lies there is none."""
+    try:
+        found = read_json(path)
+    except (OSError, WorkspaceError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _parameters(picture: Path) -> str:

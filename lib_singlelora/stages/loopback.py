@@ -7,22 +7,23 @@ in `generated/1`, `generated/2` … a small workspace for each further source, w
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import WorkspaceError
-from ..fileio import atomic, disk_error, write_json
+from .. import writer_lock
+from ..errors import ConflictError, WorkspaceError
+from ..fileio import atomic, clear_temporaries, disk_error, make_folder, read_json, temporary_name, write_json
 from ..host import Host
 from ..jobs import Job
 from ..names import check_name
 from ..settings import Settings
-from ..workspace import Workspace
+from ..stage_record import Map, check
+from ..workspace import Workspace, is_vacant, is_workspace
 from .accepting import how_made
 from .caption import caption
 from .choosing import choose_lora
@@ -31,7 +32,10 @@ from .prepare import prepare
 
 COPIED = ("settings.json", "source", "image", "reg", "generated")
 RECORDS = ("prepare", "crop", "caption", "regularize", "pace", "edits")
-START = "lineage/start.safetensors"
+LINEAGE, START = "lineage.json", "lineage/start.safetensors"
+SOURCE = {"sha256": str, "repeats?": int, "*": None}
+SHAPE = {"version?": int, "parent?": str, "generated?": Map(SOURCE, "[0-9]{1,6}"), "start?": {"lora": str, "from": str},
+         "*": None}
 
 Start = Literal["zero", "last"]
 
@@ -53,15 +57,24 @@ def loopback(settings: Settings, workspace: Workspace, host: Host, job: Job, pic
 
     into: folder of the version, default beside the workspace.  repeats: of the picture's crops, 0 for half of the others'.
     start: whether the version trains from zero or goes on from the LoRA that is used now.
-    Raises: PictureError, WorkspaceError (the folder holds something else), LoraFileError (nothing to start from); JobCancelled.
+    Raises: PictureError, WorkspaceError (the folder holds something else), LoraFileError (nothing to start from), SettingsError;
+    ConflictError (another writer holds either); JobCancelled.
     """
+    if repeats:
+        settings.with_values({"training.repeats": repeats})  # a mistake is told before a folder is made
     how = how_made(settings, workspace, picture)
     begun_from = choose_lora(settings, workspace) if start == "last" else None
     root = into or next_version(workspace)
     version = Workspace(root, create=False) if (root / "settings.json").exists() else _copied(workspace, root)
-    lineage = _lineage(version)
-    if lineage.get("parent") != _from(workspace, version):
-        raise WorkspaceError(f"{version.root}: found a workspace that was not made from {workspace.root.name}, expected a free "
+    with version.writing("loopback"):
+        return _added(settings, workspace, version, host, job, picture, how, begun_from, repeats, start, force)
+
+
+def _added(settings: Settings, workspace: Workspace, version: Workspace, host: Host, job: Job, picture: Path,
+           how: dict[str, Any], begun_from: Path | None, repeats: int, start: Start, force: bool) -> Version:
+    lineage = lineage_of(version)
+    if lineage.get("parent") != _between(workspace.root, version.root):
+        raise ConflictError(f"{version.root}: found a workspace that was not made from {workspace.root.name}, expected a free "
                              "folder or its next version; choose another one with --into")
     taken = {source["sha256"]: int(number) for number, source in lineage["generated"].items()}
     number = taken.get(how["sha256"], max(taken.values(), default=0) + 1)
@@ -76,49 +89,61 @@ def loopback(settings: Settings, workspace: Workspace, host: Host, job: Job, pic
     if begun_from is not None:
         _copy_file(begun_from, version.root / START)
         lineage["start"] = {"lora": begun_from.name, "from": workspace.root.name}
-    write_json(version.root / "lineage.json", lineage)
-    version.save_settings(version.load_settings().with_values({"training.start_from": START if "start" in lineage else ""}))
+    write_json(version.root / LINEAGE, lineage)
+    version.change_settings(lambda saved: saved.with_values({"training.start_from": START if "start" in lineage else ""}))
     version.events.write("loopback", picture=picture.name, number=number, repeats=shown, start=start)
-    return Version(version.root, int(lineage["version"]), crops, source.root, version.root / "lineage.json")
+    return Version(version.root, int(lineage["version"]), crops, source.root, version.root / LINEAGE)
 
 
 def next_version(workspace: Workspace) -> Path:
     """The folder of the version after this one: `isabella` is followed by `isabella-v2`."""
-    number = int(_lineage(workspace).get("version", 1)) + 1
+    number = lineage_of(workspace)["version"] + 1
     name = re.sub(r"-v\d+$", "", workspace.root.name)
     return workspace.root.with_name(check_name(f"{name}-v{number}", "workspace"))
 
 
 def _copied(workspace: Workspace, root: Path) -> Workspace:
-    """A new version, whole or not at all.  Raises: WorkspaceError."""
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise WorkspaceError(f"{root}: found something that is no workspace, expected a free name; choose another with --into")
+    """A new version, whole or not at all, under a name that is free.  Raises: WorkspaceError."""
+    taken = ConflictError(f"{root}: found something that is no workspace, expected a free name; choose another with --into")
+    if root.exists() and not is_vacant(root):
+        raise taken
+    parent, made = lineage_of(workspace), root.parent / temporary_name()
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{root.name}.", suffix=".tmp", dir=root.parent) as name:
-            made = Path(name) / "version"
-            (made / "log").mkdir(parents=True)
-            for part in COPIED:
-                path = workspace.root / part
-                if path.is_dir():
-                    shutil.copytree(path, made / part)
-                elif path.exists():
-                    shutil.copy2(path, made / part)
-            for stage in RECORDS:
-                path = workspace.root / "log" / f"{stage}.json"
-                if path.exists():
-                    shutil.copy2(path, made / "log" / path.name)
-            parent = _lineage(workspace)
-            # What was generated for an earlier version stays in the later ones.
-            write_json(made / "lineage.json", {"version": int(parent.get("version", 1)) + 1,
-                                               "parent": os.path.relpath(workspace.root, root),
-                                               "generated": parent.get("generated", {})})
-            if root.exists():
-                root.rmdir()
-            made.rename(root)
+        make_folder(root.parent)
+        clear_temporaries([root.parent])
+        made.mkdir()
+        with writer_lock.writing(workspace.root, "copying it for the next version"):
+            for part in (*COPIED, *(f"log/{stage}.json" for stage in RECORDS)):
+                _copy(workspace.root / part, made / part)
+        # What was generated for an earlier version stays in the later ones.
+        write_json(made / LINEAGE, {"version": parent["version"] + 1, "parent": _between(workspace.root, root),
+                                    "generated": parent["generated"]})
+        if root.exists():
+            root.rmdir()
+        made.rename(root)  # fails where another call has made it meanwhile
     except OSError as error:
-        raise disk_error(error, root) from error
+        if not is_workspace(root):
+            raise taken if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(error, root) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return Workspace(root, create=False)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A file, or a folder with all files in it: no link, which would bring in a file of elsewhere, and nothing half written.
+
+    Raises: OSError.
+    """
+    if source.is_symlink():
+        return
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        for each in source.iterdir():
+            if not each.name.startswith(".singlelora"):
+                _copy(each, target / each.name)
+    elif source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def lineage_of(workspace: Workspace) -> dict[str, Any]:
@@ -126,23 +151,23 @@ def lineage_of(workspace: Workspace) -> dict[str, Any]:
 
     A workspace that was made from a picture is version 1 and has nothing else.
     """
-    return {"version": 1, "generated": {}, **_lineage(workspace)}
-
-
-def _lineage(workspace: Workspace) -> dict[str, Any]:
-    path = workspace.root / "lineage.json"
+    path = workspace.root / LINEAGE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
+        check(found, SHAPE, LINEAGE)
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise WorkspaceError(f"{path}: found no readable JSON ({error}), expected the version's lineage; mend it or make the "
-                             "version again") from None
-    return dict(found)
+        found = {}
+    except WorkspaceError as error:
+        raise WorkspaceError(f"{path}: {error}; it tells what the version came from: fix it, or make the version again") from None
+    return {"version": 1, "generated": {}, **found}
 
 
-def _from(workspace: Workspace, version: Workspace) -> str:
-    return os.path.relpath(workspace.root, version.root)
+def _between(workspace: Path, version: Path) -> str:
+    """Where a workspace lies as seen from its version."""
+    try:
+        return os.path.relpath(workspace, version)
+    except ValueError:  # on another drive
+        return str(workspace)
 
 
 def _copy_file(source: Path, target: Path) -> None:

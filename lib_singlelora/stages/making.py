@@ -74,7 +74,8 @@ def _kept(settings: Settings, workspace: Workspace, host: Host, lora: LoraFile, 
     if not stem.startswith(workspace.lora_name(settings)):
         stem = f"{workspace.lora_name(settings)}-{stem}"
     target = made_folder(workspace) / f"{stem}.safetensors"
-    save_lora(target, lora)
+    with workspace.adding():
+        save_lora(target, lora)
     called = published_name(workspace, settings, target)
     trigger = f"{settings.character.trigger}, {settings.character.class_token}"
     preview = workspace.prepared if workspace.prepared.exists() else None

@@ -26,28 +26,32 @@ def mask_overlay(workspace: Workspace, side: int = SHOWN) -> Image.Image:
 def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
     """Add what was painted to her, or take it away.
 
-    strokes: L, white is painted; of the picture's shape, in whatever size.  Raises: WorkspaceError.
+    strokes: L, white is painted; of the picture's shape, in whatever size.
+    Raises: WorkspaceError; ConflictError, while a job is at work.
     """
-    mask = _mask(workspace)
-    if abs(strokes.width / strokes.height / (mask.width / mask.height) - 1) > 0.02:
-        raise WorkspaceError(f"mask: found strokes of {strokes.width}x{strokes.height}, expected the shape of the picture, "
-                             f"{mask.width}x{mask.height}; paint on the picture that the page shows now")
-    painted = strokes.convert("L").resize(mask.size, Image.Resampling.BICUBIC)
-    changed = ImageChops.lighter(mask, painted) if add else ImageChops.darker(mask, ImageChops.invert(painted))
-    write_bytes(workspace.mask, png_bytes(changed))
+    with workspace.writing("mask by hand"):
+        mask = _mask(workspace)
+        if abs(strokes.width / strokes.height / (mask.width / mask.height) - 1) > 0.02:
+            raise WorkspaceError(f"mask: found strokes of {strokes.width}x{strokes.height}, expected the shape of the picture, "
+                                 f"{mask.width}x{mask.height}; paint on the picture that the page shows now")
+        painted = strokes.convert("L").resize(mask.size, Image.Resampling.BICUBIC)
+        changed = ImageChops.lighter(mask, painted) if add else ImageChops.darker(mask, ImageChops.invert(painted))
+        write_bytes(workspace.mask, png_bytes(changed))
 
 
 def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
     """Take a mask of the user's own, read as `imaging.mask_reader` says.
 
     Raises: WorkspaceError, for one of another size; PictureError, for a picture that is no mask;
-    nothing changes then.
+    ConflictError, while a job is at work; nothing changes then.
     """
     expected = _mask(workspace).size
     if mask.size != expected:
         raise WorkspaceError(f"mask: found {mask.width}x{mask.height}, expected the size of source/prepared.png, "
                              f"{expected[0]}x{expected[1]}; draw it over that picture")
-    write_bytes(workspace.mask, png_bytes(painted(mask).image))
+    data = png_bytes(painted(mask).image)
+    with workspace.writing("mask by hand"):
+        write_bytes(workspace.mask, data)
 
 
 def _picture(workspace: Workspace) -> Image.Image:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import WorkspaceError
-from ..fileio import disk_error, write_bytes, write_json
+from ..errors import ConflictError, NotFoundError
+from ..fileio import disk_error, make_folder, write_bytes, write_json
 from ..settings import Settings
 from ..stage_record import StageRecord
 from ..workspace import Workspace
@@ -42,13 +42,18 @@ class Reviewed:
 
 
 class Review:
-    """The decisions of a workspace's set.  A person who moves a file between the folders has decided too."""
+    """The decisions of a workspace's set.  A person who moves a file between the folders has decided too.
 
-    def __init__(self, settings: Settings, workspace: Workspace, record: StageRecord) -> None:
+    mending: whether what was interrupted, or moved by a person, is put right; a reader leaves it as it is.
+    """
+
+    def __init__(self, settings: Settings, workspace: Workspace, record: StageRecord, mending: bool = True) -> None:
         self.workspace, self.record = workspace, record
         self.folder = workspace.reg_folder(settings)
         self.aside = workspace.root / "reg" / "rejected"
         self._own: dict[str, dict[str, Any]] = record.data.setdefault("decisions", {})
+        if not mending:
+            return
         if record.data.get("placing"):  # killed before all its files were written: it is drawn again
             self._own.pop(record.data["placing"], None)
         if record.data.get("moving"):
@@ -136,7 +141,7 @@ class Review:
             if hashed:
                 self.record.files[self.workspace.relative(new)] = hashed
             try:
-                new.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(new.parent)
                 old.replace(new)
             except OSError as error:
                 raise disk_error(error, new) from error
@@ -167,6 +172,17 @@ def review(settings: Settings, workspace: Workspace, take_back: Sequence[str] = 
     take_back, reject: numbers or file names, such as 7, 0007 or 0007.png.  The filter never changes what was decided here.
     Raises: WorkspaceError, for a picture that there is not; nothing is changed then.
     """
+    if not take_back and not reject:
+        try:
+            with workspace.writing("looking through the set", wait=0):
+                return Review(settings, workspace, workspace.record(STAGE)).reviewed()
+        except ConflictError:  # reading never waits
+            return Review(settings, workspace, workspace.record(STAGE), mending=False).reviewed()
+    with workspace.writing("review"):
+        return _review(settings, workspace, take_back, reject)
+
+
+def _review(settings: Settings, workspace: Workspace, take_back: Sequence[str], reject: Sequence[str]) -> Reviewed:
     own = Review(settings, workspace, workspace.record(STAGE))
     wanted = [(_named(name, own), kept) for names, kept in ((take_back, True), (reject, False)) for name in names]
     for name, kept in wanted:
@@ -179,7 +195,7 @@ def _named(text: str, own: Review) -> str:
     name = stem.zfill(4)
     if name not in own:
         there = ", ".join(own) or "none; call 'regularize' first"
-        raise WorkspaceError(f"regularize: found no picture '{text}', expected one of {there}")
+        raise NotFoundError(f"regularize: found no picture '{text}', expected one of {there}")
     return name
 
 

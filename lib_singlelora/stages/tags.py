@@ -5,7 +5,6 @@ What is changed here counts as edited by hand: 'caption' leaves it alone.  The w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,13 @@ from ..dataset.folders import caption_file, list_pictures, read_caption
 from ..dataset.text_file import BOM, decode
 from ..dataset.tokens import count_tokens, mark_limit
 from ..errors import WorkspaceError
-from ..fileio import fingerprint, write_json, write_text
+from ..fileio import fingerprint, read_json, write_json, write_text
 from ..settings import Settings
+from ..stage_record import Map, check
 from ..workspace import Workspace
 
 KEPT = 100  # changes that can be undone
+EDITS = [Map({"before": (str, type(None)), "after": str})]
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,15 @@ def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (),
 
     Raises: WorkspaceError, when there are no crops or a text cannot be written.
     """
-    files = [caption_file(path) for path in _pictures(settings, workspace)]
-    before = {file: _text(file) for file in dict.fromkeys(files)}
-    after = {}
-    for file, text in before.items():
-        bare = (text or "").removeprefix(BOM)  # else the mark would be part of the first tag
-        edited = edit_caption(bare, add, remove, replace)
-        after[file] = (text or "") if edited == bare else edited
-    return _state(settings, workspace, _change(workspace, before, after), [])
+    with workspace.writing("tags"):
+        files = [caption_file(path) for path in _pictures(settings, workspace)]
+        before = {file: _text(file) for file in dict.fromkeys(files)}
+        after = {}
+        for file, text in before.items():
+            bare = (text or "").removeprefix(BOM)  # else the mark would be part of the first tag
+            edited = edit_caption(bare, add, remove, replace)
+            after[file] = (text or "") if edited == bare else edited
+        return _state(settings, workspace, _change(workspace, before, after), [])
 
 
 def write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
@@ -76,6 +78,11 @@ def write_caption(settings: Settings, workspace: Workspace, name: str, text: str
 
     Raises: WorkspaceError, for a crop that there is not.
     """
+    with workspace.writing("caption by hand"):
+        return _write_caption(settings, workspace, name, text)
+
+
+def _write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
     files = {path.stem: caption_file(path) for path in _pictures(settings, workspace)}
     if name not in files:
         raise WorkspaceError(f"caption: found no crop '{name}', expected one of {', '.join(files)}")
@@ -100,6 +107,11 @@ def undo_tags(settings: Settings, workspace: Workspace) -> Tagged:
 
     Raises: WorkspaceError, when there is nothing to take back.
     """
+    with workspace.writing("undo of tags"):
+        return _undo(settings, workspace)
+
+
+def _undo(settings: Settings, workspace: Workspace) -> Tagged:
     edits = _edits(workspace)
     if not edits:
         raise WorkspaceError(f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or --replace")
@@ -151,9 +163,10 @@ def _file(workspace: Workspace) -> Path:
 
 
 def _edits(workspace: Workspace) -> list[dict[str, Any]]:
-    """The changes so far, oldest first; none when the file was damaged."""
+    """The changes so far, oldest first; none when the file was damaged: then nothing can be undone."""
     try:
-        found = json.loads(_file(workspace).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(_file(workspace))
+        check(found, EDITS, "log/edits.json")
+    except (FileNotFoundError, WorkspaceError):
         return []
-    return found if isinstance(found, list) else []
+    return list(found)
