@@ -9,7 +9,7 @@ from typing import Any
 
 from . import writer_lock
 from .errors import ConflictError, WorkspaceError
-from .fileio import clear_temporaries, disk_error, file_hash, make_folder
+from .fileio import clear_temporaries, disk_error, file_hash, is_own_file, make_folder
 from .settings import Settings
 from .workspace import Workspace, is_vacant, is_workspace
 
@@ -30,7 +30,7 @@ def begin(root: Path, names: Iterable[str], picture: Path, trigger: str, class_t
         folder = root / name
         new = _claimed(folder)
         try:
-            if not new and not is_workspace(folder) and not is_vacant(folder):
+            if not new and not _may_begin(folder):
                 raise ConflictError(f"workspace {name!r}: found a folder of this name that is no workspace, expected a free "
                                     "name; choose another name")
             _take(Workspace(folder), picture, trigger, class_token, preset, values)
@@ -56,6 +56,20 @@ def _claimed(folder: Path) -> bool:
     except OSError as error:
         raise disk_error(error, folder) from error
     return True
+
+
+def _may_begin(folder: Path) -> bool:
+    """Whether a folder that was there is a workspace, or empty; one that another call is just starting is waited for."""
+    if is_workspace(folder) or is_vacant(folder):
+        return True
+    if not is_own_file(folder / writer_lock.LOCK):
+        return False
+    with writer_lock.writing(folder, "start"):
+        source = folder / "source"
+        clear_temporaries([source])
+        with contextlib.suppress(OSError):  # what a killed start left
+            source.rmdir()
+        return is_workspace(folder) or is_vacant(folder)
 
 
 def _take(workspace: Workspace, picture: Path, trigger: str, class_token: str, preset: Callable[[], str],
