@@ -92,6 +92,16 @@ def disk_error(error: OSError, path: Path) -> WorkspaceError:
     return WorkspaceError(f"{path}: cannot be written: {why}")
 
 
+def move(old: Path, new: Path) -> None:
+    """Rename a file or a folder; a file at `new` is replaced.  Raises: WorkspaceError."""
+    try:
+        check_present(new)
+        make_folder(new.parent)
+        old.replace(new)
+    except OSError as error:
+        raise disk_error(error, new) from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write atomically."""
     with atomic(path) as file:

@@ -36,3 +36,8 @@ def check_name(name: str, what: str) -> str:
         raise WorkspaceError(f"{what} {name!r}: found {size} bytes in UTF-8, expected at most {MOST_BYTES}, as file names have "
                              "little room; choose a shorter word")
     return name
+
+
+def is_repeats(text: str) -> bool:
+    """Whether it is the number before the first `_` of kohya's folders: plain digits, no more of them than a count has."""
+    return text.isdecimal() and len(text) <= 6 and int(text) > 0

@@ -16,6 +16,7 @@ from PIL import Image
 
 from .dataset.buckets import nearest_bucket
 from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, WorkspaceError
+from .fileio import is_own_file
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
 from .names import check_name
@@ -149,7 +150,7 @@ class Service:
 
         def pictures(stage: str) -> list[Path]:
             return [path for path in workspace.files_of(records[stage])
-                    if path.suffix == ".png" and path.exists() and path.parent.name != "rejected"]
+                    if path.suffix == ".png" and is_own_file(path) and path.parent.name != "rejected"]
 
         loras = {published_name(workspace, settings, path): str(path) for path in epoch_files(workspace, settings).values()}
         best = saved_recommendation(workspace)
@@ -168,9 +169,9 @@ class Service:
             "loras": loras,
             "sheet": str(sheet) if sheet.exists() else None, "page": str(page) if page.exists() else None,
             "inpainted": [str(path) for path in pictures("inpaint") if path.name != "sheet.png"],
-            "accepted": [str(path) for path in sorted((workspace.inpaint / "accepted").glob("*.png"))],
+            "accepted": [str(path) for path in sorted((workspace.inpaint / "accepted").glob("*.png")) if is_own_file(path)],
             "version": lineage_of(workspace)["version"],
-            "generated": [str(path) for path in sorted(workspace.root.glob("generated/*/image/*/*.png"))],
+            "generated": [str(path) for path in sorted(workspace.root.glob("generated/*/image/*/*.png")) if is_own_file(path)],
             "inpaint_mask": str(workspace.inpaint / "mask.png") if (workspace.inpaint / "mask.png").exists() else None,
             "recommendation": {**asdict(best), "lora": str(best.lora),
                                "name": published_name(workspace, settings, best.lora)} if best else None,

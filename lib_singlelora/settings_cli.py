@@ -10,7 +10,7 @@ from typing import Any
 from .errors import SettingsError
 from .fileio import write_text
 from .foreign import Imported, read_foreign, write_foreign
-from .settings import Settings, save_preset
+from .settings import save_preset
 from .workspace import Workspace
 
 WORDS = ("settings",)

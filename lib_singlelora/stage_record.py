@@ -53,11 +53,10 @@ VIEW = {"box?": Row(4), "tags?": TEXTS, "confidence?": float, "symmetry?": SYMME
         "enlarged?": float, "*": None}
 DECISION = {"kept": bool, "reasons": TEXTS, "by": str, "seed": int, "prompt": str, "caption": str}
 DATA: dict[str, dict[str, Any]] = {
-    "prepare": {"notes?": TEXTS},
-    "crop": {"views?": Map(VIEW), "symmetry?": SYMMETRY, "repeats?": int, "notes?": TEXTS},
+    "crop": {"views?": Map(VIEW), "symmetry?": SYMMETRY, "repeats?": int},
     "caption": {"traits?": [{"tag": str, "category": str, "seen": int, "visible": int}], "seen?": Map(TEXTS)},
     # A picture's name is a number: it becomes the name of a file.
-    "regularize": {"decisions?": Map(DECISION, "[0-9]{1,9}"), "placing?": str, "moving?": str, "notes?": TEXTS},
+    "regularize": {"decisions?": Map(DECISION, "[0-9]{1,9}"), "placing?": str, "moving?": str},
     "train": {"budget?": str, "blocks?": TEXTS, "warnings?": TEXTS},
     "plot": {"recommendation?": {"epoch": int, "strength": float, "preset": str, "lora": str, "reason": str}},
     "trigger": {"departures?": Map(float)},
@@ -66,7 +65,7 @@ DATA: dict[str, dict[str, Any]] = {
 
 def record_from(stage: str, values: Any) -> StageRecord:
     """The record that JSON values tell.  Raises: WorkspaceError, naming the first value that is of another kind."""
-    shape = {"fingerprint": str, "complete": bool, "files": Map(str), "data": {**DATA.get(stage, {}), "*": None}}
+    shape = {"fingerprint": str, "complete": bool, "files": Map(str), "data": {"notes?": TEXTS, **DATA.get(stage, {}), "*": None}}
     check(values, shape, f"log/{stage}.json")
     decisions = values["data"].get("decisions", {}) if stage == "regularize" else {}
     for key in ("placing", "moving") if stage == "regularize" else ():

@@ -11,6 +11,7 @@ import math
 import pickle
 import re
 import struct
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -198,9 +199,15 @@ def read_pickle(path: Path) -> Any:
     try:
         if _is_archive(path):
             with zipfile.ZipFile(path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
+                entries = archive.infolist()
+            # Before 2.6 torch.load hands these to torch.jit.load, which runs their code, weights_only or not (CVE-2025-32434).
+            if any(entry.filename.rpartition("/")[2] == "constants.pkl" for entry in entries):
+                raise UnreadableWeights("a TorchScript program; code in a file is not run")
+            unpacked = sum(entry.file_size for entry in entries)
             if unpacked > most:
                 raise UnreadableWeights(f"{size} bytes that would unpack to {unpacked}, a bomb")
+        elif tarfile.is_tarfile(path):  # torch unpacks these onto the disk
+            raise UnreadableWeights("an archive of PyTorch before 0.2")
         with path.open("rb") as file:  # by a name that ends in .safetensors torch would choose another reader
             found = torch.load(file, map_location="cpu", weights_only=True)
         claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(found))

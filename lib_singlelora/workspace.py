@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -34,7 +35,7 @@ from .fileio import (
     write_json,
     write_text,
 )
-from .names import check_name
+from .names import check_name, is_repeats
 from .settings import Settings
 from .stage_record import StageRecord, record_from
 
@@ -84,7 +85,7 @@ class Workspace:
     # Writing ---------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self, what: str, wait: float = writer_lock.JOB_WAIT) -> Iterator[None]:
+    def writing(self, what: str, wait: float | None = None) -> Iterator[None]:
         """Hold the workspace against other writers: a job for all its time, a change of its files for a moment.
 
         what: the work, in a word or two, for the message to whoever comes second.  wait: seconds.
@@ -163,12 +164,15 @@ class Workspace:
 
     def own_folders(self, settings: Settings) -> list[Path]:
         """kohya's folders of this character, `N_trigger` with any number; `5_red_isabella` is another concept's."""
-        name = check_name(settings.character.trigger, "trigger")
-        image = self.root / "image"
-        found = []
+        return self.image_folders(check_name(settings.character.trigger, "trigger"))
+
+    def image_folders(self, name: str) -> list[Path]:
+        """kohya's folders of a name, with whatever repeats; no links.  Letters may be composed in another way on disk."""
+        image, found = self.root / "image", []
         for path in sorted(image.iterdir() if image.is_dir() else ()):
             number, _, rest = path.name.partition("_")
-            if rest == name and number.isdecimal() and int(number) > 0 and path.is_dir() and not path.is_symlink():
+            same = unicodedata.normalize("NFC", rest) == unicodedata.normalize("NFC", name)
+            if same and is_repeats(number) and path.is_dir() and not path.is_symlink():
                 found.append(path)
         return found
 
@@ -180,11 +184,6 @@ class Workspace:
         wanted = self.root / "image" / f"{settings.training.repeats}_{check_name(settings.character.trigger, 'trigger')}"
         own = self.own_folders(settings)
         return wanted if wanted in own or not own else own[0]
-
-    def image_folders(self, name: str) -> list[Path]:
-        """kohya's folders of a name, with whatever repeats."""
-        found = [path for path in sorted((self.root / "image").glob(f"*_{name}")) if path.is_dir() and not path.is_symlink()]
-        return [path for path in found if path.name.removesuffix(f"_{name}").isdecimal()]
 
     def reg_folder(self, settings: Settings) -> Path:
         """kohya's folder of the regularization pictures, such as `reg/1_girl`."""

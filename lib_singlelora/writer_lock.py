@@ -48,15 +48,15 @@ _warned: set[Path] = set()
 
 
 @contextmanager
-def writing(root: Path, what: str, wait: float = JOB_WAIT) -> Iterator[bool]:
+def writing(root: Path, what: str, wait: float | None = None) -> Iterator[bool]:
     """Hold a workspace against every other writer; a thread that holds it may enter again.
 
-    what: the work, for the message to others.  wait: seconds.  Gives whether this is the outermost entry.
+    what: the work, for the message to others.  wait: seconds, default JOB_WAIT.  Gives whether this is the outermost entry.
 
     Raises: ConflictError, naming the holder; WorkspaceError, when the lock cannot be written.
     """
     try:
-        with _exclusive(root / LOCK, wait) as outermost:
+        with _exclusive(root / LOCK, JOB_WAIT if wait is None else wait) as outermost:
             if outermost:
                 _tell_holder(root, what)
             try:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TrainingError
-from ..fileio import write_text
+from ..fileio import is_own_file, write_text
+from ..names import is_repeats
 from .text_file import read_text
 
 # What a picture's name may end in.
@@ -28,7 +29,7 @@ class TrainingFolder:
     def from_path(cls, path: Path) -> TrainingFolder:
         """Read repeats and name off the folder's own name.  Raises: TrainingError."""
         number, underscore, name = path.name.partition("_")
-        if not underscore or not number.isdigit() or int(number) < 1 or not name:
+        if not underscore or not is_repeats(number) or not name:
             raise TrainingError(f"{path}: found the name '{path.name}', expected one such as '5_isabella' "
                                 "(repeats, then class); rename the folder")
         return cls(path, int(number), name)
@@ -47,17 +48,17 @@ def training_folders(parent: Path) -> list[TrainingFolder]:
     found = []
     for path in sorted(parent.iterdir() if parent.is_dir() else ()):
         number, _, name = path.name.partition("_")
-        if path.is_dir() and number.isdigit() and int(number) > 0 and name:
+        if path.is_dir() and not path.is_symlink() and is_repeats(number) and name:
             found.append(TrainingFolder.from_path(path))
     return found
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder by name; none when it is not there."""
+    """The pictures in a folder by name; none when it is not there.  Links, which may lead anywhere, are none of them."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir()
-                  if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file())
+                  if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and is_own_file(path))
 
 
 def ignored_files(folder: Path) -> list[str]:
@@ -69,7 +70,9 @@ def ignored_files(folder: Path) -> list[str]:
         suffix, named = path.suffix.lower(), f"{folder.name}/{path.name}"
         if path in pictures or path.name.startswith(".") or path.name.lower() in NOBODYS:
             continue
-        if path.is_dir():
+        if path.is_symlink():
+            found.append(f"{named} is a link and is not used: put the file itself there")
+        elif path.is_dir():
             found.append(f"{named} is a folder and is not used: only the pictures of {folder.name} itself are")
         elif suffix in (".txt", ".caption"):
             if path.stem not in stems:
@@ -86,12 +89,12 @@ def caption_file(picture: Path) -> Path:
 
 
 def read_caption(picture: Path) -> str:
-    """The text beside a picture, or '' when there is none.
+    """The text beside a picture, or '' when there is none; a link to a text elsewhere is none.
 
     Raises: WorkspaceError, for another encoding than UTF-8: what is misread would be trained.
     """
     path = caption_file(picture)
-    return read_text(path).strip() if path.exists() else ""
+    return read_text(path).strip() if is_own_file(path) else ""
 
 
 def write_caption(picture: Path, caption: str) -> None:

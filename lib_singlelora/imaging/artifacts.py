@@ -131,7 +131,7 @@ def chosen(found: Found, wish: str) -> tuple[str, ...]:
 def clean(image: Image.Image, found: Found, names: Collection[str]) -> Image.Image:
     """The picture without the named artifacts; everything else stays as it is."""
     cv2 = opencv()
-    spots = [int(name) for name in names if name.isdigit()]
+    spots = [int(name) for name in names if name.isdecimal()]
     if spots:
         around = np.ones((5, 5), np.uint8)  # a soft spot reaches a little further than it stands out
         image = paint_over(cv2, image, cv2.dilate(np.isin(found.labels, spots).astype(np.uint8), around) > 0, found.labels > 0)

@@ -16,7 +16,7 @@ from ..fileio import atomic, file_hash, fingerprint, is_own_file, read_json, wri
 from ..imaging.load import load_picture
 from ..settings import Settings
 from ..workspace import Workspace
-from .choosing import choose_lora, made_folder
+from .choosing import choose_lora, made_files
 from .inpaint import HOW
 from .publishing import published_name
 from .train import epoch_files
@@ -69,7 +69,7 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
             break
     if "lora" not in how and (tag := LORA_TAG.search(str(how["parameters"]))):
         names = {published_name(workspace, settings, path): path for path in epoch_files(workspace, settings).values()}
-        names |= {path.stem: path for path in (*names.values(), *made_folder(workspace).glob("*.safetensors"))}
+        names |= {path.stem: path for path in (*names.values(), *made_files(workspace))}
         # A file with block weights in it is called after the one it was made from.
         name = next((each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), "")
         how["lora"] = names[name].name if name else tag[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
-from ..fileio import file_hash, fingerprint
+from ..fileio import file_hash, fingerprint, is_own_file
 from ..lora.bake import bake, modules_of_weights
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
@@ -35,7 +35,7 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
         if not files and best is None:
             raise no_loras(workspace)
         return best.lora if best else files[max(files)]
-    every = [*files.values(), *sorted(made_folder(workspace).glob("*.safetensors"))]
+    every = [*files.values(), *made_files(workspace)]
     named = {**{published_name(workspace, settings, path): path for path in every}, **{path.stem: path for path in every},
              **{str(epoch): path for epoch, path in files.items()}}
     path = named.get(asked, Path(asked).expanduser())
@@ -57,6 +57,11 @@ def of_workspace(folder: Path) -> Path:
 def made_folder(workspace: Workspace) -> Path:
     """Where files lie that were made of the epochs."""
     return workspace.models / "made"
+
+
+def made_files(workspace: Workspace) -> list[Path]:
+    """The files that were made of the epochs, by name; no links."""
+    return sorted(path for path in made_folder(workspace).glob("*.safetensors") if is_own_file(path))
 
 
 def weights_for(lora: LoraFile, weights: BlockWeights, strength: float, checkpoint: Path) -> dict[str, Tensor] | None:

@@ -16,7 +16,7 @@ from ..lora.resize import resize
 from ..naming.presets import parse_block_weights
 from ..settings import Settings
 from ..workspace import Workspace
-from .choosing import made_folder, weights_for
+from .choosing import made_files, made_folder, weights_for
 from .publishing import published_name
 from .weighting import known_presets
 
@@ -65,8 +65,8 @@ def resize_file(settings: Settings, workspace: Workspace, host: Host, path: Path
 
 def named_files(settings: Settings, workspace: Workspace, files: Mapping[int, Path]) -> dict[str, Path]:
     """The epochs and what was made of them, by the names that prompts use."""
-    made = sorted(made_folder(workspace).glob("*.safetensors"))
-    return {published_name(workspace, settings, path): path for path in (*files.values(), *made)}
+    every = (*files.values(), *made_files(workspace))
+    return {published_name(workspace, settings, path): path for path in every}
 
 
 def _kept(settings: Settings, workspace: Workspace, host: Host, lora: LoraFile, name: str, told: str) -> Made:

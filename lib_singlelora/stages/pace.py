@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..fileio import write_json
+from ..errors import WorkspaceError
+from ..fileio import read_json, write_json
 from ..host import Host
+from ..stage_record import Map, check
 from ..workspace import Workspace
 
 
@@ -81,7 +82,8 @@ def _file(workspace: Workspace) -> Path:
 
 def _read(workspace: Workspace) -> dict[str, float]:
     try:
-        found = json.loads(_file(workspace).read_text(encoding="utf-8"))
-        return {str(key): float(value) for key, value in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        found = read_json(_file(workspace))
+        check(found, Map(float), "log/pace.json")
+    except (OSError, WorkspaceError):
         return {}
+    return {key: float(value) for key, value in found.items() if value > 0}

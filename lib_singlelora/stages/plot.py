@@ -95,7 +95,7 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
     record, done = begin(workspace, "plot", mark, force)
     if done and sheet.exists() and page.exists():
-        return Plotted(sheet, page, recommendation_from(record.data.get("recommendation")))
+        return Plotted(sheet, page, recommendation_from(record.data.get("recommendation"), workspace))
     work = _work(settings, workspace, host, epochs, hashes, size)
     publish(settings, workspace, host, own)
     drawn = _draw(work, workspace, host, job, force)

@@ -77,7 +77,7 @@ def chosen_epochs(settings: Settings, workspace: Workspace, files: dict[int, Pat
         return files
     chosen = {}
     for piece in text.split(","):
-        if not piece.strip().isdigit():
+        if not piece.strip().isdecimal():
             raise SettingsError(f"plot.epochs: found {text!r}, expected 'all' or numbers such as 2,4,6")
         epoch = int(piece)
         if epoch not in files:

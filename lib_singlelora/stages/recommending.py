@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ..evaluation.ranking import CRITERIA, front, spread, total
 from ..evaluation.retention import gentlest, smoothed
+from ..fileio import is_own_file
 from ..host import Host
 from ..jobs import Job
 from ..settings import Settings
@@ -141,12 +142,20 @@ def reason(place: Place, judged: Mapping[Place, Judgement]) -> str:
     return f"{place.words}: {', '.join(parts)}{told}"
 
 
-def recommendation_from(values: Any) -> Recommendation | None:
-    """What a record holds."""
-    return Recommendation(**{**values, "lora": Path(values["lora"])}) if values else None
+def recommendation_from(values: Any, workspace: Workspace) -> Recommendation | None:
+    """What a record holds, if its file is still there.
+
+    A record may come from elsewhere: only its file's name is taken, in the folders where the workspace's own LoRAs lie; what
+    is recommended is published and copied, which no file outside must be.
+    """
+    if not values:
+        return None
+    name = PureWindowsPath(values["lora"]).name  # the last part of either system's path
+    places = [folder / name for folder in (workspace.models, workspace.models / "made")]
+    path = next((place for place in places if name.endswith(".safetensors") and is_own_file(place)), None)
+    return Recommendation(**{**values, "lora": path}) if path else None
 
 
 def saved_recommendation(workspace: Workspace) -> Recommendation | None:
     """What the last plot recommended, if its file is still there."""
-    found = recommendation_from(workspace.record("plot").data.get("recommendation"))
-    return found if found and found.lora.exists() else None
+    return recommendation_from(workspace.record("plot").data.get("recommendation"), workspace)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..dataset.folders import list_pictures
+from ..fileio import move
+from ..names import is_repeats
 from ..settings import Settings
 from ..stage_record import StageRecord
 from ..workspace import Workspace
@@ -29,11 +31,11 @@ def adopt_repeats(settings: Settings, workspace: Workspace) -> tuple[Settings, l
         untouched = wanted == known if known is not None else "training.repeats" not in settings.changed()
         if untouched and len(own) == 1:
             settings = settings.with_values({"training.repeats": number})
-            workspace.save_settings(settings)
+            workspace.change_settings(lambda saved: saved.with_values({"training.repeats": number}))
             told = [f"image/{folder.name}: its name asks for {number} repeats, so training.repeats is {number} now"]
         else:
             with workspace.writing("renaming a folder"):
-                folder.rename(folder.with_name(f"{wanted}_{name}"))
+                move(folder, folder.with_name(f"{wanted}_{name}"))
             if known is not None and number != known:
                 told = [f"image/{folder.name}: training.repeats was changed too, to {wanted}, so the folder is "
                         f"{wanted}_{name} now"]
@@ -74,7 +76,7 @@ def _others(parent: Path, used: Path, settings: Settings) -> list[str]:
 def _reason(path: Path, used: Path, settings: Settings) -> str:
     number, _, name = path.name.partition("_")
     wanted = used.name.partition("_")[2]
-    if not number.isdigit() or int(number) < 1 or not name:
+    if not is_repeats(number) or not name:
         return f"its name does not begin with a number of repeats, as {used.name} does"
     if name == wanted:
         return f"{used.name} is used; move the pictures there"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConflictError, NotFoundError
-from ..fileio import disk_error, make_folder, write_bytes, write_json
+from ..fileio import move, write_bytes, write_json
 from ..settings import Settings
 from ..stage_record import StageRecord
 from ..workspace import Workspace
@@ -140,11 +140,7 @@ class Review:
             hashed = self.record.files.pop(self.workspace.relative(old), None)
             if hashed:
                 self.record.files[self.workspace.relative(new)] = hashed
-            try:
-                make_folder(new.parent)
-                old.replace(new)
-            except OSError as error:
-                raise disk_error(error, new) from error
+            move(old, new)
         words, decision = target.with_suffix(".txt"), self.of(name)
         if decision.kept and target.exists() and not words.exists() and decision.caption:
             write_bytes(words, decision.caption.encode())

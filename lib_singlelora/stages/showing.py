@@ -5,7 +5,6 @@ Nothing is written or renamed here, so that it can be asked while a job is at wo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,9 @@ from ..dataset.folders import ignored_files, list_pictures, read_caption
 from ..dataset.pruning import Policy, Trait, policy_of
 from ..dataset.tokens import LIMIT
 from ..errors import SettingsError, WorkspaceError
+from ..fileio import read_json
 from ..settings import Settings
+from ..stage_record import check
 from ..workspace import STAGES, Workspace
 from .cropping import moved
 from .masking import SHOWN
@@ -34,10 +35,12 @@ COLOURS = ("#d62828", "#1d6fd1", "#1a936f", "#b5179e", "#e07a00", "#5f0fd1", "#0
 def artifacts_of(workspace: Workspace) -> list[dict[str, Any]]:
     """Each finding: its name for `prepare.clean_artifacts`, where, how large, what it may become, whether it was cleaned."""
     try:
-        found = json.loads(workspace.artifacts.read_text(encoding="utf-8"))["artifacts"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json(workspace.artifacts)
+        check(found, {"artifacts": [{"name": str, "kind": str, "sentence": str, "cleaned": bool, "*": None}], "*": None},
+              "source/artifacts.json")
+    except (OSError, WorkspaceError):
         return []
-    return [dict(artifact) for artifact in found]
+    return [dict(artifact) for artifact in found["artifacts"]]
 
 
 def crops_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:

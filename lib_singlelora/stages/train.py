@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LoraFileError
-from ..fileio import file_hash, fingerprint
+from ..fileio import file_hash, fingerprint, is_own_file
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
 from ..lora.branches import shape_of
@@ -56,9 +56,9 @@ def epoch_file(workspace: Workspace, settings: Settings, epoch: int) -> Path:
 
 
 def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
-    """The epochs that are on disk."""
+    """The epochs that are on disk; a link to a file elsewhere is none, for what is trained gets copied and published."""
     paths = {epoch: epoch_file(workspace, settings, epoch) for epoch in range(1, settings.training.epochs + 1)}
-    return {epoch: path for epoch, path in paths.items() if path.exists()}
+    return {epoch: path for epoch, path in paths.items() if is_own_file(path)}
 
 
 def moved_away(workspace: Workspace) -> list[Path]:

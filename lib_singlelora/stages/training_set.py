@@ -57,7 +57,7 @@ def pictures_used(settings: Settings, workspace: Workspace) -> int:
 def generated_sources(workspace: Workspace) -> list[Workspace]:
     """The pictures that a LoRA drew and that were added to the dataset, each with crops of its own."""
     found = [path.parent for path in (workspace.root / "generated").glob("*/settings.json")]
-    return [Workspace(path, create=False) for path in sorted(found)]
+    return [Workspace(path, create=False) for path in sorted(found) if not path.is_symlink()]
 
 
 def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[Size], repeats: int) -> Picture:

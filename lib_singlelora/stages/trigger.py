@@ -54,7 +54,7 @@ def check_trigger(settings: Settings, workspace: Workspace, host: Host, job: Job
     tokens = min(MOST_TOKENS, max(1, check.tokens))
     ordinary, meaningless = ordinary_words(tokens), meaningless_words(tokens)
     record, done = begin(workspace, "trigger", _mark(settings, host, word, suggestions), force)
-    if not done:
+    if not done or not {word, *ordinary, *meaningless} <= record.data.get("departures", {}).keys():
         record.data["departures"] = _measure(settings, host, job, [word, *ordinary, *meaningless, *suggestions])
         made = []
         for index, seed in enumerate(SEEDS):

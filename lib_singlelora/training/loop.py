@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import SnapshotError
 from ..host import TrainingModel
 from ..jobs import Job, Progress
 from ..lora.fused import faster
@@ -76,9 +77,14 @@ class Trainer:
         found = load_snapshot(self.snapshot, self.fingerprint)
         if found is None:
             return False
-        self.network.load_state_dict(found.network)
-        self.optimizer.load(found.optimizer)
-        self.scaler.load(found.scaler)
+        try:
+            self.network.load_state_dict(found.network)
+            self.optimizer.load(found.optimizer)
+            self.scaler.load(found.scaler)
+        # It bears this training's fingerprint, which anybody can copy, and holds something else.
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"{self.snapshot}: the snapshot is of another training ({type(error).__name__}); delete it or "
+                                "call with --force to train from the start") from error
         self.state = Progressed(found.step, found.epoch, found.position, found.seconds, list(found.losses))
         return True
 

@@ -48,6 +48,17 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def _check(snapshot: Snapshot) -> None:
+    """Raises: TypeError, for values that no training of ours has saved."""
+    counts = (snapshot.step, snapshot.epoch, snapshot.position)
+    fits = (isinstance(snapshot.fingerprint, str) and all(type(count) is int and count >= 0 for count in counts)
+            and isinstance(snapshot.seconds, int | float) and isinstance(snapshot.losses, list)
+            and all(isinstance(loss, int | float) for loss in snapshot.losses) and isinstance(snapshot.network, dict)
+            and isinstance(snapshot.optimizer, dict) and isinstance(snapshot.scaler, dict))
+    if not fits:
+        raise TypeError("found other values than a training's")
+
+
 def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
     """The snapshot of this very training, or None when there is none or it belongs to other settings.
 
@@ -60,6 +71,7 @@ def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
         if values.pop("format") != FORMAT:
             return None
         snapshot = Snapshot(**values)
+        _check(snapshot)
     except Exception as error:  # torch raises half a dozen kinds for a broken file
         raise SnapshotError(f"{path}: the snapshot is broken ({type(error).__name__}); delete it or call with --force "
                             "to train from the start") from error

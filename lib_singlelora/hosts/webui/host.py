@@ -43,7 +43,7 @@ def _told(info: Any, native_size: int) -> CheckpointInfo:
     """A checkpoint of the WebUI's list."""
     sha256 = info.sha256 or hashes.sha256(info.filename, f"checkpoint/{info.name}") or ""
     native = str(info.metadata.get("native_size", "")) if info.metadata else ""
-    size = int(native) if native.isdigit() and 64 <= int(native) <= 2048 else native_size
+    size = int(native) if native.isdecimal() and 64 <= int(native) <= 2048 else native_size
     return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256,
                           preset_of(info.metadata))
 
