@@ -103,7 +103,8 @@ class PlotSettings(DrawingSettings):
     compare: tuple[str, ...] = setting((), label="Compare with", help="Further LoRA files, or workspaces such as an earlier "
                                        "version (their recommended file), in rows of their own.")
     seeds: tuple[int, ...] = setting((1,), label="Seeds", low=-1, high=2**32 - 1, seed=True,
-                                     help="One number n means n seeds from 'first seed' on; a list means these seeds.")
+                                     help="One number n up to 1000 means n seeds from 'first seed' on; a larger one or a list "
+                                          "means these seeds.")
     first_seed: int = setting(1, label="First seed", low=-1, high=2**32 - 1, seed=True, help="Where counted seeds start.")
     prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene; {trigger} "
                           "and {class} stand for hers.")

@@ -9,13 +9,13 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import yaml
-from dynamicprompts.commands import VariantCommand, VariantOption, WildcardCommand
+from dynamicprompts.commands import Command, LiteralCommand, VariantCommand, VariantOption, WildcardCommand
 from dynamicprompts.enums import SamplingMethod
 from dynamicprompts.parser.parse import parse
 from dynamicprompts.samplers.random import RandomSampler
@@ -33,6 +33,10 @@ SHIPPED = Path(__file__).parent / "wildcards"
 _WILDCARD = re.compile(r"__([^\s{}$#(]+?)(?:\([^)]*\))?__")
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+)\s*::\s*(.*)")
 _BRACED = re.compile(r"\{+\s*([\w/.-]+?)\s*\}+")
+_COUNT = re.compile(r"(\d+)\s*\$\$")
+_SPECIAL = re.compile(r"[{}$_#%|~@\[\]]")
+# A draw takes about a millisecond for each part and each option, and cannot be cancelled meanwhile.
+MOST_LETTERS, MOST_OPTIONS, MOST_CHOSEN, MOST_PARTS, MOST_DEEP = 10_000, 500, 100, 1000, 30
 
 
 class _Values(WildcardCollection):  # type: ignore[misc]
@@ -73,6 +77,21 @@ class _Manager(WildcardManager):  # type: ignore[misc]
         return [_Values(found) for found in super().match_collections(wildcard)]
 
 
+@dataclass(frozen=True)
+class _Context(SamplingContext):  # type: ignore[misc]
+    """Counts the parts of a prompt: a wildcard of two wildcards, each of two … doubles with every line."""
+
+    parts: list[None] = field(default_factory=list)
+
+    def generator_from_command(self, command: Command) -> Iterator[Any]:
+        """As dynamicprompts'.  Raises: WildcardError, for a prompt of too many parts."""
+        self.parts.append(None)
+        if len(self.parts) > MOST_PARTS:
+            raise WildcardError(f"template: found a prompt of more than {MOST_PARTS} parts, expected fewer; take out wildcards "
+                                "or variables that hold several others")
+        yield from super().generator_from_command(command)
+
+
 class _Sampler(RandomSampler):  # type: ignore[misc]
     """dynamicprompts' sampler, which in `{2$$__x__}` counts weights by repeating a value, cut to whole numbers.
 
@@ -84,10 +103,25 @@ class _Sampler(RandomSampler):  # type: ignore[misc]
         if isinstance(only, WildcardCommand):
             name = next(iter(context.sample_prompts(only.wildcard, 1))).text
             found = context.wildcard_manager.get_values(name)
-            options = [VariantOption(parse(str(item), parser_config=context.parser_config), item.weight) for item in found.items]
+            options = [VariantOption(_command(str(item), context), item.weight) for item in found.items]
             if options:
                 command = replace(command, variants=options)
         yield from super()._get_variant(command, context)
+
+
+def _command(text: str, context: SamplingContext) -> Command:
+    """The value of a wildcard; most are plain words, and parsing thousands would take minutes."""
+    return parse(text, parser_config=context.parser_config) if _SPECIAL.search(text) else LiteralCommand(text)
+
+
+def _check_extent(text: str) -> None:
+    """Raises: WildcardError, for what would take minutes to take apart."""
+    chosen = max((int(digits) if len(digits) < 10 else 10**9 for digits in _COUNT.findall(text)), default=0)
+    for count, most, what in ((len(text), MOST_LETTERS, "letters"), (chosen, MOST_CHOSEN, "options to choose"),
+                              (text.count("|"), MOST_OPTIONS, "options")):
+        if count > most:
+            raise WildcardError(f"template: found {count} {what} in {text[:40]!r} …, expected {most} at most; put long "
+                                "lists into a wildcard file, one value a line")
 
 
 class WildcardPrompts:
@@ -106,6 +140,7 @@ class WildcardPrompts:
         self._checked: set[str] = set()
         if not template.strip():
             raise WildcardError("template: found nothing, expected a prompt such as '1girl, solo, __expression__'")
+        _check_extent(template)
         self.names = sorted(self._manager.get_collection_names())
         self._check_braces(template)
         self._check_wildcards(template, ())
@@ -113,7 +148,7 @@ class WildcardPrompts:
 
     def draw(self, seed: int) -> str:
         """The prompt of a seed; the same seed gives the same prompt.  Raises: WildcardError."""
-        context = SamplingContext(SamplingMethod.RANDOM, self._manager, rand=Random(seed))
+        context = _Context(SamplingMethod.RANDOM, self._manager, rand=Random(seed))
         context.samplers[SamplingMethod.RANDOM] = _Sampler()
         try:
             prompt = release_bars(str(next(iter(context.sample_prompts(self._held, 1)))))
@@ -132,6 +167,9 @@ class WildcardPrompts:
                                     f"write '__{near or name}__'") from None
 
     def _check_wildcards(self, text: str, chain: tuple[str, ...]) -> None:
+        _check_extent(text)
+        if len(chain) > MOST_DEEP:
+            raise WildcardError(f"wildcard '{chain[-1]}': found it {len(chain)} wildcards deep, expected {MOST_DEEP} at most")
         for found in _WILDCARD.finditer(text):
             name = found.group(1).lstrip("~@")
             if name in chain:

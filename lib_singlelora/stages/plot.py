@@ -19,7 +19,7 @@ from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_resolution
 from .pace import Stopwatch, expected, in_words, keep
-from .plotting import Layout, beside_of, chosen_epochs, compared_files, lay_out, name_of, prompts_of, seeds_of
+from .plotting import Layout, beside_of, chosen_epochs, compared_files, lay_out, name_of, prompts_of, seeds_note, seeds_of
 from .presenting import Shown, head_of, present_page, present_sheet
 from .publishing import publish
 from .recommending import Judgement, Place, Recommendation, judge, reason, recommend, recommendation_from
@@ -41,17 +41,21 @@ class Plotted:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call would draw.  seconds: expected, None where nothing was drawn on this machine yet."""
+    """What a call would draw.  seconds: expected, None where nothing was drawn on this machine yet.
+
+    note: what of the settings was understood otherwise than it may be meant.
+    """
 
     pictures: int
     missing: int
     seconds: float | None
+    note: str = ""
 
     @property
     def sentence(self) -> str:
         """In words."""
         time_told = "" if self.seconds is None else f", about {in_words(self.seconds)}"
-        return f"{self.missing} of {self.pictures} pictures to draw{time_told}"
+        return f"{self.missing} of {self.pictures} pictures to draw{time_told}{self.note and f'; {self.note}'}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class _Work:
     seeds: tuple[int, ...]
     files: Mapping[Place, Mapping[int, Path]]
     refine_denoise: float = 0.5
+    note: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -139,7 +144,7 @@ def _work(settings: Settings, workspace: Workspace, host: Host, epochs: dict[int
         what = (hashes.get(place.epoch), place.strength, spelled(place.preset, known), asdict(replace(asked, seeds=(), loras=())),
                 (host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint).sha256, *again)
         files[place] = {seed: workspace.plots / "cells" / f"{fingerprint(what)}-{seed}.png" for seed in asked.seeds}
-    return _Work(request, layout, seeds, files, options.refine_denoise)
+    return _Work(request, layout, seeds, files, options.refine_denoise, seeds_note(settings))
 
 
 def _request(request: ImageRequest, place: Place) -> ImageRequest:
@@ -152,7 +157,7 @@ def _request(request: ImageRequest, place: Place) -> ImageRequest:
 def _plan(work: _Work, workspace: Workspace, host: Host, force: bool) -> Plan:
     missing = sum(len(work.missing(place, force)) for place in work.files)
     pace = expected(workspace, host, work.size, work.request.steps)
-    return Plan(sum(map(len, work.files.values())), missing, None if pace is None else round(pace * missing, 1))
+    return Plan(sum(map(len, work.files.values())), missing, None if pace is None else round(pace * missing, 1), work.note)
 
 
 def _draw(work: _Work, workspace: Workspace, host: Host, job: Job, force: bool) -> dict[Place, list[Path]]:

@@ -68,6 +68,14 @@ def seeds_of(settings: Settings) -> tuple[int, ...]:
     return tuple((settings.plot.first_seed + i) % SEEDS for i in range(given[0]))
 
 
+def seeds_note(settings: Settings) -> str:
+    """A sentence where one number was taken as a seed and not as a count, else ''."""
+    given = settings.plot.seeds
+    if len(given) != 1 or given[0] <= MOST_PICTURES:
+        return ""
+    return f"plot.seeds: {given[0]} is more than a count can be ({MOST_PICTURES}), so it is taken as that seed"
+
+
 def chosen_epochs(settings: Settings, workspace: Workspace, files: dict[int, Path]) -> dict[int, Path]:
     """The epochs to plot.  Raises: LoraFileError, when one is not there; SettingsError, for something else."""
     if not files:

@@ -149,3 +149,31 @@ def test_a_broken_json_file_is_named_when_its_wildcard_is_missed(tmp_path: Path)
     (tmp_path / "mine.json").write_text('{"hat": ["red"]}', encoding="utf-8-sig")
     with pytest.raises(WildcardError, match=r"mine\.json cannot be read"):
         WildcardPrompts("__mine/hat__", [tmp_path])
+
+
+DOUBLED = "${v0=x}" + "".join(f"${{v{n}=${{v{n - 1}}}${{v{n - 1}}}}}" for n in range(1, 25)) + "${v24}"
+
+
+@pytest.mark.parametrize(("template", "words"), [
+    ("{1000000$$a|b}", "found 1000000 options to choose"), ("{1-99999999999999999999$$a|b}", "options to choose"),
+    ("{100000$$__long__}", "options to choose"), ("{" + "|" * 5000 + "}", "found 5000 options"),
+    ("a, " * 20_000, "found 60000 letters"), ("__twice1__", "more than 1000 parts"), (DOUBLED, "more than 1000 parts"),
+    ("__deep0__", "wildcards deep"), ("__round__", "cycle"), ("__a*__", "cycle"), ("{" * 300 + "a" + "|b}" * 300, "recursion"),
+    ("${a=${a}}${a}", "recursively")], ids=range(12))
+def test_a_template_that_would_be_drawn_for_minutes_is_refused(template: str, words: str, tmp_path: Path) -> None:
+    """Each of them kept the job, which nothing can cancel meanwhile, for longer than anybody waits."""
+    (tmp_path / "long.txt").write_text("\n".join(f"value {n}" for n in range(2000)), encoding="utf-8")
+    for n in range(25):
+        (tmp_path / f"twice{n}.txt").write_text(f"__twice{n + 1}__ __twice{n + 1}__" if n < 24 else "x", encoding="utf-8")
+    for n in range(40):
+        (tmp_path / f"deep{n}.txt").write_text(f"__deep{n + 1}__" if n < 39 else "x", encoding="utf-8")
+    (tmp_path / "round.txt").write_text("{__round__|x}", encoding="utf-8")
+    (tmp_path / "a1.txt").write_text("__a*__", encoding="utf-8")
+    with pytest.raises(WildcardError, match=words) as caught:
+        WildcardPrompts(template, [tmp_path])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_few_of_a_long_list_are_chosen_without_parsing_all_of_it(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("\n".join(f"value {n}" for n in range(20_000)), encoding="utf-8")
+    assert WildcardPrompts("{2$$ and $$__long__}", [tmp_path]).draw(3).count("value") == 2

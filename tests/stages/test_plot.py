@@ -313,3 +313,11 @@ def test_thousands_of_pictures_are_small_on_the_png() -> None:
 
     assert [_side(512, 1), _side(64, 10), _side(512, 2000)] == [256, 128, 256]
     assert _side(512, 10_000) ** 2 * 10_000 <= 150_000_000
+
+
+def test_one_large_number_of_seeds_is_that_seed_and_it_is_said(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    """As a count it asked for 170 GB before anything was drawn."""
+    for number in (4211, 2**32 - 1):
+        planned = plan(small(seeds=str(number)), workspace, standalone_host)
+        assert planned.pictures == 5 and f"{number} is more than a count can be" in planned.sentence
+    assert plan(small(seeds="3", first_seed=5000), workspace, standalone_host).note == ""
