@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import captions_cli, regularization_cli, settings_cli, tools_cli, versions_cli
 from .allocator import keep_freed_memory
+from .declaring import names_a_share
 from .errors import (
     CheckpointError,
     ImageModelError,
@@ -219,7 +220,11 @@ def _changed(workspace: Workspace, saved: Settings, assignments: dict[str, str])
 
 
 def _checkpoint(given: Path | None, workspace: Workspace) -> Path:
-    path = given or workspace.load_checkpoint_path() or (EMBEDDED if EMBEDDED.exists() else None)
+    saved = None if given else workspace.load_checkpoint_path()
+    if saved and names_a_share(str(saved)):  # the workspace may come from anybody; see `names_a_share`
+        raise CheckpointError(f"{saved}: found the checkpoint on another machine, expected it on a drive; name it yourself "
+                              "with --checkpoint")
+    path = given or saved or (EMBEDDED if EMBEDDED.exists() else None)
     if path is None:
         raise CheckpointError("found no checkpoint, expected --checkpoint FILE: a Stable Diffusion 1.x .safetensors or .ckpt")
     return Path(os.path.abspath(path.expanduser()))

@@ -2,71 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Dict, List  # noqa: UP035 - as in api.py
+from typing import Any, Dict, List, Union  # noqa: UP035 - as in api.py
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, StrictFloat, StrictInt, StrictStr
 
 from .service import Service
 from .service_bench import BenchDesk
+
+Number = Union[StrictFloat, StrictInt]  # noqa: UP007 - a plain float takes true and "1" too
 
 
 class Baking(BaseModel):
     """lora: a name of the workspace's, '' the recommended one.  preset: a name or values."""
 
-    lora: str = ""
-    preset: str = "ALL"
-    strength: float = 1.0
+    lora: StrictStr = ""
+    preset: StrictStr = "ALL"
+    strength: Number = 1.0
 
 
 class Merging(BaseModel):
     """loras: names of epochs.  method: 'average', or 'ema' with a decay."""
 
-    loras: List[str]  # noqa: UP006
-    method: str = "average"
-    decay: float = 0.7
+    loras: List[StrictStr]  # noqa: UP006
+    method: StrictStr = "average"
+    decay: Number = 0.7
 
 
 class Resizing(BaseModel):
     """lora: as in Baking.  rank: of every module."""
 
-    lora: str = ""
-    rank: int
+    lora: StrictStr = ""
+    rank: StrictInt
 
 
-def add_routes(routes: APIRouter, service: Service, errors: Callable[[], AbstractContextManager[None]]) -> None:
-    """Add them.  errors: turns ours into HTTP's."""
+def add_routes(routes: APIRouter, service: Service) -> None:
+    """Add them."""
     desk, at = BenchDesk(service), "/workspaces/{name}"
 
     @routes.get(f"{at}/plan", summary="How many pictures the sheet lacks and how long they take; draws none")
     def plan(name: str) -> Dict[str, Any]:  # noqa: UP006
-        with errors():
-            return desk.plan(name)
+        return desk.plan(name)
 
     @routes.get(f"{at}/presets", summary="A picture of the block presets, and where a LoRA has weights")
     def presets(name: str, lora: str = "") -> FileResponse:
-        with errors():
-            return FileResponse(desk.presets_picture(name, lora))
+        return FileResponse(desk.presets_picture(name, lora))
 
     @routes.get(f"{at}/summary", summary="What a LoRA is, with the norm of each block")
     def summary(name: str, lora: str = "") -> Dict[str, Any]:  # noqa: UP006
-        with errors():
-            return desk.summary(name, lora)
+        return desk.summary(name, lora)
 
     @routes.post(f"{at}/bake", summary="Multiply block weights and a strength into a copy", status_code=201)
     def bake(name: str, given: Baking) -> Dict[str, Any]:  # noqa: UP006
-        with errors():
-            return desk.bake(name, given.lora, given.preset, given.strength)
+        return desk.bake(name, given.lora, given.preset, given.strength)
 
     @routes.post(f"{at}/merge", summary="Merge epochs", status_code=201)
     def merge(name: str, given: Merging) -> Dict[str, Any]:  # noqa: UP006
-        with errors():
-            return desk.merge(name, given.loras, given.method, given.decay)
+        return desk.merge(name, given.loras, given.method, given.decay)
 
     @routes.post(f"{at}/resize", summary="Cut to a smaller rank by SVD, with the error", status_code=201)
     def resize(name: str, given: Resizing) -> Dict[str, Any]:  # noqa: UP006
-        with errors():
-            return desk.resize(name, given.lora, given.rank)
+        return desk.resize(name, given.lora, given.rank)

@@ -8,12 +8,15 @@ import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args, get_origin
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from .errors import SettingsError
+from .errors import SettingsError, WorkspaceError
+from .names import check_name
 
 Value = TypeVar("Value")
 SEEDS = 2**32  # there are so many; the next after the last is the first
+PathBase = Literal["", "program", "workspace"]
 
 
 def setting(
@@ -29,14 +32,19 @@ def setting(
     pattern: str = "",
     pattern_means: str = "",
     seed: bool = False,
+    path: PathBase = "",
+    word: str = "",
 ) -> Value:
     """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata.
 
     pattern: what may stand in the place of a choice, a regular expression; pattern_means: the same in words.
     seed: a random generator's: -1 is replaced by a random one, any other is taken modulo SEEDS, as the WebUI's are.
+    path: the value may name files or folders, and where relative ones start: "program" for the
+        folder that the program runs in, "workspace" for the character's own.
+    word: the value becomes a part of file names and captions, and what `check_name` calls it.
     """
     declared = {"label": label, "help": help, "low": low, "high": high, "choices": choices, "unit": unit, "ss": ss,
-                "pattern": pattern, "pattern_means": pattern_means, "seed": seed}
+                "pattern": pattern, "pattern_means": pattern_means, "seed": seed, "path": path, "word": word}
     value: Value = field(default=default, metadata=declared)
     return value
 
@@ -59,6 +67,8 @@ class Declaration:
     pattern: str = ""
     pattern_means: str = ""
     seed: bool = False
+    path: PathBase = ""
+    word: str = ""
 
     @property
     def name(self) -> str:
@@ -93,10 +103,52 @@ class Declaration:
             raise SettingsError(f"{self.name}: found {value!r}, expected one of {self.allowed}")
         if self.seed and kind is int:
             checked = random.SystemRandom().randrange(SEEDS) if checked == -1 else checked % SEEDS
+        if kind is str:
+            checked = self._check_text(checked)
         low, high = self.low, self.high
         if kind in (int, float) and not ((low is None or checked >= low) and (high is None or checked <= high)):
             raise SettingsError(f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip())
         return checked
+
+    def _check_text(self, text: str) -> str:
+        if "\0" in text or not _is_unicode(text):
+            raise SettingsError(f"{self.name}: found {text!r}, expected text without NUL and half characters")
+        if self.word and text != self.default:
+            try:
+                return check_name(text, self.word)
+            except WorkspaceError as error:
+                raise SettingsError(f"{self.name}: {error}") from None
+        if self.path and names_a_share(text):
+            raise SettingsError(f"{self.name}: found {text!r}, a place on another machine, expected one on "
+                                "a drive; give the share a drive letter or a mount point")
+        if self.path and _expanded(text) is None:
+            raise SettingsError(f"{self.name}: found {text!r}, expected a path; ~ stands for no known home")
+        return text
+
+
+def names_a_share(text: str) -> bool:
+    r"""Whether a path leads to another machine: \\host\share, //host/share, their mixtures, \\?\UNC\….
+
+    Windows greets such a host with the user's name and password hash as soon as the path is looked
+    at, so it must be told from its text; on every system, for workspaces travel between them.
+    """
+    return any(re.match(r"\s*[\\/]([\\/]|\?\?[\\/])", each) for each in (text, _expanded(text) or ""))
+
+
+def _expanded(text: str) -> str | None:
+    """The path with ~ replaced; None where it stands for nothing."""
+    try:
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    except RuntimeError:
+        return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a half of a surrogate pair
+        return False
+    return True
 
 
 def split_list(text: str) -> list[str]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 from PIL import Image
 
 from .dataset.buckets import nearest_bucket
-from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, WorkspaceError
+from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, TooManyError, WorkspaceError
 from .fileio import is_own_file
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket
 from .names import check_name
 from .service_start import begin
-from .settings import Settings
+from .settings import Settings, declaration
 from .settings_training import DEFAULT_PRESET
 from .workspace import STAGES, Workspace
 
@@ -121,19 +121,28 @@ class Service:
         return self.workspace(name).change_settings(changed)
 
     def files(self, name: str) -> list[str]:
-        """Every file of a workspace, relative, with forward slashes; no temporary ones and no snapshots."""
+        """Every file of a workspace, relative, with forward slashes; no temporary ones and no snapshots.
+
+        `file` gives each of them but the settings, which `settings` tells.
+        """
         root = self.workspace(name).root
-        found = (path.relative_to(root) for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
-        return sorted(path.as_posix() for path in found if "snapshot" not in path.parts)
+        found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in found if is_public(path))
 
     def file(self, name: str, relative: str) -> Path:
-        """A file of a workspace.  Raises: WorkspaceError, for one that is not there or lies outside."""
+        """A file of a workspace.
+
+        Raises: NotFoundError, for one that is not there, lies outside or is not for others.
+        """
         root = self.workspace(name).root.resolve()
-        with contextlib.suppress(OSError, ValueError):
-            path = (root / relative).resolve()
-            if path.is_relative_to(root) and path.is_file() and "snapshot" not in path.relative_to(root).parts:
-                return path
-        raise WorkspaceError(f"{relative!r}: found no such file in the workspace {name!r}; ask for the list of its files")
+        # Told by the text: looking at \\host\share would already send the user's password hash there.
+        if not PureWindowsPath(relative).anchor and not PurePosixPath(relative).anchor:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                path = (root / relative).resolve()
+                inside = path.relative_to(root)  # ValueError for one that lies outside
+                if path.is_file() and is_public(inside) and inside.name.lower() != "settings.json":
+                    return path
+        raise NotFoundError(f"{relative!r}: found no such file in the workspace {name!r}; ask for the list of its files")
 
     def results(self, name: str) -> dict[str, Any]:
         """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted, recommendation, stages."""
@@ -230,11 +239,21 @@ class Service:
     def loopback(self, name: str, picture: str, repeats: int = 0, start: str = "zero") -> Ticket[dict[str, Any]]:
         """Queue: add a picture (a file of the workspace, relative) to the next version of the dataset.
 
-        start: "zero", or "last" to go on from the LoRA in use.  Raises: WorkspaceError, SettingsError.
+        start: "zero", or "last" to go on from the LoRA in use.
+        Raises: WorkspaceError, SettingsError, PictureError, LoraFileError, TooManyError; nothing is queued then.
         """
+        from .imaging.load import load_picture
+        from .stages.choosing import choose_lora
+
         if start not in ("zero", "last"):
             raise SettingsError(f"start: found {start!r}, expected 'zero' or 'last'")
+        if repeats:
+            declaration("training.repeats").check(repeats)
         workspace, path = self.workspace(name), self.file(name, picture)
+        self.next_version(name)  # tells of a name that would be too long
+        load_picture(path)
+        if start == "last":
+            choose_lora(workspace.load_settings(), workspace)
 
         def work(job: Job) -> dict[str, Any]:
             from .stages.loopback import loopback
@@ -249,10 +268,14 @@ class Service:
 
 
     def submit(self, name: str, word: str = RUN, force: bool = False, picture: Path | None = None,
-               mask: Path | None = None) -> Ticket[dict[str, Any]]:
-        """Queue the whole job ('run') or one stage on a workspace.  Raises: WorkspaceError."""
+               mask: Path | None = None, values: Mapping[str, Any] | None = None) -> Ticket[dict[str, Any]]:
+        """Queue the whole job ('run') or one stage on a workspace.
+
+        values: settings that are changed first, or not at all where the job is refused.
+        Raises: NotFoundError, SettingsError, TooManyError.
+        """
         if word not in WORDS:
-            raise WorkspaceError(f"{word!r}: found no such stage, expected one of {', '.join(WORDS)}")
+            raise NotFoundError(f"{word!r}: found no such stage, expected one of {', '.join(WORDS)}")
         workspace = self.workspace(name)
 
         def work(job: Job) -> dict[str, Any]:
@@ -270,7 +293,14 @@ class Service:
                                      "lost unless it is in the host's LoRA folder. Start again with the picture")
             self.host.mirror(job, progress)
 
-        return self.runner.submit(f"{name}: {word}", work, workspace.events, listen)
+        before = workspace.settings_text()
+        changed = self.change(name, values) if values else None
+        try:
+            return self.runner.submit(f"{name}: {word}", work, workspace.events, listen)
+        except TooManyError:
+            if changed is not None:
+                workspace.restore_settings(before, changed)
+            raise
 
     @contextlib.contextmanager
     def _held(self, workspace: Workspace, word: str) -> Iterator[None]:
@@ -289,6 +319,17 @@ class Service:
         return self.runner.cancel(number)
 
 
+
+
+def is_public(relative: Path) -> bool:
+    """Whether others hear of a file of a workspace.
+
+    Snapshots hold a training's whole state, what begins with a dot is being written, and names
+    that are no Unicode cannot be asked for.
+    """
+    parts = [part.lower() for part in relative.parts]
+    hidden = "snapshot" in parts or any(part.startswith(".") for part in parts)
+    return not hidden and relative.as_posix().isprintable()
 
 
 def view_of(ticket: Ticket[Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import LoraFileError, SettingsError
+from .errors import NotFoundError, SettingsError
 from .naming.blocks import SD1
 from .service import Service
-from .settings import Settings
+from .settings import Settings, declaration
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class BenchDesk:
         """A file with block weights and a strength multiplied in.  Raises: LoraFileError, PresetError, CheckpointError."""
         from .stages.making import bake_file
 
+        declaration("inpaint.strength").check(strength)
         return self._told(name, bake_file(*self._opened(name), self.service.host, self._file(name, lora), preset, strength))
 
     def merge(self, name: str, loras: Sequence[str], method: str = "average", decay: float = 0.7) -> dict[str, Any]:
@@ -92,6 +93,8 @@ class BenchDesk:
 
         if method not in METHODS:
             raise SettingsError(f"method: found {method!r}, expected one of {', '.join(METHODS)}")
+        if len(set(loras)) < len(loras):
+            raise SettingsError("loras: found one of them twice, expected each once")
         known = list(self.files(name))
         paths = [self._file(name, lora) for lora in sorted(loras, key=lambda lora: known.index(lora) if lora in known else -1)]
         return self._told(name, merge_files(*self._opened(name), self.service.host, paths, method, decay))
@@ -118,7 +121,7 @@ class BenchDesk:
 
         known = self.files(name)
         if lora and lora not in known:
-            raise LoraFileError(f"{lora}: found no such LoRA in {name}, expected one of {', '.join(known) or 'none yet'}")
+            raise NotFoundError(f"{lora}: found no such LoRA in {name}, expected one of {', '.join(known) or 'none yet'}")
         return known[lora] if lora else choose_lora(*self._opened(name))
 
     def _opened(self, name: str) -> tuple[Settings, Workspace]:

@@ -94,6 +94,13 @@ class DatasetDesk:
 
         replace_mask(self._quiet(name), mask)
 
+    def upload_mask(self, name: str, data: bytes) -> None:
+        """The same from a file's bytes.  Raises: WorkspaceError, PictureError."""
+        from .stages.masking import mask_from, replace_mask
+
+        workspace = self._quiet(name)
+        replace_mask(workspace, mask_from(workspace, data))
+
     def clean(self, name: str, artifacts: Collection[str]) -> Settings:
         """Have `prepare` clean these artifacts from now on; none for none.  Raises: SettingsError."""
         known = {str(artifact["name"]) for artifact in self.all(name)["artifacts"]}

@@ -35,8 +35,10 @@ PRESET_KEY = "singlelora_preset"  # in a checkpoint's metadata: the preset that 
 class CharacterSettings:
     """Who she is."""
 
-    trigger: str = setting("", label="Trigger", help="The word that calls her in prompts; pick one the model has no idea of.")
-    class_token: str = setting("girl", label="Class", help="What she is in one word: girl, boy, woman, dragon.")
+    trigger: str = setting("", label="Trigger", word="trigger",
+                           help="The word that calls her in prompts; pick one the model has no idea of.")
+    class_token: str = setting("girl", label="Class", word="class",
+                               help="What she is in one word: girl, boy, woman, dragon.")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class CropSettings:
                            help="Close-ups of the places where most is drawn (a bow, a badge); more for elaborate clothes.")
     boxes: tuple[str, ...] = setting((), label="Boxes", help="Moves a view, or adds one of your own: name:left:top:right:bottom "
                                      "in pixels of the prepared picture, commas between them.")
-    detector: str = setting("", label="Detector", help="ONNX file of the YOLO kind for faces or heads (ultralytics' export), "
+    detector: str = setting("", label="Detector", path="program",
+                            help="ONNX file of the YOLO kind for faces or heads (ultralytics' export), "
                             "when the views miss them.")
 
 
@@ -73,7 +76,8 @@ class RegularizationSettings(FilterSettings, DrawingSettings):
     template: str = setting(
         "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__, __place__",
         label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")
-    wildcards: tuple[str, ...] = setting((), label="Wildcard folders", help="Your own folders of .txt files, beside those of the "
+    wildcards: tuple[str, ...] = setting((), label="Wildcard folders", path="program",
+                                         help="Your own folders of .txt files, beside those of the "
                                          "dynamic-prompts extension; their files hide shipped ones of the same name.")
     seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, help="First seed; picture n uses seed + n.")
 
@@ -92,15 +96,18 @@ class PlotSettings(DrawingSettings):
                                            help="Strengths of the LoRA, one column each.")
     presets: tuple[str, ...] = setting(("ALL",), label="Block presets", help="Block-weight presets, one block of rows each; "
                                        'values instead of a name stand in quotes: ALL,"1,0,0, …".')
-    preset_folders: tuple[str, ...] = setting((), label="Preset folders", help="Where an lbwpresets.txt of your own lies: LBW's "
+    preset_folders: tuple[str, ...] = setting((), label="Preset folders", path="program",
+                                              help="Where an lbwpresets.txt of your own lies: LBW's "
                                               "folder or the WebUI's. Inside the WebUI it is found without being named.")
-    checkpoints: tuple[str, ...] = setting((), label="Several checkpoints", help="Names of the host's, or files, to see "
+    checkpoints: tuple[str, ...] = setting((), label="Several checkpoints", path="program",
+                                           help="Names of the host's, or files, to see "
                                            "whether she works on others than the one she was trained on.")
     refine: tuple[float, ...] = setting((), label="Redraw at", low=0, high=4,
                                         help="Strengths at which each picture is redrawn from itself (img2img), the cure for an "
                                              "overfit LoRA; 0 is the picture as it was.")
     refine_denoise: float = setting(0.5, label="Redraw denoise", low=0, high=1, help="How far 'redraw at' may leave the picture.")
-    compare: tuple[str, ...] = setting((), label="Compare with", help="Further LoRA files, or workspaces such as an earlier "
+    compare: tuple[str, ...] = setting((), label="Compare with", path="workspace",
+                                       help="Further LoRA files, or workspaces such as an earlier "
                                        "version (their recommended file), in rows of their own.")
     seeds: tuple[int, ...] = setting((1,), label="Seeds", low=-1, high=2**32 - 1, seed=True,
                                      help="One number n up to 1000 means n seeds from 'first seed' on; a larger one or a list "
@@ -133,7 +140,8 @@ class InpaintSettings(DrawingSettings):
 
     prompt: str = setting("", label="Prompt", help="Empty: trigger, class, and what she wears in the masked part.")
     count: int = setting(4, label="Pictures", low=1, high=100, help="How many to choose from.")
-    lora: str = setting("", label="LoRA", help="An epoch's number or a file; empty takes the recommended one, else the last.")
+    lora: str = setting("", label="LoRA", path="program",
+                        help="An epoch's number or a file; empty takes the recommended one, else the last.")
     strength: float = setting(0.8, label="Strength", low=-4, high=4, help="Strength of the LoRA; 0.4 to 0.6 when it is overfit.")
     preset: str = setting("ALL", label="Block preset", help="Block-weight preset; OUTD keeps the picture's composition.")
     denoise: float = setting(0.75, label="Denoise", low=0, high=1,

@@ -15,7 +15,7 @@ class LookingSettings:
     """Who looks at the pictures, and how sure it must be."""
 
     tagger: tuple[str, ...] = setting(
-        (), label="Tagger",
+        (), label="Tagger", path="program",
         help="Empty: the first found; none: plain captions; else folders with model.onnx and selected_tags.csv, or names such as "
              "wd-swinv2-tagger-v3, which are downloaded once, and in the WebUI deepbooru; of several the tags are merged.")
     thresholds: str = setting("fixed", label="Thresholds", choices=("fixed", "MCut"),

@@ -13,7 +13,8 @@ class PrepareSettings:
 
     long_side: int = setting(2048, label="Long side", low=64, high=8192, unit="px",
                              help="A smaller picture is enlarged until its long side has this length.")
-    upscaler: str = setting("", label="Upscaler", help="A model file (ESRGAN and its relatives, .safetensors or .pth), the name "
+    upscaler: str = setting("", label="Upscaler", path="program",
+                            help="A model file (ESRGAN and its relatives, .safetensors or .pth), the name "
                             "of one of the host's upscalers, or Lanczos; empty: the host's best, else Lanczos.")
     square: bool = setting(False, label="Widen to a square", help="Adds plain background at the sides of a tall picture, for a "
                            "checkpoint that draws squares only; other pictures keep their shape.")
@@ -24,7 +25,8 @@ class PrepareSettings:
     mask: str = setting("auto", label="Mask by", choices=("auto", "transparency", "model", "flat", "grabcut", "none"),
                         help="How the character is told from the background; auto takes the first of these that works. "
                              "A source/mask.png edited by hand goes before all.")
-    matting_model: str = setting("", label="Matting model", help="ONNX file as rembg uses them (u2net, isnet-anime, …).")
+    matting_model: str = setting("", label="Matting model", path="program",
+                                 help="ONNX file as rembg uses them (u2net, isnet-anime, …).")
     background: str = setting("white", label="Background", choices=("white", "grey", "keep"), pattern=r"#[0-9a-fA-F]{6}",
                               pattern_means="a colour such as #8fc0a0",
                               help="What replaces a transparent or removed background; 'keep' leaves the picture's own.")

@@ -35,7 +35,7 @@ class NetworkSettings:
                                         help="Longer changes are shortened to this after each step; 1 when it burns; 0 is off.")
     block_weights: str = setting("ALL", label="Block weights",
                                  help="Learning-rate factor of each block: a preset's name or its values; 0 trains none.")
-    start_from: str = setting("", label="Start from",
+    start_from: str = setting("", label="Start from", path="workspace",
                               help="A trained LoRA of the same algorithm and rank that goes on learning; empty starts from zero.")
     save_precision: str = setting("fp16", label="Save as", choices=("fp16", "bf16", "fp32"),
                                   help="Numbers in the file; fp32 only to train on from it elsewhere.")

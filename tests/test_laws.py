@@ -11,8 +11,8 @@ PACKAGE = ROOT / "lib_singlelora"
 FLOORS = [
     {"__main__", "launcher"},
     {"tools_cli", "settings_cli", "captions_cli", "regularization_cli", "versions_cli"},
-    {"hosts", "ui", "api", "api_bench", "api_dataset"},
-    {"service", "service_bench", "service_dataset", "service_start"},
+    {"hosts", "ui", "api", "api_bench", "api_dataset", "api_fence", "api_guard"},
+    {"service", "service_bench", "service_dataset", "service_start", "web"},
     {"pipeline"},
     {"stages"},
     {"training", "evaluation"},

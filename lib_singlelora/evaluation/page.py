@@ -102,7 +102,7 @@ def write_page(path: Path, page: Page) -> None:
                        "cells": [_facts(path, cell, i < _count(page.tables[0])) for i, cell in enumerate(page.cells)]},
                       ensure_ascii=False).replace("<", "\\u003c")
     parts = {"title": html.escape(page.title), "text": html.escape(page.text), "style": _part("page.css"),
-             "script": _part("page.js"), "told": told, "options": options, "tables": "".join(body), "data": data,
+             "script": script_text(), "told": told, "options": options, "tables": "".join(body), "data": data,
              "source": source, "across": across, "deep": deep}
     write_text(path, _part("page.html").format_map(parts))
 
@@ -128,6 +128,11 @@ def _block(page: Page) -> tuple[int, int]:
 
 
 @cache
+def script_text() -> str:
+    """The script that stands in every page, as it is written there."""
+    return _part("page.js")
+
+
 def _part(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 

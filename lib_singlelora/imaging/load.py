@@ -65,12 +65,13 @@ def load_picture_bytes(data: bytes, name: str, smallest: int = SMALLEST) -> Pict
     return _load(io.BytesIO(data), name, smallest)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a file's picture as `load_picture` shows it: turned upright.
+def picture_size(source: Path | bytes, name: str = "") -> tuple[int, int]:
+    """Width and height of a file's picture as `load_picture` shows it, upright; nothing is decoded.
 
-    Raises: PictureError.
+    name: what an error calls it; default the file's.  Raises: PictureError.
     """
-    with _opened(_existing(path), path.name) as opened:
+    file, called = (io.BytesIO(source), name) if isinstance(source, bytes) else (_existing(source), name or source.name)
+    with _opened(file, called) as opened:
         width, height = opened.size
         return (height, width) if _orientation(opened) in _SIDEWAYS else (width, height)
 

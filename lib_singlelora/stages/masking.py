@@ -6,8 +6,8 @@ from PIL import Image, ImageChops
 
 from ..errors import WorkspaceError
 from ..fileio import write_bytes
-from ..imaging.load import load_picture
-from ..imaging.mask_reader import painted, read_mask
+from ..imaging.load import load_picture, picture_size
+from ..imaging.mask_reader import painted, read_mask, read_mask_bytes
 from ..imaging.png import png_bytes
 from ..workspace import Workspace
 
@@ -45,13 +45,26 @@ def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
     Raises: WorkspaceError, for one of another size; PictureError, for a picture that is no mask;
     ConflictError, while a job is at work; nothing changes then.
     """
-    expected = _mask(workspace).size
-    if mask.size != expected:
-        raise WorkspaceError(f"mask: found {mask.width}x{mask.height}, expected the size of source/prepared.png, "
-                             f"{expected[0]}x{expected[1]}; draw it over that picture")
+    _check_size(workspace, mask.size)
     data = png_bytes(painted(mask).image)
     with workspace.writing("mask by hand"):
         write_bytes(workspace.mask, data)
+
+
+def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
+    """The mask (L) in the bytes of a file; one of another size than the picture is not even decoded.
+
+    Raises: PictureError, WorkspaceError.
+    """
+    _check_size(workspace, picture_size(data, "mask"))
+    return read_mask_bytes(data).image
+
+
+def _check_size(workspace: Workspace, size: tuple[int, int]) -> None:
+    expected = _mask(workspace).size
+    if size != expected:
+        raise WorkspaceError(f"mask: found {size[0]}x{size[1]}, expected the size of source/prepared.png, "
+                             f"{expected[0]}x{expected[1]}; draw it over that picture")
 
 
 def _picture(workspace: Workspace) -> Image.Image:
