@@ -1,6 +1,10 @@
 """Settings: declared once, everything else derived."""
 
+import ast
 import json
+import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,7 @@ from lib_singlelora.errors import SettingsError
 from lib_singlelora.settings import (
     MIGRATIONS,
     Settings,
+    declaration,
     declarations,
     describe,
     parse_assignment,
@@ -157,3 +162,75 @@ def test_counted_seeds_go_round_too() -> None:
 
     assert seeds_of(Settings.from_dict({"plot.seeds": 3, "plot.first_seed": 2**32 - 1})) == (2**32 - 1, 0, 1)
     assert seeds_of(Settings.from_dict({"plot.seeds": 2**32 - 7})) == (2**32 - 7,)
+
+
+def test_settings_say_themselves_whether_they_name_files() -> None:
+    assert {d.name: d.path for d in declarations() if d.path} == {
+        "prepare.upscaler": "program", "prepare.matting_model": "program", "crop.detector": "program",
+        "caption.tagger": "program", "regularization.wildcards": "program", "plot.preset_folders": "program",
+        "plot.checkpoints": "program", "plot.compare": "workspace", "training.start_from": "workspace",
+        "inpaint.lora": "program"}
+
+
+def test_none_whose_text_speaks_of_files_is_forgotten() -> None:
+    speaking = {d.name for d in declarations() if re.search(r"\b(file|files|folder|folders)\b", d.label + d.help, re.I)}
+    texts = {d.name for d in declarations() if d.kind in (str, tuple[str, ...])}
+    listed = {"training.preset", "training.save_precision"}  # names of a list
+    assert (speaking & texts) - listed <= {d.name for d in declarations() if d.path}
+
+
+def test_none_whose_value_becomes_a_path_is_forgotten() -> None:
+    """Read off the code: `Path(settings.section.key)`, or with the section in a variable called options."""
+    package = Path(__file__).parent.parent / "lib_singlelora"
+    named = {d.key for d in declarations() if d.path}
+    opened = set()
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Path", "open"):
+                for value in node.args:
+                    if isinstance(value, ast.Attribute) and ast.unparse(value.value).startswith(("settings.", "options")):
+                        opened.add(value.attr)
+    keys = {d.key for d in declarations()}
+    assert opened & keys and opened & keys <= named
+
+
+SHARES = [r"\\host\share", "//host/share", r"/\host\share", r"\/host/share", r"\\?\UNC\host\share", "//?/UNC/host/share",
+          r"\\.\UNC\host\share", r"\??\UNC\host\share", r" \\host\share", "\t//host/share", r"\\host", "//", r"\\\host\share"]
+
+
+@pytest.mark.parametrize("text", SHARES)
+@pytest.mark.parametrize("name", [d.name for d in declarations() if d.path])
+def test_a_place_on_another_machine_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    def look(*given: object, **more: object) -> None:
+        raise AssertionError("it was looked at")
+
+    for word in ("stat", "lstat", "readlink", "scandir"):
+        monkeypatch.setattr(os, word, look)
+    with pytest.raises(SettingsError, match=rf"{name}: .* another machine"):
+        declaration(name).check([text] if declaration(name).kind is not str else text)
+
+
+def test_a_home_on_another_machine_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, "//host/home/me" if os.name != "nt" else r"\\host\home\me")
+    with pytest.raises(SettingsError, match="another machine"):
+        declaration("inpaint.lora").check("~/lora.safetensors")
+
+
+def test_a_text_is_one_path_whatever_commas_are_in_it(tmp_path: Path) -> None:
+    assert declaration("inpaint.lora").check("a, b.safetensors") == "a, b.safetensors"
+    assert declaration("plot.compare").check("a, b") == ("a", "b")
+
+
+@pytest.mark.parametrize("value", ["a,b", "a/b", "..", "CON", "a\nb", " girl", "x" * 65, "", "\ud800", "a\0"])
+def test_a_class_is_checked_wherever_it_is_set(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"character\.class_token"):
+        Settings.from_dict({"character": {"class_token": value}})
+    with pytest.raises(SettingsError, match=r"character\.class_token"):
+        Settings().with_values({"character.class_token": value})
+
+
+@pytest.mark.parametrize("value", ["~nobody-of-this-name/x", "a\0b", "\udcff"])
+def test_a_path_that_cannot_be_is_told(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"crop\.detector"):
+        Settings.from_dict({"crop.detector": value})
