@@ -71,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     versions_cli.add_parsers(words)
     page = words.add_parser("ui", help="the page, on 127.0.0.1")
     page.add_argument("--port", type=int, default=7870, help="where it listens (default 7870)")
+    page.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1",
+                      help="address of this machine, or 0.0.0.0 for all of them (default 127.0.0.1); there is no login")
+    page.add_argument("--allow-host", metavar="NAME", action="append", default=[],
+                      help="further host name that requests may name, such as a reverse proxy's")
     page.add_argument("--workspaces", type=Path, metavar="DIR", default=ROOT / "workspaces", help="folder of the characters")
     page.add_argument("--checkpoint", type=Path, metavar="FILE", help="Stable Diffusion 1.x, .safetensors or .ckpt")
     demo = words.add_parser("demo", help="the whole job on the example picture")
@@ -119,11 +123,13 @@ def _page(options: argparse.Namespace) -> int:
                     "'single-image-lora[standalone,ui]', or call singlelora.py, which does", FAILED)
     try:
         checkpoint = options.checkpoint or EMBEDDED
-        serve(_host(Path(os.path.abspath(checkpoint.expanduser()))), options.workspaces, options.port)
+        host = _host(Path(os.path.abspath(checkpoint.expanduser())))
+        serve(host, options.workspaces, options.port, options.listen, options.allow_host)
     except SingleLoraError as error:
         return _say(str(error), FAILED)
-    except OSError as error:
-        return _say(f"port {options.port}: {error.strerror or error}; choose another with --port", FAILED)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        return _say(f"{options.listen}, port {options.port}: {why}; choose another with --port", FAILED)
     return DONE
 
 

@@ -87,7 +87,7 @@ class Guard:
         """The class of routes that are guarded by it."""
         guard = self
 
-        class GuardedRoute(APIRoute):
+        class GuardedRoute(APIRoute):  # type: ignore[misc]
             def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
                 handle, most = super().get_route_handler(), getattr(self.endpoint, "most_bytes", MAX_BODY)
 
@@ -137,7 +137,7 @@ def decoded_picture(text: str) -> bytes:
         raise HTTPException(422, "picture: found no base64, expected the file's bytes in base64") from None
 
 
-class _Bounded(Request):
+class _Bounded(Request):  # type: ignore[misc]
     """A request whose body is read up to a limit, and is JSON of plain values."""
 
     def __init__(self, request: Request, most: int) -> None:

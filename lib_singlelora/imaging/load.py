@@ -117,6 +117,17 @@ def readable_formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
+def forget_other_formats() -> None:
+    """Have Pillow read nothing else in this process, whoever asks: EPS would start Ghostscript.
+
+    For a process of our own; in another program's its other formats may be wanted.
+    """
+    readable = readable_formats()
+    for name in set(Image.OPEN) - set(readable):
+        del Image.OPEN[name]
+    Image.ID[:] = [name for name in Image.ID if name in Image.OPEN]
+
+
 @contextlib.contextmanager
 def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
     """The opened file; whatever goes wrong with it meanwhile is one clear line."""

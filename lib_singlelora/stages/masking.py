@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops
 
-from ..errors import WorkspaceError
+from ..errors import PictureError, WorkspaceError
 from ..fileio import write_bytes
 from ..imaging.load import load_picture, picture_size
 from ..imaging.mask_reader import painted, read_mask, read_mask_bytes
@@ -56,7 +56,11 @@ def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
 
     Raises: PictureError, WorkspaceError.
     """
-    _check_size(workspace, picture_size(data, "mask"))
+    try:
+        size = picture_size(data, "mask")
+    except PictureError as error:
+        raise PictureError(f"found no picture that can be the mask; {error}") from None
+    _check_size(workspace, size)
     return read_mask_bytes(data).image
 
 

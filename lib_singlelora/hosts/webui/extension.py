@@ -5,6 +5,7 @@ One Service lives as long as the process: "Reload UI" builds the page anew, and 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from modules import script_callbacks, sd_models, shared
@@ -42,7 +43,7 @@ def register() -> None:
     components = Components()
 
     def app_started(demo: Any, app: Any) -> None:
-        api.mount(app, running, credentials(), gradio_users(app))
+        api.mount(app, running, credentials(), gradio_users(app), trusts)
         do_not_wait_forever(demo)
 
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
@@ -82,6 +83,13 @@ def credentials() -> dict[str, str]:
     """--api-auth: user -> password."""
     pairs = (pair.split(":", 1) for pair in (shared.cmd_opts.api_auth or "").split(",") if ":" in pair)
     return {user.strip(): password.strip() for user, password in pairs}
+
+
+def trusts(origin: str) -> bool:
+    """Whether the WebUI was told by name to let pages of this origin use its API; `*` names nobody."""
+    named = [each.strip() for each in (shared.cmd_opts.cors_allow_origins or "").split(",")]
+    pattern = shared.cmd_opts.cors_allow_origins_regex
+    return origin in named or bool(pattern and re.fullmatch(pattern, origin))
 
 
 def gradio_users(app: Any) -> Any:
