@@ -15,7 +15,7 @@ from typing import Any, cast
 from PIL import Image
 
 from .dataset.buckets import nearest_bucket
-from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, TooManyError, WorkspaceError
+from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, TooManyError
 from .fileio import is_own_file
 from .host import Host
 from .jobs import Job, JobRunner, Progress, Ticket

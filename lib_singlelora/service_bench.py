@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import NotFoundError, SettingsError
+from .errors import LoraFileError, SettingsError
 from .naming.blocks import SD1
 from .service import Service
 from .settings import Settings, declaration
@@ -121,7 +121,7 @@ class BenchDesk:
 
         known = self.files(name)
         if lora and lora not in known:
-            raise NotFoundError(f"{lora}: found no such LoRA in {name}, expected one of {', '.join(known) or 'none yet'}")
+            raise LoraFileError(f"{lora}: found no such LoRA in {name}, expected one of {', '.join(known) or 'none yet'}")
         return known[lora] if lora else choose_lora(*self._opened(name))
 
     def _opened(self, name: str) -> tuple[Settings, Workspace]:

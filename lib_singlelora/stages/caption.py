@@ -10,7 +10,7 @@ from ..dataset.arranging import Order, arrange
 from ..dataset.atlas import category_of
 from ..dataset.folders import caption_file, list_pictures, read_caption
 from ..dataset.pruning import Trait, find_traits, policy_of, prune
-from ..errors import WorkspaceError
+from ..errors import NotFoundError
 from ..fileio import file_hash, fingerprint
 from ..host import Host
 from ..imaging.load import load_picture
@@ -39,7 +39,7 @@ def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, forc
     folder, options = workspace.image_folder(settings), settings.caption
     pictures = list_pictures(folder)
     if not pictures:
-        raise WorkspaceError(f"{folder}: found no pictures, expected crops; call 'crop' first")
+        raise NotFoundError(f"{folder}: found no pictures, expected crops; call 'crop' first")
     policy_of(options)  # a mistake is told before a tagger is downloaded
     folders, own = chosen_folders(options, host, job), own_taggers(options, host)
     hashes = {path.name: file_hash(path) for path in pictures}

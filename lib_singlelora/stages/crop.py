@@ -15,7 +15,7 @@ from ..dataset.folders import ignored_files, list_pictures
 from ..dataset.masks import crop_mask
 from ..dataset.symmetry import Symmetry, compare_sides
 from ..dataset.views import FRAMINGS, View, plain_border, propose_views
-from ..errors import SettingsError, WorkspaceError
+from ..errors import NotFoundError, SettingsError, WorkspaceError
 from ..fileio import file_hash, fingerprint
 from ..host import Host
 from ..imaging.detecting import Detector, face_of, photographed_face
@@ -58,7 +58,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     Raises: WorkspaceError, when nothing is prepared; SettingsError, for a view that there is not.
     """
     if not workspace.prepared.exists() or not workspace.mask.exists():
-        raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
+        raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
                              "call 'prepare' first")
     folder = workspace.image_folder(settings)
     buckets = training_buckets(settings, host)
@@ -103,7 +103,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
         finish(workspace, record, [*made, workspace.coverage])
     crops = tuple(list_pictures(folder))
     if not crops:
-        raise WorkspaceError(f"{folder}: found no pictures, expected the crops; call 'crop --force' to cut them again")
+        raise NotFoundError(f"{folder}: found no pictures, expected the crops; call 'crop --force' to cut them again")
     notes = (*record.data.get("notes", ()), *ignored_files(folder))
     return Cropped(crops, notes, int(record.data.get("repeats", 0)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops
 
-from ..errors import PictureError, WorkspaceError
+from ..errors import NotFoundError, PictureError, WorkspaceError
 from ..fileio import write_bytes
 from ..imaging.load import load_picture, picture_size
 from ..imaging.mask_reader import painted, read_mask, read_mask_bytes
@@ -73,7 +73,7 @@ def _check_size(workspace: Workspace, size: tuple[int, int]) -> None:
 
 def _picture(workspace: Workspace) -> Image.Image:
     if not workspace.prepared.exists() or not workspace.mask.exists():
-        raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
+        raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
                              "call 'prepare' first")
     return load_picture(workspace.prepared).image
 

@@ -18,7 +18,7 @@ from ..dataset.edits import tag_table
 from ..dataset.folders import ignored_files, list_pictures, read_caption
 from ..dataset.pruning import Policy, Trait, policy_of
 from ..dataset.tokens import LIMIT
-from ..errors import SettingsError, WorkspaceError
+from ..errors import NotFoundError, SettingsError, WorkspaceError
 from ..fileio import read_json
 from ..settings import Settings
 from ..stage_record import check
@@ -57,7 +57,7 @@ def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
     Raises: WorkspaceError.
     """
     if not workspace.prepared.exists():
-        raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
+        raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
     with Image.open(workspace.prepared) as file:
         image, whole = file.convert("RGB"), file.width
     factor = SHOWN / max(image.size)
@@ -80,7 +80,7 @@ def box_added(settings: Settings, workspace: Workspace, name: str, box: tuple[in
     Raises: SettingsError, WorkspaceError.
     """
     if not workspace.prepared.exists():
-        raise WorkspaceError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
+        raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
     text = ":".join([name.strip(), *map(str, box)])
     with Image.open(workspace.prepared) as image:
         own = moved([], [text], image.size)[0].name  # a mistake is told before anything is changed

@@ -14,7 +14,7 @@ from ..dataset.edits import edit_caption, tag_table
 from ..dataset.folders import caption_file, list_pictures, read_caption
 from ..dataset.text_file import BOM, decode
 from ..dataset.tokens import count_tokens, mark_limit
-from ..errors import WorkspaceError
+from ..errors import NotFoundError, WorkspaceError
 from ..fileio import fingerprint, read_json, write_json, write_text
 from ..settings import Settings
 from ..stage_record import Map, check
@@ -85,7 +85,7 @@ def write_caption(settings: Settings, workspace: Workspace, name: str, text: str
 def _write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
     files = {path.stem: caption_file(path) for path in _pictures(settings, workspace)}
     if name not in files:
-        raise WorkspaceError(f"caption: found no crop '{name}', expected one of {', '.join(files)}")
+        raise NotFoundError(f"caption: found no crop '{name}', expected one of {', '.join(files)}")
     file, words = files[name], "\n".join(line.strip() for line in text.splitlines() if line.strip())
     return _state(settings, workspace, _change(workspace, {file: _text(file)}, {file: words}), [])
 
@@ -114,7 +114,7 @@ def undo_tags(settings: Settings, workspace: Workspace) -> Tagged:
 def _undo(settings: Settings, workspace: Workspace) -> Tagged:
     edits = _edits(workspace)
     if not edits:
-        raise WorkspaceError(f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or --replace")
+        raise NotFoundError(f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or --replace")
     files = {workspace.relative(caption_file(path)): caption_file(path) for path in _pictures(settings, workspace)}
     changed, left = [], []
     for name, edit in edits[-1].items():
@@ -137,7 +137,7 @@ def _pictures(settings: Settings, workspace: Workspace) -> list[Path]:
     folder = workspace.image_folder(settings)
     pictures = list_pictures(folder)
     if not pictures:
-        raise WorkspaceError(f"{folder}: found no pictures, expected crops; call 'crop' first")
+        raise NotFoundError(f"{folder}: found no pictures, expected crops; call 'crop' first")
     return pictures
 
 
