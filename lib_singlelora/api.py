@@ -77,7 +77,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
     @routes.post("/workspaces", summary="Start a character from a picture", status_code=201)
     @takes_picture
     def start(given: NewWorkspace) -> Dict[str, Any]:  # noqa: UP006
-        check_settings(service, given.settings, given.name)
+        check_settings(service, given.settings, service.root / "new")
         Settings.from_dict(given.settings)  # also an unknown preset is told before a folder is made
         if given.settings.get("character.trigger", given.trigger) != given.trigger:
             raise ConflictError(f"character.trigger: found {given.settings['character.trigger']!r} in the settings, expected "
@@ -85,9 +85,8 @@ def router(service: Service, guard: Guard) -> APIRouter:
         with tempfile.TemporaryDirectory(prefix="singlelora-") as folder:
             path = Path(folder) / "picture.png"
             path.write_bytes(decoded_picture(given.picture))
-            name = service.start(path, given.trigger, given.class_token, given.name)
-            if given.settings:
-                service.change(name, given.settings)
+            class_token = given.settings.get("character.class_token", given.class_token)
+            name = service.start(path, given.trigger, class_token, given.name, given.settings)
             return {"workspace": name}
 
     @routes.get("/workspaces/{name}", summary="What a workspace holds so far")
@@ -96,8 +95,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
 
     @routes.patch("/workspaces/{name}", summary="Change settings by their dotted names")
     def change(name: str, values: Dict[str, Any]) -> Dict[str, Any]:  # noqa: UP006
-        service.workspace(name)
-        check_settings(service, values, name)
+        check_settings(service, values, service.workspace(name).root)
         return service.change(name, values).to_dict()
 
     @routes.get("/workspaces/{name}/files", summary="Every file of a workspace")
@@ -110,8 +108,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
 
     @routes.post("/workspaces/{name}/jobs", summary="Queue everything or one stage", status_code=202)
     def submit(name: str, given: NewJob) -> Dict[str, Any]:  # noqa: UP006
-        service.workspace(name)
-        check_settings(service, given.settings, name)
+        check_settings(service, given.settings, service.workspace(name).root)
         return view_of(service.submit(name, given.stage, given.force, values=given.settings))
 
     @routes.post("/workspaces/{name}/accepted", summary="Keep drawn pictures with all that made them", status_code=201)

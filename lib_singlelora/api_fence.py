@@ -11,13 +11,13 @@ from .service import Service
 from .settings import declaration
 
 
-def check_settings(service: Service, values: Mapping[str, Any], name: str = "") -> None:
+def check_settings(service: Service, values: Mapping[str, Any], workspace: Path) -> None:
     """Refuse settings that would have a file read outside the workspaces and the host's own folders.
 
     Whoever sits at the machine may name any file on the page or the command line; a program that
     asks by HTTP may be anywhere.
 
-    name: of the workspace; relative paths of some settings start there.
+    workspace: its folder, where relative paths of some settings start.
     Raises: SettingsError, also for unknown names and values of a wrong type.
     """
     if not isinstance(values, Mapping):
@@ -30,7 +30,7 @@ def check_settings(service: Service, values: Mapping[str, Any], name: str = "") 
         checked = declared.check(given)  # refuses other machines by their text, before anything looks there
         if not declared.path:
             continue
-        base = service.root / name if declared.path == "workspace" else Path()
+        base = workspace if declared.path == "workspace" else Path()
         for text in (checked,) if isinstance(checked, str) else checked:
             # Some readers strip what they are given.
             if not all(_inside(each, base, roots) for each in {text, text.strip()}):
