@@ -212,7 +212,7 @@ def test_a_place_on_another_machine_is_refused_unseen(monkeypatch: pytest.Monkey
 
 def test_a_home_on_another_machine_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(variable, "//host/home/me" if os.name != "nt" else r"\\host\home\me")
+        monkeypatch.setenv(variable, "//host/people/me" if os.name != "nt" else r"\\host\people\me")
     with pytest.raises(SettingsError, match="another machine"):
         declaration("inpaint.lora").check("~/lora.safetensors")
 
