@@ -29,6 +29,7 @@ from .caption import caption
 from .choosing import choose_lora
 from .crop import crop
 from .prepare import prepare
+from .repeats import adopt_repeats, remember_repeats
 
 COPIED = ("settings.json", "source", "image", "reg", "generated")
 RECORDS = ("prepare", "crop", "caption", "regularize", "pace", "edits")
@@ -82,8 +83,11 @@ def _added(settings: Settings, workspace: Workspace, version: Workspace, host: H
     own = settings.with_values({"training.repeats": shown, "training.start_from": ""})
     source = Workspace(version.root / "generated" / str(number))
     source.save_settings(own)
+    own, _ = adopt_repeats(own, source)
+    shown = own.training.repeats
     prepare(own, source, host, job, picture, force)
     crops = crop(own, source, host, job, force).crops
+    remember_repeats(own, source)
     caption(own, source, host, job, force)
     lineage["generated"][str(number)] = {**how, "repeats": shown}
     if begun_from is not None:
