@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
+
+from .lettering import Face, font, length, missing_letters, runs_leftwards, shapes_scripts, shortened, wrap, write
+
+__all__ = ["GAP", "INK", "LINE", "MARK", "PAPER", "SOFT", "Cell", "Face", "Grid", "draw_sheet", "folded", "font", "length",
+           "wrap", "write"]
 
 INK, PAPER, LINE, SOFT = (24, 24, 27), (255, 255, 255), (212, 212, 216), (113, 113, 122)
 MARK = (22, 163, 74)
 GAP = 6
 WIDEST = 14  # pictures side by side; a sheet of more could not be read when it is printed
 LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
-FINER = 4  # letters are drawn so many times larger
+LONGEST = 120  # characters of a label, NOTE of what stands under a cell, TEXT of what stands over the tables or in the legend
+NOTE, TEXT = 160, 600
 BETWEEN = 2  # pixels from one picture of a cell to the next
-Face = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True)
@@ -40,72 +41,6 @@ class Grid:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     cells: tuple[tuple[Cell | None, ...], ...]
-
-
-def font(size: int) -> Face:
-    """Pillow's own font at a size; before Pillow 10.1 it has one small size only, and another is looked for."""
-    try:
-        return ImageFont.load_default(size)
-    except TypeError:
-        for path in _other_fonts():
-            with contextlib.suppress(OSError):
-                return ImageFont.truetype(path, size)
-        return ImageFont.load_default()
-
-
-def _other_fonts() -> Iterator[str]:
-    """A font of the system, or the one that matplotlib brings, which gradio 3 needs."""
-    spec = importlib.util.find_spec("matplotlib")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        yield str(Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
-    yield from ("DejaVuSans.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")
-
-
-@cache
-def _large(size: float) -> Face:
-    return font(int(size * FINER))
-
-
-def length(text: str, face: Face) -> float:
-    """Width of a text as `write` draws it, pixels."""
-    size = getattr(face, "size", 0)
-    return _large(size).getlength(text) / FINER if size else face.getlength(text)
-
-
-def write(sheet: Image.Image, at: tuple[float, float], text: str, ink: tuple[int, int, int], face: Face) -> None:
-    """Draw a line of text.  at: its upper left corner.
-
-    It is drawn large and made smaller: small letters drawn at once stand at whole pixels, and words run into one another.
-    """
-    size = getattr(face, "size", 0)
-    if not size:  # Pillow's old font has one size
-        ImageDraw.Draw(sheet).text(at, text, ink, font=face)
-        return
-    box = (math.ceil(length(text, face)) + 4, math.ceil(size * 1.5))
-    mask = Image.new("L", (box[0] * FINER, box[1] * FINER))
-    ImageDraw.Draw(mask).text((0, 0), text, 255, font=_large(size))
-    sheet.paste(ink, (round(at[0]), round(at[1])), mask.resize(box, Image.Resampling.BOX))
-
-
-def wrap(text: str, width: float, face: Face) -> list[str]:
-    """Lines of the text that fit in a width, pixels; a word that is too long is cut into pieces."""
-    lines: list[str] = []
-    line = ""
-    for word in text.split():
-        while length(word, face) > width and len(word) > 1:
-            cut = max(1, int(len(word) * width / length(word, face)))
-            while cut > 1 and length(word[:cut], face) > width:  # letters are not equally wide
-                cut -= 1
-            lines += [line] if line else []
-            lines.append(word[:cut])
-            line, word = "", word[cut:]
-        joined = f"{line} {word}".strip()
-        if line and length(joined, face) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = joined
-    return [*lines, line] if line else lines
 
 
 @dataclass(frozen=True)
@@ -179,7 +114,17 @@ class _Row:
 
 
 def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, legend: Sequence[str] = ()) -> Image.Image:
-    """The grids below one another under a title, then what is to be said of them.  cell: side of one picture, pixels."""
+    """The grids below one another under a title, then what is to be said of them.  cell: side of one picture, pixels.
+
+    Long texts are shortened: on paper a prompt of a page would leave no room for pictures.  The page has them whole.
+    """
+    texts = [title, subtitle, *legend, *(text for grid in grids for text in (grid.title, *grid.rows, *grid.columns))]
+    if lacking := missing_letters(iter(texts)):
+        legend = [*legend, f"In brackets stands what no font of this machine has: {lacking}. Fonts such as Noto have it."]
+    if any(map(runs_leftwards, texts)) and not shapes_scripts():
+        legend = [*legend, "Arabic and Hebrew are not joined and ordered on this machine: Pillow finds no FriBiDi."]
+    title, subtitle, legend = shortened(title, LONGEST), shortened(subtitle, TEXT), [shortened(text, TEXT) for text in legend]
+    grids = [_short(grid) for grid in grids]
     size = max(11, min(28, cell // 9))
     sizes = _measures(grids, cell, size)
     grids = [part for grid in grids for part in folded(grid, max(1, WIDEST // sizes.across))]
@@ -209,6 +154,18 @@ def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, lege
             y += row.height
     _lines(sheet, end, y + GAP, SOFT, sizes.small, sizes.line)
     return sheet
+
+
+def _short(grid: Grid) -> Grid:
+    cells = tuple(tuple(cell and replace(cell, note=shortened(cell.note, NOTE)) for cell in row) for row in grid.cells)
+    return Grid(shortened(grid.title, 2 * LONGEST), _labels(grid.rows), _labels(grid.columns), cells)
+
+
+def _labels(texts: Sequence[str]) -> tuple[str, ...]:
+    """The labels shortened; those that look alike then are numbered, so that each is told from the others."""
+    short = [shortened(text, LONGEST) for text in texts]
+    alike = {label for label, text in zip(short, texts, strict=True) if label != text and short.count(label) > 1}
+    return tuple(f"{number}: {label}" if label in alike else label for number, label in enumerate(short, 1))
 
 
 def _width(grids: Sequence[Grid], sizes: _Measures) -> int:

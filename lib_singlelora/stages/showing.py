@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from ..dataset.arranging import unique
 from ..dataset.atlas import NAME, plain
@@ -19,6 +19,7 @@ from ..dataset.folders import ignored_files, list_pictures, read_caption
 from ..dataset.pruning import Policy, Trait, policy_of
 from ..dataset.tokens import LIMIT
 from ..errors import NotFoundError, SettingsError, WorkspaceError
+from ..evaluation.lettering import font, length, write
 from ..fileio import read_json
 from ..settings import Settings
 from ..stage_record import check
@@ -62,15 +63,15 @@ def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
         image, whole = file.convert("RGB"), file.width
     factor = SHOWN / max(image.size)
     image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
-    pen, scale = ImageDraw.Draw(image), image.width / whole
+    pen, scale, face = ImageDraw.Draw(image), image.width / whole, font(11)
     boxes = [(crop["name"], crop["box"]) for crop in crops_of(settings, workspace) if "box" in crop]
     for index, (name, box) in enumerate(boxes):
         left, top, right, bottom = (round(value * scale) for value in box)
         colour = COLOURS[index % len(COLOURS)]
         pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=3)
         at = left + 6, min(image.height - 14, top + 5 + 13 * (index % 4))
-        pen.rectangle(pen.textbbox(at, name), fill="white")
-        pen.text(at, name, fill=colour)
+        pen.rectangle((*at, at[0] + length(name, face), at[1] + 13), fill="white")
+        write(image, at, name, ImageColor.getrgb(colour)[:3], face)
     return image
 
 
