@@ -24,6 +24,7 @@ from .errors import SingleLoraError
 VERSION = 1  # Raise it when an install made by an older launcher must be made again.
 TORCH_ARGS = "SINGLELORA_TORCH_ARGS"
 NEEDED_BYTES = 3 * 1024**3
+MARK = "singlelora.made"  # in a `.venv` of ours, from its first moment on
 
 
 class SetupError(SingleLoraError):
@@ -68,9 +69,25 @@ def read_lock(root: Path) -> Lock | None:
 
 def write_lock(root: Path, lock: Lock) -> None:
     """Write the lock at once or not at all."""
-    temporary = lock_file(root).with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(lock), indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, lock_file(root))
+    _write(lock_file(root), json.dumps(asdict(lock), indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """The text, whole or not at all: what a killed install leaves must not read as a finished one.
+
+    Raises: SetupError, when the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise SetupError(f"{path}: cannot be written ({error.strerror}); free some room, then call again") from None
 
 
 def base_python(root: Path) -> str:
@@ -168,14 +185,19 @@ def install(root: Path, extras: Sequence[str]) -> None:
 
 
 def make_venv(root: Path) -> None:
-    """A new `.venv` in the place of what is there.  Raises: SetupError."""
+    """A new `.venv` in the place of what an earlier call made.  Raises: SetupError, for one that it did not make."""
     folder = root / ".venv"
+    if folder.exists() and not is_ours(folder):
+        raise SetupError(f"{folder}: found an environment that this program did not make, expected none; move it away, or "
+                         "delete it, then call again")
     say(f"making {folder}")
     # Started from .venv's own Python, a new one must still come from the Python beneath it.
     base = str(getattr(sys, "_base_executable", None) or sys.executable)
     try:
         if folder.exists():
             shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / MARK).touch()  # first, so that what a killed call leaves is known as ours
         made = subprocess.run([base, "-m", "venv", str(folder)], capture_output=True, text=True)
     except OSError as error:
         raise SetupError(
@@ -188,6 +210,12 @@ def make_venv(root: Path) -> None:
             )
         last = ((made.stdout + made.stderr).strip().splitlines() or ["no message"])[-1]
         raise SetupError(f"{folder}: cannot be made ({last}); is the disk full or the folder read-only?")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a `.venv` was made by this program, finished or not, or is empty."""
+    known = (folder / MARK).exists() or (folder / "singlelora.json").exists() or not any(folder.iterdir())
+    return known or any(folder.glob("[Ll]ib*/**/site-packages/singlelora.pth"))  # made before there was a mark
 
 
 def pip_install(root: Path, words: Sequence[str]) -> None:
@@ -230,7 +258,7 @@ def add_project(root: Path) -> None:
     ask = [str(venv_python(root)), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = Path(subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip())
     relative = os.path.relpath(root.resolve(), packages.resolve())
-    (packages / "singlelora.pth").write_text(Path(relative).as_posix() + "\n", encoding="utf-8")
+    _write(packages / "singlelora.pth", Path(relative).as_posix() + "\n")
 
 
 def warn_if_gpu_is_idle(root: Path) -> None:

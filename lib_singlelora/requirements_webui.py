@@ -5,10 +5,12 @@ Standard library only, and nothing large is imported: install.py runs at every s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -169,7 +171,13 @@ def _failed_lately(stamp: Path, mark: str) -> bool:
 
 
 def _remember(stamp: Path, mark: str) -> None:
-    try:
-        stamp.write_text(json.dumps({"mark": mark, "time": time.time()}), encoding="utf-8")
+    temporary = stamp.with_name(f"{stamp.name}.{os.getpid()}.tmp")
+    try:  # whole or not at all: another WebUI may start at the same time
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump({"mark": mark, "time": time.time()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(stamp)
     except OSError:
-        return  # a folder that cannot be written only costs the time of another try
+        with contextlib.suppress(OSError):  # a folder that cannot be written only costs the time of another try
+            temporary.unlink()

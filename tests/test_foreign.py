@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -115,11 +117,24 @@ def test_an_own_preset_is_saved_listed_and_used(tmp_path: Path, monkeypatch: pyt
     assert (made.rank, made.block_weights) == (24, "OUTD")
 
 
-@pytest.mark.parametrize("name", ["", "../x", "recommended", " a"])
+@pytest.mark.parametrize("name", ["", "../x", "recommended", " a", "nul", "COM¹", "a\0b"])
 def test_names_that_cannot_be_a_preset_are_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OWN_PRESETS", tmp_path / "own")
     with pytest.raises(SettingsError, match="preset"):
         save_preset(name, Settings())
+
+
+def test_a_full_disk_leaves_the_preset_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "OWN_PRESETS", tmp_path / "own")
+    path = save_preset("mine", Settings.from_dict({"training": {"rank": 24}}))
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SettingsError, match="the disk is full"):
+        save_preset("mine", Settings.from_dict({"training": {"rank": 8}}))
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 def test_a_broken_own_preset_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

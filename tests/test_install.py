@@ -1,5 +1,6 @@
 """install.py in an environment of its own, with wheels from a folder: it adds what is missing and changes nothing else."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from lib_singlelora import requirements_webui
 
 ROOT = Path(__file__).parent.parent
 CODE = ("install.py", "lib_singlelora/__init__.py", "lib_singlelora/requirements_webui.py")
@@ -126,3 +129,15 @@ def test_without_a_network_it_says_what_is_missing_and_does_not_try_again_at_eve
         assert f"{name} is missing" in first and f"{name} is missing" in second
     assert "installing" in first and "installing" not in second
     assert place.versions() == before
+
+
+def test_a_full_disk_leaves_the_remembered_failure_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stamp = tmp_path / ".install-failed.json"
+    requirements_webui._remember(stamp, "first")
+    before = stamp.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    requirements_webui._remember(stamp, "second")
+    assert stamp.read_bytes() == before and list(tmp_path.iterdir()) == [stamp]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -190,6 +191,29 @@ def test_a_half_made_environment_is_made_again(project: Path) -> None:
     assert done.returncode == 1  # The new environment's own pip finds no package.
     assert "making" in done.stderr
     assert not debris.exists()
+
+
+def test_a_full_disk_leaves_the_lock_that_was_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    add_venv(project)
+    before = environment.read_lock(project)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SetupError, match="cannot be written"):
+        environment.write_lock(project, Lock("other", (), "", ""))
+    monkeypatch.undo()
+    assert environment.read_lock(project) == before is not None
+    assert not list((project / ".venv").glob("*.tmp")) + list((project / ".venv").glob(".*.tmp"))
+
+
+def test_an_environment_of_the_users_own_is_not_deleted(project: Path) -> None:
+    venv.create(project / ".venv", with_pip=False, symlinks=os.name != "nt")
+    (project / ".venv" / "mine").touch()
+    done = call(project, "run")
+    assert done.returncode == 1
+    assert "did not make" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert (project / ".venv" / "mine").exists()
 
 
 @posix_only

@@ -6,7 +6,6 @@ import pytest
 
 from lib_singlelora.errors import SettingsError, WorkspaceError
 from lib_singlelora.fileio import atomic, fingerprint, write_text
-from lib_singlelora.names import check_name
 from lib_singlelora.settings import Settings
 from lib_singlelora.stage_record import StageRecord
 from lib_singlelora.workspace import Workspace
@@ -34,18 +33,6 @@ def test_a_stage_alone_needs_a_workspace_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="found no workspace"):
         Workspace(tmp_path / "none", create=False)
     assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.parametrize("name", ["", " a", "a/b", "a\\b", "..", ".", "CON", "nul", "com1", "a\n",
-                                   "x" * 65, "isa\U0001f600", "a,b", "a:b"])
-def test_names_that_some_system_cannot_take_are_refused(name: str) -> None:
-    with pytest.raises(WorkspaceError, match="trigger"):
-        check_name(name, "trigger")
-
-
-@pytest.mark.parametrize("name", ["isabella", "Isa bella-2", "ísäbella", "イザベラ", "s_1"])
-def test_ordinary_names_are_taken_unchanged(name: str) -> None:
-    assert check_name(name, "trigger") == name
 
 
 def test_an_edit_by_hand_is_seen_and_kept(tmp_path: Path) -> None:
