@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
-from PIL import Image
-
 from .dataset.buckets import nearest_bucket
 from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, TooManyError
 from .fileio import is_own_file
@@ -191,6 +189,7 @@ class Service:
 
         Raises: WorkspaceError, LoraFileError, when nothing is trained yet; CheckpointError.
         """
+        from .imaging.load import picture_size
         from .stages.crop import training_buckets
         from .stages.inpainting import default_mask, region_prompt
 
@@ -201,11 +200,10 @@ class Service:
         best = results["recommendation"]
         lora = best["name"] if best else list(results["loras"])[-1]
         strength = best["strength"] if best else settings.inpaint.strength
-        with Image.open(workspace.prepared) as image:
-            whole = (0, 0, image.width, image.height)
-            size = nearest_bucket(image.size, training_buckets(settings, self.host))
+        whole = picture_size(workspace.prepared)
+        size = nearest_bucket(whole, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
-        prompt = f"{region_prompt(settings, workspace, mask, whole)} <lora:{lora}:{strength:g}>"
+        prompt = f"{region_prompt(settings, workspace, mask, (0, 0, *whole))} <lora:{lora}:{strength:g}>"
         return Handover(prompt, settings.plot.negative_prompt, workspace.prepared, mask, size, strength)
 
     def accept(self, name: str, pictures: Sequence[str]) -> list[str]:

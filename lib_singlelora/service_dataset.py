@@ -50,9 +50,9 @@ class DatasetDesk:
 
     def scale_of_boxes(self, name: str) -> float:
         """Pixels of the prepared picture for one of the picture with the boxes."""
-        workspace = self.service.workspace(name)
-        with Image.open(workspace.prepared) as image:
-            return image.width / self.boxes(name).width
+        from .imaging.load import picture_size
+
+        return picture_size(self.service.workspace(name).prepared)[0] / self.boxes(name).width
 
     def count(self, text: str) -> tuple[int, str, int]:
         """(CLIP tokens of a caption, what of it is beyond the limit, the limit)."""

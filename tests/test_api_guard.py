@@ -6,6 +6,9 @@ import base64
 import io
 import json
 import os
+import struct
+import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ pytest.importorskip("fastapi")
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from PIL import Image
+from PIL import Image, ImageFile
 
 from lib_singlelora import api, api_guard
 from lib_singlelora.errors import (
@@ -248,6 +251,65 @@ def test_a_job_that_finds_no_room_changes_no_setting(client: TestClient, name: s
     before = state(service.root)
     answer = client.post(f"{API}/workspaces/{name}/jobs", json={"stage": "prepare", "settings": {"training.rank": 3}})
     assert answer.status_code == 429 and state(service.root) == before
+
+
+# Pictures --------------------------------------------------------------------------------------------
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
+
+
+def huge(side: int) -> bytes:
+    """The head of a PNG of side * side pixels, and the first of its rows."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head, row = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0), zlib.compress(bytes(side + 1))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+
+
+@pytest.fixture(scope="module")
+def prepared(service: Service, name: str) -> Path:
+    source = service.root / name / "source"
+    Image.new("RGB", (64, 64), "red").save(source / "prepared.png")
+    Image.new("L", (64, 64), 255).save(source / "mask.png")
+    return source / "mask.png"
+
+
+@pytest.mark.parametrize("data", [EPS, b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"%PDF-1.4", b"<svg/>", b"\0" * 99, b"\xff\xd8\xff",
+                                  b"II*\0" + b"\xff" * 40, b"\0\0\1\0\1\0" + b"\1" * 60])
+def test_what_is_no_picture_is_told_and_starts_nothing(client: TestClient, service: Service, name: str, prepared: Path,
+                                                       data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*given: object, **more: object) -> None:
+        raise AssertionError("another program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    before = state(service.root)
+    sent = base64.b64encode(data).decode()
+    for answer in (client.put(f"{API}/workspaces/{name}/mask", json={"picture": sent}),
+                   client.post(f"{API}/workspaces", json={"picture": sent, "trigger": "anna"})):
+        assert answer.status_code == 422 and len(answer.text) < 500
+    assert state(service.root) == before
+
+
+def test_a_mask_of_another_size_is_not_decoded(client: TestClient, name: str, prepared: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    make_room = ImageFile.ImageFile.load_prepare
+
+    def watched(self: ImageFile.ImageFile) -> None:
+        assert self.size == (64, 64), "memory was taken for it"
+        make_room(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", watched)
+    for side in (65, 9_000, 26_000, 60_000):
+        answer = client.put(f"{API}/workspaces/{name}/mask", json={"picture": base64.b64encode(huge(side)).decode()})
+        assert answer.status_code == 422 and ("expected the size" in answer.text or "megapixels" in answer.text)
+
+
+def test_a_mask_of_the_pictures_size_is_taken(client: TestClient, name: str, prepared: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 255).crop((0, 0, 32, 64)).resize((64, 64)).save(stream, "PNG")
+    answer = client.put(f"{API}/workspaces/{name}/mask", json={"picture": base64.b64encode(stream.getvalue()).decode()})
+    assert answer.status_code == 200, answer.text
 
 
 # How an error is told ---------------------------------------------------------------------------------

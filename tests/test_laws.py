@@ -112,3 +112,17 @@ def test_nothing_but_entrances_picks_a_host() -> None:
             continue
         wrong += [f"{path.name}: {name}" for name in imports(path) if name.startswith("lib_singlelora.hosts")]
     assert wrong == []
+
+
+def test_one_reader_opens_pictures() -> None:
+    """Pillow by itself tries every format, of which some start other programs, and decodes any size."""
+    wrong = []
+    for path in sources():
+        if path.relative_to(PACKAGE).as_posix() == "imaging/load.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("Image.open", "PIL.Image.open"):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+            if isinstance(node, ast.ImportFrom) and node.module == "PIL.Image":
+                wrong += [f"{path.relative_to(ROOT)}:{node.lineno}" for each in node.names if each.name == "open"]
+    assert wrong == []

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from PIL import Image, features
 
 from ..fileio import write_text
+from ..imaging.load import read_rgb
 
 LIMIT = 2_700_000  # bytes of all thumbnails in the page, so that the whole stays below 3 MB
 SIDES = (256, 224, 192, 160, 128, 96, 64)
@@ -174,8 +175,7 @@ class _Thumbs:
 def encoded(path: Path, side: int, most: int) -> str:
     """The picture within a square of `side` pixels as a data URI of about `most` bytes before base64, in WebP or JPEG."""
     form = "WEBP" if features.check("webp") else "JPEG"
-    with Image.open(path) as image:
-        small = image.convert("RGB")
+    small = read_rgb(path)
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     data = b""
     while True:

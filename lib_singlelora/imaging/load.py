@@ -65,15 +65,36 @@ def load_picture_bytes(data: bytes, name: str, smallest: int = SMALLEST) -> Pict
     return _load(io.BytesIO(data), name, smallest)
 
 
-def picture_size(source: Path | bytes, name: str = "") -> tuple[int, int]:
-    """Width and height of a file's picture as `load_picture` shows it, upright; nothing is decoded.
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a file's picture as `load_picture` shows it: turned upright.
 
-    name: what an error calls it; default the file's.  Raises: PictureError.
+    Raises: PictureError.
     """
-    file, called = (io.BytesIO(source), name) if isinstance(source, bytes) else (_existing(source), name or source.name)
-    with _opened(file, called) as opened:
+    with _opened(_existing(path), path.name) as opened:
         width, height = opened.size
+        _check_pixels(path.name, (width, height))  # what Pillow decodes to find a PNG's EXIF data
         return (height, width) if _orientation(opened) in _SIDEWAYS else (width, height)
+
+
+def stored_size(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height that a file's header tells, not turned; nothing is decoded.  Raises: PictureError."""
+    with _opened(io.BytesIO(data), name) as opened:
+        return opened.size
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """The picture alone, RGB over white, of whatever size: for files that a stage or a host drew.
+
+    They go through the same reader, for a workspace may come from anybody.  Raises: PictureError.
+    """
+    with _opened(_existing(path), path.name) as opened:
+        return to_rgb(_decoded(path, opened, path.name, 1, []), [])[0]
+
+
+def picture_parameters(path: Path) -> str:
+    """How a picture was drawn, as WebUIs write it into a PNG; '' where it does not say.  Raises: PictureError."""
+    with _opened(_existing(path), path.name) as opened:
+        return str(opened.info.get("parameters", ""))
 
 
 def decoded_picture(source: Path | bytes, name: str, smallest: int,
@@ -192,8 +213,12 @@ def _check_size(name: str, opened: Image.Image, smallest: int, notes: list[str])
         opened.draft("RGB", (max(1, int(width * factor)), max(1, int(height * factor))))
         if opened.size != (width, height):
             notes.append(f"{name}: read at {opened.width}x{opened.height} instead of {width}x{height}")
-    if opened.width * opened.height > MOST_PIXELS:
-        raise PictureError(f"{name}: found {width}x{height} pixels, expected at most {MOST_PIXELS // 10**6} "
+    _check_pixels(name, opened.size)
+
+
+def _check_pixels(name: str, size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MOST_PIXELS:
+        raise PictureError(f"{name}: found {size[0]}x{size[1]} pixels, expected at most {MOST_PIXELS // 10**6} "
                            "megapixels; make it smaller first")
 
 

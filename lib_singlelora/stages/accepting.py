@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..errors import WorkspaceError
 from ..fileio import atomic, file_hash, fingerprint, is_own_file, read_json, write_json
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, picture_parameters
 from ..settings import Settings
 from ..workspace import Workspace
 from .choosing import choose_lora, made_files
@@ -62,7 +60,7 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
     lora, lora_sha256: the file of this workspace that drew it, where that can be told.  Raises: PictureError.
     """
     load_picture(picture)
-    how: dict[str, Any] = {"picture": picture.name, "sha256": file_hash(picture), "parameters": _parameters(picture)}
+    how: dict[str, Any] = {"picture": picture.name, "sha256": file_hash(picture), "parameters": picture_parameters(picture)}
     for note in (picture.with_suffix(".json"), picture.parent / HOW):
         if (told := _note(note)) is not None:
             how = {**told, **{key: value for key, value in how.items() if value}}
@@ -87,6 +85,3 @@ def _note(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _parameters(picture: Path) -> str:
-    with Image.open(picture) as image:
-        return str(image.info.get("parameters", ""))

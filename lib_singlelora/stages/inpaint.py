@@ -13,6 +13,7 @@ from ..errors import PictureError
 from ..evaluation.sheets import Cell, Grid, draw_sheet
 from ..fileio import file_hash, fingerprint, write_bytes, write_json
 from ..host import Fill, Host, ImageRequest, LoraUse
+from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
@@ -124,9 +125,7 @@ def _sheet(canvas: Canvas, paths: list[Path], prompt: str) -> Image.Image:
     if canvas.whole_hole is not None:
         red = Image.blend(original, Image.new("RGB", original.size, (220, 38, 38)), 0.45)
         cells.append(Cell((Image.composite(red, original, canvas.whole_hole),), "mask"))
-    for path in paths:
-        with Image.open(path) as image:
-            cells.append(Cell((image.convert("RGB"),), f"seed {path.stem}"))
+    cells += [Cell((read_rgb(path),), f"seed {path.stem}") for path in paths]
     columns = min(4, len(cells))
     cells += [None] * (-len(cells) % columns)
     rows = tuple(tuple(cells[i:i + columns]) for i in range(0, len(cells), columns))

@@ -17,7 +17,7 @@ from ..evaluation.damage import Surface, harm, lost, surface
 from ..evaluation.likeness import Look, colour_histogram, look
 from ..evaluation.retention import SEEN, retention, traits
 from ..host import Host
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, read_rgb
 from ..imaging.mask_reader import read_mask
 from ..jobs import Job, Progress
 from ..settings import Settings
@@ -113,11 +113,7 @@ def seen_in(tagger: Taggers, images: Sequence[Image.Image]) -> list[Scores]:
 
 def opened(paths: Iterable[Path]) -> list[Image.Image]:
     """The pictures, in memory."""
-    images = []
-    for path in paths:
-        with Image.open(path) as image:
-            images.append(image.convert("RGB"))
-    return images
+    return [read_rgb(path) for path in paths]
 
 
 def _surfaces(crops: Iterable[Image.Image], drawn: Sequence[Image.Image]) -> list[Surface]:

@@ -6,7 +6,7 @@ from PIL import Image, ImageChops
 
 from ..errors import NotFoundError, PictureError, WorkspaceError
 from ..fileio import write_bytes
-from ..imaging.load import load_picture, picture_size
+from ..imaging.load import load_picture, stored_size
 from ..imaging.mask_reader import painted, read_mask, read_mask_bytes
 from ..imaging.png import png_bytes
 from ..workspace import Workspace
@@ -57,11 +57,12 @@ def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
     Raises: PictureError, WorkspaceError.
     """
     try:
-        size = picture_size(data, "mask")
+        size = stored_size(data, "mask")
+        if sorted(size) != sorted(_mask(workspace).size):  # it may lie on its side
+            _check_size(workspace, size)
+        return read_mask_bytes(data).image
     except PictureError as error:
         raise PictureError(f"found no picture that can be the mask; {error}") from None
-    _check_size(workspace, size)
-    return read_mask_bytes(data).image
 
 
 def _check_size(workspace: Workspace, size: tuple[int, int]) -> None:

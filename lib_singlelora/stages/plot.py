@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..fileio import file_hash, fingerprint, write_bytes
 from ..host import GeneratedImage, Host, ImageRequest, LoraUse
+from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..settings import Settings
@@ -192,8 +191,7 @@ def _draw_picture(work: _Work, host: Host, job: Job, place: Place, seed: int) ->
         if not work.files[first][seed].exists():
             _draw_picture(work, host, job, first, seed)
         uses = (LoraUse(place.lora, place.refine, place.refine),) if place.lora else ()
-        with Image.open(work.files[first][seed]) as image:
-            request = replace(request, loras=uses, image=image.convert("RGB"), denoise=work.refine_denoise)
+        request = replace(request, loras=uses, image=read_rgb(work.files[first][seed]), denoise=work.refine_denoise)
     save_picture(work.files[place][seed], host.generate(request, job)[0])
 
 

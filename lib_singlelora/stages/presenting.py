@@ -13,6 +13,7 @@ from ..evaluation.page import Page, PageCell, PageTable, write_page
 from ..evaluation.sheets import Cell, Grid, draw_sheet
 from ..fileio import write_bytes
 from ..host import Host
+from ..imaging.load import picture_parameters, read_rgb
 from ..imaging.png import png_bytes
 from ..settings import Settings
 from ..workspace import Workspace
@@ -68,15 +69,14 @@ def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> 
     def cell(place: Place, label: str = "") -> Cell:
         images = []
         for file in shown.drawn[place]:
-            with Image.open(file) as image:  # at once as small as it is shown: a sheet may have thousands
-                images.append(ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS))
+            # At once as small as it is shown: a sheet may have thousands.
+            images.append(ImageOps.contain(read_rgb(file), (side, side), Image.Resampling.LANCZOS))
         note = shown.judged[place].look.broken or shown.judged[place].note
         return Cell(tuple(images), f"{label}: {note}" if label else note, shown.is_best(place))
 
     layout = shown.layout
-    with Image.open(workspace.prepared) as image:
-        source = image.convert("RGB")
-        source.thumbnail((512, 512))
+    source = read_rgb(workspace.prepared)
+    source.thumbnail((512, 512))
     first = [Cell((source,), "the picture"), *(cell(place, label) for label, place in layout.base)]
     columns = max(4, *(len(table.columns) for table in layout.tables))
     rows = [first[i:i + columns] for i in range(0, len(first), columns)]
@@ -88,8 +88,7 @@ def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> 
         grids.append(Grid(table.title, table.rows, table.columns, cells))
     legend = [f"{label}: {prompt}" for label, prompt in layout.prompts if label != prompt]
     legend += [f"Green frame, recommended: {shown.why}."] if shown.why else []
-    with Image.open(shown.drawn[layout.places[0]][0]) as image:
-        parameters = str(image.info.get("parameters", ""))
+    parameters = picture_parameters(shown.drawn[layout.places[0]][0])
     sheet = draw_sheet(shown.title, shown.text, grids, side, legend)
     write_bytes(path, png_bytes(sheet, parameters))
 

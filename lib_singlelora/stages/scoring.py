@@ -14,7 +14,7 @@ from ..evaluation.copying import cut
 from ..evaluation.ranking import CRITERIA
 from ..evaluation.sheets import Cell, Grid, draw_sheet
 from ..fileio import write_bytes, write_json, write_text
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, read_rgb
 from ..imaging.png import png_bytes
 from ..settings import Settings
 from ..workspace import Workspace
@@ -52,8 +52,7 @@ def copies_sheet(judged: Mapping[Place, Judgement], best: Place | None) -> Image
     for place in ordered[:SHOWN]:
         seen = judged[place]
         if seen.copy:
-            with Image.open(seen.copy.picture) as image:
-                drawn = image.convert("RGB")
+            drawn = read_rgb(seen.copy.picture)
             part = cut(load_picture(seen.copy.crop).image.convert("RGB"), seen.copy.box)
             cells.append(Cell((drawn, part), f"{seen.scores.get('copying', 0.0):.0%} {seen.nearest}", place == best))
             names.append(place.words)

@@ -21,6 +21,7 @@ from ..dataset.tokens import LIMIT
 from ..errors import NotFoundError, SettingsError, WorkspaceError
 from ..evaluation.lettering import font, length, write
 from ..fileio import read_json
+from ..imaging.load import picture_size, read_rgb
 from ..settings import Settings
 from ..stage_record import check
 from ..workspace import STAGES, Workspace
@@ -59,8 +60,8 @@ def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
     """
     if not workspace.prepared.exists():
         raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
-    with Image.open(workspace.prepared) as file:
-        image, whole = file.convert("RGB"), file.width
+    image = read_rgb(workspace.prepared)
+    whole = image.width
     factor = SHOWN / max(image.size)
     image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
     pen, scale, face = ImageDraw.Draw(image), image.width / whole, font(11)
@@ -83,8 +84,7 @@ def box_added(settings: Settings, workspace: Workspace, name: str, box: tuple[in
     if not workspace.prepared.exists():
         raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png; call 'prepare' first")
     text = ":".join([name.strip(), *map(str, box)])
-    with Image.open(workspace.prepared) as image:
-        own = moved([], [text], image.size)[0].name  # a mistake is told before anything is changed
+    own = moved([], [text], picture_size(workspace.prepared))[0].name  # a mistake is told before anything is changed
     kept = [each for each in settings.crop.boxes if each.partition(":")[0].strip().replace(" ", "_") != own]
     views = (*settings.crop.views, own) if settings.crop.views and own not in settings.crop.views else settings.crop.views
     return {"crop.boxes": (*kept, text), "crop.views": views}

@@ -13,6 +13,7 @@ from ..dataset.captions import join_tags
 from ..dataset.prompt_language import tags_of
 from ..fileio import write_bytes
 from ..host import TrainingModel
+from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork
@@ -51,7 +52,6 @@ def thumbnail(file: Path, workspace: Workspace) -> None:
     """The source picture, small, beside a LoRA file under its name: what file browsers and WebUIs show of it."""
     target = file.with_suffix(".png")
     if workspace.prepared.exists() and not target.exists():
-        with Image.open(workspace.prepared) as source:
-            small = source.convert("RGB")
-            small.thumbnail((THUMBNAIL, THUMBNAIL))
+        small = read_rgb(workspace.prepared)
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
         write_bytes(target, png_bytes(small))

@@ -17,6 +17,7 @@ from PIL import Image
 from ...errors import LoraFileError
 from ...fileio import atomic, write_json
 from ...host import LoraCard
+from ...imaging.load import read_rgb
 
 FOLDER = "singlelora"
 PREVIEW = (512, 768)
@@ -118,8 +119,7 @@ def _write_card(target: Path, card: LoraCard) -> None:
     preview = target.with_suffix(".preview.png")
     if card.preview is None or (preview.exists() and preview.stat().st_mtime_ns >= card.preview.stat().st_mtime_ns):
         return
-    with Image.open(card.preview) as image:
-        small = image.convert("RGB")
-        small.thumbnail(PREVIEW, Image.Resampling.LANCZOS)
+    small = read_rgb(card.preview)
+    small.thumbnail(PREVIEW, Image.Resampling.LANCZOS)
     with atomic(preview) as file:
         small.save(file, "PNG")

@@ -6,6 +6,7 @@ from typing import Any
 
 from PIL import Image
 
+from ...imaging.load import read_rgb
 from ...service import Handover
 from ...ui.page import Send
 
@@ -55,5 +56,4 @@ def _with_mask(handed: Handover) -> list[Any]:
 
 
 def _open(path: Any, mode: str, handed: Handover) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert(mode).resize(handed.size, Image.Resampling.LANCZOS)
+    return read_rgb(path).convert(mode).resize(handed.size, Image.Resampling.LANCZOS)
