@@ -72,7 +72,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with _opened(_existing(path), path.name) as opened:
         width, height = opened.size
-        _check_pixels(path.name, (width, height))  # what Pillow decodes to find a PNG's EXIF data
+        if opened.format == "PNG":  # Pillow decodes it to find EXIF data that follows the pixels
+            _check_pixels(path.name, (width, height))
         return (height, width) if _orientation(opened) in _SIDEWAYS else (width, height)
 
 

@@ -1,0 +1,203 @@
+"""A page of another site, in a real browser: it can neither read nor change what the standalone page has.
+
+The other site is a server of its own under a name that Chromium is told to find on this machine; the same trick is DNS
+rebinding, a foreign name that points at the page itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("uvicorn")
+pytest.importorskip("gradio", minversion="4")
+
+import uvicorn
+from PIL import Image
+
+from lib_singlelora.host import Host
+from lib_singlelora.service import Service
+from lib_singlelora.ui.serve import application
+from tests.stages.quiet_host import QuietHost
+from tests.ui.test_page import CHROMIUM
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
+SECRET = "the user's private letter"
+ATTACK = """
+async (target) => {
+  const found = {}, api = target + "/singlelora/v1";
+  const png = PNG, letter = LETTER, own = OWN;
+  const json = { "content-type": "application/json" };
+  const attempt = async (name, what) => { try { found[name] = await what(); } catch (error) { found[name] = "refused"; } };
+  const get = (url, more) => fetch(url, { credentials: "include", ...more }).then((answer) => answer.text());
+  const blind = (url, more) => fetch(url, { mode: "no-cors", credentials: "include", ...more }).then(() => "sent");
+  for (const [name, url] of Object.entries({ page: target + "/", config: target + "/config", list: api + "/workspaces",
+      settings: api + "/workspaces/eileen", file: target + "/gradio_api/file=" + letter,
+      own: target + "/gradio_api/file=" + own, api: target + "/gradio_api/info" })) {
+    await attempt("read " + name, () => get(url));
+    await attempt("read blindly " + name, () => blind(url));
+  }
+  const payload = JSON.stringify({ picture: png, trigger: "planted" });
+  const patch = JSON.stringify({ "training.rank": 3 });
+  await attempt("start with json", () => get(api + "/workspaces", { method: "POST", body: payload, headers: json }));
+  await attempt("start blindly", () => blind(api + "/workspaces", { method: "POST", body: payload }));
+  await attempt("start blindly without a type", () => blind(api + "/workspaces", { method: "POST", body: new Blob([payload]) }));
+  await attempt("change", () => get(api + "/workspaces/eileen", { method: "PATCH", body: patch, headers: json }));
+  await attempt("queue", () => blind(api + "/workspaces/eileen/jobs", { method: "POST", body: "{}" }));
+  await attempt("beacon", async () => navigator.sendBeacon(api + "/workspaces", new Blob([payload], { type: "text/plain" })));
+  const form = new FormData(); form.append("files", new Blob(["<script>1</script>"], { type: "text/html" }), "planted.html");
+  await attempt("upload", () => blind(target + "/gradio_api/upload", { method: "POST", body: form }));
+  await attempt("upload and read", () => get(target + "/gradio_api/upload", { method: "POST", body: form }));
+  const call = JSON.stringify({ data: [{ path: letter, meta: { _type: "gradio.FileData" } }], fn_index: 0, session_hash: "x" });
+  await attempt("call", () => get(target + "/gradio_api/queue/join", { method: "POST", body: call, headers: json }));
+  await attempt("call blindly", () => blind(target + "/gradio_api/queue/join", { method: "POST", body: call }));
+  await attempt("events", () => new Promise((done) => {
+    const source = new EventSource(target + "/gradio_api/queue/data?session_hash=x");
+    source.onerror = () => { source.close(); done("refused"); };
+    source.onmessage = (event) => { source.close(); done(event.data); }; }));
+  const load = (tag, url) => new Promise((done) => { const made = document.createElement(tag);
+    made.onload = () => done("loaded"); made.onerror = () => done("refused"); made.src = url; document.body.append(made); });
+  await attempt("picture", () => load("img", api + "/workspaces/eileen/files/source/original.png"));
+  await attempt("gradio's picture", () => load("img", target + "/gradio_api/file=" + own));
+  await attempt("script", () => load("script", target + "/config"));
+  return found;
+}
+"""
+
+
+class _Site(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>elsewhere</title><body>")
+
+    def log_message(self, *given: object) -> None:
+        """Nothing."""
+
+
+def state(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Service]]:
+    root = tmp_path_factory.mktemp("foreign") / "workspaces"
+    service = Service(cast(Host, QuietHost()), lambda: root)
+    picture = root.parent / "picture.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    service.start(picture, "eileen", "girl")
+    (root.parent / "letter.txt").write_text(SECRET)
+    plots = root / "eileen" / "plots"
+    plots.mkdir()
+    (plots / "sheet.html").write_text("<title>sheet</title><script>document.title = 'it ran'</script><img src=x onerror="
+                                      "\"document.title = 'it ran'\"><p>tables</p>")
+    (plots / "evil.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='it ran'</script></svg>")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    server = uvicorn.Server(uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.1)
+    yield port, service
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", rules])
+        yield opened
+        opened.close()
+
+
+def attacked(browser: Any, home: str, target: str, service: Service) -> dict[str, Any]:
+    """What the attack found, from a page of `home`."""
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64), "blue").save(stream, "PNG")
+    words = {"PNG": base64.b64encode(stream.getvalue()).decode(), "LETTER": str(service.root.parent / "letter.txt"),
+             "OWN": str(service.root / "eileen" / "source" / "original.png")}
+    script = ATTACK
+    for word, value in words.items():
+        script = script.replace(f"= {word}", f"= {json.dumps(value)}")
+    page = browser.new_page()
+    page.goto(home)
+    with contextlib.closing(page):
+        return cast(dict[str, Any], page.evaluate(script, target))
+
+
+@pytest.mark.parametrize("home", ["http://evil.example:{site}/", "http://localhost:{site}/", "http://127.0.0.1:{site}/"])
+def test_a_foreign_page_neither_reads_nor_writes(served: tuple[int, Service], site: int, browser: Any, home: str) -> None:
+    port, service = served
+    before = state(service.root)
+    found = attacked(browser, home.format(site=site), f"http://127.0.0.1:{port}", service)
+    answers = {name: value for name, value in found.items() if value not in ("refused", True)}
+    # A blind request tells the page nothing; what it did is seen below.
+    assert {name for name in answers if "blindly" not in name} <= {"queue", "upload"}, answers
+    assert {answers[name] for name in answers} <= {"sent"}
+    assert state(service.root) == before and service.runner.tickets == [] and service.names() == ["eileen"]
+
+
+def test_a_foreign_name_that_points_here_is_no_way_in(served: tuple[int, Service], browser: Any) -> None:
+    port, service = served
+    before = state(service.root)
+    rebound = f"http://rebound.example:{port}"
+    found = attacked(browser, rebound, rebound, service)
+    told = json.dumps(found)
+    assert SECRET not in told and '\\"training\\"' not in told and "fn_index" not in told
+    read = [str(value) for name, value in found.items() if name.startswith("read ") and "blindly" not in name]
+    assert read and all("--allow-host" in value for value in read)
+    assert found["picture"] == found["gradio's picture"] == found["events"] == "refused"
+    assert state(service.root) == before and service.runner.tickets == [] and service.names() == ["eileen"]
+
+
+def test_the_page_itself_reads_and_writes(served: tuple[int, Service], browser: Any) -> None:
+    """The attack from the page's own address: that the others are refused proves something only if this works."""
+    port, service = served
+    home = f"http://127.0.0.1:{port}"
+    found = attacked(browser, home, home, service)
+    assert "eileen" in found["read list"] and found["picture"] == found["gradio's picture"] == "loaded"
+    assert "planted" in found["start with json"] and '"rank":3' in found["change"] and "planted.html" in found["upload and read"]
+    assert SECRET not in json.dumps(found)  # that file is nobody's, not even the page's
+
+
+@pytest.mark.parametrize("file", ["plots/sheet.html", "plots/evil.svg"])
+def test_what_came_with_a_workspace_runs_no_script(served: tuple[int, Service], browser: Any, file: str) -> None:
+    port, _ = served
+    page = browser.new_page()
+    with contextlib.suppress(Exception):  # "Download is starting" ends a visit
+        page.goto(f"http://127.0.0.1:{port}/singlelora/v1/workspaces/eileen/files/{file}")
+    page.wait_for_timeout(300)
+    assert page.title() != "it ran"
+    if file.endswith(".html"):
+        assert page.title() == "sheet" and page.locator("p").inner_text() == "tables"
+    page.close()
