@@ -17,11 +17,13 @@ from .jobs import Job, Progress
 from .settings_training import DEFAULT_PRESET
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from .naming.blocks import BlockLayout
 
 Fill = Literal["fill", "original", "latent noise", "latent nothing"]
+Part = Literal["vae", "text encoder"]  # of a checkpoint, that a training may do without
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,24 @@ class TrainingModel(Protocol):
         """Torch's name of the device on which the networks compute."""
         ...
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What a pass and its way back compute in; float16 wants its loss scaled."""
+        ...
+
+    def set_aside(self, *parts: Part) -> None:
+        """Take parts off the GPU that the next steps can do without.
+
+        They come back by themselves when they are asked for, and at the end of the lending; on a
+        CPU nothing happens.
+        """
+        ...
+
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the mode of the VAE's distribution."""
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the mode of the VAE's distribution.
+
+        Raises: TrainingError, when the VAE gives NaN.
+        """
         ...
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
@@ -175,7 +193,10 @@ class TrainingModel(Protocol):
         ...
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1]."""
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].
+
+        Raises: TrainingError, when the VAE gives NaN.
+        """
         ...
 
     def count_tokens(self, prompt: str) -> int:
@@ -240,8 +261,12 @@ class Host(Protocol):
         """
         ...
 
-    def open_for_training(self) -> AbstractContextManager[TrainingModel]:
-        """Lend the networks; everything is what it was after the exit."""
+    def open_for_training(self, precision: str = "auto") -> AbstractContextManager[TrainingModel]:
+        """Lend the networks; everything is what it was after the exit.
+
+        precision: `training.precision`; auto takes what the host and its device are best at.
+        Raises: CheckpointError; TrainingError, where the host cannot compute in that precision.
+        """
         ...
 
     def exclusive(self, job: Job) -> AbstractContextManager[None]:

@@ -101,7 +101,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     if force and snapshot.exists():
         snapshot.unlink()
     started = time.time()
-    with host.exclusive(job), host.open_for_training() as model:
+    with host.exclusive(job), host.open_for_training(options.precision) as model:
         weights = parse_block_weights(options.block_weights, model.layout, presets)
         network = _network(settings, model, weights)
         begun = start_from(network, read_lora(start)) if start else []

@@ -67,7 +67,7 @@ class Trainer:
         one_rate = SOURCES[settings.optimizer].own_rate
         self.optimizer = build_optimizer(
             settings, network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate), model.device)
-        self.scaler = Scaler(model.device, self.objective.dtype == torch.float16)
+        self.scaler = Scaler(model.compute_dtype == torch.float16)
         self.recorder = Recorder(self.objective) if recordable(model, network, settings) else None
         self.smoothed = 0.0
         self.board: Board | None = None  # where the caller wants event files

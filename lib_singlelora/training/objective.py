@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import cast
 
@@ -23,7 +21,6 @@ from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, targe
 
 KEPT_TEXTS = 512
 TENSORS = ("latents", "noise", "timesteps", "weights", "mask")  # of what is drawn
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Objective:
@@ -40,32 +37,11 @@ class Objective:
         self.trains_text = bool(settings.text_encoder_lr) and any(is_text(name) for name, _ in network.items())
         self._texts: OrderedDict[str, Conditioning] = OrderedDict()
 
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """What the pass is autocast to, or None for the host's own numbers."""
-        return DTYPES.get(self.settings.precision)
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """Lower precision where the settings ask for it.  Raises: TrainingError, where torch has none on this device."""
-        if self.dtype is None:
-            return contextlib.nullcontext()
-        kind = torch.device(self.model.device).type
-        try:
-            made: AbstractContextManager[object] = torch.autocast(kind, self.dtype)
-        except RuntimeError as error:
-            raise TrainingError(f"training.precision={self.settings.precision}: {error}; choose fp32 or bf16") from error
-        return made
-
     def loss(self, drawn: Drawn) -> Tensor:
         """Mean loss of a batch, fp32.  Sources: the formulas in noise.py and losses.py."""
         device = self.model.device
         own = replace(drawn, **{name: getattr(drawn, name).to(device) for name in TENSORS})
-        return self.loss_of(own, self.conditioning(own.captions))
-
-    def conditioning(self, captions: list[str]) -> Conditioning:
-        """Captions as the U-Net takes them, in the precision of the pass."""
-        with self.autocast():
-            return self.encode(captions)
+        return self.loss_of(own, self.encode(own.captions))
 
     def loss_of(self, drawn: Drawn, conditioning: Conditioning) -> Tensor:
         """Mean loss of a batch whose tensors lie where the model computes.  Without prior rows it is kernels only."""
@@ -73,10 +49,9 @@ class Objective:
         alpha_bar = self.alphas_cumprod[timesteps]
         noisy = add_noise(drawn.latents, drawn.noise, alpha_bar)
         wanted = target(drawn.latents, drawn.noise, alpha_bar, self.prediction)
-        with self.autocast():
-            if drawn.prior:
-                wanted = self._with_prior(wanted, noisy, timesteps, drawn)
-            predicted = self.model.predict(noisy, timesteps, conditioning)
+        if drawn.prior:
+            wanted = self._with_prior(wanted, noisy, timesteps, drawn)
+        predicted = self.model.predict(noisy, timesteps, conditioning)
         c = huber_c(settings.huber_schedule, settings.huber_c, timesteps, alpha_bar, len(self.alphas_cumprod))
         losses = elementwise(cast(Loss, settings.loss), predicted, wanted, c)
         return weighted_loss(losses, drawn.weights * self._balance(alpha_bar), drawn.mask)

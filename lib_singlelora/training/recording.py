@@ -52,7 +52,7 @@ class Recorder:
     def backward(self, drawn: Drawn, share: float) -> float:
         """The loss of a batch, times share; its gradients are added to the parameters'."""
         drawn = _on(self.objective.model.device, replace(drawn, weights=drawn.weights * share))
-        conditioning = self.objective.conditioning(drawn.captions)
+        conditioning = self.objective.encode(drawn.captions)
         recording = None if self.off else self._recording(drawn, conditioning)
         if recording is None:
             loss = self.objective.loss_of(drawn, conditioning)
@@ -113,9 +113,12 @@ class Recorder:
 
 
 def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings) -> bool:
-    """Whether a training's passes are the same kernels every time, on a GPU, through a host that allows it."""
+    """Whether a training's passes are the same kernels every time, on a GPU, through a host that allows it.
+
+    Not in fp16: the loss is scaled there, by a number that changes from step to step.
+    """
     plain = not (network.shape.random or settings.gradient_checkpointing or wants_prior(settings))
-    return (settings.cuda_graphs and plain and settings.precision != "fp16" and model.recordable
+    return (settings.cuda_graphs and plain and model.compute_dtype != torch.float16 and model.recordable
             and torch.device(model.device).type == "cuda")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,51 +10,72 @@ from torch import Tensor
 
 from ..errors import TrainingError
 
-log = logging.getLogger(__name__)
+FIRST = 2.0**16
+GROWTH, BACKOFF, INTERVAL = 2.0, 0.5, 2000  # torch.amp.GradScaler's
 LOST = 2.0**-10  # a scale below which nothing is left to save
 
 
 class Scaler:
-    """torch's GradScaler for a device, or nothing where the numbers need none."""
+    """Dynamic loss scaling, or nothing where the numbers need none.
 
-    def __init__(self, device: str, wanted: bool) -> None:
-        kind = torch.device(device).type
-        self._scaler: Any = None
-        if wanted and hasattr(torch.amp, "GradScaler"):
-            self._scaler = torch.amp.GradScaler(kind)
-        elif wanted and kind == "cuda":  # torch before 2.3
-            self._scaler = torch.cuda.amp.GradScaler()
+    Works on every device and version of PyTorch alike; GradScaler is missing on CPUs before 2.3.
+    scale: by which the loss is multiplied.  skipped: steps left out because gradients overflowed.
+    Source: Micikevicius et al. 2018, "Mixed Precision Training", section 3.2; torch.amp.GradScaler.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+        self.scale = FIRST if wanted else 1.0
+        self.skipped = 0
+        self._good = 0  # steps since the scale last changed
 
     def backward(self, loss: Tensor) -> None:
         """The backward pass of the scaled loss."""
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+        (loss * self.scale if self.wanted else loss).backward()
 
-    def step(self, optimizer: torch.optim.Optimizer, parameters: list[Tensor], longest: float) -> bool:
-        """Clip to the longest norm (0: not) and step; false when the step was left out because gradients overflowed.
+    def step(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], longest: float) -> bool:
+        """Clip to the longest norm (0: not) and step; false when a step was left out.
 
+        Gradients are divided by the scale first, so that the norm that is clipped is the true one.
         Raises: TrainingError, when the scale is lost: every step overflows.
         """
-        if self._scaler is not None:
-            self._scaler.unscale_(optimizer)
+        if self.wanted and not self._unscale(parameters):
+            self._back_off()
+            return False
         if longest:
             torch.nn.utils.clip_grad_norm_(parameters, longest)
-        if self._scaler is None:
-            optimizer.step()
+        optimizer.step()
+        if self.wanted:
+            self._good += 1
+            if self._good == INTERVAL:
+                self.scale, self._good = self.scale * GROWTH, 0
+        return True
+
+    def _unscale(self, parameters: Sequence[Tensor]) -> bool:
+        """Divide the gradients by the scale; false when one is infinite or no number."""
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not grads:
             return True
-        before = self._scaler.get_scale()
-        self._scaler.step(optimizer)
-        self._scaler.update()
-        now = self._scaler.get_scale()
-        if now < LOST:
-            raise TrainingError(f"the loss scale fell to {now:g}, expected 1 or more: every step overflows fp16. The epochs "
-                                "saved so far are whole. Set training.precision to bf16 or fp32, or lower training.unet_lr")
-        return bool(now >= before)
+        torch._foreach_mul_(grads, 1 / self.scale)
+        # One number for all, so that a GPU is waited for once.
+        sums = torch.stack([grad.sum(dtype=torch.float32) for grad in grads])
+        if bool(torch.isfinite(sums).all()):
+            return True
+        return all(bool(torch.isfinite(grad).all()) for grad in grads)  # a sum may overflow alone
+
+    def _back_off(self) -> None:
+        self.scale, self._good = self.scale * BACKOFF, 0
+        self.skipped += 1
+        if self.scale < LOST:
+            raise TrainingError(f"the loss scale fell to {self.scale:g}, expected 1 or more: every step overflows fp16. The "
+                                "epochs saved so far are whole. Set training.precision to bf16, or to fp32 (the WebUI wants "
+                                "--no-half for that), or lower training.unet_lr")
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
-        return {} if self._scaler is None else dict(self._scaler.state_dict())
+        return {"scale": self.scale, "good": self._good, "skipped": self.skipped} if self.wanted else {}
 
     def load(self, state: dict[str, Any]) -> None:
         """From the snapshot."""
-        if self._scaler is not None and state:
-            self._scaler.load_state_dict(state)
+        if self.wanted and state:
+            self.scale, self._good, self.skipped = float(state["scale"]), int(state["good"]), int(state["skipped"])

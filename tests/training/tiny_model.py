@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lib_singlelora.host import Conditioning
+from lib_singlelora.host import Conditioning, Part
 from lib_singlelora.naming.blocks import SD1, BlockLayout
 
 TARGET = "input_blocks.1.1.proj_in"
@@ -30,6 +30,13 @@ class TinyModel:
     @property
     def device(self) -> str:
         return "cpu"
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        return torch.float32
+
+    def set_aside(self, *parts: Part) -> None:
+        """There is no GPU."""
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         return torch.nn.functional.avg_pool2d(pixels, 8).repeat(1, 2, 1, 1)[:, :4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,14 +31,17 @@ from ...host import (
 )
 from ...imaging.filling import surroundings
 from ...jobs import Job, Progress
+from ..precision import DTYPES, half_of, has_bf16
 from .applied import AppliedLoras
 from .conditioning import Guidance, guidance
 from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
 from .prompt_loras import loras_of
 from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
-from .training import StandaloneTrainingModel, lent, weighted_modules
+from .training import StandaloneTrainingModel, lent, placement, weighted_modules, weights_dtype
 
+log = logging.getLogger(__name__)
+PARTS = ("unet", "vae", "text encoder")
 LATENT_FILLS = {"latent noise": "noise", "latent nothing": "nothing"}
 
 
@@ -131,10 +135,12 @@ class StandaloneHost:
 
     @cached_property
     def networks(self) -> Networks:
-        """The networks on their device: fp16 or bf16 on a GPU (the VAE in fp32), fp32 on the CPU."""
+        """The networks on their device: bf16 on a GPU that has it, else fp16 (the VAE in fp32); fp32 on the CPU."""
+        return self._loaded(torch.float32 if self._device == "cpu" else half_of(self._device))
+
+    def _loaded(self, dtype: torch.dtype) -> Networks:
         networks = load_networks(self._found)
-        if self._device != "cpu":
-            dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        if self._device != "cpu" or dtype != torch.float32:
             networks.unet.to(self._device, dtype)
             networks.text.to(self._device, dtype)
             networks.vae.to(self._device)
@@ -145,11 +151,35 @@ class StandaloneHost:
         return AppliedLoras(weighted_modules(self.networks))
 
     @contextmanager
-    def open_for_training(self) -> Iterator[TrainingModel]:
+    def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
         """Lend the networks without any LoRA applied."""
         self._loras.remove()
-        with lent(self.networks, self._device):
-            yield StandaloneTrainingModel(self.networks, self._device)
+        own = weights_dtype(self.networks)
+        wanted = DTYPES.get(precision, own)
+        if wanted == torch.bfloat16 and torch.device(self._device).type == "cuda" and not has_bf16(self._device):
+            log.warning("training.precision=bf16: this GPU has no bf16 and emulates it, which is slow; fp16 suits it")
+        with self._lying_in(wanted) as networks, lent(networks, self._device) as places:
+            yield StandaloneTrainingModel(networks, self._device, wanted, places)
+
+    @contextmanager
+    def _lying_in(self, wanted: torch.dtype) -> Iterator[Networks]:
+        """Networks whose weights lose nothing in a precision.
+
+        Halved weights are no help to fp32, nor bf16's to fp16: the file is read again for the time
+        of the training, and the networks that draw wait on the CPU.
+        """
+        own = self.networks
+        if weights_dtype(own) in (wanted, torch.float32):
+            yield own  # fp32 weights under autocast, on a CPU
+            return
+        waiting = placement(own, self._device)
+        with waiting.kept():
+            waiting.set_aside(*PARTS)
+            fresh = self._loaded(wanted)
+            try:
+                yield fresh
+            finally:
+                placement(fresh, self._device).set_aside(*PARTS)  # both have no room there
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw one picture per seed, one after another, so that a picture does not depend on its company.

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ...allocator import give_back
-from ...host import Conditioning
+from ...host import Conditioning, Part
 from ...naming.blocks import BlockLayout
 from ...naming.keys import diffusers_to_canonical
 from ...training.enlarging import enlarging
 from ...training.winograd import fewer_products
 from ..clip import count_tokens, encode
+from ..placement import Placement
+from ..precision import autocast, checked_vae
 from .loading import Networks
 
 
@@ -45,8 +47,11 @@ class StandaloneTrainingModel:
 
     recordable = True
 
-    def __init__(self, networks: Networks, device: str) -> None:
+    def __init__(self, networks: Networks, device: str, dtype: torch.dtype | None = None,
+                 places: Placement | None = None) -> None:
         self._networks, self._device = networks, device
+        self._dtype = dtype or weights_dtype(networks)
+        self._places = places or placement(networks, device)
         self.layout: BlockLayout = networks.layout
         self.prediction: Literal["epsilon", "v_prediction"] = networks.prediction
         self.alphas_cumprod = networks.alphas_cumprod
@@ -56,17 +61,37 @@ class StandaloneTrainingModel:
         """Where the networks compute."""
         return self._device
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What a pass computes in."""
+        return self._dtype
+
+    def set_aside(self, *parts: Part) -> None:
+        """Parts to the CPU until they are asked for."""
+        self._places.set_aside(*parts)
+
+    @contextmanager
+    def _pass(self) -> Iterator[None]:
+        """bf16 weights on a GPU need no autocast; fp16's norms and sums are safer with it."""
+        if self._dtype == torch.float32 or (self._dtype == torch.bfloat16 == weights_dtype(self._networks)):
+            yield
+            return
+        with autocast(self._device, self._dtype):
+            yield
+
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8)."""
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8).  Raises: TrainingError."""
+        self._places.bring("vae")
         own = pixels.to(self._device, next(self._networks.vae.parameters()).dtype)
         mode: Tensor = self._networks.vae.encode(own).latent_dist.mode()
-        return mode * self._networks.scale
+        return checked_vae(mode, pixels, "choose another checkpoint: this one's VAE is damaged") * self._networks.scale
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1]."""
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].  Raises: TrainingError."""
+        self._places.bring("vae")
         own = latents.to(self._device, next(self._networks.vae.parameters()).dtype)
         pixels: Tensor = self._networks.vae.decode(own / self._networks.scale).sample
-        return pixels.clamp(-1, 1)
+        return checked_vae(pixels, latents, "choose another checkpoint: this one's VAE is damaged").clamp(-1, 1)
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
@@ -74,12 +99,15 @@ class StandaloneTrainingModel:
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         """Prompts to context (B, 77k, D)."""
-        return Conditioning(encode(self._networks.text, self._networks.tokenizer, prompts, clip_skip, self._device))
+        self._places.bring("text encoder")
+        with self._pass():
+            return Conditioning(encode(self._networks.text, self._networks.tokenizer, prompts, clip_skip, self._device))
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's noise for latents (B, 4, h, w) at timesteps (B,)."""
-        dtype = next(self._networks.unet.parameters()).dtype
-        answer: Tensor = self._networks.unet(noisy.to(dtype), timesteps, conditioning.context.to(dtype)).sample
+        dtype = weights_dtype(self._networks)
+        with self._pass():
+            answer: Tensor = self._networks.unet(noisy.to(dtype), timesteps, conditioning.context.to(dtype)).sample
         return answer
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
@@ -94,6 +122,16 @@ class StandaloneTrainingModel:
             yield from getattr(part, "attentions", None) or ()
         text: Any = self._networks.text
         yield from text.encoder.layers
+
+
+def weights_dtype(networks: Networks) -> torch.dtype:
+    """What the U-Net's weights lie in."""
+    return next(networks.unet.parameters()).dtype
+
+
+def placement(networks: Networks, device: str) -> Placement:
+    """Where the parts of a checkpoint lie."""
+    return Placement({"unet": networks.unet, "vae": networks.vae, "text encoder": networks.text}, device)
 
 
 @contextmanager
@@ -145,11 +183,12 @@ def frozen(networks: Networks) -> Iterator[None]:
 
 
 @contextmanager
-def lent(networks: Networks, device: str) -> Iterator[None]:
+def lent(networks: Networks, device: str) -> Iterator[Placement]:
     """The networks as a training wants them; all is as it was after the exit."""
+    places = placement(networks, device)
     try:
-        with frozen(networks), on_a_cpu(networks) if device == "cpu" else nullcontext():
+        with frozen(networks), places.kept(), on_a_cpu(networks) if device == "cpu" else nullcontext():
             give_back()  # what loading them and laying them out anew left over
-            yield
+            yield places
     finally:
         give_back()  # a page that stays open must not keep what only the training needed

@@ -124,7 +124,7 @@ class WebUIHost:
             return generating.draw(request, job, self.library)
 
     @contextmanager
-    def open_for_training(self) -> Iterator[TrainingModel]:
-        """Lend the checkpoint in memory.  Raises: CheckpointError."""
-        with lent(shared.sd_model) as model:
+    def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
+        """Lend the checkpoint in memory.  Raises: CheckpointError, TrainingError."""
+        with lent(shared.sd_model, precision) as model:
             yield model

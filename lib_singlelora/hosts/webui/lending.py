@@ -16,12 +16,14 @@ import torch
 from modules import devices, lowvram, sd_hijack_optimizations, sd_models, sd_unet, shared
 from torch import Tensor, nn
 
-from ...errors import CheckpointError, TrainingError
-from ...host import Conditioning
+from ...errors import CheckpointError
+from ...host import Conditioning, Part
 from ...naming.blocks import SD1, SD2, BlockLayout
+from .. import placement
 from ..clip import count_tokens, encode
+from . import computing
 
-Parts = tuple[nn.Module, nn.Module, nn.Module]
+Parts = tuple[nn.Module, ...]
 
 
 class WebUITrainingModel:
@@ -29,8 +31,9 @@ class WebUITrainingModel:
 
     recordable = False  # other extensions may do anything in a pass
 
-    def __init__(self, sd_model: Any) -> None:
-        self._model = sd_model
+    def __init__(self, sd_model: Any, precision: str = "auto") -> None:
+        self._model, self._dtype = sd_model, computing.pass_dtype(precision)
+        self._places = placement.Placement(_named(sd_model), str(devices.device))
         self.layout = layout_of(sd_model)
         self.prediction: Literal["epsilon", "v_prediction"] = "v_prediction" if sd_model.parameterization == "v" else "epsilon"
         self.alphas_cumprod: Tensor = getattr(sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod).detach().float().cpu()
@@ -40,27 +43,36 @@ class WebUITrainingModel:
         """Where the networks compute."""
         return str(devices.device)
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What a pass computes in."""
+        return self._dtype
+
+    @property
+    def places(self) -> placement.Placement:
+        """Where the parts lie."""
+        return self._places
+
+    def set_aside(self, *parts: Part) -> None:
+        """Parts to the CPU until they are asked for."""
+        self._places.set_aside(*parts)
+
     def encode_images(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8), by whatever VAE the user chose.
 
-        Raises: TrainingError, when the VAE in half precision gives NaN.
+        Raises: TrainingError, when the VAE gives NaN in fp32 too.
         """
-        with torch.no_grad(), devices.autocast():
-            found = self._model.first_stage_model.encode(pixels.to(devices.device, devices.dtype_vae))
-            mode: Tensor = found.mode()
-        del found
+        vae = self._model.first_stage_model
+        self._places.bring("vae")
+        mode = computing.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
         _trim()  # the VAE's activations, before those of a training come on top
-        if not bool(torch.isfinite(mode).all()):
-            raise TrainingError("the VAE gave NaN for a picture, expected numbers; half precision is too little for it: start "
-                                "the WebUI with --no-half-vae, or choose another VAE")
         return mode.float() * self._model.scale_factor
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1]."""
-        with torch.no_grad(), devices.autocast():
-            pixels: Tensor = self._model.first_stage_model.decode(
-                latents.to(devices.device, devices.dtype_vae) / self._model.scale_factor)
-        return pixels.float().clamp(-1, 1)
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].  Raises: TrainingError, as `encode_images`."""
+        vae = self._model.first_stage_model
+        self._places.bring("vae")
+        return computing.through_vae(vae, vae.decode, latents / self._model.scale_factor).float().clamp(-1, 1)
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
@@ -72,7 +84,8 @@ class WebUITrainingModel:
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         """Prompts to context (B, 77k, D): plain, without emphasis, as they are trained everywhere."""
         stage = self._model.cond_stage_model
-        with devices.autocast():
+        self._places.bring("text encoder")
+        with computing.autocast(self._dtype):
             if self.layout.name.startswith("sd2"):
                 return Conditioning(_encode_open_clip(stage, prompts))
             clip = stage.wrapped
@@ -81,10 +94,14 @@ class WebUITrainingModel:
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
-        unet = self._model.model.diffusion_model
-        with devices.autocast():
-            dtype = devices.dtype_unet
-            answer: Tensor = unet(noisy.to(devices.device, dtype), timesteps.to(devices.device), conditioning.context.to(dtype))
+        unet, context = self._model.model.diffusion_model, conditioning.context.to(devices.device)
+        self._places.bring("unet")
+        with computing.autocast(self._dtype):
+            if self._dtype == computing.own_dtype():
+                noisy, context = noisy.to(devices.dtype_unet), context.to(devices.dtype_unet)
+            # Otherwise they stay in fp32: a cast to the weights' fp16 on the way in is one on the way
+            # back, where bf16's small gradients would be lost.
+            answer: Tensor = unet(noisy.to(devices.device), timesteps.to(devices.device), context)
         return answer
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
@@ -140,22 +157,26 @@ def layout_of(sd_model: Any) -> BlockLayout:
 
 
 @contextmanager
-def lent(sd_model: Any) -> Iterator[WebUITrainingModel]:
+def lent(sd_model: Any, precision: str = "auto") -> Iterator[WebUITrainingModel]:
     """Make the networks ready to train LoRA branches; everything is what it was after the exit, however it comes.
 
-    Raises: CheckpointError.
+    Raises: CheckpointError; TrainingError, when the WebUI cannot compute in that precision.
     """
-    model = WebUITrainingModel(sd_model)
+    layout_of(sd_model)  # before anything is asked of it
+    model = WebUITrainingModel(sd_model, precision)
     if sd_unet.current_unet is not None:
         raise CheckpointError(f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's own, "
                               "expected the checkpoint's; set Settings > SD Unet to None")
-    parts: Parts = (sd_model.model.diffusion_model, sd_model.first_stage_model, _text_module(sd_model))
+    parts: Parts = tuple(_named(sd_model).values())
     _give_memory_back()  # what the last picture left
     with ExitStack() as stack:
         stack.callback(_give_memory_back)
         stack.enter_context(_without_networks(sd_model))
         stack.enter_context(_without_patches(sd_model))
-        stack.enter_context(_on_device(sd_model, parts))
+        stack.enter_context(_without_lowvram(sd_model))
+        stack.enter_context(model.places.kept())
+        if not getattr(sd_model, "lowvram", False):
+            model.places.bring("unet", "vae", "text encoder")
         stack.enter_context(_attention_that_trains())
         stack.enter_context(_frozen(parts))
         stack.enter_context(torch.inference_mode(False))
@@ -175,6 +196,10 @@ def _trim() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has no malloc_trim
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def _named(sd_model: Any) -> dict[str, nn.Module]:
+    return {"unet": sd_model.model.diffusion_model, "vae": sd_model.first_stage_model, "text encoder": _text_module(sd_model)}
 
 
 def _text_module(sd_model: Any) -> nn.Module:
@@ -222,10 +247,10 @@ def _without_patches(sd_model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _on_device(sd_model: Any, parts: Parts) -> Iterator[None]:
-    """All parts on the WebUI's device, without the hooks of --medvram and --lowvram, which move modules in the middle of a pass.
+def _without_lowvram(sd_model: Any) -> Iterator[None]:
+    """Without the hooks of --medvram and --lowvram, which move modules in the middle of a pass.
 
-    Modules that lay on the CPU go back there.
+    The parts wait on the CPU then, as these flags have it, and each comes when it is asked for.
     """
     hooks = []
     if getattr(sd_model, "lowvram", False):
@@ -237,27 +262,13 @@ def _on_device(sd_model: Any, parts: Parts) -> Iterator[None]:
                 hooks.append((module, before))
             for key in moving:
                 del module._forward_pre_hooks[key]
-    places = [(module, next(module.parameters(recurse=False)).device) for module in _leaves(parts)]
     try:
-        for part in parts:
-            part.to(devices.device)
         yield
     finally:
-        for module, place in places:
-            if next(module.parameters(recurse=False)).device != place:
-                module.to(place)
         for module, before in hooks:
             module._forward_pre_hooks.clear()
             module._forward_pre_hooks.update(before)
         lowvram.module_in_gpu = None
-
-
-def _leaves(parts: Parts) -> Iterator[nn.Module]:
-    """Modules that hold parameters of their own."""
-    for part in parts:
-        for module in part.modules():
-            if next(module.parameters(recurse=False), None) is not None:
-                yield module
 
 
 @contextmanager

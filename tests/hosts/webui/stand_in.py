@@ -141,7 +141,9 @@ class StandIn:
         from contextlib import nullcontext
 
         self.devices = module("modules.devices", device=cpu, cpu=cpu, dtype=torch.float32, dtype_unet=torch.float32,
-                              dtype_vae=torch.float32, autocast=nullcontext, torch_gc=lambda: None, NansException=RuntimeError)
+                              dtype_vae=torch.float32, dtype_inference=torch.float32, fp8=False,
+                              cuda_no_autocast=lambda: False, autocast=nullcontext, torch_gc=lambda: None,
+                              NansException=RuntimeError)
         self.lowvram = module("modules.lowvram", module_in_gpu=None, send_everything_to_cpu=lambda: None)
         self.networks = module(
             "networks", loaded_networks=[], available_networks={}, available_network_aliases={}, forbidden_network_aliases={},
