@@ -298,7 +298,8 @@ def _summary(result: dict[str, Any]) -> str:
     if "workspace" not in result:
         return tools_cli.text(result)
     lines = [f"workspace       {result['workspace']}"]
-    for key, label in (("source", "prepared"), ("sheet", "sheet"), ("page", "page"), ("budget", "budget")):
+    for key, label in (("source", "prepared"), ("sheet", "sheet"), ("page", "page"), ("budget", "budget"),
+                       ("memory", "memory")):
         if result.get(key):
             lines.append(f"{label:<15} {result[key]}")
     for key, label in (("crops", "crops"), ("regularization", "regularization"), ("loras", "LoRA"), ("inpainted", "inpainted")):

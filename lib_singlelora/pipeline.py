@@ -113,7 +113,8 @@ def _regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, 
 
 def _train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = train(settings, workspace, host, job, force)
-    return {"loras": _texts(made.loras), "budget": made.budget, "blocks": list(made.blocks), "warnings": list(made.warnings)}
+    return {"loras": _texts(made.loras), "budget": made.budget, "memory": made.memory, "blocks": list(made.blocks),
+            "warnings": list(made.warnings)}
 
 
 def _plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:

@@ -180,7 +180,9 @@ class Settings:
         flat = flatten(migrate(dict(values)))
         preset = str(flat.get("training.preset", TrainingSettings.preset))
         checked = {name: declaration(name).check(value) for name, value in {**preset_values(preset), **flat}.items()}
-        return cls._assemble(checked)
+        made = cls._assemble(checked)
+        made.training.check()
+        return made
 
     @classmethod
     def _assemble(cls, checked: Mapping[str, Any]) -> Settings:

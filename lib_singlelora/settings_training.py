@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .declaring import setting
+from .errors import SettingsError
 
 DEFAULT_PRESET = "recommended"
 
@@ -78,11 +79,16 @@ class LearningSettings(NetworkSettings):
     max_grad_norm: float = setting(1.0, label="Gradient clip", low=0, high=100, ss="ss_max_grad_norm",
                                    help="Longer gradients are shortened to this; 0 switches it off.")
     precision: str = setting("auto", label="Precision", choices=("auto", "fp32", "fp16", "bf16"),
-                             help="Numbers of the computation; auto takes bf16 or fp16 on a GPU and fp32 on a CPU.")
+                             help="Numbers of the computation; auto takes bf16 on a GPU that has it, else fp16 with loss "
+                                  "scaling, and fp32 on a CPU. fp32 in the WebUI wants its --no-half.")
     gradient_checkpointing: bool = setting(False, label="Gradient checkpointing", ss="ss_gradient_checkpointing",
                                            help="Computes blocks twice to need much less memory; for when it runs out.")
     cuda_graphs: bool = setting(True, label="CUDA graphs", help="Records a step on an NVIDIA GPU and replays it, which is faster "
                                 "at small batches; off when memory is short.")
+    ema: bool = setting(False, label="Average of weights", help="Saves a running average of the LoRA's weights, which is "
+                        "steadier than the last step's; for high rates that do not fall.")
+    ema_decay: float = setting(0.99, label="Average's decay", low=0, high=0.99999,
+                               help="Share that the average keeps at each step; 0.99 looks back over some 100 steps.")
     seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, ss="ss_seed",
                         help="The same seed gives the same LoRA; -1 takes a random one.")
 
@@ -150,7 +156,18 @@ class TrainingSettings(LossSettings):
                              help="Layer of the text encoder counted from its end; 2 for anime checkpoints.")
     tensorboard: bool = setting(False, label="TensorBoard", help="Also writes loss, rates and each block's norm to "
                                 "log/tensorboard; wants the package tensorboard.")
+    validation: str = setting("off", label="Validation", choices=("off", "picture", "holdout"),
+                              help="A loss that can be compared from epoch to epoch, on the prepared picture or on crops that "
+                                   "are then not trained on; costs eight passes a picture and epoch.")
+    validation_views: tuple[str, ...] = setting((), label="Held-out crops", help="Names of the crops that 'holdout' keeps from "
+                                                "the training; empty takes every fifth, at least one.")
     sample_every: int = setting(0, label="Sample every", low=0, high=1000, unit="epochs",
                                 help="Draws sample pictures with the LoRA in training after every so many epochs; 0 draws none.")
     sample_prompts: str = setting("", label="Sample prompts", help="Prompts with | between; empty: the trigger and the class.")
     sample_seed: int = setting(1, label="Sample seed", low=-1, high=2**32 - 1, seed=True, help="The same noise at every epoch.")
+
+    def check(self) -> None:
+        """Raises: SettingsError, for values that are right alone and wrong together."""
+        if self.min_timestep >= self.max_timestep:
+            raise SettingsError(f"training.min_timestep: found {self.min_timestep}, expected less than training.max_timestep "
+                                f"({self.max_timestep}): nothing lies between them; lower one or raise the other")

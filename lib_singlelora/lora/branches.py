@@ -168,22 +168,26 @@ class LycorisBranch(Branch):
 
     def forward(self, x: Tensor) -> Tensor:
         """The branch's share of the output, in the dtype of x."""
-        delta = self.weight_delta()
-        if self.training and self.rank_dropout:
-            kept = (torch.rand((delta.shape[0],), device=delta.device) >= self.rank_dropout).to(delta)
-            delta = delta * kept.view(-1, *[1] * (delta.dim() - 1)) / (1 - self.rank_dropout)
-        delta = delta.to(x.dtype)
+        delta = self.weight_delta(self.rank_dropout if self.training else 0.0).to(x.dtype)
         return F.conv2d(x, delta, stride=self.stride, padding=self.padding) if self.conv else F.linear(x, delta)
 
     def tensors(self) -> Mapping[str, Tensor]:
         """As LyCORIS names them."""
         return {str(name): tensor for name, tensor in self.inner.custom_state_dict().items()}
 
-    def weight_delta(self) -> Tensor:
-        """By the formulas that read files."""
+    def weight_delta(self, dropout: float = 0.0) -> Tensor:
+        """By the formulas that read files.
+
+        dropout: share of ΔW's rows that are left out; the others are not enlarged for it, and
+        DoRA's magnitude sees what is left.  Source: LyCORIS 3.2 to 4.1, loha.py, lokr.py and
+        locon.py, rank_dropout with rank_dropout_scale=False.
+        """
         parts = dict(self.tensors())
         magnitude = parts.pop("dora_scale", None)
         delta = module_delta(parts, self.shape)
+        if dropout:
+            kept = (torch.rand(delta.shape[0], device=delta.device) > dropout).to(delta)
+            delta = delta * kept.view(-1, *[1] * (delta.dim() - 1))
         if magnitude is None:
             return delta
         weight = self._beside[0].weight

@@ -24,6 +24,7 @@ ABSENT = {
 class TrainingFacts:
     """What a training was.  folders: name -> (repeats, pictures).  buckets: (width, height) -> samples an epoch.
 
+    total_batch_size: pictures an optimizer step, accumulated ones too; 0 is batch_size.
     tags: folder -> tag -> count.  started, finished: seconds since 1970.  Sizes are pixels.
     """
 
@@ -59,6 +60,7 @@ class TrainingFacts:
     network_arguments: Mapping[str, str] = field(default_factory=dict)
     optimizer: str = "torch.optim.adamw.AdamW"
     max_token_length: int = 75
+    total_batch_size: int = 0
     conv_rank: int = 0
     conv_alpha: float = 0.0
 
@@ -80,7 +82,7 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
     }
     own = {
         "ss_base_model_version": "sd_v2" if facts.v2 else "sd_v1", "ss_v2": str(facts.v2),
-        "ss_batch_size_per_device": str(facts.batch_size), "ss_total_batch_size": str(facts.batch_size),
+        "ss_batch_size_per_device": str(facts.batch_size), "ss_total_batch_size": str(facts.total_batch_size or facts.batch_size),
         "ss_max_token_length": "None" if facts.max_token_length <= 75 else str(facts.max_token_length),
         "ss_bucket_info": json.dumps(_buckets(facts)),
         "ss_min_bucket_reso": str(min((min(size) for size in facts.buckets), default=facts.resolution)),

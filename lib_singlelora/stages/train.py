@@ -29,23 +29,26 @@ from .repeats import left_out
 from .training_facts import training_facts
 from .training_samples import draw_samples, thumbnail
 from .training_set import collect_pictures, identity, oddities, unused_files
+from .validation_set import parted
 from .weighting import known_presets, spelled
 
 # Settings that change nothing of what is learned.
-BESIDE = {"preset", "tensorboard", "sample_every", "sample_prompts", "sample_seed", "save_precision"}
+BESIDE = {"preset", "tensorboard", "sample_every", "sample_prompts", "sample_seed", "save_precision", "validation",
+          "validation_views"}
 
 
 @dataclass(frozen=True)
 class Trained:
     """loras: the epochs' files, first to last.  budget: what was trained.  blocks: labels with branches.
 
-    warnings: what a person should look at.
+    warnings: what a person should look at.  memory: what a step needs, calculated.
     """
 
     loras: tuple[Path, ...]
     budget: str
     blocks: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    memory: str = ""
 
 
 def epoch_file(workspace: Workspace, settings: Settings, epoch: int) -> Path:
@@ -82,8 +85,11 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call continues exactly.
     """
     options, resolution = settings.training, training_resolution(settings, host)
-    pictures, presets = collect_pictures(settings, workspace, training_buckets(settings, host)), known_presets(settings, host)
+    buckets, presets = training_buckets(settings, host), known_presets(settings, host)
+    pictures, validated = parted(settings, workspace, collect_pictures(settings, workspace, buckets), buckets)
     learned = {name: value for name, value in vars(options).items() if name not in BESIDE}
+    if not options.ema:  # what is off leaves a training as it was before there was such a setting
+        learned = {name: value for name, value in learned.items() if name not in ("ema", "ema_decay")}
     learned["block_weights"] = spelled(options.block_weights, presets)
     start = _start(settings, workspace)
     mark = fingerprint(learned, *identity(pictures, workspace), host.checkpoint.sha256, *([file_hash(start)] if start else []))
@@ -121,18 +127,20 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
                 draw_samples(settings, workspace, model, trained, job, epoch, resolution)
             return path
 
-        trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch)
+        trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch, validated)
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
         warnings = [*begun, *left_out(settings, workspace), *unused_files(settings, workspace),
                     *oddities(pictures, settings.character.trigger, options.max_token_length, model.count_tokens),
                     *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
-        record.data.update(budget=str(trainer.budget), blocks=blocks, warnings=warnings)
+        memory = trainer.peak_memory()
+        record.data.update(budget=str(trainer.budget), memory=str(memory), blocks=blocks, warnings=warnings)
         resumed = trainer.resume()
         workspace.save_record(record)
-        job.log("train", budget=str(trainer.budget), blocks=blocks, warnings=warnings,
+        job.log("train", budget=str(trainer.budget), memory=str(memory), peak_bytes=round(memory.total), blocks=blocks,
+                warnings=warnings, precision=facts.mixed_precision, validated=[picture.path.stem for picture in validated],
                 resumed_at=trainer.state.step if resumed else None)
-        for sentence in (*warnings, f"{trainer.budget}; trained: {', '.join(blocks)}"):
+        for sentence in (*warnings, f"{trainer.budget}; trained: {', '.join(blocks)}; memory: {memory}"):
             job.report(Progress("train", trainer.state.step, trainer.budget.steps, sentence))
         with Board(workspace.root / "log" / "tensorboard", trainer.state.step) if options.tensorboard else nullcontext() as board:
             trainer.board = board
@@ -143,7 +151,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
 
 def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> Trained:
     return Trained(tuple(epoch_files(workspace, settings).values()), str(data.get("budget", "")), tuple(data.get("blocks", ())),
-                   tuple(data.get("warnings", ())))
+                   tuple(data.get("warnings", ())), str(data.get("memory", "")))
 
 
 def _network(settings: Settings, model: TrainingModel, weights: BlockWeights) -> LoraNetwork:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections import Counter
 from collections.abc import Sequence
+
+import torch
 
 from ..dataset.captions import split_tags
 from ..host import Host, TrainingModel
@@ -13,9 +16,12 @@ from ..lora.metadata import TrainingFacts
 from ..naming.presets import BlockWeights
 from ..settings import Settings
 from ..training.loop import Trainer
+from ..training.optimizers import parse_arguments
 from ..training.samples import Picture, epoch_batches
 from ..training.schedule import warmup_steps
 
+MIXED = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
+BESIDE = {"params", "lr", "fused", "foreach"}  # arguments that are told elsewhere or change no result
 ALGORITHMS = {"LoHa": "loha", "LoKr": "lokr", "DoRA": "locon"}  # LyCORIS' names
 
 
@@ -39,7 +45,7 @@ def training_facts(settings: Settings, host: Host, pictures: Sequence[Picture], 
         prediction=trainer.objective.prediction, epoch=0, steps=0, total_steps=budget.steps,
         batches_per_epoch=budget.steps_per_epoch, train_samples=budget.train_samples, reg_samples=budget.reg_samples,
         batch_size=options.batch_size, learning_rate=options.unet_lr, warmup_steps=warmup_steps(options.warmup, budget.steps),
-        mixed_precision={"auto": "no", "fp32": "no"}.get(options.precision, options.precision),
+        mixed_precision=MIXED[model.compute_dtype], total_batch_size=options.batch_size * options.gradient_accumulation,
         session_id=random.Random(started).getrandbits(32), started=started, finished=started,
         v2=model.layout.name == "sd2", folders=folders[False], reg_folders=folders[True], buckets=Counter(shown), tags=tags,
         settings=settings.to_dict(), block_lr=None if plain else weights.as_kohya(), algorithm=options.algorithm,
@@ -61,7 +67,17 @@ def _arguments(shape: LoraShape) -> dict[str, str]:
 
 
 def _optimizer(trainer: Trainer) -> str:
-    arguments = trainer.settings.optimizer_args
+    """As sd-scripts writes it: `torch.optim.adamw.AdamW(weight_decay=0.1,betas=(0.9, 0.99))`.
+
+    What the settings name, and what else differs from the library's own values, as the optimizer has it.
+    """
+    made = trainer.optimizer.torch
+    given = parse_arguments(trainer.settings.optimizer_args)
+    own = inspect.signature(type(made).__init__).parameters
+    for name, parameter in own.items():
+        if name in made.defaults and name not in BESIDE and made.defaults[name] != parameter.default:
+            given.setdefault(name, made.defaults[name])
+    arguments = ",".join(f"{name}={value}" for name, value in given.items())
     return trainer.optimizer.path + (f"({arguments})" if arguments else "")
 
 

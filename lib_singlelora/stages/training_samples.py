@@ -11,6 +11,7 @@ from torch import Tensor
 from ..dataset.bars import split_prompts
 from ..dataset.captions import join_tags
 from ..dataset.prompt_language import tags_of
+from ..errors import TrainingError
 from ..fileio import write_bytes
 from ..host import TrainingModel
 from ..imaging.load import read_rgb
@@ -35,7 +36,12 @@ def draw_samples(settings: Settings, workspace: Workspace, model: TrainingModel,
     for number, prompt in enumerate(prompts, 1):
         job.raise_if_cancelled()
         path = workspace.root / "samples" / f"{workspace.lora_name(settings)}-{epoch:06d}-{number}.png"
-        pixels = sample(model, network, prompt, settings.plot.negative_prompt, options.sample_seed, resolution, options.clip_skip)
+        try:
+            pixels = sample(model, network, prompt, settings.plot.negative_prompt, options.sample_seed, resolution,
+                            options.clip_skip)
+        except TrainingError as error:  # a picture that cannot be decoded is no reason to stop training
+            job.log("warning", message=f"epoch {epoch}: sample '{prompt}': {error}")
+            continue
         write_bytes(path, png_bytes(to_image(pixels)))
         made.append(path)
     job.report(Progress("train", message=f"epoch {epoch}: {len(made)} sample pictures", pictures=tuple(made)))

@@ -15,7 +15,7 @@ from ..settings_training import TrainingSettings
 from .latents import LatentCache, Versions
 from .losses import mask_weight
 from .noise import multires_noise, offset_noise
-from .samples import Sample
+from .samples import Picture, Sample
 
 
 def seeded(seed: int, *path: object) -> torch.Generator:
@@ -72,8 +72,7 @@ def draw(settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample]
         noise = multires_noise(noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator)
         last = min(settings.max_timestep, length)
         timestep = torch.randint(min(settings.min_timestep, last - 1), last, (1,), generator=generator)
-        caption = compose_caption(picture.caption, chance, shuffle=settings.shuffle_captions, keep_tokens=settings.keep_tokens,
-                                  caption_dropout=settings.caption_dropout, tag_dropout=settings.tag_dropout)
+        caption = _caption(settings, picture, chance)
         size = (latents.shape[-2], latents.shape[-1])
         mask = torch.ones(1, 1, *size)
         if settings.masked_loss and not picture.regularization:
@@ -81,9 +80,30 @@ def draw(settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample]
         weight = settings.prior_loss_weight if picture.regularization else 1.0
         rows.append(_Row(latents, noise, timestep, weight, mask, caption))
         if wants_prior(settings) and not picture.regularization:
-            plain = join_tags(tag for tag in split_tags(caption) if tag != picture.trigger)
+            plain = _without_trigger(caption, picture)
             classes.append(_Row(latents, noise, timestep, settings.prior_loss_weight, torch.ones_like(mask), plain))
     whole = [*rows, *classes]
     latents, noise, masks = (torch.cat([getattr(row, name) for row in whole]) for name in ("latents", "noise", "mask"))
     timesteps, weights = torch.cat([row.timestep for row in whole]), torch.tensor([row.weight for row in whole])
     return Drawn(latents, noise, timesteps, weights, masks, [row.caption for row in whole], list(range(len(rows), len(whole))))
+
+
+def captions_of(settings: TrainingSettings, batch: Sequence[Sample]) -> tuple[list[str], list[str]]:
+    """The captions of a batch as `draw` gives them, whole and those of the prior rows, without drawing anything else."""
+    own, classes = [], []
+    for sample in batch:
+        chance = random.Random(f"{settings.seed}/caption/{sample.number}")
+        versions_of(settings).of(sample.picture).draw(chance)  # comes before the caption
+        own.append(_caption(settings, sample.picture, chance))
+        if wants_prior(settings) and not sample.picture.regularization:
+            classes.append(_without_trigger(own[-1], sample.picture))
+    return [*own, *classes], classes
+
+
+def _caption(settings: TrainingSettings, picture: Picture, chance: random.Random) -> str:
+    return compose_caption(picture.caption, chance, shuffle=settings.shuffle_captions, keep_tokens=settings.keep_tokens,
+                           caption_dropout=settings.caption_dropout, tag_dropout=settings.tag_dropout)
+
+
+def _without_trigger(caption: str, picture: Picture) -> str:
+    return join_tags(tag for tag in split_tags(caption) if tag != picture.trigger)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..allocator import give_back
 from ..dataset.buckets import fit_to_bucket
+from ..errors import TrainingError
 from ..host import TrainingModel
 from ..imaging.load import load_picture
 from ..imaging.mask_reader import read_mask
@@ -88,8 +89,7 @@ class LatentCache:
             each(done, len(wanted))
             key = (picture.path, picture.bucket, version)
             if key not in self._latents:
-                with torch.no_grad():
-                    self._latents[key] = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
+                self._latents[key] = _encoded(model, picture, version)
         give_back()  # what encoding needed: the training takes memory in other pieces
 
     def get(self, picture: Picture, version: Version = PLAIN) -> Tensor:
@@ -102,6 +102,19 @@ class LatentCache:
             self._masks[picture.path] = _load_mask(picture)
         found = self._masks[picture.path]
         return found.flip(-1) if mirrored else found
+
+
+def _encoded(model: TrainingModel, picture: Picture, version: Version) -> Tensor:
+    """Latents on the CPU.  Raises: TrainingError, naming the picture that the VAE cannot encode."""
+    try:
+        with torch.no_grad():
+            found = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
+    except TrainingError as error:
+        raise TrainingError(f"{picture.path.name}: {error}") from error
+    if not bool(torch.isfinite(found).all()):
+        raise TrainingError(f"{picture.path.name}: the VAE gave NaN for this picture, expected numbers; choose another VAE, "
+                            "or take the picture out")
+    return found
 
 
 def _load_mask(picture: Picture) -> Tensor:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..errors import SnapshotError
+from ..errors import SnapshotError, TrainingError
 from ..host import TrainingModel
 from ..jobs import Job, Progress
 from ..lora.fused import faster
 from ..lora.network import LoraNetwork, attached
 from ..settings_training import TrainingSettings
 from .board import Board
-from .drawing import Drawn, draw, seeded, versions_of
-from .frugal import frugal
+from .drawing import Drawn, captions_of, draw, seeded, versions_of
+from .ema import Ema
+from .frugal import cast_again, frugal
 from .latents import LatentCache
+from .memory import PeakMemory, peak_memory
 from .objective import Objective
 from .optimizers import SOURCES, build_optimizer
 from .packing import packed
@@ -31,7 +34,8 @@ from .samples import Picture, Sample, budget, epoch_steps
 from .scaling import Scaler
 from .schedule import learning_rate_factor
 from .snapshot import Snapshot, load_snapshot, save_snapshot
-from .watching import COLLAPSED, check_loss, check_weights, out_of_memory, text_spread
+from .validation import Validation
+from .watching import COLLAPSED, check_loss, check_weights, culprit, out_of_memory, text_spread
 from .winograd import fewer_products
 
 SMOOTHING = 0.95  # of the smoothed loss: its share of the last value
@@ -56,7 +60,7 @@ class Trainer:
 
     def __init__(self, model: TrainingModel, network: LoraNetwork, pictures: Sequence[Picture],
                  settings: TrainingSettings, snapshot: Path, fingerprint: str,
-                 save_epoch: Callable[[int, LoraNetwork, Progressed], Path]) -> None:
+                 save_epoch: Callable[[int, LoraNetwork, Progressed], Path], validated: Sequence[Picture] = ()) -> None:
         self.model, self.network, self.pictures, self.settings = model, network, pictures, settings
         self.snapshot, self.fingerprint, self.save_epoch = snapshot, fingerprint, save_epoch
         self.budget = budget(pictures, settings.epochs, settings.batch_size, settings.seed, settings.gradient_accumulation,
@@ -69,8 +73,21 @@ class Trainer:
             settings, network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate), model.device)
         self.scaler = Scaler(model.compute_dtype == torch.float16)
         self.recorder = Recorder(self.objective) if recordable(model, network, settings) else None
+        self.validated = validated
+        self.validation = Validation(self.objective, validated, self.latents) if validated else None
+        self.ema = self._average()
         self.smoothed = 0.0
+        self._validated: dict[str, float] = {}
         self.board: Board | None = None  # where the caller wants event files
+
+    def _average(self) -> Ema | None:
+        """Raises: TrainingError, for an optimizer that keeps an average of its own."""
+        if not self.settings.ema:
+            return None
+        if hasattr(self.optimizer.torch, "eval"):
+            raise TrainingError(f"training.ema: found {self.settings.optimizer}, which averages the weights by itself, "
+                                "expected an optimizer that does not; switch training.ema off")
+        return Ema(self.network, self.settings.ema_decay)
 
     def resume(self) -> bool:
         """Continue from the snapshot, if there is one of this very training.  Raises: SnapshotError."""
@@ -81,6 +98,8 @@ class Trainer:
             self.network.load_state_dict(found.network)
             self.optimizer.load(found.optimizer)
             self.scaler.load(found.scaler)
+            if self.ema and found.ema:
+                self.ema.load(found.ema)
         # It bears this training's fingerprint, which anybody can copy, and holds something else.
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise SnapshotError(f"{self.snapshot}: the snapshot is of another training ({type(error).__name__}); delete it or "
@@ -95,6 +114,9 @@ class Trainer:
         """
         versions = versions_of(self.settings)
         self.latents.fill(self.model, self.pictures, versions, lambda done, total: self._caching(job, done, total))
+        if self.validation:
+            self.validation.fill(lambda done, total: self._caching(job, done, total))
+        self.model.set_aside("vae")
         if self.optimizer.said:
             job.log("warning", message=self.optimizer.said)
         self._plain_spread = text_spread(self.objective) if self.objective.trains_text else 0.0
@@ -104,18 +126,24 @@ class Trainer:
             if self.settings.gradient_checkpointing:
                 stack.enter_context(packed(self.model.blocks()))
             stack.enter_context(self.prepared())
+            if self.state.step == 0:
+                self._validate(0, job)
             for epoch in range(self.state.epoch, self.settings.epochs):
                 self._run_epoch(epoch, job)
 
     @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """The model as `step` wants it while inside, all but the packing of its weights."""
+    def prepared(self, recomputing: bool = True) -> Iterator[None]:
+        """The model as `step` wants it while inside, all but the packing of its weights.
+
+        recomputing: with gradient checkpointing, where it is set.
+        """
         model, settings = self.model, self.settings
         with ExitStack() as stack:
             stack.enter_context(frugal(model.targets(), model.blocks()))
+            stack.enter_context(cast_again(model.targets(), model.compute_dtype))
             stack.enter_context(faster(model.targets()))
             stack.enter_context(fewer_products(module for _, module in model.targets()))
-            if settings.gradient_checkpointing:
+            if settings.gradient_checkpointing and recomputing:
                 stack.enter_context(recomputed(model.blocks()))
             stack.enter_context(attached(self.network, model.targets(), settings.text_gradient == "trained blocks"))
             yield
@@ -128,6 +156,7 @@ class Trainer:
         settings = self.settings
         steps = epoch_steps(self.pictures, epoch, settings.seed, settings.batch_size, settings.gradient_accumulation,
                             settings.class_share)
+        self._encode_ahead(steps[self.state.position:])
         for position in range(self.state.position, len(steps)):
             if job.cancelled:
                 self._save_snapshot()
@@ -146,8 +175,10 @@ class Trainer:
         saved = Progressed(self.state.step, epoch + 1, 0, self.state.seconds, self.state.losses)
         self.network.eval()
         self.optimizer.evaluating()
-        path = self.save_epoch(epoch + 1, self.network, saved)
-        self._tell_epoch(job, epoch, path, saved)
+        with self.ema.applied(self.network) if self.ema else nullcontext():
+            self._validate(epoch + 1, job)
+            path = self.save_epoch(epoch + 1, self.network, saved)
+            self._tell_epoch(job, epoch, path, saved)
         self.network.train()
         self.optimizer.training()
         self.state = Progressed(saved.step, epoch + 1, 0, saved.seconds)
@@ -167,7 +198,37 @@ class Trainer:
         job.report(Progress("train", self.state.step, self.budget.steps,
                             f"epoch {epoch + 1} of {self.settings.epochs}, loss {mean:.4f}",
                             {"loss": loss, "mean_loss": mean, "smoothed_loss": self.smoothed, "lr": rate, "epoch": epoch + 1,
-                             "samples_per_second": pace}))
+                             "samples_per_second": pace, **self._validated}))
+
+    def _encode_ahead(self, steps: Sequence[Sequence[Sequence[Sample]]]) -> None:
+        """On a GPU: an epoch's captions at once, so that the text encoder's memory is free for the steps."""
+        self.model.set_aside("vae")
+        if torch.device(self.model.device).type == "cpu" or self.objective.trains_text:
+            return
+        pairs = [captions_of(self.settings, batch) for batches in steps for batch in batches]
+        ahead = [captions for pair in pairs for captions in pair if captions]
+        ahead += [[picture.caption] for picture in self.validated]
+        self.objective.encode_ahead(ahead)
+        self.model.set_aside("text encoder")
+
+    def peak_memory(self) -> PeakMemory:
+        """What a step will need; a few passes over tiny pictures."""
+        sizes = [picture.bucket for picture in self.pictures]
+        with self.prepared(recomputing=False), out_of_memory(self.settings):
+            return peak_memory(self.model, self.network, self.settings, sizes, [picture.caption for picture in self.pictures])
+
+    def _validate(self, epoch: int, job: Job) -> None:
+        """Measure, and tell; epoch 0 is the checkpoint without anything learned."""
+        if not self.validation:
+            return
+        found = self.validation.measure(job.raise_if_cancelled)
+        self._validated["validation_loss"] = found.loss
+        self._validated.setdefault("validation_start", found.loss)
+        self._validated.update({f"validation_t{timestep}": loss for timestep, loss in found.bands.items()})
+        job.log("validation", epoch=epoch, step=self.state.step, loss=found.loss, bands=dict(found.bands))
+        if self.board:
+            self.board.write("validation", found.figures(), self.state.step)
+        job.report(Progress("train", self.state.step, self.budget.steps, f"epoch {epoch}: {found}", dict(self._validated)))
 
     def _tell_epoch(self, job: Job, epoch: int, path: Path, saved: Progressed) -> None:
         norms = {label: round(norm, 5) for label, norm in self.network.block_norms().items()}
@@ -202,10 +263,13 @@ class Trainer:
             if self.network.shape.random:
                 torch.manual_seed(int(torch.randint(2**62, (), generator=seeded(settings.seed, "dropout", self.state.step))))
             for batch in batches:
-                total += check_loss(self._backward(batch, len(batch) / count), self.state.step + 1)
-        self.scaler.step(self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm)
+                total += check_loss(self._backward(batch, len(batch) / count), self.state.step + 1,
+                                    partial(self._culprit, batch))
+        stepped = self.scaler.step(self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm)
         if settings.scale_weight_norms:
             self.network.limit_norms(settings.scale_weight_norms)
+        if self.ema and stepped:
+            self.ema.update(self.network)
         return total, float(groups[0]["lr"])
 
     def _backward(self, batch: Sequence[Sample], share: float) -> float:
@@ -218,6 +282,9 @@ class Trainer:
             self.scaler.backward(loss)
         return found
 
+    def _culprit(self, batch: Sequence[Sample]) -> str:
+        return culprit(self.objective, self._draw(batch))
+
     def loss(self, batch: Sequence[Sample]) -> Tensor:
         """The batch's loss: noise, timestep, version and caption of a sample come from its own number."""
         return self.objective.loss(self._draw(batch))
@@ -229,4 +296,4 @@ class Trainer:
         state = self.state
         save_snapshot(self.snapshot, Snapshot(self.fingerprint, state.step, state.epoch, state.position, state.seconds,
                                               self.network.state_dict(), self.optimizer.torch.state_dict(), state.losses,
-                                              self.scaler.state()))
+                                              self.scaler.state(), self.ema.state() if self.ema else {}))

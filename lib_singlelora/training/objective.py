@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import cast
 
@@ -36,6 +36,7 @@ class Objective:
         self.alphas_cumprod = alphas.to(model.device)
         self.trains_text = bool(settings.text_encoder_lr) and any(is_text(name) for name, _ in network.items())
         self._texts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._ahead: dict[str, Conditioning] = {}
 
     def loss(self, drawn: Drawn) -> Tensor:
         """Mean loss of a batch, fp32.  Sources: the formulas in noise.py and losses.py."""
@@ -67,11 +68,32 @@ class Objective:
     def _with_prior(self, wanted: Tensor, noisy: Tensor, timesteps: Tensor, drawn: Drawn) -> Tensor:
         rows = drawn.prior
         with torch.no_grad(), self.network.switched_off():
-            texts = self.model.encode_prompts([drawn.captions[row] for row in rows], self.settings.clip_skip)
+            texts = self._plain_texts([drawn.captions[row] for row in rows])
             own = self.model.predict(noisy[rows], timesteps[rows], texts)
         wanted = wanted.clone()
         wanted[rows] = own.to(wanted)
         return wanted
+
+    def _plain_texts(self, captions: list[str]) -> Conditioning:
+        """Without the LoRA, which must be off if the text encoder learns."""
+        if self.trains_text:
+            return self.model.encode_prompts(captions, self.settings.clip_skip)
+        return self.encode(captions)
+
+    def encode_ahead(self, batches: Iterable[list[str]]) -> None:
+        """Encode what an epoch will ask for, so that the text encoder may leave the GPU.
+
+        The encodings wait on the CPU: some 120 KB a batch of one in half precision.
+        """
+        self._ahead.clear()
+        if self.trains_text:
+            return
+        self._texts.clear()
+        for captions in batches:
+            texts = self.encode(captions)
+            vector = None if texts.vector is None else texts.vector.cpu()
+            self._ahead["\n".join(self._cut(c) for c in captions)] = Conditioning(texts.context.cpu(), vector)
+        self._texts.clear()
 
     def encode(self, captions: list[str]) -> Conditioning:
         """Conditioning of captions; kept for when the same ones come again, unless the text encoder learns."""
@@ -79,6 +101,9 @@ class Objective:
         if self.trains_text:
             return self.model.encode_prompts(captions, self.settings.clip_skip)
         key = "\n".join(captions)
+        if key in self._ahead:
+            vector, device = self._ahead[key].vector, self.model.device
+            return Conditioning(self._ahead[key].context.to(device), None if vector is None else vector.to(device))
         if key not in self._texts:
             with torch.no_grad():
                 self._texts[key] = self.model.encode_prompts(captions, self.settings.clip_skip)

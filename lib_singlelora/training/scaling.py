@@ -31,7 +31,7 @@ class Scaler:
 
     def backward(self, loss: Tensor) -> None:
         """The backward pass of the scaled loss."""
-        (loss * self.scale if self.wanted else loss).backward()
+        (loss * self.scale if self.wanted else loss).backward()  # type: ignore[no-untyped-call]
 
     def step(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], longest: float) -> bool:
         """Clip to the longest norm (0: not) and step; false when a step was left out.

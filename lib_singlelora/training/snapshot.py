@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,14 @@ from ..fileio import write_bytes
 from ..weight_files import read_pickle
 
 log = logging.getLogger(__name__)
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that step belongs to.
 
-    position: steps done in that epoch.  seconds: spent so far.
+    position: steps done in that epoch.  seconds: spent so far.  ema: empty without an average.
     """
 
     fingerprint: str
@@ -39,6 +39,7 @@ class Snapshot:
     optimizer: dict[str, Any]
     losses: list[float]
     scaler: dict[str, Any]
+    ema: dict[str, Any] = field(default_factory=dict)
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:

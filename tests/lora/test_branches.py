@@ -128,6 +128,28 @@ def test_long_changes_are_shortened_to_the_limit(algorithm: str) -> None:
         assert float(branch.weight_delta().detach().norm()) == pytest.approx(longest, rel=1e-4)
 
 
+@pytest.mark.parametrize("algorithm", ["LoHa", "LoKr", "DoRA"])
+@pytest.mark.parametrize("name", ["input_blocks.1.1.transformer_blocks.0.attn1.to_q", "input_blocks.1.0.in_layers.2"])
+def test_rank_dropout_leaves_out_what_lycoris_leaves_out(algorithm: str, name: str) -> None:
+    """The same rows for the same seed, none enlarged for them; DoRA's magnitude sees what is left.  Tolerance 1e-5."""
+    needs(algorithm)
+    targets = modules()
+    made = network(algorithm, targets, rank_dropout=0.5)
+    shake(made)
+    branch = dict(made.items())[name]
+    made.train()
+    branch.inner.rank_dropout = 0.5
+    branch.inner.train()
+    x, module = example(name), targets[name]
+    with torch.no_grad():
+        torch.manual_seed(7)
+        found = module(x) + branch(x)
+        torch.manual_seed(7)
+        expected = branch.inner(x)
+        assert not torch.allclose(expected, module(x), atol=1e-3)
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["dropout", "rank_dropout", "module_dropout"])
 def test_dropout_acts_while_it_trains_only_and_keeps_the_mean(kind: str) -> None:
     module = nn.Linear(12, 16)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib_singlelora.training.frugal import frugal
+from lib_singlelora.training.frugal import cast_again, frugal
 
 
 class GEGLU(nn.Module):
@@ -87,3 +87,24 @@ def test_half_precision_under_autocast() -> None:
             made = answers(block, x)
     assert torch.equal(made[0], plain[0]) and torch.allclose(made[1], plain[1], rtol=0.02, atol=0.02)
     assert made[1].dtype == torch.float32
+
+
+def test_a_linear_under_autocast_keeps_no_cast_copy_of_its_weight() -> None:
+    """Weights in fp16, a pass in bf16, as in a WebUI on Ampere; the gradient within bf16's 8 bits."""
+    torch.manual_seed(1)
+    linear, x = nn.Linear(64, 96).half().requires_grad_(False), torch.randn(4, 64, requires_grad=True)
+    answers, kept = [], []
+    for again in (False, True):
+        sizes: list[int] = []
+        with cast_again([("linear", linear)] if again else [], torch.bfloat16), \
+                torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.dtype) or t, lambda t: t), \
+                torch.autocast("cpu", dtype=torch.bfloat16):  # type: ignore[misc]
+            out = linear(x)
+        x.grad = None
+        out.float().square().sum().backward()
+        assert x.grad is not None
+        answers.append((out.detach(), x.grad))
+        kept.append(torch.bfloat16 in sizes)
+    assert torch.equal(answers[0][0], answers[1][0]) and "forward" not in vars(linear)
+    assert torch.allclose(answers[0][1], answers[1][1], rtol=0.02, atol=0.02)
+    assert kept == [True, False]

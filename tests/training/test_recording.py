@@ -28,19 +28,32 @@ def test_nothing_is_recorded_on_a_cpu() -> None:
 
 
 class _OnGpu(TinyModel):
+    dtype = torch.bfloat16
+
     @property
     def device(self) -> str:
         return "cuda"
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        return self.dtype
+
 
 @pytest.mark.parametrize(("options", "shape"), [
     ({"cuda_graphs": False}, LoraShape(2, 2)), ({"gradient_checkpointing": True}, LoraShape(2, 2)),
-    ({"precision": "fp16"}, LoraShape(2, 2)), ({"regularization": "prior prediction"}, LoraShape(2, 2)),
+    ({"regularization": "prior prediction"}, LoraShape(2, 2)),
     ({}, LoraShape(2, 2, dropout=0.1)), ({}, LoraShape(2, 2))])
 def test_what_differs_from_step_to_step_is_not_recorded(options: dict[str, object], shape: LoraShape) -> None:
     model = _OnGpu()
     network = LoraNetwork(model.targets(), model.layout, shape, {}, False, 1)
     assert recordable(model, network, settings(**options)) == (not options and not shape.random)
+
+
+def test_a_pass_in_fp16_is_not_recorded_as_its_scale_changes() -> None:
+    model = _OnGpu()
+    model.dtype = torch.float16
+    network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+    assert not recordable(model, network, settings())
 
 
 def test_a_host_that_may_do_anything_in_a_pass_is_not_recorded() -> None:

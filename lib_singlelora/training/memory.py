@@ -1,0 +1,155 @@
+"""How much memory a step needs at its peak, calculated before the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from ..host import TrainingModel
+from ..lora.network import LoraNetwork
+from ..naming.blocks import is_text
+from ..settings_training import TrainingSettings
+
+SIDES = (8, 16, 24)  # of the latents that are tried: 64, 128 and 192 pixels
+MEGABYTE = 1e6
+# Bytes of state for each trained number, from the optimizers' papers and code; 8 where not listed.
+STATES = {"AdamW": 8.0, "AdamW8bit": 2.1, "Lion": 4.0, "Adafactor": 0.2, "Muon": 4.0}
+DEFAULT_STATE = 8.0
+LIBRARIES = 300e6  # what CUDA, cuDNN and cuBLAS take for themselves, seen on Ampere and Hopper
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """Bytes.  weights: of the parts that a step needs.  lora: with its gradients and average.
+
+    optimizer: its state.  kept: what the passes keep for the way back.  work: what they need beside.
+    """
+
+    weights: float
+    lora: float
+    optimizer: float
+    kept: float
+    work: float
+
+    @property
+    def total(self) -> float:
+        """Their sum."""
+        return self.weights + self.lora + self.optimizer + self.kept + self.work
+
+    def __str__(self) -> str:
+        parts = {"weights": self.weights, "LoRA": self.lora, "optimizer": self.optimizer,
+                 "kept for the way back": self.kept + self.work}
+        listed = ", ".join(f"{name} {value / MEGABYTE:,.0f}" for name, value in parts.items())
+        return f"about {self.total / MEGABYTE:,.0f} MB at the peak of a step ({listed})"
+
+
+@dataclass
+class _Count:
+    """Bytes kept by one pass: alltogether, by each block, and of the blocks' inputs.
+
+    seen: storages that were counted or that are weights; a tensor kept twice lies in memory once.
+    """
+
+    kept: float = 0.0
+    inputs: float = 0.0
+    blocks: list[float] = field(default_factory=list)
+    largest: float = 0.0
+    seen: set[int] = field(default_factory=set)
+
+    def add(self, tensor: Tensor) -> Tensor:
+        size = float(tensor.untyped_storage().nbytes())
+        self.largest = max(self.largest, size)
+        if (place := tensor.untyped_storage().data_ptr()) not in self.seen:
+            self.seen.add(place)
+            self.kept += size
+        return tensor
+
+
+def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, sizes: Sequence[tuple[int, int]],
+                captions: Sequence[str]) -> PeakMemory:
+    """The peak of a step; the network must be attached as it will be trained.
+
+    sizes: (width, height) of the buckets, pixels.  captions: the longest decides.
+
+    peak = weights + 4 (1 + 1 + ema) n + state n + batch · kept(pixels) + work
+    n: trained numbers, in fp32 with their gradients.  kept(pixels) = a + b p + c p² is fitted to what
+    autograd holds after a pass over pictures of 64, 128 and 192 pixels: convolutions and Linears grow
+    with the pixels p, an attention that writes its matrix with p².  With gradient checkpointing it is
+    the blocks' inputs and the largest block.  work: the largest tensor and its gradient, twice.
+    """
+    numbers = sum(parameter.numel() for parameter in network.parameters())
+    text = settings.text_encoder_lr > 0 or torch.device(model.device).type == "cpu"
+    weights = sum(p.numel() * p.element_size() for name, module in model.targets() if text or not is_text(name)
+                  for p in module.parameters(recurse=False))
+    caption = max(captions, key=model.count_tokens, default="")
+    counts = [_counted(model, network, settings, side, caption) for side in SIDES]
+    pixels = [float((8 * side) ** 2) for side in SIDES]
+    most = float(max((width * height for width, height in sizes), default=512 * 512))
+    kept = settings.batch_size * max(0.0, _extended(pixels, [_kept(count, settings) for count in counts], most))
+    work = 4 * settings.batch_size * max(0.0, _extended(pixels, [count.largest for count in counts], most))
+    if torch.device(model.device).type == "cuda":
+        work += LIBRARIES
+    return PeakMemory(float(weights), 4.0 * numbers * (2 + bool(settings.ema)),
+                      STATES.get(settings.optimizer, DEFAULT_STATE) * numbers, kept, work)
+
+
+def _kept(count: _Count, settings: TrainingSettings) -> float:
+    if not settings.gradient_checkpointing:
+        return count.kept
+    return count.inputs + max(count.blocks, default=0.0) + max(0.0, count.kept - sum(count.blocks))
+
+
+def _counted(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, side: int, caption: str) -> _Count:
+    """A pass over a picture without content; nothing is learned and nothing random drawn."""
+    count = _Count(seen={p.untyped_storage().data_ptr() for _, module in model.targets() for p in module.parameters()}
+                   | {p.untyped_storage().data_ptr() for p in network.parameters()})
+    noisy, timesteps = torch.zeros(1, 4, side, side, device=model.device), torch.tensor([500], device=model.device)
+    training = network.training
+    network.eval()
+    try:
+        with _by_block(model, count), saved_tensors_hooks(count.add, lambda tensor: tensor):
+            with torch.set_grad_enabled(settings.text_encoder_lr > 0):
+                texts = model.encode_prompts([caption], settings.clip_skip)
+            model.predict(noisy, timesteps, texts).float().square().mean()
+    finally:
+        network.train(training)
+    return count
+
+
+@contextmanager
+def _by_block(model: TrainingModel, count: _Count) -> Iterator[None]:
+    """Each block's share and input, while inside."""
+    starts: list[float] = []
+    handles = []
+
+    def begin(module: nn.Module, inputs: tuple[object, ...]) -> None:
+        count.inputs += sum(float(x.numel() * x.element_size()) for x in inputs[:1] if isinstance(x, Tensor))
+        starts.append(count.kept)
+
+    def end(module: nn.Module, inputs: object, output: object) -> None:
+        count.blocks.append(count.kept - starts.pop())
+
+    try:
+        for block in model.blocks():
+            handles += [block.register_forward_pre_hook(begin), block.register_forward_hook(end)]
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _extended(pixels: list[float], values: list[float], most: float) -> float:
+    """The parabola through three points, at another; Lagrange's form."""
+    total = 0.0
+    for i, value in enumerate(values):
+        weight = 1.0
+        for j, other in enumerate(pixels):
+            if j != i:
+                weight *= (most - other) / (pixels[i] - other)
+        total += weight * value
+    return total
