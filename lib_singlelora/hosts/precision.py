@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
@@ -43,12 +43,12 @@ def autocast(device: str | torch.device, dtype: torch.dtype) -> Iterator[None]:
     """
     kind = torch.device(device).type
     name = next(name for name, each in DTYPES.items() if each == dtype)
-    try:
-        entered = torch.autocast(kind, dtype)
-    except RuntimeError as error:
-        raise _missing(name, kind, f" ({error})") from error
-    with entered:
-        if not autocasting(kind):  # PyTorch before 2.3 warns, and computes in fp32
+    with ExitStack() as stack:
+        try:  # PyTorch before 2.3 warns, and raises or computes in fp32
+            stack.enter_context(torch.autocast(kind, dtype))
+        except RuntimeError as error:
+            raise _missing(name, kind, f" ({error})") from error
+        if not autocasting(kind):
             raise _missing(name, kind)
         yield
 
