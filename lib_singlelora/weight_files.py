@@ -141,12 +141,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UnreadableWeights(f"no whole safetensors ({_first_line(error)})") from None
 
 
-def is_pickle(path: Path) -> bool:
-    """Whether the file begins as torch.save's do, whatever its name ends in.  Raises: OSError."""
-    with path.open("rb") as file:
-        return file.read(4).startswith(PICKLES)
-
-
 def is_safetensors(path: Path) -> bool:
     """Whether the file begins as safetensors do, whatever its name ends in; where it begins as nothing known, the name counts.
 
@@ -154,10 +148,16 @@ def is_safetensors(path: Path) -> bool:
     """
     with path.open("rb") as file:
         head = file.read(9)
-    if head.startswith(PICKLES):
-        return False
-    begins = len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size
-    return begins or path.suffix.lower() == ".safetensors"
+    # First, for the length of a header may begin as a pickle does: 640 is 80 02.
+    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size:
+        return True
+    return not head.startswith(PICKLES) and path.suffix.lower() == ".safetensors"
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether the file begins as torch.save's do, whatever its name ends in.  Raises: OSError."""
+    with path.open("rb") as file:
+        return file.read(4).startswith(PICKLES) and not is_safetensors(path)
 
 
 def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -48,3 +48,11 @@ def test_a_mistyped_workspace_makes_nothing(words: list[str], tmp_path: Path, mo
     status, _, err = call(*words, "--workspace", tmp_path / "TYPO" / "w", capsys=capsys)
     assert status == 1 and "found no workspace" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trigger_that_is_the_class_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = Path(__file__).parent / "data" / "astronaut.png"
+    words = ["run", picture, "--workspace", tmp_path / "w", "--trigger", "Woman", "--class-token", "woman"]
+    status, _, err = call(*words, capsys=capsys)
+    assert status == 1 and "which is the class too" in err
+    assert list(tmp_path.iterdir()) == []

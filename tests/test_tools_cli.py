@@ -124,7 +124,7 @@ def test_presets_lists_the_blocks_of_each_and_draws_them(lora: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("truncated", "no whole safetensors"), ("empty", "found an empty file"), ("flux", "1 of 1 keys match no sd1 module"),
+    ("truncated", "it is truncated"), ("empty", "found an empty file"), ("flux", "1 of 1 keys match no sd1 module"),
     ("deleted", "found no such file")])
 @pytest.mark.parametrize("word", ["bake", "merge", "resize", "summary"])
 def test_a_bad_file_is_one_clear_line_and_writes_nothing(tmp_path: Path, word: str, name: str, message: str) -> None:

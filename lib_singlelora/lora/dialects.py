@@ -77,7 +77,10 @@ def _check_kind(name: str, given: Mapping[str, Tensor], known: Mapping[str, Lora
     """Raises: LoraKeyError, for a file that is no LoRA at all, or one for another kind of model."""
     if any(key.part not in ("weight", "bias") for key in known.values()):
         return
-    what = stranger(given) or "keys that no LoRA has"
+    what = stranger(given)
+    if not what and any("lora" in key.lower() for key in given):
+        return  # of a kind that nobody knows: its first key is told
+    what = what or "keys that no LoRA has"
     first = next(iter(given), "")
     raise LoraKeyError(f"{name}: found {what} (first key: {first!r}), expected a LoRA for Stable Diffusion 1, 2 or SDXL; "
                        "choose another file")

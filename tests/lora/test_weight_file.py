@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from lib_singlelora.errors import LoraFileError
@@ -54,3 +55,15 @@ def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "the LoRA is elsewhere")
     with pytest.raises(LoraFileError, match="found a broken or truncated file"):
         read_lora(tmp_path / "a.safetensors")
+
+
+def test_a_header_whose_length_begins_as_a_pickle_does_is_a_header(tmp_path: Path) -> None:
+    stem, path = next(iter(STEMS)), tmp_path / "a.safetensors"
+    own = {key: tensor for key, tensor in tensors("lora").items() if key.startswith(stem)}
+    for padding in range(8, 1024, 8):  # headers end at multiples of eight: one of these is 640, 896, 1152 or 1408 long
+        path.write_bytes(safetensors.torch.save(own, {"note": "x" * padding}))
+        if path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            break
+    else:
+        pytest.fail("no header of such a length was made")
+    assert list(read_lora(path).by_stem) == [stem]

@@ -181,7 +181,7 @@ def with_unknown_keys(path: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["ALL", "OUTD"])
 @pytest.mark.parametrize(("spoil", "told"), [
-    (truncated, "no whole safetensors"), (empty, "found an empty file"), (of_sdxl, "another base model"),
+    (truncated, "it is truncated"), (empty, "found an empty file"), (of_sdxl, "another base model"),
     (with_unknown_keys, r"1 of \d+ keys match no sd1 module")])
 def test_a_spoiled_lora_is_one_clear_line(workspace: Workspace, standalone_host: StandaloneHost, preset: str,
                                           spoil: Callable[[Path], None], told: str) -> None:
