@@ -28,9 +28,24 @@ The HTTP API answers by these types alone, never by words in a message; HostBusy
 
 from __future__ import annotations
 
+MOST_LETTERS = 2000  # of a message; what was found may be a whole file
+
 
 class SingleLoraError(Exception):
-    """Base of everything the product raises on purpose."""
+    """Base of everything the product raises on purpose.
+
+    Its message is one line that every encoding takes, whatever was found and is told in it.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks, control characters and halves of surrogate pairs written as escapes, cut when it is long."""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text)
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2:]}"
 
 
 class SettingsError(SingleLoraError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from ..dataset.captions import join_tags, split_tags
+from ..declaring import split_list
 from ..errors import SettingsError
 
 # In the order of drawing: what changes the model most changes least often.
@@ -99,7 +99,7 @@ def replacements(text: str, *prompts: str) -> list[str]:
     Commas divide; a value with commas stands in double quotes.  prompts: where it must be found.
     Raises: SettingsError, when it is in none of them.
     """
-    values = [value.strip() for line in csv.reader([text], skipinitialspace=True) for value in line if value.strip()]
+    values = split_list(text)
     if values and not any(values[0] in prompt for prompt in prompts):
         near = difflib.get_close_matches(values[0], [tag for prompt in prompts for tag in split_tags(prompt)], n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else "; the first value is what is searched for"

@@ -15,7 +15,7 @@ from ..dataset.folders import list_pictures, read_caption
 from ..dataset.prompt_language import escape, tags_of
 from ..dataset.wildcards import WildcardPrompts, wildcard_folders
 from ..declaring import SEEDS
-from ..errors import PictureError, WorkspaceError
+from ..errors import PictureError, SettingsError, WorkspaceError
 from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
 from ..fileio import file_hash, fingerprint
 from ..host import Host, ImageRequest
@@ -31,6 +31,8 @@ from .pace import Stopwatch, keep
 from .reviewing import STAGE, By, Decision, Review
 from .taggers import looking, open_taggers, tags_above
 from .training_set import pictures_used, samples_of_her, shows_the_class
+
+MOST_PICTURES = 10_000  # of a set that is as large as the training wants it
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
     if not used:
         raise WorkspaceError(f"{workspace.image_folder(settings)}: found no pictures, expected crops, for regularization.as_used "
                              "draws one for each time that training shows one; call 'crop' first, or name regularization.count")
+    if used > MOST_PICTURES:
+        raise SettingsError(f"regularization.as_used: found a training that would want {used} pictures, expected at most "
+                            f"{MOST_PICTURES}; name regularization.count instead, or lower training.repeats or training.epochs")
     return used if shows_the_class(settings) else 0
 
 

@@ -22,6 +22,8 @@ from .door import Door, Hosts
 from .page import Extras, build
 
 ADDRESS = "127.0.0.1"
+# Copies that gradio makes of pictures it shows or is given: every hour those of more than a day ago go (seconds).
+CACHE = (3600, 24 * 3600)
 STYLE = Path(__file__).parent.parent.parent / "style.css"
 
 
@@ -35,7 +37,7 @@ def application(service: Service, hosts: Hosts | None = None) -> FastAPI:
     app = FastAPI(title="Single-Image LoRA")
     app.add_middleware(Door, service=service, hosts=known)
     api.mount(app, service, trusted=known.trusts)
-    with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False) as page:
+    with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False, delete_cache=CACHE) as page:
         gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws her.")
         build(service, Extras(preset=service.host.checkpoint.preset))
     css = STYLE.read_text(encoding="utf-8") if STYLE.exists() else ""

@@ -15,7 +15,7 @@ pytest.importorskip("skia")
 
 from lib_singlelora.__main__ import main
 from lib_singlelora.dataset.buckets import make_buckets
-from lib_singlelora.errors import JobCancelled, WildcardError, WorkspaceError
+from lib_singlelora.errors import JobCancelled, SettingsError, WildcardError, WorkspaceError
 from lib_singlelora.fileio import file_hash, write_bytes
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
@@ -169,6 +169,8 @@ def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery
         return len(made.pictures), made.notes
 
     assert count() == (8, ()) and count(epochs=1) == (4, ()) and count(regularization="prior prediction") == (0, ())
+    with pytest.raises(SettingsError, match=r"would want \d+ pictures, expected at most 10000"):
+        count(epochs=1000, repeats=100)
     for path in scenery.workspace.image_folder(scenery.settings()).glob("*.png"):
         path.unlink()
     with pytest.raises(WorkspaceError, match=r"call 'crop' first, or name regularization[.]count"):

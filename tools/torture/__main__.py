@@ -25,6 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         found = asdict(soak(state, options.minutes * 60, options.seed))
         wrong = found["broken"] or found["stuck"] or found["tracebacks"]
+    elif options.word == "races":
+        from .races import torture as races
+
+        found = asdict(races(state, options.minutes, options.seed))
+        wrong = found["lost"] or found["torn"] or found["broken"]
+    else:
+        from .fuzz import torture as fuzz
+
+        found = asdict(fuzz(options.minutes, options.seed, options.only))
+        wrong = found["found"]
     print(json.dumps(found, indent=1))
     return 1 if wrong else 0
 
@@ -39,6 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     soak = words.add_parser("soak", help="jobs through one server for hours, with cancels and full disks")
     soak.add_argument("--minutes", type=float, default=240)
     soak.add_argument("--seed", type=int, default=0)
+    races = words.add_parser("races", help="many clients on one workspace")
+    races.add_argument("--minutes", type=float, default=10)
+    races.add_argument("--seed", type=int, default=0)
+    fuzz = words.add_parser("fuzz", help="generated inputs for every reader")
+    fuzz.add_argument("--minutes", type=float, default=30)
+    fuzz.add_argument("--seed", type=int, default=0)
+    fuzz.add_argument("--only", default="", metavar="WORDS", help="the readers whose name has these words in it")
     return parser
 
 
