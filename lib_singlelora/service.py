@@ -60,22 +60,29 @@ class Service:
         """The workspaces, the last changed first."""
         if not self.root.is_dir():
             return []
-        found = [path.parent for path in self.root.glob("*/settings.json")]
-        return [path.name for path in sorted(found, key=lambda path: -(path / "settings.json").stat().st_mtime)]
+        changed: dict[str, int] = {}
+        for path in self.root.glob("*/settings.json"):
+            # It may be deleted meanwhile; a name that is no Unicode can be asked for by nobody.
+            with contextlib.suppress(OSError, UnicodeEncodeError):
+                path.parent.name.encode("utf-8")
+                changed[path.parent.name] = path.stat().st_mtime_ns
+        return sorted(changed, key=lambda name: -changed[name])
 
     def workspace(self, name: str) -> Workspace:
-        """A workspace that exists.  Raises: WorkspaceError."""
+        """A workspace that exists.  Raises: NotFoundError."""
         there = self.names()
-        if name not in there:
-            # The file system may keep it in other letters: 'elsa' for 'Elsa', composed ones for others.
-            same = (each for each in there if (self.root / check_name(name, "workspace")).exists()
-                    and (self.root / each).samefile(self.root / check_name(name, "workspace")))
-            found = next(same, None)
-            if found is None:
-                raise NotFoundError(f"workspace {name!r}: found none of this name, expected one of "
-                                    f"{', '.join(there) or 'none yet'}; start it with a picture")
-            name = found
-        return Workspace(self.root / name, create=False)
+        found = name if name in there else self._same(check_name(name, "workspace"), there)
+        if not found:
+            raise NotFoundError(f"workspace {name!r}: found none of this name, expected one of "
+                                f"{', '.join(there) or 'none yet'}; start it with a picture")
+        return Workspace(self.root / found, create=False)
+
+    def _same(self, name: str, there: Sequence[str]) -> str:
+        """The workspace that the file system keeps under other letters: 'elsa' for 'Elsa', composed ones for others; or ''."""
+        with contextlib.suppress(OSError):
+            if (self.root / name).exists():
+                return next((each for each in there if (self.root / each).samefile(self.root / name)), "")
+        return ""
 
     def start(self, picture: Path, trigger: str, class_token: str, name: str = "",
               values: Mapping[str, Any] | None = None) -> str:
