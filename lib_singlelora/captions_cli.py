@@ -66,7 +66,8 @@ def _trigger(options: argparse.Namespace, workspace: Workspace, job: Job,
     from .stages.trigger import as_dict, check_trigger  # torch comes with it
 
     word = check_name(options.trigger, "trigger") if options.trigger else ""
-    made = check_trigger(workspace.load_settings(), workspace, open_host(workspace), job, word, options.force)
+    with workspace.writing("trigger"):
+        made = check_trigger(workspace.load_settings(), workspace, open_host(workspace), job, word, options.force)
     return {"workspace": str(workspace.root), **as_dict(made)}
 
 

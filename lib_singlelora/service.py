@@ -61,7 +61,7 @@ class Service:
         if not self.root.is_dir():
             return []
         changed: dict[str, int] = {}
-        for path in self.root.glob("*/settings.json"):
+        for path in self.root.glob("[!.]*/settings.json"):  # a version that is being copied has a dot
             # It may be deleted meanwhile; a name that is no Unicode can be asked for by nobody.
             with contextlib.suppress(OSError, UnicodeEncodeError):
                 path.parent.name.encode("utf-8")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,14 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .stages.making import Made
+
+
+@cache
+def _scratch() -> Path:
+    """A folder for pictures that belong to no workspace: one for the program's life, gone with it."""
+    folder = tempfile.mkdtemp(prefix="singlelora-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class BenchDesk:
@@ -62,7 +73,7 @@ class BenchDesk:
         layout = own.layout if own else SD1
         known = known_presets(settings, self.service.host)
         weights = {preset: parse_block_weights(preset, layout, known) for preset, text in known.items() if fits(text, layout)}
-        folder = workspace.plots if workspace else Path(tempfile.mkdtemp(prefix="singlelora-"))
+        folder = workspace.plots if workspace else _scratch()
         write_bytes(folder / "presets.png", png_bytes(draw_presets(weights, summarize(own).norms if own else None)))
         return folder / "presets.png"
 

@@ -63,8 +63,9 @@ class Workspace:
                 raise WorkspaceError(f"{self.root}: found a file, expected a folder; choose another --workspace")
             if not create and not (self.root / "settings.json").exists():
                 raise NotFoundError(f"{self.root}: found no workspace; start one with 'run' or 'prepare' and a picture")
-            make_folder(self.root.parent)
-            self.root.mkdir(exist_ok=True)
+            if create:
+                make_folder(self.root.parent)
+                self.root.mkdir(exist_ok=True)
         except OSError as error:
             raise disk_error(error, self.root) from error
         pin(self.root)

@@ -15,7 +15,7 @@ from ..dataset.folders import caption_file, list_pictures, read_caption
 from ..dataset.text_file import BOM, decode
 from ..dataset.tokens import count_tokens, mark_limit
 from ..errors import NotFoundError, WorkspaceError
-from ..fileio import fingerprint, read_json, write_json, write_text
+from ..fileio import fingerprint, is_own_file, read_json, write_json, write_text
 from ..settings import Settings
 from ..stage_record import Map, check
 from ..workspace import Workspace
@@ -153,7 +153,7 @@ def undoable(workspace: Workspace) -> int:
 
 def _text(file: Path) -> str | None:
     """The text as it is, so that undoing gives the same bytes; None where there is none.  Raises: WorkspaceError."""
-    if not file.exists():
+    if not is_own_file(file):
         return None
     return decode(file.read_bytes(), file)
 
