@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,11 @@ class Client:
         return view if status == 200 else {}
 
 
+def temporary_folder(output: Path) -> Path:
+    """Where a server puts what the system's folder for temporary files holds else; of its own, so that it can be counted."""
+    return output.with_name("temporary")
+
+
 @contextmanager
 def server(workspaces: Path, checkpoint: Path, output: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """(process, port) of `singlelora.py ui`."""
@@ -80,8 +86,12 @@ def server(workspaces: Path, checkpoint: Path, output: Path) -> Iterator[tuple[s
         port = probe.getsockname()[1]
     words = [sys.executable, "-m", "lib_singlelora", "ui", "--port", str(port), "--workspaces", str(workspaces), "--checkpoint",
              str(checkpoint)]
+    temporary = temporary_folder(output)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
     with output.open("ab") as file:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=file, stderr=file, env={**os.environ, **ENVIRONMENT})
+        process = subprocess.Popen(words, cwd=ROOT, stdout=file, stderr=file,
+                                   env={**os.environ, **ENVIRONMENT, "TMPDIR": str(temporary)})
     try:
         _wait(process, port)
         yield process, port

@@ -64,11 +64,13 @@ def torture(minutes: float, number: int = 0, only: str = "") -> Fuzzed:
             try:
                 feed(reader, 100, number)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
-                told = "".join(traceback.format_exception(error))[-3000:] + "\n".join(getattr(error, "__notes__", ()))[:1500]
+                notes = "\n".join(getattr(error, "__notes__", ()))  # hypothesis' smallest input
+                told = "".join(traceback.format_exception(error))[-3000:] + notes[:1500]
                 found.found[reader.name] = told
                 print(f"{reader.name}: {told}", file=sys.stderr, flush=True)
         number += 1
-        print(f"{time.monotonic() - began:.0f} s: {sum(COUNTS.values())} inputs, {len(found.found)} found", file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - began:.0f} s: {sum(COUNTS.values())} inputs, {len(found.found)} found", file=sys.stderr,
+              flush=True)
         if len(found.found) == len(readers):
             break
     found.inputs, found.minutes = dict(COUNTS), round((time.monotonic() - began) / 60, 1)

@@ -11,7 +11,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .client import Answers, Client, server
+from .client import Answers, Client, server, temporary_folder
 from .job import checkpoint_in
 
 DISK = 48 * 2**20  # bytes of the tmpfs: some fifteen small workspaces
@@ -71,7 +70,8 @@ def torture(state: Path, seconds: float, seed: int = 0) -> Soaked:
         with (state / "looks.jsonl").open("w", encoding="utf-8") as log:
             while time.time() < until and process.poll() is None:
                 time.sleep(min(BETWEEN, max(0.1, until - time.time())))
-                looks.append({**_look(process.pid, workspaces), "jobs": sum(jobs.values()), "time": round(time.time() - began)})
+                looks.append({**_look(process.pid, workspaces, temporary_folder(output)), "jobs": sum(jobs.values()),
+                              "time": round(time.time() - began)})
                 log.write(json.dumps(looks[-1]) + "\n")
                 log.flush()
                 print(looks[-1], dict(jobs), found.full_disks, len(answers.broken), file=sys.stderr, flush=True)
@@ -151,12 +151,12 @@ def _fill(workspaces: Path, until: float, found: Soaked, seed: int) -> None:
             ballast.unlink()
 
 
-def _look(process: int, workspaces: Path) -> dict[str, Any]:
+def _look(process: int, workspaces: Path, temporary: Path) -> dict[str, Any]:
     """Resident memory (MB), file handles and threads of a process (from /proc), and temporary files of ours."""
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     temporaries = sum(path.name.endswith(".tmp") for path in workspaces.rglob(".*"))
-    temporaries += sum(1 for path in Path(tempfile.gettempdir()).glob("singlelora-*") if "torture" not in path.name)
+    temporaries += sum(path.is_file() for path in temporary.rglob("*"))
     return {"rss": round(int(values["VmRSS"].split()[0]) / 1024, 1), "threads": int(values["Threads"]),
             "handles": len(list(Path(f"/proc/{process}/fd").iterdir())), "temporaries": temporaries}
 
