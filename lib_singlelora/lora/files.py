@@ -129,8 +129,8 @@ def _notes(lora: LoraFile) -> list[str]:
                      "makes a file that draws right")
     names = sorted({key.split(".")[1] for key in lora.embeddings})
     if names:
-        found.append(f"it bundles the embedding{'s' if len(names) > 1 else ''} {', '.join(names)}, which the WebUI puts in the "
-                     "place of the name in a prompt; drawing standalone leaves that out")
+        found.append(f"it bundles the embedding{'s' if len(names) > 1 else ''} {', '.join(names)}: in prompts the name stands "
+                     "for its vectors")
     opaque = {algorithm_of(parts) for parts in lora.modules.values()} & set(OF_THE_WEIGHT)
     if opaque:
         found.append(f"what its {' and '.join(sorted(opaque))} modules change depends on the checkpoint, so no strength is told")

@@ -13,6 +13,7 @@ from ...host import LoraUse
 from ...lora.files import read_lora
 from ...lora.functional import bias_change, module_change
 from ...naming.blocks import is_text
+from .bundled_embeddings import vectors_of
 
 
 class AppliedLoras:
@@ -22,6 +23,8 @@ class AppliedLoras:
         self._modules = dict(targets)
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
         self._current: tuple[tuple[LoraUse, int], ...] = ()
+        self.embeddings: dict[str, Tensor] = {}
+        """Vectors of the textual inversions that the files bring, by name; see `bundled_embeddings`."""
 
     def apply(self, uses: Iterable[LoraUse]) -> None:
         """Make exactly these LoRAs effective; nothing is done when they already are.
@@ -47,6 +50,7 @@ class AppliedLoras:
             for (name, kind), tensor in self._backup.items():
                 self._parameter(name, kind).copy_(tensor)
         self._backup.clear()
+        self.embeddings.clear()
         self._current = ()
 
     def _parameter(self, name: str, kind: str) -> Tensor:
@@ -71,6 +75,7 @@ class AppliedLoras:
         if unknown:
             raise LoraKeyError(f"{use.path.name}: {len(unknown)} of {len(lora.modules)} modules are not in this checkpoint "
                                f"(first: {unknown[0]!r}). Was it trained for another base model?")
+        self.embeddings.update(vectors_of(use.path.name, lora.embeddings))
         for name, parts in lora.modules.items():
             strength = use.text_encoder if is_text(name) else use.unet
             if not strength:

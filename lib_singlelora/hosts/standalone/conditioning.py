@@ -23,9 +23,11 @@ from ...dataset.prompt_language import (
     split_at_and,
 )
 from ..clip import CHUNK, hidden_states
+from .bundled_embeddings import Words, word_at
 
 BACKTRACK = 20  # tokens after a comma that move to the next chunk together; the WebUI's comma_padding_backtrack
 
+NO_WORDS: Words = {}
 Row = list[tuple[int, float]]  # (token, weight), CHUNK of them
 
 
@@ -71,7 +73,7 @@ class Guidance:
 
 
 def guidance(text: nn.Module, tokenizer: Any, prompt: str, negative_prompt: str, clip_skip: int, steps: int,
-             device: str) -> Guidance:
+             device: str, words: Words = NO_WORDS) -> Guidance:
     """The encoded prompts; comments and `<lora:…>` are taken out before.  AND is read in the positive prompt only.
 
     Raises: SettingsError, for a weight that is no number.
@@ -79,18 +81,19 @@ def guidance(text: nn.Module, tokenizer: Any, prompt: str, negative_prompt: str,
 
     def encoded(part: str, weight: float) -> Scheduled:
         phases = schedule(part, steps)
-        contexts = encode_weighted(text, tokenizer, [shown for _, shown in phases], clip_skip, device)
+        contexts = encode_weighted(text, tokenizer, [shown for _, shown in phases], clip_skip, device, words)
         return Scheduled(tuple(phases), tuple(contexts), weight)
 
     return Guidance(tuple(encoded(part, weight) for part, weight in split_at_and(prompt)), encoded(negative_prompt, 1.0))
 
 
-def encode_weighted(text: nn.Module, tokenizer: Any, texts: Sequence[str], clip_skip: int, device: str) -> Tensor:
+def encode_weighted(text: nn.Module, tokenizer: Any, texts: Sequence[str], clip_skip: int, device: str,
+                    words: Words = NO_WORDS) -> Tensor:
     """Context (B, 77k, D) of texts with emphasis and BREAK; a shorter text is filled with empty chunks.
 
     Raises: SettingsError.
     """
-    rows = [chunks(tokenizer, each) for each in texts]
+    rows = [chunks(tokenizer, each, words) for each in texts]
     count = max(map(len, rows))
     end = tokenizer.eos_token_id
     parts = []
@@ -115,8 +118,8 @@ def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
     return scaled * ratio if bool(torch.isfinite(ratio)) else scaled
 
 
-def chunks(tokenizer: Any, text: str) -> list[Row]:
-    """The text in rows of 75 (token, weight), one at least."""
+def chunks(tokenizer: Any, text: str, words: Words = NO_WORDS) -> list[Row]:
+    """The text in rows of 75 (token, weight), one at least.  words: names of embeddings, see `bundled_embeddings`."""
     end = tokenizer.eos_token_id
     comma = tokenizer.convert_tokens_to_ids(",</w>")
     rows: list[Row] = []
@@ -133,7 +136,10 @@ def chunks(tokenizer: Any, text: str) -> list[Row]:
         if piece == BREAK and weight == BREAK_WEIGHT:
             finish()
             continue
-        for token in tokenizer(piece, add_special_tokens=False, truncation=False, verbose=False).input_ids:
+        tokens = tokenizer(piece, add_special_tokens=False, truncation=False, verbose=False).input_ids
+        place = 0
+        while place < len(tokens):
+            token = tokens[place]
             if token == comma:
                 last_comma = len(row)
             elif len(row) == CHUNK and last_comma != -1 and CHUNK - last_comma <= BACKTRACK:
@@ -143,7 +149,12 @@ def chunks(tokenizer: Any, text: str) -> list[Row]:
                 row = moved
             if len(row) == CHUNK:
                 finish()
-            row.append((token, weight))
+            name = word_at(tokens, place, words)
+            own = words[name] if name else (token,)
+            if len(row) + len(own) > CHUNK:
+                finish()
+            row += [(each, weight) for each in own]
+            place += len(name) or 1
     if row or not rows:
         finish()
     return rows

@@ -33,6 +33,7 @@ from ...imaging.filling import surroundings
 from ...jobs import Job, Progress
 from ..precision import DTYPES, half_of, has_bf16
 from .applied import AppliedLoras
+from .bundled_embeddings import words_for
 from .conditioning import Guidance, guidance
 from .inspection import cached_sha256, inspect, legacy_hash
 from .loading import Networks, load_networks
@@ -197,8 +198,9 @@ class StandaloneHost:
         self._loras.apply((*request.loras, *loras_of(found, request, self._found.path)))
         networks, outer = self.networks, job.view().progress
         with torch.inference_mode():
-            texts = guidance(networks.text, networks.tokenizer, prompt, without_comments(request.negative_prompt),
-                             request.clip_skip, request.steps, self._device)
+            with words_for(networks.text, networks.tokenizer, self._loras.embeddings) as words:
+                texts = guidance(networks.text, networks.tokenizer, prompt, without_comments(request.negative_prompt),
+                                 request.clip_skip, request.steps, self._device, words)
             return [self._draw(request, seed, texts, index, job, outer) for index, seed in enumerate(request.seeds)]
 
     def _draw(self, request: ImageRequest, seed: int, texts: Guidance, index: int, job: Job, outer: Progress) -> GeneratedImage:
