@@ -51,7 +51,8 @@ def test_the_case_draws_another_picture_once_its_word_is_said(standalone_host: S
     width = standalone_host.networks.text.embeddings.token_embedding.embedding_dim
     own = {key: tensor for key, tensor in load_file(CASE).items() if key.startswith("bundle_emb")}
     own["bundle_emb.isa.string_to_param.*"] = torch.randn(2, width, generator=torch.Generator().manual_seed(2)) * 3
-    stem, out = "lora_unet_mid_block_attentions_0_proj_in", len(standalone_host.networks.unet.mid_block.attentions[0].proj_in.weight)
+    stem = "lora_unet_mid_block_attentions_0_proj_in"
+    out = len(standalone_host.networks.unet.mid_block.attentions[0].proj_in.weight)
     own |= {f"{stem}.lora_up.weight": torch.zeros(out, 1, 1, 1), f"{stem}.lora_down.weight": torch.zeros(1, out, 1, 1)}
     save_file(own, tmp_path / "isa.safetensors")
 
