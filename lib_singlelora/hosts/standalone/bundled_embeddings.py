@@ -57,7 +57,8 @@ def words_for(text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]) ->
     if not words:
         yield {}
         return
-    inner.embeddings.token_embedding = nn.Embedding.from_pretrained(torch.cat([row.detach() for row in rows]))
+    whole = torch.cat([row.detach() for row in rows])
+    inner.embeddings.token_embedding = nn.Embedding.from_pretrained(whole)  # type: ignore[no-untyped-call]
     try:
         yield words
     finally:
