@@ -78,8 +78,12 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def stored_size(data: bytes, name: str) -> tuple[int, int]:
-    """Width and height that a file's header tells, not turned; nothing is decoded.  Raises: PictureError."""
+    """Width and height that a file's header tells, not turned; nothing is decoded.
+
+    Raises: PictureError, for what is no picture, or one of more pixels than may be.
+    """
     with _opened(io.BytesIO(data), name) as opened:
+        _check_pixels(name, opened.size)
         return opened.size
 
 

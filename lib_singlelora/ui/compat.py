@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 from PIL import Image, ImageChops
+
+from ..errors import PictureError
+from ..imaging.load import stored_size
 
 MODERN = int(gr.__version__.split(".")[0]) >= 4
 # The older painter makes its canvas when it gets its picture, and makes it of no size where nobody sees it.
@@ -19,11 +23,37 @@ def script(code: str) -> dict[str, str]:
     return {"js" if MODERN else "_js": code}
 
 
+def _checked_image() -> Any:
+    """The older gradio's picture, whose bytes are looked at before gradio opens them.
+
+    It would open any format of Pillow's, of which EPS starts Ghostscript, and any size.  Made in a
+    function, as a current gradio writes a file beside each class that is derived from its own.
+    """
+
+    class CheckedImage(gr.Image):  # type: ignore[misc]
+        def get_block_name(self) -> str:
+            return "image"
+
+        def preprocess(self, x: Any) -> Any:
+            for text in x.values() if isinstance(x, dict) else [x]:
+                try:
+                    if text:
+                        stored_size(base64.b64decode(str(text).rpartition(",")[2], validate=True), "the picture")
+                except (ValueError, PictureError) as error:
+                    raise gr.Error(str(error)) from None
+            return super().preprocess(x)
+
+    return CheckedImage
+
+
+_Image = gr.Image if MODERN else _checked_image()
+
+
 def picture(label: str, elem_id: str, **options: Any) -> Any:
     """An upload of one picture, handed over as a path."""
     source: dict[str, Any] = {"sources": ["upload", "clipboard"]} if MODERN else {"source": "upload"}
     source["image_mode"] = None if MODERN else "RGBA"  # the older one always converts, and would lose the transparency
-    return gr.Image(label=label, type="filepath", elem_id=elem_id, **source, **options)
+    return _Image(label=label, type="filepath", elem_id=elem_id, **source, **options)
 
 
 def painter(label: str, elem_id: str, height: int) -> Any:
@@ -33,7 +63,7 @@ def painter(label: str, elem_id: str, height: int) -> Any:
         made = gr.ImageEditor(label=label, type="pil", elem_id=elem_id, height=height, sources=(), transforms=(), layers=False,
                               brush=brush)
     else:
-        made = gr.Image(label=label, type="pil", elem_id=elem_id, height=height, source="upload", tool="sketch", image_mode="RGB",
+        made = _Image(label=label, type="pil", elem_id=elem_id, height=height, source="upload", tool="sketch", image_mode="RGB",
                         brush_color="#ffffff", brush_radius=24)
     made.do_not_save_to_config = True
     return made
