@@ -27,6 +27,7 @@ pytest.importorskip("gradio", minversion="4")
 import uvicorn
 from PIL import Image
 
+from lib_singlelora.evaluation.page import Page, PageCell, PageTable, write_page
 from lib_singlelora.host import Host
 from lib_singlelora.service import Service
 from lib_singlelora.ui.serve import application
@@ -200,4 +201,29 @@ def test_what_came_with_a_workspace_runs_no_script(served: tuple[int, Service], 
     assert page.title() != "it ran"
     if file.endswith(".html"):
         assert page.title() == "sheet" and page.locator("p").inner_text() == "tables"
+    page.close()
+
+
+def test_the_products_own_sheet_works_as_it_is_served(served: tuple[int, Service], browser: Any, tmp_path: Path) -> None:
+    port, service = served
+    picture = tmp_path / "mara.png"
+    Image.new("RGB", (96, 96), "green").save(picture)
+    name = service.start(picture, "mara", "girl")
+    plots, source = service.root / name / "plots", service.root / name / "source" / "original.png"
+    plots.mkdir()
+    Image.new("RGB", (96, 96), "blue").save(plots / "1.png")
+    cell = PageCell("epoch 1", "mara", "Euler", (plots / "1.png",), (1,), {"retention": 0.5}, "half", "", False, {})
+    write_page(plots / "sheet.html", Page("mara", "mara", (PageTable("ALL", ("",), ("",), ((cell,),)),), source, "it is"))
+    page, problems = browser.new_page(), []
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.goto(f"http://127.0.0.1:{port}/singlelora/v1/workspaces/{name}/files/plots/sheet.html")
+    page.locator("#count", has_text="1 cells").wait_for(state="attached")  # the script's work
+    page.locator(".pic").first.click()
+    for _ in range(50):
+        if page.locator("#large").evaluate("image => image.naturalWidth") == 96:  # the file beside it
+            break
+        page.wait_for_timeout(100)
+    else:
+        raise AssertionError("the picture does not come")
+    assert problems == []
     page.close()
