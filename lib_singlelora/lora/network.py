@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..naming.blocks import BASE, BlockLayout, block_of, is_text
+from ..naming.blocks import BlockLayout, block_of, is_text
 from ..naming.keys import canonical_to_kohya
-from .branches import Branch, LoraBranch, LoraShape, is_3x3, new_branch
+from ..naming.modules import RESIDUAL
+from .branches import Branch, LoraBranch, LoraShape, new_branch
 from .fused import autocasting, fused_forward, fusible, is_fast
 
 TEXT_PARTS = (".self_attn.", ".mlp.")
-CONV_PARTS = (".in_layers.2", ".out_layers.3", ".emb_layers.1", ".skip_connection", ".op", ".conv")
 
 
-def is_target(name: str, residual: bool) -> bool:
+def is_target(name: str, with_conv: bool) -> bool:
     """Whether kohya looks for a branch here: attention and MLP of the text encoder, the transformers of the U-Net,
-    with `residual` also its ResBlocks and resamplers.
+    with a conv rank also its ResBlocks and resamplers, their Linears and 1×1 convolutions included.
 
     Source: sd-scripts networks/lora.py, UNET_TARGET_REPLACE_MODULE and TEXT_ENCODER_TARGET_REPLACE_MODULE.
     """
@@ -29,7 +29,8 @@ def is_target(name: str, residual: bool) -> bool:
         return any(part in name for part in TEXT_PARTS)
     if ".transformer_blocks." in name or name.endswith((".proj_in", ".proj_out")):
         return True
-    return residual and name.endswith(CONV_PARTS) and name.startswith(("input_blocks", "middle_block", "output_blocks"))
+    in_blocks = name.startswith(("input_blocks", "middle_block", "output_blocks"))
+    return with_conv and in_blocks and name.endswith(RESIDUAL)
 
 
 class LoraNetwork(nn.Module):
@@ -47,16 +48,11 @@ class LoraNetwork(nn.Module):
         self.block_of_target: dict[str, str] = {}
         self.factors: dict[str, float] = {}
         self.branches = nn.ModuleDict()
-        # As in sd-scripts: with a conv rank or with per-block rates the ResBlocks' Linears and 1x1 convolutions get
-        # branches too, their 3x3 convolutions only with a conv rank.
         with_conv = shape.conv_rank > 0
-        residual = with_conv or any(factor != 1 for label, factor in blocks.items() if label != BASE)
         for name, module in targets:
             block = block_of(name, layout)
             wanted = text_encoder if is_text(name) else unet
-            if not wanted or not is_target(name, residual) or not blocks.get(block, 1.0):
-                continue
-            if is_3x3(module) and not with_conv:
+            if not wanted or not is_target(name, with_conv) or not blocks.get(block, 1.0):
                 continue
             # ModuleDict takes no dots in names.
             self.branches[name.replace(".", "/")] = new_branch(module, shape, generator)

@@ -142,14 +142,13 @@ def kohya_to_canonical(stem: str, layout: BlockLayout) -> str:
         raise _unknown(stem, "kohya", layout) from None
 
 
-def lora_shapes(layout: BlockLayout, rank: int, conv_rank: int | None = None,
-                resblocks: bool | None = None) -> dict[str, tuple[int, ...]]:
+def lora_shapes(layout: BlockLayout, rank: int, conv_rank: int | None = None) -> dict[str, tuple[int, ...]]:
     """Every key of a LoRA as sd-scripts writes it, with its shape.
 
-    conv_rank: rank of the 3×3 convolutions, None for none.  resblocks: see `lora_targets`.
+    conv_rank: rank of the 3×3 convolutions, None for none.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    for spec in lora_targets(layout, conv_rank is not None, resblocks):
+    for spec in lora_targets(layout, conv_rank is not None):
         stem = canonical_to_kohya(spec.name, layout)
         inner = conv_rank if spec.is_wide and conv_rank is not None else rank
         shapes[f"{stem}.alpha"] = ()

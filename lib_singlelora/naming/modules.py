@@ -10,6 +10,8 @@ from typing import Literal
 from .blocks import BlockLayout, is_text
 
 Kind = Literal["linear", "conv", "norm"]
+# What a ResBlock or a resampler holds.
+RESIDUAL = (".in_layers.2", ".out_layers.3", ".emb_layers.1", ".skip_connection", ".op", ".conv")
 
 
 @dataclass(frozen=True)
@@ -137,23 +139,19 @@ def module_names(layout: BlockLayout, norms: bool = False) -> tuple[str, ...]:
     return tuple(spec.name for spec in module_specs(layout) if norms or spec.kind != "norm")
 
 
-def lora_targets(layout: BlockLayout, conv: bool = False, resblocks: bool | None = None) -> tuple[ModuleSpec, ...]:
+def lora_targets(layout: BlockLayout, conv: bool = False) -> tuple[ModuleSpec, ...]:
     """The modules on which kohya puts a LoRA: text encoders' attention and MLP, the U-Net's transformers.
 
-    conv: the 3×3 convolutions of ResBlocks and resamplers too (LoCon).  resblocks: the ResBlocks' Linear and 1×1
-    convolutions; as `conv` by default, but sd-scripts adds them without `conv` also once any per-block learning rate is
-    given, or a LoCon was built earlier in the same process (its list of targets is extended in place).
+    conv: everything in ResBlocks and resamplers too (LoCon), their Linears and 1×1 convolutions
+    included.  Per-block learning rates change nothing of this.  (sd-scripts extends its list of
+    targets in place: in a process that built a LoCon before, it adds ResBlocks to a plain LoRA too.)
     Source: sd-scripts networks/lora.py, LoRANetwork.
     """
-    narrow = conv if resblocks is None else resblocks
-
     def wanted(spec: ModuleSpec) -> bool:
         if spec.kind == "norm":
             return False
-        if is_text(spec.name) or ".transformer_blocks." in spec.name or spec.name.endswith((".proj_in", ".proj_out")):
+        if is_text(spec.name) or ".transformer_blocks." in spec.name:
             return True
-        if spec.name.endswith((".emb_layers.1", ".skip_connection")):
-            return narrow
-        return conv and spec.name.endswith((".in_layers.2", ".out_layers.3", ".op", ".conv"))
+        return spec.name.endswith((".proj_in", ".proj_out")) or (conv and spec.name.endswith(RESIDUAL))
 
     return tuple(spec for spec in module_specs(layout) if wanted(spec))

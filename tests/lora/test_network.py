@@ -13,8 +13,9 @@ from lib_singlelora.errors import TrainingError
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.functional import module_delta
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.naming.blocks import SD1
-from lib_singlelora.naming.keys import kohya_to_canonical
+from lib_singlelora.naming.blocks import SD1, SDXL
+from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
+from lib_singlelora.naming.modules import ModuleSpec, module_specs
 from lib_singlelora.naming.presets import parse_block_weights
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -55,10 +56,36 @@ def test_every_key_and_shape_of_a_full_size_locon_is_sd_scripts() -> None:
     assert shapes(network(LoraShape(16, 16, conv_rank=8))) == load("kohya_sd1_keys.json")["sd1_locon_rank16_conv8"]
 
 
-@pytest.mark.parametrize("preset", ["article", "outd"])
-def test_a_block_at_zero_gets_no_modules_as_in_sd_scripts(preset: str) -> None:
-    stems = {key.partition(".")[0] for key in network(LoraShape(16, 16), preset, text_encoder=False).kohya_tensors()}
-    assert stems == set(load("kohya_sd1_blocks.json")["modules_created_by_block_lr"][preset])
+BLOCK_RATES = {"article": ("article", 84), "outd": ("OUTD", 48), "all": ("ALL", 192)}
+
+
+@pytest.mark.parametrize("name", BLOCK_RATES)
+def test_per_block_rates_train_the_modules_that_sd_scripts_trains(name: str) -> None:
+    preset, count = BLOCK_RATES[name]
+    stems = {key.partition(".")[0] for key in network(LoraShape(1, 1), preset, text_encoder=False).kohya_tensors()}
+    assert len(stems) == count
+    assert stems == set(load("kohya_sd1_blocks.json")["modules_created_by_block_lr"][name])
+
+
+@pytest.mark.parametrize(("preset", "conv_rank"), [("ALL0.5", 0), ("INALL", 0), ("OUTD", 4)])
+def test_only_a_conv_rank_puts_branches_into_resblocks(preset: str, conv_rank: int) -> None:
+    keys = network(LoraShape(1, 1, conv_rank=conv_rank), preset, text_encoder=False).kohya_tensors()
+    assert any("_resnets_" in key for key in keys) == (conv_rank > 0)
+
+
+def test_every_unet_module_of_a_full_size_sdxl_lora_is_sd_scripts() -> None:
+    targets = [(spec.name, meta_module(spec)) for spec in module_specs(SDXL) if spec.kind != "norm"]
+    blocks = dict.fromkeys(SDXL.labels, 0.5)  # rates of blocks add none
+    made = LoraNetwork(targets, SDXL, LoraShape(1, 1), blocks, text_encoder=False, seed=1)
+    stems = {canonical_to_kohya(name, SDXL) for name, _ in made.items()}
+    golden = {key.partition(".")[0] for key in load("kohya_sdxl_keys.json") if key.startswith("lora_unet_")}
+    assert stems == golden and len(stems) == 722
+
+
+def meta_module(spec: ModuleSpec) -> nn.Module:
+    if spec.kind == "linear":
+        return nn.Linear(spec.shape[1], spec.shape[0], device="meta")
+    return nn.Conv2d(spec.shape[1], spec.shape[0], spec.shape[2:], device="meta")
 
 
 def test_nothing_left_to_train_is_an_error() -> None:

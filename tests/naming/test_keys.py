@@ -23,7 +23,7 @@ SDXL_KEYS = json.loads((GOLDEN / "kohya_sdxl_keys.json").read_text())
 TABLES = [
     pytest.param(SD1_KEYS["sd1_lora_rank16"], SD1, {}, id="sd1-lora"),
     pytest.param(SD1_KEYS["sd1_locon_rank16_conv8"], SD1, {"conv_rank": 8}, id="sd1-locon"),
-    pytest.param(SDXL_KEYS, SDXL, {"resblocks": True}, id="sdxl"),
+    pytest.param(SDXL_KEYS, SDXL, {}, id="sdxl"),
 ]
 
 

@@ -16,9 +16,9 @@ GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks
 
 
 def created(preset: str) -> set[str]:
-    """The U-Net modules that a block weight above 0 leaves; sd-scripts has no 3x3 convolutions without a conv rank."""
+    """The U-Net modules of a plain LoRA that a block weight above 0 leaves."""
     weights = parse_block_weights(preset, SD1)
-    modules = {stem for stem in GOLDEN["block_index_of_module"] if not stem.endswith(("_conv1", "_conv2", "_conv"))}
+    modules = {stem for stem in GOLDEN["block_index_of_module"] if "_attentions_" in stem}
     return {stem for stem in modules if weights[block_of(kohya_to_canonical(stem, SD1), SD1)]}
 
 
