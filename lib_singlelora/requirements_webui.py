@@ -26,7 +26,8 @@ ONNX = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-o
         "onnxruntime-training")
 
 OPTIMIZERS = {"prodigyopt": "prodigyopt", "dadaptation": "dadaptation", "lion-pytorch": "lion_pytorch",
-              "schedulefree": "schedulefree"}
+              "schedulefree": "schedulefree", "prodigy-plus-schedule-free": "prodigyplus",
+              "pytorch-optimizer": "pytorch_optimizer"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def wanted() -> list[Requirement]:
         missing.append(Requirement("dynamicprompts", "dynamicprompts"))
     if all(version_of(name) is None for name in ONNX):
         missing.append(onnxruntime_for(cuda if cuda and gpu_is_there() else None, torch))
-    # Pure Python, for torch of any version; without their dependencies, as torch is all that they have.
+    # Pure Python, for torch of any version; without their dependencies, as torch (and numpy) is all that they have.
     missing += [Requirement(module, name, ("--no-deps",)) for name, module in OPTIMIZERS.items() if version_of(name) is None]
     return missing
 

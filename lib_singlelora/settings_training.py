@@ -64,11 +64,14 @@ class LearningSettings(NetworkSettings):
                                  help="'trained blocks' cuts the text encoder's gradient elsewhere: with block weights it saves "
                                       "time and memory, and the text encoder learns from those blocks only.")
     optimizer: str = setting("AdamW", label="Optimizer",
-                             choices=("AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor", "AdamWScheduleFree"),
-                             help="AdamW unless memory is short (AdamW8bit, Adafactor) or you want no rate to choose (Prodigy).")
+                             choices=("AdamW", "AdamW8bit", "Lion", "Prodigy", "ProdigyPlusScheduleFree", "DAdaptAdam",
+                                      "Adafactor", "AdamWScheduleFree", "CAME", "Muon"),
+                             help="AdamW unless memory is short (AdamW8bit, CAME) or you want no rate to choose (Prodigy).")
     optimizer_args: str = setting("", label="Optimizer arguments",
                                   help="Its own further arguments, such as 'd_coef=2; betas=(0.9, 0.99)'; rarely needed.")
-    weight_decay: float = setting(0.01, label="Weight decay", low=0, high=1, help="Pulls weights to 0; raise it when it copies.")
+    weight_decay: float = setting(-1.0, label="Weight decay", low=-1, high=1,
+                                  help="Pulls weights to 0; raise it when it copies. -1 is the optimizer's own: 0.01 for "
+                                       "AdamW, 0 for most others.")
     scheduler: str = setting("constant", label="Schedule",
                              choices=("constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "rex"),
                              ss="ss_lr_scheduler", help="How the rate goes down; cosine ends gently, constant is plainest.")

@@ -69,7 +69,9 @@ class Place:
         return done.stdout + done.stderr
 
 
-OPTIMIZERS = {"prodigyopt": "1.1.2", "dadaptation": "3.2", "lion_pytorch": "0.2.5", "schedulefree": "1.4.1"}
+OPTIMIZERS = {"prodigyopt": "1.1.2", "dadaptation": "3.2", "lion_pytorch": "0.2.5", "schedulefree": "1.4.1",
+              "prodigy_plus_schedule_free": "2.0.1", "pytorch_optimizer": "4.1.0"}
+MODULES = {"prodigy_plus_schedule_free": "prodigyplus"}  # where the package has another name
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_without_a_network_it_says_what_is_missing_and_does_not_try_again_at_eve
         path.unlink()
     before = place.versions()
     first, second = place.install(), place.install()
-    for name in ("lycoris", "dynamicprompts", "onnxruntime", *OPTIMIZERS):
+    for name in ("lycoris", "dynamicprompts", "onnxruntime", *(MODULES.get(name, name) for name in OPTIMIZERS)):
         assert f"{name} is missing" in first and f"{name} is missing" in second
     assert "installing" in first and "installing" not in second
     assert place.versions() == before

@@ -18,6 +18,7 @@ from ..lora.metadata import build_metadata
 from ..lora.network import LoraNetwork
 from ..lora.starting import start_from
 from ..naming.presets import BlockWeights, parse_block_weights, remarks
+from ..optimizer_fit import fitted, unscaled
 from ..settings import Settings
 from ..training.board import Board
 from ..training.loop import Progressed, Trainer
@@ -84,6 +85,8 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
 
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call continues exactly.
     """
+    fit = fitted(settings.training)
+    settings = replace(settings, training=fit.settings)
     options, resolution = settings.training, training_resolution(settings, host)
     buckets, presets = training_buckets(settings, host), known_presets(settings, host)
     pictures, validated = parted(settings, workspace, collect_pictures(settings, workspace, buckets), buckets)
@@ -130,7 +133,8 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch, validated)
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
-        warnings = [*begun, *left_out(settings, workspace), *unused_files(settings, workspace),
+        warnings = [*fit.said, *unscaled(options, weights), *begun, *left_out(settings, workspace),
+                    *unused_files(settings, workspace),
                     *oddities(pictures, settings.character.trigger, options.max_token_length, model.count_tokens),
                     *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
         memory = trainer.peak_memory()

@@ -18,6 +18,8 @@ from ..host import TrainingModel
 from ..jobs import Job, Progress
 from ..lora.fused import faster
 from ..lora.network import LoraNetwork, attached
+from ..optimizer_fit import fitted
+from ..optimizer_table import SOURCES
 from ..settings_training import TrainingSettings
 from .board import Board
 from .drawing import Drawn, captions_of, draw, seeded, versions_of
@@ -26,7 +28,7 @@ from .frugal import cast_again, frugal
 from .latents import LatentCache
 from .memory import PeakMemory, peak_memory
 from .objective import Objective
-from .optimizers import SOURCES, build_optimizer
+from .optimizers import build_optimizer
 from .packing import packed
 from .recomputing import recomputed
 from .recording import Recorder, recordable
@@ -61,6 +63,7 @@ class Trainer:
     def __init__(self, model: TrainingModel, network: LoraNetwork, pictures: Sequence[Picture],
                  settings: TrainingSettings, snapshot: Path, fingerprint: str,
                  save_epoch: Callable[[int, LoraNetwork, Progressed], Path], validated: Sequence[Picture] = ()) -> None:
+        settings = fitted(settings).settings
         self.model, self.network, self.pictures, self.settings = model, network, pictures, settings
         self.snapshot, self.fingerprint, self.save_epoch = snapshot, fingerprint, save_epoch
         self.budget = budget(pictures, settings.epochs, settings.batch_size, settings.seed, settings.gradient_accumulation,
@@ -68,7 +71,7 @@ class Trainer:
         self.state = Progressed()
         self.latents = LatentCache()
         self.objective = Objective(model, network, settings)
-        one_rate = SOURCES[settings.optimizer].own_rate
+        one_rate = SOURCES[settings.optimizer].one_rate
         self.optimizer = build_optimizer(
             settings, network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate), model.device)
         self.scaler = Scaler(model.compute_dtype == torch.float16)

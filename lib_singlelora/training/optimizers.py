@@ -1,53 +1,31 @@
-"""Optimizers by name, each from its own library."""
+"""Optimizers by name, each from its own library, with the library's own values for all that is not set."""
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..errors import SettingsError, TrainingError
+from ..arguments import parse_arguments
+from ..errors import TrainingError
+from ..optimizer_table import SOURCES, Source
 from ..settings_training import TrainingSettings
 
 log = logging.getLogger(__name__)
+Groups = list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where an optimizer comes from.  pip: the package; options: what we set beyond the library's defaults.
-
-    own_rate: the optimizer finds the rate itself, so ours are factors of it and all groups must share one.
-    """
-
-    module: str
-    name: str
-    pip: str
-    options: dict[str, Any] = field(default_factory=dict)
-    own_rate: bool = False
-
-
-# transformers' Adafactor with a rate of ours; with its own relative step the schedule would mean nothing.
-FIXED_RATE = {"scale_parameter": False, "relative_step": False, "warmup_init": False}
-# With a warm-up, Prodigy's estimate is thrown off by the first steps otherwise (its README).
-CAREFUL = {"use_bias_correction": True, "safeguard_warmup": True}
-FUSED = "2.4"  # PyTorch that has AdamW in one call on a CPU: hundreds of small tensors one by one took a tenth of a small step
-SOURCES = {
-    "AdamW": Source("torch.optim", "AdamW", "torch"),
-    "AdamW8bit": Source("bitsandbytes.optim", "AdamW8bit", "bitsandbytes"),
-    "Lion": Source("lion_pytorch", "Lion", "lion-pytorch"),
-    "Prodigy": Source("prodigyopt", "Prodigy", "prodigyopt", CAREFUL, own_rate=True),
-    "DAdaptAdam": Source("dadaptation", "DAdaptAdam", "dadaptation", {"decouple": True}, own_rate=True),
-    "Adafactor": Source("transformers.optimization", "Adafactor", "transformers", FIXED_RATE),
-    "AdamWScheduleFree": Source("schedulefree", "AdamWScheduleFree", "schedulefree"),
-}
+# PyTorch that has AdamW in one call on a CPU: hundreds of small tensors one by one took a tenth of
+# a small step.
+FUSED = "2.4"
 
 
 @dataclass(frozen=True)
@@ -61,7 +39,8 @@ class Optimizer:
     def load(self, state: dict[str, Any]) -> None:
         """From a snapshot, which may come from a PyTorch that steps in another way."""
         ways = [group.get("fused") for group in self.torch.param_groups]
-        self.torch.load_state_dict(state)
+        with redirect_stdout(StringIO()):
+            self.torch.load_state_dict(state)
         for group, fused in zip(self.torch.param_groups, ways, strict=True):
             if "fused" in group:
                 group["fused"] = fused
@@ -77,21 +56,6 @@ class Optimizer:
             self.torch.eval()
 
 
-def parse_arguments(text: str) -> dict[str, Any]:
-    """`d_coef=2; betas=(0.9, 0.99)` to a dictionary.  Raises: SettingsError."""
-    found = {}
-    for piece in filter(None, (part.strip() for part in text.split(";"))):
-        name, equals, value = piece.partition("=")
-        try:
-            found[name.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            equals = ""
-        if not equals or not name.strip().isidentifier():
-            raise SettingsError(f"training.optimizer_args: found {piece!r}, expected NAME=VALUE with ; between, such as "
-                                "d_coef=2; betas=(0.9, 0.99)")
-    return found
-
-
 def build_optimizer(settings: TrainingSettings, groups: Sequence[dict[str, Any]], device: str) -> Optimizer:
     """The optimizer that the settings name, over groups with `params` and `lr`.
 
@@ -102,20 +66,58 @@ def build_optimizer(settings: TrainingSettings, groups: Sequence[dict[str, Any]]
         name, said = "AdamW", "AdamW8bit needs bitsandbytes and a CUDA GPU; AdamW is used instead: the same result, more memory"
         log.warning(said)
     source = SOURCES[name]
-    try:
-        kind = getattr(importlib.import_module(source.module), source.name)
-    except ImportError as error:
-        raise TrainingError(f"training.optimizer={name}: found no {error.name or source.module}, expected its package; "
-                            f"install it with pip install {source.pip}, or choose AdamW") from error
-    given = {"weight_decay": settings.weight_decay, **source.options, **parse_arguments(settings.optimizer_args)}
+    kind = _kind(name, source)
+    given = {**source.options, **parse_arguments(settings.optimizer_args)}
+    if settings.weight_decay >= 0:
+        given = {"weight_decay": settings.weight_decay, **given}
+        if name == "Muon":  # it has another name for it where AdamW steps in its stead
+            given = {"adamw_wd": settings.weight_decay, **given}
     if name == "AdamW" and device == "cpu" and torch.__version__ >= FUSED:
         given = {"fused": True, **given}
+    rate: float | None = float(groups[0]["lr"])
+    if name == "Adafactor" and given.get("relative_step", True):
+        rate = None  # the library takes no other; the groups' own are not looked at then
+    own = _SPLIT.get(name, list)([dict(group) for group in groups])
     try:
-        with redirect_stdout(StringIO()):  # two of them print
-            made = kind(list(groups), lr=float(groups[0]["lr"]), **given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"training.optimizer={name}: {error}; see training.optimizer_args and the rates") from error
+        with redirect_stdout(StringIO()):  # three of them print
+            made = kind(own, lr=rate, **given)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        why = str(error) or "it refuses the learning rate or an argument"
+        raise TrainingError(f"training.optimizer={name}: {why}; see training.optimizer_args and the rates") from error
     return Optimizer(made, f"{kind.__module__}.{kind.__qualname__}", said)
+
+
+def _kind(name: str, source: Source) -> Callable[..., torch.optim.Optimizer]:
+    """The optimizer's class.  Raises: TrainingError, saying what to install."""
+    try:
+        kind: Callable[..., torch.optim.Optimizer] = getattr(importlib.import_module(source.module), source.name)
+    except (ImportError, AttributeError) as error:
+        missing = getattr(error, "name", None) or source.module
+        raise TrainingError(f"training.optimizer={name}: found no {missing}, expected its package; "
+                            f"install it with pip install {source.pip}, or choose AdamW") from error
+    return kind
+
+
+def is_matrix(weight: Tensor) -> bool:
+    """Whether a weight, its dimensions behind the first laid out as one, has several rows and columns.
+
+    A DoRA's magnitude or a scalar has not: nothing about it can be made orthogonal.
+    """
+    return weight.dim() > 1 and min(weight.shape[0], weight[0].numel()) > 1
+
+
+def _for_muon(groups: Groups) -> Groups:
+    """Each group in two: matrices, and what AdamW trains in their stead at the same rate."""
+    found = []
+    for group in groups:
+        for muon in (True, False):
+            chosen = [weight for weight in group["params"] if is_matrix(weight) == muon]
+            if chosen:
+                found.append({**group, "params": chosen, "use_muon": muon})
+    return found
+
+
+_SPLIT: dict[str, Callable[[Groups], Groups]] = {"Muon": _for_muon}
 
 
 def _has_8bit(device: str) -> bool:

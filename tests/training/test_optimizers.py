@@ -11,17 +11,20 @@ import pytest
 import torch
 from torch import nn
 
+from lib_singlelora.arguments import parse_arguments
 from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.optimizer_table import SOURCES
 from lib_singlelora.settings_training import TrainingSettings
-from lib_singlelora.training.optimizers import FUSED, SOURCES, Optimizer, build_optimizer, parse_arguments
+from lib_singlelora.training.optimizers import FUSED, Optimizer, build_optimizer
 from tests.training.test_loop import settings, train
 
-OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor", "AdamWScheduleFree")
+OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor", "AdamWScheduleFree", "ProdigyPlusScheduleFree",
+              "CAME", "Muon")
 SCHEDULES = ("constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "rex")
 ALGORITHMS = ("LoRA", "LoCon", "LoHa", "LoKr", "DoRA")
 EVERY = list(itertools.product(OPTIMIZERS, SCHEDULES, ALGORITHMS))
-# 21 of 210: all optimizers three times, all schedules, all algorithms; drawn once, so that every run tests the same.
+# 30 of 300: all optimizers three times, all schedules, all algorithms; drawn once, so that every run tests the same.
 SAMPLED = [combination for optimizer in OPTIMIZERS
            for combination in random.Random(optimizer).sample([c for c in EVERY if c[0] == optimizer], 3)]
 
@@ -63,6 +66,74 @@ def test_a_stopped_run_goes_on_exactly(standalone_host: StandaloneHost, tmp_path
         train(standalone_host, tmp_path / "parts", own, stop_at=5)
     parts = train(standalone_host, tmp_path / "parts", own)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize("optimizer", ["AdamWScheduleFree", "ProdigyPlusScheduleFree"])
+def test_schedule_free_saves_its_mean_and_goes_on_from_where_it_was(optimizer: str) -> None:
+    needs(optimizer)
+    weight = nn.Parameter(torch.linspace(-1, 1, 8).view(2, 4))
+    made = build_optimizer(options(optimizer, optimizer_args="d0=0.1" if optimizer != "AdamWScheduleFree" else ""),
+                           [{"params": [weight], "lr": 1.0, "base_lr": 1.0}], "cpu")
+    made.training()
+    for _ in range(3):
+        weight.grad = weight.detach().clone()
+        made.torch.step()
+    trained = weight.detach().clone()
+    made.evaluating()
+    assert not torch.equal(weight, trained)
+    made.training()
+    assert torch.allclose(weight, trained, atol=1e-6)
+
+
+# The libraries' own defaults, by their signatures; what else there is comes from the settings.
+OWN = {
+    "AdamW": {"weight_decay": 0.01}, "Lion": {"weight_decay": 0.0, "decoupled_weight_decay": False},
+    "Prodigy": {"weight_decay": 0, "use_bias_correction": False, "safeguard_warmup": False, "decouple": True},
+    "DAdaptAdam": {"weight_decay": 0, "decouple": False}, "AdamWScheduleFree": {"weight_decay": 0},
+    "Adafactor": {"weight_decay": 0.0, "scale_parameter": True, "relative_step": True, "warmup_init": False},
+    "CAME": {"weight_decay": 0.0}, "Muon": {"weight_decay": 0.0}, "ProdigyPlusScheduleFree": {"weight_decay": 0.0},
+}
+
+
+def one_step(optimizer: str, **values: object) -> torch.optim.Optimizer:
+    weight = nn.Parameter(torch.ones(2, 3))
+    return build_optimizer(options(optimizer, **values), [{"params": [weight], "lr": 0.1, "base_lr": 0.1}], "cpu").torch
+
+
+@pytest.mark.parametrize("optimizer", OWN)
+def test_weight_decay_and_flags_are_the_librarys_own_unless_set(optimizer: str) -> None:
+    needs(optimizer)
+    group = {**one_step(optimizer).defaults, **one_step(optimizer).param_groups[0]}
+    found = vars(one_step(optimizer))["decoupled_wd"] if optimizer == "Lion" else None
+    if optimizer == "Lion":
+        group["decoupled_weight_decay"] = found
+    assert {key: group[key] for key in OWN[optimizer] if key in group or key == "weight_decay"}.items() <= OWN[optimizer].items()
+    assert one_step(optimizer, weight_decay=0.2).param_groups[0]["weight_decay"] == 0.2
+    own = one_step(optimizer, weight_decay=0.2, optimizer_args="weight_decay=0.3")
+    assert own.param_groups[0]["weight_decay"] == 0.3
+
+
+def test_muon_takes_matrices_and_adamw_the_rest() -> None:
+    needs("Muon")
+    weights = {"down": (2, 6), "conv": (4, 3, 3, 3), "magnitude": (1, 6), "thin": (6, 1, 1, 1), "scalar": ()}
+    group = {"params": [nn.Parameter(torch.ones(shape)) for shape in weights.values()], "lr": 1e-3, "base_lr": 1e-3}
+    made = build_optimizer(options("Muon", weight_decay=0.1), [group], "cpu").torch
+    split = {bool(own["use_muon"]): [tuple(p.shape) for p in own["params"]] for own in made.param_groups}
+    assert split == {True: [(2, 6), (4, 3, 3, 3)], False: [(1, 6), (6, 1, 1, 1), ()]}
+    assert all(own["base_lr"] == 1e-3 and own["weight_decay"] == 0.1 for own in made.param_groups)
+
+
+def test_muon_steps_as_far_as_adamw_at_the_same_rate() -> None:
+    needs("Muon")
+
+    def moved(optimizer: str) -> float:
+        weight = nn.Parameter(torch.zeros(16, 256))
+        made = build_optimizer(options(optimizer), [{"params": [weight], "lr": 1e-3, "base_lr": 1e-3}], "cpu").torch
+        weight.grad = torch.randn(16, 256, generator=torch.Generator().manual_seed(1))
+        made.step()
+        return float(weight.detach().square().mean().sqrt())
+
+    assert moved("Muon") == pytest.approx(0.2 * moved("AdamW"), rel=0.3)  # Moonlight's aim: 0.2 of Adam's largest step
 
 
 def test_without_cuda_8bit_falls_back_and_says_so() -> None:
