@@ -128,7 +128,7 @@ class _Words:
 
     def exported(self, text: str) -> Exported:
         """The text with a note of all that our own reading of it would not give back."""
-        trainer: Trainer = ("kohya_ss", "sd-scripts")[self.column]  # type: ignore[assignment]
+        trainer: Trainer = "kohya_ss" if self.column == 0 else "sd-scripts"
         note = _note(self.settings, Reading("export", trainer).read(dict(self.found), {}, {}, alone=False).values)
         if note and self.column == 0:
             text = _json_text({**self.found, NOTE: note})

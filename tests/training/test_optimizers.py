@@ -24,9 +24,9 @@ OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor"
 SCHEDULES = ("constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "rex")
 ALGORITHMS = ("LoRA", "LoCon", "LoHa", "LoKr", "DoRA")
 EVERY = list(itertools.product(OPTIMIZERS, SCHEDULES, ALGORITHMS))
-# 30 of 300: all optimizers three times, all schedules, all algorithms; drawn once, so that every run tests the same.
-SAMPLED = [combination for optimizer in OPTIMIZERS
-           for combination in random.Random(optimizer).sample([c for c in EVERY if c[0] == optimizer], 3)]
+# 24 of 300: all optimizers, all schedules, all algorithms; drawn once, so that every run tests the same.
+SAMPLED = [combination for number, optimizer in enumerate(OPTIMIZERS)
+           for combination in random.Random(optimizer).sample([c for c in EVERY if c[0] == optimizer], 3 if number < 7 else 1)]
 
 
 def options(optimizer: str, **values: object) -> TrainingSettings:
