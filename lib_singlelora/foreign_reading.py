@@ -66,6 +66,8 @@ class Reading:
         self._dataset(dataset)
         self._network_arguments()
         self._optimizer_name()
+        if self.rest.get("max_timestep") in (0, "0"):  # kohya_ss' word for none
+            del self.rest["max_timestep"]
         for ours, theirs in SAME.items():
             self.take(theirs[self.column], ours, _CONVERT.get(ours))
         for ours, key in NETWORK.items():

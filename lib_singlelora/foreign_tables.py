@@ -76,7 +76,7 @@ LEFT_OUT: Mapping[str, Any] = {
     "prior_loss_weight": 1.0, "keep_tokens": 0, "shuffle_captions": False, "caption_dropout": 0.0, "tag_dropout": 0.0,
     "max_token_length": 75, "flip": False, "color_aug": False, "clip_skip": 1,
     # Ours alone: as if it were not there.
-    "text_gradient": "all blocks", "regularization": "pictures", "class_share": 1.0, "flip_symmetric": False,
+    "text_gradient": "all blocks", "regularization": "pictures", "class_share": 1.0, "flip_symmetric": False, "ema": False,
 }
 OWN_LEFT_OUT: Mapping[Trainer, Mapping[str, Any]] = {
     "sd-scripts": {
@@ -122,6 +122,7 @@ SCHEDULERS: Mapping[str, str] = {"constant_with_warmup": "constant"}
 
 # What their files have no word for; our own reader finds it in a note of ours.
 LOST: Mapping[str, str] = {
+    "ema": "sd-scripts keeps no running average of the weights",
     "text_gradient": "their text encoder's gradient always runs through all blocks",
     "regularization": "prior prediction is not there; regularization pictures are used when their folder is given",
     "flip_symmetric": "their flip_aug mirrors all pictures or none",

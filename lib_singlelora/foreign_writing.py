@@ -44,6 +44,10 @@ class _Words:
         self.one_rate = SOURCES[self.training.optimizer].one_rate
         self.own_steps = self._chooses_its_steps()
         self.found: Values = {theirs[column]: getattr(self.training, ours) for ours, theirs in SAME.items() if ours != "repeats"}
+        if self.training.seed < 0:  # a random one: sd-scripts draws one where it is given none, kohya_ss where it reads 0
+            self.found["seed"] = 0
+            if column == 1:
+                del self.found["seed"]
         self._common()
         self._optimizer()
         self._rates()

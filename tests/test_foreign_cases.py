@@ -128,6 +128,7 @@ def test_the_cases_are_read_as_meant(name: str) -> None:
     ({"lr_scheduler": "Cosine"}, "scheduler", "cosine"), ({"flip_aug": "true"}, "flip", True), ({"flip_aug": 1}, "flip", True),
     ({"optimizer": "pytorch_optimizer.CAME"}, "optimizer", "CAME"), ({"clip_skip": "2.0"}, "clip_skip", 2),
     ({"save_precision": "float"}, "save_precision", "fp32"), ({"mixed_precision": "auto"}, "precision", "auto"),
+    ({"max_timestep": 0}, "max_timestep", 1000),
     ({"max_train_epochs": 7, "epoch": 3}, "epochs", 7), ({"max_train_epochs": 0, "epoch": 3}, "epochs", 3),
     ({"unet_lr": 0, "text_encoder_lr": 0, "learning_rate": 2e-4}, "text_encoder_lr", 2e-4),
     ({"unet_lr": 1e-4, "text_encoder_lr": 0, "learning_rate": 2e-4}, "text_encoder_lr", 0),

@@ -42,7 +42,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"max_token_length": 75, "seed": 0, "clip_skip": 2, "flip": True, "buckets": False, "resolution": 640},
     {"precision": "bf16", "save_precision": "fp32", "masked_loss": True, "mask_floor": 0.2, "loss": "huber", "min_timestep": 50},
     {"noise_offset": 0.05, "multires_noise_iterations": 6, "dropout": 0.1, "scale_weight_norms": 1},
-    {"start_from": "a.safetensors"},
+    {"start_from": "a.safetensors", "seed": -1, "ema": True, "validation": "holdout", "validation_views": ("face",)},
     {"unet_lr": 0, "text_encoder_lr": 1e-4, "prediction": "v_prediction", "zero_terminal_snr": True, "repeats": 7},
     {"optimizer": "Lion", "tensorboard": True, "sample_prompts": 'a "girl"\n| # = [x]', "class_share": 0.5},
 ]
