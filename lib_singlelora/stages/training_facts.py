@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..arguments import parse_arguments
 from ..dataset.captions import split_tags
 from ..host import Host, TrainingModel
 from ..lora.branches import LoraShape
@@ -16,7 +17,6 @@ from ..lora.metadata import TrainingFacts
 from ..naming.presets import BlockWeights
 from ..settings import Settings
 from ..training.loop import Trainer
-from ..training.optimizers import parse_arguments
 from ..training.samples import Picture, epoch_batches
 from ..training.schedule import warmup_steps
 
