@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -27,28 +26,19 @@ needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no umask t
 
 
 @needs_modes
-def test_new_files_have_the_mode_that_the_umask_gives_and_the_umask_is_never_touched(tmp_path: Path) -> None:
+def test_new_files_have_the_mode_that_the_umask_gives_and_the_umask_is_never_touched(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.umask(0o027)
+    touched: list[int] = []
     try:
-        stop, seen = threading.Event(), set[int]()
-
-        def watch() -> None:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                path = tmp_path / f"seen-{number}"
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))  # as any other thread of the WebUI makes a file
-                seen.add(path.stat().st_mode & 0o777)
-                path.unlink()
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        for number in range(300):
-            write_text(tmp_path / f"{number % 7}.txt", "x")
-        stop.set()
-        thread.join()
-        assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*.txt")} == {0o640}
-        assert seen == {0o640}  # setting the umask to read it lets some of them have 0o666
+        with monkeypatch.context() as patched:
+            # It is the whole process's: while it is set to be read, every other thread's new files are open to all.
+            patched.setattr(os, "umask", lambda mask: touched.append(mask) or 0o027)
+            write_text(tmp_path / "a.txt", "x")
+            write_text(tmp_path / "a.txt", "y")
+        assert touched == []
+        assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+        assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
 
