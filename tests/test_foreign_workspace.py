@@ -24,7 +24,7 @@ from lib_singlelora.stages.recommending import saved_recommendation
 from lib_singlelora.stages.reviewing import Review, rejections, review
 from lib_singlelora.stages.showing import dataset_of
 from lib_singlelora.stages.tags import undoable
-from lib_singlelora.training.snapshot import load_snapshot
+from lib_singlelora.training.snapshot import FORMAT, Snapshot, load_snapshot, save_snapshot
 from lib_singlelora.weight_files import UnreadableWeights, read_pickle
 from lib_singlelora.workspace import Workspace
 
@@ -157,10 +157,10 @@ def test_a_snapshot_runs_no_code(workspace: Workspace, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     workspace.snapshot.mkdir(parents=True)
     state = workspace.snapshot / "state.pt"
-    torch.save({"format": 2, "fingerprint": Calls(marker)}, state)
+    torch.save({"format": FORMAT, "fingerprint": Calls(marker)}, state)
     with pytest.raises(SnapshotError):
         load_snapshot(state, "x")
-    torch.save({"format": 2, "fingerprint": Calls(marker)}, state, _use_new_zipfile_serialization=False)
+    torch.save({"format": FORMAT, "fingerprint": Calls(marker)}, state, _use_new_zipfile_serialization=False)
     with pytest.raises(SnapshotError):
         load_snapshot(state, "x")
     assert not marker.exists()
@@ -178,15 +178,13 @@ def test_a_torchscript_program_is_not_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("values", [
     {"step": "x"}, {"step": -1}, {"losses": None}, {"network": []}, {"fingerprint": 5}, {"seconds": "long"}, {"more": 1},
+    {"ema": 5},
 ])
 def test_a_snapshot_of_other_values_is_told(workspace: Workspace, values: dict[str, Any]) -> None:
     state = workspace.snapshot / "state.pt"
-    state.parent.mkdir(parents=True)
-    good = {"format": 2, "fingerprint": "x", "step": 1, "epoch": 0, "position": 1, "seconds": 1.0, "network": {},
-            "optimizer": {}, "losses": [0.1], "scaler": {}}
-    torch.save(good, state)
+    save_snapshot(state, Snapshot("x", 1, 0, 1, 1.0, {}, {}, [0.1], {}))
     assert load_snapshot(state, "x") is not None
-    torch.save({**good, **values}, state)
+    torch.save({**read_pickle(state), **values}, state)
     with pytest.raises(SnapshotError, match="broken"):
         load_snapshot(state, "x")
 

@@ -55,7 +55,7 @@ def _check(snapshot: Snapshot) -> None:
     fits = (isinstance(snapshot.fingerprint, str) and all(type(count) is int and count >= 0 for count in counts)
             and isinstance(snapshot.seconds, int | float) and isinstance(snapshot.losses, list)
             and all(isinstance(loss, int | float) for loss in snapshot.losses) and isinstance(snapshot.network, dict)
-            and isinstance(snapshot.optimizer, dict) and isinstance(snapshot.scaler, dict))
+            and isinstance(snapshot.optimizer, dict) and isinstance(snapshot.scaler, dict) and isinstance(snapshot.ema, dict))
     if not fits:
         raise TypeError("found other values than a training's")
 
