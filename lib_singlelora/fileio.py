@@ -187,6 +187,12 @@ def is_own_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+def is_link(path: Path) -> bool:
+    """Whether it is a link or, on Windows, a junction, which anybody may make there.  Raises: OSError."""
+    mount_point = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT; other tags are files that a cloud's folder keeps elsewhere
+    return path.is_symlink() or getattr(path.lstat(), "st_reparse_tag", 0) == mount_point
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 

@@ -27,6 +27,7 @@ from .fileio import (
     disk_error,
     file_hash,
     held,
+    is_link,
     is_own_file,
     make_folder,
     pin,
@@ -108,7 +109,7 @@ class Workspace:
         for folder, names, _ in os.walk(self.root):
             for name in names:
                 path = Path(folder) / name
-                if path.is_symlink() or getattr(path, "is_junction", bool)():
+                if is_link(path):
                     raise WorkspaceError(f"{path}: found a link to a folder, expected a folder: what is written there would land "
                                          "elsewhere; put the folder itself there, or move the whole workspace")
 

@@ -29,6 +29,24 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
         Workspace(tmp_path / "file" / "below")
 
 
+def test_a_folder_with_files_that_is_no_workspace_is_not_begun_in(tmp_path: Path) -> None:
+    (tmp_path / "Pictures" / "image" / "3_isa").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WorkspaceError, match="no workspace, expected a new or empty one"):
+        Workspace.begun(tmp_path / "Pictures")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_is_begun_in_that_is_new_empty_or_was_begun(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".DS_Store").touch()
+    begun = Workspace(tmp_path / "begun")
+    write_text(begun.root / "source" / "original.png", "x")
+    begun.save_record(StageRecord("prepare"))  # its settings.json was deleted
+    for name in ("new", "empty", "begun"):
+        assert Workspace.begun(tmp_path / name).root == tmp_path / name
+
+
 def test_a_stage_alone_needs_a_workspace_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="found no workspace"):
         Workspace(tmp_path / "none", create=False)

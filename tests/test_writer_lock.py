@@ -1,6 +1,7 @@
 """One writer in a workspace: who comes second is told who holds it, reading never waits, kill -9 releases it."""
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -14,8 +15,10 @@ import pytest
 from PIL import Image
 
 from lib_singlelora import writer_lock
+from lib_singlelora.__main__ import _Reporter, _Watching
 from lib_singlelora.errors import ConflictError, NotFoundError
 from lib_singlelora.fileio import write_text
+from lib_singlelora.jobs import Progress
 from lib_singlelora.settings import Settings
 from lib_singlelora.stage_record import StageRecord
 from lib_singlelora.stages.masking import replace_mask
@@ -114,6 +117,15 @@ def test_a_deleted_workspace_ends_its_writer_and_is_not_brought_back(workspace: 
         shutil.rmtree(workspace.root)
         workspace.save_record(StageRecord("train"))
     assert not workspace.root.exists()
+
+
+def test_the_command_line_sees_at_the_next_step_that_its_workspace_was_deleted(workspace: Workspace) -> None:
+    watching = _Watching(workspace, _Reporter(io.StringIO()))
+    with workspace.writing("train"):
+        watching(Progress("train", 1, 10, "a step"))
+        shutil.rmtree(workspace.root)
+        with pytest.raises(NotFoundError, match="found it deleted or replaced"):
+            watching(Progress("train", 2, 10, "a step"))
 
 
 def test_a_workspace_that_was_replaced_gets_nothing_of_the_old_writer(workspace: Workspace, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from .. import writer_lock
 from ..errors import ConflictError, WorkspaceError
-from ..fileio import atomic, clear_temporaries, disk_error, make_folder, read_json, temporary_name, write_json
+from ..fileio import atomic, clear_temporaries, disk_error, is_link, make_folder, read_json, temporary_name, write_json
 from ..host import Host
 from ..jobs import Job
 from ..names import check_name
@@ -138,7 +138,7 @@ def _copy(source: Path, target: Path) -> None:
 
     Raises: OSError.
     """
-    if source.is_symlink():
+    if not os.path.lexists(source) or is_link(source):
         return
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
