@@ -105,6 +105,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         gone = [path.name for path in moved_away(workspace)]
         told = [f"model/: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more; the training is done and not "
                 "repeated: put back what is missing, or call 'train --force'"] if gone else []
+        told += _unvalidated(settings, record.data)
         return _result(settings, workspace, {**record.data, "warnings": [*told, *record.data.get("warnings", ())]})
     snapshot = workspace.snapshot / "state.pt"
     if force and snapshot.exists():
@@ -138,7 +139,8 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
                     *oddities(pictures, settings.character.trigger, options.max_token_length, model.count_tokens),
                     *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
         memory = trainer.peak_memory()
-        record.data.update(budget=str(trainer.budget), memory=str(memory), blocks=blocks, warnings=warnings)
+        record.data.update(budget=str(trainer.budget), memory=str(memory), blocks=blocks, warnings=warnings,
+                           validation=options.validation)
         resumed = trainer.resume()
         workspace.save_record(record)
         job.log("train", budget=str(trainer.budget), memory=str(memory), peak_bytes=round(memory.total), blocks=blocks,
@@ -156,6 +158,14 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
 def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> Trained:
     return Trained(tuple(epoch_files(workspace, settings).values()), str(data.get("budget", "")), tuple(data.get("blocks", ())),
                    tuple(data.get("warnings", ())), str(data.get("memory", "")))
+
+
+def _unvalidated(settings: Settings, data: dict[str, Any]) -> list[str]:
+    """A sentence when a finished training was not validated as it is now asked."""
+    asked, was = settings.training.validation, data.get("validation", "off")
+    if asked in ("off", was):
+        return []
+    return [f"training.validation={asked}: this training is done and was not validated so; train again with --force"]
 
 
 def _network(settings: Settings, model: TrainingModel, weights: BlockWeights) -> LoraNetwork:

@@ -194,7 +194,7 @@ class Trainer:
         pace = samples / max(seconds, 1e-9)
         rates = sorted({float(group["lr"]) for group in self.optimizer.torch.param_groups}, reverse=True)
         job.log("step", step=self.state.step, epoch=epoch + 1, loss=round(loss, 6), smoothed=round(self.smoothed, 6), lr=rate,
-                rates=rates, seconds=round(seconds, 4), samples_per_second=round(pace, 3))
+                rates=rates, seconds=round(seconds, 4), samples_per_second=round(pace, 3), **self.scaler.figures())
         if self.board:
             self.board.write("training", {"loss": loss, "smoothed_loss": self.smoothed, "samples_per_second": pace,
                                           **{f"learning_rate_{n}": value for n, value in enumerate(rates)}}, self.state.step)

@@ -20,7 +20,6 @@ MEGABYTE = 1e6
 # Bytes of state for each trained number, from the optimizers' papers and code; 8 where not listed.
 STATES = {"AdamW": 8.0, "AdamW8bit": 2.1, "Lion": 4.0, "Adafactor": 0.2, "Muon": 4.0}
 DEFAULT_STATE = 8.0
-LIBRARIES = 300e6  # what CUDA, cuDNN and cuBLAS take for themselves, seen on Ampere and Hopper
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class PeakMemory:
 
 @dataclass
 class _Count:
-    """Bytes kept by one pass: alltogether, by each block, and of the blocks' inputs.
+    """Bytes kept by one pass: altogether, by each block, and of the blocks' inputs.
 
     seen: storages that were counted or that are weights; a tensor kept twice lies in memory once.
     """
@@ -63,10 +62,10 @@ class _Count:
 
     def add(self, tensor: Tensor) -> Tensor:
         size = float(tensor.untyped_storage().nbytes())
-        self.largest = max(self.largest, size)
         if (place := tensor.untyped_storage().data_ptr()) not in self.seen:
             self.seen.add(place)
             self.kept += size
+            self.largest = max(self.largest, size)
         return tensor
 
 
@@ -81,21 +80,30 @@ def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSe
     autograd holds after a pass over pictures of 64, 128 and 192 pixels: convolutions and Linears grow
     with the pixels p, an attention that writes its matrix with p².  With gradient checkpointing it is
     the blocks' inputs and the largest block.  work: the largest tensor and its gradient, twice.
+    What CUDA takes for itself, and what PyTorch's allocator reserves beyond its need, come on top.
     """
     numbers = sum(parameter.numel() for parameter in network.parameters())
     text = settings.text_encoder_lr > 0 or torch.device(model.device).type == "cpu"
     weights = sum(p.numel() * p.element_size() for name, module in model.targets() if text or not is_text(name)
                   for p in module.parameters(recurse=False))
+    if settings.gradient_checkpointing and torch.device(model.device).type == "cpu":
+        weights -= _packed(model)
     caption = max(captions, key=model.count_tokens, default="")
     counts = [_counted(model, network, settings, side, caption) for side in SIDES]
     pixels = [float((8 * side) ** 2) for side in SIDES]
     most = float(max((width * height for width, height in sizes), default=512 * 512))
     kept = settings.batch_size * max(0.0, _extended(pixels, [_kept(count, settings) for count in counts], most))
     work = 4 * settings.batch_size * max(0.0, _extended(pixels, [count.largest for count in counts], most))
-    if torch.device(model.device).type == "cuda":
-        work += LIBRARIES
     return PeakMemory(float(weights), 4.0 * numbers * (2 + bool(settings.ema)),
                       STATES.get(settings.optimizer, DEFAULT_STATE) * numbers, kept, work)
+
+
+def _packed(model: TrainingModel) -> float:
+    """Bytes that packing.py saves: fp32 weights of blocks lie in fp16, but for the block at work."""
+    sizes = [sum(p.numel() * p.element_size() for p in block.parameters()) for block in model.blocks()]
+    first = next((p for block in model.blocks() for p in block.parameters() if p.dim() > 1), None)
+    exact = first is not None and first.dtype == torch.float32 and bool((first.half().float() == first).all())
+    return max(0.0, sum(sizes) / 2 - max(sizes)) if exact else 0.0
 
 
 def _kept(count: _Count, settings: TrainingSettings) -> float:

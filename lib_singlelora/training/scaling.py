@@ -71,6 +71,10 @@ class Scaler:
                                 "epochs saved so far are whole. Set training.precision to bf16, or to fp32 (the WebUI wants "
                                 "--no-half for that), or lower training.unet_lr")
 
+    def figures(self) -> dict[str, float]:
+        """For the log: the scale, and how many steps were left out so far."""
+        return {"loss_scale": self.scale, "skipped_steps": self.skipped} if self.wanted else {}
+
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
         return {"scale": self.scale, "good": self._good, "skipped": self.skipped} if self.wanted else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +14,10 @@ from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.settings import Settings
 from lib_singlelora.settings_training import TrainingSettings
-from lib_singlelora.training.drawing import Drawn
+from lib_singlelora.training.drawing import Drawn, captions_of, draw
+from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective, cut_caption
+from lib_singlelora.training.samples import Picture, Sample
 from tests.training.tiny_model import TinyModel
 
 Kind = Literal["epsilon", "v_prediction"]
@@ -112,6 +115,26 @@ def test_a_long_caption_loses_whole_pieces_at_its_end() -> None:
     count = TinyModel().count_tokens
     assert cut_caption("a girl, red hat, blue bow", 6, count) == "a girl, red hat"
     assert cut_caption("one piece that is far too long", 3, count) == "one piece that is far too long"
+
+
+def test_what_was_encoded_ahead_is_not_encoded_again_and_is_the_same() -> None:
+    made = objective(settings(text_encoder_lr=0))
+    plain = made.encode(["a", "bb"]).context
+    made.encode_ahead([["a", "bb"], ["a dog"]])
+    made.model.encode_prompts = None  # type: ignore[method-assign, assignment]
+    assert made.encode(["a", "bb"]).context.equal(plain)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "prior prediction"])
+def test_the_captions_of_an_epoch_are_those_that_are_drawn(kind: str) -> None:
+    options = settings(regularization=kind, caption_dropout=0.3, tag_dropout=0.3, flip=True, color_aug=True)
+    cache = LatentCache()
+    cache.get = lambda *_: torch.zeros(1, 4, 2, 2)  # type: ignore[method-assign, assignment]
+    shown = [Picture(Path(f"{n}.png"), "isa, girl, red, blue, hat", (16, 16), 1, n == 2, "isa") for n in range(3)]
+    for number in range(10):
+        batch = [Sample(picture, 3 * number + place) for place, picture in enumerate(shown)]
+        made = draw(options, cache, batch, 1000)
+        assert captions_of(options, batch) == (made.captions, [made.captions[row] for row in made.prior])
 
 
 def test_conditioning_is_kept_while_the_text_encoder_does_not_learn() -> None:

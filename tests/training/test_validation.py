@@ -100,6 +100,19 @@ def test_measuring_changes_nothing_of_the_training(standalone_host: StandaloneHo
         assert all(parameter.grad is None for parameter in network.parameters())
 
 
+def test_tensorboard_gets_every_band(tmp_path: Path) -> None:
+    written: list[tuple[str, list[str], int]] = []
+    model = TinyModel()
+    network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+    trainer = Trainer(model, network, pictures(tmp_path)[:1], settings(text_encoder_lr=0, epochs=1, repeats=2), tmp_path / "s.pt",
+                      "x", lambda *_: tmp_path, pictures(tmp_path)[1:])
+    board: Any = type("B", (), {"write": lambda _, group, values, step: written.append((group, list(values), step))})()
+    trainer.board = board
+    trainer.run(Job("train"))
+    names = ["loss", "t200", "t400", "t600", "t800"]
+    assert [each for each in written if each[0] == "validation"] == [("validation", names, 0), ("validation", names, 2)]
+
+
 def test_the_page_shows_it_beside_the_loss() -> None:
     values = {"loss": 0.2, "validation_loss": 0.11, "validation_start": 0.125, "validation_t200": 0.2, "validation_t800": 0.02}
     job = {"state": "running", "id": 1, "title": "train", "stage": "train", "fraction": 0.5, "seconds": 3, "eta": None,
