@@ -84,7 +84,7 @@ def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSe
     """
     numbers = sum(parameter.numel() for parameter in network.parameters())
     text = settings.text_encoder_lr > 0 or torch.device(model.device).type == "cpu"
-    weights = sum(p.numel() * p.element_size() for name, module in model.targets() if text or not is_text(name)
+    weights = sum(float(p.numel() * p.element_size()) for name, module in model.targets() if text or not is_text(name)
                   for p in module.parameters(recurse=False))
     if settings.gradient_checkpointing and torch.device(model.device).type == "cpu":
         weights -= _packed(model)
@@ -94,7 +94,7 @@ def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSe
     most = float(max((width * height for width, height in sizes), default=512 * 512))
     kept = settings.batch_size * max(0.0, _extended(pixels, [_kept(count, settings) for count in counts], most))
     work = 4 * settings.batch_size * max(0.0, _extended(pixels, [count.largest for count in counts], most))
-    return PeakMemory(float(weights), 4.0 * numbers * (2 + bool(settings.ema)),
+    return PeakMemory(weights, 4.0 * numbers * (2 + bool(settings.ema)),
                       STATES.get(settings.optimizer, DEFAULT_STATE) * numbers, kept, work)
 
 
