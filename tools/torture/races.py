@@ -43,9 +43,9 @@ def torture(state: Path, minutes: float, seed: int = 0) -> Raced:
     state.mkdir(parents=True, exist_ok=True)
     checkpoint, workspaces = checkpoint_in(state), fresh(state / "workspaces")
     workspaces.mkdir()
-    found, answers, began = Raced(), Answers(), time.monotonic()
+    found, answers = Raced(), Answers()
     with server(workspaces, checkpoint, state / "server.txt") as (_, port):
-        clients = [Client(port, answers) for _ in range(CLIENTS)]
+        clients, began = [Client(port, answers) for _ in range(CLIENTS)], time.monotonic()  # a server takes its time to start
         while time.monotonic() - began < minutes * 60:
             chance = random.Random(f"{seed}-{found.rounds}")
             for race in (_starts, _changes, _queue):
@@ -54,8 +54,9 @@ def torture(state: Path, minutes: float, seed: int = 0) -> Raced:
             print(f"{found.rounds} rounds, {found.changes} changes, {found.jobs} jobs; lost {len(found.lost)}, "
                   f"torn {len(found.torn)}, "
                   f"broken {len(answers.broken)}", file=sys.stderr, flush=True)
+        found.minutes = round((time.monotonic() - began) / 60, 1)
     found.answers = {str(status): count for status, count in sorted(answers.statuses.items())}
-    found.broken, found.minutes = answers.broken[:50], round((time.monotonic() - began) / 60, 1)
+    found.broken = answers.broken[:50]
     return found
 
 

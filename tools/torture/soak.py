@@ -57,8 +57,8 @@ def torture(state: Path, seconds: float, seed: int = 0) -> Soaked:
     checkpoint, output, workspaces = checkpoint_in(state), state / "server.txt", state / "workspaces"
     output.unlink(missing_ok=True)
     found, answers, looks = Soaked(), Answers(), list[dict[str, Any]]()
-    began, until = time.time(), time.time() + seconds
     with _disk(workspaces) as small, server(workspaces, checkpoint, output) as (process, port):
+        began, until = time.time(), time.time() + seconds
         lock, jobs = threading.Lock(), Counter[str]()
         shared = (workspaces, until, jobs, lock, found, seed)
         clients = [threading.Thread(target=_client, args=(number, Client(port, answers), *shared), daemon=True)
