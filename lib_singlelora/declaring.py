@@ -18,6 +18,9 @@ Value = TypeVar("Value")
 SEEDS = 2**32  # there are so many; the next after the last is the first
 PathBase = Literal["", "program", "workspace"]
 
+# Prompts are taken apart by expressions whose time grows with the square of their length, and cannot be cancelled.
+MOST_LETTERS, MOST_ITEMS = 20_000, 10_000
+
 
 def setting(
     default: Value,
@@ -91,6 +94,8 @@ class Declaration:
                 value = split_list(value)
             elif not isinstance(value, list | tuple):
                 value = [value]
+            if len(value) > MOST_ITEMS:
+                raise SettingsError(f"{self.name}: found {len(value)} items, expected {MOST_ITEMS} at most")
             return tuple(self._check_one(inner, item) for item in value)
         return self._check_one(self.kind, value)
 
@@ -111,6 +116,8 @@ class Declaration:
         return checked
 
     def _check_text(self, text: str) -> str:
+        if len(text) > MOST_LETTERS:
+            raise SettingsError(f"{self.name}: found {len(text)} letters ({text[:40]!r} …), expected {MOST_LETTERS} at most")
         if "\0" in text or not _is_unicode(text):
             raise SettingsError(f"{self.name}: found {text!r}, expected text without NUL and half characters")
         if self.word and text != self.default:

@@ -234,3 +234,13 @@ def test_a_class_is_checked_wherever_it_is_set(value: str) -> None:
 def test_a_path_that_cannot_be_is_told(value: str) -> None:
     with pytest.raises(SettingsError, match=r"crop\.detector"):
         Settings.from_dict({"crop.detector": value})
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [
+    ("plot.prompts", "a" * 30_000, "found 30000 letters"), ("plot.presets", ["ALL", "a" * 30_000], "found 30000 letters"),
+    ("plot.strengths", [1.0] * 20_000, "found 20000 items"),
+    ("plot.seeds", ",".join(map(str, range(20_000))), "found 20000 items")])
+def test_more_text_or_items_than_anything_works_on_is_refused(name: str, value: object, words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings.from_dict({name: value})
+    assert len(str(caught.value)) < 300

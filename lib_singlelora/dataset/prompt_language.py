@@ -32,10 +32,13 @@ _ESCAPED = re.compile(r"\\([()\[\]\\])")
 _SPECIAL = re.compile(r"[()\[\]\\]")
 _EXTRA_NETWORK = re.compile(r"<(\w+):([^>]+)>")
 _AND = re.compile(r"\bAND\b")
-_AND_WEIGHT = re.compile(r"\s*:\s*([-+]?(?:\d+\.?|\d*\.\d+))\s*$")
+# (?<!\s): else each of many spaces is tried as the first, with the square of their number in steps.
+_AND_WEIGHT = re.compile(r"(?<!\s)\s*:\s*([-+]?(?:\d+\.?|\d*\.\d+))\s*$")
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\]")
 _WEIGHT = re.compile(r":\s*([+-]?[.\d]+)\s*\)")
-_BREAK = re.compile(rf"\s*\b{BREAK}\b\s*")
+_BREAK = re.compile(rf"(?<!\s)\s*\b{BREAK}\b\s*")
+
+MOST_WEIGHED = 1_000_000  # pieces, each counted as often as a bracket holds it
 
 
 # Tags in prompts ------------------------------------------------------------------------------------
@@ -273,12 +276,19 @@ def _text(nodes: Sequence[_Node], step: int, steps: int) -> str:
 def emphasized(text: str) -> list[tuple[str, float]]:
     """The pieces of a text with their weights; a piece BREAK with BREAK_WEIGHT ends a chunk.
 
-    Raises: SettingsError, for a weight that is no number.
+    Raises: SettingsError, for a weight that is no number, and for more brackets than a prompt has.
     """
     pieces: list[tuple[str, float]] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
 
+    weighed = 0
+
     def multiply(start: int, factor: float) -> None:
+        nonlocal weighed
+        weighed += len(pieces) - start
+        if weighed > MOST_WEIGHED:
+            raise SettingsError(f"prompt: found thousands of brackets in brackets in {text[:40]!r} …, expected fewer; take "
+                                "some out, or write \\( and \\[ for those that are meant as letters")
         pieces[start:] = [(piece, weight * factor) for piece, weight in pieces[start:]]
 
     position = 0

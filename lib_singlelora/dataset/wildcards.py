@@ -32,8 +32,8 @@ from .text_file import read_text
 SHIPPED = Path(__file__).parent / "wildcards"
 _WILDCARD = re.compile(r"__([^\s{}$#(]+?)(?:\([^)]*\))?__")
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+)\s*::\s*(.*)")
-_BRACED = re.compile(r"\{+\s*([\w/.-]+?)\s*\}+")
-_COUNT = re.compile(r"(\d+)\s*\$\$")
+_BRACED = re.compile(r"(?<!\{)\{+\s*([\w/.-]+?)\s*\}+")
+_COUNT = re.compile(r"(?<!\d)(\d+)\s*\$\$")
 _SPECIAL = re.compile(r"[{}$_#%|~@\[\]]")
 # A draw takes about a millisecond for each part and each option, and cannot be cancelled meanwhile.
 MOST_LETTERS, MOST_OPTIONS, MOST_CHOSEN, MOST_PARTS, MOST_DEEP = 10_000, 500, 100, 1000, 30
@@ -133,6 +133,7 @@ class WildcardPrompts:
     """
 
     def __init__(self, template: str, folders: Iterable[Path] = ()) -> None:
+        _check_extent(template)
         self.template = template
         own = [folder for folder in folders if folder.is_dir()]
         self._own, self._held = own, hold_bars(template)
@@ -140,7 +141,6 @@ class WildcardPrompts:
         self._checked: set[str] = set()
         if not template.strip():
             raise WildcardError("template: found nothing, expected a prompt such as '1girl, solo, __expression__'")
-        _check_extent(template)
         self.names = sorted(self._manager.get_collection_names())
         self._check_braces(template)
         self._check_wildcards(template, ())

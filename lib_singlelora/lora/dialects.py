@@ -123,9 +123,10 @@ def _scaled(tensors: dict[str, Tensor], known: Mapping[str, LoraKey], layout: Bl
     missing = []
     for stem, key in dotted.items():
         target = canonical_to_kohya(stems(layout)[stem], layout)
-        if f"{target}.alpha" in tensors:
+        down = tensors[f"{target}.lora_down.weight"]
+        if f"{target}.alpha" in tensors or not down.dim():  # one number has no rank; the check of shapes tells it
             continue
-        rank = int(tensors[f"{target}.lora_down.weight"].shape[0])
+        rank = int(down.shape[0])
         alpha = _alpha(configs, known[key].network, key, rank)
         if alpha is None:
             missing.append(target)
@@ -139,7 +140,7 @@ def _configs(metadata: Mapping[str, str], config: Config | None) -> dict[str, Co
     found: dict[str, dict[str, Any]] = {}
     try:
         told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         told = {}
     for key, value in told.items() if isinstance(told, dict) else ():
         network, _, name = key.partition(".")

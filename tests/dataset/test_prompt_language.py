@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib_singlelora.dataset.prompt_language import (
+    BREAK_WEIGHT,
     emphasized,
     escape,
     phase_at,
@@ -118,3 +119,15 @@ def test_the_tags_of_a_prompt_are_those_that_it_asks_for() -> None:
     prompt = r"isabella, (hat \(red\):1.2), [a:b:0.5] BREAK c <lora:x:1> AND d :0.4 # no"
     assert set(tags_of(prompt)) == {"isabella", "hat (red)", "a", "b", "c", "d"}
     assert tags_of(prompt_of(["a (b)", "c"])) == ["a (b)", "c"]
+
+
+@pytest.mark.parametrize("text", ["(a|" * 6000, "[a:b:" * 4000, "((a:1.5" * 2800], ids=["round", "square", "weights"])
+def test_thousands_of_brackets_are_refused_and_not_worked_on_for_minutes(text: str) -> None:
+    with pytest.raises(SettingsError, match="brackets"):
+        emphasized(text)
+
+
+def test_thousands_of_spaces_and_of_brackets_that_are_letters_take_no_minutes() -> None:
+    assert emphasized("a" + " " * 20_000 + "BREAK b") == [("a", 1.0), ("BREAK", BREAK_WEIGHT), ("b", 1.0)]
+    assert split_at_and("a" + " " * 20_000 + ": 2") == [("a", 2.0)]
+    assert emphasized("\\(" * 6000) == [("(" * 6000, 1.0)]

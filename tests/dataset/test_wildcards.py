@@ -159,7 +159,7 @@ DOUBLED = "${v0=x}" + "".join(f"${{v{n}=${{v{n - 1}}}${{v{n - 1}}}}}" for n in r
     ("{100000$$__long__}", "options to choose"), ("{" + "|" * 5000 + "}", "found 5000 options"),
     ("a, " * 20_000, "found 60000 letters"), ("__twice1__", "more than 1000 parts"), (DOUBLED, "more than 1000 parts"),
     ("__deep0__", "wildcards deep"), ("__round__", "cycle"), ("__a*__", "cycle"), ("{" * 300 + "a" + "|b}" * 300, "recursion"),
-    ("${a=${a}}${a}", "recursively")], ids=range(12))
+    ("${a=${a}}${a}", "recursively"), ("{" * 9_999, "recursion"), ("1" * 9_999 + "{", "cannot be resolved")], ids=range(14))
 def test_a_template_that_would_be_drawn_for_minutes_is_refused(template: str, words: str, tmp_path: Path) -> None:
     """Each of them kept the job, which nothing can cancel meanwhile, for longer than anybody waits."""
     (tmp_path / "long.txt").write_text("\n".join(f"value {n}" for n in range(2000)), encoding="utf-8")

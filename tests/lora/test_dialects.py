@@ -274,3 +274,10 @@ def test_broken_files_are_named_with_their_module(file: str, found: str) -> None
 def test_a_dora_of_the_outputs_is_named() -> None:
     assert any("6 of its modules are DoRA with one magnitude an output" in note
                for note in read_lora(CASES / "dora_out.safetensors").notes)
+
+
+def test_a_down_weight_that_is_one_number_is_told(tmp_path: Path) -> None:
+    key = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight"
+    save_file({key: torch.tensor(0.0)}, tmp_path / "a.safetensors")
+    with pytest.raises(LoraFileError, match=r"^a\.safetensors: "):
+        read_lora(tmp_path / "a.safetensors")
