@@ -79,7 +79,7 @@ def seeds_note(settings: Settings) -> str:
 def chosen_epochs(settings: Settings, workspace: Workspace, files: dict[int, Path]) -> dict[int, Path]:
     """The epochs to plot.  Raises: LoraFileError, when one is not there; SettingsError, for something else."""
     if not files:
-        raise no_loras(workspace)
+        raise no_loras(workspace, "no trained epochs, expected LoRA files")
     text = settings.plot.epochs.strip()
     if text in ("", "all"):
         return files

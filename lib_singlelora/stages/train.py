@@ -71,11 +71,11 @@ def moved_away(workspace: Workspace) -> list[Path]:
     return [path for path in workspace.files_of(record) if not path.exists()] if record.complete else []
 
 
-def no_loras(workspace: Workspace) -> LoraFileError:
+def no_loras(workspace: Workspace, wanted: str = "no LoRA, expected a trained one") -> LoraFileError:
     """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides what to do."""
     gone = moved_away(workspace)
     if not gone:
-        return LoraFileError(f"{workspace.models}: found no LoRA, expected a trained one; call 'train' first")
+        return LoraFileError(f"{workspace.models}: found {wanted}; call 'train' first")
     return LoraFileError(f"{workspace.models}: found none of the {len(gone)} files that were trained ({gone[-1].name} is one "
                          "of them), expected them where 'train' wrote them; put them back, or train again with 'train --force'")
 
