@@ -172,6 +172,6 @@ def adapter_config(path: Path) -> Config | None:
         return None
     try:
         config = json.loads(beside.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LoraFileError(f"{beside}: cannot be read ({error}), expected PEFT's configuration; copy it again") from None
     return config if isinstance(config, dict) else None

@@ -174,7 +174,7 @@ def cached_sha256(path: Path) -> str:
     try:
         read = json.loads(cache.read_text(encoding="utf-8"))
         known = {str(name): str(value) for name, value in read.items()}
-    except (OSError, ValueError, AttributeError):  # not there yet, or broken: it is written anew
+    except (OSError, ValueError, AttributeError, RecursionError):  # not there yet, or broken: it is written anew
         known = {}
     if key in known:
         return known[key]

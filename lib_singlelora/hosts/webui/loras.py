@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -14,8 +13,8 @@ import networks
 from modules import shared
 from PIL import Image
 
-from ...errors import LoraFileError
-from ...fileio import atomic, write_json
+from ...errors import LoraFileError, WorkspaceError
+from ...fileio import atomic, read_json, write_json
 from ...host import LoraCard
 from ...imaging.load import read_rgb
 
@@ -109,12 +108,13 @@ def _write_card(target: Path, card: LoraCard) -> None:
     """The WebUI's user metadata and thumbnail; what the user wrote there himself is kept."""
     # Not "sd version": the WebUI reads it off the file's own metadata.
     data: dict[str, Any] = {"description": card.description, "activation text": card.trigger, "preferred weight": 0, "notes": ""}
-    path = target.with_suffix(".json")
-    if path.exists():
-        with contextlib.suppress(OSError, ValueError):
-            found = json.loads(path.read_text(encoding="utf-8"))
-            data = {**data, **found} if isinstance(found, dict) else data
-    if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != data:
+    path, found = target.with_suffix(".json"), None
+    with contextlib.suppress(OSError, WorkspaceError):
+        found = read_json(path)
+    if isinstance(found, dict):
+        data = {**data, **found}
+    # One that cannot be read is the user's all the same, and no reason for a training to end.
+    if data != found and (isinstance(found, dict) or not os.path.lexists(path)):
         write_json(path, data)
     preview = target.with_suffix(".preview.png")
     if card.preview is None or (preview.exists() and preview.stat().st_mtime_ns >= card.preview.stat().st_mtime_ns):

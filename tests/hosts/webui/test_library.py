@@ -70,6 +70,17 @@ def test_what_the_user_wrote_on_the_card_is_kept(webui: StandIn, library: Any, t
     assert (found["notes"], found["preferred weight"], found["activation text"]) == ("mine", 0.7, "isabella, girl")
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"null", b"[" * 100_000])
+def test_a_card_that_cannot_be_read_stays_and_ends_no_training(webui: StandIn, library: Any, tmp_path: Path,
+                                                              content: bytes) -> None:
+    path = lora_file(tmp_path / "isabella.safetensors")
+    library.publish(card(path))
+    own = webui.lora_dir / "singlelora" / "isabella" / "isabella.json"
+    own.write_bytes(content)
+    library.publish(card(path))
+    assert own.read_bytes() == content
+
+
 def test_a_file_that_changed_is_copied_anew_and_forgotten_in_memory(webui: StandIn, library: Any, tmp_path: Path) -> None:
     path = lora_file(tmp_path / "isabella.safetensors")
     library.publish(card(path))
