@@ -62,17 +62,21 @@ class WebUITrainingModel:
 
         Raises: TrainingError, when the VAE gives NaN in fp32 too.
         """
-        vae = self._model.first_stage_model
-        self._places.bring("vae")
+        vae = self._bring_vae()
         mode = computing.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
         _trim()  # the VAE's activations, before those of a training come on top
         return mode.float() * self._model.scale_factor
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].  Raises: TrainingError, as `encode_images`."""
-        vae = self._model.first_stage_model
-        self._places.bring("vae")
+        vae = self._bring_vae()
         return computing.through_vae(vae, vae.decode, latents / self._model.scale_factor).float().clamp(-1, 1)
+
+    def _bring_vae(self) -> Any:
+        if getattr(self._model, "lowvram", False):
+            self._places.set_aside("unet", "text encoder")  # --medvram: one at a time
+        self._places.bring("vae")
+        return self._model.first_stage_model
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""

@@ -182,6 +182,25 @@ def test_the_hooks_of_lowvram_come_back(webui: StandIn, model: Model, lent: Any)
     assert list(unet._forward_pre_hooks.values()) == [another, send_me_to_gpu]
 
 
+@pytest.mark.parametrize("medvram", [False, True])
+def test_with_medvram_each_part_comes_for_its_own_work(model: Model, lent: Any, monkeypatch: pytest.MonkeyPatch,
+                                                       medvram: bool) -> None:
+    from lib_singlelora.hosts.placement import Placement
+
+    moves: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Placement, "bring", lambda self, *names: moves.append(("in", *names)))
+    monkeypatch.setattr(Placement, "set_aside", lambda self, *names: moves.append(("out", *names)))
+    model.lowvram = medvram
+    with lent(model) as training:
+        assert moves == ([] if medvram else [("in", "unet", "vae", "text encoder")])
+        moves.clear()
+        training.encode_images(torch.zeros(1, 3, 64, 64))
+        assert moves == ([("out", "unet", "text encoder")] if medvram else []) + [("in", "vae")]
+        moves.clear()
+        training.predict(NOISE, WHEN, training.encode_prompts(["isabella, girl"], 1))
+        assert moves == [("in", "text encoder"), ("in", "unet")]
+
+
 def test_latents_are_scaled_and_nan_is_told(model: Model, lent: Any) -> None:
     from lib_singlelora.errors import TrainingError
 
