@@ -41,9 +41,23 @@ class Optimizer:
         ways = [group.get("fused") for group in self.torch.param_groups]
         with redirect_stdout(StringIO()):
             self.torch.load_state_dict(state)
+        self._keep_dtypes(state)
         for group, fused in zip(self.torch.param_groups, ways, strict=True):
             if "fused" in group:
                 group["fused"] = fused
+
+    def _keep_dtypes(self, state: dict[str, Any]) -> None:
+        """Numbers as they were saved: PyTorch gives them the weights' dtype, and a resume would not be exact.
+
+        (ProdigyPlusScheduleFree sums in bf16 what it estimates the rate from.)
+        """
+        order = [index for group in state["param_groups"] for index in group["params"]]
+        weights = [weight for group in self.torch.param_groups for weight in group["params"]]
+        for index, weight in zip(order, weights, strict=True):
+            own = self.torch.state[weight] if index in state["state"] else {}
+            for key, saved in state["state"].get(index, {}).items():
+                if isinstance(saved, Tensor) and isinstance(own.get(key), Tensor) and own[key].dtype != saved.dtype:
+                    own[key] = saved.detach().to(own[key].device, copy=True)
 
     def training(self) -> None:
         """Put the weights where gradients are taken (schedule-free keeps two points)."""

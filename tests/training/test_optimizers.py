@@ -136,6 +136,28 @@ def test_muon_steps_as_far_as_adamw_at_the_same_rate() -> None:
     assert moved("Muon") == pytest.approx(0.2 * moved("AdamW"), rel=0.3)  # Moonlight's aim: 0.2 of Adam's largest step
 
 
+def test_a_loaded_state_has_the_dtypes_that_were_saved() -> None:
+    needs("ProdigyPlusScheduleFree")
+
+    def made() -> tuple[Optimizer, nn.Parameter]:
+        weight = nn.Parameter(torch.linspace(-1, 1, 32).view(4, 8))
+        own = options("ProdigyPlusScheduleFree", optimizer_args="d0=1e-3")
+        return build_optimizer(own, [{"params": [weight], "lr": 1.0, "base_lr": 1.0}], "cpu"), weight
+
+    def steps(optimizer: Optimizer, weight: nn.Parameter, first: int, last: int) -> None:
+        for number in range(first, last):
+            weight.grad = weight.detach() + torch.randn(4, 8, generator=torch.Generator().manual_seed(number))
+            optimizer.torch.step()
+
+    (whole, one), (before, two), (after, three) = made(), made(), made()
+    steps(whole, one, 0, 9)
+    steps(before, two, 0, 5)
+    three.data.copy_(two.data)
+    after.load(copy.deepcopy(before.torch.state_dict()))
+    steps(after, three, 5, 9)
+    assert torch.equal(one, three)
+
+
 def test_without_cuda_8bit_falls_back_and_says_so() -> None:
     made = build_optimizer(options("AdamW8bit"), [{"params": [nn.Parameter(torch.ones(2))], "lr": 0.1}], "cpu")
     assert isinstance(made.torch, torch.optim.AdamW) and "AdamW is used instead" in made.said
