@@ -69,6 +69,19 @@ def test_the_pages_login_opens_the_api_too(guarded: WebUI) -> None:
     assert isinstance(json.loads(opener.open(f"{guarded.url}/singlelora/v1/workspaces").read()), list)
 
 
+@pytest.mark.parametrize(("headers", "status"), [
+    ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ({"Content-Type": "text/plain"}, 415), ({"Content-Type": "text/plain", "Authorization": ""}, 401),
+    ({"Authorization": "Basic \xe9"}, 401),
+])
+def test_no_page_of_another_site_writes(guarded: WebUI, headers: dict[str, str], status: int) -> None:
+    for path in ("/singlelora/v1/workspaces", "/singlelora/v1/jobs/1/cancel"):
+        with pytest.raises(Refused) as refused:
+            guarded.ask(path, {"picture": "", "trigger": "planted"}, headers=headers)
+        assert refused.value.status == status
+    assert "planted" not in guarded.ask("/singlelora/v1/workspaces")
+
+
 def test_the_whole_job_with_medvram_token_merging_and_hypertile(guarded: WebUI) -> None:
     before, picture, patches = guarded.ask("/probe/state"), guarded.picture(width=128, height=128), guarded.ask("/probe/patches")
     assert patches["lowvram"] and any(patches["tiles"])
