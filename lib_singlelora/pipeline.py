@@ -90,7 +90,7 @@ def _texts(paths: tuple[Path, ...]) -> list[str]:
 def _prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None, force: bool) -> Part:
     made = prepare(settings, workspace, host, job, picture, force)
     return {"source": str(made.source), "mask": str(made.mask), "artifacts": str(made.artifacts) if made.artifacts else None,
-            "notes": list(made.notes)}
+            "mask_confidence": made.confidence, "notes": list(made.notes)}
 
 
 def _crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:

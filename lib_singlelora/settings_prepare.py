@@ -22,11 +22,13 @@ class PrepareSettings:
         "off", label="Clean artifacts", choices=("off", "all", "stray", "ringing", "jpeg"),
         pattern=r"(\d+|stray|ringing|jpeg)(\s*,\s*(\d+|stray|ringing|jpeg))*", pattern_means="numbers from the list, such as 1,3",
         help="What does not belong to the drawing is always shown in source/artifacts.png; this paints it over.")
-    mask: str = setting("auto", label="Mask by", choices=("auto", "transparency", "model", "flat", "grabcut", "none"),
+    mask: str = setting("auto", label="Mask by",
+                        choices=("auto", "transparency", "model", "flat", "scenery", "grabcut", "none"),
                         help="How the character is told from the background; auto takes the first of these that works. "
                              "A source/mask.png edited by hand goes before all.")
     matting_model: str = setting("", label="Matting model", path="program",
-                                 help="ONNX file as rembg uses them (u2net, isnet-anime, …).")
+                                 help="ONNX file as rembg uses them, or a name that is downloaded once: isnet-anime "
+                                      "(drawings), isnet-general-use, u2net, u2netp (5 MB).")
     background: str = setting("white", label="Background", choices=("white", "grey", "keep"), pattern=r"#[0-9a-fA-F]{6}",
                               pattern_means="a colour such as #8fc0a0",
                               help="What replaces a transparent or removed background; 'keep' leaves the picture's own.")

@@ -80,7 +80,7 @@ def _patches(found: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray
             continue
         ys, xs = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
         top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
-        bottom = top + _above_neck(own[top:bottom, left:right])
+        bottom = top + above_neck(own[top:bottom, left:right])
         part = own[top:bottom, left:right]
         between = _spans(part) & np.maximum.accumulate(part[::-1], axis=0)[::-1]  # bangs may hang into the eyes from above
         holes = 1 - float(part.sum()) / max(1, int(between.sum()))
@@ -99,7 +99,7 @@ def _thicker(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return out
 
 
-def _above_neck(part: NDArray[np.bool_]) -> int:
+def above_neck(part: NDArray[np.bool_]) -> int:
     """How many rows belong to the face: below the widest row the neck is narrow."""
     spans = _spans(part).sum(axis=1)
     widest = int(np.argmax(spans))

@@ -13,6 +13,8 @@ from PIL import Image, ImageFilter
 
 from ..dataset.face import find_face
 from ..errors import MissingPackageError, PictureError, SettingsError
+from .figure_count import only_one
+from .figure_cut import cut_figure
 from .refining import refine
 
 logger = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ FLAT_TOLERANCE = 16  # Largest difference in any channel that still is the backg
 FLAT_SHARE = 0.6  # Share of the picture's border that must have that colour.
 WORKING_SIDE = 2048
 GRABCUT_SIDE = 512
+SURE = 0.85  # confidence from which on a mask may be trained on unseen
+GUESS = 0.3  # confidence of GrabCut, which says nothing of itself
 COLOURS = {"white": (255, 255, 255), "grey": (128, 128, 128)}
 Mask = NDArray[np.bool_]
 Colour = tuple[int, int, int]
@@ -41,6 +45,7 @@ class Foreground:
     reliable: good enough to replace the background by it; otherwise it only tells where the character is.
     background: the colour that it had around the character, where that is known.
     notes: what the user should know of it.
+    confidence: 0 to 1, how sure it is that the mask is the character's outline.
     """
 
     mask: Image.Image
@@ -48,6 +53,12 @@ class Foreground:
     reliable: bool
     background: Colour | None = None
     notes: tuple[str, ...] = ()
+    confidence: float = 1.0
+
+    @property
+    def sure(self) -> bool:
+        """Whether the mask may be trained on without a look at it."""
+        return self.confidence >= SURE
 
 
 def foreground_mask(image: Image.Image, alpha: Image.Image | None = None, method: str = "auto",
@@ -55,27 +66,73 @@ def foreground_mask(image: Image.Image, alpha: Image.Image | None = None, method
     """Where the character is.
 
     image: RGB.  alpha: L of the same size, or None.  method: auto (the file's transparency, else the model, else a flat
-    background, else GrabCut, else a plain box), transparency, model, flat, grabcut, or none (all is the character).
+    background, else scenery region by region, else GrabCut, else a plain box), transparency, model, flat, scenery, grabcut, or
+    none (all is the character).
     Raises: PictureError, SettingsError, MissingPackageError, when the method that was asked for does not work here.
     """
     if method == "none":
         return Foreground(Image.new("L", image.size, 255), "none: everything is the character", False)
-    asked = method != "auto"
     if alpha is not None and method in ("auto", "transparency"):
-        return Foreground(alpha, "transparency of the file", True, COLOURS["white"])  # `load_picture` lays it over white
+        mask, notes = only_one(alpha)
+        # `load_picture` lays it over white.
+        return Foreground(mask, "transparency of the file", True, COLOURS["white"], notes)
     if model is not None and method in ("auto", "model"):
-        return Foreground(model.mask(image), "matting model", True)
-    if method in ("auto", "flat"):
-        flat = _flat_background(image)
-        if flat is not None:
-            return Foreground(flat[0], "flat background", True, flat[1])
-    if method in ("auto", "grabcut"):
-        cut = _grabcut(image, asked)
-        if cut is not None:
-            return Foreground(cut, "GrabCut" if asked else "GrabCut (approximate; the background is kept)", asked)
-    if asked:
-        raise _not_found(method)
-    return Foreground(_box(image.size), "a plain box, because the background is not flat", False)
+        mask, notes = only_one(model.mask(image))
+        return Foreground(mask, "matting model", True, None, notes)
+    if method == "auto":
+        return _found_out(image)
+    if method == "flat" and (flat := _flat_background(image)) is not None:
+        return _flat(flat)
+    if method == "scenery" and (cut := _scenery(image)) is not None:
+        return Foreground(cut[0], "scenery, region by region", True, None, _warned(cut[1]), cut[1])
+    if method == "grabcut" and (found := _grabcut(image, True)) is not None:
+        return Foreground(found, "GrabCut", True, None, _warned(GUESS), GUESS)
+    raise _not_found(method)
+
+
+def _found_out(image: Image.Image) -> Foreground:
+    """The mask by what the picture is like."""
+    flat = _flat_background(image)
+    if flat is not None and flat[2]:
+        return _flat(flat)
+    cut = _scenery(image)
+    # Where the lower part of the border has other colours, the flat one may be a sky, or a figure is cut by the lower edge.
+    if flat is not None and (cut is None or not _sky(flat[0], cut)):
+        return _flat(flat)
+    if cut is not None:
+        return Foreground(cut[0], "scenery, region by region (the background is kept)", False, None, _warned(cut[1]), cut[1])
+    found = _grabcut(image)
+    if found is not None:
+        return Foreground(found, "GrabCut (approximate; the background is kept)", False, None, _warned(GUESS), GUESS)
+    return Foreground(_box(image.size), "a plain box, because the background is not flat", False, None, _warned(0.0), 0.0)
+
+
+def _flat(found: tuple[Image.Image, Colour, bool]) -> Foreground:
+    mask, notes = only_one(found[0])
+    return Foreground(mask, "flat background", True, found[1], notes)
+
+
+def _warned(confidence: float) -> tuple[str, ...]:
+    if confidence >= SURE:
+        return ()
+    return (f"warning: the mask is unsure ({confidence:.0%}): look at source/mask.png before training; if it "
+            "is wrong, paint it, or set prepare.matting_model=isnet-anime and call 'prepare' again",)
+
+
+def _sky(flat: Image.Image, cut: tuple[Image.Image, float]) -> bool:
+    """Whether what a flat background leaves is much more than the figure that was cut out of it."""
+    left, figure = (np.asarray(mask) > 127 for mask in (flat, cut[0]))
+    both = float((left & figure).sum())
+    return cut[1] >= 0.3 and both > 0.7 * figure.sum() and both < 0.8 * left.sum()
+
+
+def _scenery(image: Image.Image) -> tuple[Image.Image, float] | None:
+    """(mask, confidence) by regions; None where nothing stands out."""
+    cut = cut_figure(image)
+    if cut is None or not 0.003 < cut.mask.mean() < 0.97:
+        return None
+    coarse = Image.fromarray(np.where(cut.mask, 255, 0).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    return refine(coarse, image, 1 / cut.scale), cut.confidence
 
 
 def _not_found(method: str) -> PictureError | SettingsError:
@@ -83,6 +140,7 @@ def _not_found(method: str) -> PictureError | SettingsError:
         return SettingsError("prepare.mask: found 'model' without one, expected an ONNX file in prepare.matting_model; give it, "
                              "or choose auto")
     what = {"transparency": "no transparency in the file", "flat": "no background of one colour along the border",
+            "scenery": "nothing that stands out from its surroundings",
             "grabcut": "nothing that GrabCut could cut out"}[method]
     return PictureError(f"prepare.mask={method}: found {what}, expected it; choose another prepare.mask, or auto")
 
@@ -160,8 +218,11 @@ def widened(image: Image.Image, alpha: Image.Image | None) -> tuple[Image.Image,
     return wider, wider_alpha, left
 
 
-def _flat_background(image: Image.Image) -> tuple[Image.Image, Colour] | None:
-    """Mask by flood from the border with antialiased edges, and the colour; None when the border has no one colour."""
+def _flat_background(image: Image.Image) -> tuple[Image.Image, Colour, bool] | None:
+    """Mask by flood from the border with antialiased edges, the colour, and whether all of the border has it.
+
+    A figure that the lower edge cuts may stand on that edge.  None when the border has no one colour.
+    """
     scale = min(1.0, WORKING_SIDE / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.BOX) if scale < 1 else image
@@ -172,12 +233,16 @@ def _flat_background(image: Image.Image) -> tuple[Image.Image, Colour] | None:
     if (np.abs(border - colour).max(axis=1) <= FLAT_TOLERANCE).mean() < FLAT_SHARE:
         return None
     distance = np.abs(pixels - colour).max(axis=2)
-    background = flood_from_border(distance <= FLAT_TOLERANCE)
+    alike = distance <= FLAT_TOLERANCE
+    background = flood_from_border(alike)
     if not 0.005 <= 1 - background.mean() <= 0.98:
         return None
     mask = Image.fromarray(_soft_edge(background, distance))
     found = (int(colour[0]), int(colour[1]), int(colour[2]))
-    return (mask if mask.size == image.size else mask.resize(image.size, Image.Resampling.BICUBIC)), found
+    low = max(1, round(0.03 * size[1]))
+    around = [alike[0], alike[:-low, 0], alike[:-low, -1]]
+    whole = bool(np.concatenate(around).mean() > 0.97 and min(edge.mean() for edge in around) > 0.9)
+    return (mask if mask.size == image.size else mask.resize(image.size, Image.Resampling.BICUBIC)), found, whole
 
 
 def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ from ..errors import NotFoundError, SettingsError, WorkspaceError
 from ..fileio import file_hash, fingerprint
 from ..host import Host
 from ..imaging.detecting import Detector, face_of, photographed_face
+from ..imaging.figure_count import check_figure
 from ..imaging.load import load_picture, picture_size
 from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
@@ -70,6 +71,7 @@ def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
         if image.size != foreground.size:
             raise WorkspaceError(f"source/mask.png: found {foreground.size}, expected the picture's {image.size}; "
                                  "mend it, or call 'prepare --force'")
+        check_figure(foreground)
         seen = _face(settings, image)
         proposed = propose_views(foreground, buckets, image, face=seen)
         if settings.crop.details:

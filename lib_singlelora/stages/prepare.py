@@ -12,16 +12,19 @@ from ..dataset.views import plain_border
 from ..errors import ImageModelError, PictureError, WorkspaceError
 from ..fileio import atomic, file_hash, fingerprint
 from ..host import Host
-from ..imaging.background import Foreground, background_colour, flatten, foreground_mask, parse_colour, widened
+from ..imaging.background import SURE, Foreground, background_colour, flatten, foreground_mask, parse_colour, widened
+from ..imaging.figure_count import check_picture
 from ..imaging.load import Picture, load_picture
 from ..imaging.mask_reader import read_mask
 from ..imaging.matting import MattingModel
+from ..imaging.matting_download import ALIASES, OFFERS, fetch_matting_model
 from ..imaging.png import png_bytes
 from ..imaging.upscale import choose_upscaler, enlarge
 from ..jobs import Job, Progress
 from ..settings import Settings
 from ..settings_prepare import PrepareSettings
 from ..stage_record import StageRecord
+from ..tagging.finding import HOME
 from ..workspace import Workspace
 from .continuing import begin, finish
 from .prepare_artifacts import clean_picture, write_findings
@@ -35,12 +38,14 @@ class Prepared:
     """source: the prepared picture.  mask: its foreground (L).  notes: what the user should know.
 
     artifacts: the list of what does not belong to the picture, or None where it was not looked for.
+    confidence: 0 to 1, how sure the mask is; a mask below `background.SURE` should be looked at before training.
     """
 
     source: Path
     mask: Path
     notes: tuple[str, ...] = field(default=())
     artifacts: Path | None = None
+    confidence: float = 1.0
 
 
 def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None = None,
@@ -56,7 +61,7 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     own_mask = _mask_by_hand(workspace, force)
     record, done = begin(workspace, "prepare", fingerprint(vars(options), file_hash(original), own_mask or ""), force)
     if done and workspace.prepared.exists() and workspace.mask.exists():
-        return _result(workspace, tuple(record.data.get("notes", ())))
+        return _result(workspace, record)
     job.report(Progress("prepare", 0, DONE, "reading the picture"))
     loaded = load_picture(original)
     notes = list(loaded.notes)
@@ -67,7 +72,7 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     notes += cleaned.notes
     job.report(Progress("prepare", FIND, DONE, "finding the character"))
     ready, alpha, left = _widened(cleaned.image, alpha, options, notes)
-    found = _foreground(ready, alpha, options, workspace, own_mask is not None)
+    found = _foreground(ready, alpha, options, workspace, own_mask is not None, host, job)
     notes += [f"foreground: {found.method}", *found.notes]
     if cleaned.found and cleaned.found.artifacts and not plain_border(image):
         notes.append("the background is not flat, as on photographs: what is called a stray colour may be a detail of hers; "
@@ -80,14 +85,26 @@ def prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     own = found.mask.crop((left, 0, left + image.width, image.height))
     made += write_findings(workspace, record, cleaned, image, own, force)
     record.data["notes"] = notes
+    record.data["mask_confidence"] = found.confidence
     finish(workspace, record, made)
     job.report(Progress("prepare", DONE, DONE, "; ".join(notes), pictures=(workspace.prepared,)))
-    return _result(workspace, tuple(notes))
+    return _result(workspace, record)
 
 
-def _result(workspace: Workspace, notes: tuple[str, ...]) -> Prepared:
+def _result(workspace: Workspace, record: StageRecord) -> Prepared:
     artifacts = workspace.artifacts if workspace.artifacts.exists() else None
-    return Prepared(workspace.prepared, workspace.mask, notes, artifacts)
+    return Prepared(workspace.prepared, workspace.mask, tuple(record.data.get("notes", ())), artifacts,
+                    float(record.data.get("mask_confidence", 1.0)))
+
+
+def unsure_mask(workspace: Workspace) -> list[str]:
+    """What should be told before a training on a mask that nobody looked at and that is unsure."""
+    record = workspace.record("prepare")
+    confidence = float(record.data.get("mask_confidence", 1.0))
+    if confidence >= SURE or workspace.edited(record, workspace.mask):
+        return []
+    return [f"the mask is unsure ({confidence:.0%}) and was not changed by hand: where the character ends, and "
+            "with it the crops, may be wrong; look at source/mask.png and the crops"]
 
 
 def _tick(job: Job, start: int, end: int, done: int, total: int, message: str) -> None:
@@ -130,7 +147,7 @@ def _mask_by_hand(workspace: Workspace, force: bool) -> str | None:
 
 
 def _foreground(image: Image.Image, alpha: Image.Image | None, options: PrepareSettings, workspace: Workspace,
-                by_hand: bool) -> Foreground:
+                by_hand: bool, host: Host, job: Job) -> Foreground:
     if by_hand:
         given = read_mask(workspace.mask)
         mask = given.image
@@ -141,12 +158,19 @@ def _foreground(image: Image.Image, alpha: Image.Image | None, options: PrepareS
         return Foreground(mask, "source/mask.png, edited by hand", True, background_colour(image),
                           given.notes)
     if options.matting_model and options.mask in ("auto", "model") and not (alpha is not None and options.mask == "auto"):
-        path = Path(options.matting_model).expanduser()
-        if path.suffix.lower() != ".onnx":
-            raise ImageModelError(f"prepare.matting_model: found {path.name}, expected an .onnx file; convert it, or choose "
-                                  "another mask")
-        return foreground_mask(image, alpha, options.mask, MattingModel(path))
+        return foreground_mask(image, alpha, options.mask, MattingModel(_matting_file(options.matting_model, host, job)))
     return foreground_mask(image, alpha, options.mask)
+
+
+def _matting_file(given: str, host: Host, job: Job) -> Path:
+    """The file of a matting model that is given by path or by name; a name's is downloaded once."""
+    if given in OFFERS or given in ALIASES:
+        return fetch_matting_model(given, (host.paths.downloads or HOME.parent) / "matting", job)
+    path = Path(given).expanduser()
+    if path.suffix.lower() != ".onnx":
+        raise ImageModelError(f"prepare.matting_model: found {path.name}, expected an .onnx file, or a name to download: "
+                              f"{', '.join(OFFERS)}")
+    return path
 
 
 def _write(workspace: Workspace, record: StageRecord, image: Image.Image, mask: Image.Image, notes: list[str],
@@ -169,7 +193,7 @@ def take_picture(workspace: Workspace, picture: Path | None, force: bool) -> Pat
     if not picture.is_file():
         raise PictureError(f"{picture}: found {'a folder' if picture.is_dir() else 'no such file'}, expected a picture; "
                            "check the path")
-    load_picture(picture)  # refused before anything is written
+    check_picture(load_picture(picture).image, picture.name)  # refused before anything is written
     if present is not None:
         if file_hash(present) == file_hash(picture):
             return present

@@ -25,6 +25,7 @@ from ..training.loop import Progressed, Trainer
 from ..workspace import Workspace
 from .continuing import begin, finish
 from .crop import training_buckets, training_resolution
+from .prepare import unsure_mask
 from .publishing import publish
 from .repeats import left_out
 from .training_facts import training_facts
@@ -135,7 +136,7 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
         warnings = [*fit.said, *unscaled(options, weights), *begun, *left_out(settings, workspace),
-                    *unused_files(settings, workspace),
+                    *unsure_mask(workspace), *unused_files(settings, workspace),
                     *oddities(pictures, settings.character.trigger, options.max_token_length, model.count_tokens),
                     *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
         memory = trainer.peak_memory()

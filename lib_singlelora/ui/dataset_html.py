@@ -29,7 +29,9 @@ def crops(dataset: Mapping[str, Any], repeats: int) -> str:
     head = ("crop", "real pixels", "bucket", "enlarged", "confidence", "may be mirrored")
     lines = [f"Repeats: {repeats} set, {dataset['repeats']} proposed."] if dataset["repeats"] else []
     lines += [f"She as a whole: {dataset['symmetry']['sentence']}."] if dataset["symmetry"] else []
-    return _table(head, rows) + _lines([*lines, *dataset["notes"]["crop"], *dataset["notes"]["train"]])
+    warnings = [note for note in dataset["notes"]["prepare"] if note.startswith("warning:")]
+    told = [*warnings, *lines, *dataset["notes"]["crop"], *dataset["notes"]["train"]]
+    return _table(head, rows) + _lines(told)
 
 
 def count(text: str, tokens: int, beyond: str, limit: int) -> str:

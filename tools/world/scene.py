@@ -22,13 +22,14 @@ LINE_AT_128 = 1.0  # outline of a full-body figure at 128 pixels; it grows slowe
 class Drawing:
     """pixels: (H, W, 3) uint8 RGB.  mask: (H, W) bool, the figures.  boxes: per figure, in pixels, clipped.
 
-    window: what part of the body plane it shows.
+    window: what part of the body plane it shows.  figure: (H, W, 4) uint8, the figures alone, premultiplied.
     """
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     boxes: tuple[dict[str, Box], ...]
     window: Window
+    figure: NDArray[np.uint8]
 
 
 def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing:
@@ -62,7 +63,7 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
     figure = _array(front)
     alpha = figure[..., 3:].astype(np.float32) / 255  # premultiplied
     pixels = figure[..., :3] + _array(back)[..., :3] * (1 - alpha)
-    return Drawing(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), figure[..., 3] > 127, tuple(boxes), view)
+    return Drawing(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), figure[..., 3] > 127, tuple(boxes), view, figure)
 
 
 def _line_width(view: Window, height: int) -> float:

@@ -1,0 +1,99 @@
+"""Matting models by name: rembg's files, downloaded once, checked, resumed and cancelled."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ImageModelError
+from ..jobs import Job, Progress
+
+SITE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
+BLOCK = 1 << 20
+TIMEOUT = 30  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A file as its publisher describes it.  size: bytes.  md5: the sum that rembg checks it with."""
+
+    size: int
+    md5: str
+
+
+# Sizes are the release's; sums are those in rembg/sessions/{u2net,u2netp,dis_general_use,dis_anime}.py.
+OFFERS = {
+    "u2net": Offer(175_997_641, "60024c5c889badc19c04ad937298a77b"),
+    "u2netp": Offer(4_574_861, "8e83ca70e441ab06c318d82300c84806"),
+    "isnet-general-use": Offer(178_648_008, "fc16ebd8b0c10d971d3513d564d01e29"),
+    "isnet-anime": Offer(176_069_933, "6f184e756bb3bd901c8849220a83e38e"),
+}
+ALIASES = {"isnet-general": "isnet-general-use"}
+
+
+def fetch_matting_model(name: str, home: Path, job: Job, offers: dict[str, Offer] | None = None) -> Path:
+    """The file of a model by its name; what is in `home`, or in rembg's own folder, is not asked for again.
+
+    A broken download goes on where it stopped at the next call.
+    Raises: ImageModelError; JobCancelled, keeping what came.
+    """
+    known = OFFERS if offers is None else offers
+    name = ALIASES.get(name, name)
+    offer, target = known[name], home / f"{name}.onnx"
+    # rembg keeps its models there, and checks them by the same sums.
+    for path in (target, Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser() / f"{name}.onnx"):
+        if path.is_file() and path.stat().st_size == offer.size:
+            return path
+    url = f"{os.environ.get('SINGLELORA_MATTING_SITE', SITE).rstrip('/')}/{name}.onnx"
+    part = target.with_name(f"{target.name}.part")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _load(url, part, offer, job, name)
+        _check(url, part, offer)
+        part.replace(target)
+    except (OSError, http.client.HTTPException) as error:
+        reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(getattr(error, "reason", error))
+        raise ImageModelError(f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put "
+                              f"{target.name} into {home} yourself, or empty prepare.matting_model") from None
+    return target
+
+
+def _load(url: str, part: Path, offer: Offer, job: Job, name: str) -> None:
+    """Bytes into `part`, after those that it has."""
+    have = part.stat().st_size if part.exists() else 0
+    if have > offer.size:
+        part.unlink()
+        have = 0
+    if have == offer.size:
+        return
+    headers = {"User-Agent": "single-image-lora", **({"Range": f"bytes={have}-"} if have else {})}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
+        have = have if answer.status == 206 else 0
+        with part.open("ab" if have else "wb") as file:
+            while block := answer.read(BLOCK):
+                job.raise_if_cancelled()
+                file.write(block)
+                have += len(block)
+                if have > offer.size:
+                    break  # another file: the sum tells
+                job.report(Progress("prepare", 0, 100, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
+    if have < offer.size:
+        raise http.client.IncompleteRead(b"", offer.size - have)
+
+
+def _check(url: str, part: Path, offer: Offer) -> None:
+    """Raises: ImageModelError, when the bytes are not those that the publisher announced; they are thrown away then."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with part.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    if part.stat().st_size != offer.size or digest.hexdigest() != offer.md5:
+        size = part.stat().st_size
+        part.unlink()
+        raise ImageModelError(f"{url}: found {size} bytes with the sum {digest.hexdigest()[:12]}…, expected {offer.size} with "
+                              f"{offer.md5[:12]}…; the file was damaged on the way and thrown away: call again")
