@@ -17,6 +17,7 @@ from .face import Box, find_face
 
 HEADS = 6.5  # Height of a standing figure whose head cannot be told from its outline.
 SMALLEST = 32
+SHORTEST = 2.2  # heads: a whole figure is taller
 LOST = 0.25  # of a view may be cut off by training; else it does not show what its name says
 SAME = 0.92  # Boxes that overlap more (intersection over union) show the same.
 
@@ -106,6 +107,8 @@ def propose_views(mask: Image.Image, buckets: list[Size], image: Image.Image | N
     figure = measure(mask, seen)
     if seen and image is not None and not plain_border(image):
         figure = _with_room(figure, seen)
+        if figure.bottom - figure.crown < SHORTEST * figure.head:  # nobody is: the mask lacks the lower part
+            figure = replace(figure, cut=True, heads=max(figure.heads, SHORTEST + 1))
     views: list[View] = []
     for framing in FRAMINGS:
         wanted = _wanted_box(framing, figure)
@@ -125,7 +128,7 @@ def _with_room(figure: Figure, face: Box) -> Figure:
     An outline on a lively background may lack hair or hat.
     """
     wide, middle, chin = max(face[2] - face[0], face[3] - face[1]), (face[0] + face[2]) / 2, figure.crown + figure.head
-    crown = max(0, min(figure.crown, round(chin - 1.5 * wide)))
+    crown = max(0, min(figure.crown, round(chin - 1.3 * wide)))
     half = 0.85 * wide
     return replace(figure, crown=crown, top=min(figure.top, crown), head=chin - crown,
                    head_width=max(figure.head_width, 1.3 * wide), left=max(0, min(figure.left, round(middle - half))),

@@ -25,7 +25,7 @@ def only_one(mask: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     areas = np.bincount(numbers.ravel(), minlength=count + 1)
     areas[0] = 0
     main = int(areas.argmax())
-    heights = {piece: _rows(numbers == piece) for piece in np.flatnonzero(areas >= LARGE * areas[main])}
+    heights = {int(piece): _rows(numbers == piece) for piece in np.flatnonzero(areas >= LARGE * areas[main])}
     others = [piece for piece, tall in heights.items() if piece != main and tall >= TALL * heights[main]]
     if not others:
         return mask, ()
@@ -52,7 +52,8 @@ def check_figure(mask: Image.Image) -> None:
 
 def check_picture(image: Image.Image, name: str) -> None:
     """Raises: PictureError, for a picture of one colour."""
-    if all(low == high for low, high in image.convert("RGB").getextrema()):
+    pixels = np.asarray(image.convert("RGB"))
+    if (pixels == pixels[0, 0]).all():
         raise PictureError(f"{name}: found one colour and nothing else, expected a character; choose another picture")
 
 

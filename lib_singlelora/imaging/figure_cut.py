@@ -134,17 +134,21 @@ def _scaled(face: Box, scale: float) -> Box:
 def _face(small: Image.Image, regions: Regions, outline: Mask | None) -> Box | None:
     """The face: by skin and eyes, within what stands out by itself or anywhere; else by eyes; else by skin alone."""
     whole = Image.new("L", small.size, 255)
-    standing = outline is not None and 0.01 < outline.mean() < 0.9
-    looked = [Image.fromarray(np.where(outline, 255, 0).astype(np.uint8)), whole] if standing else [whole]
+    looked = [whole]
+    if outline is not None and not 0.01 < outline.mean() < 0.9:
+        outline = None
+    if outline is not None:
+        looked.insert(0, Image.fromarray(np.where(outline, 255, 0).astype(np.uint8)))
     by_skin = [face for within in looked if (face := find_face(small, within)) is not None]
     seen = [face for face in by_skin if has_eyes(face, regions.spots, _skin(regions, face))]
     if seen:
         return seen[0]
     by_eyes = faces_with_eyes(regions.labels, regions.spots)
-    if outline is not None and standing:
+    if outline is not None:
         by_eyes = [face for face in by_eyes if outline[face[1] : face[3], face[0] : face[2]].mean() > 0.5] or by_eyes
     pale = [face for face in by_eyes if _may_be_skin(_skin(regions, face))]
-    return (pale or by_skin or by_eyes or [None])[0]
+    found = pale or by_skin or by_eyes
+    return found[0] if found else None
 
 
 def _may_be_skin(lab: Values) -> bool:
@@ -242,7 +246,8 @@ def _place_by_face(shape: tuple[int, ...], face: Box, weights: Weights) -> Value
     inner = np.interp(down, points, [0.0, 0.3, 0.7, 0.8, 0.6, 0.7, 0.7, 0.6, 0.5])
     outer = np.interp(down, points, [0.5, 0.9, 1.2, 1.3, 1.2, 1.3, 1.4, 1.3, 1.1]) * weights.wide
     found = np.clip(1 - (across - inner) / np.maximum(outer - inner, 0.2), -1.5, 1.0)
-    return np.where(found < 0, found * weights.away, found)
+    away: Values = np.where(found < 0, found * weights.away, found)
+    return away
 
 
 def _place_by_middle(shape: tuple[int, ...]) -> Values:
@@ -320,7 +325,8 @@ def _thickness(regions: Regions) -> Values:
     """How thick each region is, what it encloses left out: its area by its longer side, pixels."""
     tall = regions.rows[:, 1] - regions.rows[:, 0]
     wide = regions.columns[:, 1] - regions.columns[:, 0]
-    return regions.area / np.maximum(tall, wide)
+    found: Values = regions.area / np.maximum(tall, wide)
+    return found
 
 
 def _likeness(regions: Regions, own: NDArray[np.int64]) -> Values:

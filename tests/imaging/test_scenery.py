@@ -106,7 +106,7 @@ def test_a_figure_of_the_scenery_s_own_colours_is_unsure_and_that_is_told() -> N
 def test_a_flat_background_is_sure() -> None:
     image, truth = composed("brown hair, red dress", Image.new("RGB", SIZE, "white"))
     found = foreground_mask(image)
-    assert (found.method, found.sure) == ("flat background", True) and iou(found.mask, truth) > 0.97
+    assert (found.method, found.sure) == ("flat background", True) and iou(found.mask, truth) > 0.94
 
 
 def test_two_figures_are_told_and_one_is_taken() -> None:
