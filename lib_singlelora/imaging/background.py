@@ -16,6 +16,7 @@ from ..errors import MissingPackageError, PictureError, SettingsError
 from .figure_count import only_one
 from .figure_cut import cut_figure
 from .refining import refine
+from .segments import noise_of, to_lab
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ FLAT_SHARE = 0.6  # Share of the picture's border that must have that colour.
 WORKING_SIDE = 2048
 GRABCUT_SIDE = 512
 SURE = 0.85  # confidence from which on a mask may be trained on unseen
+PHOTOGRAPHED = 0.8  # ΔE between neighbours, from which on a picture may be a photograph
 GUESS = 0.3  # confidence of GrabCut, which says nothing of itself
 COLOURS = {"white": (255, 255, 255), "grey": (128, 128, 128)}
 Mask = NDArray[np.bool_]
@@ -95,6 +97,8 @@ def _found_out(image: Image.Image) -> Foreground:
     flat = _flat_background(image)
     if flat is not None and flat[2]:
         return _flat(flat)
+    if flat is None and _photographed(image) and (photograph := _grabcut(image)) is not None:
+        return Foreground(photograph, "GrabCut (approximate; the background is kept)", False, None, _warned(GUESS), GUESS)
     cut = _scenery(image)
     # Where the lower part of the border has other colours, the flat one may be a sky, or a figure is cut by the lower edge.
     if flat is not None and (cut is None or not _sky(flat[0], cut)):
@@ -105,6 +109,20 @@ def _found_out(image: Image.Image) -> Foreground:
     if found is not None:
         return Foreground(found, "GrabCut (approximate; the background is kept)", False, None, _warned(GUESS), GUESS)
     return Foreground(_box(image.size), "a plain box, because the background is not flat", False, None, _warned(0.0), 0.0)
+
+
+def _photographed(image: Image.Image) -> bool:
+    """Whether the picture is a photograph of a face: no flat surfaces, and OpenCV's cascade sees one."""
+    try:
+        import cv2
+    except ImportError:
+        return False
+    small = image.convert("RGB")
+    small.thumbnail((GRABCUT_SIDE, GRABCUT_SIDE))
+    pixels = np.asarray(small)
+    if noise_of(to_lab(pixels)) < PHOTOGRAPHED:
+        return False
+    return _largest_face(cv2, np.ascontiguousarray(pixels[..., ::-1])) is not None
 
 
 def _flat(found: tuple[Image.Image, Colour, bool]) -> Foreground:
