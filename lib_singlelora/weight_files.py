@@ -209,7 +209,8 @@ def read_pickle(path: Path) -> Any:
         elif tarfile.is_tarfile(path):  # torch unpacks these onto the disk
             raise UnreadableWeights("an archive of PyTorch before 0.2")
         with path.open("rb") as file:  # by a name that ends in .safetensors torch would choose another reader
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            # Not torch.load: the WebUI puts a check of its own there, which leaves an open file at its end.
+            found = torch.serialization.load(file, map_location="cpu", weights_only=True)
         claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(found))
     except UnreadableWeights:
         raise

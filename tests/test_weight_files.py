@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -161,3 +162,16 @@ def test_a_number_in_a_layers_name_is_not_built(tmp_path: Path, small_checkpoint
     shutil.copy(small_checkpoint.with_suffix(".yaml"), path.with_suffix(".yaml"))
     with pytest.raises(CheckpointError, match="text encoder"):
         load_networks(inspect(path))
+
+
+def test_another_programs_patch_of_torch_load_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The WebUI replaces torch.load by a check that reads an open file to its end."""
+
+    def patched(file: Any, *args: Any, **kwargs: Any) -> Any:
+        file.read()
+        return original(file, *args, **kwargs)
+
+    original = torch.load
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")
+    monkeypatch.setattr(torch, "load", patched)
+    assert torch.equal(read_pickle(tmp_path / "a.pt")["a"], torch.ones(2))
