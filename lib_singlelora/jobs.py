@@ -268,7 +268,7 @@ class JobRunner:
     def _start(self, ticket: Ticket[Any]) -> None:
         self._running = ticket
         try:
-            threading.Thread(target=self._work, name="singlelora-jobs", daemon=True).start()
+            threading.Thread(target=self._work, args=(ticket,), name="singlelora-jobs", daemon=True).start()
         except RuntimeError as error:  # the system gives no further thread; the next submit tries again
             self._running = None
             raise TooManyError(f"{ticket.job.title}: found no thread to run it in ({error}), expected one; close other "
@@ -280,11 +280,13 @@ class JobRunner:
         for ticket in [ticket for ticket in self._all if ticket.ended][:max(0, surplus)]:
             self._all.remove(ticket)
 
-    def _work(self) -> None:
-        while (ticket := self._running) is not None:
+    def _work(self, first: Ticket[Any]) -> None:
+        ticket: Ticket[Any] | None = first
+        while ticket is not None:
             ticket.run()
             with self._lock:
-                self._running = self._waiting.popleft() if self._waiting else None
+                # Known here and not asked for again: once the lock is free, what runs may be another thread's.
+                ticket = self._running = self._waiting.popleft() if self._waiting else None
                 self._forget()
 
     @property

@@ -216,6 +216,34 @@ def test_a_job_that_was_cancelled_just_before_it_starts_does_no_work() -> None:
     assert done == [] and ticket.wait(1).state == "cancelled"
 
 
+def test_a_job_that_comes_as_the_last_one_ends_runs_once() -> None:
+    """Submitted in the moment between a thread's finding nothing left and its end."""
+    runner, gate, threads = JobRunner(), threading.Event(), list[threading.Thread]()
+    plain, tickets, submitted = runner._lock, list[Ticket[bool]](), list[str]()
+
+    def work(job: Job) -> bool:
+        threads.append(threading.current_thread())
+        return len(threads) == 1 or gate.wait(10)
+
+    class Lock:
+        def __enter__(self) -> None:
+            plain.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            plain.release()
+            if threads and threading.current_thread() is threads[0] and not submitted:
+                submitted.append("second")
+                tickets.append(runner.submit("second", work))
+
+    runner._lock = Lock()  # type: ignore[assignment]
+    assert runner.submit("first", work).wait(10).state == "done"
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+    gate.set()
+    assert tickets[0].wait(10).state == "done"
+    assert len(threads) == 2
+
+
 def test_every_cancel_is_heard_by_many_clients_at_once() -> None:
     runner, work_done = JobRunner(most_waiting=1000), []
     gate = threading.Event()
