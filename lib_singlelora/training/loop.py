@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import SnapshotError, TrainingError
+from ..errors import JobCancelled, SnapshotError, TrainingError
 from ..host import TrainingModel
 from ..jobs import Job, Progress
 from ..lora.fused import faster
@@ -108,6 +108,8 @@ class Trainer:
             raise SnapshotError(f"{self.snapshot}: the snapshot is of another training ({type(error).__name__}); delete it or "
                                 "call with --force to train from the start") from error
         self.state = Progressed(found.step, found.epoch, found.position, found.seconds, list(found.losses))
+        if self.validation:
+            self._validated = dict(found.validated)
         return True
 
     def run(self, job: Job) -> None:
@@ -178,14 +180,22 @@ class Trainer:
         saved = Progressed(self.state.step, epoch + 1, 0, self.state.seconds, self.state.losses)
         self.network.eval()
         self.optimizer.evaluating()
-        with self.ema.applied(self.network) if self.ema else nullcontext():
-            self._validate(epoch + 1, job)
-            path = self.save_epoch(epoch + 1, self.network, saved)
-            self._tell_epoch(job, epoch, path, saved)
-        self.network.train()
-        self.optimizer.training()
+        try:
+            with self.ema.applied(self.network) if self.ema else nullcontext():
+                self._validate(epoch + 1, job)
+                path = self.save_epoch(epoch + 1, self.network, saved)
+                self._tell_epoch(job, epoch, path, saved)
+        except JobCancelled:
+            self._train_again()
+            self._save_snapshot()  # at the end of the epoch's steps: the next call measures and saves it
+            raise
+        self._train_again()
         self.state = Progressed(saved.step, epoch + 1, 0, saved.seconds)
         self._save_snapshot()
+
+    def _train_again(self) -> None:
+        self.network.train()
+        self.optimizer.training()
 
     def _tell(self, job: Job, epoch: int, loss: float, rate: float, seconds: float, samples: int) -> None:
         first = self.state.step == 1 or not self.smoothed
@@ -226,7 +236,8 @@ class Trainer:
             return
         found = self.validation.measure(job.raise_if_cancelled)
         self._validated["validation_loss"] = found.loss
-        self._validated.setdefault("validation_start", found.loss)
+        if epoch == 0:
+            self._validated["validation_start"] = found.loss
         self._validated.update({f"validation_t{timestep}": loss for timestep, loss in found.bands.items()})
         job.log("validation", epoch=epoch, step=self.state.step, loss=found.loss, bands=dict(found.bands))
         if self.board:
@@ -299,4 +310,4 @@ class Trainer:
         state = self.state
         save_snapshot(self.snapshot, Snapshot(self.fingerprint, state.step, state.epoch, state.position, state.seconds,
                                               self.network.state_dict(), self.optimizer.torch.state_dict(), state.losses,
-                                              self.scaler.state(), self.ema.state() if self.ema else {}))
+                                              self.scaler.state(), self.ema.state() if self.ema else {}, self._validated))

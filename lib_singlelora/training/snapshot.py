@@ -28,6 +28,7 @@ class Snapshot:
     """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that step belongs to.
 
     position: steps done in that epoch.  seconds: spent so far.  ema: empty without an average.
+    validated: the figures that were told last; empty without a validation.
     """
 
     fingerprint: str
@@ -40,6 +41,7 @@ class Snapshot:
     losses: list[float]
     scaler: dict[str, Any]
     ema: dict[str, Any] = field(default_factory=dict)
+    validated: dict[str, float] = field(default_factory=dict)
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -55,7 +57,9 @@ def _check(snapshot: Snapshot) -> None:
     fits = (isinstance(snapshot.fingerprint, str) and all(type(count) is int and count >= 0 for count in counts)
             and isinstance(snapshot.seconds, int | float) and isinstance(snapshot.losses, list)
             and all(isinstance(loss, int | float) for loss in snapshot.losses) and isinstance(snapshot.network, dict)
-            and isinstance(snapshot.optimizer, dict) and isinstance(snapshot.scaler, dict) and isinstance(snapshot.ema, dict))
+            and isinstance(snapshot.optimizer, dict) and isinstance(snapshot.scaler, dict) and isinstance(snapshot.ema, dict)
+            and isinstance(snapshot.validated, dict)
+            and all(isinstance(key, str) and isinstance(value, float) for key, value in snapshot.validated.items()))
     if not fits:
         raise TypeError("found other values than a training's")
 

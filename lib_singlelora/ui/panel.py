@@ -53,7 +53,9 @@ def _validation(values: Mapping[str, float]) -> str:
     """'validation 0.1034, at the start 0.1270 (t200 0.21, t400 0.11, …)': the noisier the later."""
     bands = ", ".join(f"{name.removeprefix('validation_')} {value:.4f}" for name, value in values.items()
                       if name.startswith("validation_t"))
-    return f"validation {values['validation_loss']:.4f}, at the start {values['validation_start']:.4f} ({bands})"
+    # A training that was resumed may have begun without a validation.
+    start = f", at the start {values['validation_start']:.4f}" if "validation_start" in values else ""
+    return f"validation {values['validation_loss']:.4f}{start} ({bands})"
 
 
 def _ended(job: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.training.latents import LatentCache
-from lib_singlelora.training.loop import Trainer
+from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.objective import Objective
 from lib_singlelora.training.validation import NOISES, Validation, bands
 from lib_singlelora.ui.panel import render
@@ -84,6 +84,55 @@ def test_a_resumed_training_tells_the_same_numbers(tmp_path: Path) -> None:
     assert parts == whole
 
 
+def test_a_cancel_while_an_epoch_is_measured_loses_none_of_its_steps(tmp_path: Path) -> None:
+    model, saved, steps = TinyModel(), list[dict[str, torch.Tensor]](), list[int]()
+
+    def train(folder: Path, cancelled: bool) -> None:
+        job = Job("train", lambda progress: steps.append(progress.done))
+        network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+        folder.mkdir(exist_ok=True)
+        shown = pictures(folder)
+
+        def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
+            saved.append({key: value.clone() for key, value in trained.state_dict().items()})
+            return folder
+
+        options = settings(text_encoder_lr=0, epochs=1, repeats=2, optimizer="AdamWScheduleFree")
+        trainer = Trainer(model, network, shown[:2], options, folder / "s.pt", "x", save, shown[2:])
+        trainer.resume()
+        plain = trainer._validate
+        trainer._validate = lambda epoch, job: (  # type: ignore[method-assign]
+            job.cancel() if cancelled and epoch else None, plain(epoch, job))[1]  # type: ignore[func-returns-value]
+        with suppress(JobCancelled):
+            trainer.run(job)
+
+    train(tmp_path / "whole", False)
+    train(tmp_path / "parts", True)
+    assert len(saved) == 1
+    last = max(steps)
+    steps.clear()
+    train(tmp_path / "parts", False)
+    assert min(steps) == last, "steps that were done are not done again"
+    assert len(saved) == 2 and all(saved[1][key].equal(value) for key, value in saved[0].items())
+
+
+def test_a_resumed_training_still_tells_what_it_began_with(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    for stop_at in (3, 0):
+        job = Job("train")
+        job._listener = lambda progress, job=job, stop_at=stop_at: (  # type: ignore[misc]
+            told.append(dict(progress.values)), job.cancel() if stop_at and progress.done == stop_at else None)
+        model, shown = TinyModel(), pictures(tmp_path)
+        network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+        trainer = Trainer(model, network, shown[:2], settings(text_encoder_lr=0), tmp_path / "s.pt", "x", lambda *_: tmp_path,
+                          shown[2:])
+        trainer.resume()
+        with suppress(JobCancelled):
+            trainer.run(job)
+    starts = {values["validation_start"] for values in told if "validation_start" in values}
+    assert len(starts) == 1 and "validation_start" in told[-1]
+
+
 def test_measuring_changes_nothing_of_the_training(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     with standalone_host.open_for_training() as model:
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
@@ -118,3 +167,5 @@ def test_the_page_shows_it_beside_the_loss() -> None:
     job = {"state": "running", "id": 1, "title": "train", "stage": "train", "fraction": 0.5, "seconds": 3, "eta": None,
            "message": "", "values": values}
     assert "loss 0.2000 · validation 0.1100, at the start 0.1250 (t200 0.2000, t800 0.0200)" in render([job])
+    del values["validation_start"]  # it was switched on when the training was under way
+    assert "validation 0.1100 (t200" in render([job])
