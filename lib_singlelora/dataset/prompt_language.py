@@ -38,6 +38,7 @@ _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\]")
 _WEIGHT = re.compile(r":\s*([+-]?[.\d]+)\s*\)")
 _BREAK = re.compile(rf"(?<!\s)\s*\b{BREAK}\b\s*")
 
+MOST_READINGS = 100  # alternatives of one bracket that are looked at
 MOST_WEIGHED = 1_000_000  # pieces, each counted as often as a bracket holds it
 
 
@@ -66,8 +67,7 @@ def tags_of(prompt: str) -> list[str]:
     text, _ = without_extra_networks(without_comments(prompt))
     found = []
     for part, _ in split_at_and(text):
-        # One step shows one half of [a:b:0.5]; as many steps as it takes show both.
-        for _, shown in schedule(part, 4):
+        for shown in _readings(part):
             found += split_tags("".join("," if weight == BREAK_WEIGHT and piece == BREAK else piece
                                         for piece, weight in emphasized(shown)))
     return list(dict.fromkeys(found))
@@ -237,6 +237,26 @@ def schedule(prompt: str, steps: int) -> list[tuple[int, str]]:
     except _NotEdited:
         return [(steps, prompt)]
     return [(step, _text(nodes, step, steps)) for step in sorted(_changes(nodes, steps) | {steps})]
+
+
+def _readings(prompt: str) -> list[str]:
+    """Texts that together show all of a prompt, whenever a picture of however many steps would show it."""
+    try:
+        return _alternatives(_Parser(prompt).parse())
+    except _NotEdited:
+        return [prompt]
+
+
+def _alternatives(nodes: Sequence[_Node]) -> list[str]:
+    each: list[list[str]] = []
+    for node in nodes:
+        if isinstance(node, str):
+            each.append([node])
+        else:
+            parts = node.options if isinstance(node, _InTurn) else (node.before, node.after)
+            each.append([text for part in parts for text in _alternatives(part)][:MOST_READINGS])
+    count = max(map(len, each), default=1)
+    return ["".join(texts[min(number, len(texts) - 1)] for texts in each) for number in range(count)]
 
 
 def phase_at(phases: Sequence[tuple[int, str]], index: int) -> int:

@@ -121,6 +121,13 @@ def test_the_tags_of_a_prompt_are_those_that_it_asks_for() -> None:
     assert tags_of(prompt_of(["a (b)", "c"])) == ["a (b)", "c"]
 
 
+@pytest.mark.parametrize(("prompt", "tags"), [
+    ("[cat:dog:10], hat", ["cat", "hat", "dog"]), ("[cat:dog:0.1]", ["cat", "dog"]), ("[cat:0.99]", ["cat"]),
+    ("[a|b|c|d|e|f]", list("abcdef")), ("[[a:b:2]:c:20], [d::3]", list("adbc")), ("x [red:blue:15] y", ["x red y", "x blue y"])])
+def test_the_tags_of_an_edited_part_do_not_depend_on_when_it_changes(prompt: str, tags: list[str]) -> None:
+    assert tags_of(prompt) == tags
+
+
 @pytest.mark.parametrize("text", ["(a|" * 6000, "[a:b:" * 4000, "((a:1.5" * 2800], ids=["round", "square", "weights"])
 def test_thousands_of_brackets_are_refused_and_not_worked_on_for_minutes(text: str) -> None:
     with pytest.raises(SettingsError, match="brackets"):
