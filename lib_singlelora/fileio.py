@@ -29,6 +29,9 @@ DAY = 24 * 3600  # seconds after which a temporary file of another machine's pro
 
 Identity = tuple[int, int]  # device and inode: what a folder is, whatever it is called
 
+# Seconds between tries: on Windows a file that somebody reads (a page, a virus scanner) cannot be replaced meanwhile.
+PATIENCE: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0) if sys.platform == "win32" else ()
+
 _pinned: set[Path] = set()
 _held = threading.local()
 
@@ -63,7 +66,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         check_present(path)
-        temporary.replace(path)
+        _replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -97,9 +100,18 @@ def move(old: Path, new: Path) -> None:
     try:
         check_present(new)
         make_folder(new.parent)
-        old.replace(new)
+        _replace(old, new)
     except OSError as error:
         raise disk_error(error, new) from error
+
+
+def _replace(old: Path, new: Path) -> None:
+    for seconds in PATIENCE:
+        with contextlib.suppress(PermissionError):
+            old.replace(new)
+            return
+        time.sleep(seconds)
+    old.replace(new)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -129,3 +129,27 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> 
         raise RuntimeError("power cut")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("refusals", [2, 9])
+def test_a_file_that_windows_holds_for_a_reader_is_replaced_when_it_is_let_go(tmp_path: Path, refusals: int,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another system's refusals are played; the files are real."""
+    path, plain, left = tmp_path / "log.json", Path.replace, [refusals]
+    write_text(path, "old")
+
+    def replace(self: Path, target: Path) -> Path:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise PermissionError(13, "in use")
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(fileio, "PATIENCE", (0.0,) * 4)
+    if refusals < 5:
+        write_text(path, "new")
+    else:
+        with pytest.raises(WorkspaceError, match="permission denied"):
+            write_text(path, "new")
+    assert path.read_text() == ("new" if refusals < 5 else "old")
+    assert [each.name for each in tmp_path.iterdir()] == ["log.json"]
