@@ -53,6 +53,7 @@ VIEW = {"box?": Row(4), "tags?": TEXTS, "confidence?": float, "symmetry?": SYMME
         "enlarged?": float, "*": None}
 DECISION = {"kept": bool, "reasons": TEXTS, "by": str, "seed": int, "prompt": str, "caption": str}
 DATA: dict[str, dict[str, Any]] = {
+    "prepare": {"mask_confidence?": float},
     "crop": {"views?": Map(VIEW), "symmetry?": SYMMETRY, "repeats?": int},
     "caption": {"traits?": [{"tag": str, "category": str, "seen": int, "visible": int}], "seen?": Map(TEXTS)},
     # A picture's name is a number: it becomes the name of a file.

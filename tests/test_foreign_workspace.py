@@ -20,6 +20,7 @@ from lib_singlelora.stages.choosing import choose_lora
 from lib_singlelora.stages.continuing import finish
 from lib_singlelora.stages.loopback import lineage_of
 from lib_singlelora.stages.pace import _read as read_pace
+from lib_singlelora.stages.prepare import unsure_mask
 from lib_singlelora.stages.recommending import saved_recommendation
 from lib_singlelora.stages.reviewing import Review, rejections, review
 from lib_singlelora.stages.showing import dataset_of
@@ -178,7 +179,7 @@ def test_a_torchscript_program_is_not_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("values", [
     {"step": "x"}, {"step": -1}, {"losses": None}, {"network": []}, {"fingerprint": 5}, {"seconds": "long"}, {"more": 1},
-    {"ema": 5},
+    {"ema": 5}, {"validated": 5}, {"validated": {"validation_loss": "low"}},
 ])
 def test_a_snapshot_of_other_values_is_told(workspace: Workspace, values: dict[str, Any]) -> None:
     state = workspace.snapshot / "state.pt"
@@ -196,7 +197,7 @@ def records(stage: str, value: Any) -> list[bytes]:
     """A stage's record in which something is of another kind."""
     good: dict[str, Any] = {"fingerprint": "x", "complete": True, "files": {}, "data": {}}
     keys = ("views", "symmetry", "repeats", "notes", "traits", "seen", "decisions", "placing", "moving", "recommendation",
-            "departures", "budget", "blocks", "warnings")
+            "departures", "budget", "blocks", "warnings", "mask_confidence", "memory", "validation", "count", "judged")
     made: list[Any] = [value, *({**good, key: value} for key in good), *({**good, "data": {key: value}} for key in keys)]
     if stage == "crop":
         made += [{**good, "data": {"views": {"face": {key: value}}}} for key in ("box", "tags", "symmetry", "pixels")]
@@ -220,6 +221,7 @@ def test_a_record_of_the_wrong_kind_is_no_record_and_no_traceback(workspace: Wor
         dataset_of(SETTINGS, workspace)
         rejections(workspace)
         saved_recommendation(workspace)
+        unsure_mask(workspace)
         workspace.files_of(read)
         Review(SETTINGS, workspace, workspace.record("regularize"))
     told = [record.getMessage() for record in caplog.records if "keeps what it finds" in record.getMessage()]
