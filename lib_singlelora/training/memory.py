@@ -59,6 +59,7 @@ class _Count:
     blocks: list[float] = field(default_factory=list)
     largest: float = 0.0
     seen: set[int] = field(default_factory=set)
+    held: list[Tensor] = field(default_factory=list)
 
     def add(self, tensor: Tensor) -> Tensor:
         size = float(tensor.untyped_storage().nbytes())
@@ -66,7 +67,11 @@ class _Count:
             self.seen.add(place)
             self.kept += size
             self.largest = max(self.largest, size)
-        return tensor
+        # Not the tensor itself: an operation that keeps its own output would hold itself in a circle that no collector
+        # opens, and each training would leave the whole pass behind.  Source: PyTorch, saved_tensors_hooks.
+        plain = tensor.detach()
+        self.held.append(plain)  # else its place could be another's, which would not be counted
+        return plain
 
 
 def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, sizes: Sequence[tuple[int, int]],
@@ -126,6 +131,7 @@ def _counted(model: TrainingModel, network: LoraNetwork, settings: TrainingSetti
             model.predict(noisy, timesteps, texts).float().square().mean()
     finally:
         network.train(training)
+        count.held.clear()
     return count
 
 

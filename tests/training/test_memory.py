@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,15 @@ def test_calculating_changes_nothing(standalone_host: StandaloneHost, tmp_path: 
         assert torch.random.get_rng_state().equal(state)
         assert all(torch.equal(before[k], v) for k, v in trainer.network.state_dict().items())
         assert [len(block._forward_hooks) + len(block._forward_pre_hooks) for block in trainer.model.blocks()] == hooks
+
+
+def test_foretelling_the_peak_leaves_no_tensor_behind(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    """A pass that held itself in circles left 28 MB after each training of one process."""
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(each, torch.Tensor) for each in gc.get_objects())
+
+    calculated(standalone_host, tmp_path)
+    before = alive()
+    calculated(standalone_host, tmp_path)
+    assert alive() - before < 50
