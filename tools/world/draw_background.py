@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from .palette import BACKDROP, RGB, shade
 from .pen import Pen, oval, polygon, smooth
@@ -22,7 +23,7 @@ def draw(pen: Pen, kind: str, aspect: float, seed: int) -> None:
     (_room if kind == "indoors" else _landscape)(pen, aspect, rng)
 
 
-def _rect(left: float, top: float, right: float, bottom: float):
+def _rect(left: float, top: float, right: float, bottom: float) -> Any:
     return polygon([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 

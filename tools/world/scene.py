@@ -69,7 +69,7 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
 def _line_width(view: Window, height: int) -> float:
     """The outline in body units: it grows slower than the figure."""
     magnified = view.scale / height * 3.7  # 1 for full body
-    return LINE_AT_128 * (height / 128) ** 0.8 * (1 + 0.45 * math.log2(max(magnified, 0.5))) / view.scale
+    return float(LINE_AT_128 * (height / 128) ** 0.8 * (1 + 0.45 * math.log2(max(magnified, 0.5))) / view.scale)
 
 
 def _places(scene: Scene) -> list[tuple[Character, float, bool]]:
