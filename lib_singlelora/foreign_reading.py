@@ -23,7 +23,7 @@ from .foreign_tables import (
     SCHEDULERS,
     Trainer,
 )
-from .foreign_values import as_setting, is_nothing, items, number, rates, sides
+from .foreign_values import DECIMAL_COMMA, as_setting, is_nothing, items, number, rates, sides
 from .naming.blocks import SD1
 from .naming.presets import parse_block_weights
 from .settings import declaration
@@ -81,7 +81,7 @@ class Reading:
         self._noise()
         self._masks()
         self._optimizer_arguments()
-        if self.rest.pop("v_parameterization", False) in (True, "true", "True", 1):
+        if self.switch("v_parameterization"):
             self.put("prediction", "v_prediction", "v_parameterization", True)
         self._captions()
         assumed = self._assume(alone)
@@ -193,6 +193,9 @@ class Reading:
     def _algorithm(self) -> None:
         kind, preset = str(self.rest.pop("LoRA_type", None) or "Standard"), str(self.rest.pop("LyCORIS_preset", "") or "full")
         decomposed = self.switch("dora_wd") | self.switch("weight_decompose")
+        if decomposed and not kind.startswith("LyCORIS"):  # the GUI keeps the field, and LyCORIS alone reads it
+            self.left["dora_wd"] = f"true is not in force there: {kind} has no weight decomposition"
+            decomposed = False
         if kind not in ALGORITHMS:
             self.left["LoRA_type"] = f"{kind!r} is not trained here; LoRA is used"
             kind = "Standard"
@@ -265,6 +268,8 @@ class Reading:
 
     def _block_weights(self) -> None:
         parts = [_joined(self.rest.pop(key, "")) for key in LISTS]
+        if DECIMAL_COMMA.fullmatch(parts[1]):  # the middle is one block, so its comma is no list's
+            parts[1] = parts[1].replace(",", ".")
         threshold = self.figure("block_lr_zero_threshold") or 0.0
         if not any(parts):
             return
@@ -397,8 +402,11 @@ class Reading:
 def _joined(value: Any) -> str:
     """A list as text, however the file wrote it."""
     if isinstance(value, list):
-        return ",".join(f"{item:g}" if isinstance(item, int | float) else str(item) for item in value)
-    return f"{value:g}" if isinstance(value, int | float) else str(value or "").strip("\"' []")
+        return ",".join(_joined(item) for item in value)
+    try:
+        return f"{value:g}" if isinstance(value, int | float) else str(value or "").strip("\"' []")
+    except OverflowError:  # JSON bounds no whole number
+        return str(value)
 
 
 def _optimizer(value: Any) -> str:

@@ -10,7 +10,7 @@ from .declaring import Declaration
 from .errors import SettingsError
 
 NOTHING: tuple[Any, ...] = ("", None, "None", "none", [], {})
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _BETWEEN = re.compile(r"[,;\sx×]+")
 
 
@@ -25,12 +25,15 @@ def number(value: Any) -> float:
         text = value.strip().strip("\"'")
         if text.endswith("%"):
             return number(text[:-1]) / 100
-        if _DECIMAL_COMMA.fullmatch(text):
+        if DECIMAL_COMMA.fullmatch(text):
             text = text.replace(",", ".")
         return float(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # JSON bounds no whole number
+        raise ValueError from None
 
 
 def items(value: Any) -> list[Any]:
@@ -52,7 +55,7 @@ def rates(value: Any) -> list[float]:
     """Learning rates: one, or a list of them.  Raises: ValueError."""
     found = []
     for item in items(value):
-        if isinstance(item, str) and not _DECIMAL_COMMA.fullmatch(item.strip()):
+        if isinstance(item, str) and not DECIMAL_COMMA.fullmatch(item.strip()):
             found += [number(piece) for piece in _BETWEEN.split(item.strip()) if piece]
         else:
             found.append(number(item))

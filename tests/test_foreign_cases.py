@@ -221,3 +221,27 @@ def test_a_dataset_config_beside_a_training_goes_before_it() -> None:
 def test_further_subsets_are_named() -> None:
     found = toml("[[datasets]]\n[[datasets.subsets]]\nnum_repeats = 2\n[[datasets.subsets]]\nnum_repeats = 3\n")
     assert values(found)["repeats"] == 2 and "2 subsets" in found.left["datasets"]
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "seed", "lr_warmup", "down_lr_weight", "mid_lr_weight", "network_dim"])
+def test_a_whole_number_beyond_all_bounds_is_listed(key: str) -> None:
+    found = gui(**{key: 10**400})
+    assert key in found.left
+    values(found)
+
+
+def test_the_middle_block_s_weight_may_have_a_decimal_comma() -> None:
+    assert values(gui(LoRA_type="Kohya LoCon", mid_lr_weight="0,5"))["block_weights"].split("/")[1] == "0.5"
+
+
+@pytest.mark.parametrize(("kind", "algorithm", "told"), [
+    ("Kohya LoCon", "LoCon", True), ("Standard", "LoRA", True), ("LyCORIS/LoCon", "DoRA", False)])
+def test_only_lycoris_decomposes_weights(kind: str, algorithm: str, told: bool) -> None:
+    found = gui(LoRA_type=kind, dora_wd=True)
+    assert values(found)["algorithm"] == algorithm
+    assert ("dora_wd" in found.left) is told
+
+
+def test_v_parameterization_is_a_switch_however_it_is_written() -> None:
+    assert values(gui(v_parameterization=" True "))["prediction"] == "v_prediction"
+    assert "v_parameterization" in gui(v_parameterization="1e-4").left

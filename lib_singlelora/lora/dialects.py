@@ -22,6 +22,7 @@ BUNDLE = "bundle_emb."
 _FLOAT8 = {getattr(torch, name) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
            if hasattr(torch, name)}
 _NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64, *_FLOAT8}
+_WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 Config = Mapping[str, Any]
 
 
@@ -64,7 +65,11 @@ def normalize(name: str, raw: Mapping[str, Tensor], metadata: Mapping[str, str],
         if target in tensors:
             raise LoraKeyError(f"{name}: found two tensors for {target} (one is {key!r}), expected one; export the file again")
         tensors[target] = _plain(name, key, given[key], found)
-    notes = _scaled(tensors, known, layout, metadata, config)
+    try:
+        notes = _scaled(tensors, known, layout, metadata, config)
+    except (TypeError, ValueError, ArithmeticError, AttributeError, re.error) as error:
+        raise LoraFileError(f"{name}: found a configuration of PEFT that cannot be used ({error}), expected numbers for "
+                            "lora_alpha and alpha_pattern; export the file again") from None
     kinds = {tensor.dtype for tensor in raw.values()} & _FLOAT8
     if kinds:
         notes.append(f"its numbers are {', '.join(sorted(str(kind).removeprefix('torch.') for kind in kinds))}; they are "
@@ -99,6 +104,8 @@ def _check_modules(name: str, given: Mapping[str, Tensor], known: Mapping[str, L
 
 def _plain(name: str, key: str, tensor: Tensor, found: LoraKey | None) -> Tensor:
     """The tensor as a host computes with it.  Raises: LoraFileError, for NaN, infinities and numbers of other kinds."""
+    if found and found.part == "alpha" and tensor.dtype in _WHOLE:
+        tensor = tensor.float()  # torch.tensor(4) is of whole numbers
     if tensor.dtype not in _NUMBERS and not (found and found.part == "on_input"):
         raise LoraFileError(f"{name}: {key}: found {str(tensor.dtype).removeprefix('torch.')}, expected floating-point numbers; "
                             "a quantized LoRA must be exported again as fp16")
@@ -162,6 +169,8 @@ def _alpha(configs: Mapping[str, Config], network: str, key: str, rank: int) -> 
         if module == pattern or re.match(rf"(?:.*\.)?(?:{pattern})$", module):
             alpha = float(value)
             break
+    if not math.isfinite(alpha):
+        raise ValueError(f"alpha {alpha}")
     return alpha * math.sqrt(rank) if config.get("use_rslora") else alpha
 
 

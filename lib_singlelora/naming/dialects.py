@@ -125,6 +125,10 @@ def stranger(keys: Iterable[str]) -> str:
     """What a file holds that is no LoRA of a known layout, in a few words; '' when nothing tells."""
     names = list(keys)
     adapter = any(word in key for key in names for word in ("lora", "lokr", "hada", "oft_"))
+    # First, for its buffers have names that other models' adapters have too.
+    if not adapter and any(key.startswith("model.diffusion_model.") for key in names) and any(
+            key.startswith(("first_stage_model.", "cond_stage_model.", "conditioner.")) for key in names):
+        return "a whole checkpoint"
     for name, pattern in _STRANGERS:
         if any(pattern.search(key) for key in names):
             return f"{'a LoRA for ' if adapter else ''}{name}"

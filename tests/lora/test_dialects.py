@@ -281,3 +281,35 @@ def test_a_down_weight_that_is_one_number_is_told(tmp_path: Path) -> None:
     save_file({key: torch.tensor(0.0)}, tmp_path / "a.safetensors")
     with pytest.raises(LoraFileError, match=r"^a\.safetensors: "):
         read_lora(tmp_path / "a.safetensors")
+
+
+def peft_file(path: Path, metadata: dict[str, str]) -> Path:
+    stem = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    save_file({f"{stem}.lora_A.weight": torch.ones(2, 8), f"{stem}.lora_B.weight": torch.ones(8, 2)}, path, metadata)
+    return path
+
+
+@pytest.mark.parametrize("config", [{"unet.lora_alpha": "x"}, {"unet.lora_alpha": [1]}, {"unet.lora_alpha": float("nan")},
+                                    {"unet.lora_alpha": 1, "unet.alpha_pattern": ["to_q"]},
+                                    {"unet.lora_alpha": 1, "unet.alpha_pattern": {"(": 2}},
+                                    {"unet.lora_alpha": 1, "unet.alpha_pattern": {"to_q": None}}])
+def test_a_peft_configuration_that_is_none_is_told_in_one_line(config: dict[str, object], tmp_path: Path) -> None:
+    file = peft_file(tmp_path / "x.safetensors", {"lora_adapter_metadata": json.dumps(config)})
+    with pytest.raises(LoraFileError, match="configuration of PEFT") as told:
+        read_lora(file)
+    assert "\n" not in str(told.value)
+
+
+def test_an_alpha_that_is_a_whole_number_is_its_number(tmp_path: Path) -> None:
+    stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    save_file({f"{stem}.lora_down.weight": torch.ones(2, 8), f"{stem}.lora_up.weight": torch.ones(8, 2),
+               f"{stem}.alpha": torch.tensor(4)}, tmp_path / "x.safetensors")
+    assert read_lora(tmp_path / "x.safetensors").tensors[f"{stem}.alpha"].item() == 4.0
+
+
+def test_a_checkpoint_with_its_buffers_is_named_a_checkpoint(tmp_path: Path) -> None:
+    keys = ("alphas_cumprod", "model.diffusion_model.input_blocks.0.0.weight", "cond_stage_model.transformer.x",
+            "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight", "first_stage_model.encoder.x")
+    save_file({key: torch.ones(2) for key in keys}, tmp_path / "x.safetensors")
+    with pytest.raises(LoraKeyError, match="a whole checkpoint"):
+        read_lora(tmp_path / "x.safetensors")
