@@ -15,6 +15,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .fileio import is_link
+
 log = logging.getLogger(__name__)
 
 PART_BYTES = 16 * 2**20  # of one part: some 60,000 steps; there are at most two
@@ -47,10 +49,13 @@ class EventLog:
 
     def _append(self, line: bytes) -> None:
         # A workspace that was deleted is not brought back by its log; and one that came from elsewhere does not have us
-        # write through a link, or wait at a pipe.
-        if not self.path.parent.parent.is_dir() or self.path.is_symlink() or not _is_plain(self.path):
+        # write through a link, its own or its folder's, or wait at a pipe.
+        folder = self.path.parent
+        if not folder.parent.is_dir() or self.path.is_symlink() or not _is_plain(self.path):
             return
-        self.path.parent.mkdir(exist_ok=True)
+        if folder.is_dir() and is_link(folder):
+            return
+        folder.mkdir(exist_ok=True)
         self._rotate()
         with self.path.open("a+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from .errors import JobCancelled, SingleLoraError, TooManyError
 from .event_log import EventLog
@@ -175,6 +175,18 @@ def words_of(error: BaseException) -> str:
 def plain(text: str) -> str:
     """The text, with halves of surrogate pairs (from file names in another encoding) written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain_values(value: Result) -> Result:
+    """Values for JSON in which every text is `plain`: names on a disk and in a workspace of elsewhere may not be."""
+    made: Any = value
+    if isinstance(value, str):
+        made = plain(value)
+    elif isinstance(value, dict):
+        made = {plain_values(key): plain_values(each) for key, each in value.items()}
+    elif isinstance(value, list | tuple):
+        made = [plain_values(each) for each in value]
+    return cast(Result, made)
 
 
 class Ticket(Generic[Result]):

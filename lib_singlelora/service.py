@@ -16,7 +16,7 @@ from .dataset.buckets import nearest_bucket
 from .errors import CheckpointError, ConflictError, LoraFileError, NotFoundError, SettingsError, TooManyError
 from .fileio import is_own_file
 from .host import Host
-from .jobs import Job, JobRunner, Progress, Ticket
+from .jobs import Job, JobRunner, Progress, Ticket, plain_values
 from .names import check_name
 from .service_start import begin
 from .settings import Settings, declaration
@@ -170,7 +170,7 @@ class Service:
         best = saved_recommendation(workspace)
         sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
         state = {stage: "done" if record.complete else "begun" if record.fingerprint else "" for stage, record in records.items()}
-        return {
+        return plain_values({
             "workspace": name, "stages": state,
             "prepared": str(workspace.prepared) if workspace.prepared.exists() else None,
             "mask": str(workspace.mask) if workspace.mask.exists() else None,
@@ -189,7 +189,7 @@ class Service:
             "inpaint_mask": str(workspace.inpaint / "mask.png") if (workspace.inpaint / "mask.png").exists() else None,
             "recommendation": {**asdict(best), "lora": str(best.lora),
                                "name": published_name(workspace, settings, best.lora)} if best else None,
-        }
+        })
 
     def handover(self, name: str) -> Handover:
         """The trained character for another tab: the recommended file, else the last epoch.

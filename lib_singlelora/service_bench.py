@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -74,7 +75,9 @@ class BenchDesk:
         known = known_presets(settings, self.service.host)
         weights = {preset: parse_block_weights(preset, layout, known) for preset, text in known.items() if fits(text, layout)}
         folder = workspace.plots if workspace else _scratch()
-        write_bytes(folder / "presets.png", png_bytes(draw_presets(weights, summarize(own).norms if own else None)))
+        picture = png_bytes(draw_presets(weights, summarize(own).norms if own else None))
+        with workspace.adding() if workspace else contextlib.nullcontext():
+            write_bytes(folder / "presets.png", picture)
         return folder / "presets.png"
 
     def summary(self, name: str, lora: str = "") -> dict[str, Any]:
@@ -87,7 +90,8 @@ class BenchDesk:
 
         own, workspace = read_lora(self._file(name, lora)), self.service.workspace(name)
         told, picture = summarize(own), workspace.plots / "summary.png"
-        write_bytes(picture, png_bytes(draw_summary(told, own.layout)))
+        with workspace.adding():
+            write_bytes(picture, png_bytes(draw_summary(told, own.layout)))
         return {"description": describe(told), **told.as_dict(), "picture": picture.relative_to(workspace.root).as_posix()}
 
     def bake(self, name: str, lora: str, preset: str, strength: float) -> dict[str, Any]:

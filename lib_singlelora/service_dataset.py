@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from .errors import ConflictError, SettingsError
-from .jobs import Job, Ticket
+from .jobs import Job, Ticket, plain_values
 from .names import check_name
 from .service import Service
 from .settings import Settings
@@ -34,7 +34,7 @@ class DatasetDesk:
         """
         from .stages.showing import dataset_of
 
-        return dataset_of(*self._opened(name))
+        return plain_values(dataset_of(*self._opened(name)))
 
     def overlay(self, name: str) -> Image.Image:
         """The picture with what is not hers under red.  Raises: WorkspaceError, when nothing is prepared."""
@@ -161,7 +161,7 @@ class DatasetDesk:
         """Captions with their tokens, the tags' frequencies, what can be undone."""
         from .stages.showing import captions_of
 
-        return captions_of(*self._opened(name))
+        return plain_values(captions_of(*self._opened(name)))
 
     def review(self, name: str, take_back: Sequence[str] = (), reject: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Take regularization pictures back, or put some aside, by hand.  Raises: WorkspaceError."""
@@ -170,7 +170,7 @@ class DatasetDesk:
 
         settings, workspace = self.service.settings(name), self._quiet(name)
         review(settings, workspace, take_back, reject)
-        return regularization_of(settings, workspace)
+        return plain_values(regularization_of(settings, workspace))
 
     def check_trigger(self, name: str, word: str = "", force: bool = False) -> Ticket[dict[str, Any]]:
         """Queue: whether a word (the trigger when none is given) is free.  Raises: WorkspaceError."""

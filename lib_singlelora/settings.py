@@ -319,6 +319,8 @@ def migrate(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
         raise SettingsError(f"settings of version {version!r}; this program knows up to {VERSION}: update it")
     while version < VERSION:
+        if version not in MIGRATIONS:
+            raise SettingsError(f"settings of version {version}; this program knows 1 to {VERSION}: fix the number")
         values = MIGRATIONS[version](values)
         version += 1
     return values

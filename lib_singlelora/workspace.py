@@ -23,6 +23,7 @@ from . import writer_lock
 from .errors import ConflictError, NotFoundError, SettingsError, WorkspaceError
 from .event_log import EventLog
 from .fileio import (
+    MAX_JSON,
     clear_temporaries,
     disk_error,
     file_hash,
@@ -100,9 +101,15 @@ class Workspace:
                 self.clear_temporaries()
             yield
 
-    def adding(self) -> contextlib.AbstractContextManager[None]:
-        """Hold what no job touches (kept pictures, files made of LoRAs), while one is at work or not."""
-        return writer_lock.changing(self.root, "additions")
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Hold what no job touches (kept pictures, files made of LoRAs), while one is at work or not.
+
+        Raises: ConflictError, when it stays held; WorkspaceError, for a folder in it that is a link.
+        """
+        with writer_lock.changing(self.root, "additions"):
+            self._refuse_linked_folders()
+            yield
 
     def _refuse_linked_folders(self) -> None:
         """What is written below a link lands elsewhere, over whatever lies there.  Raises: WorkspaceError."""
@@ -244,8 +251,11 @@ class Workspace:
             return settings
 
     def settings_text(self) -> str | None:
-        """The settings file as it is, for `restore_settings`; None when there is none."""
+        """The settings file as it is, for `restore_settings`; None when there is none, or what lies there is none."""
         try:
+            # Opening a pipe that came with a workspace would wait for ever.
+            if not is_own_file(self.settings_file) or self.settings_file.stat().st_size > MAX_JSON:
+                return None
             return self.settings_file.read_text(encoding="utf-8")
         except (FileNotFoundError, UnicodeDecodeError):
             return None

@@ -39,8 +39,9 @@ JSON = {"content-type": "application/json"}
 
 
 def png(size: tuple[int, int] = (64, 64)) -> str:
-    stream = io.BytesIO()
-    Image.new("RGB", size, (200, 30, 30)).save(stream, "PNG")
+    image, stream = Image.new("RGB", size, (200, 30, 30)), io.BytesIO()
+    image.paste((30, 30, 200), (0, 0, size[0] // 2, size[1] // 2))  # one colour alone is refused as no character
+    image.save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()
 
 
@@ -385,3 +386,25 @@ def test_pictures_and_the_sheet_are_looked_at(client: TestClient, name: str, ser
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert "script-src 'sha256-" in sheet.headers["content-security-policy"]
     assert json.loads(client.get(f"{API}/settings").text)[0].keys() >= {"name", "path"}
+
+
+# What lies in a workspace ------------------------------------------------------------------------------
+
+
+def test_texts_of_a_workspace_that_no_encoding_takes_are_told_as_escapes(tmp_path: Path) -> None:
+    service = Service(QuietHost(), lambda: tmp_path)
+    app = FastAPI()
+    api.mount(app, service)
+    client = TestClient(app)
+    made = client.post(f"{API}/workspaces", json={"picture": png(), "trigger": "eileen"})
+    assert made.status_code == 201, made.text
+    name = made.json()["workspace"]
+    root = tmp_path / name
+    (root / "log").mkdir(exist_ok=True)
+    (root / "log" / "crop.json").write_text(json.dumps(
+        {"fingerprint": "", "complete": True, "files": {}, "data": {"notes": ["half \ud800"]}}))
+    (root / "source" / "artifacts.json").write_text(json.dumps(
+        {"artifacts": [{"name": "1", "kind": "\ud800", "sentence": "", "cleaned": False, "box": ["\ud801"]}]}))
+    assert client.get(f"{API}/workspaces/{name}").json()["crop_notes"] == ["half \\ud800"]
+    artifact, = client.get(f"{API}/workspaces/{name}/dataset").json()["artifacts"]
+    assert (artifact["kind"], artifact["box"]) == ("\\ud800", ["\\ud801"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from PIL import Image
 
 from lib_singlelora.errors import SettingsError, SnapshotError, WorkspaceError
 from lib_singlelora.fileio import file_hash
+from lib_singlelora.service import Service
+from lib_singlelora.service_bench import BenchDesk
 from lib_singlelora.settings import Settings
 from lib_singlelora.stage_record import StageRecord
+from lib_singlelora.stages.accepting import accept
 from lib_singlelora.stages.choosing import choose_lora
 from lib_singlelora.stages.continuing import finish
 from lib_singlelora.stages.loopback import lineage_of
@@ -28,6 +32,7 @@ from lib_singlelora.stages.tags import undoable
 from lib_singlelora.training.snapshot import FORMAT, Snapshot, load_snapshot, save_snapshot
 from lib_singlelora.weight_files import UnreadableWeights, read_pickle
 from lib_singlelora.workspace import Workspace
+from tests.stages.quiet_host import QuietHost
 
 SETTINGS = Settings.from_dict({"character.trigger": "isa", "character.class_token": "girl"})
 
@@ -130,6 +135,38 @@ def test_nothing_is_written_below_a_linked_folder(workspace: Workspace) -> None:
     (workspace.root / "model").symlink_to(workspace.root.parent / "outside")
     with pytest.raises(WorkspaceError, match="model: found a link to a folder"), workspace.writing("train"):
         pass
+
+
+def test_what_is_kept_beside_a_job_is_not_written_below_a_linked_folder(workspace: Workspace) -> None:
+    (workspace.root / "inpaint").symlink_to(workspace.root.parent / "outside")
+    with pytest.raises(WorkspaceError, match="inpaint: found a link to a folder"):
+        accept(SETTINGS, workspace, [workspace.root / "image" / "5_isa" / "face.png"])
+    assert [path.name for path in (workspace.root.parent / "outside").iterdir()] == ["victim.txt"]
+
+
+def test_pictures_of_the_bench_are_not_written_below_a_linked_folder(workspace: Workspace) -> None:
+    (workspace.root / "plots").symlink_to(workspace.root.parent / "outside")
+    desk = BenchDesk(Service(QuietHost(), lambda: workspace.root.parent))
+    with pytest.raises(WorkspaceError, match="plots: found a link to a folder"):
+        desk.presets_picture("sent")
+    assert [path.name for path in (workspace.root.parent / "outside").iterdir()] == ["victim.txt"]
+
+
+def test_the_log_is_not_written_below_a_linked_folder(workspace: Workspace) -> None:
+    (workspace.root / "log").symlink_to(workspace.root.parent / "outside")
+    workspace.events.write("started")
+    assert [path.name for path in (workspace.root.parent / "outside").iterdir()] == ["victim.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes there")
+def test_settings_that_are_a_pipe_are_not_waited_for(workspace: Workspace) -> None:
+    workspace.settings_file.unlink()
+    os.mkfifo(workspace.settings_file)
+    # A thread of its own, for on failure it never ends.
+    read = threading.Thread(target=workspace.settings_text, daemon=True)
+    read.start()
+    read.join(10)
+    assert not read.is_alive()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -238,7 +275,8 @@ def test_a_lineage_of_the_wrong_kind_is_one_clear_line(workspace: Workspace, con
 
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b'"x"', b"\xff", b"[" * 100_000, b'{"training": null}', b'{"checkpoint": 5}',
-                                     b'{"checkpoint": "a\\u0000b"}', b'{"training": {"rank": null}}', b'{"version": null}'])
+                                     b'{"checkpoint": "a\\u0000b"}', b'{"training": {"rank": null}}', b'{"version": null}',
+                                     b'{"version": 0}', b'{"version": -5}'])
 def test_settings_of_the_wrong_kind_are_one_clear_line(workspace: Workspace, content: bytes) -> None:
     workspace.settings_file.write_bytes(content)
     for read in (workspace.load_settings, workspace.load_checkpoint_path):

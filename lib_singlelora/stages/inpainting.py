@@ -103,7 +103,8 @@ def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) 
     box = view_box(workspace, "face") or view_box(workspace, "portrait") or (size[0] // 4, 0, size[0] * 3 // 4, size[1] // 3)
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).ellipse(box, fill=255)
-    write_bytes(path, png_bytes(mask))
+    with workspace.adding():  # also asked for without a job, by whoever hands her over to another tab
+        write_bytes(path, png_bytes(mask))
     return path
 
 
