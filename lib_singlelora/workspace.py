@@ -93,10 +93,16 @@ class Workspace:
 
         what: the work, in a word or two, for the message to whoever comes second.  wait: seconds.
         While inside, a workspace that is deleted or replaced ends this thread's next write.
-        Raises: ConflictError, naming who holds it; WorkspaceError, for a folder in it that is a link.
+        Raises: ConflictError, naming who holds it; WorkspaceError, for a folder in it that is a link; NotFoundError, when it
+        was deleted while this call waited.
         """
+        begun = is_workspace(self.root)
         with writer_lock.writing(self.root, what, wait) as outermost, held(self.root):
             if outermost:
+                if begun and not is_workspace(self.root):
+                    self._leave_nothing()
+                    raise NotFoundError(f"{self.root}: found it deleted while '{what}' waited for it, expected the workspace; "
+                                        "start again with the picture")
                 self._refuse_linked_folders()
                 self.clear_temporaries()
             yield
@@ -110,6 +116,14 @@ class Workspace:
         with writer_lock.changing(self.root, "additions"):
             self._refuse_linked_folders()
             yield
+
+    def _leave_nothing(self) -> None:
+        """Remove the folder that the lock made where a workspace was deleted, if nothing else is in it."""
+        with contextlib.suppress(OSError):  # Windows deletes no lock that is held
+            if is_vacant(self.root):
+                for path in self.root.glob(".singlelora.*"):
+                    path.unlink()
+                self.root.rmdir()
 
     def _refuse_linked_folders(self) -> None:
         """What is written below a link lands elsewhere, over whatever lies there.  Raises: WorkspaceError."""

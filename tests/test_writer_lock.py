@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from lib_singlelora import writer_lock
@@ -117,6 +118,23 @@ def test_a_deleted_workspace_ends_its_writer_and_is_not_brought_back(workspace: 
         shutil.rmtree(workspace.root)
         workspace.save_record(StageRecord("train"))
     assert not workspace.root.exists()
+
+
+def test_a_workspace_deleted_while_somebody_waits_for_it_is_not_brought_back(workspace: Workspace,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = writer_lock._acquired
+
+    def acquired(path: Path, wait: float) -> FileLock | None:
+        shutil.rmtree(workspace.root)  # by its owner, just before the other writer lets go
+        return plain(path, wait)
+
+    monkeypatch.setattr(writer_lock, "_acquired", acquired)
+    with pytest.raises(NotFoundError, match="found it deleted while 'crop' waited"), workspace.writing("crop"):
+        pytest.fail("entered")
+    monkeypatch.undo()
+    assert os.name == "nt" or not workspace.root.exists()
+    with Workspace.begun(workspace.root).writing("prepare"):
+        assert workspace.root.is_dir()  # the name is free again
 
 
 def test_the_command_line_sees_at_the_next_step_that_its_workspace_was_deleted(workspace: Workspace) -> None:
