@@ -20,6 +20,7 @@ from lib_singlelora.errors import LoraFileError, PictureError, SettingsError, Wo
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.service import Service
 from lib_singlelora.settings import declaration, declarations
+from tests.two_colours import two_colours
 
 DATA = Path(__file__).parent / "data"
 PICTURE = DATA / "astronaut.png"
@@ -49,9 +50,8 @@ def started(service: Service, **settings: object) -> str:
 def test_a_workspace_takes_its_triggers_name_and_another_picture_gets_another(service: Service, tmp_path: Path) -> None:
     assert service.start(PICTURE, "eileen", "woman") == "eileen"
     assert service.start(PICTURE, "eileen", "woman") == "eileen"
-    from PIL import Image
 
-    Image.new("RGB", (300, 300), (200, 30, 30)).save(tmp_path / "other.png")
+    two_colours((300, 300), (200, 30, 30)).save(tmp_path / "other.png")
     assert service.start(tmp_path / "other.png", "eileen", "woman") == "eileen 2"
     assert set(service.names()) == {"eileen", "eileen 2"}
 

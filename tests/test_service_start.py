@@ -5,11 +5,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from lib_singlelora.errors import ConflictError, PictureError, SingleLoraError, WorkspaceError
 from lib_singlelora.service import Service
 from lib_singlelora.workspace import Workspace
+from tests.two_colours import two_colours
 
 PICTURE = Path(__file__).parent / "data" / "astronaut.png"
 
@@ -32,7 +32,7 @@ def service(tmp_path: Path) -> Service:
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
     """Another picture."""
-    Image.new("RGB", (300, 300), (200, 30, 30)).save(tmp_path / "other.png")
+    two_colours((300, 300), (200, 30, 30)).save(tmp_path / "other.png")
     return tmp_path / "other.png"
 
 
@@ -97,7 +97,7 @@ def test_of_many_starts_at_once_none_loses_its_workspace(service: Service, tmp_p
         if same_picture:
             shutil.copyfile(PICTURE, path)
         else:
-            Image.new("RGB", (300, 300), (number * 30, 30, 30)).save(path)
+            two_colours((300, 300), (number * 30, 30, 30)).save(path)
         pictures.append(path)
     made: dict[int, str] = {}
     gate = threading.Barrier(len(pictures))

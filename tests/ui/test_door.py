@@ -24,6 +24,7 @@ from lib_singlelora.ui import door
 from lib_singlelora.ui.door import Hosts
 from lib_singlelora.ui.serve import application
 from tests.stages.quiet_host import QuietHost
+from tests.two_colours import two_colours
 
 HERE = "http://127.0.0.1:7870"
 SECRET = "the user's private letter"
@@ -35,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
     root = tmp_path_factory.mktemp("behind the door") / "workspaces"
     made = Service(cast(Host, QuietHost()), lambda: root)
     picture = root.parent / "picture.png"
-    Image.new("RGB", (64, 64), "red").save(picture)
+    two_colours((64, 64), "red").save(picture)
     made.start(picture, "eileen", "girl")
     (root.parent / "letter.txt").write_text(SECRET)
     own = root / "eileen"

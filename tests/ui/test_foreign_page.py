@@ -32,6 +32,7 @@ from lib_singlelora.host import Host
 from lib_singlelora.service import Service
 from lib_singlelora.ui.serve import application
 from tests.stages.quiet_host import QuietHost
+from tests.two_colours import two_colours
 from tests.ui.test_page import CHROMIUM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
@@ -98,7 +99,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Serv
     root = tmp_path_factory.mktemp("foreign") / "workspaces"
     service = Service(cast(Host, QuietHost()), lambda: root)
     picture = root.parent / "picture.png"
-    Image.new("RGB", (64, 64), "red").save(picture)
+    two_colours((64, 64), "red").save(picture)
     service.start(picture, "eileen", "girl")
     (root.parent / "letter.txt").write_text(SECRET)
     plots = root / "eileen" / "plots"
@@ -207,7 +208,7 @@ def test_what_came_with_a_workspace_runs_no_script(served: tuple[int, Service], 
 def test_the_products_own_sheet_works_as_it_is_served(served: tuple[int, Service], browser: Any, tmp_path: Path) -> None:
     port, service = served
     picture = tmp_path / "mara.png"
-    Image.new("RGB", (96, 96), "green").save(picture)
+    two_colours((96, 96), "green").save(picture)
     name = service.start(picture, "mara", "girl")
     plots, source = service.root / name / "plots", service.root / name / "source" / "original.png"
     plots.mkdir()
