@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from .text_file import read_text
 
 SHIPPED = Path(__file__).parent / "wildcards"
 _WILDCARD = re.compile(r"__([^\s{}$#(]+?)(?:\([^)]*\))?__")
-_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+)\s*::\s*(.*)")
+_WEIGHTED = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+))\s*::\s*(.*)")
 _BRACED = re.compile(r"(?<!\{)\{+\s*([\w/.-]+?)\s*\}+")
 _COUNT = re.compile(r"(?<!\d)(\d+)\s*\$\$")
 _SPECIAL = re.compile(r"[{}$_#%|~@\[\]]")
@@ -66,7 +67,13 @@ class _Values(WildcardCollection):  # type: ignore[misc]
 
 def _item(line: str) -> WildcardItem:
     weighted = _WEIGHTED.fullmatch(line)
-    return WildcardItem(weighted[2], float(weighted[1])) if weighted else WildcardItem(line)
+    if weighted is None:
+        return WildcardItem(line)
+    weight = float(weighted[1].replace(",", "."))
+    if not 0 <= weight < math.inf:
+        raise WildcardError(f"found the weight {weighted[1][:20]} of {weighted[2][:80]!r}, expected one of 0 or more, such as "
+                            "0.5::blue; mend that line of the wildcard's file")
+    return WildcardItem(weighted[2], weight)
 
 
 class _Manager(WildcardManager):  # type: ignore[misc]

@@ -26,6 +26,7 @@ SMALLEST = 32
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 8192
 _ORIENTATION = 0x0112
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
           4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
           6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -74,7 +75,11 @@ def picture_size(path: Path) -> tuple[int, int]:
         width, height = opened.size
         if opened.format == "PNG":  # Pillow decodes it to find EXIF data that follows the pixels
             _check_pixels(path.name, (width, height))
-        return (height, width) if _orientation(opened) in _SIDEWAYS else (width, height)
+        sideways = _orientation(opened) in _SIDEWAYS
+        if opened.format == "TIFF":  # from Pillow 11 on its size is that of the turned picture
+            stored: Any = getattr(opened, "tag_v2", {})
+            width, height = int(stored.get(_TIFF_WIDTH, width)), int(stored.get(_TIFF_HEIGHT, height))
+        return (height, width) if sideways else (width, height)
 
 
 def stored_size(data: bytes, name: str) -> tuple[int, int]:
@@ -190,6 +195,10 @@ def _decoded(file: Path | io.BytesIO, opened: Image.Image, name: str, smallest: 
     tiles = getattr(opened, "tile", []) if opened.format == "PNG" else []
     rawmode = str(tiles[0][3]) if tiles else ""
     turn = _TURNS.get(_orientation(opened))
+    if opened.format == "TIFF":
+        turn = None  # Pillow turns it itself as it decodes it
+        nameless: Any = opened
+        nameless.filename = ""  # a file with a name it maps into memory by the turned size, which tears a grey one
     opened.load()
     image = opened
     if rawmode in _LOW_BYTES and _may_hold_fewer_bits(opened):

@@ -177,3 +177,13 @@ def test_a_template_that_would_be_drawn_for_minutes_is_refused(template: str, wo
 def test_a_few_of_a_long_list_are_chosen_without_parsing_all_of_it(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("\n".join(f"value {n}" for n in range(20_000)), encoding="utf-8")
     assert WildcardPrompts("{2$$ and $$__long__}", [tmp_path]).draw(3).count("value") == 2
+
+
+def test_a_weight_may_have_a_decimal_comma(tmp_path: Path) -> None:
+    assert set(drawn("__hat__", write(tmp_path, hat="0,01::blue\n99,5::red\n"), 50)) == {"red"}
+
+
+@pytest.mark.parametrize("weight", ["-1", "-0.5", "9" * 400])
+def test_a_weight_that_is_none_is_told_and_not_drawn(weight: str, tmp_path: Path) -> None:
+    with pytest.raises(WildcardError, match="found the weight"):
+        drawn("__hat__", write(tmp_path, hat=f"{weight}::blue\nred\n"), 1)

@@ -116,16 +116,17 @@ def test_the_camera_s_orientation_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("mode", ["RGB", "I;16"])
-def test_all_eight_orientations_show_the_same(tmp_path: Path, orientation: int, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "I;16", "L"])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_all_eight_orientations_show_the_same(tmp_path: Path, orientation: int, mode: str, ending: str) -> None:
     upright = Image.fromarray(np.arange(64 * 40, dtype=np.uint16).reshape(64, 40) * 20)
-    upright = upright if mode == "I;16" else Image.fromarray(np.asarray(upright, dtype=np.float32) / 256).convert("RGB")
+    upright = upright if mode == "I;16" else Image.fromarray(np.asarray(upright, dtype=np.float32) / 256).convert(mode)
     stored = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
               5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
               8: Image.Transpose.ROTATE_270}.get(orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "a.png", upright.transpose(stored) if stored is not None else upright, exif=exif)
+    path = save(tmp_path / f"a.{ending}", upright.transpose(stored) if stored is not None else upright, exif=exif)
     expected = load_picture(save(tmp_path / "b.png", upright)).image
     assert load_picture(path).image.tobytes() == expected.tobytes() and picture_size(path) == (40, 64)
 
