@@ -9,6 +9,7 @@ A folder may come from anybody: no name in its files leads out of it, and no lin
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -345,10 +346,17 @@ class Workspace:
         """Whether a person changed or brought this file: it is there and not as the stage wrote it."""
         return path.exists() and record.files.get(self.relative(path)) != file_hash(path)
 
-    def write_unless_edited(self, record: StageRecord, path: Path, data: bytes, force: bool) -> bool:
-        """Write a stage's file and note it; False when a person's edit was kept instead."""
+    def write_unless_edited(self, record: StageRecord, path: Path, data: bytes, force: bool,
+                             equal_is_ours: bool = True) -> bool:
+        """Write a stage's file and note it; False when a person's edit was kept instead.
+
+        equal_is_ours: a file that is not noted and equal to the data was left by a kill between the two.
+        """
         if not force and self.edited(record, path):
-            return False
+            if not equal_is_ours or file_hash(path) != hashlib.sha256(data).hexdigest():
+                return False
+            self.note_file(record, path)
+            return True
         write_bytes(path, data)
         self.note_file(record, path)
         return True

@@ -110,3 +110,16 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
 def test_fingerprints_tell_values_apart() -> None:
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_a_file_that_a_kill_left_without_its_note_is_not_taken_for_a_persons(tmp_path: Path) -> None:
+    """Killed between the file and the record, the next call kept it as edited by hand, for ever."""
+    workspace = Workspace(tmp_path / "w")
+    path = workspace.root / "source" / "prepared.png"
+    workspace.write_unless_edited(StageRecord("prepare"), path, b"made", force=False)
+    again = StageRecord("prepare")
+    assert workspace.write_unless_edited(again, path, b"made", force=False)
+    assert not workspace.edited(again, path)
+    path.write_bytes(b"by hand")
+    assert not workspace.write_unless_edited(StageRecord("prepare"), path, b"made", force=False)
+    assert path.read_bytes() == b"by hand"

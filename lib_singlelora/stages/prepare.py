@@ -177,8 +177,10 @@ def _write(workspace: Workspace, record: StageRecord, image: Image.Image, mask: 
            force: bool) -> list[Path]:
     """Write picture and mask; what a person edited stays."""
     for path, result in ((workspace.prepared, image), (workspace.mask, mask)):
-        if not workspace.write_unless_edited(record, path, png_bytes(result), force):
+        # A mask by hand is what the mask is made of, and so always equal to it.
+        if not workspace.write_unless_edited(record, path, png_bytes(result), force, path != workspace.mask):
             notes.append(f"{path.name} was edited by hand and is kept; --force makes it anew")
+        workspace.save_record(record)  # at once: a mask that is not noted counts as a person's
     return [workspace.prepared, workspace.mask]
 
 
