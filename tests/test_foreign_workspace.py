@@ -158,6 +158,13 @@ def test_the_log_is_not_written_below_a_linked_folder(workspace: Workspace) -> N
     assert [path.name for path in (workspace.root.parent / "outside").iterdir()] == ["victim.txt"]
 
 
+def test_a_caption_of_gigabytes_is_told_and_not_read(workspace: Workspace) -> None:
+    with (workspace.root / "image" / "5_isa" / "face.txt").open("wb") as file:
+        file.truncate(3 << 30)  # takes no room on most disks
+    told, = dataset_of(SETTINGS, workspace)["unreadable"]
+    assert "found 3072 MB, expected a text of at most 16 MB" in told
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes there")
 def test_settings_that_are_a_pipe_are_not_waited_for(workspace: Workspace) -> None:
     workspace.settings_file.unlink()

@@ -13,15 +13,18 @@ _MARKS = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
           (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 BOM = "\ufeff"
+MOST_BYTES = 16 * 2**20  # more than any caption or list of wildcards needs
 
 
 def read_text(path: Path, error: type[SingleLoraError] = WorkspaceError) -> str:
     """The text of a UTF-8 file without the mark at its start, lines ended by `\\n`.
 
     error: what is raised, with the file's name, what was found and what to do.
-    Raises: error, for another encoding, a file that is no text, or one that cannot be read.
+    Raises: error, for another encoding, a file that is no text, one that is too large, or one that cannot be read.
     """
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:  # a file with a hole of gigabytes would fill the memory
+            raise error(f"{path}: found {size >> 20} MB, expected a text of at most {MOST_BYTES >> 20} MB; take it away")
         data = path.read_bytes()
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror}); fix it or take it away") from None
