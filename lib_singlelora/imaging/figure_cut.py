@@ -27,6 +27,7 @@ DOUBTFUL, CLEAR = 20.0, 30.0  # ΔE from a background's colour: may be of it aft
 BODY = 0.12  # of the place below the chin: what takes more is neck or breast
 GAP = 2  # pixels that may lie between parts of one figure
 SEED = 3.0  # how surely what reaches the sides is background
+SIMILAR = 12.0  # ΔE from the character's colours: what is more has another one
 STEP = 14.0  # ΔE across a border that is likely the character's edge
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -53,6 +54,8 @@ class Weights:
     reach: float = 0.5
     bulk: float = 3.0
     bulk_place: float = 0.8
+    afloat: float = 3.0
+    hair: float = 1.0
 
 
 VARIANTS = (Weights(place=0.7), Weights(place=1.8), Weights(colour=1.8), Weights(colour=4.0))
@@ -194,10 +197,24 @@ def _cut(regions: Regions, face: Box | None, weights: Weights) -> Mask | None:
     core = _core(labels, face) if face else np.zeros(len(mean), dtype=bool)
     breast = _below_the_chin(labels, face) if face and not _sideways(face) else np.zeros(len(mean))
     seeds = _seeds(regions, mean, breast, weights) & ~core
+    mask = _weighed(regions, face, weights, mean, core, breast, seeds)
+    ground = _ground(regions, face, breast) & ~core & ~seeds if face else seeds & ~seeds
+    if not face or mask is None or not ground.any():
+        return mask
+    standing = _weighed(regions, face, weights, mean, core, breast, seeds | ground)
+    return standing if standing is not None and _stands(standing, face) else mask
+
+
+def _weighed(regions: Regions, face: Box | None, weights: Weights, mean: Values, core: Mask, breast: Values,
+             seeds: Mask) -> Mask | None:
+    """The mask when these regions are background for sure.  mean: how much each lies where a body is."""
     pairs = regions.pairs
     costs = weights.edges * pairs.length * np.exp(-pairs.step / STEP)
     far = _distance(regions, np.flatnonzero(seeds))
     gains = _gains(regions, face, mean, far, core, breast, weights)
+    if face:
+        gains[(_around(regions.labels, face) > 0.3) & ~seeds] += weights.hair
+        gains[_afloat(regions, face, seeds, _likeness(regions, _known(regions, face, core, breast)))] -= weights.afloat
     gains[seeds] = -SEED
     chosen = min_cut(gains * np.sqrt(regions.area) * 2, pairs, costs)
     return _one_figure(regions, chosen, seeds, mean, far, face)
@@ -208,7 +225,7 @@ def _gains(regions: Regions, face: Box | None, mean: Values, far: Values, core: 
     """What each region gives to be called the character."""
     gains = weights.place * mean + weights.colour * (_unlike(far, weights) - weights.zero)
     body = breast > BODY
-    own = np.flatnonzero(core | body)
+    own = _known(regions, face, core, breast) if face else np.flatnonzero(core | body)
     if len(own):
         gains += weights.like * np.clip((far - _likeness(regions, own)) / 15, 0, 1)
     gains[body] += weights.breast
@@ -217,6 +234,50 @@ def _gains(regions: Regions, face: Box | None, mean: Values, far: Values, core: 
         gains -= weights.bulk * np.clip((thick - 0.3) / 0.25, 0, 1) * np.clip(weights.bulk_place - mean, 0, 1)
     gains[core] = 2 * SEED
     return gains
+
+
+def _known(regions: Regions, face: Box, core: Mask, breast: Values) -> NDArray[np.int64]:
+    """What is surely the character and large enough that its colour tells something: skin and clothes, no eyes."""
+    least = 0.05 * (face[2] - face[0]) * (face[3] - face[1])
+    known = np.flatnonzero((core | (breast > BODY)) & (regions.area > least))
+    return known if len(known) else np.flatnonzero(core | (breast > BODY))
+
+
+def _afloat(regions: Regions, face: Box, seeds: Mask, like: Values) -> Mask:
+    """What lies above the chin before a background, as clouds do, and not on a head as hair and hats do.
+
+    It hardly touches anything but backgrounds, or it lies to one side with nothing like it on the other, or is far too wide.
+    like: ΔE from the character's known colours, which raised arms have.
+    """
+    wide, middle = max(face[2] - face[0], 0.8 * (face[3] - face[1])), (face[0] + face[2]) / 2
+    pairs, count = regions.pairs, len(regions.area)
+    total = np.bincount(pairs.one, pairs.length, count) + np.bincount(pairs.other, pairs.length, count)
+    beside = np.bincount(pairs.one, pairs.length * seeds[pairs.other], count)
+    beside += np.bincount(pairs.other, pairs.length * seeds[pairs.one], count)
+    free = beside / np.maximum(total, 1)
+    high = (regions.rows[:, 1] <= face[3]) & (_thickness(regions) > 0.15 * wide) & (like > SIMILAR)
+    off = (regions.columns.mean(axis=1) - middle) / wide
+    broad = (regions.columns[:, 1] - regions.columns[:, 0]) > 3.2 * wide
+    aside = np.abs(off) > 0.45
+    for one in np.flatnonzero(high & aside):
+        twins = (np.abs(off + off[one]) < 0.15) & (np.abs(np.log(regions.area / regions.area[one])) < 0.35)
+        aside[one] = not (twins & (np.abs(regions.rows[:, 0] - regions.rows[one, 0]) < 0.15 * wide)).any()
+    found: Mask = high & ((free > 0.9) | ((free > 0.6) & aside) | ((free > 0.4) & broad))
+    return found
+
+
+def _ground(regions: Regions, face: Box, breast: Values) -> Mask:
+    """What may be a path or a carpet under the feet: it reaches the lower edge and is wider there than legs are."""
+    wide = max(face[2] - face[0], 0.8 * (face[3] - face[1]))
+    found: Mask = (regions.sides[:, 3] > 2 * wide) & (breast <= BODY)
+    return found
+
+
+def _stands(mask: Mask, face: Box) -> bool:
+    """Whether a figure ends above the lower edge, and so far below its chin that little of it can be lacking."""
+    height, bottom = len(mask), int(np.flatnonzero(mask.any(axis=1))[-1]) + 1
+    wide = max(face[2] - face[0], 0.8 * (face[3] - face[1]))
+    return bottom < 0.985 * height and bottom - face[3] > max(0.75 * (height - face[3]), 2.2 * wide)
 
 
 def _unlike(far: Values, weights: Weights) -> Values:
@@ -275,6 +336,17 @@ def _below_the_chin(labels: Labels, face: Box) -> Values:
     top, bottom = min(height - 1, round(face[3] + 0.15 * wide)), min(height, round(face[3] + 1.1 * wide))
     strip = labels[top : max(bottom, top + 1), left : max(right, left + 1)].ravel()
     return np.bincount(strip, minlength=count) / max(1, strip.size)
+
+
+def _around(labels: Labels, face: Box) -> Values:
+    """The share of a rim around the face, down to the chin's height, that each region takes: hair, hat or hood."""
+    count, (left, top, right, chin) = int(labels.max()) + 1, face
+    by = max(2, round(0.15 * (right - left)))
+    box = np.s_[max(0, top - by) : round(top + 0.7 * (chin - top)), max(0, left - by) : right + by]
+    inner = np.zeros(labels.shape, dtype=bool)
+    inner[top:chin, left:right] = True
+    rim = labels[box][~inner[box]]
+    return np.bincount(rim, minlength=count) / max(1, rim.size)
 
 
 def _seeds(regions: Regions, place: Values, breast: Values, weights: Weights) -> Mask:
