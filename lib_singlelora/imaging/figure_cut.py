@@ -38,6 +38,7 @@ class Weights:
     """How much each thing counts.
 
     place: where a body is.  colour: unlike the background's.  like: like what is surely the character.
+    afloat: against what hangs in the sky beside a head.  hair: for what frames the face.
     zero: where between ALIKE and UNLIKE a colour tells nothing.  edges: the cost of a border without a step.
     """
 
@@ -120,7 +121,10 @@ def _plausible(regions: Regions, mask: Mask, face: Box | None) -> float:
     place = _place_by_face(labels.shape, face, weights) if face else _place_by_middle(labels.shape)
     mean = np.bincount(labels.ravel(), place.ravel()) / regions.area
     breast = _below_the_chin(labels, face) if face and not _sideways(face) else np.zeros(len(mean))
-    far = _distance(regions, np.flatnonzero(_seeds(regions, mean, breast, weights)))[labels]
+    seeds = _seeds(regions, mean, breast, weights)
+    if face and _stands(mask, face):
+        seeds |= _ground(regions, face, breast)
+    far = _distance(regions, np.flatnonzero(seeds))[labels]
     size = max(1, int(mask.sum()))
     alike = float(((far < DOUBTFUL) & mask).sum()) / size
     left_out = float(((far > CLEAR) & ~mask & (place > 0.2)).sum()) / size
@@ -198,8 +202,10 @@ def _cut(regions: Regions, face: Box | None, weights: Weights) -> Mask | None:
     breast = _below_the_chin(labels, face) if face and not _sideways(face) else np.zeros(len(mean))
     seeds = _seeds(regions, mean, breast, weights) & ~core
     mask = _weighed(regions, face, weights, mean, core, breast, seeds)
-    ground = _ground(regions, face, breast) & ~core & ~seeds if face else seeds & ~seeds
-    if not face or mask is None or not ground.any():
+    if not face or mask is None:
+        return mask
+    ground = _ground(regions, face, breast) & ~core & ~seeds
+    if not ground.any():
         return mask
     standing = _weighed(regions, face, weights, mean, core, breast, seeds | ground)
     return standing if standing is not None and _stands(standing, face) else mask
@@ -214,7 +220,7 @@ def _weighed(regions: Regions, face: Box | None, weights: Weights, mean: Values,
     gains = _gains(regions, face, mean, far, core, breast, weights)
     if face:
         gains[(_around(regions.labels, face) > 0.3) & ~seeds] += weights.hair
-        gains[_afloat(regions, face, seeds, _likeness(regions, _known(regions, face, core, breast)))] -= weights.afloat
+        gains[_afloat(regions, face, seeds, _known(regions, face, core, breast))] -= weights.afloat
     gains[seeds] = -SEED
     chosen = min_cut(gains * np.sqrt(regions.area) * 2, pairs, costs)
     return _one_figure(regions, chosen, seeds, mean, far, face)
@@ -230,7 +236,7 @@ def _gains(regions: Regions, face: Box | None, mean: Values, far: Values, core: 
         gains += weights.like * np.clip((far - _likeness(regions, own)) / 15, 0, 1)
     gains[body] += weights.breast
     if face:
-        thick = _thickness(regions) / max(face[2] - face[0], 0.8 * (face[3] - face[1]), 4.0)
+        thick = _thickness(regions) / _wide(face)
         gains -= weights.bulk * np.clip((thick - 0.3) / 0.25, 0, 1) * np.clip(weights.bulk_place - mean, 0, 1)
     gains[core] = 2 * SEED
     return gains
@@ -243,19 +249,26 @@ def _known(regions: Regions, face: Box, core: Mask, breast: Values) -> NDArray[n
     return known if len(known) else np.flatnonzero(core | (breast > BODY))
 
 
-def _afloat(regions: Regions, face: Box, seeds: Mask, like: Values) -> Mask:
+def _wide(face: Box) -> float:
+    """A face's width, pixels; from the side it is narrow, and its height tells more."""
+    return max(face[2] - face[0], 0.8 * (face[3] - face[1]), 4.0)
+
+
+def _afloat(regions: Regions, face: Box, seeds: Mask, own: NDArray[np.int64]) -> Mask:
     """What lies above the chin before a background, as clouds do, and not on a head as hair and hats do.
 
     It hardly touches anything but backgrounds, or it lies to one side with nothing like it on the other, or is far too wide.
-    like: ΔE from the character's known colours, which raised arms have.
+    own: what is surely the character; raised arms have its colours.
     """
-    wide, middle = max(face[2] - face[0], 0.8 * (face[3] - face[1])), (face[0] + face[2]) / 2
+    wide, middle = _wide(face), (face[0] + face[2]) / 2
     pairs, count = regions.pairs, len(regions.area)
     total = np.bincount(pairs.one, pairs.length, count) + np.bincount(pairs.other, pairs.length, count)
     beside = np.bincount(pairs.one, pairs.length * seeds[pairs.other], count)
     beside += np.bincount(pairs.other, pairs.length * seeds[pairs.one], count)
     free = beside / np.maximum(total, 1)
-    high = (regions.rows[:, 1] <= face[3]) & (_thickness(regions) > 0.15 * wide) & (like > SIMILAR)
+    high = (regions.rows[:, 1] <= face[3]) & (_thickness(regions) > 0.15 * wide)
+    if len(own):
+        high &= _likeness(regions, own) > SIMILAR
     off = (regions.columns.mean(axis=1) - middle) / wide
     broad = (regions.columns[:, 1] - regions.columns[:, 0]) > 3.2 * wide
     aside = np.abs(off) > 0.45
@@ -268,16 +281,14 @@ def _afloat(regions: Regions, face: Box, seeds: Mask, like: Values) -> Mask:
 
 def _ground(regions: Regions, face: Box, breast: Values) -> Mask:
     """What may be a path or a carpet under the feet: it reaches the lower edge and is wider there than legs are."""
-    wide = max(face[2] - face[0], 0.8 * (face[3] - face[1]))
-    found: Mask = (regions.sides[:, 3] > 2 * wide) & (breast <= BODY)
+    found: Mask = (regions.sides[:, 3] > 2 * _wide(face)) & (breast <= BODY)
     return found
 
 
 def _stands(mask: Mask, face: Box) -> bool:
     """Whether a figure ends above the lower edge, and so far below its chin that little of it can be lacking."""
     height, bottom = len(mask), int(np.flatnonzero(mask.any(axis=1))[-1]) + 1
-    wide = max(face[2] - face[0], 0.8 * (face[3] - face[1]))
-    return bottom < 0.985 * height and bottom - face[3] > max(0.75 * (height - face[3]), 2.2 * wide)
+    return bottom < 0.985 * height and bottom - face[3] > max(0.75 * (height - face[3]), 2.2 * _wide(face))
 
 
 def _unlike(far: Values, weights: Weights) -> Values:

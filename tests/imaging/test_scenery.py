@@ -12,6 +12,7 @@ from lib_singlelora.imaging.background import foreground_mask
 
 SIZE = (400, 600)
 FIGURES = {
+    "white hair, black clothes": ((230, 230, 235), (30, 30, 36), (120, 60, 160), None),
     "brown hair, red dress": ((90, 50, 30), (160, 30, 40), (40, 40, 120), None),
     "blonde, blue shirt, outlined": ((230, 200, 110), (60, 90, 200), (200, 60, 60), (30, 20, 30)),
     "blue hair, white shirt": ((60, 90, 190), (250, 250, 250), (60, 60, 70), None),
@@ -69,6 +70,12 @@ def beach() -> Image.Image:
     return image
 
 
+def path() -> Image.Image:
+    image = meadow()
+    ImageDraw.Draw(image).polygon([(170, 420), (230, 420), (350, 600), (50, 600)], fill=(210, 180, 140))
+    return image
+
+
 def composed(looks: str, back: Image.Image) -> tuple[Image.Image, np.ndarray]:
     layer = figure(FIGURES[looks])
     small = SIZE[0] // 2, SIZE[1] // 2
@@ -83,14 +90,29 @@ def iou(mask: Image.Image, truth: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("looks", "scenery"), [
     ("brown hair, red dress", meadow), ("blonde, blue shirt, outlined", room), ("blue hair, white shirt", beach),
-    ("pink hair, black clothes, outlined", meadow), ("blue hair, white shirt", meadow)])
+    ("pink hair, black clothes, outlined", meadow), ("blue hair, white shirt", meadow),
+    ("blonde, blue shirt, outlined", path), ("brown hair, red dress", path)])
 def test_the_mask_is_the_figure_without_the_scenery(looks: str, scenery: object) -> None:
     image, truth = composed(looks, scenery())  # type: ignore[operator]
     assert iou(foreground_mask(image).mask, truth) > 0.9
 
 
-def test_views_of_a_whole_figure_before_a_meadow_are_proposed() -> None:
-    image, _ = composed("brown hair, red dress", meadow())
+@pytest.mark.parametrize("looks", ["brown hair, red dress", "white hair, black clothes"])
+@pytest.mark.parametrize("cloud", [(215, 60, 345, 110), (140, 8, 260, 44), (60, 40, 340, 130)],
+                         ids=["beside the head", "above the head", "wide behind the head"])
+def test_a_lonely_cloud_at_the_head_is_no_hat(looks: str, cloud: tuple[int, int, int, int]) -> None:
+    sky = Image.new("RGB", SIZE, (140, 200, 245))
+    ImageDraw.Draw(sky).ellipse(cloud, fill="white")
+    image, truth = composed(looks, sky)
+    white = (np.asarray(sky.resize(image.size, Image.Resampling.BOX)) > 250).all(axis=2) & ~truth
+    mask = foreground_mask(image, method="scenery").mask
+    assert (np.asarray(mask) > 127)[white].mean() < 0.1
+    assert iou(mask, truth) > 0.93
+
+
+@pytest.mark.parametrize("scenery", [meadow, path])
+def test_views_of_a_whole_figure_before_a_meadow_are_proposed(scenery: object) -> None:
+    image, _ = composed("brown hair, red dress", scenery())  # type: ignore[operator]
     views = {view.name: view.box for view in propose_views(foreground_mask(image).mask, make_buckets(512), image)}
     assert {"full_body", "upper_body", "lower_body", "portrait", "face"} <= views.keys()
     assert views["full_body"][1] <= 25 and views["full_body"][3] >= 277
