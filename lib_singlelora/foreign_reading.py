@@ -208,8 +208,9 @@ class Reading:
             self.left["dora_wd"] = f"weight decomposition of {algorithm} is not trained here"
         self.put("algorithm", algorithm, ("LoRA_type", "network_module, network_args")[self.column], kind)
         if algorithm == "LoRA":  # kohya_ss keeps the fields, but its plain LoRA has no convolutions
-            for ours in ("conv_rank", "conv_alpha"):
-                self.values.pop(ours, None)
+            for ours, theirs in (("conv_rank", "conv_dim"), ("conv_alpha", "conv_alpha")):
+                if self.values.pop(ours, None) and self.column:
+                    self.left[theirs] = "not in force there: networks.lora reads it from network_args alone"
                 self.given.pop(ours, None)
         elif kind.startswith("LyCORIS"):
             self._lycoris(algorithm, preset)

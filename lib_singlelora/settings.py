@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -238,7 +239,8 @@ class Settings:
 def _check_character(character: CharacterSettings) -> None:
     """Raises: SettingsError, when trigger and class are one word: it would name the character and everyone else."""
     def plain(word: str) -> str:
-        return " ".join(word.replace("_", " ").split()).casefold()
+        # Full-width letters are the same tokens.
+        return " ".join(unicodedata.normalize("NFKC", word).replace("_", " ").split()).casefold()
 
     if character.trigger and plain(character.trigger) == plain(character.class_token):
         raise SettingsError(f"character.trigger: found '{character.trigger}', which is the class too, expected a word that only "

@@ -245,3 +245,9 @@ def test_only_lycoris_decomposes_weights(kind: str, algorithm: str, told: bool) 
 def test_v_parameterization_is_a_switch_however_it_is_written() -> None:
     assert values(gui(v_parameterization=" True "))["prediction"] == "v_prediction"
     assert "v_parameterization" in gui(v_parameterization="1e-4").left
+
+
+def test_a_rank_for_convolutions_that_networks_lora_does_not_read_is_listed() -> None:
+    found = toml('network_module = "networks.lora"\nnetwork_dim = 8\nconv_dim = 4\nconv_alpha = 2\n')
+    assert {"conv_dim", "conv_alpha"} <= set(found.left)
+    assert values(found)["algorithm"] == "LoRA"

@@ -133,7 +133,8 @@ def test_a_list_survives_its_text(items: tuple[str, ...]) -> None:
     assert tuple(split_list(join_list(items))) == items
 
 
-@pytest.mark.parametrize(("trigger", "class_token"), [("girl", "girl"), ("Girl", "girl"), ("cat_girl", "Cat girl")])
+@pytest.mark.parametrize(("trigger", "class_token"), [("girl", "girl"), ("Girl", "girl"), ("cat_girl", "Cat girl"),
+                                                     ("ｇｉｒｌ", "girl")])
 def test_a_trigger_that_is_the_class_is_refused(trigger: str, class_token: str) -> None:
     with pytest.raises(SettingsError, match="which is the class too, expected a word that only the character has"):
         Settings.from_dict({"character.trigger": trigger, "character.class_token": class_token})

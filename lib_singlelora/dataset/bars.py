@@ -64,20 +64,29 @@ def _bars(text: str) -> Iterator[tuple[int, str]]:
 
 def _brackets(text: str, loose: set[int]) -> list[str]:
     """The innermost bracket around each letter, '' for none; a bracket without its partner counts as a letter."""
-    spans, opened = [], list[int]()
+    ends: dict[int, int] = {}
+    opened = list[int]()
+    waiting = dict.fromkeys("([{", 0)
     for place, letter in enumerate(text):
         if place in loose or (place and text[place - 1] == "\\"):
             continue
         if letter in "([{":
             opened.append(place)
-        elif letter in _PAIRS:
-            partner = next((i for i in reversed(range(len(opened))) if text[opened[i]] == _PAIRS[letter]), None)
-            if partner is not None:
-                spans.append((opened[partner], place))
-                del opened[partner:]
-    around = [""] * len(text)
-    for first, last in sorted(spans, key=lambda span: span[0] - span[1]):  # the widest first, so that inner ones count
-        around[first + 1:last] = [text[first]] * (last - first - 1)
+            waiting[letter] += 1
+        elif letter in _PAIRS and waiting[_PAIRS[letter]]:
+            # What opened later and was not closed is dropped, so that no letter is looked at twice.
+            while text[first := opened.pop()] != _PAIRS[letter]:
+                waiting[text[first]] -= 1
+            waiting[text[first]] -= 1
+            ends[first] = place
+    around = []
+    inside = list[int]()
+    for place in range(len(text)):
+        if inside and ends[inside[-1]] == place:
+            inside.pop()
+        around.append(text[inside[-1]] if inside else "")
+        if place in ends:
+            inside.append(place)
     return around
 
 

@@ -23,13 +23,18 @@ def read_text(path: Path, error: type[SingleLoraError] = WorkspaceError) -> str:
     Raises: error, for another encoding, a file that is no text, one that is too large, or one that cannot be read.
     """
     try:
-        if (size := path.stat().st_size) > MOST_BYTES:  # a file with a hole of gigabytes would fill the memory
-            raise error(f"{path}: found {size >> 20} MB, expected a text of at most {MOST_BYTES >> 20} MB; take it away")
-        data = path.read_bytes()
+        data = read_bytes(path, error)
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror}); fix it or take it away") from None
     text = decode(data, path, error).removeprefix(BOM)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_bytes(path: Path, error: type[SingleLoraError] = WorkspaceError) -> bytes:
+    """A text's bytes.  Raises: error, for more than a text has; OSError."""
+    if (size := path.stat().st_size) > MOST_BYTES:  # a file with a hole of gigabytes would fill the memory
+        raise error(f"{path}: found {size >> 20} MB, expected a text of at most {MOST_BYTES >> 20} MB; take it away")
+    return path.read_bytes()
 
 
 def decode(data: bytes, path: Path, error: type[SingleLoraError] = WorkspaceError) -> str:

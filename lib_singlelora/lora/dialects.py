@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..dataset.text_file import read_text
 from ..errors import LoraFileError, LoraKeyError
 from ..naming.blocks import BlockLayout
 from ..naming.dialects import LoraKey, layout_of, parse_key, stranger
@@ -180,7 +181,7 @@ def adapter_config(path: Path) -> Config | None:
     if not path.stem.startswith("adapter_model") or not beside.is_file():
         return None
     try:
-        config = json.loads(beside.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = json.loads(read_text(beside, LoraFileError))
+    except (ValueError, RecursionError) as error:
         raise LoraFileError(f"{beside}: cannot be read ({error}), expected PEFT's configuration; copy it again") from None
     return config if isinstance(config, dict) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..dataset.edits import edit_caption, tag_table
 from ..dataset.folders import caption_file, list_pictures, read_caption
-from ..dataset.text_file import BOM, decode
+from ..dataset.text_file import BOM, decode, read_bytes
 from ..dataset.tokens import count_tokens, mark_limit
 from ..errors import NotFoundError, WorkspaceError
 from ..fileio import fingerprint, is_own_file, read_json, write_json, write_text
@@ -155,7 +155,7 @@ def _text(file: Path) -> str | None:
     """The text as it is, so that undoing gives the same bytes; None where there is none.  Raises: WorkspaceError."""
     if not is_own_file(file):
         return None
-    return decode(file.read_bytes(), file)
+    return decode(read_bytes(file), file)
 
 
 def _file(workspace: Workspace) -> Path:

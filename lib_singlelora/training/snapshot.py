@@ -74,6 +74,7 @@ def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
     try:
         values = read_pickle(path)
         if values.pop("format") != FORMAT:
+            log.warning("%s was written by another version of the program; training starts anew", path)
             return None
         snapshot = Snapshot(**values)
         _check(snapshot)

@@ -43,3 +43,9 @@ def test_a_template_s_faces_and_alternations_stay_whole(template: str, drawn: se
 @pytest.mark.parametrize("text", ["a, :|, [b|c]", "{a|b}", "plain"])
 def test_held_bars_come_back(text: str) -> None:
     assert release_bars(hold_bars(text)) == text
+
+
+@pytest.mark.parametrize("text", ["[" * 9000 + ")" * 9000, "(" * 9000 + "a|b" + ")" * 9000, "([{" * 6000])
+@pytest.mark.timeout(10)  # a search back for each of them took minutes
+def test_brackets_without_end_are_read_once(text: str) -> None:
+    assert split_prompts(text) == [text]
