@@ -104,7 +104,7 @@ def test_presets_are_drawn_without_a_workspace_and_with_the_users_own(service: S
     (lambda desk: desk.merge("eileen", [], "median"), SettingsError, "expected one of average, ema"),
     (lambda desk: desk.resize("eileen", "", 0), LoraFileError, "rank: found 0, expected 1 or more"),
     (lambda desk: desk.summary("nobody"), LoraFileError, "found no LoRA, expected a trained one"),
-    (lambda desk: desk.plan("nobody"), LoraFileError, "found no LoRA, expected a trained one"),
+    (lambda desk: desk.plan("nobody"), LoraFileError, "found no trained epochs"),
 ])
 def test_a_mistake_is_one_clear_line(desk: BenchDesk, ask: Any, error: type[SingleLoraError], told: str) -> None:
     with pytest.raises(error, match=told) as caught:
