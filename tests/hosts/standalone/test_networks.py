@@ -153,7 +153,7 @@ def test_a_tensor_without_a_place_is_told(small_checkpoint: Path, tmp_path: Path
 
 @pytest.mark.parametrize(("name", "data", "words"), [
     ("text.ckpt", b"hello, this is no checkpoint\n" * 20, "broken or truncated"), ("empty.pt", b"", "broken or truncated"),
-    ("list.safetensors", (2).to_bytes(8, "little") + b"[]", "no safetensors file"),
+    ("list.safetensors", (2).to_bytes(8, "little") + b"[]", "a header that is a list"),
     ("UPPER.SAFETENSORS", b"text", "no safetensors file")])
 def test_bytes_that_are_no_checkpoint_are_told(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(data)
