@@ -1,6 +1,9 @@
 """An optimizer's arguments as text: never torn, whatever is inside brackets and quotes."""
 
 import pytest
+
+pytest.importorskip("hypothesis")
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

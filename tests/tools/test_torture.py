@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import strategies as st
 from PIL import Image
+
+pytest.importorskip("hypothesis")
+pytest.importorskip("diffusers")
+
+from hypothesis import strategies as st
 
 from lib_singlelora.errors import SettingsError
 from tools.torture.fuzz import feed
