@@ -127,7 +127,7 @@ def test_two_batches_accumulated_are_one_of_both(standalone_host: StandaloneHost
             gradients = [p.grad.clone() for p in trainer.network.parameters() if p.grad is not None]
             results.append((loss, gradients))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
-    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(results[0][1], results[1][1], strict=True))
+    assert all((a - b).norm() <= 1e-3 * a.norm() + 1e-7 for a, b in zip(results[0][1], results[1][1], strict=True))
 
 
 def test_accumulation_groups_all_batches_and_the_budget_counts_steps(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def browser() -> Iterator[Any]:
 def attacked(browser: Any, home: str, target: str, service: Service) -> dict[str, Any]:
     """What the attack found, from a page of `home`."""
     stream = io.BytesIO()
-    Image.new("RGB", (64, 64), "blue").save(stream, "PNG")
+    two_colours((64, 64), "blue").save(stream, "PNG")
     words = {"PNG": base64.b64encode(stream.getvalue()).decode(), "LETTER": str(service.root.parent / "letter.txt"),
              "OWN": str(service.root / "eileen" / "source" / "original.png")}
     script = ATTACK
