@@ -131,7 +131,10 @@ class Workspace:
         for folder, names, _ in os.walk(self.root):
             for name in names:
                 path = Path(folder) / name
-                if is_link(path):
+                linked = False
+                with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                    linked = is_link(path)
+                if linked:
                     raise WorkspaceError(f"{path}: found a link to a folder, expected a folder: what is written there would land "
                                          "elsewhere; put the folder itself there, or move the whole workspace")
 

@@ -21,7 +21,7 @@ FLOORS = [
     {"naming", "workspace", "optimizer_fit"},
     {"settings"},
     {"settings_training", "settings_captions", "settings_prepare", "settings_judge", "settings_regularization"},
-    {"jobs", "environment", "declaring", "arguments", "optimizer_table", "requirements_webui"},
+    {"jobs", "download", "environment", "declaring", "arguments", "optimizer_table", "requirements_webui"},
     {"event_log", "fileio", "names", "stage_record", "weight_files", "writer_lock"},
     {"errors", "embedded", "allocator"},
 ]

@@ -5,20 +5,10 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import SettingsError, WorkspaceError
-from lib_singlelora.fileio import atomic, fingerprint, write_text
+from lib_singlelora.fileio import fingerprint, write_text
 from lib_singlelora.settings import Settings
 from lib_singlelora.stage_record import StageRecord
 from lib_singlelora.workspace import Workspace
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
-    with pytest.raises(RuntimeError), atomic(path) as file:
-        file.write(b"half")
-        raise RuntimeError("power cut")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:

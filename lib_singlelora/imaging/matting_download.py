@@ -6,16 +6,14 @@ import hashlib
 import http.client
 import os
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..download import BLOCK, download
 from ..errors import ImageModelError
 from ..jobs import Job, Progress
 
 SITE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
-BLOCK = 1 << 20
-TIMEOUT = 30  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ def fetch_matting_model(name: str, home: Path, job: Job, offers: dict[str, Offer
     part = target.with_name(f"{target.name}.part")
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _load(url, part, offer, job, name)
+        download(url, part, offer.size, job, lambda have: Progress(
+            "prepare", 0, 100, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
         _check(url, part, offer)
         part.replace(target)
     except (OSError, http.client.HTTPException) as error:
@@ -61,29 +60,6 @@ def fetch_matting_model(name: str, home: Path, job: Job, offers: dict[str, Offer
         raise ImageModelError(f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put "
                               f"{target.name} into {home} yourself, or empty prepare.matting_model") from None
     return target
-
-
-def _load(url: str, part: Path, offer: Offer, job: Job, name: str) -> None:
-    """Bytes into `part`, after those that it has."""
-    have = part.stat().st_size if part.exists() else 0
-    if have > offer.size:
-        part.unlink()
-        have = 0
-    if have == offer.size:
-        return
-    headers = {"User-Agent": "single-image-lora", **({"Range": f"bytes={have}-"} if have else {})}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        have = have if answer.status == 206 else 0
-        with part.open("ab" if have else "wb") as file:
-            while block := answer.read(BLOCK):
-                job.raise_if_cancelled()
-                file.write(block)
-                have += len(block)
-                if have > offer.size:
-                    break  # another file: the sum tells
-                job.report(Progress("prepare", 0, 100, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
-    if have < offer.size:
-        raise http.client.IncompleteRead(b"", offer.size - have)
 
 
 def _check(url: str, part: Path, offer: Offer) -> None:

@@ -17,6 +17,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
+from ..download import BLOCK, TIMEOUT, download
 from ..errors import TaggerError
 from ..jobs import Job, Progress
 
@@ -27,8 +28,6 @@ NAMES = (
     "wd-eva02-large-tagger-v3",
 )
 FILES = ("model.onnx", "selected_tags.csv")
-BLOCK = 1 << 20
-TIMEOUT = 30  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -90,32 +89,13 @@ def _fetch(offer: _Offer, target: Path, job: Job, stage: str) -> None:
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not (offer.size and part.exists() and part.stat().st_size == offer.size):
-            _load(offer, part, job, stage, f"{target.parent.name}/{target.name}")
+        name = f"{target.parent.name}/{target.name}"
+        download(offer.url, part, offer.size, job, lambda have: Progress(
+            stage, have, offer.size, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
         _check(offer, part)
         part.replace(target)
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(offer.url, target.parent, error) from None
-
-
-def _load(offer: _Offer, part: Path, job: Job, stage: str, name: str) -> None:
-    """Bytes into `part`, after those that it has."""
-    have = part.stat().st_size if part.exists() else 0
-    if have > offer.size > 0:
-        part.unlink()
-        have = 0
-    headers = {"User-Agent": "single-image-lora", **({"Range": f"bytes={have}-"} if have else {})}
-    with urllib.request.urlopen(urllib.request.Request(offer.url, headers=headers), timeout=TIMEOUT) as answer:
-        resumed = answer.status == 206
-        have = have if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            while block := answer.read(BLOCK):
-                job.raise_if_cancelled()
-                file.write(block)
-                have += len(block)
-                job.report(Progress(stage, have, offer.size, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
-    if offer.size and have < offer.size:
-        raise http.client.IncompleteRead(b"", offer.size - have)
 
 
 def _check(offer: _Offer, part: Path) -> None:
