@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import ConflictError, NotFoundError
+from ..errors import NotFoundError, WorkspaceError
 from ..fileio import move, write_bytes, write_json
 from ..settings import Settings
 from ..stage_record import StageRecord
@@ -172,7 +172,7 @@ def review(settings: Settings, workspace: Workspace, take_back: Sequence[str] = 
         try:
             with workspace.writing("looking through the set", wait=0):
                 return Review(settings, workspace, workspace.record(STAGE)).reviewed()
-        except ConflictError:  # reading never waits
+        except WorkspaceError:  # reading never waits, nor minds a folder that cannot be written
             return Review(settings, workspace, workspace.record(STAGE), mending=False).reviewed()
     with workspace.writing("review"):
         return _review(settings, workspace, take_back, reject)

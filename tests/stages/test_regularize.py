@@ -235,6 +235,15 @@ def test_a_file_moved_by_hand_is_a_decision_too(scenery: Scenery) -> None:
     assert "0002" in scenery.names and "0004" not in scenery.names
 
 
+def test_the_set_is_looked_at_where_it_may_not_be_changed(scenery: Scenery, tmp_path: Path) -> None:
+    scenery.run()
+    (tmp_path / "elsewhere").mkdir()
+    (scenery.workspace.root / "linked").symlink_to(tmp_path / "elsewhere")  # nothing is written beside such a one
+    assert len(review(scenery.settings(), scenery.workspace).kept) == 4
+    with pytest.raises(WorkspaceError, match="link"):
+        review(scenery.settings(), scenery.workspace, reject=["1"])
+
+
 def test_a_picture_that_there_is_not_is_told_and_nothing_changes(scenery: Scenery) -> None:
     scenery.run()
     before = files(scenery.workspace.root)
