@@ -36,7 +36,7 @@ _AND = re.compile(r"\bAND\b")
 _AND_WEIGHT = re.compile(r"(?<!\s)\s*:\s*([-+]?(?:\d+\.?|\d*\.\d+))\s*$")
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\]")
 _WEIGHT = re.compile(r":\s*([+-]?[.\d]+)\s*\)")
-_BREAK = re.compile(rf"(?<!\s)\s*\b{BREAK}\b\s*")
+_BREAK = re.compile(rf"\b{BREAK}\b")
 
 MOST_READINGS = 100  # alternatives of one bracket that are looked at
 MOST_WEIGHED = 1_000_000  # pieces, each counted as often as a bracket holds it
@@ -333,8 +333,13 @@ def emphasized(text: str) -> list[tuple[str, float]]:
             elif sign not in ")]:":
                 while end < len(text) and text[end] not in "\\()[]:":
                     end += 1
-            for number, part in enumerate(_BREAK.split(text[position:end])):
-                pieces += [(BREAK, BREAK_WEIGHT)] * (number > 0) + [(part, 1.0)]
+            parts = _BREAK.split(text[position:end])
+            for number, part in enumerate(parts):
+                # The spaces around the word belong to it; searched for with it, they would take time squared.
+                if number:
+                    pieces.append((BREAK, BREAK_WEIGHT))
+                    part = part.lstrip()
+                pieces.append((part if number == len(parts) - 1 else part.rstrip(), 1.0))
         position = end
     for start in opened["("]:
         multiply(start, MORE)

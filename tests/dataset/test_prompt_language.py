@@ -35,6 +35,8 @@ from lib_singlelora.errors import SettingsError
     ("((a:2) b)", [("a", 2.2), (" b", 1.1)]),
     ("a:1.5)", [("a:1.5)", 1.0)]),
     ("a BREAK b", [("a", 1.0), ("BREAK", -1.0), ("b", 1.0)]),
+    ("a BREAK  BREAK ", [("a", 1.0), ("BREAK", -1.0), ("", 1.0), ("BREAK", -1.0), ("", 1.0)]),
+    (" a BREAK\n, b ", [(" a", 1.0), ("BREAK", -1.0), (", b ", 1.0)]),
     ("BREAKFAST", [("BREAKFAST", 1.0)]),
 ])
 def test_weights(text: str, pieces: list[tuple[str, float]]) -> None:
