@@ -215,7 +215,7 @@ def read_pickle(path: Path) -> Any:
     except UnreadableWeights:
         raise
     except pickle.UnpicklingError as error:
-        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        foreign = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))  # the second is torch 2.1's
         what = f"a pickle that calls {foreign[1][:80]}" if foreign else "a pickle of something else than plain weights"
         raise UnreadableWeights(f"{what}; code in a file is not run") from None
     except BROKEN as error:
