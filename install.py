@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from lib_singlelora.requirements_webui import add, wanted  # noqa: E402
+from lib_singlelora.bootstrap.webui_requirements import add, wanted  # noqa: E402
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Start here when you have no WebUI: `python singlelora.py demo`.
 
-This file only finds a Python that fits and hands over to lib_singlelora/launcher.py.
+This file only finds a Python that fits and hands over to lib_singlelora/bootstrap/launcher.py.
 Its syntax is old on purpose: an old Python must be able to read it, to say that it is too old.
 """
 from __future__ import print_function
@@ -61,7 +61,7 @@ def main():
         print("singlelora: Python %s is newer than %d.%d; if a package has no wheel for it, install an older one too"
               % ((found,) + NEWEST), file=sys.stderr)
     sys.path.insert(0, ROOT)
-    from lib_singlelora import launcher
+    from lib_singlelora.bootstrap import launcher
 
     sys.exit(launcher.main(sys.argv[1:]))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from PIL import Image
 
 from .jobs import Job, Progress
-from .settings_training import DEFAULT_PRESET
+from .settings.training import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from .errors import JobCancelled, SingleLoraError, TooManyError
-from .event_log import EventLog
+from .files.event_log import EventLog
 
 __all__ = ["EventLog", "Job", "JobRunner", "JobView", "Progress", "Ticket", "cancel_on_interrupt"]
 

@@ -9,11 +9,11 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 try:
-    from lib_singlelora.hosts.webui.extension import register
+    from lib_singlelora.extension.register import register
 except ImportError as error:
     # The WebUI must start whatever is missing here; its console, and the tab in our place, say what.
     traceback.print_exc()
-    from lib_singlelora.hosts.webui.missing import register_missing
+    from lib_singlelora.extension.missing_packages import register_missing
 
     register_missing(error)
 else:

@@ -18,11 +18,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from lib_singlelora.embedded.paths import CLIP
 from lib_singlelora.naming.blocks import SD1, is_text
 from lib_singlelora.naming.modules import module_specs
 
 ROOT = Path(__file__).parent.parent
-CLIP = ROOT / "lib_singlelora" / "embedded" / "clip"
 VOCABULARY = 49408
 NATIVE_SIZE = 64
 BIASED = ("to_q", "to_k", "to_v")  # attention projections of SD's U-Net have no bias

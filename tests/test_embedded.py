@@ -10,28 +10,28 @@ from PIL import Image
 
 pytest.importorskip("diffusers")
 
+from lib_singlelora.embedded.paths import CHECKPOINT, FOLDER, TAGGER
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.settings import Settings
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.tagging.wd import WdTagger
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
-EMBEDDED = ROOT / "lib_singlelora" / "embedded"
 SHE = "isabella, girl, solo, upper body, looking at viewer, simple background"
 COLOURS = {"red": (205, 40, 40), "blue": (60, 90, 215), "blonde": (245, 205, 90)}
 
 
 @pytest.fixture(scope="module")
 def host() -> StandaloneHost:
-    return StandaloneHost(EMBEDDED / "singlelora.safetensors")
+    return StandaloneHost(CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
 def tagger() -> WdTagger:
-    return WdTagger(EMBEDDED / "tagger")
+    return WdTagger(TAGGER)
 
 
 def draw(host: StandaloneHost, prompt: str, seeds: tuple[int, ...], lora: Path | None = None) -> list[Image.Image]:
@@ -45,7 +45,7 @@ def seen(tagger: WdTagger, pictures: list[Image.Image], tag: str) -> int:
 
 
 def test_all_of_it_is_small_and_its_file_says_what_it_wants(host: StandaloneHost) -> None:
-    assert sum(path.stat().st_size for path in EMBEDDED.rglob("*") if path.suffix in (".safetensors", ".onnx", ".yaml")) < 40e6
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.suffix in (".safetensors", ".onnx", ".yaml")) < 40e6
     assert (host.checkpoint.native_size, host.checkpoint.preset) == (128, "embedded")
 
 

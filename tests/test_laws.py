@@ -1,31 +1,55 @@
 """The laws of the house, read off the imports."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "lib_singlelora"
+TOOLS = ROOT / "tools"
 
-# Higher floors may import lower ones, never the other way round; rooms of one floor may import each other.
-FLOORS = [
-    {"__main__", "launcher"},
-    {"tools_cli", "settings_cli", "captions_cli", "regularization_cli", "versions_cli"},
-    {"hosts", "ui", "api", "api_bench", "api_dataset", "api_fence", "api_guard"},
-    {"service", "service_bench", "service_dataset", "service_start", "web"},
-    {"pipeline"},
-    {"stages"},
-    {"training", "evaluation"},
-    {"lora", "tagging", "imaging", "dataset"},
-    {"host", "foreign", "foreign_reading", "foreign_writing", "foreign_tables", "foreign_values"},
-    {"naming", "workspace", "optimizer_fit"},
-    {"settings"},
-    {"settings_training", "settings_captions", "settings_prepare", "settings_judge", "settings_regularization"},
-    {"jobs", "download", "environment", "declaring", "arguments", "optimizer_table", "requirements_webui"},
-    {"event_log", "fileio", "names", "stage_record", "weight_files", "writer_lock"},
-    {"errors", "embedded", "allocator"},
-]
-HOME_OF = {"modules": "hosts/webui", "diffusers": "hosts/standalone", "gradio": "ui"}
+# Every room on a floor of its own, from the top: it may import those below it and none above.
+# ARCHITECTURE.md shows the same list, in the same order.
+ROOMS = (
+    "__main__",
+    "cli",
+    "extension",
+    "ui",
+    "api",
+    "web",
+    "service",
+    "hosts/webui",
+    "hosts/standalone",
+    "hosts",
+    "stages",
+    "judge",
+    "library",
+    "curation",
+    "kohya",
+    "sheets",
+    "metrics",
+    "training",
+    "lora",
+    "ops",
+    "tagging",
+    "workspace",
+    "crops",
+    "captions",
+    "imaging",
+    "host",
+    "settings",
+    "naming",
+    "download",
+    "jobs",
+    "files",
+    "embedded",
+    "bootstrap",
+    "errors",
+)
+HOME_OF = {"modules": ("hosts/webui", "extension"), "diffusers": ("hosts/standalone",), "gradio": ("ui",)}
 
 
 def sources() -> list[Path]:
@@ -47,26 +71,42 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def room(dotted: str) -> str:
-    parts = dotted.split(".")
-    return parts[1] if len(parts) > 1 else ""
+    """The room of one of our modules, such as `hosts/webui`; "" of the package itself."""
+    parts = dotted.split(".")[1:]
+    return next((name for name in ("/".join(parts[:2]), parts[0]) if name in ROOMS), parts[0]) if parts else ""
 
 
-def floor(name: str) -> int:
-    return next((i for i, rooms in enumerate(FLOORS) if name in rooms), -1)
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def test_every_room_has_a_floor() -> None:
-    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in sources()} - {"__init__"}
-    assert {name for name in rooms if floor(name) < 0} == set()
+    assert {room(module(path)) for path in sources()} - {""} == set(ROOMS)
+
+
+def test_the_architecture_shows_the_rooms_in_their_order() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("## Rooms")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| `([a-z_/]+?)(?:\.py|/)?`", table, flags=re.M)
+    assert tuple(shown) == ROOMS
 
 
 def test_imports_go_down_only() -> None:
     wrong = []
     for path in sources():
-        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        own = room(module(path))
         for name in imports(path):
-            if name.startswith("lib_singlelora.") and room(name) and floor(room(name)) < floor(own):
+            other = room(name) if name.startswith("lib_singlelora.") else ""
+            if own and other and other != own and ROOMS.index(other) < ROOMS.index(own):
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
+
+
+def test_hosts_know_no_face() -> None:
+    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources() for name in imports(path)
+             if room(module(path)).startswith("hosts") and room(name) in ("ui", "api", "web", "service", "extension")
+             and name.startswith("lib_singlelora.")]
     assert wrong == []
 
 
@@ -74,23 +114,33 @@ def test_foreign_programs_are_imported_at_home_only() -> None:
     wrong = []
     for path in sources():
         for name in imports(path):
-            home = HOME_OF.get(name.split(".")[0])
-            if home and not path.relative_to(PACKAGE).as_posix().startswith(f"{home}/"):
+            homes = HOME_OF.get(name.split(".")[0])
+            if homes and room(module(path)) not in homes:
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert wrong == []
 
 
-def test_naming_and_dataset_need_no_torch() -> None:
-    wrong = [str(path) for path in sources() if path.relative_to(PACKAGE).parts[0] in ("naming", "dataset")
-             and any(name.split(".")[0] == "torch" for name in imports(path))]
+@pytest.mark.parametrize(("rooms", "packages"), [
+    (("naming", "captions"), ("torch", "numpy")), (("crops", "settings", "workspace"), ("torch",)),
+    (("bootstrap",), ("torch", "numpy", "PIL", "safetensors", "filelock")),
+])
+def test_rooms_that_need_no_large_packages(rooms: tuple[str, ...], packages: tuple[str, ...]) -> None:
+    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources() if room(module(path)) in rooms
+             for name in imports(path) if name.split(".")[0] in packages]
+    assert wrong == []
+
+
+def test_ops_know_no_lora_and_no_settings() -> None:
+    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources() if room(module(path)) == "ops"
+             for name in imports(path) if name.startswith("lib_singlelora.") and room(name) not in ("ops", "errors")]
     assert wrong == []
 
 
 def test_there_are_no_circles() -> None:
     graph: dict[str, set[str]] = {}
-    for path in sources():
-        own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        graph[own] = {name for name in imports(path) if name.startswith("lib_singlelora.") and name != own}
+    for path in (*sources(), *TOOLS.rglob("*.py")):
+        own = module(path)
+        graph[own] = {name for name in imports(path) if name.startswith(("lib_singlelora.", "tools.")) and name != own}
 
     def reaches(start: str) -> set[str]:
         seen: set[str] = set()
@@ -108,7 +158,7 @@ def test_there_are_no_circles() -> None:
 def test_nothing_but_entrances_picks_a_host() -> None:
     wrong = []
     for path in sources():
-        if path.relative_to(PACKAGE).parts[0] in ("hosts", "__main__.py"):
+        if path.relative_to(PACKAGE).parts[0] in ("hosts", "cli", "extension"):
             continue
         wrong += [f"{path.name}: {name}" for name in imports(path) if name.startswith("lib_singlelora.hosts")]
     assert wrong == []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
-from ..lora.fused import autocasting
+from ..ops.frozen_linear import autocasting
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 HALF = (torch.float16, torch.bfloat16)

@@ -15,9 +15,16 @@ from PIL import Image
 
 from ..errors import MissingPackageError, SettingsError
 from .colour import name_of
-from .debris import BLOCKY, Debris, blockiness, clean_blocks, clean_ringing, find_ringing
-from .mending import paint_over
+from .compression_artifacts import (
+    BLOCKY,
+    Debris,
+    blockiness,
+    clean_blocks,
+    clean_ringing,
+    find_ringing,
+)
 from .specks import Labels, find_specks
+from .spot_removal import paint_over
 
 RINGING, JPEG, STRAY = "ringing", "jpeg", "stray"
 MOST_PIXELS = 16_000_000  # a larger picture is searched reduced to this: memory and time stay bounded

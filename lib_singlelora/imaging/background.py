@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from ..dataset.face import find_face
 from ..errors import MissingPackageError, PictureError, SettingsError
+from .face_by_colour import find_face
 from .figure_count import only_one
 from .figure_cut import cut_figure
-from .refining import refine
+from .mask_refinement import refine
 from .segments import noise_of, to_lab
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset.face import Box, above_neck
+from .face_by_colour import Box, above_neck
 from .segments import Array, Labels
 
 UNLIKE = 18.0  # ΔE of an eye from the face around it

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from ..dataset.regions import label_regions
 from ..errors import PictureError
+from .components import label_regions
 
 SIDE = 384
 LARGE, TALL = 0.4, 0.6  # of the largest piece's area and height: a second figure, not a ribbon

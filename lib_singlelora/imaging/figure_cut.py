@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from ..dataset.face import Box, find_face
-from ..dataset.regions import label_regions
+from .components import label_regions
 from .drawn_face import Spots, faces_with_eyes, has_eyes, spots
+from .face_by_colour import Box, find_face
 from .segments import Array, Borders, Labels, borders, min_cut, noise_of, segment, to_lab
 
 SIDE = 384  # long side that is worked on, pixels

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageModelError, PictureError
+from .mask_refinement import refine
 from .onnx_model import first_line, open_model
-from .refining import refine
 
 Array = NDArray[np.float32]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from ..files.fileio import write_bytes
+from ..host import GeneratedImage
 
 
 def png_bytes(image: Image.Image, parameters: str = "") -> bytes:
@@ -16,3 +20,8 @@ def png_bytes(image: Image.Image, parameters: str = "") -> bytes:
     data = io.BytesIO()
     image.save(data, "PNG", pnginfo=text)
     return data.getvalue()
+
+
+def save_picture(path: Path, picture: GeneratedImage) -> None:
+    """PNG with the parameters in the text where the WebUI's PNG Info reads them."""
+    write_bytes(path, png_bytes(picture.image, picture.parameters))

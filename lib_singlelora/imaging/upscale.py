@@ -27,7 +27,7 @@ def choose_upscaler(wish: str, own: Sequence[Upscaler], each: Callable[[int, int
         return next(iter(own), None)
     path = Path(wish).expanduser()
     if path.suffix.lower() in MODEL_FILES or path.is_file():
-        from .model_upscaler import ModelUpscaler  # torch comes with it, which takes seconds
+        from .esrgan import ModelUpscaler  # torch comes with it, which takes seconds
 
         return ModelUpscaler(path, each)
     names = {upscaler.name.lower(): upscaler for upscaler in own}

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from ..errors import LoraFileError
+from ..naming.block_weights import BlockWeights
 from ..naming.blocks import block_of
 from ..naming.keys import kohya_to_canonical
-from ..naming.presets import BlockWeights
 from .files import LoraFile
 from .functional import (
     LINEAR_IN,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..settings_training import NetworkSettings
+from ..settings.training import NetworkSettings
 from .functional import dora_delta, module_delta
 
 

@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..files.weights import BROKEN, UnreadableWeights, is_safetensors, read_header, read_weight_file
 from ..naming.blocks import is_text
-from ..weight_files import BROKEN, UnreadableWeights, is_safetensors, read_header, read_weight_file
 
 UNET = "model.diffusion_model."
 # Where the text encoders lie whose modules keep their names: SD 1.x (older and newer converters), SDXL's first one.

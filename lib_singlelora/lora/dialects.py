@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dataset.text_file import read_text
 from ..errors import LoraFileError, LoraKeyError
+from ..files.text_file import read_text
 from ..naming.blocks import BlockLayout
 from ..naming.dialects import LoraKey, layout_of, parse_key, stranger
 from ..naming.keys import canonical_to_kohya, stems

@@ -16,12 +16,19 @@ import torch
 from torch import Tensor
 
 from ..errors import LoraFileError, LoraKeyError
-from ..fileio import write_bytes
+from ..files.fileio import write_bytes
+from ..files.weights import UnreadableWeights, read_weight_file
 from ..naming.blocks import BlockLayout
 from ..naming.keys import kohya_to_canonical
-from ..weight_files import UnreadableWeights, read_weight_file
 from .dialects import adapter_config, normalize
-from .functional import OF_THE_WEIGHT, algorithm_of, check_parts, natural_delta, natural_norm, per_output
+from .functional import (
+    OF_THE_WEIGHT,
+    algorithm_of,
+    check_parts,
+    natural_delta,
+    natural_norm,
+    per_output,
+)
 
 Precision = Literal["fp16", "bf16", "fp32"]
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

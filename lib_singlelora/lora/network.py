@@ -13,8 +13,9 @@ from ..errors import TrainingError
 from ..naming.blocks import BlockLayout, block_of, is_text
 from ..naming.keys import canonical_to_kohya
 from ..naming.modules import RESIDUAL
+from ..ops.frozen_linear import autocasting, is_fast
 from .branches import Branch, LoraBranch, LoraShape, new_branch
-from .fused import autocasting, fused_forward, fusible, is_fast
+from .fused import fused_forward, fusible
 
 TEXT_PARTS = (".self_attn.", ".mlp.")
 

@@ -6,20 +6,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-from ..dataset.arranging import Order, arrange
-from ..dataset.atlas import category_of
-from ..dataset.folders import caption_file, list_pictures, read_caption
-from ..dataset.pruning import Trait, find_traits, policy_of, prune
+from ..captions.atlas import category_of
+from ..captions.order import Order, arrange
+from ..captions.pruning import Trait, find_traits, policy_of, prune
 from ..errors import NotFoundError
-from ..fileio import file_hash, fingerprint
+from ..files.fileio import file_hash, fingerprint
 from ..host import Host
 from ..imaging.load import load_picture
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..workspace import Workspace
-from .continuing import begin, finish
-from .crop import view_tags
-from .taggers import Taggers, chosen_folders, marks, own_taggers, tags_above
+from ..settings.schema import Settings
+from ..tagging.ensemble import Taggers, chosen_folders, marks, own_taggers, tags_above
+from ..workspace.crops import view_tags
+from ..workspace.kohya_folders import caption_file, list_pictures, read_caption
+from ..workspace.resume import begin, finish
+from ..workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,3 @@ def _compose(settings: Settings, workspace: Workspace, pictures: list[Path], tag
     return texts, traits, seen
 
 
-def seen_tags(workspace: Workspace) -> dict[str, list[str]]:
-    """The taggers' tags of each crop by the stem of its file, those that captions leave out too; empty without a tagger."""
-    seen = workspace.record("caption").data.get("seen", {})
-    return {str(name): list(tags) for name, tags in seen.items()}

@@ -8,26 +8,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..dataset.buckets import Size, make_buckets, square_bucket
-from ..dataset.details import propose_details
-from ..dataset.face import find_face
-from ..dataset.folders import ignored_files, list_pictures
-from ..dataset.masks import crop_mask
-from ..dataset.symmetry import Symmetry, compare_sides
-from ..dataset.views import FRAMINGS, View, plain_border, propose_views
+from ..crops.buckets import training_buckets
+from ..crops.coverage import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
+from ..crops.details import propose_details
+from ..crops.symmetry import compare_sides
+from ..crops.views import FRAMINGS, View, plain_border, propose_views
 from ..errors import NotFoundError, SettingsError, WorkspaceError
-from ..fileio import file_hash, fingerprint
+from ..files.fileio import file_hash, fingerprint
 from ..host import Host
-from ..imaging.detecting import Detector, face_of, photographed_face
+from ..imaging.face_by_colour import find_face
+from ..imaging.face_detector import Detector, face_of, photographed_face
 from ..imaging.figure_count import check_figure
-from ..imaging.load import load_picture, picture_size
+from ..imaging.load import load_picture
 from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..workspace import Workspace
-from .continuing import begin, finish
-from .cropping import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
+from ..settings.schema import Settings
+from ..workspace.kohya_folders import ignored_files, list_pictures
+from ..workspace.resume import begin, finish
+from ..workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,6 @@ class Cropped:
     crops: tuple[Path, ...]
     notes: tuple[str, ...] = ()
     repeats: int = 0
-
-
-def training_resolution(settings: Settings, host: Host) -> int:
-    """Side of the square whose area the buckets fill, pixels."""
-    return settings.training.resolution or host.checkpoint.native_size
-
-
-def training_buckets(settings: Settings, host: Host) -> list[Size]:
-    """The sizes (width, height) that pictures are trained in."""
-    resolution = training_resolution(settings, host)
-    return make_buckets(resolution) if settings.training.buckets else [square_bucket(resolution)]
 
 
 def crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Cropped:
@@ -139,36 +127,6 @@ def _given_side(workspace: Workspace, image: Image.Image) -> int:
     """Long side of the picture as the user gave it, pixels; room that was added at its sides leaves it as it is."""
     original = workspace.original()
     return max((load_picture(original).image if original else image).size)
-
-
-def view_tags(workspace: Workspace) -> dict[str, tuple[str, ...]]:
-    """Tags of each view by the stem of its file."""
-    views = workspace.record("crop").data.get("views", {})
-    return {name: tuple(view["tags"]) for name, view in views.items()}
-
-
-def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | None:
-    """Box of a view in the prepared picture, pixels (left, top, right, bottom)."""
-    view = workspace.record("crop").data.get("views", {}).get(name)
-    return (*view["box"],) if view else None
-
-
-def view_symmetry(workspace: Workspace, name: str = "") -> Symmetry | None:
-    """Whether a view may be shown mirrored, or without a name the whole picture; None when nobody looked at that yet."""
-    data = workspace.record("crop").data
-    found = (data.get("views", {}).get(name, {}) if name else data).get("symmetry")
-    return Symmetry(found["score"], found["flip"], tuple(found["differs"]), found["sentence"]) if found else None
-
-
-def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
-    """The mask (L) of a crop's file, in its size; None for a picture that was not cut from the source.
-
-    Raises: PictureError, when the source's mask or the crop has another size than when it was cut.
-    """
-    box = view_box(workspace, picture.stem)
-    if box is None or not workspace.mask.exists():
-        return None
-    return crop_mask(read_mask(workspace.mask).image, box, picture_size(picture))
 
 
 def _wanted(proposed: list[View], names: tuple[str, ...]) -> list[View]:

@@ -8,24 +8,24 @@ from typing import cast
 
 from PIL import Image
 
-from ..declaring import SEEDS
+from ..crops.buckets import training_resolution
 from ..errors import PictureError
-from ..evaluation.sheets import Cell, Grid, draw_sheet
-from ..fileio import file_hash, fingerprint, write_bytes, write_json
+from ..files.fileio import file_hash, fingerprint, write_bytes, write_json
 from ..host import Fill, Host, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
-from ..imaging.png import png_bytes
+from ..imaging.png import png_bytes, save_picture
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..workspace import Workspace
-from .choosing import baked, choose_lora
-from .continuing import begin, finish
-from .crop import training_resolution
-from .inpainting import Canvas, default_mask, make_canvas, region_prompt
-from .plot import save_picture
-from .publishing import publish
-from .train import epoch_files
-from .weighting import known_presets, spelled
+from ..library.bake import baked
+from ..library.block_presets import known_presets, spelled
+from ..library.choose import choose_lora
+from ..library.epochs import epoch_files
+from ..library.publish import publish
+from ..settings.declare import SEEDS
+from ..settings.schema import Settings
+from ..sheets.grid import Cell, Grid, draw_sheet
+from ..workspace.resume import begin, finish
+from ..workspace.workspace import Workspace
+from .inpaint_canvas import Canvas, default_mask, make_canvas, region_prompt
 
 HOW = "how.json"  # beside a batch: what made it
 

@@ -15,21 +15,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import writer_lock
 from ..errors import ConflictError, WorkspaceError
-from ..fileio import atomic, clear_temporaries, disk_error, is_link, make_folder, read_json, temporary_name, write_json
+from ..files import writer_lock
+from ..files.fileio import (
+    atomic,
+    clear_temporaries,
+    disk_error,
+    is_link,
+    make_folder,
+    read_json,
+    temporary_name,
+    write_json,
+)
+from ..files.names import check_name
 from ..host import Host
 from ..jobs import Job
-from ..names import check_name
-from ..settings import Settings
-from ..stage_record import Map, check
-from ..workspace import Workspace, is_vacant, is_workspace
-from .accepting import how_made
+from ..library.choose import choose_lora
+from ..settings.schema import Settings
+from ..workspace.repeats import adopt_repeats, remember_repeats
+from ..workspace.stage_record import Map, check
+from ..workspace.workspace import Workspace, is_vacant, is_workspace
+from .accept import how_made
 from .caption import caption
-from .choosing import choose_lora
 from .crop import crop
 from .prepare import prepare
-from .repeats import adopt_repeats, remember_repeats
 
 COPIED = ("settings.json", "source", "image", "reg", "generated")
 RECORDS = ("prepare", "crop", "caption", "regularize", "pace", "edits")

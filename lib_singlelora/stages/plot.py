@@ -8,23 +8,34 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..fileio import file_hash, fingerprint, write_bytes
-from ..host import GeneratedImage, Host, ImageRequest, LoraUse
+from ..crops.buckets import training_resolution
+from ..files.fileio import file_hash, fingerprint
+from ..host import Host, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
-from ..imaging.png import png_bytes
+from ..imaging.png import save_picture
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..workspace import Workspace
-from .continuing import begin, finish
-from .crop import training_resolution
-from .pace import Stopwatch, expected, in_words, keep
-from .plotting import Layout, beside_of, chosen_epochs, compared_files, lay_out, name_of, prompts_of, seeds_note, seeds_of
-from .presenting import Shown, head_of, present_page, present_sheet
-from .publishing import publish
-from .recommending import Judgement, Place, Recommendation, judge, reason, recommend, recommendation_from
-from .scoring import write_scores
-from .train import epoch_files
-from .weighting import known_presets, spelled
+from ..judge.recommend import Judgement, Place, Recommendation, judge, reason, recommend
+from ..library.block_presets import known_presets, spelled
+from ..library.epochs import epoch_files
+from ..library.publish import publish
+from ..settings.schema import Settings
+from ..workspace.recommendation import recommendation_from
+from ..workspace.resume import begin, finish
+from ..workspace.timing import Stopwatch, expected, in_words, keep
+from ..workspace.workspace import Workspace
+from .plot_layout import (
+    Layout,
+    beside_of,
+    chosen_epochs,
+    compared_files,
+    lay_out,
+    name_of,
+    prompts_of,
+    seeds_note,
+    seeds_of,
+)
+from .plot_output import Shown, head_of, present_page, present_sheet
+from .plot_scores import write_scores
 
 Drawn = Mapping[Place, Sequence[Path]]
 
@@ -245,6 +256,3 @@ def _judged(settings: Settings, workspace: Workspace, host: Host, job: Job,
     return judged, best, reason(best, compared) if best else "", scores
 
 
-def save_picture(path: Path, picture: GeneratedImage) -> None:
-    """PNG with the parameters in the text where the WebUI's PNG Info reads them."""
-    write_bytes(path, png_bytes(picture.image, picture.parameters))

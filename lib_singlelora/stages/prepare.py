@@ -8,11 +8,19 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..dataset.views import plain_border
+from ..crops.views import plain_border
 from ..errors import ImageModelError, PictureError, WorkspaceError
-from ..fileio import atomic, file_hash, fingerprint
+from ..files.fileio import atomic, file_hash, fingerprint
 from ..host import Host
-from ..imaging.background import SURE, Foreground, background_colour, flatten, foreground_mask, parse_colour, widened
+from ..imaging.background import (
+    SURE,
+    Foreground,
+    background_colour,
+    flatten,
+    foreground_mask,
+    parse_colour,
+    widened,
+)
 from ..imaging.figure_count import check_picture
 from ..imaging.load import Picture, load_picture
 from ..imaging.mask_reader import read_mask
@@ -21,12 +29,12 @@ from ..imaging.matting_download import ALIASES, OFFERS, fetch_matting_model
 from ..imaging.png import png_bytes
 from ..imaging.upscale import choose_upscaler, enlarge
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..settings_prepare import PrepareSettings
-from ..stage_record import StageRecord
-from ..tagging.finding import HOME
-from ..workspace import Workspace
-from .continuing import begin, finish
+from ..settings.prepare import PrepareSettings
+from ..settings.schema import Settings
+from ..tagging.discovery import HOME
+from ..workspace.resume import begin, finish
+from ..workspace.stage_record import StageRecord
+from ..workspace.workspace import Workspace
 from .prepare_artifacts import clean_picture, write_findings
 
 # Where on the way to 100 each step begins.

@@ -11,12 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import MissingPackageError
-from ..evaluation.artifact_sheet import draw_artifacts
+from ..imaging.artifact_location import place_finder
 from ..imaging.artifacts import STRAY, Found, chosen, clean, find_artifacts, placed
-from ..imaging.places import place_finder
 from ..imaging.png import png_bytes
-from ..stage_record import StageRecord
-from ..workspace import Workspace
+from ..sheets.artifact_sheet import draw_artifacts
+from ..workspace.stage_record import StageRecord
+from ..workspace.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

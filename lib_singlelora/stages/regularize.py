@@ -9,28 +9,28 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..dataset.buckets import Size, nearest_bucket
-from ..dataset.captions import join_tags, split_tags
-from ..dataset.folders import list_pictures, read_caption
-from ..dataset.prompt_language import escape, tags_of
-from ..dataset.wildcards import WildcardPrompts, wildcard_folders
-from ..declaring import SEEDS
+from ..captions.prompt_language import escape, tags_of
+from ..captions.text import join_tags, split_tags
+from ..captions.wildcards import WildcardPrompts, wildcard_folders
+from ..crops.buckets import Size, nearest_bucket, training_buckets
+from ..curation.regularization import STAGE, By, Decision, Review
 from ..errors import PictureError, SettingsError, WorkspaceError
-from ..evaluation.rejecting import Seen, Subject, as_reasons, describe, reasons
-from ..fileio import file_hash, fingerprint
+from ..files.fileio import file_hash, fingerprint
 from ..host import Host, ImageRequest
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..settings_regularization import FilterSettings
-from ..workspace import Workspace
-from .continuing import begin, finish
-from .crop import training_buckets, view_mask
-from .pace import Stopwatch, keep
-from .reviewing import STAGE, By, Decision, Review
-from .taggers import looking, open_taggers, tags_above
-from .training_set import pictures_used, samples_of_her, shows_the_class
+from ..metrics.rejection import Seen, Subject, as_reasons, describe, reasons
+from ..settings.declare import SEEDS
+from ..settings.regularization import FilterSettings
+from ..settings.schema import Settings
+from ..tagging.ensemble import looking, open_taggers, tags_above
+from ..workspace.crops import view_mask
+from ..workspace.kohya_folders import list_pictures, read_caption
+from ..workspace.resume import begin, finish
+from ..workspace.timing import Stopwatch, keep
+from ..workspace.workspace import Workspace
+from .train_pictures import pictures_used, samples_of_her, shows_the_class
 
 MOST_PICTURES = 10_000  # of a set that is as large as the training wants it
 

@@ -8,31 +8,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..crops.buckets import training_buckets, training_resolution
 from ..errors import LoraFileError
-from ..fileio import file_hash, fingerprint, is_own_file
+from ..files.fileio import file_hash, fingerprint
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
+from ..library.block_presets import known_presets, spelled
+from ..library.epochs import epoch_file, epoch_files, moved_away, no_loras
+from ..library.publish import publish
 from ..lora.branches import shape_of
 from ..lora.files import read_lora, write_lora
 from ..lora.metadata import build_metadata
 from ..lora.network import LoraNetwork
-from ..lora.starting import start_from
-from ..naming.presets import BlockWeights, parse_block_weights, remarks
-from ..optimizer_fit import fitted, unscaled
-from ..settings import Settings
-from ..training.board import Board
-from ..training.loop import Progressed, Trainer
-from ..workspace import Workspace
-from .continuing import begin, finish
-from .crop import training_buckets, training_resolution
+from ..lora.warm_start import start_from
+from ..naming.block_weights import BlockWeights, parse_block_weights, remarks
+from ..settings.optimizer_fit import fitted, unscaled
+from ..settings.schema import Settings
+from ..training.tensorboard_log import Board
+from ..training.trainer import Progressed, Trainer
+from ..workspace.repeats import left_out
+from ..workspace.resume import begin, finish
+from ..workspace.workspace import Workspace
 from .prepare import unsure_mask
-from .publishing import publish
-from .repeats import left_out
-from .training_facts import training_facts
-from .training_samples import draw_samples, thumbnail
-from .training_set import collect_pictures, identity, oddities, unused_files
-from .validation_set import parted
-from .weighting import known_presets, spelled
+from .train_metadata import training_facts
+from .train_pictures import collect_pictures, identity, oddities, unused_files
+from .train_samples import draw_samples, thumbnail
+from .train_validation import parted
 
 # Settings that change nothing of what is learned.
 BESIDE = {"preset", "tensorboard", "sample_every", "sample_prompts", "sample_seed", "save_precision", "validation",
@@ -51,34 +52,6 @@ class Trained:
     blocks: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     memory: str = ""
-
-
-def epoch_file(workspace: Workspace, settings: Settings, epoch: int) -> Path:
-    """kohya's name of an epoch's file: the last one has no number."""
-    name = workspace.lora_name(settings)
-    last = epoch == settings.training.epochs
-    return workspace.models / (f"{name}.safetensors" if last else f"{name}-{epoch:06d}.safetensors")
-
-
-def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
-    """The epochs that are on disk; a link to a file elsewhere is none, for what is trained gets copied and published."""
-    paths = {epoch: epoch_file(workspace, settings, epoch) for epoch in range(1, settings.training.epochs + 1)}
-    return {epoch: path for epoch, path in paths.items() if is_own_file(path)}
-
-
-def moved_away(workspace: Workspace) -> list[Path]:
-    """The files that a finished training wrote and that are not there any more."""
-    record = workspace.record("train")
-    return [path for path in workspace.files_of(record) if not path.exists()] if record.complete else []
-
-
-def no_loras(workspace: Workspace, wanted: str = "no LoRA, expected a trained one") -> LoraFileError:
-    """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides what to do."""
-    gone = moved_away(workspace)
-    if not gone:
-        return LoraFileError(f"{workspace.models}: found {wanted}; call 'train' first")
-    return LoraFileError(f"{workspace.models}: found none of the {len(gone)} files that were trained ({gone[-1].name} is one "
-                         "of them), expected them where 'train' wrote them; put them back, or train again with 'train --force'")
 
 
 def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Trained:

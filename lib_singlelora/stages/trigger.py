@@ -6,19 +6,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..dataset.prompt_language import escape
-from ..dataset.triggers import MOST_TOKENS, WordCheck, check_word, meaningless_words, ordinary_words, suggest_words
+from ..captions.prompt_language import escape
+from ..captions.trigger_words import (
+    MOST_TOKENS,
+    WordCheck,
+    check_word,
+    meaningless_words,
+    ordinary_words,
+    suggest_words,
+)
+from ..crops.buckets import training_resolution
 from ..errors import SettingsError
-from ..evaluation.departure import Departures, departures
-from ..fileio import fingerprint
+from ..files.fileio import fingerprint
 from ..host import Host, ImageRequest
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..settings import Settings
-from ..workspace import Workspace
-from .continuing import begin, finish
-from .crop import training_resolution
-from .taggers import chosen_folders, names_of
+from ..metrics.word_effect import Departures, departures
+from ..settings.schema import Settings
+from ..tagging.ensemble import chosen_folders, names_of
+from ..workspace.resume import begin, finish
+from ..workspace.workspace import Workspace
 
 SEEDS = (1, 2, 3, 4)
 SUGGESTED = 4

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..dataset.captions import spaced
+from ..captions.text import spaced
 from ..errors import MissingPackageError, TaggerError
 
 log = logging.getLogger(__name__)

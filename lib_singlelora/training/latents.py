@@ -12,14 +12,14 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..allocator import give_back
-from ..dataset.buckets import fit_to_bucket
+from ..crops.buckets import fit_to_bucket
 from ..errors import TrainingError
 from ..host import TrainingModel
 from ..imaging.load import load_picture
 from ..imaging.mask_reader import read_mask
+from ..ops.allocator import give_back
 from .augment import COLOR_CHANCE, COLOR_VERSIONS, color_version
-from .samples import Picture
+from .epoch_plan import Picture
 
 
 @dataclass(frozen=True)

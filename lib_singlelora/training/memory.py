@@ -13,7 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..host import TrainingModel
 from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
-from ..settings_training import TrainingSettings
+from ..settings.training import TrainingSettings
 
 SIDES = (8, 16, 24)  # of the latents that are tried: 64, 128 and 192 pixels
 MEGABYTE = 1e6
@@ -104,7 +104,7 @@ def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSe
 
 
 def _packed(model: TrainingModel) -> float:
-    """Bytes that packing.py saves: fp32 weights of blocks lie in fp16, but for the block at work."""
+    """Bytes that fp16_storage.py saves: fp32 weights of blocks lie in fp16, but for the block at work."""
     sizes = [sum(p.numel() * p.element_size() for p in block.parameters()) for block in model.blocks()]
     first = next((p for block in model.blocks() for p in block.parameters() if p.dim() > 1), None)
     exact = first is not None and first.dtype == torch.float32 and bool((first.half().float() == first).all())

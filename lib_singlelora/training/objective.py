@@ -14,8 +14,8 @@ from ..errors import TrainingError
 from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
-from ..settings_training import TrainingSettings
-from .drawing import Drawn
+from ..settings.training import TrainingSettings
+from .batch import Drawn
 from .losses import Loss, elementwise, huber_c, weighted_loss
 from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, target, zero_terminal_snr
 

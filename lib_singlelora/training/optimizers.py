@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arguments import parse_arguments
 from ..errors import TrainingError
-from ..optimizer_table import SOURCES, Source
-from ..settings_training import TrainingSettings
+from ..settings.optimizer_arguments import parse_arguments
+from ..settings.optimizer_table import SOURCES, Source
+from ..settings.training import TrainingSettings
 
 log = logging.getLogger(__name__)
 Groups = list[dict[str, Any]]

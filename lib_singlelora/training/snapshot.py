@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..errors import SnapshotError
-from ..fileio import write_bytes
-from ..weight_files import read_pickle
+from ..files.fileio import write_bytes
+from ..files.weights import read_pickle
 
 log = logging.getLogger(__name__)
 FORMAT = 3

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..host import Conditioning
-from .drawing import seeded
+from .batch import seeded
+from .epoch_plan import Picture
 from .latents import LatentCache, Versions
 from .noise import add_noise, target
 from .objective import Objective
-from .samples import Picture
 
 BANDS = 4  # as in sd-scripts: 200, 400, 600 and 800 of 1000 timesteps
 NOISES = 2  # a picture and band

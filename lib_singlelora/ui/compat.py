@@ -99,7 +99,7 @@ def poll(seconds: float, elem_id: str, function: Callable[..., Any], inputs: Seq
         button.click(function, list(inputs), list(outputs), show_progress=False, queue=False)
 
 
-def warn(text: str) -> None:
+def show_warning(text: str) -> None:
     """A box over the page of the user whose click is being answered; elsewhere Python's own warning."""
     gr.Warning(text)
 

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from ..errors import SingleLoraError
-from ..service import Service
-from ..service_dataset import DatasetDesk
-from ..settings import Settings
+from ..service.dataset import DatasetDesk
+from ..service.service import Service
+from ..settings.schema import Settings
 from . import compat, dataset_html, panel
 from .forms import shown
 
@@ -150,7 +150,7 @@ class DatasetView:
                     found += getattr(self, f"_show_{part}")(name)
                 except SingleLoraError as error:
                     found += [gr.update(), *(gr.update() for _ in own[1:])]
-                    compat.warn(str(error))
+                    compat.show_warning(str(error))
         return found
 
     def _show_picture(self, name: str) -> list[Any]:

@@ -7,8 +7,8 @@ from typing import Any, get_origin
 
 import gradio as gr
 
-from ..declaring import Declaration, join_list
-from ..settings import Settings, declarations, group_of, preset_names
+from ..settings.declare import Declaration, join_list
+from ..settings.schema import Settings, declarations, group_of, preset_names
 
 TITLES = {
     "prepare": "Prepare the picture", "crop": "Cut close-ups", "caption": "Caption", "regularization": "Regularization set",

@@ -11,13 +11,13 @@ import gradio as gr
 
 from ..errors import SingleLoraError
 from ..jobs import Ticket
-from ..service import RUN, Handover, Service, view_of
-from ..settings import Settings, preset_names, preset_values
-from ..settings_training import DEFAULT_PRESET
+from ..service.service import RUN, Handover, Service, view_of
+from ..settings.schema import Settings, preset_names, preset_values
+from ..settings.training import DEFAULT_PRESET
 from . import compat, panel
-from .bench import BenchView
 from .dataset import DatasetView
 from .forms import STAGE_OF, TITLES, fields_of, values_of
+from .lora_files import BenchView
 
 NEW = "(new character)"
 POLL = 1.0  # seconds

@@ -12,13 +12,13 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from .. import api
-from ..api_guard import MAX_PICTURE
+from ..api import routes
 from ..host import Host
 from ..imaging.load import forget_other_formats
-from ..service import Service
-from ..web import LOCAL
-from .door import Door, Hosts
+from ..service.service import Service
+from ..web.door import Door, Hosts
+from ..web.guard import MAX_PICTURE
+from ..web.rules import LOCAL
 from .page import Extras, build
 
 ADDRESS = "127.0.0.1"
@@ -36,7 +36,7 @@ def application(service: Service, hosts: Hosts | None = None) -> FastAPI:
     forget_other_formats()  # gradio opens what is painted on without asking for the format
     app = FastAPI(title="Single-Image LoRA")
     app.add_middleware(Door, service=service, hosts=known)
-    api.mount(app, service, trusted=known.trusts)
+    routes.mount(app, service, trusted=known.trusts)
     with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False, delete_cache=CACHE) as page:
         gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws her.")
         build(service, Extras(preset=service.host.checkpoint.preset))

@@ -10,7 +10,13 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from lib_singlelora.errors import HostBusyError, JobCancelled, LoraFileError, LoraKeyError, SettingsError
+from lib_singlelora.errors import (
+    HostBusyError,
+    JobCancelled,
+    LoraFileError,
+    LoraKeyError,
+    SettingsError,
+)
 from lib_singlelora.host import Host, ImageRequest, LoraUse, TrainingModel
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import LoraShape

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from lib_singlelora.errors import SettingsError
-from lib_singlelora.evaluation.artifact_sheet import draw_artifacts
+from lib_singlelora.imaging.artifact_location import place_finder
 from lib_singlelora.imaging.artifacts import chosen, clean, find_artifacts, placed
 from lib_singlelora.imaging.background import foreground_mask
 from lib_singlelora.imaging.colour import name_of, to_lab
-from lib_singlelora.imaging.places import place_finder
+from lib_singlelora.sheets.artifact_sheet import draw_artifacts
 
 pytest.importorskip("cv2", reason="needs OpenCV")
 EXAMPLES = Path(__file__).parents[2] / "examples"

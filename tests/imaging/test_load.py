@@ -12,7 +12,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from lib_singlelora.errors import PictureError
-from lib_singlelora.imaging.load import LONGEST_SIDE, load_picture, load_picture_bytes, picture_size, readable_formats
+from lib_singlelora.imaging.load import (
+    LONGEST_SIDE,
+    load_picture,
+    load_picture_bytes,
+    picture_size,
+    readable_formats,
+)
 
 RED = (200, 30, 40)
 

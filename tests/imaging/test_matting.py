@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from lib_singlelora.errors import ImageModelError, PictureError, SettingsError
 from lib_singlelora.imaging.background import foreground_mask
+from lib_singlelora.imaging.mask_refinement import refine
 from lib_singlelora.imaging.matting import ANIME_SEG, BIREFNET, ISNET, U2NET, MattingModel, to_input
-from lib_singlelora.imaging.refining import refine
 
 onnx = pytest.importorskip("onnx", reason="builds its models with onnx")
 pytest.importorskip("onnxruntime")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lib_singlelora.dataset.buckets import make_buckets
-from lib_singlelora.dataset.views import propose_views
+from lib_singlelora.crops.buckets import make_buckets
+from lib_singlelora.crops.views import propose_views
 from lib_singlelora.imaging.background import foreground_mask
 
 SIZE = (400, 600)

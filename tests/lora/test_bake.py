@@ -17,8 +17,8 @@ from lib_singlelora.lora.checkpoints import read_weights
 from lib_singlelora.lora.files import LoraFile, read_lora, save_lora, write_lora
 from lib_singlelora.lora.functional import natural_delta
 from lib_singlelora.lora.history import history_of
+from lib_singlelora.naming.block_weights import BlockWeights, parse_block_weights
 from lib_singlelora.naming.blocks import SD1, block_of
-from lib_singlelora.naming.presets import BlockWeights, parse_block_weights
 from tests.tiny_lora import ALGORITHMS, STEMS, made, tensors
 
 # A factor for every block that the tiny LoRAs lie in: none is 0 or 1.

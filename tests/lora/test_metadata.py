@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lib_singlelora.lora.metadata import TrainingFacts, build_metadata
-from lib_singlelora.settings import Settings
+from lib_singlelora.settings.schema import Settings
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_metadata.json").read_text(encoding="utf-8"))
 HASHES = {"sshs_legacy_hash", "sshs_model_hash"}  # known only when the file is written

@@ -13,10 +13,10 @@ from lib_singlelora.errors import TrainingError
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.functional import module_delta
 from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1, SDXL
 from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
 from lib_singlelora.naming.modules import ModuleSpec, module_specs
-from lib_singlelora.naming.presets import parse_block_weights
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -10,8 +10,8 @@ from lib_singlelora.lora.bake import bake
 from lib_singlelora.lora.files import LoraFile
 from lib_singlelora.lora.functional import natural_delta
 from lib_singlelora.lora.summary import summarize
+from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1
-from lib_singlelora.naming.presets import parse_block_weights
 from tests.tiny_lora import made
 
 

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import LoraKeyError
-from lib_singlelora.naming.blocks import LAYOUTS, SD1, SDXL, BlockLayout, block_of, kohya_block_index
+from lib_singlelora.naming.blocks import (
+    LAYOUTS,
+    SD1,
+    SDXL,
+    BlockLayout,
+    block_of,
+    kohya_block_index,
+)
 from lib_singlelora.naming.keys import kohya_to_canonical
 from lib_singlelora.naming.modules import lora_targets, module_names
 

@@ -13,9 +13,9 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.settings import Settings
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.pipeline import run_stage
+from lib_singlelora.workspace.workspace import Workspace
 
 PHOTOGRAPH = Path(__file__).parents[1] / "data" / "astronaut.png"
 SMALL = {"character.trigger": "eileen", "character.class_token": "woman", "prepare.mask": "none",

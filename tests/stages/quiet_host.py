@@ -9,9 +9,9 @@ from typing import cast
 from PIL import Image
 
 from lib_singlelora.host import CheckpointInfo, Host, HostPaths, HostTagger
-from lib_singlelora.settings import Settings
-from lib_singlelora.stage_record import StageRecord
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.workspace.stage_record import StageRecord
+from lib_singlelora.workspace.workspace import Workspace
 
 COLOURS = {"full_body": "red", "face": "blue", "legs": "lime"}
 VIEWS = {"full_body": ["full body"], "face": ["close-up", "face focus"], "legs": ["lower body", "head out of frame"]}

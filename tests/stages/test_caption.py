@@ -15,12 +15,12 @@ pytest.importorskip("onnxruntime")
 from lib_singlelora.errors import SettingsError, TaggerError
 from lib_singlelora.host import CheckpointInfo, Host, HostPaths
 from lib_singlelora.jobs import Job
-from lib_singlelora.settings import Settings
-from lib_singlelora.stages import taggers
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.caption import caption
 from lib_singlelora.stages.regularize import looking
+from lib_singlelora.tagging import ensemble as taggers
 from lib_singlelora.tagging.wd import TagScores
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import QuietHost, cropped, quiet_host
 from tests.tagging.test_wd import write_tagger
 
@@ -144,7 +144,7 @@ def test_the_policy_does_not_touch_the_regularization_set() -> None:
 
 
 def test_the_embedded_tagger_serves_the_embedded_checkpoint_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(taggers, "EMBEDDED", write_tagger(tmp_path / "embedded", tags=TAGS))
+    monkeypatch.setattr(taggers, "TAGGER", write_tagger(tmp_path / "embedded", tags=TAGS))
     paths = HostPaths(downloads=tmp_path / "none")
     for preset, expected in (("embedded", [tmp_path / "embedded"]), ("recommended", [])):
         host = QuietHost(paths, CheckpointInfo("x", Path("x"), preset=preset))

@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_singlelora.dataset.buckets import make_buckets
-from lib_singlelora.dataset.views import View
+from lib_singlelora.crops.buckets import make_buckets
+from lib_singlelora.crops.coverage import (
+    coverage,
+    coverage_picture,
+    figures,
+    moved,
+    proposed_repeats,
+    sentences,
+)
+from lib_singlelora.crops.views import View
 from lib_singlelora.errors import ImageModelError, SettingsError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.stages.crop import Cropped, crop
-from lib_singlelora.stages.cropping import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 BUCKETS = make_buckets(512)
@@ -78,7 +85,7 @@ def test_a_box_that_is_none_is_told(text: str) -> None:
 def test_a_detector_moves_the_face(eileen: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from tests.imaging.test_detecting import V8, write
+    from tests.imaging.test_face_detector import V8, write
 
     cut(eileen, standalone_host, detector=str(write(tmp_path / "d.onnx", V8)))
     left, top, right, bottom = views(eileen)["face"]["box"]  # type: ignore[misc]

@@ -10,11 +10,11 @@ from PIL import Image
 from lib_singlelora.errors import LoraFileError, PictureError, PresetError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.settings import Settings
-from lib_singlelora.stage_record import StageRecord
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.inpaint import Inpainted, inpaint, suggested_prompt
-from lib_singlelora.stages.inpainting import region_prompt
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.stages.inpaint_canvas import region_prompt
+from lib_singlelora.workspace.stage_record import StageRecord
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 

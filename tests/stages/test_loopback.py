@@ -7,20 +7,20 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_singlelora.dataset.buckets import make_buckets
+from lib_singlelora.crops.buckets import make_buckets
 from lib_singlelora.errors import JobCancelled, LoraFileError, PictureError, WorkspaceError
-from lib_singlelora.fileio import file_hash
+from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.settings import Settings
-from lib_singlelora.stages.accepting import accept, how_made
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.accept import accept, how_made
 from lib_singlelora.stages.inpaint import inpaint
 from lib_singlelora.stages.loopback import lineage_of, loopback, next_version
+from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.plot import plot
-from lib_singlelora.stages.training_set import collect_pictures
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.stages.train_pictures import collect_pictures
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 

@@ -9,10 +9,10 @@ import pytest
 from lib_singlelora.errors import LoraFileError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.stages.choosing import choose_lora
-from lib_singlelora.stages.train import moved_away
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.library.choose import choose_lora
+from lib_singlelora.library.epochs import moved_away
+from lib_singlelora.stages.pipeline import run_stage
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 SETTINGS = small(training__epochs=2, training__repeats=1, training__masked_loss=False)

@@ -16,19 +16,25 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lib_singlelora.dataset.captions import split_tags
-from lib_singlelora.errors import JobCancelled, LoraFileError, PresetError, SettingsError, SingleLoraError
+from lib_singlelora.captions.text import split_tags
+from lib_singlelora.errors import (
+    JobCancelled,
+    LoraFileError,
+    PresetError,
+    SettingsError,
+    SingleLoraError,
+)
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
-from lib_singlelora.naming.presets import LBW_PRESETS
-from lib_singlelora.settings import Settings
-from lib_singlelora.stage_record import StageRecord
-from lib_singlelora.stages.pace import Stopwatch, keep
+from lib_singlelora.naming.block_weights import LBW_PRESETS
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.plot import Plotted, plan, plot
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.workspace.stage_record import StageRecord
+from lib_singlelora.workspace.timing import Stopwatch, keep
+from lib_singlelora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"character.trigger": "isa", "training.resolution": 64, "training.epochs": 2, "plot.strengths": "0.5,1", "plot.steps": 1,
@@ -309,7 +315,7 @@ def test_more_cells_than_a_sheet_can_show_are_refused_with_the_lists_that_made_t
 
 
 def test_thousands_of_pictures_are_small_on_the_png() -> None:
-    from lib_singlelora.stages.presenting import _side
+    from lib_singlelora.stages.plot_output import _side
 
     assert [_side(512, 1), _side(64, 10), _side(512, 2000)] == [256, 128, 256]
     assert _side(512, 10_000) ** 2 * 10_000 <= 150_000_000

@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lib_singlelora.errors import ImageModelError, JobCancelled, PictureError, SettingsError, WorkspaceError
-from lib_singlelora.fileio import file_hash
+from lib_singlelora.errors import (
+    ImageModelError,
+    JobCancelled,
+    PictureError,
+    SettingsError,
+    WorkspaceError,
+)
+from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.host import CheckpointInfo
 from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job, Progress
-from lib_singlelora.settings import Settings
-from lib_singlelora.stages.crop import crop, view_mask, view_symmetry
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.crop import crop
 from lib_singlelora.stages.prepare import Prepared, prepare
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.workspace.crops import view_mask, view_symmetry
+from lib_singlelora.workspace.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "isabella.png"
 SPOTS = ((232, 600, 5, 5), (240, 350, 4, 3), (400, 350, 3, 3))

@@ -13,23 +13,23 @@ from PIL import Image
 pytest.importorskip("onnxruntime")
 pytest.importorskip("skia")
 
-from lib_singlelora.__main__ import main
-from lib_singlelora.dataset.buckets import make_buckets
+from lib_singlelora.cli.main import main
+from lib_singlelora.crops.buckets import make_buckets
+from lib_singlelora.curation.regularization import review
 from lib_singlelora.errors import JobCancelled, SettingsError, WildcardError, WorkspaceError
-from lib_singlelora.fileio import file_hash, write_bytes
+from lib_singlelora.files.fileio import file_hash, write_bytes
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
-from lib_singlelora.settings import Settings
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.regularize import Regularized, regularize
-from lib_singlelora.stages.reviewing import review
-from lib_singlelora.stages.training_set import collect_pictures
-from lib_singlelora.training.samples import budget
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.stages.train_pictures import collect_pictures
+from lib_singlelora.training.epoch_plan import budget
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import QuietHost
-from tools.world.characters import ISABELLA
-from tools.world.sample import sample_scene
-from tools.world.scene import render
-from tools.world.spec import Scene
+from tools.world.scenes.characters import ISABELLA
+from tools.world.scenes.sample import sample_scene
+from tools.world.scenes.scene import render
+from tools.world.scenes.spec import Scene
 
 # Numbers of scenes with one girl who is not like Isabella.
 OTHERS = [seed for seed in range(7000, 7060) if [who.hair.colour == "blonde" for who in sample_scene(seed).characters] == [False]]
@@ -279,7 +279,7 @@ def test_a_cancelled_or_killed_call_goes_on_as_if_nothing_had_been(
         write_bytes(path, data)
         raise KeyboardInterrupt  # as a kill right after the rename
 
-    monkeypatch.setattr("lib_singlelora.stages.reviewing.write_bytes", die)
+    monkeypatch.setattr("lib_singlelora.curation.regularization.write_bytes", die)
     with pytest.raises(KeyboardInterrupt):
         again.run()
     monkeypatch.undo()

@@ -7,8 +7,8 @@ from typing import Any
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import read_lora
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.stages.pipeline import run_stage
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import JobCancelled, SettingsError
-from lib_singlelora.evaluation.departure import Departures, departures
-from lib_singlelora.fileio import file_hash
+from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
-from lib_singlelora.settings import Settings
+from lib_singlelora.metrics.word_effect import Departures, departures
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.trigger import check_trigger
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.workspace.workspace import Workspace
 
 SETTINGS = Settings.from_dict({"character": {"trigger": "isabella"}, "plot": {"steps": 1}, "caption": {"tagger": "none"}})
 

@@ -10,8 +10,8 @@ import pytest
 from lib_singlelora.errors import ConflictError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.stages.pipeline import run_stage
+from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 ROOT = Path(__file__).parents[2]

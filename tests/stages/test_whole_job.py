@@ -8,14 +8,21 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from lib_singlelora.errors import JobCancelled, LoraFileError, PictureError, PresetError, SettingsError, WorkspaceError
-from lib_singlelora.fileio import file_hash
+from lib_singlelora.errors import (
+    JobCancelled,
+    LoraFileError,
+    PictureError,
+    PresetError,
+    SettingsError,
+    WorkspaceError,
+)
+from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
-from lib_singlelora.pipeline import STAGES, run_all, run_stage
-from lib_singlelora.settings import Settings
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.pipeline import STAGES, run_all, run_stage
+from lib_singlelora.workspace.workspace import Workspace
 
 PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 QUICK = {

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("diffusers")
 
-from lib_singlelora.__main__ import main
+from lib_singlelora.cli.main import main
 from tools.bench.__main__ import PARTS, interleaved, record
 from tools.bench.measurement import Measurement, against, table
 from tools.bench.retention import first_as_good

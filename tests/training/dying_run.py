@@ -13,9 +13,9 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
-from lib_singlelora.settings import Settings
-from lib_singlelora.training.loop import Progressed, Trainer
-from lib_singlelora.training.samples import Picture
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.training.epoch_plan import Picture
+from lib_singlelora.training.trainer import Progressed, Trainer
 from tests.training.tiny_model import TinyModel
 
 VALUES = {"rank": 3, "alpha": 3, "epochs": 60, "unet_lr": 1e-2, "text_encoder_lr": 0, "rank_dropout": 0.2, "scheduler": "cosine",

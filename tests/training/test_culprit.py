@@ -14,8 +14,8 @@ from lib_singlelora.host import Conditioning
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork
-from lib_singlelora.training.loop import Trainer
-from tests.training.test_loop import pictures, settings
+from lib_singlelora.training.trainer import Trainer
+from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
 
 NAN = float("nan")

@@ -14,8 +14,8 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.training.ema import Ema
-from lib_singlelora.training.loop import Trainer
-from tests.training.test_loop import Result, pictures, settings
+from lib_singlelora.training.trainer import Trainer
+from tests.training.test_trainer import Result, pictures, settings
 from tests.training.tiny_model import TinyModel
 
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib_singlelora.__main__ import EMBEDDED
+from lib_singlelora.embedded.paths import CHECKPOINT
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.training.drawing import Drawn
-from lib_singlelora.training.loop import Trainer
+from lib_singlelora.training.batch import Drawn
+from lib_singlelora.training.grad_scaler import Scaler
 from lib_singlelora.training.objective import Objective
-from lib_singlelora.training.scaling import Scaler
-from tests.training.test_loop import settings
+from lib_singlelora.training.trainer import Trainer
+from tests.training.test_trainer import settings
 
 Gradients = dict[str, Tensor]
 needs_fp16 = pytest.mark.skipif(not hasattr(torch.amp, "GradScaler"),
@@ -59,7 +59,7 @@ def zeros(found: Gradients) -> float:
 
 @pytest.fixture(scope="module")
 def half_host() -> Iterator[StandaloneHost]:
-    host = StandaloneHost(EMBEDDED, "cpu")
+    host = StandaloneHost(CHECKPOINT, "cpu")
     host.networks.unet.half()
     host.networks.text.half()
     yield host
@@ -67,7 +67,7 @@ def half_host() -> Iterator[StandaloneHost]:
 
 @pytest.fixture(scope="module")
 def true(half_host: StandaloneHost) -> Gradients:
-    return gradients(StandaloneHost(EMBEDDED, "cpu"), "auto", True)
+    return gradients(StandaloneHost(CHECKPOINT, "cpu"), "auto", True)
 
 
 @needs_fp16

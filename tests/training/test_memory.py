@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.training.samples import Sample
-from tests.training.test_loop import settings
+from lib_singlelora.training.epoch_plan import Sample
 from tests.training.test_saving import kept, lent
+from tests.training.test_trainer import settings
 
 LARGE = 32  # of the latents: 256 pixels
 

@@ -12,12 +12,12 @@ import torch
 from lib_singlelora.errors import TrainingError
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.settings import Settings
-from lib_singlelora.settings_training import TrainingSettings
-from lib_singlelora.training.drawing import Drawn, captions_of, draw
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.settings.training import TrainingSettings
+from lib_singlelora.training.batch import Drawn, captions_of, draw
+from lib_singlelora.training.epoch_plan import Picture, Sample
 from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective, cut_caption
-from lib_singlelora.training.samples import Picture, Sample
 from tests.training.tiny_model import TinyModel
 
 Kind = Literal["epsilon", "v_prediction"]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from lib_singlelora.arguments import parse_arguments
 from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.optimizer_table import SOURCES
-from lib_singlelora.settings_training import TrainingSettings
+from lib_singlelora.settings.optimizer_arguments import parse_arguments
+from lib_singlelora.settings.optimizer_table import SOURCES
+from lib_singlelora.settings.training import TrainingSettings
 from lib_singlelora.training.optimizers import FUSED, Optimizer, build_optimizer
-from tests.training.test_loop import settings, train
+from tests.training.test_trainer import settings, train
 
 OPTIMIZERS = ("AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor", "AdamWScheduleFree", "ProdigyPlusScheduleFree",
               "CAME", "Muon")

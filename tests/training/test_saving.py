@@ -17,15 +17,15 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.naming.presets import parse_block_weights
-from lib_singlelora.settings_training import TrainingSettings
+from lib_singlelora.naming.block_weights import parse_block_weights
+from lib_singlelora.ops.checkpointing import recomputed
+from lib_singlelora.settings.training import TrainingSettings
+from lib_singlelora.training.checks import text_spread
+from lib_singlelora.training.epoch_plan import Sample, budget, epoch_steps
 from lib_singlelora.training.latents import Versions
-from lib_singlelora.training.loop import Trainer
-from lib_singlelora.training.recomputing import recomputed
-from lib_singlelora.training.samples import Sample, budget, epoch_steps
-from lib_singlelora.training.sampling import sample
-from lib_singlelora.training.watching import text_spread
-from tests.training.test_loop import pictures, settings
+from lib_singlelora.training.preview import sample
+from lib_singlelora.training.trainer import Trainer
+from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lib_singlelora.errors import SettingsError
-from lib_singlelora.settings import Settings
+from lib_singlelora.settings.schema import Settings
 
 
 @pytest.mark.parametrize(("first", "last"), [(800, 500), (500, 500), (1, 1)])

@@ -15,11 +15,11 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.training.latents import LatentCache
-from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.objective import Objective
+from lib_singlelora.training.trainer import Progressed, Trainer
 from lib_singlelora.training.validation import NOISES, Validation, bands
 from lib_singlelora.ui.panel import render
-from tests.training.test_loop import pictures, settings
+from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
 
 Event = dict[str, Any]
@@ -56,7 +56,7 @@ def test_each_band_is_the_mean_squared_error_there() -> None:
     cache.get = lambda picture: latents  # type: ignore[method-assign, misc, assignment]
     shown = [type("P", (), {"caption": "a dog"})()]
     found = Validation(objective, shown, cache).measure()  # type: ignore[arg-type]
-    from lib_singlelora.training.drawing import seeded
+    from lib_singlelora.training.batch import seeded
 
     for timestep, value in found.bands.items():
         alpha, errors = model.alphas_cumprod[timestep].double(), []

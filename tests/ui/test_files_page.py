@@ -12,7 +12,7 @@ pytest.importorskip("playwright")
 pytest.importorskip("uvicorn")
 
 from lib_singlelora.lora.files import read_lora
-from lib_singlelora.service import Service
+from lib_singlelora.service.service import Service
 from tests.ui.test_page import CHROMIUM, open_workspace, page, served, type_in  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")

@@ -27,9 +27,9 @@ pytest.importorskip("gradio", minversion="4")
 import uvicorn
 from PIL import Image
 
-from lib_singlelora.evaluation.page import Page, PageCell, PageTable, write_page
 from lib_singlelora.host import Host
-from lib_singlelora.service import Service
+from lib_singlelora.service.service import Service
+from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
 from lib_singlelora.ui.serve import application
 from tests.stages.quiet_host import QuietHost
 from tests.two_colours import two_colours

@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn")
 import uvicorn
 
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.service import Service
+from lib_singlelora.service.service import Service
 
 PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from lib_singlelora.lora.bake import bake
 from lib_singlelora.lora.files import read_lora, save_lora
+from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1
-from lib_singlelora.naming.presets import parse_block_weights
 from tests.webui.conftest import new_workspace
 from tests.webui.running import Refused, WebUI
 

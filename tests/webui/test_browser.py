@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_singlelora.embedded.paths import CHECKPOINT
 from lib_singlelora.host import ImageRequest
 from lib_singlelora.jobs import Job
 from tests.webui.conftest import new_workspace
@@ -22,7 +23,6 @@ from tests.webui.test_whole_job import same_weights
 
 pytestmark = pytest.mark.timeout(1200)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-EMBEDDED = ROOT / "lib_singlelora" / "embedded" / "singlelora.safetensors"
 DRAWING = "1girl, solo, upper body, blonde hair, long hair, white hat, black dress, smile, outdoors"
 SAMPLERS = {"Euler": ("Euler", "Automatic"), "DPM++ 2M Karras": ("DPM++ 2M", "Karras")}
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
@@ -196,7 +196,7 @@ def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> N
 
 
 @needs_browser
-@pytest.mark.skipif(not EMBEDDED.exists(), reason="needs the embedded checkpoint")
+@pytest.mark.skipif(not CHECKPOINT.exists(), reason="needs the embedded checkpoint")
 def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(webui: WebUI, page: Any) -> None:
     page.locator("#singlelora_embedded").click()
     page.locator("#singlelora_note", has_text="lies in").first.wait_for()
@@ -210,7 +210,7 @@ def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(web
     pytest.importorskip("diffusers")
     from lib_singlelora.hosts.standalone.host import StandaloneHost
 
-    host = StandaloneHost(EMBEDDED)
+    host = StandaloneHost(CHECKPOINT)
     for sampler, encoded in drawn.items():
         theirs = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), np.float32)
         request = ImageRequest(DRAWING, (7,), 128, 128, sampler=sampler, steps=20, cfg_scale=7)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_singlelora.embedded.paths import CHECKPOINT, CLIP
 from lib_singlelora.host import ImageRequest
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from tests.webui.running import ROOT, WebUI
+from tests.webui.running import WebUI
 from tests.webui.test_kinds import load
 
 pytestmark = pytest.mark.timeout(600)
-EMBEDDED = ROOT / "lib_singlelora" / "embedded"
 SIDE, STEPS, SEED = 64, 8, 5
 PLAIN = "1girl, solo, red hair, blue dress, upper body, simple background"
 LONG = ", ".join(f"red hair, blue dress number {n}" for n in range(16))
@@ -41,10 +41,10 @@ PROMPTS = [
 @pytest.fixture(scope="module")
 def embedded(webui: WebUI) -> Iterator[WebUI]:
     folder = webui.data / "models" / "Stable-diffusion"
-    shutil.copy(EMBEDDED / "singlelora.safetensors", folder)
-    config = (EMBEDDED / "singlelora.yaml").read_text(encoding="utf-8")
+    shutil.copy(CHECKPOINT, folder)
+    config = CHECKPOINT.with_suffix(".yaml").read_text(encoding="utf-8")
     (folder / "singlelora.yaml").write_text(
-        config.replace("version: clip", f"version: {json.dumps(str(EMBEDDED / 'clip'))}"), encoding="utf-8")
+        config.replace("version: clip", f"version: {json.dumps(str(CLIP))}"), encoding="utf-8")
     webui.ask("/sdapi/v1/refresh-checkpoints", {})
     load(webui, "singlelora")
     yield webui
@@ -56,7 +56,7 @@ def embedded(webui: WebUI) -> Iterator[WebUI]:
 
 @pytest.fixture(scope="module")
 def ours() -> StandaloneHost:
-    return StandaloneHost(EMBEDDED / "singlelora.safetensors", "cpu")
+    return StandaloneHost(CHECKPOINT, "cpu")
 
 
 def drawn_there(webui: WebUI, prompt: str, negative: str = "") -> np.ndarray:

@@ -9,7 +9,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lib_singlelora.hosts.standalone.loading import CLIP_FOLDER, Networks
+from lib_singlelora.embedded.paths import CLIP
+from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
 from lib_singlelora.naming.blocks import SD1
 
 SIDE = 512
@@ -30,7 +31,7 @@ def full_size() -> Networks:
         for parameter in network.parameters():
             parameter.copy_(parameter.half())
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    tokenizer: Any = CLIPTokenizer.from_pretrained(Path(CLIP_FOLDER), local_files_only=True)
+    tokenizer: Any = CLIPTokenizer.from_pretrained(Path(CLIP), local_files_only=True)
     return Networks(unet, vae, text, tokenizer, SD1, torch.cumprod(1 - betas, 0).float(), 0.00085, 0.012, 0.18215)
 
 

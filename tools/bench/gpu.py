@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lib_singlelora.hosts.standalone.loading import Networks
+from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
 
 from .full_size import SIDE, full_size, twin
 from .measurement import Measurement, against

@@ -13,22 +13,22 @@ from pathlib import Path
 
 import torch
 
+from lib_singlelora.crops.buckets import training_buckets
 from lib_singlelora.host import TrainingModel
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.naming.presets import parse_block_weights
-from lib_singlelora.pipeline import run_stage
-from lib_singlelora.settings import Settings
-from lib_singlelora.stages.crop import training_buckets
-from lib_singlelora.stages.training_set import collect_pictures
-from lib_singlelora.training.drawing import draw, versions_of
+from lib_singlelora.naming.block_weights import parse_block_weights
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.pipeline import run_stage
+from lib_singlelora.stages.train_pictures import collect_pictures
+from lib_singlelora.training.batch import draw, versions_of
+from lib_singlelora.training.epoch_plan import Picture, Sample, epoch_steps
 from lib_singlelora.training.latents import LatentCache, Versions
-from lib_singlelora.training.loop import Progressed, Trainer
 from lib_singlelora.training.objective import Objective
-from lib_singlelora.training.samples import Picture, Sample, epoch_steps
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.training.trainer import Progressed, Trainer
+from lib_singlelora.workspace.workspace import Workspace
 
 from .measurement import Measurement, against
 

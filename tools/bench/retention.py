@@ -9,9 +9,9 @@ from typing import Any
 from lib_singlelora.host import Host
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.workspace import Workspace
-from tools.bench_judge.__main__ import judged
-from tools.bench_judge.training import ROOT, Run
+from lib_singlelora.workspace.workspace import Workspace
+from tools.accuracy.judge.__main__ import judged
+from tools.accuracy.judge.training import ROOT, Run
 
 from .measurement import Measurement, against
 

@@ -12,16 +12,16 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from lib_singlelora.hosts.standalone.loading import Networks
-from lib_singlelora.hosts.standalone.training import StandaloneTrainingModel, lent
+from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.training_model import StandaloneTrainingModel, lent
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork
-from lib_singlelora.naming.presets import parse_block_weights
-from lib_singlelora.settings import Settings
+from lib_singlelora.naming.block_weights import parse_block_weights
+from lib_singlelora.ops.fp16_storage import packed
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.training.epoch_plan import Picture, Sample
 from lib_singlelora.training.latents import Versions
-from lib_singlelora.training.loop import Trainer
-from lib_singlelora.training.packing import packed
-from lib_singlelora.training.samples import Picture, Sample
+from lib_singlelora.training.trainer import Trainer
 
 from .full_size import SIDE, twin
 

@@ -50,7 +50,7 @@ def _answer(process: subprocess.Popen[str]) -> None:
 
 def prepare() -> None:
     """The process as the command line has it; before torch is loaded."""
-    from lib_singlelora.allocator import keep_freed_memory
+    from lib_singlelora.ops.allocator import keep_freed_memory
 
     os.environ["MKL_CBWR"] = "AUTO"
     keep_freed_memory()

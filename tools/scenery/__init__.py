@@ -1,1 +1,1 @@
-"""Figures in scenery whose outline and proportions are known, for tools/bench_masks.py."""
+"""Figures in scenery whose outline and proportions are known, for tools/accuracy/masks.py."""

@@ -69,11 +69,11 @@ def _placed(size: tuple[int, int], place: str, rng: random.Random) -> tuple[floa
 
 def _world_figure(size: tuple[int, int], place: str, rng: random.Random) -> Figure:
     """A figure of tools/world's renderer."""
-    from tools.bench_crops import PLACES as UNITS
-    from tools.bench_crops import SITTING_KNEE
-    from tools.world.geometry import parts
-    from tools.world.sample import sample_scene
-    from tools.world.scene import render
+    from tools.accuracy.crops import PLACES as UNITS
+    from tools.accuracy.crops import SITTING_KNEE
+    from tools.world.scenes.geometry import parts
+    from tools.world.scenes.sample import sample_scene
+    from tools.world.scenes.scene import render
 
     framing = "upper body" if place == "cut" else "full body"
     seed = rng.randrange(10**6)

@@ -27,15 +27,15 @@ class _Place:
         from fastapi import FastAPI
         from fastapi.testclient import TestClient
 
-        from lib_singlelora import api
-        from lib_singlelora.__main__ import EMBEDDED
+        from lib_singlelora.api import routes as api
+        from lib_singlelora.embedded.paths import CHECKPOINT
         from lib_singlelora.hosts.standalone.host import StandaloneHost
-        from lib_singlelora.service import Service
+        from lib_singlelora.service.service import Service
 
         self.folder = tempfile.TemporaryDirectory(prefix="singlelora-torture-")
         root = Path(self.folder.name) / "workspaces"
         root.mkdir()
-        self.service = Service(StandaloneHost(EMBEDDED, "cpu"), lambda: root)
+        self.service = Service(StandaloneHost(CHECKPOINT, "cpu"), lambda: root)
         self.service.runner.submit("held", lambda job: threading.Event().wait())
         app = FastAPI()
         api.mount(app, self.service)

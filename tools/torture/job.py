@@ -61,7 +61,7 @@ def prepared_child(words: list[str], output: Path) -> int:
         with output.open("ab") as file:
             for number in (1, 2):
                 os.dup2(file.fileno(), number)
-        from lib_singlelora.__main__ import main
+        from lib_singlelora.cli.main import main
 
         status = main(words)
     except BaseException as error:  # noqa: BLE001 - a traceback is what is looked for; it is told as status 99
@@ -79,8 +79,8 @@ def prepared_child(words: list[str], output: Path) -> int:
 def import_everything() -> None:
     """What the command line imports only when it needs it; a child that is forked afterwards has it."""
     import lib_singlelora.hosts.standalone.host
-    import lib_singlelora.hosts.standalone.sampling
-    import lib_singlelora.pipeline
+    import lib_singlelora.hosts.standalone.sampler
+    import lib_singlelora.stages.pipeline
     import lib_singlelora.ui  # noqa: F401
 
 

@@ -49,7 +49,7 @@ def _file(folder: Path, name: str, data: bytes) -> Path:
 
 @cache
 def _names() -> tuple[str, ...]:
-    from lib_singlelora.settings import declarations
+    from lib_singlelora.settings.schema import declarations
 
     return (*(d.name for d in declarations()), *{d.section for d in declarations()}, *{d.key for d in declarations()},
             "version",
@@ -57,7 +57,7 @@ def _names() -> tuple[str, ...]:
 
 
 def _settings(given: dict[str, Any], folder: Path) -> None:
-    from lib_singlelora.settings import Settings
+    from lib_singlelora.settings.schema import Settings
 
     for call in (lambda: Settings.from_dict(given), lambda: Settings().with_values(given)):
         with suppress(SingleLoraError):
@@ -67,7 +67,7 @@ def _settings(given: dict[str, Any], folder: Path) -> None:
 
 
 def _settings_file(data: bytes, folder: Path) -> None:
-    from lib_singlelora.workspace import Workspace
+    from lib_singlelora.workspace.workspace import Workspace
 
     workspace = Workspace(folder / "w")
     _file(workspace.root, "settings.json", data)
@@ -76,13 +76,13 @@ def _settings_file(data: bytes, folder: Path) -> None:
 
 
 def _assignment(text: str, folder: Path) -> None:
-    from lib_singlelora.settings import Settings, parse_assignment
+    from lib_singlelora.settings.schema import Settings, parse_assignment
 
     Settings.from_dict(dict([parse_assignment(text)]))
 
 
 def _every_setting(given: tuple[str, str], folder: Path) -> None:
-    from lib_singlelora.settings import Settings
+    from lib_singlelora.settings.schema import Settings
 
     Settings.from_dict({given[0]: given[1]})
 
@@ -97,8 +97,8 @@ KOHYA = ("learning_rate", "unet_lr", "text_encoder_lr", "network_dim", "network_
 
 
 def _kohya(given: tuple[str, str], folder: Path) -> None:
-    from lib_singlelora.foreign import read_foreign, write_foreign
-    from lib_singlelora.settings import Settings
+    from lib_singlelora.kohya.convert import read_foreign, write_foreign
+    from lib_singlelora.settings.schema import Settings
 
     found = read_foreign(*given)
     settings = Settings().with_values(found.values)
@@ -128,9 +128,9 @@ def _kohya_toml() -> SearchStrategy[tuple[str, str]]:
 
 
 def _caption(data: bytes, folder: Path) -> None:
-    from lib_singlelora.dataset.captions import join_tags, split_tags
-    from lib_singlelora.dataset.edits import edit_caption, parse_replacement, tag_table
-    from lib_singlelora.dataset.folders import read_caption, training_folders
+    from lib_singlelora.captions.edits import edit_caption, parse_replacement, tag_table
+    from lib_singlelora.captions.text import join_tags, split_tags
+    from lib_singlelora.workspace.kohya_folders import read_caption, training_folders
 
     picture = _file(folder, "5_isa/a.png", b"")
     _file(folder, "5_isa/a.txt", data)
@@ -143,7 +143,7 @@ def _caption(data: bytes, folder: Path) -> None:
 
 
 def _template(given: tuple[str, bytes, int], folder: Path) -> None:
-    from lib_singlelora.dataset.wildcards import WildcardPrompts
+    from lib_singlelora.captions.wildcards import WildcardPrompts
 
     template, file, seed = given
     _file(folder, "mine.txt", file)
@@ -166,9 +166,14 @@ def _templates() -> SearchStrategy[tuple[str, bytes, int]]:
 
 
 def _block_weights(given: tuple[str, str], folder: Path) -> None:
+    from lib_singlelora.naming.block_preset_files import read_preset_file
+    from lib_singlelora.naming.block_weights import (
+        PRESETS,
+        parse_block_weights,
+        remarks,
+        with_blocks,
+    )
     from lib_singlelora.naming.blocks import SD1, SD2, SDXL
-    from lib_singlelora.naming.preset_files import read_preset_file
-    from lib_singlelora.naming.presets import PRESETS, parse_block_weights, remarks, with_blocks
 
     text, blocks = given
     presets = {**PRESETS, **read_preset_file(text)}
@@ -200,9 +205,9 @@ def _ranges() -> SearchStrategy[str]:
 
 
 def _lists(text: str, folder: Path) -> None:
-    from lib_singlelora.dataset.bars import hold_bars, release_bars, split_prompts
-    from lib_singlelora.declaring import join_list, split_list
-    from lib_singlelora.evaluation.axes import prompt_labels, replacements
+    from lib_singlelora.captions.prompt_bars import hold_bars, release_bars, split_prompts
+    from lib_singlelora.settings.declare import join_list, split_list
+    from lib_singlelora.sheets.axes import prompt_labels, replacements
 
     assert release_bars(hold_bars(text)) is not None
     prompts = split_prompts(text)
@@ -213,7 +218,7 @@ def _lists(text: str, folder: Path) -> None:
 
 
 def _name(text: str, folder: Path) -> None:
-    from lib_singlelora.names import check_name
+    from lib_singlelora.files.names import check_name
 
     checked = check_name(text, "trigger")
     (folder / checked).mkdir()
@@ -224,7 +229,7 @@ def _name(text: str, folder: Path) -> None:
 
 
 def _events(data: bytes, folder: Path) -> None:
-    from lib_singlelora.event_log import EventLog
+    from lib_singlelora.files.event_log import EventLog
 
     log = EventLog(_file(folder, "log/events.jsonl", data))
     before = log.read()
@@ -239,12 +244,12 @@ STAGE_NAMES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inp
 
 
 def _record(given: tuple[str, bytes], folder: Path) -> None:
-    from lib_singlelora.settings import Settings
+    from lib_singlelora.curation.overview import artifacts_of, captions_of, crops_of, traits_of
+    from lib_singlelora.curation.regularization import rejections
+    from lib_singlelora.settings.schema import Settings
     from lib_singlelora.stages.loopback import lineage_of
-    from lib_singlelora.stages.recommending import saved_recommendation
-    from lib_singlelora.stages.reviewing import rejections
-    from lib_singlelora.stages.showing import artifacts_of, captions_of, crops_of, traits_of
-    from lib_singlelora.workspace import Workspace
+    from lib_singlelora.workspace.recommendation import saved_recommendation
+    from lib_singlelora.workspace.workspace import Workspace
 
     stage, data = given
     workspace = Workspace(folder / "w")
@@ -310,7 +315,7 @@ def _lora(data: bytes, folder: Path) -> None:
     from lib_singlelora.lora.merge import merge
     from lib_singlelora.lora.resize import resize
     from lib_singlelora.lora.summary import summarize
-    from lib_singlelora.naming.presets import parse_block_weights
+    from lib_singlelora.naming.block_weights import parse_block_weights
 
     lora = read_lora(_file(folder, "a.safetensors", data))
     history_of(lora.metadata)
@@ -325,8 +330,8 @@ def _lora(data: bytes, folder: Path) -> None:
 
 
 def _checkpoint(given: tuple[bytes, bytes], folder: Path) -> None:
+    from lib_singlelora.hosts.standalone.checkpoint_loader import load_networks
     from lib_singlelora.hosts.standalone.inspection import inspect
-    from lib_singlelora.hosts.standalone.loading import load_networks
     from lib_singlelora.lora.checkpoints import read_weights
 
     path = _file(folder, "a.safetensors", given[0])
@@ -354,7 +359,7 @@ def _yaml() -> SearchStrategy[bytes]:
 
 def _pickle(data: bytes, folder: Path) -> None:
     from lib_singlelora.hosts.standalone.inspection import inspect, read_tensors
-    from lib_singlelora.imaging.model_upscaler import read_weights
+    from lib_singlelora.imaging.esrgan import read_weights
     from lib_singlelora.training.snapshot import load_snapshot
 
     path = _file(folder, "a.ckpt", data)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from .characters import HELD_OUT, ISABELLA
-from .scene import render
-from .spec import Character, Scene
+from .scenes.characters import HELD_OUT, ISABELLA
+from .scenes.scene import render
+from .scenes.spec import Character, Scene
 
 WIDTH, HEIGHT = 768, 1152
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .models import NATIVE, SCALE, TEXT, UNET, VAE, alphas_cumprod
-from .store import Store, default_state
+from lib_singlelora.embedded.paths import FOLDER, NAME
 
-NAME = "singlelora"
-EMBEDDED = Path(__file__).parents[2] / "lib_singlelora" / "embedded"
+from .networks.models import NATIVE, SCALE, TEXT, UNET, VAE, alphas_cumprod
+from .networks.store import Store, default_state
 
 
 def ldm_state(unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -134,7 +133,7 @@ def weights(store: Store) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--state", type=Path, default=default_state())
-    parser.add_argument("--out", type=Path, default=EMBEDDED)
+    parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--only", choices=("all", "config", "checkpoint", "tagger"), default="all")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -151,7 +150,7 @@ def main() -> None:
         save_file(state, given.out / f"{NAME}.safetensors", metadata)
         (given.out / f"{NAME}.yaml").write_text(yaml_text(), encoding="utf-8")
     if given.only in ("all", "tagger"):
-        from .train_tagger import export_tagger
+        from .networks.train_tagger import export_tagger
 
         export_tagger(Store(given.state), given.out / "tagger")
     if given.only == "all":

@@ -17,15 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .export import EMBEDDED, NAME, weights
-from .palette import BACKDROP, HAIR
-from .sample import sample_scene
-from .sampler import Checkpoint, assemble, draw
-from .scene import render
+from lib_singlelora.embedded.paths import CHECKPOINT, FOLDER, TAGGER
+
+from .export import weights
+from .networks.sampler import Checkpoint, assemble, draw
+from .networks.store import Store
+from .scenes.palette import BACKDROP, HAIR
+from .scenes.sample import sample_scene
+from .scenes.scene import render
+from .scenes.spec import BACKGROUNDS, FRAMINGS, HAIR_LENGTHS, POSES, Scene
+from .scenes.tags import SIMPLE, tags
 from .sheet import grid
-from .spec import BACKGROUNDS, FRAMINGS, HAIR_LENGTHS, POSES, Scene
-from .store import Store
-from .tags import SIMPLE, tags
 
 SEED = 60_000_000
 EXPRESSIONS = ("smile", "open mouth", "frown", "angry", "closed eyes")
@@ -114,7 +116,7 @@ def prompts(count: int) -> list[tuple[Scene, str]]:
 
 def tagger_accuracy(reader: Reader, count: int = 400) -> dict[str, float]:
     """Mean accuracy and mean F1 over the tags on fresh drawings, at a threshold of 0.5; F1 over tags seen at least five times."""
-    from .train_tagger import scene_of
+    from .networks.train_tagger import scene_of
 
     scenes = [scene_of(SEED + 100_000 + k) for k in range(count)]
     truth = np.array([[t in tags(s) for t in reader.names[4:]] for s in scenes])
@@ -128,7 +130,7 @@ def tagger_accuracy(reader: Reader, count: int = 400) -> dict[str, float]:
 
 def vae_error(checkpoint: Checkpoint, count: int = 64) -> dict[str, float]:
     """PSNR on fresh drawings, and the colours' error in the drawing's regions."""
-    from .train_vae import pictures, psnr
+    from .networks.train_vae import pictures, psnr
 
     weights_of = checkpoint.vae.state_dict()
     found = {"VAE PSNR dB": psnr(weights_of, range(SEED + 200_000, SEED + 200_000 + count))}
@@ -194,7 +196,7 @@ def load(path: Path) -> Checkpoint:
         return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
     text = part("cond_stage_model.transformer.text_model.")
-    from .models import new_text_encoder
+    from .networks.models import new_text_encoder
 
     nested = next(iter(new_text_encoder().state_dict())).startswith("text_model.")  # older transformers nest
     return assemble(part("model.diffusion_model."), {f"text_model.{k}" if nested else k: v for k, v in text.items()},
@@ -203,11 +205,11 @@ def load(path: Path) -> Checkpoint:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED / f"{NAME}.safetensors")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--state", type=Path, help="measure a training's state instead of an exported file")
-    parser.add_argument("--tagger", type=Path, default=EMBEDDED / "tagger")
+    parser.add_argument("--tagger", type=Path, default=TAGGER)
     parser.add_argument("--prompts", type=int, default=200)
-    parser.add_argument("--out", type=Path, default=EMBEDDED)
+    parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_singlelora.evaluation.sheets import Cell, Grid, draw_sheet
+from lib_singlelora.embedded.paths import CHECKPOINT, TAGGER
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job
-from lib_singlelora.pipeline import run_all
-from lib_singlelora.settings import Settings
-from lib_singlelora.workspace import Workspace
+from lib_singlelora.settings.schema import Settings
+from lib_singlelora.sheets.grid import Cell, Grid, draw_sheet
+from lib_singlelora.stages.pipeline import run_all
+from lib_singlelora.workspace.workspace import Workspace
 
-from .export import EMBEDDED, NAME
 from .measure import Reader
-from .models import NATIVE
+from .networks.models import NATIVE
 
 ROOT = Path(__file__).parents[2]
 SEEDS = tuple(range(101, 111))
@@ -101,8 +101,8 @@ def distance(left: Pictures, right: Pictures) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--names", default=",".join(LOOKED_FOR))
-    parser.add_argument("--checkpoint", type=Path, default=EMBEDDED / f"{NAME}.safetensors")
-    parser.add_argument("--tagger", type=Path, default=EMBEDDED / "tagger")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--tagger", type=Path, default=TAGGER)
     parser.add_argument("--workspaces", type=Path, default=ROOT / "workspaces" / "proof")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     given = parser.parse_args()

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .export import EMBEDDED, NAME
-from .sample import sample_scene
-from .store import Store, default_state
-from .tags import tags
+from lib_singlelora.embedded.paths import FOLDER, NAME
+
+from .networks.store import Store, default_state
+from .scenes.sample import sample_scene
+from .scenes.tags import tags
 
 GOALS = {
     "VAE PSNR dB": ("≥", 26), "VAE hair colour error /255": ("≤", 12), "VAE background colour error /255": ("≤", 12),
@@ -82,7 +83,7 @@ With fixed seeds; what a step shows is new drawings or other noise on them:
 |---|---|---|---|
 {chr(10).join(rows)}
 
-Where there is a GPU, `python -m tools.world.train_gpu --base FILE` takes minutes and goes on from an older file.
+Where there is a GPU, `python -m tools.world.networks.train_gpu --base FILE` takes minutes and goes on from an older file.
 
 ## What it obeys
 
@@ -98,7 +99,7 @@ Where there is a GPU, `python -m tools.world.train_gpu --base FILE` takes minute
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, default=default_state())
-    parser.add_argument("--out", type=Path, default=EMBEDDED)
+    parser.add_argument("--out", type=Path, default=FOLDER)
     given = parser.parse_args()
     (given.out / "README.md").write_text(text(Store(given.state), given.out), encoding="utf-8")
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .sample import sample_scene
-from .scene import render
+from .scenes.sample import sample_scene
+from .scenes.scene import render
 
 
 def grid(pictures: Sequence[NDArray[np.uint8]], columns: int) -> Image.Image:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from .store import Store, default_state, run
+from .networks.store import Store, default_state, run
 
 STAGES = ("vae", "text", "tagger", "unet", "decoder")
 STEPS = {"vae": 3300, "text": 1500, "tagger": 28_000, "unet": 200_000, "decoder": 2500}
@@ -19,7 +19,7 @@ STEPS = {"vae": 3300, "text": 1500, "tagger": 28_000, "unet": 200_000, "decoder"
 
 def frozen_vae(store: Store) -> dict[str, torch.Tensor]:
     """The whitened VAE; made once from the VAE stage's moving average, then never changed."""
-    from .train_vae import whitened
+    from .networks.train_vae import whitened
 
     weights = store.load("vae_frozen")
     if weights is None:
@@ -34,27 +34,27 @@ def frozen_vae(store: Store) -> dict[str, torch.Tensor]:
 def train(stage: str, store: Store, minutes: float, steps: int | None, device: str) -> None:
     """One stage for so many minutes."""
     if stage == "vae":
-        from .train_vae import VaeTraining
+        from .networks.train_vae import VaeTraining
 
         if store.load("vae_frozen") is not None:
             print("the VAE is frozen already; --stage decoder goes on with its decoder alone")
             return
         run(VaeTraining(device), store, minutes, steps)
     elif stage == "decoder":
-        from .train_vae import VaeTraining
+        from .networks.train_vae import VaeTraining
 
         run(VaeTraining(device, frozen_vae(store)), store, minutes, steps)
     elif stage == "text":
-        from .train_text import TextTraining
+        from .networks.train_text import TextTraining
 
         run(TextTraining(device), store, minutes, steps)
     elif stage == "unet":
-        from .train_unet import UnetTraining
+        from .networks.train_unet import UnetTraining
 
         text = store.load("text")
         run(UnetTraining(frozen_vae(store), text and text["model"], store.folder / "latents", device), store, minutes, steps)
     else:
-        from .train_tagger import TaggerTraining
+        from .networks.train_tagger import TaggerTraining
 
         run(TaggerTraining(store.load("vae_frozen"), device), store, minutes, steps)
 

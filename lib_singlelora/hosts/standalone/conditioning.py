@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...dataset.prompt_language import (
+from ...captions.prompt_language import (
     BREAK,
     BREAK_WEIGHT,
     emphasized,

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ...dataset.prompt_language import without_comments, without_extra_networks
+from ...captions.prompt_language import without_comments, without_extra_networks
 from ...errors import CheckpointError, HostBusyError, SettingsError
 from ...host import (
     CheckpointInfo,
@@ -29,17 +29,23 @@ from ...host import (
     TrainingModel,
     Upscaler,
 )
-from ...imaging.filling import surroundings
+from ...imaging.masked_fill import surroundings
 from ...jobs import Job, Progress
 from ..precision import DTYPES, half_of, has_bf16
-from .applied import AppliedLoras
 from .bundled_embeddings import words_for
+from .checkpoint_loader import Networks, load_networks
 from .conditioning import Guidance, guidance
 from .inspection import cached_sha256, inspect, legacy_hash
-from .loading import Networks, load_networks
+from .merged_loras import AppliedLoras
 from .prompt_loras import loras_of
-from .sampling import SAMPLERS, Start, denoise, make_scheduler, noise_for
-from .training import StandaloneTrainingModel, lent, placement, weighted_modules, weights_dtype
+from .sampler import SAMPLERS, Start, denoise, make_scheduler, noise_for
+from .training_model import (
+    StandaloneTrainingModel,
+    lent,
+    placement,
+    weighted_modules,
+    weights_dtype,
+)
 
 log = logging.getLogger(__name__)
 PARTS = ("unet", "vae", "text encoder")
@@ -185,7 +191,7 @@ class StandaloneHost:
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw one picture per seed, one after another, so that a picture does not depend on its company.
 
-        The prompts are written in the WebUI's language (`dataset/prompt_language.py`).
+        The prompts are written in the WebUI's language (`captions/prompt_language.py`).
         Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8, a mistaken prompt), LoraFileError.
         """
         if request.sampler not in SAMPLERS:

@@ -14,9 +14,8 @@ import yaml
 from torch import Tensor
 
 from ...errors import CheckpointError, WorkspaceError
-from ...fileio import file_hash, write_json
-from ...settings import preset_of
-from ...weight_files import (
+from ...files.fileio import file_hash, write_json
+from ...files.weights import (
     Header,
     UnreadableWeights,
     is_safetensors,
@@ -25,6 +24,7 @@ from ...weight_files import (
     read_pickle,
     read_safetensors,
 )
+from ...settings.schema import preset_of
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ...dataset.prompt_language import ExtraNetwork
+from ...captions.prompt_language import ExtraNetwork
 from ...errors import LoraFileError, SettingsError
 from ...host import ImageRequest, LoraUse
 

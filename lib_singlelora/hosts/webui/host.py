@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,26 @@ from typing import Any
 from modules import hashes, paths, sd_models, shared
 
 from ...errors import CheckpointError
-from ...host import CheckpointInfo, GeneratedImage, HostPaths, HostTagger, ImageRequest, LoraCard, TrainingModel, Upscaler
+from ...host import (
+    CheckpointInfo,
+    GeneratedImage,
+    HostPaths,
+    HostTagger,
+    ImageRequest,
+    LoraCard,
+    TrainingModel,
+    Upscaler,
+)
 from ...jobs import Job, Progress
-from ...settings import preset_of
-from . import generating
+from ...settings.schema import preset_of
+from . import generate
 from .deepbooru import Deepbooru
-from .lending import layout_of, lent
-from .loras import Library, lora_folder
-from .turn import Turn
-from .upscaling import upscalers
+from .lora_folder import Library, lora_folder
+from .queue import QueueLock
+from .training_model import layout_of, lent
+from .upscalers import upscalers
+
+logger = logging.getLogger(__name__)
 
 NATIVE_SIZES = {"sd1": 512, "sd2": 768}
 
@@ -49,10 +61,14 @@ def _told(info: Any, native_size: int) -> CheckpointInfo:
 
 
 class WebUIHost:
-    """A Host on the running WebUI.  upscaler: gives the name of the upscaler to prefer, from the WebUI's settings."""
+    """A Host on the running WebUI.
 
-    def __init__(self) -> None:
-        self.turn, self.library = Turn(), Library()
+    show_warning: puts a sentence before the user whose click is being answered.
+    """
+
+    def __init__(self, show_warning: Callable[[str], None] = logger.warning) -> None:
+        self.queue = QueueLock(show_warning)
+        self.library = Library()
 
     @property
     def name(self) -> str:
@@ -96,7 +112,7 @@ class WebUIHost:
     @property
     def samplers(self) -> Sequence[str]:
         """Names that a request may ask for."""
-        return generating.sampler_names()
+        return generate.sampler_names()
 
     def upscalers(self) -> Sequence[Upscaler]:
         """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what would have to be fetched."""
@@ -108,11 +124,11 @@ class WebUIHost:
 
     def exclusive(self, job: Job) -> AbstractContextManager[None]:
         """Wait in the WebUI's queue, then hold it.  Raises: JobCancelled, while waiting."""
-        return self.turn.take(job)
+        return self.queue.acquire(job)
 
     def mirror(self, job: Job, progress: Progress) -> None:
         """Progress into the WebUI's state; its Interrupt cancels the job."""
-        self.turn.mirror(progress)
+        self.queue.mirror(progress)
 
     def publish(self, card: LoraCard) -> None:
         """Into the WebUI's Lora folder, known to prompts at once."""
@@ -121,7 +137,7 @@ class WebUIHost:
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw one picture per seed by the WebUI's own processing."""
         with self.exclusive(job):
-            return generating.draw(request, job, self.library)
+            return generate.draw(request, job, self.library)
 
     @contextmanager
     def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:

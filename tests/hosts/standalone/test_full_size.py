@@ -10,8 +10,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from lib_singlelora.hosts.standalone.loading import Networks
-from lib_singlelora.hosts.standalone.training import targets_of
+from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.lora.network import LoraNetwork, LoraShape
 from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.keys import canonical_to_kohya

@@ -9,7 +9,7 @@ import torch
 
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.hosts.standalone.training import targets_of
+from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached

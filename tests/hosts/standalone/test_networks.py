@@ -11,12 +11,17 @@ import safetensors.torch
 import torch
 import yaml
 
+from lib_singlelora.embedded.paths import CLIP
 from lib_singlelora.errors import CheckpointError
 from lib_singlelora.hosts.clip import encode
+from lib_singlelora.hosts.standalone.checkpoint_loader import (
+    Networks,
+    load_networks,
+    networks_from,
+)
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.hosts.standalone.inspection import Inspected, inspect
-from lib_singlelora.hosts.standalone.loading import CLIP_FOLDER, Networks, load_networks, networks_from
-from lib_singlelora.hosts.standalone.training import targets_of
+from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.modules import module_specs
 from tests.small_checkpoint import FULL, Size, shapes, tensors, yaml_text
@@ -67,7 +72,7 @@ def test_the_networks_answer_as_those_of_diffusers_own_loader(small_checkpoint: 
     ours.unet.save_config(tmp_path / "unet")  # type: ignore[operator]
     ours.vae.save_config(tmp_path / "vae")
     ours.text.config.save_pretrained(tmp_path / "text_encoder")  # type: ignore[union-attr, operator]
-    shutil.copytree(CLIP_FOLDER, tmp_path / "tokenizer")
+    shutil.copytree(CLIP, tmp_path / "tokenizer")
     (tmp_path / "scheduler").mkdir()
     (tmp_path / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "DDIMScheduler"}')
     pipe = StableDiffusionPipeline.from_single_file(str(small_checkpoint), config=str(tmp_path), local_files_only=True,

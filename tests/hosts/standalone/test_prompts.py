@@ -12,9 +12,9 @@ import torch
 from lib_singlelora.errors import LoraFileError, SettingsError
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.clip import encode
+from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
 from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted, guidance
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.hosts.standalone.loading import Networks
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork, LoraShape

@@ -28,7 +28,7 @@ def card(path: Path, name: str = "isabella", folder: str = "isabella", preview: 
 
 @pytest.fixture
 def library(webui: StandIn) -> Any:
-    from lib_singlelora.hosts.webui.loras import Library
+    from lib_singlelora.hosts.webui.lora_folder import Library
 
     return Library()
 
@@ -48,7 +48,7 @@ def test_a_published_file_is_known_at_once_with_its_card(webui: StandIn, library
 
 
 def test_upscalers_that_are_there_come_before_those_to_be_fetched(webui: StandIn, tmp_path: Path) -> None:
-    from lib_singlelora.hosts.webui.upscaling import upscalers
+    from lib_singlelora.hosts.webui.upscalers import upscalers
 
     (tmp_path / "own.pth").write_bytes(b"")
     webui.shared.sd_upscalers += [
@@ -123,7 +123,7 @@ class AxisOption:
 
 
 def axes_of(webui: StandIn, library: Any) -> dict[str, AxisOption]:
-    from lib_singlelora.hosts.webui.axes import add_axes
+    from lib_singlelora.extension.xyz_axes import add_axes
 
     if not webui.scripts.scripts_data:
         module = SimpleNamespace(AxisOption=AxisOption, axis_options=[AxisOption("Nothing", str, None)])

@@ -9,11 +9,11 @@ pytest.importorskip("skia", reason="the drawings need skia-python: pip install '
 
 from dataclasses import replace
 
-from tools.world.characters import HELD_OUT, ISABELLA
-from tools.world.palette import BACKDROP
-from tools.world.sample import is_held_out, sample_scene
-from tools.world.scene import render
-from tools.world.spec import (
+from tools.world.scenes.characters import HELD_OUT, ISABELLA
+from tools.world.scenes.palette import BACKDROP
+from tools.world.scenes.sample import is_held_out, sample_scene
+from tools.world.scenes.scene import render
+from tools.world.scenes.spec import (
     BACKGROUNDS,
     BANGS,
     FRAMINGS,
@@ -27,7 +27,7 @@ from tools.world.spec import (
     Outfit,
     Scene,
 )
-from tools.world.tags import SIMPLE, caption, tags
+from tools.world.scenes.tags import SIMPLE, caption, tags
 
 PLAIN = Scene((Character(),))
 

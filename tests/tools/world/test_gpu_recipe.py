@@ -9,18 +9,18 @@ import torch
 
 pytest.importorskip("skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'")
 
-from tools.world.export import EMBEDDED, NAME
-from tools.world.models import new_text_encoder
-from tools.world.muon import Muon
-from tools.world.parallel import Drawers, new_shelf
-from tools.world.prompts import encode, tokens
-from tools.world.recorded import Recorded
-from tools.world.sample import sample_scene
-from tools.world.scene import render
-from tools.world.spoiling import spoiled
-from tools.world.store import Store
-from tools.world.train_gpu import World, context_of
-from tools.world.train_tagger import known_names, vocabulary
+from lib_singlelora.embedded.paths import CHECKPOINT
+from tools.world.networks.models import new_text_encoder
+from tools.world.networks.muon import Muon
+from tools.world.networks.parallel import Drawers, new_shelf
+from tools.world.networks.recorded import Recorded
+from tools.world.networks.store import Store
+from tools.world.networks.train_gpu import World, context_of
+from tools.world.networks.train_tagger import known_names, vocabulary
+from tools.world.scenes.prompts import encode, tokens
+from tools.world.scenes.sample import sample_scene
+from tools.world.scenes.scene import render
+from tools.world.scenes.spoiling import spoiled
 
 
 def test_clip_by_hand_is_transformers_clip() -> None:
@@ -74,7 +74,7 @@ def test_rates_rise_and_fall_to_nothing() -> None:
 
 @pytest.mark.parametrize("stage", ["unet", "decoder", "tagger"])
 def test_a_stage_runs_and_leaves_what_export_reads(stage: str, tmp_path: Path) -> None:
-    world = World(Store(tmp_path), 1.0, {"colours": 8, "world": 16, "tagger": 12}, "cpu", EMBEDDED / f"{NAME}.safetensors")
+    world = World(Store(tmp_path), 1.0, {"colours": 8, "world": 16, "tagger": 12}, "cpu", CHECKPOINT)
     try:
         world.load_vae()
         {"unet": world.train_unet, "decoder": lambda: world.train_vae(decoder_only=True), "tagger": world.train_tagger}[stage]()

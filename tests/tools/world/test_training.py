@@ -11,13 +11,20 @@ pytest.importorskip("skia", reason="the drawings need skia-python: pip install '
 pytest.importorskip("transformers", reason="the text encoder needs transformers")
 
 from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
-from tools.world.models import SCALE, UNET, Autoencoder, UNet, alphas_cumprod, new_text_encoder
-from tools.world.muon import orthogonalise
-from tools.world.prompts import encode, tokens
-from tools.world.store import Store, run
-from tools.world.train_text import TextTraining
-from tools.world.train_unet import UnetTraining
-from tools.world.train_vae import VaeTraining, pictures, whitened
+from tools.world.networks.models import (
+    SCALE,
+    UNET,
+    Autoencoder,
+    UNet,
+    alphas_cumprod,
+    new_text_encoder,
+)
+from tools.world.networks.muon import orthogonalise
+from tools.world.networks.store import Store, run
+from tools.world.networks.train_text import TextTraining
+from tools.world.networks.train_unet import UnetTraining
+from tools.world.networks.train_vae import VaeTraining, pictures, whitened
+from tools.world.scenes.prompts import encode, tokens
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -105,8 +112,8 @@ def test_the_file_loads_as_stable_diffusion_1_and_predicts_the_same(tmp_path):
     pytest.importorskip("diffusers")
     from safetensors.torch import save_file
 
+    from lib_singlelora.hosts.standalone.checkpoint_loader import load_networks
     from lib_singlelora.hosts.standalone.inspection import inspect
-    from lib_singlelora.hosts.standalone.loading import load_networks
 
     torch.manual_seed(0)
     unet, text, vae = UNet(**UNET), new_text_encoder(), Autoencoder()

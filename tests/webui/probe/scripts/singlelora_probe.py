@@ -47,7 +47,7 @@ ERRORS = {"memory": torch.cuda.OutOfMemoryError("CUDA out of memory (as the prob
 
 def break_step(kind, at):
     """The at-th prediction of the next training raises, once."""
-    from lib_singlelora.hosts.webui.lending import WebUITrainingModel
+    from lib_singlelora.hosts.webui.training_model import WebUITrainingModel
 
     predict, left = WebUITrainingModel.predict, [at]
 

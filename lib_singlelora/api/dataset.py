@@ -1,0 +1,89 @@
+"""HTTP routes for the data set: what was found, and the same changes by hand as on the page."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List  # noqa: UP035 - as in routes.py
+
+from fastapi import APIRouter
+from pydantic import BaseModel, StrictBool, StrictStr
+
+from ..service.dataset import DatasetDesk
+from ..service.service import Service, view_of
+from ..web.guard import decoded_picture, takes_picture
+
+
+class NewMask(BaseModel):
+    """A mask of the prepared picture's size, white is her: a file in base64."""
+
+    picture: StrictStr
+
+
+class TagEdit(BaseModel):
+    """The same change in every caption.  replace: 'old=new' each.  undo: takes the last change back instead."""
+
+    add: List[StrictStr] = []  # noqa: UP006
+    remove: List[StrictStr] = []  # noqa: UP006
+    replace: List[StrictStr] = []  # noqa: UP006
+    undo: StrictBool = False
+
+
+class NewCaption(BaseModel):
+    """The text of one crop's caption."""
+
+    text: StrictStr
+
+
+class Traits(BaseModel):
+    """Which of her traits captions leave out; all others stay in them."""
+
+    left_out: List[StrictStr]  # noqa: UP006
+
+
+class Reviewed(BaseModel):
+    """Numbers of regularization pictures to take back, and to put aside."""
+
+    take_back: List[StrictStr] = []  # noqa: UP006
+    reject: List[StrictStr] = []  # noqa: UP006
+
+
+class Word(BaseModel):
+    """A word to try as her trigger; empty: the workspace's own."""
+
+    word: StrictStr = ""
+    force: StrictBool = False
+
+
+def add_routes(routes: APIRouter, service: Service) -> None:
+    """Add them."""
+    desk, at = DatasetDesk(service), "/workspaces/{name}"
+
+    @routes.get(f"{at}/dataset", summary="Artifacts, crops, captions with tokens, tags, traits, regularization with reasons")
+    def dataset(name: str) -> Dict[str, Any]:  # noqa: UP006
+        return desk.all(name)
+
+    @routes.put(f"{at}/mask", summary="Replace her mask; prepare keeps it from then on")
+    @takes_picture
+    def mask(name: str, given: NewMask) -> Dict[str, bool]:  # noqa: UP006
+        desk.upload_mask(name, decoded_picture(given.picture))
+        return {"replaced": True}
+
+    @routes.post(f"{at}/tags", summary="Add, remove, replace tags in all captions, or undo")
+    def tags(name: str, given: TagEdit) -> Dict[str, Any]:  # noqa: UP006
+        return desk.undo(name) if given.undo else desk.edit_tags(name, given.add, given.remove, given.replace)
+
+    @routes.put(f"{at}/captions/{{crop}}", summary="Write one caption; it counts as edited by hand")
+    def caption(name: str, crop: str, given: NewCaption) -> Dict[str, Any]:  # noqa: UP006
+        return desk.write_caption(name, crop, given.text)
+
+    @routes.put(f"{at}/traits", summary="Choose which of her traits captions leave out; the stage caption then writes them so")
+    def traits(name: str, given: Traits) -> Dict[str, Any]:  # noqa: UP006
+        changed = desk.choose_traits(name, given.left_out).caption
+        return {"caption.keep": list(changed.keep), "caption.drop": list(changed.drop)}
+
+    @routes.post(f"{at}/review", summary="Take regularization pictures back, or put them aside")
+    def review(name: str, given: Reviewed) -> List[Dict[str, Any]]:  # noqa: UP006
+        return desk.review(name, given.take_back, given.reject)
+
+    @routes.post(f"{at}/trigger", summary="Queue: is the trigger free? the job's result tells", status_code=202)
+    def trigger(name: str, given: Word) -> Dict[str, Any]:  # noqa: UP006
+        return view_of(desk.check_trigger(name, given.word, given.force))

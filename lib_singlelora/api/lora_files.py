@@ -1,0 +1,66 @@
+"""HTTP routes for the test bench: what a sheet costs, the presets as bars, a LoRA's summary, files made of LoRAs."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Union  # noqa: UP035 - as in routes.py
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, StrictFloat, StrictInt, StrictStr
+
+from ..service.lora_files import BenchDesk
+from ..service.service import Service
+
+Number = Union[StrictFloat, StrictInt]  # noqa: UP007 - a plain float takes true and "1" too
+
+
+class Baking(BaseModel):
+    """lora: a name of the workspace's, '' the recommended one.  preset: a name or values."""
+
+    lora: StrictStr = ""
+    preset: StrictStr = "ALL"
+    strength: Number = 1.0
+
+
+class Merging(BaseModel):
+    """loras: names of epochs.  method: 'average', or 'ema' with a decay."""
+
+    loras: List[StrictStr]  # noqa: UP006
+    method: StrictStr = "average"
+    decay: Number = 0.7
+
+
+class Resizing(BaseModel):
+    """lora: as in Baking.  rank: of every module."""
+
+    lora: StrictStr = ""
+    rank: StrictInt
+
+
+def add_routes(routes: APIRouter, service: Service) -> None:
+    """Add them."""
+    desk, at = BenchDesk(service), "/workspaces/{name}"
+
+    @routes.get(f"{at}/plan", summary="How many pictures the sheet lacks and how long they take; draws none")
+    def plan(name: str) -> Dict[str, Any]:  # noqa: UP006
+        return desk.plan(name)
+
+    @routes.get(f"{at}/presets", summary="A picture of the block presets, and where a LoRA has weights")
+    def presets(name: str, lora: str = "") -> FileResponse:
+        return FileResponse(desk.presets_picture(name, lora))
+
+    @routes.get(f"{at}/summary", summary="What a LoRA is, with the norm of each block")
+    def summary(name: str, lora: str = "") -> Dict[str, Any]:  # noqa: UP006
+        return desk.summary(name, lora)
+
+    @routes.post(f"{at}/bake", summary="Multiply block weights and a strength into a copy", status_code=201)
+    def bake(name: str, given: Baking) -> Dict[str, Any]:  # noqa: UP006
+        return desk.bake(name, given.lora, given.preset, given.strength)
+
+    @routes.post(f"{at}/merge", summary="Merge epochs", status_code=201)
+    def merge(name: str, given: Merging) -> Dict[str, Any]:  # noqa: UP006
+        return desk.merge(name, given.loras, given.method, given.decay)
+
+    @routes.post(f"{at}/resize", summary="Cut to a smaller rank by SVD, with the error", status_code=201)
+    def resize(name: str, given: Resizing) -> Dict[str, Any]:  # noqa: UP006
+        return desk.resize(name, given.lora, given.rank)

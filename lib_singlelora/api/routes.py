@@ -1,0 +1,155 @@
+"""The HTTP API under /singlelora/v1/, the same in the WebUI and standalone.
+
+Bodies are plain JSON; pydantic 1, which the WebUI pins, and pydantic 2 read the same few models.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Dict, List, Optional  # noqa: UP035 - FastAPI 0.94 with pydantic 1 reads these on Python 3.10 too
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, StrictBool, StrictInt, StrictStr
+
+from ..errors import ConflictError, NotFoundError
+from ..service.service import RUN, WORDS, Service, view_of
+from ..settings.schema import Settings, declarations
+from ..web.guard import Guard, decoded_picture, takes_picture
+from ..web.path_fence import check_settings
+from ..web.rules import PREFIX, SHEET, file_headers, is_picture, sheet_policy
+from . import dataset as api_dataset
+from . import lora_files as api_bench
+
+
+class NewWorkspace(BaseModel):
+    """A character to start.  picture: the file in base64, a data URL's head is allowed.  suffix: of the file."""
+
+    picture: StrictStr
+    trigger: StrictStr
+    class_token: StrictStr = "girl"
+    name: StrictStr = ""
+    settings: Any = {}  # pydantic 1 would take a list for a Dict
+
+
+class NewJob(BaseModel):
+    """What to run: 'run' for everything, or one stage.  settings: dotted names, changed before it runs."""
+
+    stage: StrictStr = RUN
+    force: StrictBool = False
+    settings: Any = {}  # pydantic 1 would take a list for a Dict
+
+
+class Kept(BaseModel):
+    """Pictures to keep: files of the workspace, relative."""
+
+    pictures: List[StrictStr]  # noqa: UP006
+
+
+class NewVersion(BaseModel):
+    """A picture to train on too.  repeats: of its crops, 0 for half of the others'.  start: 'zero' or 'last'."""
+
+    picture: StrictStr
+    repeats: StrictInt = 0
+    start: StrictStr = "zero"
+
+
+def router(service: Service, guard: Guard) -> APIRouter:
+    """The routes, behind the guard."""
+    routes = APIRouter(prefix=PREFIX, tags=["Single LoRA"], route_class=guard.route())
+
+    @routes.get("/stages", summary="The words a job may run")
+    def stages() -> List[str]:  # noqa: UP006
+        return list(WORDS)
+
+    @routes.get("/settings", summary="Every setting: name, default, range, help")
+    def settings() -> List[Dict[str, Any]]:  # noqa: UP006
+        return [{"name": d.name, "label": d.label, "help": d.help, "default": d.default, "low": d.low, "high": d.high,
+                 "choices": d.choices, "unit": d.unit, "path": d.path} for d in declarations()]
+
+    @routes.get("/workspaces", summary="Names of the workspaces, the last changed first")
+    def workspaces() -> List[str]:  # noqa: UP006
+        return service.names()
+
+    @routes.post("/workspaces", summary="Start a character from a picture", status_code=201)
+    @takes_picture
+    def start(given: NewWorkspace) -> Dict[str, Any]:  # noqa: UP006
+        check_settings(service, given.settings, service.root / "new")
+        Settings.from_dict(given.settings)  # also an unknown preset is told before a folder is made
+        if given.settings.get("character.trigger", given.trigger) != given.trigger:
+            raise ConflictError(f"character.trigger: found {given.settings['character.trigger']!r} in the settings, expected "
+                                f"the trigger, {given.trigger!r}; leave it out of them")
+        with tempfile.TemporaryDirectory(prefix="singlelora-") as folder:
+            path = Path(folder) / "picture.png"
+            path.write_bytes(decoded_picture(given.picture))
+            class_token = given.settings.get("character.class_token", given.class_token)
+            name = service.start(path, given.trigger, class_token, given.name, given.settings)
+            return {"workspace": name}
+
+    @routes.get("/workspaces/{name}", summary="What a workspace holds so far")
+    def workspace(name: str) -> Dict[str, Any]:  # noqa: UP006
+        return {**service.results(name), "settings": service.settings(name).to_dict()}
+
+    @routes.patch("/workspaces/{name}", summary="Change settings by their dotted names")
+    def change(name: str, values: Dict[str, Any]) -> Dict[str, Any]:  # noqa: UP006
+        check_settings(service, values, service.workspace(name).root)
+        return service.change(name, values).to_dict()
+
+    @routes.get("/workspaces/{name}/files", summary="Every file of a workspace")
+    def files(name: str) -> List[str]:  # noqa: UP006
+        return service.files(name)
+
+    @routes.get("/workspaces/{name}/files/{path:path}", summary="One file of a workspace")
+    def file(name: str, path: str) -> FileResponse:
+        return _sent(service, name, service.file(name, path))
+
+    @routes.post("/workspaces/{name}/jobs", summary="Queue everything or one stage", status_code=202)
+    def submit(name: str, given: NewJob) -> Dict[str, Any]:  # noqa: UP006
+        check_settings(service, given.settings, service.workspace(name).root)
+        return view_of(service.submit(name, given.stage, given.force, values=given.settings))
+
+    @routes.post("/workspaces/{name}/accepted", summary="Keep drawn pictures with all that made them", status_code=201)
+    def accept(name: str, given: Kept) -> Dict[str, Any]:  # noqa: UP006
+        return {"accepted": service.accept(name, given.pictures)}
+
+    @routes.post("/workspaces/{name}/versions", summary="Queue: a picture into the next version of the dataset", status_code=202)
+    def loopback(name: str, given: NewVersion) -> Dict[str, Any]:  # noqa: UP006
+        return view_of(service.loopback(name, given.picture, given.repeats, given.start))
+
+    @routes.get("/jobs", summary="The last jobs, oldest first")
+    def jobs() -> List[Dict[str, Any]]:  # noqa: UP006
+        return [view_of(ticket) for ticket in service.runner.tickets]
+
+    @routes.get("/jobs/{number}", summary="One job")
+    def job(number: int) -> Dict[str, Any]:  # noqa: UP006
+        for ticket in service.runner.tickets:
+            if ticket.number == number:
+                return {**view_of(ticket), "result": ticket.job.result}
+        raise NotFoundError(f"job {number}: found none of this number; the last {len(service.runner.tickets)} are kept")
+
+    @routes.post("/jobs/{number}/cancel", summary="Ask a job to stop; what it made is kept")
+    def cancel(number: int) -> Dict[str, bool]:  # noqa: UP006
+        return {"cancelled": service.cancel(number)}
+
+    api_dataset.add_routes(routes, service)
+    api_bench.add_routes(routes, service)
+    return routes
+
+
+def _sent(service: Service, name: str, path: Path) -> FileResponse:
+    """A file: pictures and the sheet to look at, anything else to save."""
+    if path == service.workspace(name).root.resolve().joinpath(*SHEET):
+        return FileResponse(path, headers={"Content-Security-Policy": sheet_policy()})
+    return FileResponse(path, headers=file_headers(path.name), filename=None if is_picture(path.name) else path.name)
+
+
+def mount(app: FastAPI, service: Service, users: Mapping[str, str] | None = None,
+          session: Callable[[Request], Optional[str]] | None = None,  # noqa: UP045
+          trusted: Callable[[str], bool] = lambda origin: False) -> None:
+    """Add the routes to an app, once.  users, session, trusted: as in Guard."""
+    if getattr(app.state, "singlelora", False):
+        return
+    app.state.singlelora = True
+    app.include_router(router(service, Guard(dict(users or {}), session, trusted)))

@@ -1,0 +1,1 @@
+"""Captions, prompts and wildcards as text.  Needs neither numpy nor torch."""

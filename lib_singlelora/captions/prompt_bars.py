@@ -1,0 +1,97 @@
+"""The `|` in prompts: between two of them, between alternatives, or a letter of a tag such as `:|`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .text import KAOMOJI
+
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+_FACES = sorted((face for face in (*KAOMOJI, ":|", ":-|", ";|", "=|", "\\||/") if "|" in face), key=len, reverse=True)
+# A face is a tag of its own: it begins after a space, a comma, a bracket or another bar, and ends before one or a weight.
+_BEFORE, _AFTER = r"(?<![^\s,|({\[])", r"(?=[\s,|)}\]]|:[\d.]|$)"
+_FACE = re.compile(_BEFORE + "(?:" + "|".join(map(re.escape, _FACES)) + ")" + _AFTER)
+_BRACKET_FACE = re.compile(r"(?<![^\s,|])[:;=][-']?[()\[\]{}](?=[\s,|]|$)")  # their brackets open and close nothing
+_HELD = "\ue000"  # stands for a `|` that dynamicprompts must not see; private use, so that no prompt has it
+
+
+def split_prompts(text: str) -> list[str]:
+    """Several prompts, `|` between them.
+
+    Within brackets (`{a|b}`, `[a|b]`) and in a face such as `:|` it belongs to the prompt, and `\\|` is a `|` anywhere.
+    """
+    pieces, start = [], 0
+    for place, inside in _bars(text):
+        if not inside:
+            pieces.append(text[start:place])
+            start = place + 1
+    pieces.append(text[start:])
+    return [plain for piece in pieces if (plain := _unescaped(piece).strip())]
+
+
+def hold_bars(template: str) -> str:
+    """The template with every `|` that divides no variants replaced, so that dynamicprompts cannot tear `:|` or `[a|b]`."""
+    held = list(template)
+    for place, inside in _bars(template):
+        if inside == "[" or inside in ("face", "escaped"):
+            held[place] = _HELD
+            if inside == "escaped":
+                held[place - 1] = ""
+    return "".join(held)
+
+
+def release_bars(prompt: str) -> str:
+    """A drawn prompt with its `|` back."""
+    return prompt.replace(_HELD, "|")
+
+
+def _bars(text: str) -> Iterator[tuple[int, str]]:
+    """(place, what it stands in) of each `|`: '' nothing, the bracket around it, 'face' or 'escaped'."""
+    faces = {place for face in _FACE.finditer(text) for place in range(*face.span())}
+    loose = faces | {place for face in _BRACKET_FACE.finditer(text) for place in range(*face.span())}
+    around = _brackets(text, loose)
+    for place, letter in enumerate(text):
+        if letter != "|":
+            continue
+        if place in faces:
+            yield place, "face"
+        elif place and text[place - 1] == "\\":
+            yield place, "escaped"
+        else:
+            yield place, around[place]
+
+
+def _brackets(text: str, loose: set[int]) -> list[str]:
+    """The innermost bracket around each letter, '' for none; a bracket without its partner counts as a letter."""
+    ends: dict[int, int] = {}
+    opened = list[int]()
+    waiting = dict.fromkeys("([{", 0)
+    for place, letter in enumerate(text):
+        if place in loose or (place and text[place - 1] == "\\"):
+            continue
+        if letter in "([{":
+            opened.append(place)
+            waiting[letter] += 1
+        elif letter in _PAIRS and waiting[_PAIRS[letter]]:
+            # What opened later and was not closed is dropped, so that no letter is looked at twice.
+            while text[first := opened.pop()] != _PAIRS[letter]:
+                waiting[text[first]] -= 1
+            waiting[text[first]] -= 1
+            ends[first] = place
+    around = []
+    inside = list[int]()
+    for place in range(len(text)):
+        if inside and ends[inside[-1]] == place:
+            inside.pop()
+        around.append(text[inside[-1]] if inside else "")
+        if place in ends:
+            inside.append(place)
+    return around
+
+
+def _unescaped(prompt: str) -> str:
+    """`\\|` as `|`, save in the face `\\||/`."""
+    faces = {place for face in _FACE.finditer(prompt) for place in range(*face.span())}
+    return "".join(letter for place, letter in enumerate(prompt)
+                   if letter != "\\" or place in faces or prompt[place + 1:place + 2] != "|")

@@ -1,0 +1,72 @@
+"""CLIP's tokens: how many a text has, where the limit of 75 falls, what is one whole word to it.
+
+The vocabulary is CLIP's own; the package tokenizers, which transformers brings, cuts the text as transformers does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from ..embedded.paths import CLIP
+from ..errors import MissingPackageError
+
+LIMIT = 75  # tokens of one chunk, without those of start and end
+# Source: transformers, convert_slow_tokenizer.py, CLIPConverter.
+_PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def count_tokens(text: str) -> int:
+    """CLIP tokens of a text, without those of start and end.  Raises: MissingPackageError."""
+    return len(_tokenizer().encode(text).ids)
+
+
+def mark_limit(text: str, limit: int = LIMIT) -> tuple[str, str]:
+    """The text cut where the limit falls: what the first chunk takes, and what is beyond it ('' when all fits).
+
+    Raises: MissingPackageError.
+    """
+    offsets = _tokenizer().encode(text).offsets
+    if len(offsets) <= limit:
+        return text, ""
+    end = int(offsets[limit - 1][1])
+    return text[:end], text[end:]
+
+
+def is_word(word: str) -> bool:
+    """Whether CLIP has the word as one whole token, as it has every common word and many names.
+
+    Raises: MissingPackageError.
+    """
+    return _tokenizer().token_to_id(f"{word.lower()}</w>") is not None
+
+
+def rare_words(count: int) -> list[str]:
+    """Short words of one token each that stand last in CLIP's vocabulary, which its makers' pictures hardly spoke of.
+
+    Raises: MissingPackageError.
+    """
+    tokenizer, found = _tokenizer(), list[str]()
+    for number in range(tokenizer.get_vocab_size() - 1, 0, -1):
+        word, end, _ = str(tokenizer.id_to_token(number)).partition("</w>")
+        if end and word.isascii() and word.isalpha() and 3 <= len(word) <= 5:
+            found.append(word)
+            if len(found) == count:
+                break
+    return found
+
+
+@cache
+def _tokenizer() -> Any:
+    try:
+        from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+    except ImportError:
+        raise MissingPackageError("counting tokens needs the package tokenizers; install transformers, which brings it") from None
+    tokenizer = Tokenizer(models.BPE.from_file(str(CLIP / "vocab.json"), str(CLIP / "merges.txt"), continuing_subword_prefix="",
+                                               end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "),
+                                                 normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(_PIECES), behavior="removed", invert=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    return tokenizer

@@ -1,0 +1,99 @@
+"""The command line's word for settings: see them, carry them over from other trainers and to them, keep them as a preset."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import SettingsError
+from ..files.fileio import write_text
+from ..jobs import Job
+from ..kohya.convert import Imported, dataset_config_of, read_foreign, write_foreign
+from ..settings.schema import save_preset
+from ..workspace.workspace import Workspace
+
+
+def add_parsers(words: Any) -> None:
+    """Add the word to argparse's subparsers."""
+    word = words.add_parser("settings", help="a workspace's settings: show, import, export, keep as a preset")
+    word.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the character's folder")
+    word.add_argument("--import", dest="source", type=Path, metavar="FILE",
+                      help="a kohya_ss .json or an sd-scripts .toml (a dataset_config too) to take over")
+    word.add_argument("--export", type=Path, metavar="FILE", help="write a .json for kohya_ss or a .toml for sd-scripts")
+    word.add_argument("--save-preset", metavar="NAME",
+                      help="keep the training settings under a name, for --set training.preset=NAME")
+    word.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
+    word.set_defaults(run=run, render=render)
+
+
+def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """Do what the options ask.  Raises: SettingsError, WorkspaceError."""
+    root = Path(os.path.abspath(options.workspace.expanduser()))
+    left, remarks = dict[str, str](), list[str]()
+    result: dict[str, Any] = {"workspace": str(root)}
+    if options.source:
+        found = _import(options.source)
+        settings = Workspace.begun(root).change_settings(lambda saved: saved.with_values(found.values))
+        left |= found.left
+        result |= {"given": found.given, "assumed": found.assumed}
+    else:
+        settings = Workspace(root, create=False).load_settings()  # a mistyped name makes no folder
+    result["changed"] = settings.changed()
+    if options.export:
+        kind = options.export.suffix.lower().lstrip(".")
+        if kind not in ("json", "toml"):
+            raise SettingsError(f"{options.export}: found the ending '{options.export.suffix}', expected .json (kohya_ss) or "
+                                ".toml (sd-scripts)")
+        made = write_foreign(settings, kind)
+        write_text(options.export, made.text)
+        left |= made.left
+        remarks += made.remarks
+        result["exported"] = str(options.export)
+    if options.save_preset:
+        result["preset"] = str(save_preset(options.save_preset, settings))
+    return {**result, "left": left, "remarks": remarks}
+
+
+def _import(file: Path) -> Imported:
+    """The settings of another trainer's file, with the dataset_config that it names, if that is there."""
+    text = _read(file)
+    named = dataset_config_of(text, file.name)
+    if not named:
+        return read_foreign(text, file.name)
+    # Where it was trained, the path may have been another: a file of its name beside this one is as good.
+    places = (Path(named).expanduser(), file.parent / named, file.parent / named.replace("\\", "/").rpartition("/")[2])
+    beside = next((place for place in places if place.is_file() and place.suffix.lower() == ".toml"), None)
+    if beside is not None:
+        return read_foreign(text, file.name, _read(beside), beside.name)
+    found = read_foreign(text, file.name)
+    return replace(found, left={**found.left, "dataset_config": f"found no {named!r}; import that file too"})
+
+
+def _read(file: Path) -> str:
+    """A file's text, UTF-8 or, where a byte order mark says so, UTF-16.  Raises: SettingsError."""
+    try:
+        data = file.read_bytes()
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file.name}: found no UTF-8 text, expected a kohya_ss JSON or an sd-scripts TOML") from None
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror or error}), expected a kohya_ss JSON or an sd-scripts "
+                            "TOML") from None
+
+
+def render(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [f"{name} = {value}" for name, value in sorted(result["changed"].items())]
+    lines += [f"{key}: {result[key]}" for key in ("exported", "preset") if key in result]
+    for key, title in (("given", "taken from the file:"), ("assumed", "not in the file:"), ("left", "not carried over:")):
+        if result.get(key):
+            lines += ["", title, *(f"  {name}: {why}" for name, why in sorted(result[key].items()))]
+    if result.get("remarks"):
+        lines += ["", *result["remarks"]]
+    return "\n".join(lines)

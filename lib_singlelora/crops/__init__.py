@@ -1,0 +1,1 @@
+"""The geometry of crops: framings, close-ups, buckets, coverage.  Needs no torch."""

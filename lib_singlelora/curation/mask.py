@@ -1,0 +1,88 @@
+"""The mask changed by hand: strokes of a brush, or a mask of the user's own; `prepare` keeps it as any edit."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageChops
+
+from ..errors import NotFoundError, PictureError, WorkspaceError
+from ..files.fileio import write_bytes
+from ..imaging.load import load_picture, stored_size
+from ..imaging.mask_reader import painted, read_mask, read_mask_bytes
+from ..imaging.png import png_bytes
+from ..workspace.workspace import Workspace
+
+SHOWN = 1024  # long side of what a page shows, pixels
+RED = (214, 40, 40)
+
+
+def mask_overlay(workspace: Workspace, side: int = SHOWN) -> Image.Image:
+    """The prepared picture with what is not hers under red, its long side at most `side`.  Raises: WorkspaceError."""
+    image, mask = _picture(workspace), _mask(workspace)
+    image.thumbnail((side, side))
+    mask = mask.resize(image.size, Image.Resampling.BOX)
+    return Image.composite(image, Image.blend(image, Image.new("RGB", image.size, RED), 0.55), mask)
+
+
+def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
+    """Add what was painted to her, or take it away.
+
+    strokes: L, white is painted; of the picture's shape, in whatever size.
+    Raises: WorkspaceError; ConflictError, while a job is at work.
+    """
+    with workspace.writing("mask by hand"):
+        mask = _mask(workspace)
+        if abs(strokes.width / strokes.height / (mask.width / mask.height) - 1) > 0.02:
+            raise WorkspaceError(f"mask: found strokes of {strokes.width}x{strokes.height}, expected the shape of the picture, "
+                                 f"{mask.width}x{mask.height}; paint on the picture that the page shows now")
+        painted = strokes.convert("L").resize(mask.size, Image.Resampling.BICUBIC)
+        changed = ImageChops.lighter(mask, painted) if add else ImageChops.darker(mask, ImageChops.invert(painted))
+        write_bytes(workspace.mask, png_bytes(changed))
+
+
+def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
+    """Take a mask of the user's own, read as `imaging.mask_reader` says.
+
+    Raises: WorkspaceError, for one of another size; PictureError, for a picture that is no mask;
+    ConflictError, while a job is at work; nothing changes then.
+    """
+    _check_size(workspace, mask.size)
+    data = png_bytes(painted(mask).image)
+    with workspace.writing("mask by hand"):
+        write_bytes(workspace.mask, data)
+
+
+def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
+    """The mask (L) in the bytes of a file; one of another size than the picture is not even decoded.
+
+    Raises: PictureError, WorkspaceError.
+    """
+    try:
+        size = stored_size(data, "mask")
+        if sorted(size) != sorted(_mask(workspace).size):  # it may lie on its side
+            _check_size(workspace, size)
+        return read_mask_bytes(data).image
+    except PictureError as error:
+        raise PictureError(f"found no picture that can be the mask; {error}") from None
+
+
+def _check_size(workspace: Workspace, size: tuple[int, int]) -> None:
+    expected = _mask(workspace).size
+    if size != expected:
+        raise WorkspaceError(f"mask: found {size[0]}x{size[1]}, expected the size of source/prepared.png, "
+                             f"{expected[0]}x{expected[1]}; draw it over that picture")
+
+
+def _picture(workspace: Workspace) -> Image.Image:
+    if not workspace.prepared.exists() or not workspace.mask.exists():
+        raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
+                             "call 'prepare' first")
+    return load_picture(workspace.prepared).image
+
+
+def _mask(workspace: Workspace) -> Image.Image:
+    size = _picture(workspace).size
+    mask = read_mask(workspace.mask).image
+    if mask.size != size:
+        raise WorkspaceError(f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's {size[0]}x{size[1]}; "
+                             "mend it, or call 'prepare --force' to make it anew")
+    return mask

@@ -1,1 +1,0 @@
-"""The data set: views, buckets, captions, folders, wildcards.  Needs no torch."""

@@ -1,1 +1,0 @@
-"""Sheets, and figures about pictures."""

@@ -1,0 +1,31 @@
+"""The embedded checkpoint among the WebUI's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from modules import sd_models, shared
+
+from ..embedded.paths import CHECKPOINT, CLIP
+from ..files.fileio import atomic, write_text
+
+CONFIG = CHECKPOINT.with_suffix(".yaml")
+
+
+def add_embedded() -> str:
+    """Copy it into the folder of checkpoints, with a config that names our CLIP folder; gives what to do next.
+
+    The WebUI reads a checkpoint's text encoder from the folder that its `.yaml` names, and would ask a network for a name that
+    is no folder.  Raises: WorkspaceError, when the folder cannot be written.
+    """
+    folder = Path(shared.cmd_opts.ckpt_dir or sd_models.model_path)
+    config = CONFIG.read_text(encoding="utf-8")
+    named = config.replace("version: clip", f"version: {json.dumps(str(CLIP.resolve()))}")
+    with CHECKPOINT.open("rb") as source, atomic(folder / CHECKPOINT.name) as target:
+        shutil.copyfileobj(source, target)
+    write_text(folder / CONFIG.name, named)
+    sd_models.list_models()
+    return (f"{CHECKPOINT.name} lies in {folder}. "
+            "Press the button beside the list of checkpoints at the top of the page, then choose it.")

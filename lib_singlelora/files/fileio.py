@@ -1,0 +1,313 @@
+"""Files of ours: written whole or not at all, hashed, read as JSON, and tidied up after a killed process.
+
+Standard library only, because the launcher needs it before anything is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import NotFoundError, WorkspaceError
+
+MAX_JSON = 64 * 2**20  # bytes; the largest of ours, a record of thousands of pictures, has some 2 MB
+DAY = 24 * 3600  # seconds after which a temporary file of another machine's process counts as left
+
+Identity = tuple[int, int]  # device and inode: what a folder is, whatever it is called
+
+# Seconds between tries: on Windows a file that somebody reads (a page, a virus scanner) cannot be replaced meanwhile.
+PATIENCE: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0) if sys.platform == "win32" else ()
+
+_pinned: set[Path] = set()
+_held = threading.local()
+
+
+# Writing -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that appears at `path` whole or not at all: temporary name, flush, fsync, rename.
+
+    A link at `path` is replaced, not followed.  The new file's mode is what the process's umask, or
+    the folder's access list, makes of 0o666: the system applies it when the file is made.
+
+    Raises: WorkspaceError, when the disk is full or the folder is read-only, or when the workspace
+    that the path lies in was deleted.
+    """
+    try:
+        check_present(path)
+        make_folder(path.parent)
+        temporary = path.parent / temporary_name()
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        # Not tempfile.mkstemp: its files have the mode 0o600, and the umask, which tells what they
+        # should have, cannot be read without being set for all threads.
+        handle = os.open(temporary, flags, 0o666)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        check_present(path)
+        _replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise disk_error(error, path) from error
+        raise
+
+
+def disk_error(error: OSError, path: Path) -> WorkspaceError:
+    """The error in words a user can act on."""
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some room and call again, it goes on where it stopped",
+        errno.EDQUOT: "the disk quota is used up; free some room and call again, it goes on where "
+                      "it stopped",
+        errno.EROFS: "the file system is read-only; choose a folder that can be written",
+        errno.EACCES: "permission denied; choose a folder that you may write to",
+        errno.EPERM: "permission denied; choose a folder that you may write to",
+        errno.ENOTDIR: "a part of the path is a file; choose another folder",
+        errno.EEXIST: "a part of the path is a file; choose another folder",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    }
+    if isinstance(error, FileNotFoundError):
+        return WorkspaceError(f"{path}: cannot be written: its folder does not exist and cannot be "
+                              "made; choose another")
+    why = reasons.get(error.errno or 0, error.strerror or str(error))
+    return WorkspaceError(f"{path}: cannot be written: {why}")
+
+
+def move(old: Path, new: Path) -> None:
+    """Rename a file or a folder; a file at `new` is replaced.  Raises: WorkspaceError."""
+    try:
+        check_present(new)
+        make_folder(new.parent)
+        _replace(old, new)
+    except OSError as error:
+        raise disk_error(error, new) from error
+
+
+def _replace(old: Path, new: Path) -> None:
+    for seconds in PATIENCE:
+        with contextlib.suppress(PermissionError):
+            old.replace(new)
+            return
+        time.sleep(seconds)
+    old.replace(new)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write atomically."""
+    with atomic(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 atomically, with plain newlines."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
+    # Half of a surrogate pair, as in a file name of another encoding, becomes its own JSON escape.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+# Folders that stay deleted -------------------------------------------------------------------------
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, but never again a pinned one that was deleted.
+
+    Raises: OSError; NotFoundError, naming the folder that was deleted.
+    """
+    missing = []
+    while not folder.is_dir():
+        if folder in _pinned:
+            raise _deleted(folder)
+        missing.append(folder)
+        if folder.parent == folder:
+            break
+        folder = folder.parent
+    for each in reversed(missing):
+        # One by one and without parents: what is deleted meanwhile must not come back.
+        each.mkdir(exist_ok=True)
+
+
+def pin(root: Path) -> None:
+    """From now on, once this folder is deleted, no write below it makes it again."""
+    _pinned.add(root)
+
+
+def identity(folder: Path) -> Identity | None:
+    """What a folder is, or None when it is gone."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def held(root: Path) -> Iterator[None]:
+    """While inside, this thread writes below `root` only as long as it is the folder that it is now."""
+    roots: dict[Path, Identity | None] = getattr(_held, "roots", {})
+    _held.roots = {**roots, root: identity(root)}
+    try:
+        yield
+    finally:
+        _held.roots = roots
+
+
+def check_present(path: Path) -> None:
+    """Raises: NotFoundError, when this thread holds a folder above `path` that was deleted or replaced."""
+    roots: Mapping[Path, Identity | None] = getattr(_held, "roots", {})
+    for root, known in roots.items():
+        if path.is_relative_to(root) and identity(root) != known:
+            raise _deleted(root)
+
+
+def _deleted(root: Path) -> NotFoundError:
+    return NotFoundError(f"{root}: found it deleted or replaced while it was being written, expected it to stay; "
+                         "what was not saved elsewhere is lost. Start again with the picture")
+
+
+# Reading -------------------------------------------------------------------------------------------
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether it is a file itself: no link, which may lead anywhere, no pipe, which may never answer."""
+    return path.is_file() and not path.is_symlink()
+
+
+def is_link(path: Path) -> bool:
+    """Whether it is a link or, on Windows, a junction, which anybody may make there.  Raises: OSError."""
+    mount_point = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT; other tags are files that a cloud's folder keeps elsewhere
+    return path.is_symlink() or getattr(path.lstat(), "st_reparse_tag", 0) == mount_point
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises: FileNotFoundError; WorkspaceError, for a link, bytes that are no UTF-8, no JSON, JSON that
+    is too large or nested too deeply.
+    """
+    if path.is_symlink():
+        raise WorkspaceError(f"{path}: found a link, expected a file; links in a workspace are not followed")
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    if not path.is_file() or path.stat().st_size > MAX_JSON:
+        raise WorkspaceError(f"{path}: found {'no file' if not path.is_file() else 'too large a file'}, expected JSON of "
+                             f"at most {MAX_JSON >> 20} MB; take it away")
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        reason = f"a byte that is not UTF-8 at {error.start}"
+    except RecursionError:
+        reason = "JSON nested too deeply"
+    except ValueError as error:
+        reason = f"text that is not valid JSON ({error})"
+    except OSError as error:
+        reason = f"a file that cannot be read ({error.strerror})"
+    raise WorkspaceError(f"{path}: found {reason}, expected JSON in UTF-8; fix it or delete it")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of values that JSON can write; equal parts, equal hash."""
+    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:20]
+
+
+# Temporary files -----------------------------------------------------------------------------------
+
+
+def _machine() -> str:
+    """This machine, and on Linux this container: where a process's number means that process."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(f"{platform.node()}|{space}".encode("utf-8", "replace")).hexdigest()[:8]
+
+
+_MACHINE, _PROCESS = _machine(), secrets.token_hex(4)
+_TEMPORARY = re.compile(r"\.singlelora-([0-9a-f]{8})-([0-9]{1,10})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
+
+
+def temporary_name() -> str:
+    """A new name for a file that is being written; it says that it is ours, and which process writes it."""
+    return f".singlelora-{_MACHINE}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp"
+
+
+def clear_temporaries(folders: Iterable[Path]) -> None:
+    """Remove what killed processes of ours left in these folders: nothing of the user's, nothing that is being written."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for path in [each for each in folder.iterdir() if _abandoned(each)]:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether it has such a name and its writer is dead; on another machine, whether it is untouched for a day."""
+    name = _TEMPORARY.fullmatch(path.name)
+    if name is None:
+        return False
+    machine, number, process = name[1], int(name[2]), name[3]
+    if machine == _MACHINE and number == os.getpid():
+        return process != _PROCESS  # the number was given again, to us
+    if machine == _MACHINE and not is_running(number):
+        return True
+    return time.time() - path.lstat().st_mtime > DAY
+
+
+def is_running(number: int) -> bool:
+    """Whether a process of this number runs on this machine."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        # PROCESS_QUERY_LIMITED_INFORMATION; os.kill would end the process there.
+        handle = kernel.OpenProcess(0x1000, False, number)
+        if not handle:
+            return bool(ctypes.get_last_error() == 5)  # access denied: it is there
+        code = ctypes.c_ulong()
+        known = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+        kernel.CloseHandle(handle)
+        return not known or code.value == 259  # STILL_ACTIVE
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # it is another user's
+    return True

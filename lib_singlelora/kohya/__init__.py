@@ -1,0 +1,1 @@
+"""Settings of kohya_ss and sd-scripts, read and written."""

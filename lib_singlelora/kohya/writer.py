@@ -1,0 +1,238 @@
+"""Our training settings as files that kohya_ss and sd-scripts run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ..naming.block_weights import parse_block_weights
+from ..naming.blocks import SD1
+from ..settings.optimizer_arguments import parse_arguments, split_arguments
+from ..settings.optimizer_fit import fitted
+from ..settings.optimizer_table import SOURCES
+from ..settings.schema import Settings, declarations
+from .reader import NOTE, Reading
+from .tables import LOST, NETWORK, OPTIMIZER_PATHS, SAME, TYPES, Trainer
+
+Values = dict[str, Any]
+OFF: tuple[Any, ...] = ("", None, 0, 0.0)
+# Where sd-scripts and kohya_ss take a missing number for none, a 0 is an error or means something else.
+NONE_IF_ZERO = ("network_dropout", "scale_weight_norms", "min_snr_gamma", "noise_offset", "multires_noise_iterations",
+                "min_timestep", "network_weights")
+UNKNOWN_OPTIMIZER = "AdamW"  # written for one that sd-scripts cannot be given
+
+
+@dataclass(frozen=True)
+class Exported:
+    """text: the file.  left: our settings that it cannot say.  remarks: what its user should know."""
+
+    text: str
+    left: dict[str, str]
+    remarks: tuple[str, ...] = ()
+
+
+class _Words:
+    """Our settings in the words of one trainer.  column: 0 kohya_ss, 1 sd-scripts."""
+
+    def __init__(self, settings: Settings, column: int) -> None:
+        fit = fitted(settings.training)
+        self.settings, self.column, self.training = settings, column, fit.settings
+        changed = settings.changed_from_declared()
+        self.left = {f"training.{name}": why for name, why in LOST.items() if f"training.{name}" in changed}
+        self.remarks = list(fit.said)
+        self.one_rate = SOURCES[self.training.optimizer].one_rate
+        self.own_steps = self._chooses_its_steps()
+        self.found: Values = {theirs[column]: getattr(self.training, ours) for ours, theirs in SAME.items() if ours != "repeats"}
+        if self.training.seed < 0:  # a random one: sd-scripts draws one where it is given none, kohya_ss where it reads 0
+            self.found["seed"] = 0
+            if column == 1:
+                del self.found["seed"]
+        self._common()
+        self._optimizer()
+        self._rates()
+
+    def _common(self) -> None:
+        training = self.training
+        self.found["save_precision"] = {"fp32": "float"}.get(training.save_precision, training.save_precision)
+        self.found["mixed_precision"] = {"fp32": "no", "auto": "no"}.get(training.precision, training.precision)
+        self.found["v_parameterization"] = training.prediction == "v_prediction"
+        self.found["caption_extension"] = ".txt"  # sd-scripts' own is .caption
+        if training.masked_loss:
+            self.found["alpha_mask"] = True
+            self.remarks.append("masked loss: sd-scripts finds the mask in the pictures' transparency")
+        if training.precision == "auto":
+            self.remarks.append('mixed_precision = "no" is written for training.precision=auto: on a GPU choose fp16 or bf16')
+
+    def _chooses_its_steps(self) -> bool:
+        arguments = parse_arguments(self.training.optimizer_args)
+        return self.training.optimizer == "Adafactor" and bool(arguments.get("relative_step", True))
+
+    def _optimizer(self) -> None:
+        name, key = self.training.optimizer, ("optimizer", "optimizer_type")[self.column]
+        self.arguments = self._arguments()
+        self.found[key] = OPTIMIZER_PATHS.get(name, name)
+        if name == "Muon":
+            self.found[key], self.arguments = UNKNOWN_OPTIMIZER, []
+            self.left["training.optimizer"] = (f"sd-scripts cannot tell Muon which weights are matrices; {UNKNOWN_OPTIMIZER} is "
+                                               "written")
+        if SOURCES[name].averages:
+            self.remarks.append(f"{name}: sd-scripts runs schedule-free optimizers from 0.10 on")
+
+    def _arguments(self) -> list[str]:
+        """NAME=VALUE each; sd-scripts splits at the one = that there may be, and wants Python's literals."""
+        arguments = split_arguments(self.training.optimizer_args)
+        if self.training.weight_decay >= 0 and "weight_decay" not in dict(arguments):
+            arguments.append(("weight_decay", f"{self.training.weight_decay:g}"))
+        if torn := [key for key, value in arguments if "=" in value]:
+            self.left["training.optimizer_args"] = f"sd-scripts cannot read a value with = in it: {', '.join(torn)}"
+        return [f"{key}={_LITERALS.get(value.lower(), value)}" for key, value in arguments if "=" not in value]
+
+    def _rates(self) -> None:
+        training = self.training
+        unet, text = training.unet_lr, training.text_encoder_lr
+        if self.one_rate and unet and text:
+            text = unet  # the library refuses two
+        self.found |= {"unet_lr": unet, "text_encoder_lr": text, "learning_rate": unet or text}
+        # Adafactor's own rate comes with a schedule of its own there, and refuses a warm-up.
+        self.warmup = 0.0 if self.own_steps else training.warmup
+        self.found["lr_scheduler"] = self._scheduler()
+
+    def _scheduler(self) -> str:
+        """A constant schedule refuses a warm-up there and has another name with one; rex is not known."""
+        name = self.training.scheduler
+        if name == "rex":
+            self.left["training.scheduler"] = "sd-scripts has no rex; cosine is written, which is the nearest"
+            return "cosine"
+        return "constant_with_warmup" if name == "constant" and self.warmup else name
+
+    def network(self) -> Values:
+        """conv_dim, dropouts and block weights: what is no option of its own in sd-scripts."""
+        training = self.training
+        network: Values = {theirs: getattr(training, ours) for ours, theirs in NETWORK.items()}
+        if training.algorithm == "LoCon" and not training.conv_rank:
+            network["conv_dim"] = training.rank
+        if network["conv_dim"] and not network["conv_alpha"]:
+            network["conv_alpha"] = training.alpha * network["conv_dim"] / training.rank
+        lists = _lists(training.block_weights, self.one_rate)
+        if lists and not self.plain:
+            self.left["training.block_weights"] = "LyCORIS has no rates per block; all blocks are trained alike there"
+            return network
+        return network | lists
+
+    @property
+    def plain(self) -> bool:
+        """Whether sd-scripts' own networks.lora trains it; LyCORIS does the rest."""
+        return self.training.algorithm in ("LoRA", "LoCon")
+
+    @property
+    def preset(self) -> str:
+        """LyCORIS' preset: it trains convolutions unless one says no."""
+        return "full" if self.plain or self.training.conv_rank else "full-lin"
+
+    def exported(self, text: str) -> Exported:
+        """The text with a note of all that our own reading of it would not give back."""
+        trainer: Trainer = "kohya_ss" if self.column == 0 else "sd-scripts"
+        note = _note(self.settings, Reading("export", trainer).read(dict(self.found), {}, {}, alone=False).values)
+        if note and self.column == 0:
+            text = _json_text({**self.found, NOTE: note})
+        elif note:
+            text = f"# {NOTE}: {json.dumps(note, sort_keys=True)}\n{text}"
+        return Exported(text, self.left, tuple(self.remarks))
+
+
+_LITERALS = {"true": "True", "false": "False", "none": "None"}
+
+
+def write_toml(settings: Settings) -> Exported:
+    """An sd-scripts configuration for train_network.py, all but the paths of checkpoint and pictures."""
+    words = _Words(settings, 1)
+    found, training = words.found, words.training
+    found["network_module"] = "networks.lora" if words.plain else "lycoris.kohya"
+    found["network_args"] = _network_args(words)
+    found["optimizer_args"] = words.arguments
+    # A fraction is a share there, a whole number steps.
+    found["lr_warmup_steps"] = words.warmup if 0 < words.warmup < 1 else round(words.warmup)
+    for half, only in (("unet_lr", "network_train_text_encoder_only"), ("text_encoder_lr", "network_train_unet_only")):
+        if not found[half]:
+            found[only] = True
+    if training.max_token_length == 75:  # it takes 150 and 225, and 75 without a word
+        del found["max_token_length"]
+    if training.resolution:
+        found["resolution"] = f"{training.resolution},{training.resolution}"
+    else:
+        words.remarks.append('resolution: give one, such as "512,512"; training.resolution=0 takes the checkpoint\'s own')
+    for key in NONE_IF_ZERO:
+        if found.get(key) in OFF:
+            found.pop(key, None)
+    # TOML's strings, numbers and lists are JSON's.
+    return words.exported("".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(found.items())))
+
+
+def write_json(settings: Settings) -> Exported:
+    """A file for kohya_ss' LoRA tab."""
+    words = _Words(settings, 0)
+    found, training = words.found, words.training
+    found |= words.network()
+    found |= {"LoRA_type": TYPES[training.algorithm], "dora_wd": training.algorithm == "DoRA", "LyCORIS_preset": words.preset}
+    if training.algorithm == "LoRA" and training.conv_rank:
+        found["LoRA_type"] = TYPES["LoCon"]  # its plain one has no convolutions
+    found["optimizer_args"] = " ".join("".join(argument.split()) for argument in words.arguments)  # it cuts at every space
+    share = words.warmup < 1
+    found["lr_warmup"] = round(words.warmup * 100, 4) if share else 0
+    found["lr_warmup_steps"] = 0 if share else round(words.warmup)
+    found["noise_offset_type"] = "Multires" if training.multires_noise_iterations else "Original"
+    if training.multires_noise_iterations and training.noise_offset:
+        words.left["training.noise_offset"] = "kohya_ss has multires noise or an offset, not both"
+    side = training.resolution or 512
+    found["max_resolution"] = f"{side},{side}"
+    return words.exported(_json_text(found))
+
+
+def _json_text(values: Values) -> str:
+    return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def _lists(text: str, whole: bool) -> Values:
+    """Block weights as their three lists, or nothing for all blocks alike.  whole: only 0 and 1."""
+    weights = parse_block_weights(text, SD1)
+    if all(weights[label] == 1 for label in SD1.labels):
+        return {}
+    return {name: ",".join(f"{(1 if whole and value else value):g}" for value in values)
+            for name, values in weights.as_kohya().items()}
+
+
+def _network_args(words: _Words) -> list[str]:
+    network = words.network()
+    if words.training.algorithm != "LoKr":
+        network.pop("factor")
+    found = []
+    if not words.plain:
+        algo = {"DoRA": "locon"}.get(words.training.algorithm, words.training.algorithm.lower())
+        found += [f"algo={algo}", f"preset={words.preset}"]
+    found += [f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
+              for key, value in network.items() if value not in OFF]
+    if words.training.algorithm == "DoRA":
+        found += ["dora_wd=True", "wd_on_output=False"]
+    return found
+
+
+def _note(settings: Settings, read: Values) -> Values:
+    """Our keys with the value that reading the file does not give back, and what it gives instead."""
+    note: Values = {}
+    for declared in declarations():
+        if declared.section != "training" or declared.key == "preset":
+            continue
+        value = settings.get(declared.name)
+        if declared.name not in read:
+            if value != declared.default:
+                note[declared.key] = {"is": value}
+        elif not _same(declared.key, value, read[declared.name]):
+            note[declared.key] = {"is": value, "reads": read[declared.name]}
+    return note
+
+
+def _same(key: str, one: Any, other: Any) -> bool:
+    if key == "block_weights":
+        return parse_block_weights(one, SD1) == parse_block_weights(other, SD1)
+    return bool(one == other)

@@ -1,0 +1,1 @@
+"""The LoRA files of a workspace: its epochs, choosing, deriving and publishing them."""

@@ -1,0 +1,24 @@
+"""Trained files to the host's own list of LoRAs, with what its users need to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..captions.prompt_language import prompt_of
+from ..host import Host, LoraCard
+from ..settings.schema import Settings
+from ..workspace.workspace import Workspace
+from .epochs import published_name
+
+
+def publish(settings: Settings, workspace: Workspace, host: Host, files: Mapping[int, Path],
+            previews: Mapping[int, Path] | None = None) -> None:
+    """Hand each epoch (1-based number -> file) to the host.  previews: the picture to show of an epoch, else the source."""
+    trigger = prompt_of((settings.character.trigger, settings.character.class_token))
+    for epoch, file in files.items():
+        preview = (previews or {}).get(epoch, workspace.prepared)
+        host.publish(LoraCard(
+            file, published_name(workspace, settings, file), workspace.root.name, trigger,
+            f"Single-Image LoRA of {settings.character.trigger}, epoch {epoch} of {settings.training.epochs}. "
+            f"Trigger: {trigger}", preview if preview.exists() else None))

@@ -1,0 +1,203 @@
+"""What a page or the HTTP API asks about one workspace's picture, crops, captions and regularization set, and changes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..errors import ConflictError, SettingsError
+from ..files.names import check_name
+from ..jobs import Job, Ticket, plain_values
+from ..settings.schema import Settings
+from ..workspace.workspace import Workspace
+from .service import Service
+
+Box = tuple[int, int, int, int]
+RECORDS = {"picture": "prepare", "crops": "crop", "captions": "caption", "regularization": "regularize"}
+
+
+class DatasetDesk:
+    """The service's words for the data set; stages are imported when they are first needed, as there."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    # See -------------------------------------------------------------------------------------------------------------
+
+    def all(self, name: str) -> dict[str, Any]:
+        """Everything: artifacts, crops, captions with their tokens, tags, traits, regularization pictures with reasons.
+
+        Raises: WorkspaceError.
+        """
+        from ..curation.overview import dataset_of
+
+        return plain_values(dataset_of(*self._opened(name)))
+
+    def overlay(self, name: str) -> Image.Image:
+        """The picture with what is not hers under red.  Raises: WorkspaceError, when nothing is prepared."""
+        from ..curation.mask import mask_overlay
+
+        return mask_overlay(self.service.workspace(name))
+
+    def boxes(self, name: str) -> Image.Image:
+        """The picture with the boxes of the crops.  Raises: WorkspaceError, when nothing is prepared."""
+        from ..curation.overview import boxes_picture
+
+        return boxes_picture(*self._opened(name))
+
+    def scale_of_boxes(self, name: str) -> float:
+        """Pixels of the prepared picture for one of the picture with the boxes."""
+        from ..imaging.load import picture_size
+
+        return picture_size(self.service.workspace(name).prepared)[0] / self.boxes(name).width
+
+    def count(self, text: str) -> tuple[int, str, int]:
+        """(CLIP tokens of a caption, what of it is beyond the limit, the limit)."""
+        from ..captions.tokens import LIMIT
+        from ..curation.captions import count
+
+        found = count(text)
+        return found.tokens, found.beyond, LIMIT
+
+    def marks(self, name: str) -> list[str]:
+        """One text for each part (picture, crops, captions, regularization) that changes when the part has; '' for none yet.
+
+        A set that is just being drawn changes once, when it is done.
+        """
+        if name not in self.service.names():
+            return [""] * len(RECORDS)
+        workspace = self.service.workspace(name)
+        state = {stage: workspace.record(stage) for stage in RECORDS.values()}
+        beside = {"prepare": [workspace.mask], "crop": [workspace.prepared], "caption": [workspace.root / "log" / "edits.json"],
+                  "regularize": []}
+        found = []
+        for stage, record in state.items():
+            files = [workspace.root / "log" / f"{stage}.json", *beside[stage]]
+            times = [str(path.stat().st_mtime_ns) for path in files if path.exists()] if record.complete else []
+            found.append(" ".join(times))
+        return found
+
+    # Change ----------------------------------------------------------------------------------------------------------
+
+    def paint(self, name: str, strokes: Image.Image, add: bool) -> None:
+        """Add painted strokes (L) to her mask, or take them away.  Raises: WorkspaceError."""
+        from ..curation.mask import change_mask
+
+        change_mask(self._quiet(name), strokes, add)
+
+    def replace_mask(self, name: str, mask: Image.Image) -> None:
+        """Take another mask (white is her), of the prepared picture's size.  Raises: WorkspaceError."""
+        from ..curation.mask import replace_mask
+
+        replace_mask(self._quiet(name), mask)
+
+    def upload_mask(self, name: str, data: bytes) -> None:
+        """The same from a file's bytes.  Raises: WorkspaceError, PictureError."""
+        from ..curation.mask import mask_from, replace_mask
+
+        workspace = self._quiet(name)
+        replace_mask(workspace, mask_from(workspace, data))
+
+    def clean(self, name: str, artifacts: Collection[str]) -> Settings:
+        """Have `prepare` clean these artifacts from now on; none for none.  Raises: SettingsError."""
+        known = {str(artifact["name"]) for artifact in self.all(name)["artifacts"]}
+        for artifact in artifacts:
+            if artifact not in known:
+                raise SettingsError(f"artifacts: found '{artifact}', expected some of {', '.join(sorted(known)) or 'none'}")
+        return self.service.change(name, {"prepare.clean_artifacts": ",".join(artifacts) or "off"})
+
+    def place(self, name: str, crop: str, box: Box) -> Settings:
+        """Have `crop` put a crop into this box (pixels of the prepared picture), or add one.  Raises: SettingsError."""
+        from ..curation.overview import box_added
+
+        workspace = self.service.workspace(name)
+        return self.service.change(name, lambda saved: box_added(saved, workspace, crop, box))
+
+    def leave_out(self, name: str, crop: str) -> Settings:
+        """Have `crop` cut all but this one from now on.  Raises: SettingsError."""
+        from ..curation.overview import crop_left_out
+
+        workspace = self.service.workspace(name)
+        return self.service.change(name, lambda saved: crop_left_out(saved, workspace, crop))
+
+    def choose_traits(self, name: str, left_out: Collection[str]) -> Settings:
+        """Have captions leave out exactly these of her traits.  Raises: SettingsError."""
+        from ..curation.overview import traits_chosen
+
+        workspace = self.service.workspace(name)
+        return self.service.change(name, lambda saved: traits_chosen(saved, workspace, left_out))
+
+    def write_caption(self, name: str, crop: str, text: str) -> dict[str, Any]:
+        """One caption as a person wrote it; it can be undone.  Raises: WorkspaceError."""
+        from ..curation.captions import write_caption
+
+        write_caption(self.service.settings(name), self._quiet(name), crop, text)
+        return self.captions(name)
+
+    def edit_tags(self, name: str, add: Sequence[str] = (), remove: Sequence[str] = (),
+                  replace: Sequence[str] = ()) -> dict[str, Any]:
+        """The same change in every caption.  replace: 'old=new' each.  Raises: WorkspaceError, SettingsError."""
+        from ..captions.edits import parse_replacement
+        from ..curation.captions import edit_tags
+
+        pairs = dict(map(parse_replacement, replace))
+        for tag in (*add, *pairs.values()):
+            if not tag.strip() or "," in tag:
+                raise SettingsError(f"tag {tag!r}: found {'a comma' if ',' in tag else 'nothing'}, expected one tag")
+        edit_tags(self.service.settings(name), self._quiet(name), add, remove, pairs)
+        return self.captions(name)
+
+    def undo(self, name: str) -> dict[str, Any]:
+        """Take the last change of captions back.  Raises: WorkspaceError, when there is none."""
+        from ..curation.captions import undo_tags
+
+        undo_tags(self.service.settings(name), self._quiet(name))
+        return self.captions(name)
+
+    def captions(self, name: str) -> dict[str, Any]:
+        """Captions with their tokens, the tags' frequencies, what can be undone."""
+        from ..curation.overview import captions_of
+
+        return plain_values(captions_of(*self._opened(name)))
+
+    def review(self, name: str, take_back: Sequence[str] = (), reject: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Take regularization pictures back, or put some aside, by hand.  Raises: WorkspaceError."""
+        from ..curation.overview import regularization_of
+        from ..curation.regularization import review
+
+        settings, workspace = self.service.settings(name), self._quiet(name)
+        review(settings, workspace, take_back, reject)
+        return plain_values(regularization_of(settings, workspace))
+
+    def check_trigger(self, name: str, word: str = "", force: bool = False) -> Ticket[dict[str, Any]]:
+        """Queue: whether a word (the trigger when none is given) is free.  Raises: WorkspaceError."""
+        if word:
+            check_name(word, "trigger")
+        workspace, host = self.service.workspace(name), self.service.host
+
+        def work(job: Job) -> dict[str, Any]:
+            from ..stages.trigger import as_dict, check_trigger
+
+            with host.exclusive(job), workspace.writing("trigger"):
+                return as_dict(check_trigger(workspace.load_settings(), workspace, host, job, word, force))
+
+        return self.service.runner.submit(f"{name}: trigger", work, workspace.events, host.mirror)
+
+    def file(self, name: str, relative: str) -> Path:
+        """A file of the workspace."""
+        return self.service.file(name, relative)
+
+    def _opened(self, name: str) -> tuple[Settings, Workspace]:
+        workspace = self.service.workspace(name)
+        return workspace.load_settings(), workspace
+
+    def _quiet(self, name: str) -> Workspace:
+        """The workspace, when no job is at work on it.  Raises: ConflictError."""
+        workspace, running = self.service.workspace(name), self.service.runner.running
+        if running is not None and running.job.title.rpartition(":")[0] == name:
+            raise ConflictError(f"{name}: found the job '{running.job.title}' at work on it, expected none while files are "
+                                 "changed by hand; wait for it, or cancel it")
+        return workspace

@@ -1,0 +1,1 @@
+"""Drawing of sheets, charts and the page that shows them."""

@@ -1,0 +1,191 @@
+"""The sheet as one HTML page: thumbnails inside, full-size pictures linked, no network.
+
+Style and script lie beside this file and are written into the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image, features
+
+from ..files.fileio import write_text
+from ..imaging.load import read_rgb
+
+LIMIT = 2_700_000  # bytes of all thumbnails in the page, so that the whole stays below 3 MB
+SIDES = (256, 224, 192, 160, 128, 96, 64)
+QUALITIES = (84, 76, 66, 54, 40)
+SOURCE_SIDE, SOURCE_BYTES = 512, 60_000
+LOWER = frozenset(("copying", "leak", "damage"))  # scores of which less is better
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class PageCell:
+    """One cell.  name: LoRA and strength in words.  about: what else it was drawn with.  seeds: one for each picture.
+
+    scores: 0 to 1 by name.  note: what is said under it.  broken: why it is no picture, or ''.  traits: in words, by tag.
+    nearest: the training picture that it is most like.  front: whether no other cell beats it in everything.
+    """
+
+    name: str
+    prompt: str
+    about: str
+    pictures: tuple[Path, ...]
+    seeds: tuple[int, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    broken: str = ""
+    best: bool = False
+    traits: Mapping[str, str] = field(default_factory=dict)
+    nearest: Path | None = None
+    front: bool = False
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """One table of cells by row and column."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[PageCell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """text: how the pictures were made.  tables: the first holds the cells without the LoRA.  reason: of the recommendation."""
+
+    title: str
+    text: str
+    tables: tuple[PageTable, ...]
+    source: Path
+    reason: str = ""
+
+    @property
+    def cells(self) -> list[PageCell]:
+        """Every cell in the order of the page."""
+        return [cell for table in self.tables for row in table.cells for cell in row]
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page; its thumbnails are made smaller the more there are."""
+    thumbs = _Thumbs(sum(len(cell.pictures) for cell in page.cells))
+    number = 0
+    body: list[str] = []
+    for table in page.tables:
+        rows = []
+        for label, row in zip(table.rows, table.cells, strict=True):
+            places = []
+            for cell in row:
+                places.append(_cell(cell, number, thumbs))
+                number += 1
+            beside = f"<th scope=row>{html.escape(label)}</th>" if any(table.rows) else ""
+            rows.append(f"<tr>{beside}{''.join(places)}</tr>")
+        body.append(_table(table, rows, alone=not body))
+    across, deep = _block(page)
+    source = encoded(page.source, SOURCE_SIDE, SOURCE_BYTES)
+    best = f"Recommended: {html.escape(page.reason)}. <button id=show-best>Show</button>"
+    told = f"<p class=best-line>{best}</p>" if page.reason else ""
+    names = list(dict.fromkeys(name for cell in page.cells for name in cell.scores))
+    options = "".join(f'<option value="{html.escape(name)}">by {html.escape(name)}</option>' for name in names)
+    data = json.dumps({"names": names, "lower": sorted(LOWER), "source": link(path, page.source),
+                       "cells": [_facts(path, cell, i < _count(page.tables[0])) for i, cell in enumerate(page.cells)]},
+                      ensure_ascii=False).replace("<", "\\u003c")
+    parts = {"title": html.escape(page.title), "text": html.escape(page.text), "style": _part("page.css"),
+             "script": script_text(), "told": told, "options": options, "tables": "".join(body), "data": data,
+             "source": source, "across": across, "deep": deep}
+    write_text(path, _part("page.html").format_map(parts))
+
+
+def _table(table: PageTable, rows: list[str], alone: bool) -> str:
+    """A section; labels that are all empty get no room.  alone: it stands beside the source picture."""
+    names = "".join(f"<th scope=col>{html.escape(column)}</th>" for column in table.columns)
+    head = ("<th></th>" if any(table.rows) else "") + names
+    top = f"<thead><tr>{head}</tr></thead>" if any(table.columns) else ""
+    return (f"<section{' class=alone' if alone else ''}><h2>{html.escape(table.title)}</h2><table>{top}"
+            f"<tbody>{''.join(rows)}</tbody></table></section>")
+
+
+def _count(table: PageTable) -> int:
+    return sum(map(len, table.cells))
+
+
+def _block(page: Page) -> tuple[int, int]:
+    """(pictures side by side in a cell, rows of them)."""
+    most = max((len(cell.pictures) for cell in page.cells), default=1)
+    across = most if most <= 2 else math.ceil(math.sqrt(most))
+    return across, -(-most // across)
+
+
+@cache
+def script_text() -> str:
+    """The script that stands in every page, as it is written there."""
+    return _part("page.js")
+
+
+def _part(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _cell(cell: PageCell, number: int, thumbs: _Thumbs) -> str:
+    pictures = "".join(
+        f'<button class=pic data-k={k}><img src="{thumbs.of(picture)}" loading=lazy decoding=async '
+        f'alt="{html.escape(f"{cell.name}, seed {seed}", quote=True)}"></button>'
+        for k, (picture, seed) in enumerate(zip(cell.pictures, cell.seeds, strict=True)))
+    note = html.escape(cell.broken or cell.note)
+    return (f'<td><div class="cell{" best" if cell.best else ""}" data-i={number}><div class=name>{html.escape(cell.name)}</div>'
+            f"<div class=pics>{pictures}</div><div class=meter><i></i></div><div class=note>{note}</div></div></td>")
+
+
+def _facts(page: Path, cell: PageCell, base: bool) -> dict[str, object]:
+    return {"name": cell.name, "prompt": cell.prompt, "about": cell.about, "seeds": list(cell.seeds), "note": cell.note,
+            "scores": {name: round(value, 4) for name, value in cell.scores.items()}, "broken": bool(cell.broken),
+            "traits": dict(cell.traits), "files": [link(page, picture) for picture in cell.pictures], "base": base,
+            "front": cell.front, "nearest": link(page, cell.nearest) if cell.nearest else ""}
+
+
+def link(page: Path, picture: Path) -> str:
+    """Address of a picture as seen from the page."""
+    return quote(Path(os.path.relpath(picture, page.parent)).as_posix())
+
+
+class _Thumbs:
+    """Thumbnails of one page, each within its share of the page's weight."""
+
+    def __init__(self, count: int) -> None:
+        self._each = LIMIT * 3 // 4 // max(1, count)  # base64 adds a third
+        self._side = next((side for side in SIDES if self._each > side * side * 0.2), SIDES[-1])
+
+    def of(self, path: Path) -> str:
+        """The picture's thumbnail as a data URI."""
+        return encoded(path, self._side, self._each)
+
+
+def encoded(path: Path, side: int, most: int) -> str:
+    """The picture within a square of `side` pixels as a data URI of about `most` bytes before base64, in WebP or JPEG."""
+    form = "WEBP" if features.check("webp") else "JPEG"
+    small = read_rgb(path)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    data = b""
+    while True:
+        for quality in QUALITIES:
+            stream = io.BytesIO()
+            small.save(stream, form, quality=quality)
+            data = stream.getvalue()
+            if len(data) <= most:
+                return f"data:image/{form.lower()};base64,{base64.b64encode(data).decode()}"
+        if max(small.size) <= 24:
+            return f"data:image/{form.lower()};base64,{base64.b64encode(data).decode()}"
+        small.thumbnail((small.width * 3 // 4, small.height * 3 // 4), Image.Resampling.LANCZOS)
+

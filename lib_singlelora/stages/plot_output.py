@@ -1,0 +1,118 @@
+"""A judged sheet as two files: a PNG for paper and an HTML page for a screen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from ..files.fileio import write_bytes
+from ..host import Host
+from ..imaging.load import picture_parameters, read_rgb
+from ..imaging.png import png_bytes
+from ..judge.cells import Judgement, Place
+from ..settings.schema import Settings
+from ..sheets.grid import Cell, Grid, draw_sheet
+from ..sheets.page import Page, PageCell, PageTable, write_page
+from ..workspace.workspace import Workspace
+from .plot_layout import Layout, name_of
+
+MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is on the sheet.  drawn, seeds: of each cell its pictures and their seeds.  best, why: the recommended one."""
+
+    title: str
+    text: str
+    layout: Layout
+    drawn: Mapping[Place, Sequence[Path]]
+    seeds: Mapping[Place, tuple[int, ...]]
+    judged: Mapping[Place, Judgement]
+    best: Place | None
+    why: str
+
+    def is_best(self, place: Place) -> bool:
+        """Whether it is the recommended cell, or one seed of it."""
+        return self.best is not None and replace(place, seed=None) == self.best
+
+
+def head_of(settings: Settings, host: Host, layout: Layout, seeds: Sequence[int]) -> tuple[str, str]:
+    """Title, and how the pictures were made."""
+    options, several, first = settings.plot, len(layout.prompts) > 1, layout.places[0]
+    beside = [place for place in layout.places if not place.epoch]
+    pieces = [host.checkpoint.name, f"{len(layout.prompts)} prompts" if several else first.prompt]
+    if len({place.sampler for place in beside}) == 1:
+        pieces.append(first.sampler)
+    pieces.append(f"{options.steps} steps")
+    if len({place.cfg_scale for place in beside}) == 1:
+        pieces.append(f"CFG {first.cfg_scale:g}")
+    pieces.append(f"seeds {', '.join(map(str, seeds))}")
+    return f"{settings.character.trigger}: {title_of(options.y)} and {title_of(options.x)}", " · ".join(pieces)
+
+
+def title_of(axis: str) -> str:
+    """An axis in words, for a title."""
+    return {"epoch": "epochs", "strength": "strengths", "preset": "block presets", "cfg_scale": "CFG scales", "none": "pictures",
+            "search_replace": "words", "refine": "redrawings"}.get(axis, f"{axis.replace('_', ' ')}s")
+
+
+def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> None:
+    """Write the PNG, for paper.  size: of a picture, pixels."""
+
+    side = _side(size, sum(map(len, shown.drawn.values())))
+
+    def cell(place: Place, label: str = "") -> Cell:
+        images = []
+        for file in shown.drawn[place]:
+            # At once as small as it is shown: a sheet may have thousands.
+            images.append(ImageOps.contain(read_rgb(file), (side, side), Image.Resampling.LANCZOS))
+        note = shown.judged[place].look.broken or shown.judged[place].note
+        return Cell(tuple(images), f"{label}: {note}" if label else note, shown.is_best(place))
+
+    layout = shown.layout
+    source = read_rgb(workspace.prepared)
+    source.thumbnail((512, 512))
+    first = [Cell((source,), "the picture"), *(cell(place, label) for label, place in layout.base)]
+    columns = max(4, *(len(table.columns) for table in layout.tables))
+    rows = [first[i:i + columns] for i in range(0, len(first), columns)]
+    width = max(map(len, rows))
+    grids = [Grid("The picture, and the checkpoint without the LoRA", ("",) * len(rows), ("",) * width,
+                  tuple((*row, *[None] * (width - len(row))) for row in rows))]
+    for table in layout.tables:
+        cells = tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)
+        grids.append(Grid(table.title, table.rows, table.columns, cells))
+    legend = [f"{label}: {prompt}" for label, prompt in layout.prompts if label != prompt]
+    legend += [f"Green frame, recommended: {shown.why}."] if shown.why else []
+    parameters = picture_parameters(shown.drawn[layout.places[0]][0])
+    sheet = draw_sheet(shown.title, shown.text, grids, side, legend)
+    write_bytes(path, png_bytes(sheet, parameters))
+
+
+def _side(size: int, pictures: int) -> int:
+    """Side of a picture on the sheet, pixels: 128 to 256, and smaller where there are so many that memory would not do."""
+    return min(max(128, min(256, size)), max(32, math.isqrt(MOST_PIXELS // max(1, pictures))))
+
+
+def present_page(path: Path, shown: Shown, workspace: Workspace) -> None:
+    """Write the HTML, for a screen."""
+
+    def cell(place: Place) -> PageCell:
+        seen = shown.judged[place]
+        about = " · ".join(piece for piece in (place.sampler, f"CFG {place.cfg_scale:g}", f"clip skip {place.clip_skip}",
+                                               place.negative_prompt and f"without: {place.negative_prompt}") if piece)
+        return PageCell(name_of(replace(place, seed=None)), place.prompt, about, tuple(shown.drawn[place]), shown.seeds[place],
+                        {**seen.scores, "colours": seen.look.likeness}, seen.look.broken or seen.harm or seen.note,
+                        seen.look.broken, shown.is_best(place), {**seen.traits, **seen.asked},
+                        seen.copy.crop if seen.copy else None, seen.best_in_something)
+
+    layout = shown.layout
+    base = PageTable("Without the LoRA", ("",), tuple(label for label, _ in layout.base),
+                     (tuple(cell(place) for _, place in layout.base),))
+    own = [PageTable(table.title, table.rows, table.columns,
+                     tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)) for table in layout.tables]
+    write_page(path, Page(shown.title, shown.text, (base, *own), workspace.prepared, shown.why))

@@ -1,0 +1,63 @@
+"""Pictures beside a training: what it draws on the way, and a thumbnail for each file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..captions.prompt_bars import split_prompts
+from ..captions.prompt_language import tags_of
+from ..captions.text import join_tags
+from ..errors import TrainingError
+from ..files.fileio import write_bytes
+from ..host import TrainingModel
+from ..imaging.load import read_rgb
+from ..imaging.png import png_bytes
+from ..jobs import Job, Progress
+from ..lora.network import LoraNetwork
+from ..settings.schema import Settings
+from ..training.preview import sample
+from ..workspace.workspace import Workspace
+
+THUMBNAIL = 256
+
+
+def draw_samples(settings: Settings, workspace: Workspace, model: TrainingModel, network: LoraNetwork, job: Job, epoch: int,
+                 resolution: int) -> list[Path]:
+    """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of anything is loaded."""
+    options, character = settings.training, settings.character
+    asked = split_prompts(options.sample_prompts)
+    # The networks that train know captions, not the language of prompts.
+    prompts = [join_tags(tags_of(prompt)) for prompt in asked] or [f"{character.trigger}, {character.class_token}"]
+    made = []
+    for number, prompt in enumerate(prompts, 1):
+        job.raise_if_cancelled()
+        path = workspace.root / "samples" / f"{workspace.lora_name(settings)}-{epoch:06d}-{number}.png"
+        try:
+            pixels = sample(model, network, prompt, settings.plot.negative_prompt, options.sample_seed, resolution,
+                            options.clip_skip)
+        except TrainingError as error:  # a picture that cannot be decoded is no reason to stop training
+            job.log("warning", message=f"epoch {epoch}: sample '{prompt}': {error}")
+            continue
+        write_bytes(path, png_bytes(to_image(pixels)))
+        made.append(path)
+    job.report(Progress("train", message=f"epoch {epoch}: {len(made)} sample pictures", pictures=tuple(made)))
+    return made
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """(1, 3, H, W) in [-1, 1] to RGB."""
+    values = (pixels[0].permute(1, 2, 0).float().cpu().numpy() + 1) * 127.5
+    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
+
+
+def thumbnail(file: Path, workspace: Workspace) -> None:
+    """The source picture, small, beside a LoRA file under its name: what file browsers and WebUIs show of it."""
+    target = file.with_suffix(".png")
+    if workspace.prepared.exists() and not target.exists():
+        small = read_rgb(workspace.prepared)
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        write_bytes(target, png_bytes(small))

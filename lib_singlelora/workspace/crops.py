@@ -1,0 +1,43 @@
+"""What `crop` left: each view's tags, box, symmetry and mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from ..crops.masks import crop_mask
+from ..crops.symmetry import Symmetry
+from ..imaging.load import picture_size
+from ..imaging.mask_reader import read_mask
+from .workspace import Workspace
+
+
+def view_tags(workspace: Workspace) -> dict[str, tuple[str, ...]]:
+    """Tags of each view by the stem of its file."""
+    views = workspace.record("crop").data.get("views", {})
+    return {name: tuple(view["tags"]) for name, view in views.items()}
+
+
+def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | None:
+    """Box of a view in the prepared picture, pixels (left, top, right, bottom)."""
+    view = workspace.record("crop").data.get("views", {}).get(name)
+    return (*view["box"],) if view else None
+
+
+def view_symmetry(workspace: Workspace, name: str = "") -> Symmetry | None:
+    """Whether a view may be shown mirrored, or without a name the whole picture; None when nobody looked at that yet."""
+    data = workspace.record("crop").data
+    found = (data.get("views", {}).get(name, {}) if name else data).get("symmetry")
+    return Symmetry(found["score"], found["flip"], tuple(found["differs"]), found["sentence"]) if found else None
+
+
+def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
+    """The mask (L) of a crop's file, in its size; None for a picture that was not cut from the source.
+
+    Raises: PictureError, when the source's mask or the crop has another size than when it was cut.
+    """
+    box = view_box(workspace, picture.stem)
+    if box is None or not workspace.mask.exists():
+        return None
+    return crop_mask(read_mask(workspace.mask).image, box, picture_size(picture))

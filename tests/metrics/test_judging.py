@@ -1,0 +1,146 @@
+"""The judge's parts: copies, harm, leak, obedience, and the order that comes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from lib_singlelora.metrics.copying import Copies, copied, cut, hash_likeness, perceptual_hash
+from lib_singlelora.metrics.damage import harm, lost, surface
+from lib_singlelora.metrics.leak import gained, moved
+from lib_singlelora.metrics.probe_prompts import her_probes, obeyed, other_probes
+from lib_singlelora.metrics.ranking import front, spread, total
+
+WEIGHTS = {"retention": 1.0, "flexibility": 0.6, "copying": 0.3, "leak": 0.2, "damage": 0.5}
+
+
+def drawing(seed: int, size: tuple[int, int] = (96, 144)) -> Image.Image:
+    """Coloured shapes on white, others for each seed."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
+    for _ in range(8):
+        x, y = (int(rng.integers(0, side - 30)) for side in size)
+        pen.ellipse((x, y, x + int(rng.integers(15, 50)), y + int(rng.integers(15, 50))), tuple(rng.integers(0, 230, 3).tolist()))
+    return image
+
+
+def noisy(image: Image.Image, amount: float) -> Image.Image:
+    values = np.asarray(image, np.float32) + np.random.default_rng(1).normal(0, amount, (image.height, image.width, 1))
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def test_a_part_of_a_crop_is_found_where_it_was_cut() -> None:
+    crops = {"one": drawing(1), "two": drawing(2)}
+    (match,) = Copies(crops).find([cut(crops["two"], (0.0, 0.3, 1.0, 0.95)).resize((128, 128))])
+    assert match.crop == "two" and match.likeness > 0.6
+    assert match.box[1] == pytest.approx(0.3, abs=0.1)
+
+
+def test_another_drawing_is_no_copy() -> None:
+    crops = {"one": drawing(1)}
+    copies = Copies(crops)
+    own, other = copies.find([crops["one"].resize((128, 192)), drawing(3).resize((128, 128))])
+    assert own.likeness > 0.95 and other.likeness < 0.5
+
+
+def test_without_crops_nothing_is_copied() -> None:
+    (match,) = Copies({}).find([drawing(1)])
+    assert match.crop == "" and match.likeness == 0
+
+
+def test_copying_counts_from_what_the_checkpoint_does_itself() -> None:
+    assert copied([0.3, 0.3], 0.3) == 0 and copied([1.0], 0.3) == 1 and copied([0.1], 0.3) == 0
+    assert copied([0.65], 0.3) == pytest.approx(0.5)
+
+
+def test_the_hash_outlives_size_and_noise() -> None:
+    bits = perceptual_hash(drawing(1))
+    assert hash_likeness(bits, perceptual_hash(noisy(drawing(1).resize((200, 300)), 8))) > 0.85
+    assert hash_likeness(bits, perceptual_hash(drawing(5))) < 0.5
+
+
+@pytest.mark.parametrize(("spoil", "name"), [
+    (lambda image: noisy(image, 25), "noise"),
+    (lambda image: Image.new("RGB", image.size, "grey"), "blank"),
+    (lambda image: Image.blend(image, Image.new("RGB", image.size, "white"), 0.75), "flat"),
+    (lambda image: Image.merge("RGB", [band.point(lambda v: 255 if v > 110 else 0) for band in image.split()]), "burnt"),
+])
+def test_harm_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
+    whole = [surface(drawing(seed)) for seed in range(4)]
+    muted = Image.blend(drawing(1), drawing(1).convert("L").convert("RGB"), 0.6 if name == "burnt" else 0)
+    value, what = harm(surface(spoil(muted if name != "burnt" else drawing(1))),
+                       [surface(muted)] if name == "burnt" else whole)
+    assert value > 0 and name in what
+
+
+def test_a_whole_picture_is_not_harmed() -> None:
+    assert harm(surface(drawing(9)), [surface(drawing(seed)) for seed in range(4)]) == (0.0, "")
+
+
+@pytest.mark.parametrize(("seen", "value", "name"), [
+    ({"1girl": 0.9, "solo": 0.9, "blue eyes": 0.4, "purple eyes": 0.4}, 0.0, ""),  # a doubtful colour
+    ({"1girl": 0.9, "closed eyes": 0.9}, 0.0, ""),
+    ({"1girl": 0.9, "looking at viewer": 0.8}, 0.0, ""),
+    ({"1girl": 0.9, "green hair": 0.9, "from behind": 0.9}, 1.0, "no eyes"),
+    ({"1girl": 0.1, "solo": 0.2, "blue eyes": 0.4, "no humans": 0.9}, 0.6, "nobody recognizable"),
+])
+def test_a_picture_that_fell_to_pieces_is_harmed(seen: dict[str, float], value: float, name: str) -> None:
+    own = [{"1girl": 1.0, "blue eyes": 0.9}, {"1girl": 0.9, "brown eyes": 0.8, "looking at viewer": 1.0}]
+    assert lost(seen, own) == (pytest.approx(value), name)
+    turned = [{"1girl": 1.0, "from behind": 1.0}, {"1girl": 1.0, "blue eyes": 0.9}]  # the checkpoint draws no eyes here either
+    assert lost({"1girl": 0.9, "from behind": 0.9}, turned) == (0.0, "") == lost({}, [])
+
+
+def test_leak_is_change_beside_that_of_another_seed() -> None:
+    base, other = drawing(1), drawing(2)
+    assert moved([base], [base], [other]) == 0
+    assert moved([other], [base], [other]) == pytest.approx(0.5)
+    assert 0 < moved([Image.blend(base, other, 0.2)], [base], [other]) < 0.25
+
+
+def test_her_traits_where_nobody_called_her_are_named() -> None:
+    share, names = gained(("hat", "red hair"), [{"hat": 0.9, "red hair": 0.9}], [{"hat": 0.1, "red hair": 0.8}])
+    assert names == ("hat",) and share == pytest.approx(0.8)
+
+
+def test_only_what_the_checkpoint_obeys_is_asked_of_the_lora() -> None:
+    base = [{"sitting": 0.9, "frown": 0.1}, {"sitting": 0.8, "frown": 0.9}]
+    assert obeyed(("sitting", "frown"), [{"sitting": 0.9}, {"frown": 0.6}], base) == (2.0, 3.0)
+
+
+def test_probes_ask_for_what_no_crop_shows() -> None:
+    captions = [["isa", "girl", "1girl", "solo", "standing", "from side", "white hat", "blue dress"],
+                ["isa", "girl", "1girl", "solo", "white hat", "blue dress"]]
+    probes = her_probes("isa", "girl", captions)
+    asked = [tag for probe in probes for tag in probe.asks]
+    assert "from side" not in asked and "blue dress" not in asked and {"from behind", "sitting", "red dress"} <= set(asked)
+    assert all(probe.prompt.startswith("isa, girl, 1girl, solo") for probe in probes)
+    assert "white hat" in probes[0].prompt and "white hat" not in probes[-1].prompt  # other clothes are asked for there
+    assert not any("isa" in probe.prompt for probe in other_probes("girl"))
+
+
+def test_the_tagger_is_asked_only_for_tags_that_it_knows() -> None:
+    assert [probe.asks for probe in her_probes("isa", "girl", [], {"sitting"})] == [("sitting",)]
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    cells = {"good": {"retention": 0.9, "copying": 0.2}, "worse": {"retention": 0.8, "copying": 0.3},
+             "original": {"retention": 0.5, "copying": 0.0}, "harmed": {"retention": 0.9, "copying": 0.2, "damage": 1.0}}
+    assert front(cells, WEIGHTS) == ["good", "original", "harmed"]  # of the other's damage nothing is known
+    assert front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "harmed"]
+
+
+def test_weights_decide() -> None:
+    strict, free = {"retention": 0.9, "flexibility": 0.4}, {"retention": 0.7, "flexibility": 0.9}
+    assert total(free, WEIGHTS) > total(strict, WEIGHTS)
+    assert total(free, {**WEIGHTS, "flexibility": 0.1}) < total(strict, {**WEIGHTS, "flexibility": 0.1})
+    assert total({"damage": 1.0}, WEIGHTS) == 0 and total({"copying": 0.0}, WEIGHTS) == 1 and total({}, WEIGHTS) == 0
+
+
+def test_the_probed_cells_are_no_neighbours() -> None:
+    near = {name: ("ALL", row, column) for name, row, column in (("a", 3, 3), ("b", 3, 2), ("c", 1, 3), ("d", 2, 3))}
+    assert spread("abcd", near, 2) == ["a", "c"]
+    assert spread("abcd", near, 3) == ["a", "c", "b"]  # there are no others
+    assert spread("abcd", near, 0) == []

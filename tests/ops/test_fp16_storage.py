@@ -1,0 +1,84 @@
+"""Weights in half their size between uses: the same bits come out, and the host gets back what it lent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.lora.network import attached
+from lib_singlelora.ops.checkpointing import recomputed
+from lib_singlelora.ops.fp16_storage import packed
+from lib_singlelora.ops.frozen_autograd import frugal
+from lib_singlelora.training.epoch_plan import Sample
+from tests.training.test_saving import lent
+from tests.training.test_trainer import settings
+
+
+def weights(blocks: list[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for block in blocks for parameter in block.parameters()]
+
+
+@pytest.fixture(autouse=True)
+def halves(standalone_host: StandaloneHost) -> None:
+    """The checkpoint's weights as a file of fp16 has them."""
+    for network in (standalone_host.networks.unet, standalone_host.networks.text):
+        for parameter in network.parameters():
+            parameter.data = parameter.data.half().float()
+
+
+def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
+        standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    found: list[list[Tensor]] = []
+    with lent(standalone_host, tmp_path, settings(text_encoder_lr=1e-4)) as trainer:
+        for pack in (False, True, True):
+            with ExitStack() as stack:
+                stack.enter_context(frugal(trainer.model.targets(), trainer.model.blocks()))
+                if pack:
+                    stack.enter_context(packed(trainer.model.blocks()))
+                stack.enter_context(recomputed(trainer.model.blocks()))
+                stack.enter_context(attached(trainer.network, trainer.model.targets()))
+                loss = trainer.loss([Sample(trainer.pictures[0], 3)])
+                loss.backward()
+            found.append([loss.detach(), *(p.grad.clone() for p in trainer.network.parameters() if p.grad is not None)])
+            trainer.network.zero_grad()
+    assert len(found[0]) > 100
+    for packed_run in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], packed_run, strict=True))
+
+
+class Failing(nn.Module):
+    """Runs out of memory behind its third weight."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        yield from list(self.block.parameters())[:3]
+        raise MemoryError
+
+
+def test_inside_weights_take_half_and_outside_they_are_what_they_were(standalone_host: StandaloneHost) -> None:
+    with standalone_host.open_for_training() as model:
+        blocks = list(model.blocks())
+        before = [(p.data.clone(), p.stride(), p.dtype) for p in weights(blocks)]
+        odd = weights(blocks)[0]
+        odd.data.view(-1)[0] = 1 / 3
+        with suppress(MemoryError), packed([*blocks[:2], Failing(blocks[2])]):
+            raise AssertionError("unreachable")
+        assert all(p.dtype == torch.float32 for p in weights(blocks)), "an error in the middle loses nothing"
+        with suppress(RuntimeError), packed(blocks):
+            assert odd.dtype == torch.float32, "fp16 cannot hold it"
+            assert all(p.dtype == torch.float16 for p in weights(blocks) if p is not odd)
+            raise RuntimeError
+        odd.data.copy_(before[0][0])
+        for parameter, (value, stride, dtype) in zip(weights(blocks), before, strict=True):
+            assert torch.equal(parameter, value) and (parameter.stride(), parameter.dtype) == (stride, dtype)
+        assert all("forward" not in block.__dict__ for block in blocks)
+        assert len({p.untyped_storage().data_ptr() for p in weights(blocks)}) == len(before), "one still lies in shared memory"

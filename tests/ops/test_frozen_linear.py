@@ -1,0 +1,155 @@
+"""A frozen Linear and its LoRA in one operation: the same values and gradients as one after the other."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lib_singlelora.lora import network as networks
+from lib_singlelora.lora.branches import LoraShape
+from lib_singlelora.lora.fused import LinearWithLora
+from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.naming.blocks import SD1
+from lib_singlelora.ops import onednn
+from lib_singlelora.ops.frozen_linear import faster
+
+NAME = "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+
+
+class Small(nn.Module):
+    def __init__(self, bias: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.linear = nn.Linear(12, 20, bias=bias).requires_grad_(False)
+
+
+def built(model: Small, **shape: float) -> LoraNetwork:
+    network = LoraNetwork([(NAME, model.linear)], SD1, LoraShape(4, 2, **shape), {}, False, 1)  # type: ignore[arg-type]
+    for _, branch in network.items():
+        branch.up.data.normal_(generator=torch.Generator().manual_seed(2))
+    return network.train()
+
+
+def run(model: Small, network: LoraNetwork, x: Tensor) -> list[Tensor]:
+    """Output, and the gradients of x, down and up."""
+    x = x.clone().requires_grad_()
+    with attached(network, [(NAME, model.linear)]):
+        out = model.linear(x)
+    out.square().sum().backward()
+    found = [out.detach(), x.grad, *(parameter.grad for parameter in network.parameters())]
+    network.zero_grad()
+    return found  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
+def test_values_and_gradients_are_those_of_one_after_the_other(bias: bool, shape: tuple[int, ...],
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Small(bias)
+    network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    fused = run(model, network, x)
+    monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
+    for one, other in zip(fused, run(model, network, x), strict=True):
+        assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
+
+
+def test_its_gradients_are_right() -> None:
+    generator = torch.Generator().manual_seed(4)
+    given = [torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_(wanted) for size, wanted in
+             (((2, 3, 6), True), ((5, 6), False), ((5,), False), ((2, 6), True), ((5, 2), True))]
+    assert torch.autograd.gradcheck(LinearWithLora.apply, [*given, False])
+
+
+def test_it_is_used_where_it_may_be_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Small()
+    module, plain = model.linear, built(model)
+    with attached(plain, [(NAME, module)]):
+        assert "forward" in vars(module) and not module._forward_hooks
+    assert "forward" not in vars(module)
+    with attached(built(model, dropout=0.1), [(NAME, module)]):
+        assert "forward" not in vars(module) and module._forward_hooks
+    x = torch.randn(3, 12)
+    with attached(plain, [(NAME, module)]), plain.switched_off():
+        assert torch.equal(module(x), nn.functional.linear(x, module.weight, module.bias))
+    # The WebUI's Lora extension puts its own function into the class; what it does must still be done.
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3)
+    with attached(plain, [(NAME, module)]):
+        assert "forward" not in vars(module) and module._forward_hooks
+
+
+def test_half_the_input_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Small()
+    network, x = built(model), torch.randn(2, 12)
+    with attached(network, [(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
+        made = model.linear(x)
+    monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
+    with attached(network, [(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(made, model.linear(x))
+
+
+needs_onednn = pytest.mark.skipif(not onednn.takes(torch.empty(1)), reason="this PyTorch has no oneDNN")
+
+
+@pytest.fixture
+def everything_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones too."""
+    monkeypatch.setattr(onednn, "FEWEST", 0)
+
+
+@needs_onednn
+def test_what_is_small_is_not_asked_of_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.Size] = []
+    own = onednn._OP
+    monkeypatch.setattr(onednn, "_OP", lambda x, *more: asked.append(x.shape) or own(x, *more))
+    for rows in (10, 4000):
+        x, weight = torch.randn(rows, 40), torch.randn(30, 40)
+        assert torch.allclose(onednn.linear(x, weight), x @ weight.t(), atol=1e-4)
+    assert asked == [(4000, 40)]
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
+@pytest.mark.usefixtures("everything_by_onednn")
+def test_by_onednn_it_is_the_same_but_for_rounding(bias: bool, shape: tuple[int, ...]) -> None:
+    model = Small(bias)
+    network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    plain = run(model, network, x)
+    with faster([(NAME, model.linear)]):
+        for one, other in zip(plain, run(model, network, x), strict=True):
+            assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
+        made = x.clone().requires_grad_()
+        model.linear(made).square().sum().backward()  # a frozen Linear without a LoRA
+    expected = x.clone().requires_grad_()
+    model.linear(expected).square().sum().backward()
+    assert torch.allclose(made.grad, expected.grad, atol=1e-5)  # type: ignore[arg-type]
+
+
+@needs_onednn
+@pytest.mark.usefixtures("everything_by_onednn")
+def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
+    torch.manual_seed(5)
+    model, x = Small(), torch.randn(7, 12)
+    network = built(model)
+    for _, branch in network.items():
+        torch.nn.init.zeros_(branch.up)  # type: ignore[arg-type]
+    with faster([(NAME, model.linear)]):
+        alone = model.linear(x)
+        with attached(network, [(NAME, model.linear)]):
+            assert torch.equal(model.linear(x), alone)
+            with network.switched_off():
+                assert torch.equal(model.linear(x), alone)
+        assert torch.equal(model.linear(x), alone)
+    assert "forward" not in vars(model.linear)
+
+
+@needs_onednn
+def test_onednn_leaves_to_others_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, trained, half = Small(), nn.Linear(12, 3), Small().bfloat16()
+    with faster([("half", half.linear), ("trained", trained)]):
+        assert "forward" not in vars(half.linear) and "forward" not in vars(trained)
+    x = torch.randn(2, 12)
+    with faster([(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
+        assert model.linear(x).dtype == torch.bfloat16
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3)
+    with faster([(NAME, model.linear)]):  # as the WebUI's Lora extension does
+        assert "forward" not in vars(model.linear)

@@ -1,0 +1,1 @@
+"""The embedded world's networks and their training."""

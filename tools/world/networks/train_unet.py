@@ -1,0 +1,85 @@
+"""The U-Net and, gently, the text encoder: epsilon prediction with min-SNR weights on encoded drawings."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..scenes.prompts import encode, tokens
+from ..scenes.sample import sample_scene
+from ..scenes.tags import caption
+from .ema import Ema
+from .latents import Latents
+from .models import UNET, UNet, alphas_cumprod, new_text_encoder
+from .muon import Muon
+
+BATCH, GAMMA = 32, 5.0
+PLAN = 30_000  # steps over which the learning rate falls
+SEED = 40_000_000
+
+
+class UnetTraining:
+    """vae: the frozen VAE's weights.  text: the pre-trained text encoder's, if any.  folder: of the encoded drawings."""
+
+    def __init__(self, vae: dict[str, Tensor], text: dict[str, Tensor] | None, folder: Path, device: str = "cpu",
+                 batch: int = BATCH,
+                 shard: int | None = None) -> None:
+        torch.manual_seed(3)
+        self.name, self.step, self.device, self.batch = "unet", 0, device, batch
+        self.latents = Latents(vae, folder, device, **({"shard": shard} if shard else {}))
+        self.unet = UNet(**UNET).to(device, memory_format=torch.channels_last)
+        self.text = new_text_encoder().to(device)
+        if text:
+            self.text.load_state_dict(text)
+        self.ema, self.text_ema = Ema(self.unet, 0.9995), Ema(self.text, 0.9995)
+        self.optimizer = Muon(self.unet.named_parameters(), lr=3e-3, adam_lr=1e-3)
+        self.text_optimizer = Muon([(n, p) for n, p in self.text.named_parameters() if "final_layer_norm" not in n], lr=2e-4,
+                                   adam_lr=2e-4)
+        self.alphas = alphas_cumprod().float().to(device)
+
+    def advance(self) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(SEED + self.step)
+        rng = random.Random(SEED + self.step)
+        factor = min(1.0, (self.step + 1) / 200) * max(0.1, 1 - self.step / PLAN)
+        self.optimizer.schedule(factor)
+        self.text_optimizer.schedule(factor)
+        seeds, x0 = self.latents.batch(self.step, self.batch, generator)
+        numbers = tokens([caption(sample_scene(s), rng) for s in seeds])
+        noise = torch.randn(x0.shape, generator=generator)
+        # stratified: the batch covers the schedule evenly
+        t = ((torch.arange(self.batch) + torch.rand(self.batch, generator=generator)) * 1000 / self.batch).long()
+        x0, noise, t, numbers = (v.to(self.device) for v in (x0, noise, t, numbers))
+        alpha_bar = self.alphas[t][:, None, None, None]
+        noisy = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
+        context = encode(self.text, numbers, 2 if self.step % 8 == 7 else 1)
+        predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t, context)
+        mse = (predicted - noise).square().mean((1, 2, 3))
+        snr = (alpha_bar / (1 - alpha_bar)).flatten()
+        loss = (mse * snr.clamp(max=GAMMA) / snr).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.text_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.text_optimizer.step()
+        self.step += 1
+        self.ema.update(self.unet, self.step)
+        self.text_ema.update(self.text, self.step)
+        return {"loss": loss.item(), "mse": mse.mean().item()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "unet": self.unet.state_dict(), "text": self.text.state_dict(), "ema": self.ema.weights,
+                "text_ema": self.text_ema.weights, "optimizer": self.optimizer.state_dict(),
+                "text_optimizer": self.text_optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.unet.load_state_dict(state["unet"])
+        self.text.load_state_dict(state["text"])
+        self.ema.weights = {k: v.to(self.device) for k, v in state["ema"].items()}
+        self.text_ema.weights = {k: v.to(self.device) for k, v in state["text_ema"].items()}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.text_optimizer.load_state_dict(state["text_optimizer"])

@@ -1,0 +1,1 @@
+"""The embedded world's drawings: random characters whose every trait is known."""
