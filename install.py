@@ -1,4 +1,6 @@
-"""The WebUI runs this before it starts: it adds what is missing, changes no version, and says nothing when all is there."""
+"""The WebUI runs this before it starts: it adds what is missing, changes no version, and says
+nothing when all is there.
+"""
 
 import sys
 from pathlib import Path

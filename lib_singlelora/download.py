@@ -13,10 +13,13 @@ BLOCK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
 
 
-def download(url: str, part: Path, size: int, job: Job, progress: Callable[[int], Progress]) -> None:
+def download(
+    url: str, part: Path, size: int, job: Job, progress: Callable[[int], Progress]
+) -> None:
     """Bytes into `part`, after those that it has from before; the caller checks what they are.
 
-    size: of the whole file in bytes, 0 where nobody said.  progress: bytes so far to a report.
+    size: of the whole file in bytes, 0 where nobody said.
+    progress: bytes so far to a report.
 
     Raises: OSError, http.client.HTTPException; JobCancelled, keeping what came.
     """

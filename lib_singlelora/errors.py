@@ -23,7 +23,8 @@ Every message says what was found, what was expected and what to do, in one line
     ├── HostBusyError          the host is doing something else
     └── JobCancelled           the user asked to stop; not a failure
 
-The HTTP API answers by these types alone, never by words in a message; HostBusyError is 409 too, the rest 422.
+The HTTP API answers by these types alone, never by words in a message; HostBusyError is 409 too,
+the rest 422.
 """
 
 from __future__ import annotations
@@ -42,10 +43,19 @@ class SingleLoraError(Exception):
 
 
 def one_line(text: str) -> str:
-    """The text with line breaks, control characters and halves of surrogate pairs written as escapes, cut when it is long."""
+    """The text with line breaks, control characters and halves of surrogate pairs written as
+    escapes, cut when it is long.
+    """
     if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text)
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2:]}"
+        text = "".join(
+            letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+            for letter in text
+        )
+    return (
+        text
+        if len(text) <= MOST_LETTERS
+        else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
+    )
 
 
 class SettingsError(SingleLoraError):
@@ -61,7 +71,9 @@ class NotFoundError(WorkspaceError):
 
 
 class ConflictError(WorkspaceError):
-    """What is asked does not fit what is there: a name that is taken, a workspace that another holds."""
+    """What is asked does not fit what is there: a name that is taken, a workspace that another
+    holds.
+    """
 
 
 class TooManyError(SingleLoraError):

@@ -1,6 +1,7 @@
 """The two ports: all that the core knows of a host.
 
-A host draws pictures with the checkpoint it has loaded and lends that checkpoint's networks for training.
+A host draws pictures with the checkpoint it has loaded and lends that checkpoint's networks for
+training.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class ImageRequest:
     width, height: pixels, multiples of 8; with an `image` it is resized to them.
     image: turns the request into img2img; with a `mask` (L; white is redrawn) into inpainting.
     denoise: share of the noise schedule that is walked, 0 to 1; only with an image.
-    fill: what the masked place starts from, in the WebUI's words: the colours around it, itself, noise, nothing (zero latents).
-    Seeds run from 0 to 2**32 - 1.
+    fill: what the masked place starts from, in the WebUI's words: the colours around it, itself,
+        noise, nothing (zero latents). Seeds run from 0 to 2**32 - 1.
     """
 
     prompt: str
@@ -77,7 +78,8 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """The loaded checkpoint.  native_size: pixels of the side it was trained at.  Hashes as in LoRA metadata.
+    """The loaded checkpoint.  native_size: pixels of the side it was trained at.  Hashes as in LoRA
+    metadata.
 
     preset: the training preset that the file asks for, or the one for checkpoints of full size.
     """
@@ -94,7 +96,9 @@ class CheckpointInfo:
 class LoraCard:
     """A trained file as the host's own list of LoRAs shows it.
 
-    name: what a prompt calls it, unique over all workspaces.  trigger: the words that call her.  preview: a picture.
+    name: what a prompt calls it, unique over all workspaces.
+    trigger: the words that call her.
+    preview: a picture.
     """
 
     path: Path
@@ -107,9 +111,11 @@ class LoraCard:
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders of .txt files.
+    """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders
+    of .txt files.
 
-    downloads: where a tagger that is fetched goes; None leaves that to us.  presets: folders that may hold an `lbwpresets.txt`.
+    downloads: where a tagger that is fetched goes; None leaves that to us.
+    presets: folders that may hold an `lbwpresets.txt`.
     """
 
     loras: Path | None = None
@@ -135,7 +141,8 @@ class HostTagger(Protocol):
     name: str
 
     def tag(self, images: Sequence[Image.Image]) -> list[dict[str, float]]:
-        """Probability (0 to 1) of each tag that it knows, as the tagger spells it, for each picture.
+        """Probability (0 to 1) of each tag that it knows, as the tagger spells it, for each
+        picture.
 
         Raises: TaggerError, when the host cannot load it.
         """
@@ -153,9 +160,11 @@ class Conditioning:
 class TrainingModel(Protocol):
     """The networks of the loaded checkpoint, frozen, ready to take LoRA branches.
 
-    layout: block layout.  prediction: what the U-Net's output means.  alphas_cumprod: (T,).
-    device: of the U-Net.  recordable: whether `predict` launches the same kernels for the same shapes and nothing else, so that a
-    CUDA graph may hold it.
+    layout: block layout.
+    prediction: what the U-Net's output means.
+    alphas_cumprod: (T,). device: of the U-Net.
+    recordable: whether `predict` launches the same kernels for the same shapes and nothing else, so
+        that a CUDA graph may hold it.
     """
 
     layout: BlockLayout
@@ -182,7 +191,8 @@ class TrainingModel(Protocol):
         ...
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the mode of the VAE's distribution.
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the mode of the VAE's
+        distribution.
 
         Raises: TrainingError, when the VAE gives NaN.
         """
@@ -212,8 +222,9 @@ class TrainingModel(Protocol):
         ...
 
     def blocks(self) -> Iterator[nn.Module]:
-        """The parts whose inner values may be computed again in the backward pass: the U-Net's residual and attention blocks and
-        the text encoder's layers."""
+        """The parts whose inner values may be computed again in the backward pass: the U-Net's
+        residual and attention blocks and the text encoder's layers.
+        """
         ...
 
 
@@ -231,14 +242,16 @@ class Host(Protocol):
         ...
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
-        """Another checkpoint that it could draw with, by its name, or by its path where there is only one loaded.
+        """Another checkpoint that it could draw with, by its name, or by its path where there is
+        only one loaded.
 
         Raises: CheckpointError, when there is none or it cannot be used.
         """
         ...
 
     def drawing_with(self, name: str) -> AbstractContextManager[None]:
-        """Another checkpoint is the loaded one while inside; the one before is back after the exit, however that came.
+        """Another checkpoint is the loaded one while inside; the one before is back after the exit,
+        however that came.
 
         Raises: CheckpointError.
         """
@@ -277,11 +290,15 @@ class Host(Protocol):
         ...
 
     def mirror(self, job: Job, progress: Progress) -> None:
-        """Show a report where the host shows its own work; cancel the job when the host was told to stop."""
+        """Show a report where the host shows its own work; cancel the job when the host was told to
+        stop.
+        """
         ...
 
     def publish(self, card: LoraCard) -> None:
-        """Let prompts use this file at once; called again for a file that is known, it renews what is shown."""
+        """Let prompts use this file at once; called again for a file that is known, it renews what
+        is shown.
+        """
         ...
 
     def upscalers(self) -> Sequence[Upscaler]:

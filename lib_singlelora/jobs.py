@@ -1,7 +1,7 @@
 """Jobs: progress, cancellation and the one runner.
 
-A stage gets a `Job`, reports through `job.report(Progress(...))` and stops at `job.raise_if_cancelled()`.
-Whoever watches reads the immutable `job.view()`.
+A stage gets a `Job`, reports through `job.report(Progress(...))` and stops at
+`job.raise_if_cancelled()`. Whoever watches reads the immutable `job.view()`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ MOST_WAITING = 50  # jobs; more is a program that runs wild, not a person
 class Progress:
     """One report of a stage.
 
-    stage: the stage's name.  done, total: steps of its own unit.  message: one line for the user.
-    values: figures such as loss, lr.  pictures: newest files to show.
+    stage: the stage's name.
+    done, total: steps of its own unit.
+    message: one line for the user.
+    values: figures such as loss, lr.
+    pictures: newest files to show.
     """
 
     stage: str
@@ -56,7 +59,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class JobView:
-    """What a page shows of a job; a copy that never changes.  seconds, eta: seconds; eta None while unknown."""
+    """What a page shows of a job; a copy that never changes.
+
+    seconds, eta: seconds; eta None while unknown.
+    """
 
     title: str
     state: State
@@ -69,7 +75,9 @@ class JobView:
 class Job:
     """One piece of work that can be watched and cancelled; safe to use from several threads."""
 
-    def __init__(self, title: str = "job", listener: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self, title: str = "job", listener: Callable[[Progress], None] | None = None
+    ) -> None:
         self.title = title
         self.state: State = "waiting"
         self.error: str | None = None
@@ -92,7 +100,10 @@ class Job:
             if progress.stage != self._progress.stage or progress.done < self._progress.done:
                 self._stage_started, self._stage_first = time.monotonic(), progress.done
             self._progress = progress
-            self._newest = [*progress.pictures, *(p for p in self._newest if p not in progress.pictures)][:KEPT_PICTURES]
+            self._newest = [
+                *progress.pictures,
+                *(p for p in self._newest if p not in progress.pictures),
+            ][:KEPT_PICTURES]
         if self._listener is not None:
             self._listener(progress)
 
@@ -148,7 +159,8 @@ class Job:
             raise
         except BaseException as error:
             # The one broad catch: it keeps the traceback for the log and hands the error on.
-            with contextlib.suppress(Exception):  # of an error that cannot be told, or without memory to tell it
+            # Of an error that cannot be told, or without memory to tell it
+            with contextlib.suppress(Exception):
                 self.trace = traceback.format_exc()
             self.end("failed", words_of(error))
             raise
@@ -162,7 +174,9 @@ class Job:
 
 
 def words_of(error: BaseException) -> str:
-    """What an error says, in characters that every encoding of the page and the log takes; never raises."""
+    """What an error says, in characters that every encoding of the page and the log takes; never
+    raises.
+    """
     try:
         text = str(error)
         if not isinstance(error, Exception) or not text:  # SystemExit(1) says only "1"
@@ -173,12 +187,16 @@ def words_of(error: BaseException) -> str:
 
 
 def plain(text: str) -> str:
-    """The text, with halves of surrogate pairs (from file names in another encoding) written as escapes."""
+    """The text, with halves of surrogate pairs (from file names in another encoding) written as
+    escapes.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain_values(value: Result) -> Result:
-    """Values for JSON in which every text is `plain`: names on a disk and in a workspace of elsewhere may not be."""
+    """Values for JSON in which every text is `plain`: names on a disk and in a workspace of
+    elsewhere may not be.
+    """
     made: Any = value
     if isinstance(value, str):
         made = plain(value)
@@ -208,7 +226,10 @@ class Ticket(Generic[Result]):
         return self.job.view()
 
     def run(self) -> None:
-        """Do the work; what it raises is kept in the job and the log.  Never raises: the queue goes on after it."""
+        """Do the work; what it raises is kept in the job and the log.
+
+        Never raises: the queue goes on after it.
+        """
         job = self.job
         try:
             self._run()
@@ -240,9 +261,11 @@ class Ticket(Generic[Result]):
 
 
 class JobRunner:
-    """Runs jobs one after another, in the order in which they came, in a thread that lives while there is work.
+    """Runs jobs one after another, in the order in which they came, in a thread that lives while
+    there is work.
 
-    kept: jobs that ended and are still told of; those that wait or run always are.  most_waiting: more are refused.
+    kept: jobs that ended and are still told of; those that wait or run always are.
+    most_waiting: more are refused.
     """
 
     def __init__(self, kept: int = KEPT_JOBS, most_waiting: int = MOST_WAITING) -> None:
@@ -253,8 +276,13 @@ class JobRunner:
         self._running: Ticket[Any] | None = None
         self._count = 0
 
-    def submit(self, title: str, work: Callable[[Job], Result], events: EventLog | None = None,
-               listener: Callable[[Job, Progress], None] | None = None) -> Ticket[Result]:
+    def submit(
+        self,
+        title: str,
+        work: Callable[[Job], Result],
+        events: EventLog | None = None,
+        listener: Callable[[Job, Progress], None] | None = None,
+    ) -> Ticket[Result]:
         """Put the work in the queue; listener gets the job and each of its reports.
 
         Raises: TooManyError, when as many wait as may.
@@ -265,8 +293,10 @@ class JobRunner:
         job.events = events
         with self._lock:
             if len(self._waiting) >= self._most_waiting:
-                raise TooManyError(f"{title}: found {len(self._waiting)} jobs waiting, expected fewer; wait until some are "
-                                   "done, or cancel some")
+                raise TooManyError(
+                    f"{title}: found {len(self._waiting)} jobs waiting, expected fewer; wait until"
+                    " some are done, or cancel some"
+                )
             ticket = Ticket(self._count + 1, job, work)
             if self._running is None:
                 self._start(ticket)
@@ -280,16 +310,23 @@ class JobRunner:
     def _start(self, ticket: Ticket[Any]) -> None:
         self._running = ticket
         try:
-            threading.Thread(target=self._work, args=(ticket,), name="singlelora-jobs", daemon=True).start()
-        except RuntimeError as error:  # the system gives no further thread; the next submit tries again
+            threading.Thread(
+                target=self._work, args=(ticket,), name="singlelora-jobs", daemon=True
+            ).start()
+        # The system gives no further thread; the next submit tries again
+        except RuntimeError as error:
             self._running = None
-            raise TooManyError(f"{ticket.job.title}: found no thread to run it in ({error}), expected one; close other "
-                               "programs and try again") from None
+            raise TooManyError(
+                f"{ticket.job.title}: found no thread to run it in ({error}), expected one; close"
+                " other programs and try again"
+            ) from None
 
     def _forget(self) -> None:
-        """Drop the oldest of those that ended; what waits or runs stays in sight, however many there are."""
+        """Drop the oldest of those that ended; what waits or runs stays in sight, however many
+        there are.
+        """
         surplus = sum(ticket.ended for ticket in self._all) - self._kept
-        for ticket in [ticket for ticket in self._all if ticket.ended][:max(0, surplus)]:
+        for ticket in [ticket for ticket in self._all if ticket.ended][: max(0, surplus)]:
             self._all.remove(ticket)
 
     def _work(self, first: Ticket[Any]) -> None:
@@ -297,7 +334,8 @@ class JobRunner:
         while ticket is not None:
             ticket.run()
             with self._lock:
-                # Known here and not asked for again: once the lock is free, what runs may be another thread's.
+                # Known here and not asked for again: once the lock is free, what runs may be
+                # another thread's.
                 ticket = self._running = self._waiting.popleft() if self._waiting else None
                 self._forget()
 
@@ -332,7 +370,8 @@ class JobRunner:
 
 @contextmanager
 def cancel_on_interrupt(job: Job) -> Iterator[None]:
-    """Turn the first Ctrl-C into a cancellation, so that the stage stops at a safe point; a second one breaks off.
+    """Turn the first Ctrl-C into a cancellation, so that the stage stops at a safe point; a second
+    one breaks off.
 
     Works in the main thread only (Python's rule for signal handlers); elsewhere it does nothing.
     """

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads wait for each other, and on a busy machine for long
-os.environ.setdefault("MKL_CBWR", "AUTO")  # as the command line does: without it no training is exact
+# Small tensors: more threads wait for each other, and on a busy machine for long
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As the command line does: without it no training is exact
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 
 class WithoutDiffusers(MetaPathFinder):
-    """Skips the test, or the file of tests, that imports diffusers where it is not installed, as beside the WebUI.
+    """Skips the test, or the file of tests, that imports diffusers where it is not installed, as
+    beside the WebUI.
 
     Asked last, thus only there; so no test of the standalone host needs to say that it wants it.
     """
@@ -28,7 +31,9 @@ sys.meta_path.append(WithoutDiffusers())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The command line picks the standalone host too, but in processes of its own, where nothing is skipped."""
+    """The command line picks the standalone host too, but in processes of its own, where nothing is
+    skipped.
+    """
     missing = PathFinder.find_spec("diffusers") is None
     for item in items:
         if missing and item.path.parts[-2:] == ("cli", "test_main.py"):

@@ -1,6 +1,8 @@
-"""A checkpoint of SD1's block layout with a few million random parameters, in the original LDM key layout.
+"""A checkpoint of SD1's block layout with a few million random parameters, in the original LDM key
+layout.
 
-It draws nothing one could recognise; it lets every stage, and the WebUI, load and train a real file in seconds.
+It draws nothing one could recognise; it lets every stage, and the WebUI, load and train a real file
+in seconds.
     python -m tests.small_checkpoint OUT.safetensors
 """
 
@@ -30,7 +32,9 @@ BIASED = ("to_q", "to_k", "to_v")  # attention projections of SD's U-Net have no
 
 @dataclass(frozen=True)
 class Size:
-    """Channels of the U-Net and of the VAE, width, layers and heads of the text encoder; vae_blocks: a level, in the encoder."""
+    """Channels of the U-Net and of the VAE, width, layers and heads of the text encoder;
+    vae_blocks: a level, in the encoder.
+    """
 
     unet: int = 32
     multipliers: tuple[int, ...] = (1, 1, 2, 2)
@@ -108,10 +112,21 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 def clip_config(size: Size) -> dict[str, object]:
     """The text encoder's config.json."""
     return {
-        "architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": VOCABULARY, "hidden_size": size.text,
-        "intermediate_size": 4 * size.text, "num_hidden_layers": size.layers, "num_attention_heads": size.text_heads,
-        "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-05, "projection_dim": size.text,
-        "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 1, "attention_dropout": 0.0,
+        "architectures": ["CLIPTextModel"],
+        "model_type": "clip_text_model",
+        "vocab_size": VOCABULARY,
+        "hidden_size": size.text,
+        "intermediate_size": 4 * size.text,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.text_heads,
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-05,
+        "projection_dim": size.text,
+        "bos_token_id": 49406,
+        "eos_token_id": 49407,
+        "pad_token_id": 1,
+        "attention_dropout": 0.0,
     }
 
 
@@ -165,14 +180,20 @@ def vae_shapes(size: Size) -> Shapes:
             yield from conv(f"{prefix}.encoder.down.{level}.downsample.conv", width, width)
     for side, first, final in (("encoder", "conv_out", 8), ("decoder", "conv_in", 4)):
         yield from middle(f"{prefix}.{side}.mid", top)
-        yield from conv(f"{prefix}.{side}.{first}", *((top, final) if side == "encoder" else (final, top)))
+        yield from conv(
+            f"{prefix}.{side}.{first}", *((top, final) if side == "encoder" else (final, top))
+        )
     yield from norm(f"{prefix}.encoder.norm_out", top)
     for level in reversed(range(last + 1)):
         for block in range(size.vae_blocks + 1):
             inputs = widths[min(last, level + 1)] if block == 0 else widths[level]
-            yield from res_block(f"{prefix}.decoder.up.{level}.block.{block}", inputs, widths[level])
+            yield from res_block(
+                f"{prefix}.decoder.up.{level}.block.{block}", inputs, widths[level]
+            )
         if level:
-            yield from conv(f"{prefix}.decoder.up.{level}.upsample.conv", widths[level], widths[level])
+            yield from conv(
+                f"{prefix}.decoder.up.{level}.upsample.conv", widths[level], widths[level]
+            )
     yield from norm(f"{prefix}.decoder.norm_out", widths[0])
     yield from conv(f"{prefix}.decoder.conv_out", widths[0], 3)
     yield from conv(f"{prefix}.quant_conv", 8, 8, 1)
@@ -211,13 +232,22 @@ def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
         if "embedding" in key:
             made[key] = values * 0.5
         elif len(shape) == 1:
-            is_norm = "norm" in key or ".in_layers.0." in key or ".out_layers.0." in key or ".out.0." in key
+            is_norm = (
+                "norm" in key
+                or ".in_layers.0." in key
+                or ".out_layers.0." in key
+                or ".out.0." in key
+            )
             made[key] = 1 + values * 0.1 if is_norm and key.endswith("weight") else values * 0.05
         else:
             made[key] = values / math.prod(shape[1:]) ** 0.5
-    # The WebUI's default emphasis divides by the mean of the text encoder's output, which must not be 0.
+    # The WebUI's default emphasis divides by the mean of the text encoder's output, which must not
+    # be 0.
     made["cond_stage_model.transformer.text_model.final_layer_norm.bias"] += 0.2
-    for key, factor in (("model.diffusion_model.out.2.weight", 0.3), ("first_stage_model.decoder.conv_out.weight", 0.4)):
+    for key, factor in (
+        ("model.diffusion_model.out.2.weight", 0.3),
+        ("first_stage_model.decoder.conv_out.weight", 0.4),
+    ):
         made[key] *= factor
     # Log-variances of the latents, so that encoding is nearly exact.
     made["first_stage_model.quant_conv.bias"][4:] = -10
@@ -228,13 +258,29 @@ def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
 
 def yaml_text(clip: Path, size: Size = SMALL) -> str:
     """The `.yaml` beside the file; clip: the folder of the text encoder's config and tokenizer."""
-    return YAML.format(width=size.unet, multipliers=list(size.multipliers), heads=size.heads, text=size.text, vae=size.vae,
-                       vae_multipliers=list(size.vae_multipliers), vae_blocks=size.vae_blocks, clip=json.dumps(str(clip)))
+    return YAML.format(
+        width=size.unet,
+        multipliers=list(size.multipliers),
+        heads=size.heads,
+        text=size.text,
+        vae=size.vae,
+        vae_multipliers=list(size.vae_multipliers),
+        vae_blocks=size.vae_blocks,
+        clip=json.dumps(str(clip)),
+    )
 
 
-def build_small_checkpoint(folder: Path, seed: int = 0, name: str = "small", size: Size = SMALL,
-                           dtype: torch.dtype = torch.float32) -> Path:
-    """Write NAME.safetensors, NAME.yaml and clip/ into a folder; what is already there is left.  Returns the file."""
+def build_small_checkpoint(
+    folder: Path,
+    seed: int = 0,
+    name: str = "small",
+    size: Size = SMALL,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write NAME.safetensors, NAME.yaml and clip/ into a folder; what is already there is left.
+
+    Returns the file.
+    """
     path = folder / f"{name}.safetensors"
     if path.exists() and path.with_suffix(".yaml").exists():
         return path

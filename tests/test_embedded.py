@@ -1,4 +1,6 @@
-"""The embedded checkpoint and tagger: real formats, small, and they draw and see what they are asked for."""
+"""The embedded checkpoint and tagger: real formats, small, and they draw and see what they are
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,14 @@ def tagger() -> WdTagger:
     return WdTagger(TAGGER)
 
 
-def draw(host: StandaloneHost, prompt: str, seeds: tuple[int, ...], lora: Path | None = None) -> list[Image.Image]:
+def draw(
+    host: StandaloneHost, prompt: str, seeds: tuple[int, ...], lora: Path | None = None
+) -> list[Image.Image]:
     loras = (LoraUse(lora),) if lora else ()
-    return [made.image for made in host.generate(ImageRequest(prompt, seeds, 128, 128, loras=loras), Job("draw"))]
+    return [
+        made.image
+        for made in host.generate(ImageRequest(prompt, seeds, 128, 128, loras=loras), Job("draw"))
+    ]
 
 
 def seen(tagger: WdTagger, pictures: list[Image.Image], tag: str) -> int:
@@ -45,16 +52,37 @@ def seen(tagger: WdTagger, pictures: list[Image.Image], tag: str) -> int:
 
 
 def test_all_of_it_is_small_and_its_file_says_what_it_wants(host: StandaloneHost) -> None:
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.suffix in (".safetensors", ".onnx", ".yaml")) < 40e6
+    assert (
+        sum(
+            path.stat().st_size
+            for path in FOLDER.rglob("*")
+            if path.suffix in (".safetensors", ".onnx", ".yaml")
+        )
+        < 40e6
+    )
     assert (host.checkpoint.native_size, host.checkpoint.preset) == (128, "embedded")
 
 
-@pytest.mark.parametrize(("prompt", "tags"), [
-    ("1girl, solo, upper body, red hair, long hair, white background", ("red hair", "long hair", "upper body")),
-    ("1girl, solo, portrait, blue hair, twintails, smile", ("blue hair", "twintails", "portrait")),
-    ("1girl, solo, full body, arms up, black dress, outdoors", ("arms up", "full body", "outdoors")),
-])
-def test_it_draws_what_it_is_asked_for(host: StandaloneHost, tagger: WdTagger, prompt: str, tags: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "tags"),
+    [
+        (
+            "1girl, solo, upper body, red hair, long hair, white background",
+            ("red hair", "long hair", "upper body"),
+        ),
+        (
+            "1girl, solo, portrait, blue hair, twintails, smile",
+            ("blue hair", "twintails", "portrait"),
+        ),
+        (
+            "1girl, solo, full body, arms up, black dress, outdoors",
+            ("arms up", "full body", "outdoors"),
+        ),
+    ],
+)
+def test_it_draws_what_it_is_asked_for(
+    host: StandaloneHost, tagger: WdTagger, prompt: str, tags: tuple[str, ...]
+) -> None:
     pictures = draw(host, prompt, (1, 2, 3, 4))
     for tag in tags:
         assert seen(tagger, pictures, tag) >= 3, tag
@@ -62,7 +90,9 @@ def test_it_draws_what_it_is_asked_for(host: StandaloneHost, tagger: WdTagger, p
 
 @pytest.mark.parametrize("colour", list(COLOURS))
 def test_hair_has_its_colour_without_asking_the_tagger(host: StandaloneHost, colour: str) -> None:
-    [picture] = draw(host, f"1girl, solo, portrait, {colour} hair, long hair, white background", (3,))
+    [picture] = draw(
+        host, f"1girl, solo, portrait, {colour} hair, long hair, white background", (3,)
+    )
     pixels = np.asarray(picture, np.float32).reshape(-1, 3)
     near = np.abs(pixels - COLOURS[colour]).mean(1) < 40
     assert near.mean() > 0.1
@@ -71,16 +101,38 @@ def test_hair_has_its_colour_without_asking_the_tagger(host: StandaloneHost, col
 def test_the_tagger_reads_the_example(tagger: WdTagger) -> None:
     with Image.open(ROOT / "examples" / "isabella.png") as picture:
         [scores] = tagger.tag([picture.convert("RGB")])
-    assert {"1girl", "solo", "white background", "full body", "hat", "long hair", "blonde hair"} <= set(scores.above(0.5, 0.5))
+    assert {
+        "1girl",
+        "solo",
+        "white background",
+        "full body",
+        "hat",
+        "long hair",
+        "blonde hair",
+    } <= set(scores.above(0.5, 0.5))
 
 
-def test_a_short_training_brings_her_hat_with_her_trigger_only(host: StandaloneHost, tagger: WdTagger, tmp_path: Path) -> None:
-    settings = Settings.from_dict({"character": {"trigger": "isabella", "class_token": "girl"}, "regularization": {"count": 0},
-                                   "training": {"preset": "embedded", "epochs": 1, "repeats": 60}})
+def test_a_short_training_brings_her_hat_with_her_trigger_only(
+    host: StandaloneHost, tagger: WdTagger, tmp_path: Path
+) -> None:
+    settings = Settings.from_dict(
+        {
+            "character": {"trigger": "isabella", "class_token": "girl"},
+            "regularization": {"count": 0},
+            "training": {"preset": "embedded", "epochs": 1, "repeats": 60},
+        }
+    )
     workspace, job = Workspace(tmp_path / "isabella"), Job("train")
     for stage in ("prepare", "crop", "caption", "train"):
-        made = run_stage(stage, settings, workspace, host, job, False,
-                         ROOT / "examples" / "isabella.png" if stage == "prepare" else None)
+        made = run_stage(
+            stage,
+            settings,
+            workspace,
+            host,
+            job,
+            False,
+            ROOT / "examples" / "isabella.png" if stage == "prepare" else None,
+        )
     seeds, lora = (1, 2, 3, 4), Path(made["loras"][-1])
     assert seen(tagger, draw(host, SHE, seeds, lora), "hat") >= 3
     assert seen(tagger, draw(host, SHE, seeds), "hat") <= 1

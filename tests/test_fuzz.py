@@ -1,4 +1,6 @@
-"""Every reader is fed generated inputs, always the same few; `python -m tools.torture fuzz` tries many more."""
+"""Every reader is fed generated inputs, always the same few; `python -m tools.torture fuzz` tries
+many more.
+"""
 
 import logging
 

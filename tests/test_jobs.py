@@ -69,8 +69,11 @@ def test_a_waiting_job_can_be_cancelled_and_never_starts() -> None:
 
 def test_the_listener_sees_each_report_with_its_job() -> None:
     heard: list[tuple[str, int]] = []
-    work = JobRunner().submit("x", lambda job: job.report(Progress("a", 1, 2)),
-                              listener=lambda job, progress: heard.append((job.title, progress.done)))
+    work = JobRunner().submit(
+        "x",
+        lambda job: job.report(Progress("a", 1, 2)),
+        listener=lambda job, progress: heard.append((job.title, progress.done)),
+    )
     work.wait(10)
     assert heard == [("x", 1)]
 
@@ -110,10 +113,23 @@ class Unspeakable(Exception):
         raise ValueError("no words")
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SystemExit(1), MemoryError(), KeyboardInterrupt(),
-                                   GeneratorExit(), ValueError("a lone surrogate \udc80"), SettingsError("\ud800"),
-                                   Unspeakable()], ids=lambda error: type(error).__name__)
-def test_the_next_job_runs_whatever_the_one_before_raised(tmp_path: Path, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SystemExit(1),
+        MemoryError(),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        ValueError("a lone surrogate \udc80"),
+        SettingsError("\ud800"),
+        Unspeakable(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_next_job_runs_whatever_the_one_before_raised(
+    tmp_path: Path, error: BaseException
+) -> None:
     runner, events = JobRunner(), log_that_cannot_be_written(tmp_path / "w")
 
     def work(job: Job) -> None:
@@ -121,8 +137,13 @@ def test_the_next_job_runs_whatever_the_one_before_raised(tmp_path: Path, error:
         job.log("step", text="\udcff")
         raise error
 
-    broken, after = runner.submit("broken", work, events), runner.submit("after", lambda job: 1, events)
-    assert broken.wait(10).state == ("cancelled" if isinstance(error, KeyboardInterrupt) else "failed")
+    broken, after = (
+        runner.submit("broken", work, events),
+        runner.submit("after", lambda job: 1, events),
+    )
+    assert broken.wait(10).state == (
+        "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+    )
     assert after.wait(10).state == "done"
     view = broken.job.view()
     f"{view.error}{view.progress.message}".encode()  # the page can show it
@@ -132,7 +153,10 @@ def test_the_log_takes_what_no_encoding_takes_and_gives_it_back(tmp_path: Path) 
     events = EventLog(tmp_path / "log" / "events.jsonl")
     events.write("step", text="half \udc80, a line\u2028separator, an object", of=object())
     events.write("step", text="after")
-    assert [event["text"] for event in events.read()] == ["half \udc80, a line\u2028separator, an object", "after"]
+    assert [event["text"] for event in events.read()] == [
+        "half \udc80, a line\u2028separator, an object",
+        "after",
+    ]
 
 
 def test_an_event_after_a_torn_line_is_not_lost_with_it(tmp_path: Path) -> None:
@@ -171,7 +195,9 @@ def test_several_writers_lose_and_tear_no_event(tmp_path: Path) -> None:
 def test_what_lies_in_the_place_of_a_log_and_of_its_events_is_passed_over(tmp_path: Path) -> None:
     events = EventLog(tmp_path / "log" / "events.jsonl")
     events.path.parent.mkdir()
-    events.path.write_bytes(b'3\n[]\n{"no": 1}\n\xff\n' + b"[" * 100_000 + b'\n{"event": 7}\n{"event": "step"}\n')
+    events.path.write_bytes(
+        b'3\n[]\n{"no": 1}\n\xff\n' + b"[" * 100_000 + b'\n{"event": 7}\n{"event": "step"}\n'
+    )
     assert [event["event"] for event in events.read()] == ["step"]
 
 

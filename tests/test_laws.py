@@ -49,7 +49,11 @@ ROOMS = (
     "bootstrap",
     "errors",
 )
-HOME_OF = {"modules": ("hosts/webui", "extension"), "diffusers": ("hosts/standalone",), "gradio": ("ui",)}
+HOME_OF = {
+    "modules": ("hosts/webui", "extension"),
+    "diffusers": ("hosts/standalone",),
+    "gradio": ("ui",),
+}
 
 
 def sources() -> list[Path]:
@@ -57,7 +61,9 @@ def sources() -> list[Path]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Absolute dotted names of everything a file imports, inside functions too; TYPE_CHECKING blocks count as well."""
+    """Absolute dotted names of everything a file imports, inside functions too; TYPE_CHECKING
+    blocks count as well.
+    """
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -73,7 +79,11 @@ def imports(path: Path) -> Iterator[str]:
 def room(dotted: str) -> str:
     """The room of one of our modules, such as `hosts/webui`; "" of the package itself."""
     parts = dotted.split(".")[1:]
-    return next((name for name in ("/".join(parts[:2]), parts[0]) if name in ROOMS), parts[0]) if parts else ""
+    return (
+        next((name for name in ("/".join(parts[:2]), parts[0]) if name in ROOMS), parts[0])
+        if parts
+        else ""
+    )
 
 
 def module(path: Path) -> str:
@@ -104,9 +114,14 @@ def test_imports_go_down_only() -> None:
 
 
 def test_hosts_know_no_face() -> None:
-    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources() for name in imports(path)
-             if room(module(path)).startswith("hosts") and room(name) in ("ui", "api", "web", "service", "extension")
-             and name.startswith("lib_singlelora.")]
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources()
+        for name in imports(path)
+        if room(module(path)).startswith("hosts")
+        and room(name) in ("ui", "api", "web", "service", "extension")
+        and name.startswith("lib_singlelora.")
+    ]
     assert wrong == []
 
 
@@ -120,19 +135,35 @@ def test_foreign_programs_are_imported_at_home_only() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(("rooms", "packages"), [
-    (("naming", "captions"), ("torch", "numpy")), (("crops", "settings", "workspace"), ("torch",)),
-    (("bootstrap",), ("torch", "numpy", "PIL", "safetensors", "filelock")),
-])
-def test_rooms_that_need_no_large_packages(rooms: tuple[str, ...], packages: tuple[str, ...]) -> None:
-    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources() if room(module(path)) in rooms
-             for name in imports(path) if name.split(".")[0] in packages]
+@pytest.mark.parametrize(
+    ("rooms", "packages"),
+    [
+        (("naming", "captions"), ("torch", "numpy")),
+        (("crops", "settings", "workspace"), ("torch",)),
+        (("bootstrap",), ("torch", "numpy", "PIL", "safetensors", "filelock")),
+    ],
+)
+def test_rooms_that_need_no_large_packages(
+    rooms: tuple[str, ...], packages: tuple[str, ...]
+) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources()
+        if room(module(path)) in rooms
+        for name in imports(path)
+        if name.split(".")[0] in packages
+    ]
     assert wrong == []
 
 
 def test_ops_know_no_lora_and_no_settings() -> None:
-    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in sources() if room(module(path)) == "ops"
-             for name in imports(path) if name.startswith("lib_singlelora.") and room(name) not in ("ops", "errors")]
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources()
+        if room(module(path)) == "ops"
+        for name in imports(path)
+        if name.startswith("lib_singlelora.") and room(name) not in ("ops", "errors")
+    ]
     assert wrong == []
 
 
@@ -140,7 +171,11 @@ def test_there_are_no_circles() -> None:
     graph: dict[str, set[str]] = {}
     for path in (*sources(), *TOOLS.rglob("*.py")):
         own = module(path)
-        graph[own] = {name for name in imports(path) if name.startswith(("lib_singlelora.", "tools.")) and name != own}
+        graph[own] = {
+            name
+            for name in imports(path)
+            if name.startswith(("lib_singlelora.", "tools.")) and name != own
+        }
 
     def reaches(start: str) -> set[str]:
         seen: set[str] = set()
@@ -160,19 +195,32 @@ def test_nothing_but_entrances_picks_a_host() -> None:
     for path in sources():
         if path.relative_to(PACKAGE).parts[0] in ("hosts", "cli", "extension"):
             continue
-        wrong += [f"{path.name}: {name}" for name in imports(path) if name.startswith("lib_singlelora.hosts")]
+        wrong += [
+            f"{path.name}: {name}"
+            for name in imports(path)
+            if name.startswith("lib_singlelora.hosts")
+        ]
     assert wrong == []
 
 
 def test_one_reader_opens_pictures() -> None:
-    """Pillow by itself tries every format, of which some start other programs, and decodes any size."""
+    """Pillow by itself tries every format, of which some start other programs, and decodes any
+    size.
+    """
     wrong = []
     for path in sources():
         if path.relative_to(PACKAGE).as_posix() == "imaging/load.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("Image.open", "PIL.Image.open"):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in (
+                "Image.open",
+                "PIL.Image.open",
+            ):
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
             if isinstance(node, ast.ImportFrom) and node.module == "PIL.Image":
-                wrong += [f"{path.relative_to(ROOT)}:{node.lineno}" for each in node.names if each.name == "open"]
+                wrong += [
+                    f"{path.relative_to(ROOT)}:{node.lineno}"
+                    for each in node.names
+                    if each.name == "open"
+                ]
     assert wrong == []

@@ -19,7 +19,11 @@ class NewMask(BaseModel):
 
 
 class TagEdit(BaseModel):
-    """The same change in every caption.  replace: 'old=new' each.  undo: takes the last change back instead."""
+    """The same change in every caption.
+
+    replace: 'old=new' each.
+    undo: takes the last change back instead.
+    """
 
     add: List[StrictStr] = []  # noqa: UP006
     remove: List[StrictStr] = []  # noqa: UP006
@@ -57,7 +61,10 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     """Add them."""
     desk, at = DatasetDesk(service), "/workspaces/{name}"
 
-    @routes.get(f"{at}/dataset", summary="Artifacts, crops, captions with tokens, tags, traits, regularization with reasons")
+    @routes.get(
+        f"{at}/dataset",
+        summary="Artifacts, crops, captions with tokens, tags, traits, regularization with reasons",
+    )
     def dataset(name: str) -> Dict[str, Any]:  # noqa: UP006
         return desk.all(name)
 
@@ -69,13 +76,22 @@ def add_routes(routes: APIRouter, service: Service) -> None:
 
     @routes.post(f"{at}/tags", summary="Add, remove, replace tags in all captions, or undo")
     def tags(name: str, given: TagEdit) -> Dict[str, Any]:  # noqa: UP006
-        return desk.undo(name) if given.undo else desk.edit_tags(name, given.add, given.remove, given.replace)
+        return (
+            desk.undo(name)
+            if given.undo
+            else desk.edit_tags(name, given.add, given.remove, given.replace)
+        )
 
     @routes.put(f"{at}/captions/{{crop}}", summary="Write one caption; it counts as edited by hand")
     def caption(name: str, crop: str, given: NewCaption) -> Dict[str, Any]:  # noqa: UP006
         return desk.write_caption(name, crop, given.text)
 
-    @routes.put(f"{at}/traits", summary="Choose which of her traits captions leave out; the stage caption then writes them so")
+    @routes.put(
+        f"{at}/traits",
+        summary=(
+            "Choose which of her traits captions leave out; the stage caption then writes them so"
+        ),
+    )
     def traits(name: str, given: Traits) -> Dict[str, Any]:  # noqa: UP006
         changed = desk.choose_traits(name, given.left_out).caption
         return {"caption.keep": list(changed.keep), "caption.drop": list(changed.drop)}
@@ -84,6 +100,10 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def review(name: str, given: Reviewed) -> List[Dict[str, Any]]:  # noqa: UP006
         return desk.review(name, given.take_back, given.reject)
 
-    @routes.post(f"{at}/trigger", summary="Queue: is the trigger free? the job's result tells", status_code=202)
+    @routes.post(
+        f"{at}/trigger",
+        summary="Queue: is the trigger free? the job's result tells",
+        status_code=202,
+    )
     def trigger(name: str, given: Word) -> Dict[str, Any]:  # noqa: UP006
         return view_of(desk.check_trigger(name, given.word, given.force))

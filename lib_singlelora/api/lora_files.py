@@ -1,4 +1,6 @@
-"""HTTP routes for the test bench: what a sheet costs, the presets as bars, a LoRA's summary, files made of LoRAs."""
+"""HTTP routes for the test bench: what a sheet costs, the presets as bars, a LoRA's summary, files
+made of LoRAs.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,15 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     """Add them."""
     desk, at = BenchDesk(service), "/workspaces/{name}"
 
-    @routes.get(f"{at}/plan", summary="How many pictures the sheet lacks and how long they take; draws none")
+    @routes.get(
+        f"{at}/plan", summary="How many pictures the sheet lacks and how long they take; draws none"
+    )
     def plan(name: str) -> Dict[str, Any]:  # noqa: UP006
         return desk.plan(name)
 
-    @routes.get(f"{at}/presets", summary="A picture of the block presets, and where a LoRA has weights")
+    @routes.get(
+        f"{at}/presets", summary="A picture of the block presets, and where a LoRA has weights"
+    )
     def presets(name: str, lora: str = "") -> FileResponse:
         return FileResponse(desk.presets_picture(name, lora))
 
@@ -53,7 +59,9 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def summary(name: str, lora: str = "") -> Dict[str, Any]:  # noqa: UP006
         return desk.summary(name, lora)
 
-    @routes.post(f"{at}/bake", summary="Multiply block weights and a strength into a copy", status_code=201)
+    @routes.post(
+        f"{at}/bake", summary="Multiply block weights and a strength into a copy", status_code=201
+    )
     def bake(name: str, given: Baking) -> Dict[str, Any]:  # noqa: UP006
         return desk.bake(name, given.lora, given.preset, given.strength)
 
@@ -61,6 +69,8 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def merge(name: str, given: Merging) -> Dict[str, Any]:  # noqa: UP006
         return desk.merge(name, given.loras, given.method, given.decay)
 
-    @routes.post(f"{at}/resize", summary="Cut to a smaller rank by SVD, with the error", status_code=201)
+    @routes.post(
+        f"{at}/resize", summary="Cut to a smaller rank by SVD, with the error", status_code=201
+    )
     def resize(name: str, given: Resizing) -> Dict[str, Any]:  # noqa: UP006
         return desk.resize(name, given.lora, given.rank)

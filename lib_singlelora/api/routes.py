@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Optional  # noqa: UP035 - FastAPI 0.94 with pydantic 1 reads these on Python 3.10 too
+from typing import Any, Dict, List, Optional
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse
@@ -25,7 +25,10 @@ from . import lora_files as api_bench
 
 
 class NewWorkspace(BaseModel):
-    """A character to start.  picture: the file in base64, a data URL's head is allowed.  suffix: of the file."""
+    """A character to start.
+
+    picture: the file in base64, a data URL's head is allowed.  suffix: of the file.
+    """
 
     picture: StrictStr
     trigger: StrictStr
@@ -35,7 +38,10 @@ class NewWorkspace(BaseModel):
 
 
 class NewJob(BaseModel):
-    """What to run: 'run' for everything, or one stage.  settings: dotted names, changed before it runs."""
+    """What to run: 'run' for everything, or one stage.
+
+    settings: dotted names, changed before it runs.
+    """
 
     stage: StrictStr = RUN
     force: StrictBool = False
@@ -49,7 +55,11 @@ class Kept(BaseModel):
 
 
 class NewVersion(BaseModel):
-    """A picture to train on too.  repeats: of its crops, 0 for half of the others'.  start: 'zero' or 'last'."""
+    """A picture to train on too.
+
+    repeats: of its crops, 0 for half of the others'.
+    start: 'zero' or 'last'.
+    """
 
     picture: StrictStr
     repeats: StrictInt = 0
@@ -66,8 +76,20 @@ def router(service: Service, guard: Guard) -> APIRouter:
 
     @routes.get("/settings", summary="Every setting: name, default, range, help")
     def settings() -> List[Dict[str, Any]]:  # noqa: UP006
-        return [{"name": d.name, "label": d.label, "help": d.help, "default": d.default, "low": d.low, "high": d.high,
-                 "choices": d.choices, "unit": d.unit, "path": d.path} for d in declarations()]
+        return [
+            {
+                "name": d.name,
+                "label": d.label,
+                "help": d.help,
+                "default": d.default,
+                "low": d.low,
+                "high": d.high,
+                "choices": d.choices,
+                "unit": d.unit,
+                "path": d.path,
+            }
+            for d in declarations()
+        ]
 
     @routes.get("/workspaces", summary="Names of the workspaces, the last changed first")
     def workspaces() -> List[str]:  # noqa: UP006
@@ -79,8 +101,10 @@ def router(service: Service, guard: Guard) -> APIRouter:
         check_settings(service, given.settings, service.root / "new")
         Settings.from_dict(given.settings)  # also an unknown preset is told before a folder is made
         if given.settings.get("character.trigger", given.trigger) != given.trigger:
-            raise ConflictError(f"character.trigger: found {given.settings['character.trigger']!r} in the settings, expected "
-                                f"the trigger, {given.trigger!r}; leave it out of them")
+            raise ConflictError(
+                f"character.trigger: found {given.settings['character.trigger']!r} in the settings,"
+                f" expected the trigger, {given.trigger!r}; leave it out of them"
+            )
         with tempfile.TemporaryDirectory(prefix="singlelora-") as folder:
             path = Path(folder) / "picture.png"
             path.write_bytes(decoded_picture(given.picture))
@@ -105,16 +129,26 @@ def router(service: Service, guard: Guard) -> APIRouter:
     def file(name: str, path: str) -> FileResponse:
         return _sent(service, name, service.file(name, path))
 
-    @routes.post("/workspaces/{name}/jobs", summary="Queue everything or one stage", status_code=202)
+    @routes.post(
+        "/workspaces/{name}/jobs", summary="Queue everything or one stage", status_code=202
+    )
     def submit(name: str, given: NewJob) -> Dict[str, Any]:  # noqa: UP006
         check_settings(service, given.settings, service.workspace(name).root)
         return view_of(service.submit(name, given.stage, given.force, values=given.settings))
 
-    @routes.post("/workspaces/{name}/accepted", summary="Keep drawn pictures with all that made them", status_code=201)
+    @routes.post(
+        "/workspaces/{name}/accepted",
+        summary="Keep drawn pictures with all that made them",
+        status_code=201,
+    )
     def accept(name: str, given: Kept) -> Dict[str, Any]:  # noqa: UP006
         return {"accepted": service.accept(name, given.pictures)}
 
-    @routes.post("/workspaces/{name}/versions", summary="Queue: a picture into the next version of the dataset", status_code=202)
+    @routes.post(
+        "/workspaces/{name}/versions",
+        summary="Queue: a picture into the next version of the dataset",
+        status_code=202,
+    )
     def loopback(name: str, given: NewVersion) -> Dict[str, Any]:  # noqa: UP006
         return view_of(service.loopback(name, given.picture, given.repeats, given.start))
 
@@ -127,7 +161,10 @@ def router(service: Service, guard: Guard) -> APIRouter:
         for ticket in service.runner.tickets:
             if ticket.number == number:
                 return {**view_of(ticket), "result": ticket.job.result}
-        raise NotFoundError(f"job {number}: found none of this number; the last {len(service.runner.tickets)} are kept")
+        raise NotFoundError(
+            f"job {number}: found none of this number; the last {len(service.runner.tickets)} are"
+            " kept"
+        )
 
     @routes.post("/jobs/{number}/cancel", summary="Ask a job to stop; what it made is kept")
     def cancel(number: int) -> Dict[str, bool]:  # noqa: UP006
@@ -142,12 +179,18 @@ def _sent(service: Service, name: str, path: Path) -> FileResponse:
     """A file: pictures and the sheet to look at, anything else to save."""
     if path == service.workspace(name).root.resolve().joinpath(*SHEET):
         return FileResponse(path, headers={"Content-Security-Policy": sheet_policy()})
-    return FileResponse(path, headers=file_headers(path.name), filename=None if is_picture(path.name) else path.name)
+    return FileResponse(
+        path, headers=file_headers(path.name), filename=None if is_picture(path.name) else path.name
+    )
 
 
-def mount(app: FastAPI, service: Service, users: Mapping[str, str] | None = None,
-          session: Callable[[Request], Optional[str]] | None = None,  # noqa: UP045
-          trusted: Callable[[str], bool] = lambda origin: False) -> None:
+def mount(
+    app: FastAPI,
+    service: Service,
+    users: Mapping[str, str] | None = None,
+    session: Callable[[Request], Optional[str]] | None = None,  # noqa: UP045
+    trusted: Callable[[str], bool] = lambda origin: False,
+) -> None:
     """Add the routes to an app, once.  users, session, trusted: as in Guard."""
     if getattr(app.state, "singlelora", False):
         return

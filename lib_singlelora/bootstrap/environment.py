@@ -1,7 +1,8 @@
-"""`.venv` beside the checkout: made, filled and checked.  Standard library only; runs before anything is installed.
+"""`.venv` beside the checkout: made, filled and checked.  Standard library only; runs before
+anything is installed.
 
-What is installed is written down in `.venv/singlelora.json` after it succeeded.  While that agrees with
-`pyproject.toml`, pip is not called and no network is needed.
+What is installed is written down in `.venv/singlelora.json` after it succeeded.  While that agrees
+with `pyproject.toml`, pip is not called and no network is needed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ class SetupError(SingleLoraError):
 
 @dataclass(frozen=True)
 class Lock:
-    """A finished install.  torch_args: the user's own arguments for PyTorch.  python: what `.venv` stands on."""
+    """A finished install.
+
+    torch_args: the user's own arguments for PyTorch.
+    python: what `.venv` stands on.
+    """
 
     digest: str
     extras: tuple[str, ...]
@@ -58,7 +63,9 @@ def lock_file(root: Path) -> Path:
 
 
 def read_lock(root: Path) -> Lock | None:
-    """What is installed; None when no install was finished or the Python it stands on has gone or changed."""
+    """What is installed; None when no install was finished or the Python it stands on has gone or
+    changed.
+    """
     try:
         values = json.loads(lock_file(root).read_text(encoding="utf-8"))
         found = Lock(**{**values, "extras": tuple(values["extras"])})
@@ -87,13 +94,17 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise SetupError(f"{path}: cannot be written ({error.strerror}); free some room, then call again") from None
+        raise SetupError(
+            f"{path}: cannot be written ({error.strerror}); free some room, then call again"
+        ) from None
 
 
 def base_python(root: Path) -> str:
-    """The Python beneath `.venv`: its version, and where it is a link (not on Windows) the file that it leads to.
+    """The Python beneath `.venv`: its version, and where it is a link (not on Windows) the file
+    that it leads to.
 
-    A system's upgrade may put another Python under the link, whose packages would then be looked for elsewhere.
+    A system's upgrade may put another Python under the link, whose packages would then be looked
+    for elsewhere.
     """
     with contextlib.suppress(OSError):
         text = (root / ".venv" / "pyvenv.cfg").read_text(encoding="utf-8")
@@ -104,17 +115,26 @@ def base_python(root: Path) -> str:
 
 
 def requirements(pyproject: str, extras: Sequence[str]) -> list[str]:
-    """The requirements that the text of a `pyproject.toml` lists for the project and some of its extras.
+    """The requirements that the text of a `pyproject.toml` lists for the project and some of its
+    extras.
 
-    Reads only the form that ours has (lists of double-quoted strings), because Python 3.10 has no TOML reader.
+    Reads only the form that ours has (lists of double-quoted strings), because Python 3.10 has no
+    TOML reader.
     Raises: SetupError, for an extra that is not there.
     """
     found: list[str] = []
-    for section, name in [("project", "dependencies"), *(("project.optional-dependencies", extra) for extra in extras)]:
+    for section, name in [
+        ("project", "dependencies"),
+        *(("project.optional-dependencies", extra) for extra in extras),
+    ]:
         body = re.search(rf"^\[{re.escape(section)}\]\n(.*?)(?=^\[|\Z)", pyproject, re.M | re.S)
-        entry = re.search(rf'^{name} = \[((?:[^]"#]|"[^"]*"|#[^\n]*)*)\]', body.group(1) if body else "", re.M)
+        entry = re.search(
+            rf'^{name} = \[((?:[^]"#]|"[^"]*"|#[^\n]*)*)\]', body.group(1) if body else "", re.M
+        )
         if entry is None:
-            raise SetupError(f"pyproject.toml: found no list '{name}' in [{section}]; take a fresh copy of it")
+            raise SetupError(
+                f"pyproject.toml: found no list '{name}' in [{section}]; take a fresh copy of it"
+            )
         found += [item for item in re.findall(r'#[^\n]*|"([^"]*)"', entry.group(1)) if item]
     return found
 
@@ -145,7 +165,9 @@ def only_installer(root: Path) -> Iterator[None]:
     try:
         file = (root / ".venv.lock").open("a")
     except OSError as error:
-        raise SetupError(f"{root}: cannot be written ({error.strerror}); copy it where you may write") from None
+        raise SetupError(
+            f"{root}: cannot be written ({error.strerror}); copy it where you may write"
+        ) from None
     with file:
         if sys.platform == "win32":
             import msvcrt
@@ -159,7 +181,8 @@ def only_installer(root: Path) -> Iterator[None]:
 
 
 def install(root: Path, extras: Sequence[str]) -> None:
-    """Install what the extras, and those installed before, need; `.venv` is made (again) if no install was finished.
+    """Install what the extras, and those installed before, need; `.venv` is made (again) if no
+    install was finished.
 
     The lock is taken away first, so that an install that was killed is seen and made again.
     Raises: SetupError.
@@ -176,7 +199,8 @@ def install(root: Path, extras: Sequence[str]) -> None:
         pip_install(root, [torch_requirement(wanted, torch_args), *shlex.split(torch_args)])
         pip_install(root, wanted)
     except SetupError:
-        if before and shutil.disk_usage(root).free > 2**28:  # pip fetches all before it changes anything.
+        # Pip fetches all before it changes anything.
+        if before and shutil.disk_usage(root).free > 2**28:
             write_lock(root, before)
         raise
     add_project(root)
@@ -185,11 +209,16 @@ def install(root: Path, extras: Sequence[str]) -> None:
 
 
 def make_venv(root: Path) -> None:
-    """A new `.venv` in the place of what an earlier call made.  Raises: SetupError, for one that it did not make."""
+    """A new `.venv` in the place of what an earlier call made.
+
+    Raises: SetupError, for one that it did not make.
+    """
     folder = root / ".venv"
     if folder.exists() and not is_ours(folder):
-        raise SetupError(f"{folder}: found an environment that this program did not make, expected none; move it away, or "
-                         "delete it, then call again")
+        raise SetupError(
+            f"{folder}: found an environment that this program did not make, expected none; move it"
+            " away, or delete it, then call again"
+        )
     say(f"making {folder}")
     # Started from .venv's own Python, a new one must still come from the Python beneath it.
     base = str(getattr(sys, "_base_executable", None) or sys.executable)
@@ -201,21 +230,30 @@ def make_venv(root: Path) -> None:
         made = subprocess.run([base, "-m", "venv", str(folder)], capture_output=True, text=True)
     except OSError as error:
         raise SetupError(
-            f"{folder}: cannot be made ({error.strerror}); is the disk full or a program of it still running?"
+            f"{folder}: cannot be made ({error.strerror}); is the disk full or a program of it"
+            " still running?"
         ) from None
     if made.returncode:
         if "ensurepip" in made.stdout + made.stderr:
             raise SetupError(
-                f"{base} comes without venv; install it (Debian and Ubuntu: apt install python3-venv), then call again"
+                f"{base} comes without venv; install it (Debian and Ubuntu: apt install"
+                " python3-venv), then call again"
             )
         last = ((made.stdout + made.stderr).strip().splitlines() or ["no message"])[-1]
-        raise SetupError(f"{folder}: cannot be made ({last}); is the disk full or the folder read-only?")
+        raise SetupError(
+            f"{folder}: cannot be made ({last}); is the disk full or the folder read-only?"
+        )
 
 
 def is_ours(folder: Path) -> bool:
     """Whether a `.venv` was made by this program, finished or not, or is empty."""
-    known = (folder / MARK).exists() or (folder / "singlelora.json").exists() or not any(folder.iterdir())
-    return known or any(folder.glob("[Ll]ib*/**/site-packages/singlelora.pth"))  # made before there was a mark
+    known = (
+        (folder / MARK).exists()
+        or (folder / "singlelora.json").exists()
+        or not any(folder.iterdir())
+    )
+    # Made before there was a mark
+    return known or any(folder.glob("[Ll]ib*/**/site-packages/singlelora.pth"))
 
 
 def pip_install(root: Path, words: Sequence[str]) -> None:
@@ -226,21 +264,33 @@ def pip_install(root: Path, words: Sequence[str]) -> None:
     Raises: SetupError.
     """
     say("installing " + ", ".join(word for word in words if not word.startswith("-")))
-    pip = [str(venv_python(root)), "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", *words]
+    pip = [
+        str(venv_python(root)),
+        "-m",
+        "pip",
+        "install",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *words,
+    ]
     status = subprocess.call(pip, stdout=sys.stderr.fileno(), stdin=subprocess.DEVNULL)
     if status:
         free = shutil.disk_usage(root).free
         why = "its own lines are above; is the network there?"
         if free < NEEDED_BYTES:
-            why = f"{free / 1e9:.1f} GB are free here, about {NEEDED_BYTES / 1e9:.0f} GB are needed: free some"
+            why = (
+                f"{free / 1e9:.1f} GB are free here, about {NEEDED_BYTES / 1e9:.0f} GB are needed:"
+                " free some"
+            )
         raise SetupError(f"pip could not install (exit {status}): {why} Then call again")
 
 
 def torch_requirement(wanted: Sequence[str], torch_args: str) -> str:
     """PyTorch's requirement for this machine.
 
-    `==2.13.0` also takes a `2.13.0+cpu` where pip is configured to find one; `===` takes exactly the registry's own
-    build, which is the one for CUDA on Linux.  With the user's own arguments their index decides.
+    `==2.13.0` also takes a `2.13.0+cpu` where pip is configured to find one; `===` takes exactly
+    the registry's own build, which is the one for CUDA on Linux.  With the user's own arguments
+    their index decides.
     """
     pinned = next((item for item in wanted if item.startswith("torch==")), "torch")
     return pinned.replace("==", "===") if nvidia_driver() and not torch_args else pinned
@@ -249,12 +299,16 @@ def torch_requirement(wanted: Sequence[str], torch_args: str) -> str:
 def nvidia_driver() -> bool:
     """Whether the machine has an NVIDIA driver, as far as files tell."""
     if sys.platform == "win32":
-        return os.path.exists(os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll"))
+        return os.path.exists(
+            os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll")
+        )
     return os.path.exists("/proc/driver/nvidia/version") or shutil.which("nvidia-smi") is not None
 
 
 def add_project(root: Path) -> None:
-    """Let `.venv`'s Python import the checkout from anywhere: by a relative path, so that the folder may be moved."""
+    """Let `.venv`'s Python import the checkout from anywhere: by a relative path, so that the
+    folder may be moved.
+    """
     ask = [str(venv_python(root)), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = Path(subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip())
     relative = os.path.relpath(root.resolve(), packages.resolve())
@@ -262,11 +316,16 @@ def add_project(root: Path) -> None:
 
 
 def warn_if_gpu_is_idle(root: Path) -> None:
-    """Say so when there is an NVIDIA driver but PyTorch was built without CUDA (the registry's build on Windows)."""
+    """Say so when there is an NVIDIA driver but PyTorch was built without CUDA (the registry's
+    build on Windows).
+    """
     if nvidia_driver():
         ask = [str(venv_python(root)), "-c", "import torch; print(torch.version.cuda or '')"]
         if not subprocess.run(ask, stdout=subprocess.PIPE, text=True).stdout.strip():
-            say(f"an NVIDIA driver is here, but this PyTorch computes on the CPU; set {TORCH_ARGS} (see --help)")
+            say(
+                f"an NVIDIA driver is here, but this PyTorch computes on the CPU; set {TORCH_ARGS}"
+                " (see --help)"
+            )
 
 
 def say(text: str) -> None:

@@ -27,7 +27,10 @@ from .environment import (
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 WORDS = {
-    "demo": "install what is missing, then the whole job on the embedded checkpoint and the example picture",
+    "demo": (
+        "install what is missing, then the whole job on the embedded checkpoint and the example"
+        " picture"
+    ),
     "test": "install what is missing, then the whole test suite; further words go to pytest",
     "ui": "the page, on 127.0.0.1",
     "run": "PICTURE --workspace DIR --trigger NAME --class-token girl …: the whole job",
@@ -47,10 +50,17 @@ WORDS = {
     "presets": "the block-weight presets, with a picture of each",
     "tags": "--workspace DIR [--add T] [--remove T] [--replace A=B] [--undo]: all captions at once",
     "trigger": "--workspace DIR [--trigger WORD]: is the word free, and which words are",
-    "settings": "--workspace DIR [--import FILE] [--export FILE] [--save-preset NAME]: see them, carry them over",
+    "settings": (
+        "--workspace DIR [--import FILE] [--export FILE] [--save-preset NAME]: see them, carry them"
+        " over"
+    ),
     "bench": "the benchmark: speed, memory and time to quality, beside diffusers and peft",
 }
-EXTRAS = {"test": ("standalone", "ui", "test"), "ui": ("standalone", "ui"), "bench": ("standalone", "ui", "test")}
+EXTRAS = {
+    "test": ("standalone", "ui", "test"),
+    "ui": ("standalone", "ui"),
+    "bench": ("standalone", "ui", "test"),
+}
 
 USAGE = """\
 usage: python singlelora.py WORD …
@@ -73,7 +83,8 @@ def usage() -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Install what the first word needs and become its work; comes back only on failure, and on Windows.
+    """Install what the first word needs and become its work; comes back only on failure, and on
+    Windows.
 
     Returns: exit status: 0, 1 with one line on stderr, 2 for usage, 130 for Ctrl-C.
     """
@@ -89,11 +100,13 @@ def main(words: Sequence[str]) -> int:
     extras = EXTRAS.get(words[0], ("standalone",))
     try:
         if not is_current(ROOT, extras):
-            if {"-h", "--help"} & set(words[1:]):  # Nobody wants to wait for gigabytes to read this.
+            # Nobody wants to wait for gigabytes to read this.
+            if {"-h", "--help"} & set(words[1:]):
                 print(usage())
                 return 0
             with only_installer(ROOT):
-                if not is_current(ROOT, extras):  # Another call may have done it while this one waited.
+                # Another call may have done it while this one waited.
+                if not is_current(ROOT, extras):
                     install(ROOT, extras)
         if words[0] != "test" and is_running(ROOT):
             runpy.run_module("lib_singlelora", run_name="__main__", alter_sys=True)
@@ -110,7 +123,8 @@ def main(words: Sequence[str]) -> int:
 def command(words: Sequence[str]) -> list[str]:
     """The command line that does the words' work.
 
-    Not `-m lib_singlelora`: that would import from the folder the user happens to be in, before anything else.
+    Not `-m lib_singlelora`: that would import from the folder the user happens to be in, before
+    anything else.
     """
     if words[0] == "test":
         os.chdir(ROOT)
@@ -119,7 +133,8 @@ def command(words: Sequence[str]) -> list[str]:
 
 
 def hand_over(line: list[str]) -> int:
-    """Become the command, or on Windows wait for it: there a shell does not wait for what replaces a process.
+    """Become the command, or on Windows wait for it: there a shell does not wait for what replaces
+    a process.
 
     Raises: SetupError, when it cannot be started.
     """
@@ -128,7 +143,9 @@ def hand_over(line: list[str]) -> int:
             os.execv(line[0], line)
         child = subprocess.Popen(line)
     except OSError as error:
-        raise SetupError(f"{line[0]}: cannot be started ({error.strerror}); delete .venv, call again") from None
+        raise SetupError(
+            f"{line[0]}: cannot be started ({error.strerror}); delete .venv, call again"
+        ) from None
     while True:
         with contextlib.suppress(KeyboardInterrupt):  # The child got it as well and decides.
             return child.wait()

@@ -1,4 +1,5 @@
-"""What the WebUI's Python lacks for us, and how to add it without changing a version that the WebUI pinned.
+"""What the WebUI's Python lacks for us, and how to add it without changing a version that the WebUI
+pinned.
 
 Standard library only, and nothing large is imported: install.py runs at every start of the WebUI.
 """
@@ -22,17 +23,33 @@ from pathlib import Path
 
 RETRY = 24 * 3600  # seconds after which a failed install is tried again
 TIMEOUT = 600  # seconds for pip
-ONNX = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-silicon",
-        "onnxruntime-training")
+ONNX = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-silicon",
+    "onnxruntime-training",
+)
 
-OPTIMIZERS = {"prodigyopt": "prodigyopt", "dadaptation": "dadaptation", "lion-pytorch": "lion_pytorch",
-              "schedulefree": "schedulefree", "prodigy-plus-schedule-free": "prodigyplus",
-              "pytorch-optimizer": "pytorch_optimizer"}
+OPTIMIZERS = {
+    "prodigyopt": "prodigyopt",
+    "dadaptation": "dadaptation",
+    "lion-pytorch": "lion_pytorch",
+    "schedulefree": "schedulefree",
+    "prodigy-plus-schedule-free": "prodigyplus",
+    "pytorch-optimizer": "pytorch_optimizer",
+}
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package to add.  pip: what pip is asked for.  module: what is imported.  extra: further arguments for pip."""
+    """A package to add.
+
+    pip: what pip is asked for.
+    module: what is imported.
+    extra: further arguments for pip.
+    """
 
     module: str
     pip: str
@@ -41,7 +58,9 @@ class Requirement:
     @property
     def command(self) -> str:
         """What a user types to get it."""
-        return subprocess.list2cmdline([sys.executable, "-m", "pip", "install", *self.extra, self.pip])
+        return subprocess.list2cmdline(
+            [sys.executable, "-m", "pip", "install", *self.extra, self.pip]
+        )
 
 
 def version_of(name: str) -> str | None:
@@ -53,7 +72,9 @@ def version_of(name: str) -> str | None:
 
 
 def torch_facts() -> tuple[tuple[int, int], str | None]:
-    """(version, CUDA version or None) of the installed torch, read without importing it; (99, 0) when there is none."""
+    """(version, CUDA version or None) of the installed torch, read without importing it; (99, 0)
+    when there is none.
+    """
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
         return (99, 0), None
@@ -80,20 +101,29 @@ def wanted() -> list[Requirement]:
     torch, cuda = torch_facts()
     if version_of("lycoris-lora") is None:
         # From 4.1 on lycoris needs torch 2.4.
-        missing.append(Requirement("lycoris", "lycoris-lora<4.1" if torch < (2, 4) else "lycoris-lora"))
+        missing.append(
+            Requirement("lycoris", "lycoris-lora<4.1" if torch < (2, 4) else "lycoris-lora")
+        )
     if version_of("dynamicprompts") is None:
         missing.append(Requirement("dynamicprompts", "dynamicprompts"))
     if all(version_of(name) is None for name in ONNX):
         missing.append(onnxruntime_for(cuda if cuda and gpu_is_there() else None, torch))
-    # Pure Python, for torch of any version; without their dependencies, as torch (and numpy) is all that they have.
-    missing += [Requirement(module, name, ("--no-deps",)) for name, module in OPTIMIZERS.items() if version_of(name) is None]
+    # Pure Python, for torch of any version; without their dependencies, as torch (and numpy) is all
+    # that they have.
+    missing += [
+        Requirement(module, name, ("--no-deps",))
+        for name, module in OPTIMIZERS.items()
+        if version_of(name) is None
+    ]
     return missing
 
 
 def onnxruntime_for(cuda: str | None, torch: tuple[int, int]) -> Requirement:
-    """The build for the CUDA in use; the registry's GPU builds are for CUDA 11.8 up to 1.18, for CUDA 12 from 1.19 on.
+    """The build for the CUDA in use; the registry's GPU builds are for CUDA 11.8 up to 1.18, for
+    CUDA 12 from 1.19 on.
 
-    Releases after 1.19 are built for numpy 2 and no longer for the WebUI's Python 3.10 with numpy 1 on all systems.
+    Releases after 1.19 are built for numpy 2 and no longer for the WebUI's Python 3.10 with numpy 1
+    on all systems.
     Source: onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html.
     """
     old = torch < (2, 4)
@@ -101,7 +131,9 @@ def onnxruntime_for(cuda: str | None, torch: tuple[int, int]) -> Requirement:
         return Requirement("onnxruntime", "onnxruntime<1.20" if old else "onnxruntime")
     if cuda.startswith("11"):
         return Requirement("onnxruntime", "onnxruntime-gpu>=1.15,<1.19")
-    return Requirement("onnxruntime", "onnxruntime-gpu>=1.19,<1.20" if old else "onnxruntime-gpu>=1.19")
+    return Requirement(
+        "onnxruntime", "onnxruntime-gpu>=1.19,<1.20" if old else "onnxruntime-gpu>=1.19"
+    )
 
 
 def constraints() -> str:
@@ -116,10 +148,13 @@ def constraints() -> str:
     return "\n".join(sorted(found.values())) + "\n"
 
 
-def add(missing: Sequence[Requirement], stamp: Path, say: Callable[[str], None]) -> list[Requirement]:
+def add(
+    missing: Sequence[Requirement], stamp: Path, say: Callable[[str], None]
+) -> list[Requirement]:
     """Install what is missing, one by one; gives what is missing still.
 
-    stamp: a file that remembers a failure for a day, so that a WebUI without a network starts as fast as ever.
+    stamp: a file that remembers a failure for a day, so that a WebUI without a network starts as
+        fast as ever.
     """
     mark = hashlib.sha256(json.dumps([need.pip for need in missing]).encode()).hexdigest()
     if _failed_lately(stamp, mark):
@@ -135,26 +170,49 @@ def add(missing: Sequence[Requirement], stamp: Path, say: Callable[[str], None])
                 left.append(need)
     if left:
         tell(left, say)
-        _remember(stamp, hashlib.sha256(json.dumps([need.pip for need in left]).encode()).hexdigest())
+        _remember(
+            stamp, hashlib.sha256(json.dumps([need.pip for need in left]).encode()).hexdigest()
+        )
     return left
 
 
 def tell(missing: Sequence[Requirement], say: Callable[[str], None]) -> None:
     """What is missing and how to get it, a line each."""
     for need in missing:
-        say(f"Single LoRA: {need.module} is missing and could not be added without changing what the WebUI pinned, or without a "
-            f"network; to add it: {need.command}")
+        say(
+            f"Single LoRA: {need.module} is missing and could not be added without changing what"
+            f" the WebUI pinned, or without a network; to add it: {need.command}"
+        )
 
 
 def _pip(need: Requirement, pins: Path) -> bool:
-    """Whether the package is there afterwards.  First whole, then, where a pin forbids one of its own needs, alone."""
-    base = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--retries", "1",
-            "--timeout", "15", "--prefer-binary", *need.extra]
+    """Whether the package is there afterwards.
+
+    First whole, then, where a pin forbids one of its own needs, alone.
+    """
+    base = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+        "--retries",
+        "1",
+        "--timeout",
+        "15",
+        "--prefer-binary",
+        *need.extra,
+    ]
     for arguments in (["--constraint", str(pins), need.pip], ["--no-deps", need.pip]):
         if "--no-deps" in arguments and need.module != "lycoris":
-            break  # lycoris runs on the WebUI's own torch and einops; the others need what they ask for
+            # Lycoris runs on the WebUI's own torch and einops; the others need what they ask for
+            break
         try:
-            done = subprocess.run([*base, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            done = subprocess.run(
+                [*base, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return False
         if done.returncode == 0:
@@ -180,5 +238,6 @@ def _remember(stamp: Path, mark: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(stamp)
     except OSError:
-        with contextlib.suppress(OSError):  # a folder that cannot be written only costs the time of another try
+        # A folder that cannot be written only costs the time of another try
+        with contextlib.suppress(OSError):
             temporary.unlink()

@@ -1,4 +1,6 @@
-"""The tag atlas: what a danbooru tag speaks of, from a list of known tags and from patterns for all others."""
+"""The tag atlas: what a danbooru tag speaks of, from a list of known tags and from patterns for all
+others.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,35 @@ from .tag_rules import RULES
 from .text import spaced
 
 FILE = Path(__file__).parent / "atlas.txt"
-NAME = "character"  # a known character's name; no list holds them, taggers say which of their tags are names
+# A known character's name; no list holds them, taggers say which of their tags are names
+NAME = "character"
 ORDER = (
-    "count", "framing", "viewpoint", NAME, "species", "hair colour", "hair length", "hair style", "bangs", "eye colour", "chest",
-    "skin", "body", "pose", "hands", "gesture", "gaze", "expression", "mouth", "outfit", "accessory", "object", "background",
-    "lighting", "style", "quality",
+    "count",
+    "framing",
+    "viewpoint",
+    NAME,
+    "species",
+    "hair colour",
+    "hair length",
+    "hair style",
+    "bangs",
+    "eye colour",
+    "chest",
+    "skin",
+    "body",
+    "pose",
+    "hands",
+    "gesture",
+    "gaze",
+    "expression",
+    "mouth",
+    "outfit",
+    "accessory",
+    "object",
+    "background",
+    "lighting",
+    "style",
+    "quality",
 )
 
 
@@ -31,7 +57,9 @@ def atlas() -> dict[str, str]:
 
 
 def plain(tag: str) -> str:
-    """A tag as the atlas has it: small letters, spaces for underscores, no backslashes before brackets."""
+    """A tag as the atlas has it: small letters, spaces for underscores, no backslashes before
+    brackets.
+    """
     return spaced(" ".join(tag.lower().split()).replace("\\(", "(").replace("\\)", ")"))
 
 

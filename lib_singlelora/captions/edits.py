@@ -10,12 +10,17 @@ from .atlas import plain
 from .text import KAOMOJI, join_tags, split_tags
 
 
-def edit_caption(caption: str, add: Sequence[str] = (), remove: Iterable[str] = (),
-                 replace: Mapping[str, str] | None = None) -> str:
-    """The caption with tags replaced in their place, then removed, then added at the end where they are not there yet.
+def edit_caption(
+    caption: str,
+    add: Sequence[str] = (),
+    remove: Iterable[str] = (),
+    replace: Mapping[str, str] | None = None,
+) -> str:
+    """The caption with tags replaced in their place, then removed, then added at the end where they
+    are not there yet.
 
-    A tag is found in whatever way it is written; a caption that the change does not touch stays letter for letter.  Of several
-    lines, which are alternatives, each is changed.
+    A tag is found in whatever way it is written; a caption that the change does not touch stays
+    letter for letter.  Of several lines, which are alternatives, each is changed.
     """
     lines = [line for line in caption.splitlines() if line.strip()]
     if len(lines) > 1:
@@ -40,10 +45,21 @@ def tag_table(captions: Iterable[str]) -> dict[str, int]:
 def parse_replacement(text: str) -> tuple[str, str]:
     """`old=new` to its two halves.  Raises: SettingsError.
 
-    A tag may be a face of equals signs (`=_=`), so of several places the one is taken that leaves a whole tag on both sides.
+    A tag may be a face of equals signs (`=_=`), so of several places the one is taken that leaves a
+    whole tag on both sides.
     """
-    halves = [(text[:place].strip(), text[place + 1:].strip()) for place, letter in enumerate(text) if letter == "="]
+    halves = [
+        (text[:place].strip(), text[place + 1 :].strip())
+        for place, letter in enumerate(text)
+        if letter == "="
+    ]
     halves = [pair for pair in halves if all(pair)]
     if not halves:
-        raise SettingsError(f"--replace {text}: expected OLD=NEW, such as 'white dress=dress'; to take a tag out use --remove")
-    return next((pair for pair in halves if all("=" not in tag or tag in KAOMOJI for tag in pair)), halves[0])
+        raise SettingsError(
+            f"--replace {text}: expected OLD=NEW, such as 'white dress=dress'; to take a tag out"
+            " use --remove"
+        )
+    return next(
+        (pair for pair in halves if all("=" not in tag or tag in KAOMOJI for tag in pair)),
+        halves[0],
+    )

@@ -11,7 +11,8 @@ from .text import join_tags, underscored
 
 Order = Literal["category", "certainty", "alphabet"]
 _NOT_WORN = ("no ", "unworn ", "fake ", "removed ")
-_FIRST = ("standing", "sitting", "lying", "kneeling", "walking", "running", "holding")  # standing of standing on one leg
+# Standing of standing on one leg
+_FIRST = ("standing", "sitting", "lying", "kneeling", "walking", "running", "holding")
 # Where the more exact tag does not simply end with the other one: its pattern, what it implies.
 _IMPLIED = (
     (r"(?!simple|blurry|detailed|photo|text|dark).+ background", ("simple background",)),
@@ -22,8 +23,12 @@ _IMPLIED = (
     (r".*(earrings?|necklace|bracelet|ring|pendant|brooch|anklet|choker)", ("jewelry",)),
     (r"serafuku|gakuran", ("school uniform",)),
     (r"kimono|yukata|hakama.*|haori|miko", ("japanese clothes",)),
-    (r"split-color hair|streaked hair|gradient hair|colored inner hair|two-tone hair", ("multicolored hair",)),
-    (r"[2-6]\+?girls", ("multiple girls",)), (r"[2-6]\+?boys", ("multiple boys",)),
+    (
+        r"split-color hair|streaked hair|gradient hair|colored inner hair|two-tone hair",
+        ("multicolored hair",),
+    ),
+    (r"[2-6]\+?girls", ("multiple girls",)),
+    (r"[2-6]\+?boys", ("multiple boys",)),
     (r"(ankle|knee|thigh|high heel|lace-up|rubber) boots", ("boots",)),
 )
 _PATTERNS = tuple((re.compile(pattern), tags) for pattern, tags in _IMPLIED)
@@ -59,11 +64,18 @@ def without_implied(tags: Sequence[str]) -> list[str]:
     return [tag for tag in tags if plain(tag) not in said]
 
 
-def arrange(front: Sequence[str], tags: Sequence[str], *, order: Order = "category", drop_implied: bool = False,
-            underscores: bool = False) -> str:
+def arrange(
+    front: Sequence[str],
+    tags: Sequence[str],
+    *,
+    order: Order = "category",
+    drop_implied: bool = False,
+    underscores: bool = False,
+) -> str:
     """One caption: front (trigger and class) stays in front and as it is, then the tags, each once.
 
-    tags: most certain first.  order: by category (certain ones first in each), by certainty, or by letters.
+    tags: most certain first.
+    order: by category (certain ones first in each), by certainty, or by letters.
     """
     own = unique(tags)
     if drop_implied:

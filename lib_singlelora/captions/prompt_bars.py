@@ -8,18 +8,26 @@ from collections.abc import Iterator
 from .text import KAOMOJI
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
-_FACES = sorted((face for face in (*KAOMOJI, ":|", ":-|", ";|", "=|", "\\||/") if "|" in face), key=len, reverse=True)
-# A face is a tag of its own: it begins after a space, a comma, a bracket or another bar, and ends before one or a weight.
+_FACES = sorted(
+    (face for face in (*KAOMOJI, ":|", ":-|", ";|", "=|", "\\||/") if "|" in face),
+    key=len,
+    reverse=True,
+)
+# A face is a tag of its own: it begins after a space, a comma, a bracket or another bar, and ends
+# before one or a weight.
 _BEFORE, _AFTER = r"(?<![^\s,|({\[])", r"(?=[\s,|)}\]]|:[\d.]|$)"
 _FACE = re.compile(_BEFORE + "(?:" + "|".join(map(re.escape, _FACES)) + ")" + _AFTER)
-_BRACKET_FACE = re.compile(r"(?<![^\s,|])[:;=][-']?[()\[\]{}](?=[\s,|]|$)")  # their brackets open and close nothing
-_HELD = "\ue000"  # stands for a `|` that dynamicprompts must not see; private use, so that no prompt has it
+# Their brackets open and close nothing
+_BRACKET_FACE = re.compile(r"(?<![^\s,|])[:;=][-']?[()\[\]{}](?=[\s,|]|$)")
+# Stands for a `|` that dynamicprompts must not see; private use, so that no prompt has it
+_HELD = "\ue000"
 
 
 def split_prompts(text: str) -> list[str]:
     """Several prompts, `|` between them.
 
-    Within brackets (`{a|b}`, `[a|b]`) and in a face such as `:|` it belongs to the prompt, and `\\|` is a `|` anywhere.
+    Within brackets (`{a|b}`, `[a|b]`) and in a face such as `:|` it belongs to the prompt, and
+    `\\|` is a `|` anywhere.
     """
     pieces, start = [], 0
     for place, inside in _bars(text):
@@ -31,7 +39,9 @@ def split_prompts(text: str) -> list[str]:
 
 
 def hold_bars(template: str) -> str:
-    """The template with every `|` that divides no variants replaced, so that dynamicprompts cannot tear `:|` or `[a|b]`."""
+    """The template with every `|` that divides no variants replaced, so that dynamicprompts cannot
+    tear `:|` or `[a|b]`.
+    """
     held = list(template)
     for place, inside in _bars(template):
         if inside == "[" or inside in ("face", "escaped"):
@@ -47,9 +57,13 @@ def release_bars(prompt: str) -> str:
 
 
 def _bars(text: str) -> Iterator[tuple[int, str]]:
-    """(place, what it stands in) of each `|`: '' nothing, the bracket around it, 'face' or 'escaped'."""
+    """(place, what it stands in) of each `|`: '' nothing, the bracket around it, 'face' or
+    'escaped'.
+    """
     faces = {place for face in _FACE.finditer(text) for place in range(*face.span())}
-    loose = faces | {place for face in _BRACKET_FACE.finditer(text) for place in range(*face.span())}
+    loose = faces | {
+        place for face in _BRACKET_FACE.finditer(text) for place in range(*face.span())
+    }
     around = _brackets(text, loose)
     for place, letter in enumerate(text):
         if letter != "|":
@@ -63,7 +77,9 @@ def _bars(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _brackets(text: str, loose: set[int]) -> list[str]:
-    """The innermost bracket around each letter, '' for none; a bracket without its partner counts as a letter."""
+    """The innermost bracket around each letter, '' for none; a bracket without its partner counts
+    as a letter.
+    """
     ends: dict[int, int] = {}
     opened = list[int]()
     waiting = dict.fromkeys("([{", 0)
@@ -93,5 +109,8 @@ def _brackets(text: str, loose: set[int]) -> list[str]:
 def _unescaped(prompt: str) -> str:
     """`\\|` as `|`, save in the face `\\||/`."""
     faces = {place for face in _FACE.finditer(prompt) for place in range(*face.span())}
-    return "".join(letter for place, letter in enumerate(prompt)
-                   if letter != "\\" or place in faces or prompt[place + 1:place + 2] != "|")
+    return "".join(
+        letter
+        for place, letter in enumerate(prompt)
+        if letter != "\\" or place in faces or prompt[place + 1 : place + 2] != "|"
+    )

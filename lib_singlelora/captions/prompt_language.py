@@ -42,7 +42,8 @@ MOST_READINGS = 100  # alternatives of one bracket that are looked at
 MOST_WEIGHED = 1_000_000  # pieces, each counted as often as a bracket holds it
 
 
-# Tags in prompts ------------------------------------------------------------------------------------
+# Tags in prompts
+# ------------------------------------------------------------------------------------
 
 
 def escape(tag: str) -> str:
@@ -63,17 +64,24 @@ def prompt_of(tags: Iterable[str]) -> str:
 
 
 def tags_of(prompt: str) -> list[str]:
-    """The tags that a prompt asks for, without the marks of the language; of an edited part, all of it."""
+    """The tags that a prompt asks for, without the marks of the language; of an edited part, all of
+    it.
+    """
     text, _ = without_extra_networks(without_comments(prompt))
     found = []
     for part, _ in split_at_and(text):
         for shown in _readings(part):
-            found += split_tags("".join("," if weight == BREAK_WEIGHT and piece == BREAK else piece
-                                        for piece, weight in emphasized(shown)))
+            found += split_tags(
+                "".join(
+                    "," if weight == BREAK_WEIGHT and piece == BREAK else piece
+                    for piece, weight in emphasized(shown)
+                )
+            )
     return list(dict.fromkeys(found))
 
 
-# What is taken out first ----------------------------------------------------------------------------
+# What is taken out first
+# ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,13 @@ def without_extra_networks(prompt: str) -> tuple[str, list[ExtraNetwork]]:
 
     def take(match: re.Match[str]) -> str:
         pieces = [piece.partition("=") for piece in match.group(2).split(":")]
-        found.append(ExtraNetwork(match.group(1), tuple(name for name, equals, _ in pieces if not equals),
-                                  {name: value for name, equals, value in pieces if equals}))
+        found.append(
+            ExtraNetwork(
+                match.group(1),
+                tuple(name for name, equals, _ in pieces if not equals),
+                {name: value for name, equals, value in pieces if equals},
+            )
+        )
         return ""
 
     return _EXTRA_NETWORK.sub(take, prompt), found
@@ -108,11 +121,14 @@ def split_at_and(prompt: str) -> list[tuple[str, float]]:
     parts = []
     for part in _AND.split(prompt):
         found = _AND_WEIGHT.search(part)
-        parts.append((part[:found.start()], float(found.group(1))) if found else (part.rstrip(), 1.0))
+        parts.append(
+            (part[: found.start()], float(found.group(1))) if found else (part.rstrip(), 1.0)
+        )
     return parts
 
 
-# Prompt editing -------------------------------------------------------------------------------------
+# Prompt editing
+# -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,9 @@ class _NotEdited(Exception):
 
 
 class _Parser:
-    """Reads prompt editing; what fits no rule is text, but a lone `|` or a backslash at the end undoes all."""
+    """Reads prompt editing; what fits no rule is text, but a lone `|` or a backslash at the end
+    undoes all.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -176,9 +194,9 @@ class _Parser:
                 nodes += group[0]
                 position = group[1]
             elif sign == "\\":
-                if not re.match(r"\\.", self.text[position:position + 2]):
+                if not re.match(r"\\.", self.text[position : position + 2]):
                     break
-                nodes.append(self.text[position:position + 2])
+                nodes.append(self.text[position : position + 2])
                 position += 2
             elif sign in ")]:|":
                 break
@@ -200,7 +218,7 @@ class _Parser:
         return found
 
     def _sign(self, position: int) -> str:
-        return self.text[position:position + 1]
+        return self.text[position : position + 1]
 
     def _round(self, position: int, depth: int) -> tuple[list[_Node], int] | None:
         """`(x)` and `(x:y)` stay as they are; what is edited inside is."""
@@ -231,7 +249,9 @@ class _Parser:
 
 
 def schedule(prompt: str, steps: int) -> list[tuple[int, str]]:
-    """(last step, text) of each phase of a prompt, steps counted from 1; one phase where nothing is edited."""
+    """(last step, text) of each phase of a prompt, steps counted from 1; one phase where nothing is
+    edited.
+    """
     try:
         nodes = _Parser(prompt).parse()
     except _NotEdited:
@@ -240,7 +260,9 @@ def schedule(prompt: str, steps: int) -> list[tuple[int, str]]:
 
 
 def _readings(prompt: str) -> list[str]:
-    """Texts that together show all of a prompt, whenever a picture of however many steps would show it."""
+    """Texts that together show all of a prompt, whenever a picture of however many steps would show
+    it.
+    """
     try:
         return _alternatives(_Parser(prompt).parse())
     except _NotEdited:
@@ -256,13 +278,16 @@ def _alternatives(nodes: Sequence[_Node]) -> list[str]:
             parts = node.options if isinstance(node, _InTurn) else (node.before, node.after)
             each.append([text for part in parts for text in _alternatives(part)][:MOST_READINGS])
     count = max(map(len, each), default=1)
-    return ["".join(texts[min(number, len(texts) - 1)] for texts in each) for number in range(count)]
+    return [
+        "".join(texts[min(number, len(texts) - 1)] for texts in each) for number in range(count)
+    ]
 
 
 def phase_at(phases: Sequence[tuple[int, str]], index: int) -> int:
     """Which phase a step shows; index: of the step, from 0.
 
-    The WebUI compares this index with steps counted from 1, so the first phase lasts a step longer than it says.
+    The WebUI compares this index with steps counted from 1, so the first phase lasts a step longer
+    than it says.
     """
     return next((number for number, (end, _) in enumerate(phases) if index <= end), 0)
 
@@ -284,13 +309,16 @@ def _text(nodes: Sequence[_Node], step: int, steps: int) -> str:
         if isinstance(node, str):
             pieces.append(node)
         elif isinstance(node, _Edited):
-            pieces.append(_text(node.before if step <= node.step(steps) else node.after, step, steps))
+            pieces.append(
+                _text(node.before if step <= node.step(steps) else node.after, step, steps)
+            )
         else:
             pieces.append(_text(node.options[(step - 1) % len(node.options)], step, steps))
     return "".join(pieces)
 
 
-# Emphasis -------------------------------------------------------------------------------------------
+# Emphasis
+# -------------------------------------------------------------------------------------------
 
 
 def emphasized(text: str) -> list[tuple[str, float]]:
@@ -307,8 +335,10 @@ def emphasized(text: str) -> list[tuple[str, float]]:
         nonlocal weighed
         weighed += len(pieces) - start
         if weighed > MOST_WEIGHED:
-            raise SettingsError(f"prompt: found thousands of brackets in brackets in {text[:40]!r} …, expected fewer; take "
-                                "some out, or write \\( and \\[ for those that are meant as letters")
+            raise SettingsError(
+                f"prompt: found thousands of brackets in brackets in {text[:40]!r} …, expected"
+                " fewer; take some out, or write \\( and \\[ for those that are meant as letters"
+            )
         pieces[start:] = [(piece, weight * factor) for piece, weight in pieces[start:]]
 
     position = 0
@@ -316,8 +346,8 @@ def emphasized(text: str) -> list[tuple[str, float]]:
         sign, end = text[position], position + 1
         closing = _WEIGHT.match(text, position) if sign == ":" else None
         if sign == "\\":
-            end += text[end:end + 1] in tuple("()[]\\")
-            pieces.append((text[position + 1:end], 1.0))
+            end += text[end : end + 1] in tuple("()[]\\")
+            pieces.append((text[position + 1 : end], 1.0))
         elif sign in "([":
             opened[sign].append(len(pieces))
         elif closing and opened["("]:
@@ -335,7 +365,8 @@ def emphasized(text: str) -> list[tuple[str, float]]:
                     end += 1
             parts = _BREAK.split(text[position:end])
             for number, part in enumerate(parts):
-                # The spaces around the word belong to it; searched for with it, they would take time squared.
+                # The spaces around the word belong to it; searched for with it, they would take
+                # time squared.
                 if number:
                     pieces.append((BREAK, BREAK_WEIGHT))
                     part = part.lstrip()
@@ -352,7 +383,9 @@ def _number(text: str, shown: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SettingsError(f"prompt: found the weight {shown!r}, expected a number such as (word:1.2)") from None
+        raise SettingsError(
+            f"prompt: found the weight {shown!r}, expected a number such as (word:1.2)"
+        ) from None
 
 
 def _joined(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

@@ -1,6 +1,7 @@
 """Which tags a caption leaves out: what is not said beside the pictures, the trigger learns.
 
-Categories that are hers are left out; of others only those tags on which the crops that could show them agree.
+Categories that are hers are left out; of others only those tags on which the crops that could show
+them agree.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from ..errors import SettingsError
 from ..settings.captions import CaptionSettings
 from .atlas import NAME, ORDER, category_of, plain
 
-HEAD = frozenset(("hair colour", "hair style", "bangs", "eye colour", "expression", "mouth", "gaze"))
+HEAD = frozenset(
+    ("hair colour", "hair style", "bangs", "eye colour", "expression", "mouth", "gaze")
+)
 LOW = frozenset(("hair length", "chest"))
 # What cannot be seen in a crop with this tag.
 HIDDEN: Mapping[str, frozenset[str]] = {
-    "head out of frame": HEAD, "lower body": HEAD | LOW, "close-up": LOW, "extreme close-up": LOW, "face focus": LOW,
-    "portrait": frozenset(("chest",)), "from behind": frozenset(("eye colour", "bangs", "chest", "expression", "mouth")),
+    "head out of frame": HEAD,
+    "lower body": HEAD | LOW,
+    "close-up": LOW,
+    "extreme close-up": LOW,
+    "face focus": LOW,
+    "portrait": frozenset(("chest",)),
+    "from behind": frozenset(("eye colour", "bangs", "chest", "expression", "mouth")),
     "closed eyes": frozenset(("eye colour",)),
 }
 MOST = 0.5
@@ -27,7 +35,10 @@ CLOTHES = ("outfit", "accessory")
 
 @dataclass(frozen=True)
 class Trait:
-    """A tag of a category that may be hers.  seen: in how many of the crops that could show it (`visible`)."""
+    """A tag of a category that may be hers.
+
+    seen: in how many of the crops that could show it (`visible`).
+    """
 
     tag: str
     category: str
@@ -65,16 +76,26 @@ class Policy:
 
 
 def policy_of(options: CaptionSettings, names: Iterable[str] = ()) -> Policy:
-    """The policy that the settings describe.  Raises: SettingsError, for a category that there is not."""
+    """The policy that the settings describe.
+
+    Raises: SettingsError, for a category that there is not.
+    """
     for key, wanted in (("prune", options.prune), ("prune_shared", options.prune_shared)):
         for category in wanted:
             if category not in ORDER:
                 near = difflib.get_close_matches(category, ORDER, n=1, cutoff=0.0)
-                raise SettingsError(f"caption.{key}: found '{category}', expected some of {', '.join(ORDER)}; did you mean "
-                                    f"'{near[0]}'?")
+                raise SettingsError(
+                    f"caption.{key}: found '{category}', expected some of {', '.join(ORDER)}; did"
+                    f" you mean '{near[0]}'?"
+                )
     clothes = CLOTHES if options.outfit == "prune" else ()
-    return Policy(frozenset((*options.prune, *clothes)), frozenset(options.prune_shared),
-                  frozenset(map(plain, options.keep)), frozenset(map(plain, options.drop)), frozenset(map(plain, names)))
+    return Policy(
+        frozenset((*options.prune, *clothes)),
+        frozenset(options.prune_shared),
+        frozenset(map(plain, options.keep)),
+        frozenset(map(plain, options.drop)),
+        frozenset(map(plain, names)),
+    )
 
 
 def hidden(tags: Iterable[str]) -> frozenset[str]:
@@ -82,13 +103,22 @@ def hidden(tags: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(HIDDEN.get(plain(tag), frozenset()) for tag in tags))
 
 
-def find_traits(seen: Mapping[str, Sequence[str]], views: Mapping[str, Sequence[str]], policy: Policy) -> list[Trait]:
-    """What the crops tell of her: the tags of every category that the policy may leave out, the most shared first.
+def find_traits(
+    seen: Mapping[str, Sequence[str]], views: Mapping[str, Sequence[str]], policy: Policy
+) -> list[Trait]:
+    """What the crops tell of her: the tags of every category that the policy may leave out, the
+    most shared first.
 
-    seen: the tagger's tags by crop.  views: the tags of its framing, by crop; where there are none, the tagger's count.
+    seen: the tagger's tags by crop.
+    views: the tags of its framing, by crop; where there are none, the tagger's count.
     """
-    unseen = {name: hidden(views.get(name) or tags) | hidden(tag for tag in tags if tag in ("closed eyes", "from behind"))
-              for name, tags in seen.items()}
+    unseen = {
+        name: (
+            hidden(views.get(name) or tags)
+            | hidden(tag for tag in tags if tag in ("closed eyes", "from behind"))
+        )
+        for name, tags in seen.items()
+    }
     candidates = {plain(tag): policy.category(tag) for tags in seen.values() for tag in tags}
     found = []
     for tag, category in candidates.items():

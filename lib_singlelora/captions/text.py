@@ -6,11 +6,36 @@ import random
 import re
 from collections.abc import Iterable
 
-# Their underscores are part of the face.  The first of them are those of SmilingWolf's demonstration space.
-KAOMOJI = frozenset((
-    "0_0", "(o)_(o)", "+_+", "+_-", "._.", "<o>_<o>", "<|>_<|>", "=_=", ">_<", "3_3", "6_9", ">_o", "@_@", "^_^", "o_o",
-    "u_u", "x_x", "|_|", "||_||", "t_t", ";_;", "-_-", "o_<", "d_d",
-))
+# Their underscores are part of the face.  The first of them are those of SmilingWolf's
+# demonstration space.
+KAOMOJI = frozenset(
+    (
+        "0_0",
+        "(o)_(o)",
+        "+_+",
+        "+_-",
+        "._.",
+        "<o>_<o>",
+        "<|>_<|>",
+        "=_=",
+        ">_<",
+        "3_3",
+        "6_9",
+        ">_o",
+        "@_@",
+        "^_^",
+        "o_o",
+        "u_u",
+        "x_x",
+        "|_|",
+        "||_||",
+        "t_t",
+        ";_;",
+        "-_-",
+        "o_<",
+        "d_d",
+    )
+)
 
 
 def spaced(tag: str) -> str:
@@ -48,7 +73,8 @@ def compose_caption(
     """The caption as one training step sees it.
 
     keep_tokens: comma pieces at the front that stay where they are and are never dropped.
-    caption_dropout, tag_dropout: probabilities, 0 to 1.  wildcards: resolve `{a|b}`, and draw one line of several.
+    caption_dropout, tag_dropout: probabilities, 0 to 1.
+    wildcards: resolve `{a|b}`, and draw one line of several.
     Source: kohya-ss/sd-scripts, library/train_util.py BaseDataset.process_caption, in its order.
     """
     caption = " ".join(part for part in (prefix, caption, suffix) if part)
@@ -57,7 +83,9 @@ def compose_caption(
     lines = [line for line in caption.splitlines() if line.strip()] or [""]
     caption = chance.choice(lines) if wildcards else lines[0]
     if wildcards:
-        caption = re.sub(r"\{([^{}]+)\}", lambda found: chance.choice(found.group(1).split("|")), caption)
+        caption = re.sub(
+            r"\{([^{}]+)\}", lambda found: chance.choice(found.group(1).split("|")), caption
+        )
     if not shuffle and tag_dropout <= 0:
         return caption.strip()
     tags = split_tags(caption)

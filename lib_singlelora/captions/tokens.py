@@ -1,6 +1,7 @@
 """CLIP's tokens: how many a text has, where the limit of 75 falls, what is one whole word to it.
 
-The vocabulary is CLIP's own; the package tokenizers, which transformers brings, cuts the text as transformers does.
+The vocabulary is CLIP's own; the package tokenizers, which transformers brings, cuts the text as
+transformers does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def count_tokens(text: str) -> int:
 
 
 def mark_limit(text: str, limit: int = LIMIT) -> tuple[str, str]:
-    """The text cut where the limit falls: what the first chunk takes, and what is beyond it ('' when all fits).
+    """The text cut where the limit falls: what the first chunk takes, and what is beyond it (''
+    when all fits).
 
     Raises: MissingPackageError.
     """
@@ -42,7 +44,8 @@ def is_word(word: str) -> bool:
 
 
 def rare_words(count: int) -> list[str]:
-    """Short words of one token each that stand last in CLIP's vocabulary, which its makers' pictures hardly spoke of.
+    """Short words of one token each that stand last in CLIP's vocabulary, which its makers'
+    pictures hardly spoke of.
 
     Raises: MissingPackageError.
     """
@@ -61,12 +64,25 @@ def _tokenizer() -> Any:
     try:
         from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     except ImportError:
-        raise MissingPackageError("counting tokens needs the package tokenizers; install transformers, which brings it") from None
-    tokenizer = Tokenizer(models.BPE.from_file(str(CLIP / "vocab.json"), str(CLIP / "merges.txt"), continuing_subword_prefix="",
-                                               end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "),
-                                                 normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(_PIECES), behavior="removed", invert=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        raise MissingPackageError(
+            "counting tokens needs the package tokenizers; install transformers, which brings it"
+        ) from None
+    tokenizer = Tokenizer(
+        models.BPE.from_file(
+            str(CLIP / "vocab.json"),
+            str(CLIP / "merges.txt"),
+            continuing_subword_prefix="",
+            end_of_word_suffix="</w>",
+            unk_token="<|endoftext|>",
+        )
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     return tokenizer

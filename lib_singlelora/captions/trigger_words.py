@@ -1,4 +1,6 @@
-"""Whether a word is free to be a trigger, told without a checkpoint: its tokens, and who knows it already."""
+"""Whether a word is free to be a trigger, told without a checkpoint: its tokens, and who knows it
+already.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,30 @@ from .atlas import atlas, category_of, plain
 from .tokens import count_tokens, is_word, rare_words
 
 MOST_TOKENS = 4
-_ONSETS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "kr", "tr", "vr", "zh", "kh", "th")
+_ONSETS = (
+    "b",
+    "d",
+    "f",
+    "g",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "br",
+    "dr",
+    "kr",
+    "tr",
+    "vr",
+    "zh",
+    "kh",
+    "th",
+)
 _VOWELS = ("a", "e", "i", "o", "u", "y", "ae", "ui")
 _ENDS = ("", "k", "l", "m", "n", "r", "x", "z", "q", "v", "sk", "rn")
 # One token each, known to every checkpoint that was trained on tags.
@@ -33,7 +58,9 @@ class WordCheck:
         if self.ordinary:
             found.append("CLIP has it as one whole word, so it means something already")
         if self.tokens > MOST_TOKENS:
-            found.append(f"it is cut into {self.tokens} tokens; up to {MOST_TOKENS} are learned more easily")
+            found.append(
+                f"it is cut into {self.tokens} tokens; up to {MOST_TOKENS} are learned more easily"
+            )
         return tuple(found)
 
     @property
@@ -43,7 +70,8 @@ class WordCheck:
 
 
 def check_word(word: str, names: Iterable[str] = (), tags: Iterable[str] = ()) -> WordCheck:
-    """What is known of a word.  names, tags: a tagger's characters and other tags, as the atlas writes them.
+    """What is known of a word.  names, tags: a tagger's characters and other tags, as the atlas
+    writes them.
 
     Raises: MissingPackageError.
     """
@@ -56,11 +84,17 @@ def check_word(word: str, names: Iterable[str] = (), tags: Iterable[str] = ()) -
     if same:
         known.append(f"it is a known character's name ({sorted(same)[0]})")
     parts = own.replace("-", " ").replace("_", " ").split()
-    return WordCheck(word, count_tokens(word), bool(parts) and all(is_word(part) for part in parts), tuple(known))
+    return WordCheck(
+        word, count_tokens(word), bool(parts) and all(is_word(part) for part in parts), tuple(known)
+    )
 
 
-def suggest_words(word: str, count: int, names: Iterable[str] = (), tags: Iterable[str] = ()) -> list[str]:
-    """Free words of two tokens that can be spoken, the same for the same word; the first ones sound like it."""
+def suggest_words(
+    word: str, count: int, names: Iterable[str] = (), tags: Iterable[str] = ()
+) -> list[str]:
+    """Free words of two tokens that can be spoken, the same for the same word; the first ones sound
+    like it.
+    """
     names, tags = frozenset(names), frozenset(tags)
     found: list[str] = []
     for candidate in _candidates(word):
@@ -76,19 +110,31 @@ def _candidates(word: str) -> Iterator[str]:
     chance = random.Random(word)
     letters = "".join(letter for letter in word.lower() if letter.isascii() and letter.isalpha())
     for _ in range(40 if len(letters) >= 3 else 0):
-        yield letters[: chance.randint(3, min(5, len(letters)))] + chance.choice(_ENDS[1:]) + chance.choice(_VOWELS)
+        yield (
+            letters[: chance.randint(3, min(5, len(letters)))]
+            + chance.choice(_ENDS[1:])
+            + chance.choice(_VOWELS)
+        )
     for _ in range(400):
-        yield "".join(chance.choice(_ONSETS) + chance.choice(_VOWELS) for _ in range(2)) + chance.choice(_ENDS)
+        yield "".join(
+            chance.choice(_ONSETS) + chance.choice(_VOWELS) for _ in range(2)
+        ) + chance.choice(_ENDS)
 
 
 def ordinary_words(tokens: int) -> list[str]:
-    """Words of this number of tokens that mean something: what a model makes of a word grows with its tokens."""
+    """Words of this number of tokens that mean something: what a model makes of a word grows with
+    its tokens.
+    """
     count = len(_ORDINARY)
-    return [" ".join(_ORDINARY[(start + step) % count] for step in range(tokens)) for start in range(count)]
+    return [
+        " ".join(_ORDINARY[(start + step) % count] for step in range(tokens))
+        for start in range(count)
+    ]
 
 
 def meaningless_words(tokens: int) -> list[str]:
-    """As many words of this number of tokens that mean nothing, always the same: the rarest tokens, or random letters.
+    """As many words of this number of tokens that mean nothing, always the same: the rarest tokens,
+    or random letters.
 
     Raises: MissingPackageError.
     """

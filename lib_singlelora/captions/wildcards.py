@@ -1,6 +1,7 @@
 """Prompts from a dynamicprompts template, one new draw for each picture.
 
-dynamicprompts leaves what it does not know in the prompt as it is; here that is an error, told before any drawing.
+dynamicprompts leaves what it does not know in the prompt as it is; here that is an error, told
+before any drawing.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ MOST_LETTERS, MOST_OPTIONS, MOST_CHOSEN, MOST_PARTS, MOST_DEEP = 10_000, 500, 10
 
 
 class _Values(WildcardCollection):  # type: ignore[misc]
-    """A wildcard's values as people write them: UTF-8 with or without a mark, `3::red` three times as often as `blue`.
+    """A wildcard's values as people write them: UTF-8 with or without a mark, `3::red` three times
+    as often as `blue`.
 
-    dynamicprompts reads weights in JSON and YAML, not in text files.  A line of weight 0 is never drawn.
+    dynamicprompts reads weights in JSON and YAML, not in text files.  A line of weight 0 is never
+    drawn.
     Raises: WildcardError, for another encoding, and when there is nothing to draw.
     """
 
@@ -60,14 +63,19 @@ class _Values(WildcardCollection):  # type: ignore[misc]
     def get_values(self) -> list[str | WildcardItem]:
         """The values, held as `hold_bars` does."""
         if self.path is None:
-            items = [item if isinstance(item, WildcardItem) else WildcardItem(item) for item in self._given.get_values()]
+            items = [
+                item if isinstance(item, WildcardItem) else WildcardItem(item)
+                for item in self._given.get_values()
+            ]
         else:
             lines = (line.strip() for line in read_text(self.path, WildcardError).splitlines())
             items = [_item(line) for line in lines if line and not line.startswith("#")]
             if not any(item.weight for item in items):
                 what = "lines whose weights are all 0" if items else "no line to draw"
-                raise WildcardError(f"{self.path}: found {what}, expected one value a line; write some, or take the wildcard out "
-                                    "of the template")
+                raise WildcardError(
+                    f"{self.path}: found {what}, expected one value a line; write some, or take the"
+                    " wildcard out of the template"
+                )
         return [WildcardItem(hold_bars(item.content), item.weight) for item in items if item.weight]
 
 
@@ -77,8 +85,10 @@ def _item(line: str) -> WildcardItem:
         return WildcardItem(line)
     weight = float(weighted[1].replace(",", "."))
     if not 0 <= weight < math.inf:
-        raise WildcardError(f"found the weight {weighted[1][:20]} of {weighted[2][:80]!r}, expected one of 0 or more, such as "
-                            "0.5::blue; mend that line of the wildcard's file")
+        raise WildcardError(
+            f"found the weight {weighted[1][:20]} of {weighted[2][:80]!r}, expected one of 0 or"
+            " more, such as 0.5::blue; mend that line of the wildcard's file"
+        )
     return WildcardItem(weighted[2], weight)
 
 
@@ -92,7 +102,9 @@ class _Manager(WildcardManager):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Context(SamplingContext):  # type: ignore[misc]
-    """Counts the parts of a prompt: a wildcard of two wildcards, each of two … doubles with every line."""
+    """Counts the parts of a prompt: a wildcard of two wildcards, each of two … doubles with every
+    line.
+    """
 
     parts: list[None] = field(default_factory=list)
 
@@ -100,15 +112,19 @@ class _Context(SamplingContext):  # type: ignore[misc]
         """As dynamicprompts'.  Raises: WildcardError, for a prompt of too many parts."""
         self.parts.append(None)
         if len(self.parts) > MOST_PARTS:
-            raise WildcardError(f"template: found a prompt of more than {MOST_PARTS} parts, expected fewer; take out wildcards "
-                                "or variables that hold several others")
+            raise WildcardError(
+                f"template: found a prompt of more than {MOST_PARTS} parts, expected fewer; take"
+                " out wildcards or variables that hold several others"
+            )
         yield from super().generator_from_command(command)
 
 
 class _Sampler(RandomSampler):  # type: ignore[misc]
-    """dynamicprompts' sampler, which in `{2$$__x__}` counts weights by repeating a value, cut to whole numbers.
+    """dynamicprompts' sampler, which in `{2$$__x__}` counts weights by repeating a value, cut to
+    whole numbers.
 
-    There 3::red could be drawn as 'red,red', and 0.3::blue never; here each value is one option with its weight.
+    There 3::red could be drawn as 'red,red', and 0.3::blue never; here each value is one option
+    with its weight.
     """
 
     def _get_variant(self, command: VariantCommand, context: SamplingContext) -> Iterator[Any]:
@@ -116,7 +132,9 @@ class _Sampler(RandomSampler):  # type: ignore[misc]
         if isinstance(only, WildcardCommand):
             name = next(iter(context.sample_prompts(only.wildcard, 1))).text
             found = context.wildcard_manager.get_values(name)
-            options = [VariantOption(_command(str(item), context), item.weight) for item in found.items]
+            options = [
+                VariantOption(_command(str(item), context), item.weight) for item in found.items
+            ]
             if options:
                 command = replace(command, variants=options)
         yield from super()._get_variant(command, context)
@@ -124,25 +142,36 @@ class _Sampler(RandomSampler):  # type: ignore[misc]
 
 def _command(text: str, context: SamplingContext) -> Command:
     """The value of a wildcard; most are plain words, and parsing thousands would take minutes."""
-    return parse(text, parser_config=context.parser_config) if _SPECIAL.search(text) else LiteralCommand(text)
+    return (
+        parse(text, parser_config=context.parser_config)
+        if _SPECIAL.search(text)
+        else LiteralCommand(text)
+    )
 
 
 def _check_extent(text: str) -> None:
     """Raises: WildcardError, for what would take minutes to take apart."""
-    chosen = max((int(digits) if len(digits) < 10 else 10**9 for digits in _COUNT.findall(text)), default=0)
-    for count, most, what in ((len(text), MOST_LETTERS, "letters"), (chosen, MOST_CHOSEN, "options to choose"),
-                              (text.count("|"), MOST_OPTIONS, "options")):
+    chosen = max(
+        (int(digits) if len(digits) < 10 else 10**9 for digits in _COUNT.findall(text)), default=0
+    )
+    for count, most, what in (
+        (len(text), MOST_LETTERS, "letters"),
+        (chosen, MOST_CHOSEN, "options to choose"),
+        (text.count("|"), MOST_OPTIONS, "options"),
+    ):
         if count > most:
-            raise WildcardError(f"template: found {count} {what} in {text[:40]!r} …, expected {most} at most; put long "
-                                "lists into a wildcard file, one value a line")
+            raise WildcardError(
+                f"template: found {count} {what} in {text[:40]!r} …, expected {most} at most; put"
+                " long lists into a wildcard file, one value a line"
+            )
 
 
 class WildcardPrompts:
     """Draws prompts from a template.
 
     folders: the user's own wildcard folders; a name that they have hides the shipped one.
-    Raises: WildcardError, for an unknown wildcard, a mistaken `{{expression_wildcard}}`, a cycle, or a file that is empty or
-    not UTF-8.
+    Raises: WildcardError, for an unknown wildcard, a mistaken `{{expression_wildcard}}`, a cycle,
+    or a file that is empty or not UTF-8.
     """
 
     def __init__(self, template: str, folders: Iterable[Path] = ()) -> None:
@@ -150,10 +179,13 @@ class WildcardPrompts:
         self.template = template
         own = [folder for folder in folders if folder.is_dir()]
         self._own, self._held = own, hold_bars(template)
-        self._manager = _Manager(root_map={"": [SHIPPED, *own]})  # Of equal names the last one counts.
+        # Of equal names the last one counts.
+        self._manager = _Manager(root_map={"": [SHIPPED, *own]})
         self._checked: set[str] = set()
         if not template.strip():
-            raise WildcardError("template: found nothing, expected a prompt such as '1girl, solo, __expression__'")
+            raise WildcardError(
+                "template: found nothing, expected a prompt such as '1girl, solo, __expression__'"
+            )
         self.names = sorted(self._manager.get_collection_names())
         self._check_braces(template)
         self._check_wildcards(template, ())
@@ -165,9 +197,18 @@ class WildcardPrompts:
         context.samplers[SamplingMethod.RANDOM] = _Sampler()
         try:
             prompt = release_bars(str(next(iter(context.sample_prompts(self._held, 1)))))
-        except (ParseBaseException, ValueError, KeyError, RecursionError, StopIteration, IndexError) as error:
+        except (
+            ParseBaseException,
+            ValueError,
+            KeyError,
+            RecursionError,
+            StopIteration,
+            IndexError,
+        ) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise WildcardError(f"template: cannot be resolved ({reason}); check its braces and variables") from None
+            raise WildcardError(
+                f"template: cannot be resolved ({reason}); check its braces and variables"
+            ) from None
         return re.sub(r"\s*,(\s*,)+", ",", re.sub(r"\s+", " ", prompt)).strip(" ,")
 
     def _check_braces(self, template: str) -> None:
@@ -176,18 +217,26 @@ class WildcardPrompts:
             name = word.removesuffix("_wildcard")
             if name != word or name in self.names:
                 near = self._nearest(name)
-                raise WildcardError(f"template: found '{found.group(0)}', which dynamicprompts takes literally; "
-                                    f"write '__{near or name}__'") from None
+                raise WildcardError(
+                    f"template: found '{found.group(0)}', which dynamicprompts takes literally; "
+                    f"write '__{near or name}__'"
+                ) from None
 
     def _check_wildcards(self, text: str, chain: tuple[str, ...]) -> None:
         _check_extent(text)
         if len(chain) > MOST_DEEP:
-            raise WildcardError(f"wildcard '{chain[-1]}': found it {len(chain)} wildcards deep, expected {MOST_DEEP} at most")
+            raise WildcardError(
+                f"wildcard '{chain[-1]}': found it {len(chain)} wildcards deep, expected"
+                f" {MOST_DEEP} at most"
+            )
         for found in _WILDCARD.finditer(text):
             name = found.group(1).lstrip("~@")
             if name in chain:
-                way = " → ".join((*chain[chain.index(name):], name))
-                raise WildcardError(f"wildcard '{name}': found a cycle ({way}), expected an end; take one of them out")
+                way = " → ".join((*chain[chain.index(name) :], name))
+                raise WildcardError(
+                    f"wildcard '{name}': found a cycle ({way}), expected an end; take one of"
+                    " them out"
+                )
             if name in self._checked:
                 continue
             values = self._values(name)
@@ -195,7 +244,10 @@ class WildcardPrompts:
                 near = self._nearest(name)
                 meant = f"did you mean '__{near}__'? " if near else ""
                 broken = "".join(f"{sentence}. " for sentence in self._broken())
-                raise WildcardError(f"unknown wildcard '__{name}__'; {meant}{broken}There are: {', '.join(self.names)}")
+                raise WildcardError(
+                    f"unknown wildcard '__{name}__'; {meant}{broken}There are:"
+                    f" {', '.join(self.names)}"
+                )
             for value in values:
                 self._check_wildcards(value, (*chain, name))
             self._checked.add(name)
@@ -206,7 +258,12 @@ class WildcardPrompts:
     def _broken(self) -> list[str]:
         """What is wrong with the user's JSON and YAML files; dynamicprompts leaves such a file out."""
         found = []
-        for path in sorted(path for folder in self._own for path in folder.rglob("*") if path.suffix in (".json", ".yaml")):
+        for path in sorted(
+            path
+            for folder in self._own
+            for path in folder.rglob("*")
+            if path.suffix in (".json", ".yaml")
+        ):
             try:
                 text = path.read_text(encoding="utf-8")  # as dynamicprompts reads it
                 json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -224,6 +281,8 @@ def wildcard_folders(names: Iterable[str]) -> list[Path]:
     found = [Path(name).expanduser() for name in names]
     for folder in found:
         if not folder.is_dir():
-            raise WildcardError(f"regularization.wildcards: found no folder '{folder}', expected one with .txt files; check the "
-                                "path")
+            raise WildcardError(
+                f"regularization.wildcards: found no folder '{folder}', expected one with .txt"
+                " files; check the path"
+            )
     return found

@@ -11,11 +11,18 @@ from .output import fail
 def add_parsers(words: Any) -> None:
     """Add the word to argparse's subparsers."""
     bench = words.add_parser(
-        "bench", help="the benchmark, beside diffusers and peft; half an hour on two cores")
-    bench.add_argument("--json", action="store_true",
-                       help="print the measurements as one JSON list and nothing else")
-    bench.add_argument("--only", default="", help="some of steps,memory,latents,quality; the "
-                                                  "others keep their last figures")
+        "bench", help="the benchmark, beside diffusers and peft; half an hour on two cores"
+    )
+    bench.add_argument(
+        "--json",
+        action="store_true",
+        help="print the measurements as one JSON list and nothing else",
+    )
+    bench.add_argument(
+        "--only",
+        default="",
+        help="some of steps,memory,latents,quality; the others keep their last figures",
+    )
     bench.add_argument("--rounds", type=int, default=3, help="how often each step is timed")
     bench.set_defaults(command=run_bench)
 
@@ -25,8 +32,10 @@ def run_bench(options: argparse.Namespace) -> int:
     try:
         from tools.bench.__main__ import main
     except ImportError as error:
-        return fail(f"found no {error.name}, expected the repository with the test packages; call "
-                    "python singlelora.py bench in a clone of it")
+        return fail(
+            f"found no {error.name}, expected the repository with the test packages; call "
+            "python singlelora.py bench in a clone of it"
+        )
     words = ["--rounds", str(options.rounds)]
     if options.json:
         words.append("--json")

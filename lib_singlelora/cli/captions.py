@@ -1,4 +1,6 @@
-"""The command line's words for captions: tags (see them, change them in all, take it back) and trigger (is the word free?)."""
+"""The command line's words for captions: tags (see them, change them in all, take it back) and
+trigger (is the word free?).
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,50 @@ from . import checkpoint
 
 def add_parsers(words: Any) -> None:
     """Add the words to argparse's subparsers."""
-    tags = words.add_parser("tags", help="all captions of a workspace: their tags, the same change in each, the way back")
-    tags.add_argument("--add", action="append", default=[], metavar="TAG", help="at the end of every caption; may be given again")
-    tags.add_argument("--remove", action="append", default=[], metavar="TAG", help="out of every caption; may be given again")
-    tags.add_argument("--replace", action="append", default=[], metavar="OLD=NEW", help="in its place; may be given again")
+    tags = words.add_parser(
+        "tags",
+        help="all captions of a workspace: their tags, the same change in each, the way back",
+    )
+    tags.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="at the end of every caption; may be given again",
+    )
+    tags.add_argument(
+        "--remove",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="out of every caption; may be given again",
+    )
+    tags.add_argument(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="in its place; may be given again",
+    )
     tags.add_argument("--undo", action="store_true", help="take the last change back")
-    trigger = words.add_parser("trigger", help="what tokenizer, tag lists and the checkpoint know of the trigger, and free words")
-    trigger.add_argument("--trigger", default="", metavar="WORD", help="another word than the workspace's")
+    trigger = words.add_parser(
+        "trigger",
+        help="what tokenizer, tag lists and the checkpoint know of the trigger, and free words",
+    )
+    trigger.add_argument(
+        "--trigger", default="", metavar="WORD", help="another word than the workspace's"
+    )
     checkpoint.add_option(trigger)
     trigger.add_argument("--force", action="store_true", help="ask the checkpoint again")
     for sub in (tags, trigger):
-        sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the character's folder")
-        sub.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
+        sub.add_argument(
+            "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
+        )
+        sub.add_argument(
+            "--json",
+            action="store_true",
+            help="print the result as one JSON object and nothing else",
+        )
     tags.set_defaults(run=run_tags, render=render_tags)
     trigger.set_defaults(run=run_trigger, render=render_trigger)
 
@@ -44,17 +78,31 @@ def run_tags(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     changes = bool(options.add or options.remove or replace)
     for tag in (*options.add, *replace.values()):
         if not tag.strip() or "," in tag:
-            raise SettingsError(f"tag {tag!r}: found {'a comma' if ',' in tag else 'nothing'}, expected one tag; give the option "
-                                "again for a second one")
+            raise SettingsError(
+                f"tag {tag!r}: found {'a comma' if ',' in tag else 'nothing'}, expected one tag;"
+                " give the option again for a second one"
+            )
     if options.undo and changes:
         raise SettingsError("--undo: found a change beside it, expected one of both; call twice")
     if options.undo:
         made = undo_tags(settings, workspace)
     else:
-        made = edit_tags(settings, workspace, options.add, options.remove, replace) if changes else list_tags(settings, workspace)
-    captions = {str(path): {"text": text, **asdict(count(text))} for path, text in made.captions.items()}
-    return {"workspace": str(workspace.root), "tags": made.tags, "captions": captions, "edited": [str(p) for p in made.changed],
-            "left": [str(p) for p in made.left], "undoable": made.undoable}
+        made = (
+            edit_tags(settings, workspace, options.add, options.remove, replace)
+            if changes
+            else list_tags(settings, workspace)
+        )
+    captions = {
+        str(path): {"text": text, **asdict(count(text))} for path, text in made.captions.items()
+    }
+    return {
+        "workspace": str(workspace.root),
+        "tags": made.tags,
+        "captions": captions,
+        "edited": [str(p) for p in made.changed],
+        "left": [str(p) for p in made.left],
+        "undoable": made.undoable,
+    }
 
 
 def run_trigger(options: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -77,7 +125,9 @@ def render_tags(result: dict[str, Any]) -> str:
     """The result of `tags` for people."""
     lines = [f"{number:4}  {tag}" for tag, number in result["tags"].items()] + [""]
     for path, own in result["captions"].items():
-        fits = own["text"][: len(own["text"]) - len(own["beyond"])] if own["beyond"] else own["text"]
+        fits = (
+            own["text"][: len(own["text"]) - len(own["beyond"])] if own["beyond"] else own["text"]
+        )
         limit = f" ┃ {own['beyond']}" if own["beyond"] else ""
         lines.append(f"{Path(path).stem} ({own['tokens']} tokens): {fits}{limit}")
     lines += [f"changed         {path}" for path in result["edited"]]
@@ -90,12 +140,17 @@ def render_trigger(result: dict[str, Any]) -> str:
     """The result of `trigger` for people."""
     found = result["departures"]
     verdict = "free" if result["free"] else "; ".join(result["reasons"])
-    lines = [f"{result['word']}: {result['tokens']} token{'s' * (result['tokens'] != 1)}; {verdict}"]
+    lines = [
+        f"{result['word']}: {result['tokens']} token{'s' * (result['tokens'] != 1)}; {verdict}"
+    ]
     for kind in ("ordinary", "meaningless"):
         less = sum(value < found["trigger"] for value in found[kind].values())
         lines.append(f"it moves the checkpoint more than {less} of {len(found[kind])} {kind} words")
     if found["meaning"] is None:
-        lines.append("this checkpoint does not tell ordinary words from others by that; judge by the pictures")
+        lines.append(
+            "this checkpoint does not tell ordinary words from others by that; judge by the"
+            " pictures"
+        )
     lines.append(f"free words      {', '.join(result['suggestions'])}")
     lines += [f"picture         {path}" for path in result["pictures"]]
     return "\n".join(lines)

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Add `--checkpoint FILE`."""
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE",
-                        help="Stable Diffusion 1.x, .safetensors or .ckpt")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="Stable Diffusion 1.x, .safetensors or .ckpt",
+    )
 
 
 def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
@@ -29,12 +33,16 @@ def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
     """
     saved = None if given else workspace.load_checkpoint_path()
     if saved and names_a_share(str(saved)):  # the workspace may come from anybody
-        raise CheckpointError(f"{saved}: found the checkpoint on another machine, expected it on a "
-                              "drive; name it yourself with --checkpoint")
+        raise CheckpointError(
+            f"{saved}: found the checkpoint on another machine, expected it on a "
+            "drive; name it yourself with --checkpoint"
+        )
     path = given or saved or (CHECKPOINT if CHECKPOINT.exists() else None)
     if path is None:
-        raise CheckpointError("found no checkpoint, expected --checkpoint FILE: a Stable Diffusion "
-                              "1.x .safetensors or .ckpt")
+        raise CheckpointError(
+            "found no checkpoint, expected --checkpoint FILE: a Stable Diffusion "
+            "1.x .safetensors or .ckpt"
+        )
     return Path(os.path.abspath(path.expanduser()))
 
 
@@ -45,7 +53,8 @@ def load_host(checkpoint: Path) -> Host:
     except ImportError as error:
         raise CheckpointError(
             f"found no {error.name}, expected the standalone packages; install them with pip "
-            "install 'single-image-lora[standalone]', or call singlelora.py, which does") from error
+            "install 'single-image-lora[standalone]', or call singlelora.py, which does"
+        ) from error
     return StandaloneHost(checkpoint)
 
 

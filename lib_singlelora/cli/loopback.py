@@ -1,4 +1,6 @@
-"""The command line's words for what was drawn: accept (keep it) and loopback (train on it too, in a next version)."""
+"""The command line's words for what was drawn: accept (keep it) and loopback (train on it too, in a
+next version).
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,56 @@ from . import checkpoint
 
 def add_parsers(words: Any) -> None:
     """Add the words to argparse's subparsers."""
-    accept = words.add_parser("accept", help="keep pictures that were drawn, with all that made them, in inpaint/accepted")
-    accept.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="inpainted, img2img or from the sheet")
-    again = words.add_parser("loopback", help="add a picture that was drawn to the next version of the dataset")
-    again.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="accepted or any other")
-    again.add_argument("--into", type=Path, metavar="DIR", help="the version's folder (default: beside it, -v2, -v3 …)")
-    again.add_argument("--repeats", type=int, default=0, metavar="N", help="of its crops (default: half of the others')")
-    again.add_argument("--start", choices=("zero", "last"), default="zero",
-                       help="train the version from zero, or go on from the LoRA in use")
+    accept = words.add_parser(
+        "accept", help="keep pictures that were drawn, with all that made them, in inpaint/accepted"
+    )
+    accept.add_argument(
+        "pictures",
+        type=Path,
+        nargs="+",
+        metavar="PICTURE",
+        help="inpainted, img2img or from the sheet",
+    )
+    again = words.add_parser(
+        "loopback", help="add a picture that was drawn to the next version of the dataset"
+    )
+    again.add_argument(
+        "pictures", type=Path, nargs="+", metavar="PICTURE", help="accepted or any other"
+    )
+    again.add_argument(
+        "--into",
+        type=Path,
+        metavar="DIR",
+        help="the version's folder (default: beside it, -v2, -v3 …)",
+    )
+    again.add_argument(
+        "--repeats",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of its crops (default: half of the others')",
+    )
+    again.add_argument(
+        "--start",
+        choices=("zero", "last"),
+        default="zero",
+        help="train the version from zero, or go on from the LoRA in use",
+    )
     checkpoint.add_option(again)
-    again.add_argument("--force", action="store_true", help="prepare, crop and caption it again, over edits by hand too")
+    again.add_argument(
+        "--force",
+        action="store_true",
+        help="prepare, crop and caption it again, over edits by hand too",
+    )
     for sub in (accept, again):
-        sub.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the character's folder")
-        sub.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
+        sub.add_argument(
+            "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
+        )
+        sub.add_argument(
+            "--json",
+            action="store_true",
+            help="print the result as one JSON object and nothing else",
+        )
     accept.set_defaults(run=run_accept, render=render_accept)
     again.set_defaults(run=run_loopback, render=render_loopback)
 
@@ -37,8 +76,10 @@ def run_accept(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     workspace = Workspace(options.workspace, create=False)
     job.events = workspace.events
     accepted = accept(workspace.load_settings(), workspace, options.pictures)
-    return {"workspace": str(workspace.root),
-            "accepted": {str(each.picture): each.how for each in accepted}}
+    return {
+        "workspace": str(workspace.root),
+        "accepted": {str(each.picture): each.how for each in accepted},
+    }
 
 
 def run_loopback(options: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -54,11 +95,26 @@ def run_loopback(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     host = checkpoint.host_of(workspace, options.checkpoint)
     versions = []
     for picture in options.pictures:
-        versions.append(loopback(settings, workspace, host, job, picture, options.into, options.repeats, options.start,
-                                 options.force))
+        versions.append(
+            loopback(
+                settings,
+                workspace,
+                host,
+                job,
+                picture,
+                options.into,
+                options.repeats,
+                options.start,
+                options.force,
+            )
+        )
     last = versions[-1]
-    return {"workspace": str(last.workspace), "version": last.number, "lineage": str(last.lineage),
-            "generated": {str(each.folder): [str(path) for path in each.crops] for each in versions}}
+    return {
+        "workspace": str(last.workspace),
+        "version": last.number,
+        "lineage": str(last.lineage),
+        "generated": {str(each.folder): [str(path) for path in each.crops] for each in versions},
+    }
 
 
 def render_accept(result: dict[str, Any]) -> str:
@@ -69,5 +125,8 @@ def render_accept(result: dict[str, Any]) -> str:
 def render_loopback(result: dict[str, Any]) -> str:
     """The result of `loopback` for people."""
     lines = [f"{'workspace':<15} {result['workspace']}", f"{'version':<15} {result['version']}"]
-    lines += [f"{'added':<15} {len(crops)} crops in {folder}" for folder, crops in result["generated"].items()]
+    lines += [
+        f"{'added':<15} {len(crops)} crops in {folder}"
+        for folder, crops in result["generated"].items()
+    ]
     return "\n".join([*lines, f"{'next':<15} train and plot on that workspace"])

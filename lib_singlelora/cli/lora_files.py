@@ -1,4 +1,6 @@
-"""The command line's words for LoRA files and block weights: bake, merge, resize, summary and presets."""
+"""The command line's words for LoRA files and block weights: bake, merge, resize, summary and
+presets.
+"""
 
 from __future__ import annotations
 
@@ -19,47 +21,114 @@ if TYPE_CHECKING:
 
 def add_parsers(words: Any) -> None:
     """Add the words to argparse's subparsers."""
-    bake = words.add_parser("bake", help="multiply block weights and a strength into a copy of a LoRA")
-    bake.add_argument("file", type=Path, metavar="FILE", help="a LoRA: LoRA, LoCon, LoHa, LoKr, diff or DoRA")
-    bake.add_argument("--preset", default="ALL", metavar="P", help="a name, 12, 17, 20 or 26 values, or kohya's three lists")
-    bake.add_argument("--strength", type=float, default=1.0, metavar="S", help="of the whole (default 1)")
-    bake.add_argument("--blocks", action="append", default=[], metavar="BLOCKS=VALUE",
-                      help="then a value for some blocks, such as IN05-OUT05=0.5 or 'NOT M00=0'")
-    bake.add_argument("--x", type=float, default=1.0, metavar="X", help="value of X in a preset (default 1)")
-    bake.add_argument("--seed", type=int, default=0, metavar="N", help="of the random values R and U (default 0)")
-    bake.add_argument("--checkpoint", type=Path, metavar="FILE", help="whose weights a DoRA needs unless all factors are 0 or 1")
+    bake = words.add_parser(
+        "bake", help="multiply block weights and a strength into a copy of a LoRA"
+    )
+    bake.add_argument(
+        "file", type=Path, metavar="FILE", help="a LoRA: LoRA, LoCon, LoHa, LoKr, diff or DoRA"
+    )
+    bake.add_argument(
+        "--preset",
+        default="ALL",
+        metavar="P",
+        help="a name, 12, 17, 20 or 26 values, or kohya's three lists",
+    )
+    bake.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="of the whole (default 1)"
+    )
+    bake.add_argument(
+        "--blocks",
+        action="append",
+        default=[],
+        metavar="BLOCKS=VALUE",
+        help="then a value for some blocks, such as IN05-OUT05=0.5 or 'NOT M00=0'",
+    )
+    bake.add_argument(
+        "--x", type=float, default=1.0, metavar="X", help="value of X in a preset (default 1)"
+    )
+    bake.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the random values R and U (default 0)"
+    )
+    bake.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="whose weights a DoRA needs unless all factors are 0 or 1",
+    )
     merge = words.add_parser("merge", help="merge epochs of one training into one LoRA")
     merge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="epochs, oldest first")
-    merge.add_argument("--method", choices=("average", "ema"), default="average", help="the mean, or later epochs count more")
-    merge.add_argument("--decay", type=float, default=0.7, metavar="D", help="ema: an epoch counts D times the next (0.7)")
+    merge.add_argument(
+        "--method",
+        choices=("average", "ema"),
+        default="average",
+        help="the mean, or later epochs count more",
+    )
+    merge.add_argument(
+        "--decay",
+        type=float,
+        default=0.7,
+        metavar="D",
+        help="ema: an epoch counts D times the next (0.7)",
+    )
     resize = words.add_parser("resize", help="cut a LoRA to a smaller rank")
     resize.add_argument("file", type=Path, metavar="FILE", help="a LoRA or LoCon")
     size = resize.add_mutually_exclusive_group(required=True)
     size.add_argument("--rank", type=int, metavar="N", help="of every module")
-    size.add_argument("--retain", type=float, metavar="SHARE", help="of each module's norm, such as 0.95")
+    size.add_argument(
+        "--retain", type=float, metavar="SHARE", help="of each module's norm, such as 0.95"
+    )
     summary = words.add_parser("summary", help="what a LoRA file is")
     summary.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
     presets = words.add_parser("presets", help="the block-weight presets, and a picture of each")
     presets.add_argument("names", nargs="*", metavar="PRESET", help="some of them (default all)")
-    presets.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA: its picture tells which bars do nothing in it")
+    presets.add_argument(
+        "--lora",
+        type=Path,
+        metavar="FILE",
+        help="a LoRA: its picture tells which bars do nothing in it",
+    )
     for sub in (bake, presets):
-        sub.add_argument("--presets", type=Path, action="append", default=[], metavar="FOLDER",
-                         help="the WebUI's folder or another that holds the user's own lbwpresets.txt")
+        sub.add_argument(
+            "--presets",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FOLDER",
+            help="the WebUI's folder or another that holds the user's own lbwpresets.txt",
+        )
     for sub in (bake, merge, resize):
-        sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new .safetensors")
-    for sub, what in ((bake, "of the block weights"), (summary, "of the summary"), (presets, "of the presets' blocks")):
+        sub.add_argument(
+            "--out", type=Path, required=True, metavar="FILE", help="the new .safetensors"
+        )
+    for sub, what in (
+        (bake, "of the block weights"),
+        (summary, "of the summary"),
+        (presets, "of the presets' blocks"),
+    ):
         sub.add_argument("--picture", type=Path, metavar="PNG", help=f"also draw a picture {what}")
-    runs = ((bake, _bake), (merge, _merge), (resize, _resize), (summary, _summary), (presets, _presets))
+    runs = (
+        (bake, _bake),
+        (merge, _merge),
+        (resize, _resize),
+        (summary, _summary),
+        (presets, _presets),
+    )
     for sub, run in runs:
-        sub.add_argument("--json", action="store_true",
-                         help="print the result as one JSON object and nothing else")
+        sub.add_argument(
+            "--json",
+            action="store_true",
+            help="print the result as one JSON object and nothing else",
+        )
         sub.set_defaults(run=run, render=render)
     presets.set_defaults(render=render_presets)
 
 
 def render_presets(result: dict[str, Any]) -> str:
     """The presets and their blocks, for people."""
-    lines = [f"{name:<15} {', '.join(blocks) or 'no block'}" for name, blocks in result["presets"].items()]
+    lines = [
+        f"{name:<15} {', '.join(blocks) or 'no block'}"
+        for name, blocks in result["presets"].items()
+    ]
     if result.get("picture"):
         lines.append(f"{'picture':<15} {result['picture']}")
     return "\n".join(lines)
@@ -80,10 +149,15 @@ def render(result: dict[str, Any]) -> str:
         lines.append(f"{'blocks':<15} {', '.join(factors) or 'none'}")
     if "shares" in result:
         lines.append(f"{'shares':<15} {', '.join(f'{share:.3f}' for share in result['shares'])}")
-        lines.append(f"{'deviation':<15} {result['deviation']:.2%} from the mean of the epochs' changes")
+        lines.append(
+            f"{'deviation':<15} {result['deviation']:.2%} from the mean of the epochs' changes"
+        )
     if "error" in result:
         name, worst = max(result["modules"].items(), key=lambda item: float(item[1]["error"]))
-        lines.append(f"{'error':<15} {result['error']:.2%} of the whole, at most {worst['error']:.2%} of a module ({name})")
+        lines.append(
+            f"{'error':<15} {result['error']:.2%} of the whole, at most {worst['error']:.2%} of a"
+            f" module ({name})"
+        )
     lines += [f"{'note':<15} {note}" for note in result.get("notes", ())]
     if result.get("picture"):
         lines.append(f"{'picture':<15} {result['picture']}")
@@ -94,9 +168,17 @@ def _checked_out(options: argparse.Namespace, sources: Sequence[Path]) -> Path:
     """The file to write.  Raises: LoraFileError, when it is none of ours or is read too."""
     out: Path = options.out.expanduser().absolute()
     if out.suffix.lower() != ".safetensors" or out.is_dir():
-        raise LoraFileError(f"--out: found {out.name!r}, expected the name of a new .safetensors file")
-    if any(path.expanduser().absolute() == out or (out.exists() and path.exists() and path.samefile(out)) for path in sources):
-        raise LoraFileError(f"--out: found {out.name}, which is read too, expected another file; choose a new name")
+        raise LoraFileError(
+            f"--out: found {out.name!r}, expected the name of a new .safetensors file"
+        )
+    if any(
+        path.expanduser().absolute() == out
+        or (out.exists() and path.exists() and path.samefile(out))
+        for path in sources
+    ):
+        raise LoraFileError(
+            f"--out: found {out.name}, which is read too, expected another file; choose a new name"
+        )
     return out
 
 
@@ -115,9 +197,21 @@ def _bake(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     lora = _read(options.file)
     weights = _weights(options, lora)
     needed = modules_of_weights(lora, weights, options.strength)
-    checkpoint = read_weights(options.checkpoint.expanduser(), needed) if options.checkpoint else None
-    save_lora(out, bake(lora, weights, options.strength, " ".join([options.preset, *options.blocks]), checkpoint))
-    result = {"lora": str(out), "preset": options.preset, "strength": options.strength, "weights": weights.as_dict()}
+    checkpoint = (
+        read_weights(options.checkpoint.expanduser(), needed) if options.checkpoint else None
+    )
+    save_lora(
+        out,
+        bake(
+            lora, weights, options.strength, " ".join([options.preset, *options.blocks]), checkpoint
+        ),
+    )
+    result = {
+        "lora": str(out),
+        "preset": options.preset,
+        "strength": options.strength,
+        "weights": weights.as_dict(),
+    }
     return {**result, "notes": list(lora.notes), **_pictured(options, lora, weights)}
 
 
@@ -134,25 +228,38 @@ def _presets(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     layout = lora.layout if lora else SD1
     names = options.names or [name for name, text in known.items() if fits(text, layout)]
     weights = {name: parse_block_weights(name, layout, known) for name in names}
-    labels = {name: [label for label in (BASE, *layout.attention_labels) if own[label]] for name, own in weights.items()}
-    result = {"presets": labels, "values": {name: list(own.values()) for name, own in weights.items()}}
+    labels = {
+        name: [label for label in (BASE, *layout.attention_labels) if own[label]]
+        for name, own in weights.items()
+    }
+    result = {
+        "presets": labels,
+        "values": {name: list(own.values()) for name, own in weights.items()},
+    }
     if options.picture is None:
         return result
     from ..lora.summary import summarize
     from ..sheets.block_bars import draw_presets
 
-    return {**result, **_drawn(options, draw_presets(weights, summarize(lora).norms if lora else None))}
+    return {
+        **result,
+        **_drawn(options, draw_presets(weights, summarize(lora).norms if lora else None)),
+    }
 
 
 def _weights(options: argparse.Namespace, lora: LoraFile) -> BlockWeights:
     known = _known_presets(options.presets)
-    weights = parse_block_weights(options.preset, lora.layout, known, random.Random(options.seed), options.x)
+    weights = parse_block_weights(
+        options.preset, lora.layout, known, random.Random(options.seed), options.x
+    )
     for change in options.blocks:
         blocks, _, value = change.partition("=")
         try:
             weights = with_blocks(weights, blocks, float(value))
         except ValueError:
-            raise PresetError(f"--blocks: found {change!r}, expected blocks and a number, such as IN05-OUT05=0.5") from None
+            raise PresetError(
+                f"--blocks: found {change!r}, expected blocks and a number, such as IN05-OUT05=0.5"
+            ) from None
     return weights
 
 
@@ -163,7 +270,12 @@ def _pictured(options: argparse.Namespace, lora: LoraFile, weights: BlockWeights
     from ..sheets.block_bars import draw_preset
 
     strength = f" at {options.strength:g}" if options.strength != 1 else ""
-    return _drawn(options, draw_preset(f"{options.preset}{strength}", weights, summarize(lora).norms, f"Baked into {lora.name}"))
+    return _drawn(
+        options,
+        draw_preset(
+            f"{options.preset}{strength}", weights, summarize(lora).norms, f"Baked into {lora.name}"
+        ),
+    )
 
 
 def _drawn(options: argparse.Namespace, image: Any) -> dict[str, str]:
@@ -184,9 +296,18 @@ def _merge(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     merged = merge(loras, options.method, options.decay)
     save_lora(out, merged.lora)
     notes = list(dict.fromkeys(note for lora in loras for note in lora.notes))
-    notes += ["this is far from the epochs' mean: they hardly are of one training"] if merged.deviation > FAR else []
-    return {"lora": str(out), "method": options.method, "shares": list(merged.shares), "deviation": merged.deviation,
-            "notes": notes}
+    notes += (
+        ["this is far from the epochs' mean: they hardly are of one training"]
+        if merged.deviation > FAR
+        else []
+    )
+    return {
+        "lora": str(out),
+        "method": options.method,
+        "shares": list(merged.shares),
+        "deviation": merged.deviation,
+        "notes": notes,
+    }
 
 
 def _resize(options: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -199,8 +320,13 @@ def _resize(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     lora = _read(options.file)
     resized = resize(lora, options.rank, options.retain)
     save_lora(out, resized.lora)
-    return {"lora": str(out), "ranks": list(resized.ranks), "error": resized.error, "notes": list(lora.notes),
-            "modules": {name: asdict(module) for name, module in resized.modules.items()}}
+    return {
+        "lora": str(out),
+        "ranks": list(resized.ranks),
+        "error": resized.error,
+        "notes": list(lora.notes),
+        "modules": {name: asdict(module) for name, module in resized.modules.items()},
+    }
 
 
 def _summary(options: argparse.Namespace, job: Job) -> dict[str, Any]:
@@ -210,4 +336,9 @@ def _summary(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     lora = _read(options.file)
     summary = summarize(lora)
     picture = {} if options.picture is None else _drawn(options, draw_summary(summary, lora.layout))
-    return {"lora": str(options.file.expanduser().absolute()), "description": describe(summary), **summary.as_dict(), **picture}
+    return {
+        "lora": str(options.file.expanduser().absolute()),
+        "description": describe(summary),
+        **summary.as_dict(),
+        **picture,
+    }

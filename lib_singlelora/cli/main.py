@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     """The words and options of the contract."""
     main = argparse.ArgumentParser(
         prog="singlelora.py",
-        description="From one picture of a character to a LoRA that draws the character.")
+        description="From one picture of a character to a LoRA that draws the character.",
+    )
     words = main.add_subparsers(dest="word", required=True, metavar="WORD")
     for family in FAMILIES:
         family.add_parsers(words)
@@ -41,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     use_plain_streams()
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s",
-                        stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     if "command" in options:
         return int(options.command(options))
     job = Job(options.word, ProgressPrinter(sys.stderr))
@@ -58,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return fail(str(disk_error(error, Path(error.filename or "."))))
     except MemoryError:
-        return fail("out of memory; close other programs or lower training.batch_size and "
-                    "training.resolution")
+        return fail(
+            "out of memory; close other programs or lower training.batch_size and "
+            "training.resolution"
+        )
     if options.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:

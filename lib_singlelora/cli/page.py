@@ -18,13 +18,29 @@ def add_parsers(words: Any) -> None:
     """Add the word to argparse's subparsers."""
     page = words.add_parser("ui", help="the page, on 127.0.0.1")
     page.add_argument("--port", type=int, default=7870, help="where it listens (default 7870)")
-    page.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1",
-                      help="address of this machine, or 0.0.0.0 for all of them (default 127.0.0.1); "
-                           "there is no login")
-    page.add_argument("--allow-host", metavar="NAME", action="append", default=[],
-                      help="further host name that requests may name, such as a reverse proxy's")
-    page.add_argument("--workspaces", type=Path, metavar="DIR", default=ROOT / "workspaces",
-                      help="folder of the characters")
+    page.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help=(
+            "address of this machine, or 0.0.0.0 for all of them (default 127.0.0.1); "
+            "there is no login"
+        ),
+    )
+    page.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="further host name that requests may name, such as a reverse proxy's",
+    )
+    page.add_argument(
+        "--workspaces",
+        type=Path,
+        metavar="DIR",
+        default=ROOT / "workspaces",
+        help="folder of the characters",
+    )
     checkpoint.add_option(page)
     page.set_defaults(command=serve_page)
 
@@ -34,12 +50,19 @@ def serve_page(options: argparse.Namespace) -> int:
     try:
         from ..ui.serve import serve
     except ImportError as error:
-        return fail(f"found no {error.name}, expected the page's packages; install them with pip "
-                    "install 'single-image-lora[standalone,ui]', or call singlelora.py, which does")
+        return fail(
+            f"found no {error.name}, expected the page's packages; install them with pip "
+            "install 'single-image-lora[standalone,ui]', or call singlelora.py, which does"
+        )
     try:
         path = Path(os.path.abspath((options.checkpoint or CHECKPOINT).expanduser()))
-        serve(checkpoint.load_host(path), options.workspaces, options.port, options.listen,
-              options.allow_host)
+        serve(
+            checkpoint.load_host(path),
+            options.workspaces,
+            options.port,
+            options.listen,
+            options.allow_host,
+        )
     except SingleLoraError as error:
         return fail(str(error))
     except (OSError, OverflowError) as error:

@@ -1,4 +1,6 @@
-"""The command line's word for settings: see them, carry them over from other trainers and to them, keep them as a preset."""
+"""The command line's word for settings: see them, carry them over from other trainers and to them,
+keep them as a preset.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,33 @@ from ..workspace.workspace import Workspace
 
 def add_parsers(words: Any) -> None:
     """Add the word to argparse's subparsers."""
-    word = words.add_parser("settings", help="a workspace's settings: show, import, export, keep as a preset")
-    word.add_argument("--workspace", type=Path, required=True, metavar="DIR", help="the character's folder")
-    word.add_argument("--import", dest="source", type=Path, metavar="FILE",
-                      help="a kohya_ss .json or an sd-scripts .toml (a dataset_config too) to take over")
-    word.add_argument("--export", type=Path, metavar="FILE", help="write a .json for kohya_ss or a .toml for sd-scripts")
-    word.add_argument("--save-preset", metavar="NAME",
-                      help="keep the training settings under a name, for --set training.preset=NAME")
-    word.add_argument("--json", action="store_true", help="print the result as one JSON object and nothing else")
+    word = words.add_parser(
+        "settings", help="a workspace's settings: show, import, export, keep as a preset"
+    )
+    word.add_argument(
+        "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
+    )
+    word.add_argument(
+        "--import",
+        dest="source",
+        type=Path,
+        metavar="FILE",
+        help="a kohya_ss .json or an sd-scripts .toml (a dataset_config too) to take over",
+    )
+    word.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write a .json for kohya_ss or a .toml for sd-scripts",
+    )
+    word.add_argument(
+        "--save-preset",
+        metavar="NAME",
+        help="keep the training settings under a name, for --set training.preset=NAME",
+    )
+    word.add_argument(
+        "--json", action="store_true", help="print the result as one JSON object and nothing else"
+    )
     word.set_defaults(run=run, render=render)
 
 
@@ -37,7 +58,9 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     result: dict[str, Any] = {"workspace": str(root)}
     if options.source:
         found = _import(options.source)
-        settings = Workspace.begun(root).change_settings(lambda saved: saved.with_values(found.values))
+        settings = Workspace.begun(root).change_settings(
+            lambda saved: saved.with_values(found.values)
+        )
         left |= found.left
         result |= {"given": found.given, "assumed": found.assumed}
     else:
@@ -46,8 +69,10 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     if options.export:
         kind = options.export.suffix.lower().lstrip(".")
         if kind not in ("json", "toml"):
-            raise SettingsError(f"{options.export}: found the ending '{options.export.suffix}', expected .json (kohya_ss) or "
-                                ".toml (sd-scripts)")
+            raise SettingsError(
+                f"{options.export}: found the ending '{options.export.suffix}', expected .json"
+                " (kohya_ss) or .toml (sd-scripts)"
+            )
         made = write_foreign(settings, kind)
         write_text(options.export, made.text)
         left |= made.left
@@ -59,18 +84,29 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 
 def _import(file: Path) -> Imported:
-    """The settings of another trainer's file, with the dataset_config that it names, if that is there."""
+    """The settings of another trainer's file, with the dataset_config that it names, if that is
+    there.
+    """
     text = _read(file)
     named = dataset_config_of(text, file.name)
     if not named:
         return read_foreign(text, file.name)
-    # Where it was trained, the path may have been another: a file of its name beside this one is as good.
-    places = (Path(named).expanduser(), file.parent / named, file.parent / named.replace("\\", "/").rpartition("/")[2])
-    beside = next((place for place in places if place.is_file() and place.suffix.lower() == ".toml"), None)
+    # Where it was trained, the path may have been another: a file of its name beside this one is as
+    # good.
+    places = (
+        Path(named).expanduser(),
+        file.parent / named,
+        file.parent / named.replace("\\", "/").rpartition("/")[2],
+    )
+    beside = next(
+        (place for place in places if place.is_file() and place.suffix.lower() == ".toml"), None
+    )
     if beside is not None:
         return read_foreign(text, file.name, _read(beside), beside.name)
     found = read_foreign(text, file.name)
-    return replace(found, left={**found.left, "dataset_config": f"found no {named!r}; import that file too"})
+    return replace(
+        found, left={**found.left, "dataset_config": f"found no {named!r}; import that file too"}
+    )
 
 
 def _read(file: Path) -> str:
@@ -81,17 +117,25 @@ def _read(file: Path) -> str:
             return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise SettingsError(f"{file.name}: found no UTF-8 text, expected a kohya_ss JSON or an sd-scripts TOML") from None
+        raise SettingsError(
+            f"{file.name}: found no UTF-8 text, expected a kohya_ss JSON or an sd-scripts TOML"
+        ) from None
     except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror or error}), expected a kohya_ss JSON or an sd-scripts "
-                            "TOML") from None
+        raise SettingsError(
+            f"{file}: cannot be read ({error.strerror or error}), expected a kohya_ss JSON or an"
+            " sd-scripts TOML"
+        ) from None
 
 
 def render(result: dict[str, Any]) -> str:
     """The result for people."""
     lines = [f"{name} = {value}" for name, value in sorted(result["changed"].items())]
     lines += [f"{key}: {result[key]}" for key in ("exported", "preset") if key in result]
-    for key, title in (("given", "taken from the file:"), ("assumed", "not in the file:"), ("left", "not carried over:")):
+    for key, title in (
+        ("given", "taken from the file:"),
+        ("assumed", "not in the file:"),
+        ("left", "not carried over:"),
+    ):
         if result.get(key):
             lines += ["", title, *(f"  {name}: {why}" for name, why in sorted(result[key].items()))]
     if result.get("remarks"):

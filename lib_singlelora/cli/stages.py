@@ -28,8 +28,14 @@ from .output import ProgressPrinter
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO_PICTURE = ROOT / "examples" / "isabella.png"
 # What the settings of one call may be wrong about: such a mistake must not break the next call.
-MISTAKES = (SettingsError, PresetError, WildcardError, TaggerError, ImageModelError,
-            MissingPackageError)
+MISTAKES = (
+    SettingsError,
+    PresetError,
+    WildcardError,
+    TaggerError,
+    ImageModelError,
+    MissingPackageError,
+)
 
 
 def add_parsers(words: Any) -> None:
@@ -41,34 +47,54 @@ def add_parsers(words: Any) -> None:
     for sub in (run, prepare):
         sub.add_argument("picture", type=Path, metavar="PICTURE")
         sub.add_argument("--trigger", required=True, help="the word that will call the character")
-        sub.add_argument("--class-token", required=True,
-                         help="what the character is: girl, boy, woman, dragon …")
-    stages = {name: words.add_parser(name, help=f"the stage {name} by itself")
-              for name in STAGES[1:]}
+        sub.add_argument(
+            "--class-token", required=True, help="what the character is: girl, boy, woman, dragon …"
+        )
+    stages = {
+        name: words.add_parser(name, help=f"the stage {name} by itself") for name in STAGES[1:]
+    }
     inpaint = stages["inpaint"]
-    inpaint.add_argument("--image", type=Path,
-                         help="picture to redraw a part of; default the prepared one")
-    inpaint.add_argument("--mask", type=Path,
-                         help="mask of that size, white is redrawn; default the character's head")
+    inpaint.add_argument(
+        "--image", type=Path, help="picture to redraw a part of; default the prepared one"
+    )
+    inpaint.add_argument(
+        "--mask",
+        type=Path,
+        help="mask of that size, white is redrawn; default the character's head",
+    )
     inpaint.add_argument("--prompt", help="what to draw there")
     demo = words.add_parser("demo", help="the whole job on the example picture")
-    demo.add_argument("--workspace", type=Path, metavar="DIR",
-                      default=ROOT / "workspaces" / "demo", help="the character's folder")
+    demo.add_argument(
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        default=ROOT / "workspaces" / "demo",
+        help="the character's folder",
+    )
     for sub in (run, prepare, *stages.values()):
-        sub.add_argument("--workspace", type=Path, required=True, metavar="DIR",
-                         help="the character's folder")
+        sub.add_argument(
+            "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
+        )
     for sub in (run, prepare, demo, *stages.values()):
         checkpoint.add_option(sub)
-        sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                         help="a setting, such as training.rank=8")
-        sub.add_argument("--force", action="store_true",
-                         help="do it again, over edits by hand too")
-        sub.add_argument("--json", action="store_true",
-                         help="print the result as one JSON object and nothing else")
+        sub.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a setting, such as training.rank=8",
+        )
+        sub.add_argument("--force", action="store_true", help="do it again, over edits by hand too")
+        sub.add_argument(
+            "--json",
+            action="store_true",
+            help="print the result as one JSON object and nothing else",
+        )
         sub.set_defaults(run=run_stages, render=render)
     demo.set_defaults(run=run_demo)
-    stages["plot"].add_argument("--dry-run", action="store_true",
-                                help="only tell how much is missing and how long it takes")
+    stages["plot"].add_argument(
+        "--dry-run", action="store_true", help="only tell how much is missing and how long it takes"
+    )
     stages["plot"].set_defaults(run=run_plot, render=render_plot)
     regularization.add_options(stages["regularize"])
     stages["regularize"].set_defaults(run=run_regularize, render=render_regularize)
@@ -130,8 +156,9 @@ def _assignments(options: argparse.Namespace) -> dict[str, str]:
     return assignments
 
 
-def _run(options: argparse.Namespace, workspace: Workspace, job: Job,
-         assignments: dict[str, str]) -> dict[str, Any]:
+def _run(
+    options: argparse.Namespace, workspace: Workspace, job: Job, assignments: dict[str, str]
+) -> dict[str, Any]:
     """What needs the host."""
     _changed(workspace, workspace.load_settings(), assignments)
     host = checkpoint.host_of(workspace, options.checkpoint)
@@ -159,7 +186,8 @@ def _changed(workspace: Workspace, saved: Settings, assignments: dict[str, str])
     if trigger and assignments.get("character.trigger", trigger) != trigger:
         raise SettingsError(
             f"{workspace.root}: found a workspace of '{trigger}', expected one of "
-            f"'{assignments['character.trigger']}'; choose another --workspace")
+            f"'{assignments['character.trigger']}'; choose another --workspace"
+        )
     return saved.with_values(assignments)
 
 
@@ -188,8 +216,13 @@ def render_regularize(result: dict[str, Any]) -> str:
 def render(result: dict[str, Any]) -> str:
     """The result of one stage or of the whole job, for people."""
     lines = [_line("workspace", result["workspace"])]
-    for key, label in (("source", "prepared"), ("sheet", "sheet"), ("page", "page"),
-                       ("budget", "budget"), ("memory", "memory")):
+    for key, label in (
+        ("source", "prepared"),
+        ("sheet", "sheet"),
+        ("page", "page"),
+        ("budget", "budget"),
+        ("memory", "memory"),
+    ):
         if result.get(key):
             lines.append(_line(label, result[key]))
     for key in ("crops", "regularization"):

@@ -1,6 +1,7 @@
 """Resolution buckets, as kohya makes them.
 
-Source: kohya-ss/sd-scripts, library/model_util.py make_bucket_resolutions and library/train_util.py BucketManager.
+Source: kohya-ss/sd-scripts, library/model_util.py make_bucket_resolutions and library/train_util.py
+BucketManager.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ def make_buckets(
 ) -> list[Size]:
     """The (width, height) of every bucket of about resolution² pixels, narrowest first.
 
-    Sides are multiples of `step` (64; 32 below 512) between `low` and `high` (half and twice the resolution).
-    At 512 these are kohya's 17.
+    Sides are multiples of `step` (64; 32 below 512) between `low` and `high` (half and twice the
+    resolution). At 512 these are kohya's 17.
     """
     step = step or (64 if resolution >= 512 else 32)
     low, high = low or max(step, resolution // 2), high or max(step, 2 * resolution)
@@ -41,9 +42,13 @@ def square_bucket(resolution: int) -> Size:
 
 
 def nearest_bucket(size: Size, buckets: list[Size]) -> Size:
-    """The bucket whose aspect ratio is nearest to that of a picture of this size; of equal ones the largest."""
+    """The bucket whose aspect ratio is nearest to that of a picture of this size; of equal ones the
+    largest.
+    """
     aspect = size[0] / size[1]
-    return min(buckets, key=lambda bucket: (abs(bucket[0] / bucket[1] - aspect), -bucket[0] * bucket[1]))
+    return min(
+        buckets, key=lambda bucket: (abs(bucket[0] / bucket[1] - aspect), -bucket[0] * bucket[1])
+    )
 
 
 def crop_box(size: Size, bucket: Size) -> tuple[float, float, float, float]:

@@ -1,4 +1,6 @@
-"""Detail close-ups: the places of the figure where most is drawn, such as a bow, a cuff or a badge, beside her face."""
+"""Detail close-ups: the places of the figure where most is drawn, such as a bow, a cuff or a badge,
+beside her face.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,29 @@ RICHER = 1.25  # than the figure's mean a detail must be
 APART = 0.1  # the most that two details, or a detail and the face, may overlap
 
 
-def propose_details(mask: Image.Image, buckets: list[Size], image: Image.Image, face: Box | None, count: int) -> list[View]:
-    """Up to `count` views called detail_1, detail_2 …, the richest first; fewer where nothing stands out."""
+def propose_details(
+    mask: Image.Image, buckets: list[Size], image: Image.Image, face: Box | None, count: int
+) -> list[View]:
+    """Up to `count` views called detail_1, detail_2 …, the richest first; fewer where nothing
+    stands out.
+    """
     figure = measure(mask, face)
     scale = max(image.size) / SIDE
     size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
     small = mask.convert("L").resize(size, Image.Resampling.BOX)
-    solid, inner = np.asarray(small) > 127, np.asarray(small.filter(ImageFilter.MinFilter(5))) > 127  # her outline is no detail
-    drawn = _drawn(np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX), dtype=np.float32)) * inner
+    # Her outline is no detail
+    solid, inner = np.asarray(small) > 127, np.asarray(small.filter(ImageFilter.MinFilter(5))) > 127
+    drawn = (
+        _drawn(
+            np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX), dtype=np.float32)
+        )
+        * inner
+    )
     window = max(4, round(WIDE * figure.head / scale))
     if window >= min(size) or not solid.any():
         return []
-    # Of neighbouring places the one whose middle holds most is taken: a window half on the detail is as rich as one around it.
+    # Of neighbouring places the one whose middle holds most is taken: a window half on the detail
+    # is as rich as one around it.
     richness, share = _windows(drawn, window), _windows(solid.astype(np.float32), window)
     richness[share < ON_HER] = 0
     least = RICHER * float(drawn[solid].mean())
@@ -40,7 +53,9 @@ def propose_details(mask: Image.Image, buckets: list[Size], image: Image.Image, 
             break
         wanted = left * scale, top * scale, (left + window) * scale, (top + window) * scale
         box = fit_aspect(wanted, image.size, buckets)
-        if min(box[2] - box[0], box[3] - box[1]) < SMALLEST or any(overlap(box, other) > APART for other in taken):
+        if min(box[2] - box[0], box[3] - box[1]) < SMALLEST or any(
+            overlap(box, other) > APART for other in taken
+        ):
             continue
         taken.append(box)
         found.append(View(f"detail_{len(found) + 1}", ("close-up",), box, 0.6))

@@ -7,25 +7,34 @@ from PIL import Image
 from ..errors import PictureError
 from ..imaging.face_by_colour import Box
 
-SAME_SHAPE = 0.01  # how far the aspect ratios of a box and of the picture cut from it may differ: rounding
+# How far the aspect ratios of a box and of the picture cut from it may differ: rounding
+SAME_SHAPE = 0.01
 
 
 def crop_mask(mask: Image.Image, box: Box, size: tuple[int, int] | None = None) -> Image.Image:
     """The mask (L, 255 is the character) of a crop.
 
-    mask: of the whole prepared picture.  box: the crop's place in it, pixels (left, top, right, bottom).
+    mask: of the whole prepared picture.
+    box: the crop's place in it, pixels (left, top, right, bottom).
     size: of the crop's file, where it was reduced or enlarged since; default the box's own.
-    Raises: PictureError, for a box that does not lie in the mask, or a size of another shape than the box's.
+    Raises: PictureError, for a box that does not lie in the mask, or a size of another shape than
+    the box's.
     """
     left, top, right, bottom = box
     wide, high = right - left, bottom - top
     if not (0 <= left < right <= mask.width and 0 <= top < bottom <= mask.height):
-        raise PictureError(f"source/mask.png: found {mask.width}x{mask.height}, expected the size of the picture that the crop "
-                           f"at {left},{top} to {right},{bottom} was cut from; call 'crop --force', or mend the mask")
+        raise PictureError(
+            f"source/mask.png: found {mask.width}x{mask.height}, expected the size of the picture"
+            f" that the crop at {left},{top} to {right},{bottom} was cut from; call 'crop --force',"
+            " or mend the mask"
+        )
     piece = mask.convert("L").crop(box)
     if size is None or size == piece.size:
         return piece
     if abs(size[0] * high / (size[1] * wide) - 1) > SAME_SHAPE + 1 / min(size):
-        raise PictureError(f"crop: found {size[0]}x{size[1]} pixels, expected the shape of its box ({wide}x{high}); it was "
-                           "cut again by hand, so the source's mask does not tell where she is in it")
+        raise PictureError(
+            f"crop: found {size[0]}x{size[1]} pixels, expected the shape of its box"
+            f" ({wide}x{high}); it was cut again by hand, so the source's mask does not tell where"
+            " she is in it"
+        )
     return piece.resize(size, Image.Resampling.BICUBIC)

@@ -1,8 +1,9 @@
-"""Whether the character may be shown mirrored: how alike her two sides are, as a whole and in each crop.
+"""Whether the character may be shown mirrored: how alike her two sides are, as a whole and in each
+crop.
 
-The head is compared place by place with its mirror image, about the axis that fits best and with some play, because a drawing is
-never exact; the light may come from one side, so brightness counts half.  Of the body only the colours of both sides are
-compared, because a pose is not the character.
+The head is compared place by place with its mirror image, about the axis that fits best and with
+some play, because a drawing is never exact; the light may come from one side, so brightness counts
+half.  Of the body only the colours of both sides are compared, because a pose is not the character.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from ..imaging.face_by_colour import Box, find_face
 from .views import Figure, measure
 
 SIDE = 384
-OTHER = 18.0  # CIELAB with half the lightness: a place that differs more from its mirror image is another
+# CIELAB with half the lightness: a place that differs more from its mirror image is another
+OTHER = 18.0
 OUTSIDE = (0.0, 90.0, 90.0)  # stands for the background: no drawing has it
 PLAY = 0.035  # of the head's width
 SYMMETRIC = 0.95  # share of the head that has its like on the other side
@@ -31,9 +33,11 @@ EYES, HAIR, CLOTHES = "eyes or face", "hair or headwear", "clothes"
 
 @dataclass(frozen=True)
 class Symmetry:
-    """score: 0 to 1, share of what is seen of her that has its like on the other side.  flip: whether mirroring is harmless.
+    """score: 0 to 1, share of what is seen of her that has its like on the other side.  flip:
+    whether mirroring is harmless.
 
-    differs: what is not alike.  sentence: for a person.
+    differs: what is not alike.
+    sentence: for a person.
     """
 
     score: float
@@ -43,12 +47,21 @@ class Symmetry:
 
     def as_dict(self) -> dict[str, object]:
         """For a stage's record."""
-        return {"score": self.score, "flip": self.flip, "differs": list(self.differs), "sentence": self.sentence}
+        return {
+            "score": self.score,
+            "flip": self.flip,
+            "differs": list(self.differs),
+            "sentence": self.sentence,
+        }
 
 
 @dataclass(frozen=True)
 class Sides:
-    """A picture with its unlike places.  unlike, solid: (h, w), reduced by `scale`.  zones: box of each part, in the picture."""
+    """A picture with its unlike places.
+
+    unlike, solid: (h, w), reduced by `scale`.
+    zones: box of each part, in the picture.
+    """
 
     unlike: NDArray[np.bool_]
     solid: NDArray[np.bool_]
@@ -63,16 +76,22 @@ class Sides:
         differs = tuple(name for name, share in seen.items() if share < limits[name])
         score = round(self._share(box) or 0.0, 3)
         if not seen:
-            return Symmetry(score, True, (), "nothing of her is seen here that tells left from right")
+            return Symmetry(
+                score, True, (), "nothing of her is seen here that tells left from right"
+            )
         if not differs:
             return Symmetry(score, True, (), f"symmetric ({score:.0%}): it may be mirrored")
         told = ", ".join(f"{name} ({seen[name]:.0%} alike)" for name in differs)
-        return Symmetry(score, False, differs, f"not symmetric: {told} differ; mirroring would teach both sides")
+        return Symmetry(
+            score, False, differs, f"not symmetric: {told} differ; mirroring would teach both sides"
+        )
 
     def _share(self, box: Box | None) -> float | None:
         """Share of the figure in a box that is alike; None where next to nothing of it lies there."""
         high, wide = self.solid.shape
-        left, top, right, bottom = (round(value / self.scale) for value in box) if box else (0, 0, wide, high)
+        left, top, right, bottom = (
+            (round(value / self.scale) for value in box) if box else (0, 0, wide, high)
+        )
         part = np.s_[top : max(top, bottom), left : max(left, right)]
         count = int(self.solid[part].sum())
         if count < 0.01 * self.solid.sum():
@@ -81,7 +100,10 @@ class Sides:
 
 
 def compare_sides(image: Image.Image, mask: Image.Image) -> Sides:
-    """Where her left differs from her right.  mask: L, as large as the picture, 255 is the character."""
+    """Where her left differs from her right.
+
+    mask: L, as large as the picture, 255 is the character.
+    """
     scale = max(image.size) / SIDE
     size = max(1, round(image.width / scale)), max(1, round(image.height / scale))
     face = find_face(image, mask)
@@ -116,10 +138,17 @@ def _zones(figure: Figure, face: Box | None, size: tuple[int, int]) -> dict[str,
 
 
 def _axis(lab: Lab, guess: float, width: float) -> float:
-    """Column of the axis about which the head is most like its mirror image, near a guess; in steps of half a pixel."""
+    """Column of the axis about which the head is most like its mirror image, near a guess; in steps
+    of half a pixel.
+    """
     reach = max(2, round(0.12 * width))
     tried = [round(2 * guess) / 2 + step / 2 for step in range(-2 * reach, 2 * reach + 1)]
-    return min(tried, key=lambda axis: float((distance(lab, _mirrored(lab, axis)) > OTHER).mean()) + 1e-4 * abs(axis - guess))
+    return min(
+        tried,
+        key=lambda axis: (
+            float((distance(lab, _mirrored(lab, axis)) > OTHER).mean()) + 1e-4 * abs(axis - guess)
+        ),
+    )
 
 
 def _mirrored(lab: Lab, axis: float) -> Lab:
@@ -131,13 +160,19 @@ def _mirrored(lab: Lab, axis: float) -> Lab:
 
 
 def _unlike(lab: Lab, axis: float, play: int) -> NDArray[np.bool_]:
-    """Places without their like within the play around their mirror image; either way, so that what is missing counts too."""
+    """Places without their like within the play around their mirror image; either way, so that what
+    is missing counts too.
+    """
     other = _mirrored(lab, axis)
     padded = np.pad(other, ((play, play), (play, play), (0, 0)), mode="edge")
     nearest = np.full(lab.shape[:2], np.inf, dtype=np.float32)
     for down in range(2 * play + 1):
         for right in range(2 * play + 1):
-            np.minimum(nearest, distance(lab, padded[down : down + lab.shape[0], right : right + lab.shape[1]]), out=nearest)
+            np.minimum(
+                nearest,
+                distance(lab, padded[down : down + lab.shape[0], right : right + lab.shape[1]]),
+                out=nearest,
+            )
     found: NDArray[np.bool_] = nearest > OTHER
     return found
 
@@ -151,7 +186,9 @@ def _one_sided(lab: Lab, solid: NDArray[np.bool_], axis: float) -> NDArray[np.bo
     while open_.any():
         colours = lab[open_]
         sample = colours[:: max(1, len(colours) // 300)]
-        middle = sample[int((distance(sample[:, None], sample[None]) < OTHER / 2).sum(axis=1).argmax())]
+        middle = sample[
+            int((distance(sample[:, None], sample[None]) < OTHER / 2).sum(axis=1).argmax())
+        ]
         alike = open_ & (distance(lab, middle) < OTHER)
         one, other = int((alike & left).sum()), int((alike & ~left).sum())
         if one + other < NOTEWORTHY * total or not alike.any():
@@ -165,4 +202,9 @@ def _one_sided(lab: Lab, solid: NDArray[np.bool_], axis: float) -> NDArray[np.bo
 def _common(one: Box, other: Box | None) -> Box:
     if other is None:
         return one
-    return max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+    return (
+        max(one[0], other[0]),
+        max(one[1], other[1]),
+        min(one[2], other[2]),
+        min(one[3], other[3]),
+    )

@@ -1,6 +1,7 @@
 """Named crops of one picture, proposed by geometry from where the character is.
 
-The body is measured in heads: a standing figure is about 6.5 of them tall, and each view ends at a known one.
+The body is measured in heads: a standing figure is about 6.5 of them tall, and each view ends at a
+known one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ SAME = 0.92  # Boxes that overlap more (intersection over union) show the same.
 
 @dataclass(frozen=True)
 class View:
-    """A crop.  tags: what a caption says about its framing.  box: (left, top, right, bottom), pixels.
+    """A crop.  tags: what a caption says about its framing.  box: (left, top, right, bottom),
+    pixels.
 
     confidence: 0 to 1, how sure it is that the crop shows what its name says.
     """
@@ -39,10 +41,14 @@ class View:
 class Figure:
     """The character in the picture, pixels.
 
-    top: of all of her, raised hands included.  crown: the upper end of head, hair and hat.  head: from there to the chin.
-    centre: column of the head's middle.  cut: the lower edge of the picture cuts the character.
+    top: of all of her, raised hands included.
+    crown: the upper end of head, hair and hat.
+    head: from there to the chin.
+    centre: column of the head's middle.
+    cut: the lower edge of the picture cuts the character.
     heads: height of the whole body in heads; more than is seen when it is cut.
-    face: box of the face, where it was seen.  sure: 0 to 1, how well the chin is known.
+    face: box of the face, where it was seen.
+    sure: 0 to 1, how well the chin is known.
     """
 
     left: int
@@ -63,8 +69,10 @@ class Figure:
 class Framing:
     """A view by its place on the body.
 
-    start, end: from the top of the head (0) through the chin (1) to the feet (2).  wide: as wide as the body instead of
-    this many head widths.  slack: share of the width that may be left out where that spares growing to a bucket's aspect ratio.
+    start, end: from the top of the head (0) through the chin (1) to the feet (2).  wide: as wide as
+        the body instead of this many head widths.
+    slack: share of the width that may be left out where that spares growing to a bucket's aspect
+        ratio.
     """
 
     name: str
@@ -75,7 +83,8 @@ class Framing:
     slack: float = 0.0
 
 
-# Where a body's lines are between chin (1) and feet (2): waist 1.3, hips 1.42, middle of the thighs 1.6.
+# Where a body's lines are between chin (1) and feet (2): waist 1.3, hips 1.42, middle of the thighs
+# 1.6.
 FRAMINGS = (
     Framing("full_body", ("full body",), -0.08, 2.03),
     Framing("cowboy_shot", ("cowboy shot",), -0.08, 1.6),
@@ -88,26 +97,36 @@ FRAMINGS = (
 )
 
 
-# Where the face itself was seen: margins beside it (in its widths), above and below it (in its heights).
+# Where the face itself was seen: margins beside it (in its widths), above and below it (in its
+# heights).
 ON_THE_FACE = {"face": (0.12, 0.3, 0.17), "bangs_close-up": (0.18, 0.55, -0.5)}
 PORTRAIT_BELOW = 0.45  # of the head: a portrait goes no further below the chin
 ENOUGH = 0.86  # of what a view shows must be in the picture
 LEAST = 0.5  # what is less sure is proposed only to those who ask for it
 
 
-def propose_views(mask: Image.Image, buckets: list[Size], image: Image.Image | None = None, *, face: Box | None = None,
-                  least: float = LEAST) -> list[View]:
-    """The views that this picture allows, widest first, each with the aspect ratio of a bucket where that fits.
+def propose_views(
+    mask: Image.Image,
+    buckets: list[Size],
+    image: Image.Image | None = None,
+    *,
+    face: Box | None = None,
+    least: float = LEAST,
+) -> list[View]:
+    """The views that this picture allows, widest first, each with the aspect ratio of a bucket
+    where that fits.
 
-    mask: L, as large as the picture, 255 is the character.  image: the picture, in which the face is looked for.
-    face: where a detector saw it.  least: the confidence that a view needs.
-    What the picture's lower edge cuts off is not proposed.
+    mask: L, as large as the picture, 255 is the character.
+    image: the picture, in which the face is looked for.
+    face: where a detector saw it.
+    least: the confidence that a view needs. What the picture's lower edge cuts off is not proposed.
     """
     seen = face or (find_face(image, mask) if image is not None else None)
     figure = measure(mask, seen)
     if seen and image is not None and not plain_border(image):
         figure = _with_room(figure, seen)
-        if figure.bottom - figure.crown < SHORTEST * figure.head:  # nobody is: the mask lacks the lower part
+        # Nobody is: the mask lacks the lower part
+        if figure.bottom - figure.crown < SHORTEST * figure.head:
             figure = replace(figure, cut=True, heads=max(figure.heads, SHORTEST + 1))
     views: list[View] = []
     for framing in FRAMINGS:
@@ -115,9 +134,20 @@ def propose_views(mask: Image.Image, buckets: list[Size], image: Image.Image | N
         sure = _confidence(framing, figure, image)
         if wanted is None or sure < least:
             continue
-        box = fit_aspect(wanted, mask.size, buckets, below=framing.start > 1, slack=framing.slack, ends=1.3 < framing.end < 2)
+        box = fit_aspect(
+            wanted,
+            mask.size,
+            buckets,
+            below=framing.start > 1,
+            slack=framing.slack,
+            ends=1.3 < framing.end < 2,
+        )
         small = min(box[2] - box[0], box[3] - box[1]) < SMALLEST
-        if not small and lost_to_bucket(box, buckets) <= LOST and all(overlap(box, view.box) < SAME for view in views):
+        if (
+            not small
+            and lost_to_bucket(box, buckets) <= LOST
+            and all(overlap(box, view.box) < SAME for view in views)
+        ):
             views.append(View(framing.name, framing.tags, box, sure))
     return views or [View("whole", (), (0, 0, *mask.size), 1.0)]
 
@@ -127,16 +157,28 @@ def _with_room(figure: Figure, face: Box) -> Figure:
 
     An outline on a lively background may lack hair or hat.
     """
-    wide, middle, chin = max(face[2] - face[0], face[3] - face[1]), (face[0] + face[2]) / 2, figure.crown + figure.head
+    wide, middle, chin = (
+        max(face[2] - face[0], face[3] - face[1]),
+        (face[0] + face[2]) / 2,
+        figure.crown + figure.head,
+    )
     crown = max(0, min(figure.crown, round(chin - 1.3 * wide)))
     half = 0.85 * wide
-    return replace(figure, crown=crown, top=min(figure.top, crown), head=chin - crown,
-                   head_width=max(figure.head_width, 1.3 * wide), left=max(0, min(figure.left, round(middle - half))),
-                   right=max(figure.right, round(middle + half)))
+    return replace(
+        figure,
+        crown=crown,
+        top=min(figure.top, crown),
+        head=chin - crown,
+        head_width=max(figure.head_width, 1.3 * wide),
+        left=max(0, min(figure.left, round(middle - half))),
+        right=max(figure.right, round(middle + half)),
+    )
 
 
 def _confidence(framing: Framing, figure: Figure, image: Image.Image | None) -> float:
-    """How sure a view is: what hangs on the chin is as sure as the chin; a face that was looked for and not seen is not there."""
+    """How sure a view is: what hangs on the chin is as sure as the chin; a face that was looked for
+    and not seen is not there.
+    """
     on_face = framing.name in ON_THE_FACE
     if figure.face:
         return round(0.95 if on_face or framing.end > 2 > framing.start + 1.5 else 0.9, 2)
@@ -150,14 +192,18 @@ def _confidence(framing: Framing, figure: Figure, image: Image.Image | None) -> 
 
 def plain_border(image: Image.Image) -> bool:
     """Whether most of the picture's border has one colour, so that an outline can be trusted."""
-    small = np.asarray(image.convert("RGB").resize((128, 128), Image.Resampling.NEAREST), dtype=np.int16)
+    small = np.asarray(
+        image.convert("RGB").resize((128, 128), Image.Resampling.NEAREST), dtype=np.int16
+    )
     border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
     far = np.abs(border - np.median(border, axis=0)).max(axis=1)
     return bool((far <= 16).mean() >= 0.6)
 
 
 def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, float] | None:
-    """The part of the figure that the framing means, or None when too little of that is in the picture."""
+    """The part of the figure that the framing means, or None when too little of that is in the
+    picture.
+    """
     if figure.face and framing.name in ON_THE_FACE:
         return _on_the_face(framing.name, figure, figure.face)
     start, end = _line(framing.start, figure), _line(framing.end, figure)
@@ -171,7 +217,9 @@ def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, 
         end = min(end, figure.bottom)
         if end - start < 0.7 * figure.head:
             return None
-    bottom = min(end, figure.bottom + 0.03 * figure.head) if framing.end > 2 else min(end, figure.bottom)
+    bottom = (
+        min(end, figure.bottom + 0.03 * figure.head) if framing.end > 2 else min(end, figure.bottom)
+    )
     if framing.widths:
         half = framing.widths * max(figure.head_width, 0.7 * figure.head) / 2
         return figure.centre - half, start, figure.centre + half, bottom
@@ -182,8 +230,9 @@ def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, 
 def _on_the_face(name: str, figure: Figure, face: Box) -> tuple[float, float, float, float]:
     """A view by where the face was seen.
 
-    Bangs or a hat may hide the forehead and hair may hide the cheeks, so it is taken to be at least as large as a head's is; from
-    the side it lies at one edge of the head, and what is missing lies towards the head's middle.
+    Bangs or a hat may hide the forehead and hair may hide the cheeks, so it is taken to be at least
+    as large as a head's is; from the side it lies at one edge of the head, and what is missing lies
+    towards the head's middle.
     """
     left, forehead, right, chin = (float(value) for value in face)
     least = (0.48 if name == "face" else 0.75) * figure.head_width
@@ -194,8 +243,20 @@ def _on_the_face(name: str, figure: Figure, face: Box) -> tuple[float, float, fl
         left -= missing * (0.5 if not sideways else 0.0 if towards else 1.0)
         right += missing * (0.5 if not sideways else 1.0 if towards else 0.0)
     side, above, below = ON_THE_FACE[name]
-    wide, high = right - left, max(chin - forehead, 0.8 * (face[2] - face[0]), 0.5 * min(figure.head, 1.3 * figure.head_width))
-    return left - side * wide, max(figure.crown, chin - high - above * high), right + side * wide, chin + below * high
+    wide, high = (
+        right - left,
+        max(
+            chin - forehead,
+            0.8 * (face[2] - face[0]),
+            0.5 * min(figure.head, 1.3 * figure.head_width),
+        ),
+    )
+    return (
+        left - side * wide,
+        max(figure.crown, chin - high - above * high),
+        right + side * wide,
+        chin + below * high,
+    )
 
 
 def _line(place: float, figure: Figure) -> float:
@@ -206,7 +267,10 @@ def _line(place: float, figure: Figure) -> float:
 
 
 def measure(mask: Image.Image, face: Box | None = None) -> Figure:
-    """Find head and body in an outline; an empty one counts as filled.  face: tells where the chin is."""
+    """Find head and body in an outline; an empty one counts as filled.
+
+    face: tells where the chin is.
+    """
     solid = np.asarray(mask.convert("L")) > 127
     if not solid.any():
         solid = np.ones_like(solid)
@@ -226,7 +290,9 @@ def measure(mask: Image.Image, face: Box | None = None) -> Figure:
 
 
 def _crown(solid: NDArray[np.bool_], top: int, bottom: int, face: Box | None) -> int:
-    """The upper end of the head, which raised hands may overtop: the outline's, above the face or the body's middle."""
+    """The upper end of the head, which raised hands may overtop: the outline's, above the face or
+    the body's middle.
+    """
     if face:
         middle, half = (face[0] + face[2]) // 2, max(1, (face[2] - face[0]) // 6)
         column = solid[: max(1, face[1] + 1), max(0, middle - half) : middle + half + 1].any(axis=1)
@@ -241,7 +307,8 @@ def _crown(solid: NDArray[np.bool_], top: int, bottom: int, face: Box | None) ->
 
 
 def _heads(widths: NDArray[np.float64], head: float, head_width: float) -> float:
-    """How many heads tall a figure is of which the legs are not seen: the broader her shoulders by her head, the more.
+    """How many heads tall a figure is of which the legs are not seen: the broader her shoulders by
+    her head, the more.
 
     widths: of the outline at each row from the crown down.
     """
@@ -261,16 +328,24 @@ def _span(counts: NDArray[np.int64]) -> tuple[int, int]:
 def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> tuple[float, float]:
     """(height of the head, how sure that is) from the outline's width at each row, top to bottom.
 
-    The neck is the narrowest place below a wider one, no further down than a head is long; hair hides it on many
-    drawings, then the shoulders, where the outline widens at once, tell; failing both, the customary proportion does.
+    The neck is the narrowest place below a wider one, no further down than a head is long; hair
+    hides it on many drawings, then the shoulders, where the outline widens at once, tell; failing
+    both, the customary proportion does.
     """
     height = len(widths)
     shortest, longest = (0.2, 0.75) if cut else (1 / 9, 0.5)
     usual = min(0.62 * height, 0.75 * total_width) if cut else height / HEADS
-    smooth = np.convolve(np.pad(widths, 4, mode="edge"), np.ones(9) / 9, mode="valid") if height > 9 else widths
+    smooth = (
+        np.convolve(np.pad(widths, 4, mode="edge"), np.ones(9) / 9, mode="valid")
+        if height > 9
+        else widths
+    )
     above = np.maximum.accumulate(smooth)
     below = np.maximum.accumulate(smooth[::-1])[::-1]
-    first, last = math.ceil(shortest * height), max(math.ceil(shortest * height) + 1, int(longest * height))
+    first, last = (
+        math.ceil(shortest * height),
+        max(math.ceil(shortest * height) + 1, int(longest * height)),
+    )
     depth = np.minimum(above, below)[first:last] / np.maximum(smooth[first:last], 1)
     usual_width = np.array([np.median(smooth[: row + 1]) for row in range(first, last)])
     depth[np.arange(first, last) > 1.6 * usual_width] = 0
@@ -284,21 +359,39 @@ def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> tu
     return float(np.clip(usual, shortest * height, longest * height)), 0.5
 
 
-def fit_aspect(wanted: tuple[float, float, float, float], size: Size, buckets: list[Size], *, below: bool = False,
-               slack: float = 0.0, ends: bool = False) -> Box:
-    """The smallest box around the wanted one that lies in the picture and has a bucket's aspect ratio.
+def fit_aspect(
+    wanted: tuple[float, float, float, float],
+    size: Size,
+    buckets: list[Size],
+    *,
+    below: bool = False,
+    slack: float = 0.0,
+    ends: bool = False,
+) -> Box:
+    """The smallest box around the wanted one that lies in the picture and has a bucket's aspect
+    ratio.
 
-    below: it may not grow upwards, because what is above must not be seen; then it may lose what lies at its sides.
-    slack: share of the width that may be lost anyway.  ends: what lies below is not to be seen, so it rather grows sideways.
-    Where no such box fits into the picture, the wanted one is cut to it.
+    below: it may not grow upwards, because what is above must not be seen; then it may lose what
+        lies at its sides.
+    slack: share of the width that may be lost anyway.
+    ends: what lies below is not to be seen, so it rather grows sideways. Where no such box fits
+        into the picture, the wanted one is cut to it.
     """
     width, height = size
-    left, top, right, bottom = (max(0.0, wanted[0]), max(0.0, wanted[1]), min(wanted[2], width), min(wanted[3], height))
+    left, top, right, bottom = (
+        max(0.0, wanted[0]),
+        max(0.0, wanted[1]),
+        min(wanted[2], width),
+        min(wanted[3], height),
+    )
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     room = height - top if below else height
     tried = []
     for aspect in sorted({bucket[0] / bucket[1] for bucket in buckets}):
-        wide, high = max(right - left, (bottom - top) * aspect), max(bottom - top, (right - left) / aspect)
+        wide, high = (
+            max(right - left, (bottom - top) * aspect),
+            max(bottom - top, (right - left) / aspect),
+        )
         if below:
             high = min(high, room)
             wide = min(wide, high * aspect)

@@ -1,6 +1,8 @@
-"""The captions of a workspace together: what they say, the same change in all of them, and the way back.
+"""The captions of a workspace together: what they say, the same change in all of them, and the way
+back.
 
-What is changed here counts as edited by hand: 'caption' leaves it alone.  The way back lies in `log/edits.json`.
+What is changed here counts as edited by hand: 'caption' leaves it alone.  The way back lies in
+`log/edits.json`.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ EDITS = [Map({"before": (str, type(None)), "after": str})]
 
 @dataclass(frozen=True)
 class Tagged:
-    """captions: by picture.  tags: in how many of them each is, the most frequent first.  changed: texts that this call wrote.
+    """captions: by picture.  tags: in how many of them each is, the most frequent first.  changed:
+    texts that this call wrote.
 
-    left: texts that could not be taken back, for a person changed them since.  undoable: changes that can be taken back.
+    left: texts that could not be taken back, for a person changed them since.
+    undoable: changes that can be taken back.
     """
 
     captions: dict[Path, str]
@@ -56,9 +60,15 @@ def list_tags(settings: Settings, workspace: Workspace) -> Tagged:
     return _state(settings, workspace, [], [])
 
 
-def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (), remove: Sequence[str] = (),
-              replace: Mapping[str, str] | None = None) -> Tagged:
-    """The same change in every caption: replaced in its place, removed, added at the end; noted so that it can be undone.
+def edit_tags(
+    settings: Settings,
+    workspace: Workspace,
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
+    replace: Mapping[str, str] | None = None,
+) -> Tagged:
+    """The same change in every caption: replaced in its place, removed, added at the end; noted so
+    that it can be undone.
 
     Raises: WorkspaceError, when there are no crops or a text cannot be written.
     """
@@ -74,7 +84,8 @@ def edit_tags(settings: Settings, workspace: Workspace, add: Sequence[str] = (),
 
 
 def write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
-    """One caption as a person wrote it, noted so that it can be undone.  name: of the crop, without its ending.
+    """One caption as a person wrote it, noted so that it can be undone.  name: of the crop, without
+    its ending.
 
     Raises: WorkspaceError, for a crop that there is not.
     """
@@ -90,13 +101,24 @@ def _write_caption(settings: Settings, workspace: Workspace, name: str, text: st
     return _state(settings, workspace, _change(workspace, {file: _text(file)}, {file: words}), [])
 
 
-def _change(workspace: Workspace, before: Mapping[Path, str | None], after: Mapping[Path, str]) -> list[Path]:
+def _change(
+    workspace: Workspace, before: Mapping[Path, str | None], after: Mapping[Path, str]
+) -> list[Path]:
     """Write the texts that differ; which they were."""
     changed = [file for file in after if after[file] != (before[file] or "")]
     if changed:
         edits = _edits(workspace)
-        edits.append({workspace.relative(file): {"before": before[file], "after": fingerprint(after[file])} for file in changed})
-        write_json(_file(workspace), edits[-KEPT:])  # first, so that a crash between the texts can be undone too
+        edits.append(
+            {
+                workspace.relative(file): {
+                    "before": before[file],
+                    "after": fingerprint(after[file]),
+                }
+                for file in changed
+            }
+        )
+        # First, so that a crash between the texts can be undone too
+        write_json(_file(workspace), edits[-KEPT:])
         for file in changed:
             write_text(file, after[file])
     return changed
@@ -114,8 +136,14 @@ def undo_tags(settings: Settings, workspace: Workspace) -> Tagged:
 def _undo(settings: Settings, workspace: Workspace) -> Tagged:
     edits = _edits(workspace)
     if not edits:
-        raise NotFoundError(f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or --replace")
-    files = {workspace.relative(caption_file(path)): caption_file(path) for path in _pictures(settings, workspace)}
+        raise NotFoundError(
+            f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or"
+            " --replace"
+        )
+    files = {
+        workspace.relative(caption_file(path)): caption_file(path)
+        for path in _pictures(settings, workspace)
+    }
     changed, left = [], []
     for name, edit in edits[-1].items():
         file = files.get(name)
@@ -141,9 +169,13 @@ def _pictures(settings: Settings, workspace: Workspace) -> list[Path]:
     return pictures
 
 
-def _state(settings: Settings, workspace: Workspace, changed: Sequence[Path], left: Sequence[Path]) -> Tagged:
+def _state(
+    settings: Settings, workspace: Workspace, changed: Sequence[Path], left: Sequence[Path]
+) -> Tagged:
     captions = {path: read_caption(path) for path in _pictures(settings, workspace)}
-    return Tagged(captions, tag_table(captions.values()), tuple(changed), tuple(left), undoable(workspace))
+    return Tagged(
+        captions, tag_table(captions.values()), tuple(changed), tuple(left), undoable(workspace)
+    )
 
 
 def undoable(workspace: Workspace) -> int:
@@ -152,7 +184,10 @@ def undoable(workspace: Workspace) -> int:
 
 
 def _text(file: Path) -> str | None:
-    """The text as it is, so that undoing gives the same bytes; None where there is none.  Raises: WorkspaceError."""
+    """The text as it is, so that undoing gives the same bytes; None where there is none.
+
+    Raises: WorkspaceError.
+    """
     if not is_own_file(file):
         return None
     return decode(read_bytes(file), file)

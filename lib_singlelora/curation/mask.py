@@ -1,4 +1,6 @@
-"""The mask changed by hand: strokes of a brush, or a mask of the user's own; `prepare` keeps it as any edit."""
+"""The mask changed by hand: strokes of a brush, or a mask of the user's own; `prepare` keeps it as
+any edit.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ RED = (214, 40, 40)
 
 
 def mask_overlay(workspace: Workspace, side: int = SHOWN) -> Image.Image:
-    """The prepared picture with what is not hers under red, its long side at most `side`.  Raises: WorkspaceError."""
+    """The prepared picture with what is not hers under red, its long side at most `side`.
+
+    Raises: WorkspaceError.
+    """
     image, mask = _picture(workspace), _mask(workspace)
     image.thumbnail((side, side))
     mask = mask.resize(image.size, Image.Resampling.BOX)
@@ -32,10 +37,17 @@ def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
     with workspace.writing("mask by hand"):
         mask = _mask(workspace)
         if abs(strokes.width / strokes.height / (mask.width / mask.height) - 1) > 0.02:
-            raise WorkspaceError(f"mask: found strokes of {strokes.width}x{strokes.height}, expected the shape of the picture, "
-                                 f"{mask.width}x{mask.height}; paint on the picture that the page shows now")
+            raise WorkspaceError(
+                f"mask: found strokes of {strokes.width}x{strokes.height}, expected the shape of"
+                f" the picture, {mask.width}x{mask.height}; paint on the picture that the page"
+                " shows now"
+            )
         painted = strokes.convert("L").resize(mask.size, Image.Resampling.BICUBIC)
-        changed = ImageChops.lighter(mask, painted) if add else ImageChops.darker(mask, ImageChops.invert(painted))
+        changed = (
+            ImageChops.lighter(mask, painted)
+            if add
+            else ImageChops.darker(mask, ImageChops.invert(painted))
+        )
         write_bytes(workspace.mask, png_bytes(changed))
 
 
@@ -52,7 +64,8 @@ def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
 
 
 def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
-    """The mask (L) in the bytes of a file; one of another size than the picture is not even decoded.
+    """The mask (L) in the bytes of a file; one of another size than the picture is not even
+    decoded.
 
     Raises: PictureError, WorkspaceError.
     """
@@ -68,14 +81,18 @@ def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
 def _check_size(workspace: Workspace, size: tuple[int, int]) -> None:
     expected = _mask(workspace).size
     if size != expected:
-        raise WorkspaceError(f"mask: found {size[0]}x{size[1]}, expected the size of source/prepared.png, "
-                             f"{expected[0]}x{expected[1]}; draw it over that picture")
+        raise WorkspaceError(
+            f"mask: found {size[0]}x{size[1]}, expected the size of source/prepared.png, "
+            f"{expected[0]}x{expected[1]}; draw it over that picture"
+        )
 
 
 def _picture(workspace: Workspace) -> Image.Image:
     if not workspace.prepared.exists() or not workspace.mask.exists():
-        raise NotFoundError(f"{workspace.root}: found no prepared picture, expected source/prepared.png and mask.png; "
-                             "call 'prepare' first")
+        raise NotFoundError(
+            f"{workspace.root}: found no prepared picture, expected source/prepared.png and"
+            " mask.png; call 'prepare' first"
+        )
     return load_picture(workspace.prepared).image
 
 
@@ -83,6 +100,8 @@ def _mask(workspace: Workspace) -> Image.Image:
     size = _picture(workspace).size
     mask = read_mask(workspace.mask).image
     if mask.size != size:
-        raise WorkspaceError(f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's {size[0]}x{size[1]}; "
-                             "mend it, or call 'prepare --force' to make it anew")
+        raise WorkspaceError(
+            f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's"
+            f" {size[0]}x{size[1]}; mend it, or call 'prepare --force' to make it anew"
+        )
     return mask

@@ -1,6 +1,8 @@
-"""Which regularization pictures stay: decisions of the filter and of a person, and the moves that follow from them.
+"""Which regularization pictures stay: decisions of the filter and of a person, and the moves that
+follow from them.
 
-Decisions lie in `log/regularize.json`; `reg/rejected/reasons.json` says the same of the rejected ones to whoever looks there.
+Decisions lie in `log/regularize.json`; `reg/rejected/reasons.json` says the same of the rejected
+ones to whoever looks there.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ By = Literal["filter", "hand"]
 
 @dataclass(frozen=True)
 class Decision:
-    """Of one picture.  by: who decided.  reasons: why it was rejected once.  caption: for when it is taken back."""
+    """Of one picture.
+
+    by: who decided.
+    reasons: why it was rejected once.
+    caption: for when it is taken back.
+    """
 
     kept: bool
     reasons: tuple[str, ...] = ()
@@ -42,19 +49,24 @@ class Reviewed:
 
 
 class Review:
-    """The decisions of a workspace's set.  A person who moves a file between the folders has decided too.
+    """The decisions of a workspace's set.  A person who moves a file between the folders has
+    decided too.
 
-    mending: whether what was interrupted, or moved by a person, is put right; a reader leaves it as it is.
+    mending: whether what was interrupted, or moved by a person, is put right; a reader leaves it as
+        it is.
     """
 
-    def __init__(self, settings: Settings, workspace: Workspace, record: StageRecord, mending: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, workspace: Workspace, record: StageRecord, mending: bool = True
+    ) -> None:
         self.workspace, self.record = workspace, record
         self.folder = workspace.reg_folder(settings)
         self.aside = workspace.root / "reg" / "rejected"
         self._own: dict[str, dict[str, Any]] = record.data.setdefault("decisions", {})
         if not mending:
             return
-        if record.data.get("placing"):  # killed before all its files were written: it is drawn again
+        # Killed before all its files were written: it is drawn again
+        if record.data.get("placing"):
             self._own.pop(record.data["placing"], None)
         if record.data.get("moving"):
             self._move(record.data["moving"])
@@ -86,10 +98,16 @@ class Review:
 
     def files(self) -> list[Path]:
         """Every file that belongs to the set, rejected ones too."""
-        return [path for name in self._own for path in (self.path(name), self.path(name).with_suffix(".txt"))]
+        return [
+            path
+            for name in self._own
+            for path in (self.path(name), self.path(name).with_suffix(".txt"))
+        ]
 
     def note(self, name: str, decision: Decision) -> None:
-        """Remember a decision before the picture is written; an earlier one's picture of this number goes."""
+        """Remember a decision before the picture is written; an earlier one's picture of this
+        number goes.
+        """
         for folder in (self.folder, self.aside):
             for file in (folder / f"{name}.png", folder / f"{name}.txt"):
                 if file.exists() and not self.workspace.edited(self.record, file):
@@ -99,7 +117,9 @@ class Review:
         self.workspace.save_record(self.record)
 
     def drop_after(self, count: int) -> None:
-        """Forget what the filter decided of pictures beyond this number of kept ones; 'finish' takes their files away."""
+        """Forget what the filter decided of pictures beyond this number of kept ones; 'finish'
+        takes their files away.
+        """
         kept = 0
         for name in sorted(self._own):
             if kept >= count and self._own[name]["by"] == "filter":
@@ -108,12 +128,18 @@ class Review:
                 kept += self._own[name]["kept"]
 
     def place(self, name: str, data: bytes, force: bool) -> None:
-        """Write the picture where its decision sends it, and a caption beside it if it stays; what a person edited stays.
+        """Write the picture where its decision sends it, and a caption beside it if it stays; what
+        a person edited stays.
 
-        The hash is noted before the file appears, so that a killed process leaves nothing that looks like an edit.
+        The hash is noted before the file appears, so that a killed process leaves nothing that
+        looks like an edit.
         """
         path = self.path(name)
-        words = [(path.with_suffix(".txt"), self.of(name).caption.encode())] if self.of(name).kept else []
+        words = (
+            [(path.with_suffix(".txt"), self.of(name).caption.encode())]
+            if self.of(name).kept
+            else []
+        )
         for file, content in ((path, data), *words):
             if self.workspace.edited(self.record, file) and not force:
                 continue
@@ -124,9 +150,15 @@ class Review:
         self.record.data["placing"] = ""
         self.save()
 
-    def decide(self, name: str, kept: bool, reasons: Sequence[str] | None = None, by: By = "filter") -> None:
-        """Change a decision and move the picture accordingly; what is interrupted in between goes on at the next call."""
-        self._own[name] |= {"kept": kept, "by": by} | ({} if reasons is None else {"reasons": list(reasons)})
+    def decide(
+        self, name: str, kept: bool, reasons: Sequence[str] | None = None, by: By = "filter"
+    ) -> None:
+        """Change a decision and move the picture accordingly; what is interrupted in between goes
+        on at the next call.
+        """
+        self._own[name] |= {"kept": kept, "by": by} | (
+            {} if reasons is None else {"reasons": list(reasons)}
+        )
         self.record.data["moving"] = name
         self.workspace.save_record(self.record)
         self._move(name)
@@ -134,7 +166,10 @@ class Review:
     def _move(self, name: str) -> None:
         target = self.path(name)
         source = (self.aside if target.parent == self.folder else self.folder) / target.name
-        for old, new in ((source, target), (source.with_suffix(".txt"), target.with_suffix(".txt"))):
+        for old, new in (
+            (source, target),
+            (source.with_suffix(".txt"), target.with_suffix(".txt")),
+        ):
             if not old.exists():
                 continue
             hashed = self.record.files.pop(self.workspace.relative(old), None)
@@ -151,21 +186,35 @@ class Review:
     def save(self) -> None:
         """Write the decisions, and the rejected ones beside their pictures."""
         self.workspace.save_record(self.record)
-        gone = {f"{name}.png": self._own[name] for name in sorted(self._own) if not self._own[name]["kept"]}
+        gone = {
+            f"{name}.png": self._own[name]
+            for name in sorted(self._own)
+            if not self._own[name]["kept"]
+        }
         if gone or (self.aside / "reasons.json").exists():
             write_json(self.aside / "reasons.json", gone)
 
     def reviewed(self) -> Reviewed:
         """All decisions whose pictures are there."""
-        found = {path: self.of(name) for name in sorted(self._own) if (path := self.path(name)).exists()}
-        return Reviewed({path: own for path, own in found.items() if own.kept},
-                        {path: own for path, own in found.items() if not own.kept})
+        found = {
+            path: self.of(name) for name in sorted(self._own) if (path := self.path(name)).exists()
+        }
+        return Reviewed(
+            {path: own for path, own in found.items() if own.kept},
+            {path: own for path, own in found.items() if not own.kept},
+        )
 
 
-def review(settings: Settings, workspace: Workspace, take_back: Sequence[str] = (), reject: Sequence[str] = ()) -> Reviewed:
+def review(
+    settings: Settings,
+    workspace: Workspace,
+    take_back: Sequence[str] = (),
+    reject: Sequence[str] = (),
+) -> Reviewed:
     """The pictures and what was decided of them, after taking some back or rejecting some by hand.
 
-    take_back, reject: numbers or file names, such as 7, 0007 or 0007.png.  The filter never changes what was decided here.
+    take_back, reject: numbers or file names, such as 7, 0007 or 0007.png.  The filter never changes
+        what was decided here.
     Raises: WorkspaceError, for a picture that there is not; nothing is changed then.
     """
     if not take_back and not reject:
@@ -178,9 +227,15 @@ def review(settings: Settings, workspace: Workspace, take_back: Sequence[str] = 
         return _review(settings, workspace, take_back, reject)
 
 
-def _review(settings: Settings, workspace: Workspace, take_back: Sequence[str], reject: Sequence[str]) -> Reviewed:
+def _review(
+    settings: Settings, workspace: Workspace, take_back: Sequence[str], reject: Sequence[str]
+) -> Reviewed:
     own = Review(settings, workspace, workspace.record(STAGE))
-    wanted = [(_named(name, own), kept) for names, kept in ((take_back, True), (reject, False)) for name in names]
+    wanted = [
+        (_named(name, own), kept)
+        for names, kept in ((take_back, True), (reject, False))
+        for name in names
+    ]
     for name, kept in wanted:
         own.decide(name, kept, own.of(name).reasons if kept else ("rejected by hand",), "hand")
     return own.reviewed()
@@ -199,4 +254,8 @@ def rejections(workspace: Workspace) -> dict[str, list[str]]:
     """Why pictures were put aside: name without its ending -> reasons, as the last call left it."""
     decisions = workspace.record("regularize").data.get("decisions", {})
     aside = {path.stem for path in (workspace.root / "reg" / "rejected").glob("*.png")}
-    return {name: list(own.get("reasons", ())) for name, own in sorted(decisions.items()) if name in aside}
+    return {
+        name: list(own.get("reasons", ()))
+        for name, own in sorted(decisions.items())
+        if name in aside
+    }

@@ -15,10 +15,12 @@ CONFIG = CHECKPOINT.with_suffix(".yaml")
 
 
 def add_embedded() -> str:
-    """Copy it into the folder of checkpoints, with a config that names our CLIP folder; gives what to do next.
+    """Copy it into the folder of checkpoints, with a config that names our CLIP folder; gives what
+    to do next.
 
-    The WebUI reads a checkpoint's text encoder from the folder that its `.yaml` names, and would ask a network for a name that
-    is no folder.  Raises: WorkspaceError, when the folder cannot be written.
+    The WebUI reads a checkpoint's text encoder from the folder that its `.yaml` names, and would
+    ask a network for a name that is no folder.  Raises: WorkspaceError, when the folder cannot be
+    written.
     """
     folder = Path(shared.cmd_opts.ckpt_dir or sd_models.model_path)
     config = CONFIG.read_text(encoding="utf-8")
@@ -27,5 +29,7 @@ def add_embedded() -> str:
         shutil.copyfileobj(source, target)
     write_text(folder / CONFIG.name, named)
     sd_models.list_models()
-    return (f"{CHECKPOINT.name} lies in {folder}. "
-            "Press the button beside the list of checkpoints at the top of the page, then choose it.")
+    return (
+        f"{CHECKPOINT.name} lies in {folder}. "
+        "Press the button beside the list of checkpoints at the top of the page, then choose it."
+    )

@@ -14,16 +14,32 @@ def register_missing(error: ImportError) -> None:
     """A tab with the reason instead of the product."""
     what = error.name or str(error)
     if what == "networks":
-        how = "Switch on the WebUI's built-in Lora extension (Extensions tab) and restart the WebUI."
+        how = (
+            "Switch on the WebUI's built-in Lora extension (Extensions tab) and restart the WebUI."
+        )
     else:
         command = next((need.command for need in wanted() if need.module == what), None)
-        how = (f"Run <code>{html.escape(command)}</code> and restart the WebUI." if command else
-               "Start the WebUI once with a network and without --skip-install, so that it is installed.")
+        how = (
+            f"Run <code>{html.escape(command)}</code> and restart the WebUI."
+            if command
+            else (
+                "Start the WebUI once with a network and without --skip-install, so that it is"
+                " installed."
+            )
+        )
 
     def tab() -> list[tuple[Any, str, str]]:
         from ..ui.notice import notice
 
-        return [(notice(f"<h3>Single LoRA cannot start</h3><p>Found no <code>{html.escape(what)}</code>, expected it "
-                        f"installed. {how}</p>"), "Single LoRA", "singlelora")]
+        return [
+            (
+                notice(
+                    "<h3>Single LoRA cannot start</h3><p>Found no"
+                    f" <code>{html.escape(what)}</code>, expected it installed. {how}</p>"
+                ),
+                "Single LoRA",
+                "singlelora",
+            )
+        ]
 
     script_callbacks.on_ui_tabs(tab)

@@ -1,6 +1,7 @@
 """What scripts/singlelora.py registers with the WebUI.
 
-One Service lives as long as the process: "Reload UI" builds the page anew, and a job that runs goes on.
+One Service lives as long as the process: "Reload UI" builds the page anew, and a job that runs goes
+on.
 """
 
 from __future__ import annotations
@@ -50,9 +51,20 @@ def register() -> None:
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
     script_callbacks.on_after_component(components.after_component)
     script_callbacks.on_ui_settings(add_options)
-    actions = [Action("Add the small embedded checkpoint to the WebUI's", "singlelora_embedded", add_embedded)]
-    script_callbacks.on_ui_tabs(lambda: [(tab(running, Extras(components.sends(), actions, lacking(), preset())),
-                                          "Single LoRA", "singlelora")])
+    actions = [
+        Action(
+            "Add the small embedded checkpoint to the WebUI's", "singlelora_embedded", add_embedded
+        )
+    ]
+    script_callbacks.on_ui_tabs(
+        lambda: [
+            (
+                tab(running, Extras(components.sends(), actions, lacking(), preset())),
+                "Single LoRA",
+                "singlelora",
+            )
+        ]
+    )
     script_callbacks.on_app_started(app_started)
     script_callbacks.on_cfg_denoiser(lambda params: interrupt_when_cancelled(host.queue.job))
 
@@ -60,9 +72,9 @@ def register() -> None:
 def do_not_wait_forever(demo: Any) -> None:
     """Let "Reload UI" end, whatever pages were closed before.
 
-    gradio 3 never ends the handler of a page that was closed between joining the queue and being asked for its inputs, and the
-    server that is to stop waits for all handlers: the WebUI alone hangs there for good.  uvicorn has a limit, which gradio leaves
-    unset.
+    gradio 3 never ends the handler of a page that was closed between joining the queue and being
+    asked for its inputs, and the server that is to stop waits for all handlers: the WebUI alone
+    hangs there for good.  uvicorn has a limit, which gradio leaves unset.
     """
     config = getattr(getattr(demo, "server", None), "config", None)
     if getattr(config, "timeout_graceful_shutdown", 0) is None:
@@ -82,7 +94,9 @@ def lacking() -> dict[str, str]:
 
 def credentials() -> dict[str, str]:
     """--api-auth: user -> password."""
-    pairs = (pair.split(":", 1) for pair in (shared.cmd_opts.api_auth or "").split(",") if ":" in pair)
+    pairs = (
+        pair.split(":", 1) for pair in (shared.cmd_opts.api_auth or "").split(",") if ":" in pair
+    )
     return {user.strip(): password.strip() for user, password in pairs}
 
 
@@ -94,13 +108,16 @@ def trusts(origin: str) -> bool:
 
 
 def gradio_users(app: Any) -> Any:
-    """gradio's own login: a function from a request to the user's name, or None where there is no login."""
+    """gradio's own login: a function from a request to the user's name, or None where there is no
+    login.
+    """
     if not getattr(app, "auth", None):
         return None
 
     def user(request: Any) -> str | None:
-        token = request.cookies.get(f"access-token-{app.cookie_id}" if hasattr(app, "cookie_id") else "access-token") \
-            or request.cookies.get("access-token-unsecure")
+        token = request.cookies.get(
+            f"access-token-{app.cookie_id}" if hasattr(app, "cookie_id") else "access-token"
+        ) or request.cookies.get("access-token-unsecure")
         return app.tokens.get(token)  # type: ignore[no-any-return]
 
     return user

@@ -1,4 +1,6 @@
-"""Results to the WebUI's own tabs: prompt, picture, mask and size filled in, and the tab brought to the front."""
+"""Results to the WebUI's own tabs: prompt, picture, mask and size filled in, and the tab brought to
+the front.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,17 @@ from ..service.service import Handover
 from ..ui.page import Send
 
 WANTED = (
-    "txt2img_prompt", "txt2img_neg_prompt", "txt2img_width", "txt2img_height",
-    "img2img_prompt", "img2img_neg_prompt", "img2img_width", "img2img_height", "img2img_image",
-    "img_inpaint_base", "img_inpaint_mask",
+    "txt2img_prompt",
+    "txt2img_neg_prompt",
+    "txt2img_width",
+    "txt2img_height",
+    "img2img_prompt",
+    "img2img_neg_prompt",
+    "img2img_width",
+    "img2img_height",
+    "img2img_image",
+    "img_inpaint_base",
+    "img_inpaint_mask",
 )
 
 
@@ -32,15 +42,49 @@ class Components:
     def sends(self) -> list[Send]:
         """What could be caught; a WebUI without one of the components lacks that button only."""
         offered = [
-            ("Send to txt2img", ("txt2img_prompt", "txt2img_neg_prompt", "txt2img_width", "txt2img_height"), _texts,
-             "() => { switch_to_txt2img(); }"),
-            ("Send to img2img", ("img2img_prompt", "img2img_neg_prompt", "img2img_width", "img2img_height", "img2img_image"),
-             _with_picture, "() => { switch_to_img2img_tab(0); }"),
-            ("Send to inpaint", ("img2img_prompt", "img2img_neg_prompt", "img2img_width", "img2img_height", "img_inpaint_base",
-                                 "img_inpaint_mask"), _with_mask, "() => { switch_to_img2img_tab(4); }"),
+            (
+                "Send to txt2img",
+                ("txt2img_prompt", "txt2img_neg_prompt", "txt2img_width", "txt2img_height"),
+                _texts,
+                "() => { switch_to_txt2img(); }",
+            ),
+            (
+                "Send to img2img",
+                (
+                    "img2img_prompt",
+                    "img2img_neg_prompt",
+                    "img2img_width",
+                    "img2img_height",
+                    "img2img_image",
+                ),
+                _with_picture,
+                "() => { switch_to_img2img_tab(0); }",
+            ),
+            (
+                "Send to inpaint",
+                (
+                    "img2img_prompt",
+                    "img2img_neg_prompt",
+                    "img2img_width",
+                    "img2img_height",
+                    "img_inpaint_base",
+                    "img_inpaint_mask",
+                ),
+                _with_mask,
+                "() => { switch_to_img2img_tab(4); }",
+            ),
         ]
-        return [Send(label, f"singlelora_send_{label.split()[-1]}", [self.found[name] for name in names], values, script)
-                for label, names, values, script in offered if all(name in self.found for name in names)]
+        return [
+            Send(
+                label,
+                f"singlelora_send_{label.split()[-1]}",
+                [self.found[name] for name in names],
+                values,
+                script,
+            )
+            for label, names, values, script in offered
+            if all(name in self.found for name in names)
+        ]
 
 
 def _texts(handed: Handover) -> list[Any]:

@@ -16,7 +16,10 @@ from ..naming.block_weights import parse_block_weights
 
 LABELS = ("[Single LoRA] Epoch", "[Single LoRA] Strength", "[Single LoRA] Block preset")
 BAKED = ".baked"  # beside the epochs' folders; the WebUI's own scan passes over hidden folders
-NO_EFFECT = f"{LABELS[1]} and {LABELS[2]} had no effect: the prompt has no LoRA of ours; add one, or an Epoch axis"
+NO_EFFECT = (
+    f"{LABELS[1]} and {LABELS[2]} had no effect: the prompt has no LoRA of ours; add one, or an"
+    " Epoch axis"
+)
 _TAG = re.compile(r"<lora:([^:>]+)((?::[^:>]*)*)>")
 
 
@@ -30,11 +33,29 @@ def add_axes(library: Library) -> None:
             return
         axes = Axes(library)
         option = module.AxisOption
-        module.axis_options.extend([
-            option(LABELS[0], str, axes.epoch, format_value=_plain, confirm=axes.confirm_epochs, choices=axes.epochs, cost=0.5),
-            option(LABELS[1], float, axes.strength),
-            option(LABELS[2], str, axes.preset, format_value=_plain, confirm=axes.confirm_presets, choices=_presets, cost=0.5),
-        ])
+        module.axis_options.extend(
+            [
+                option(
+                    LABELS[0],
+                    str,
+                    axes.epoch,
+                    format_value=_plain,
+                    confirm=axes.confirm_epochs,
+                    choices=axes.epochs,
+                    cost=0.5,
+                ),
+                option(LABELS[1], float, axes.strength),
+                option(
+                    LABELS[2],
+                    str,
+                    axes.preset,
+                    format_value=_plain,
+                    confirm=axes.confirm_presets,
+                    choices=_presets,
+                    cost=0.5,
+                ),
+            ]
+        )
 
 
 def _plain(p: Any, option: Any, value: Any) -> str:
@@ -53,8 +74,8 @@ def _presets() -> list[str]:
 class Axes:
     """What the axes do to one cell: they rewrite the LoRA's tag in its prompt.
 
-    The order in which the script applies them does not matter: each remembers its value on the cell and the tag is written
-    from all of them.
+    The order in which the script applies them does not matter: each remembers its value on the cell
+    and the tag is written from all of them.
     """
 
     def __init__(self, library: Library) -> None:
@@ -69,8 +90,10 @@ class Axes:
         known = self._library.published()
         for value in values:
             if value not in known:
-                raise RuntimeError(f"{LABELS[0]}: found no {value!r} in the Lora folder, expected one of "
-                                   f"{', '.join(known) or 'none'}")
+                raise RuntimeError(
+                    f"{LABELS[0]}: found no {value!r} in the Lora folder, expected one of "
+                    f"{', '.join(known) or 'none'}"
+                )
 
     def confirm_presets(self, p: Any, values: list[str]) -> None:
         """Raises: RuntimeError, for block weights that cannot be read."""
@@ -99,17 +122,24 @@ class Axes:
         cell.update(values)
         p.singlelora_cell = cell
         if not cell.get("name"):
-            # The Epoch axis may come after this one; when it does not, the user must not wonder why nothing changes.
+            # The Epoch axis may come after this one; when it does not, the user must not wonder why
+            # nothing changes.
             p.comment(NO_EFFECT)
             return
         p.comments.pop(NO_EFFECT, None)
         name = self._baked(cell["name"], cell["preset"]) if "preset" in cell else cell["name"]
-        tag = f"<lora:{name}:{cell['strength']:g}>" if "strength" in cell else f"<lora:{name}{cell['rest']}>"
+        tag = (
+            f"<lora:{name}:{cell['strength']:g}>"
+            if "strength" in cell
+            else f"<lora:{name}{cell['rest']}>"
+        )
         p.prompt = p.prompt.replace(cell["tag"], tag) if cell["tag"] else f"{p.prompt} {tag}"
         cell["tag"] = tag
 
     def _found(self, prompt: str) -> dict[str, Any]:
-        """The first tag of ours in the prompt: its text, the LoRA's name, and its strengths as written."""
+        """The first tag of ours in the prompt: its text, the LoRA's name, and its strengths as
+        written.
+        """
         known = self._library.published()
         tag = next((tag for tag in _TAG.finditer(prompt) if tag[1] in known), None)
         return {"tag": tag[0], "name": tag[1], "rest": tag[2]} if tag else {"tag": "", "rest": ":1"}

@@ -1,1 +1,4 @@
-"""Files of any kind: written whole or not at all, locked, downloaded, read with care.  The ground floor."""
+"""Files of any kind: written whole or not at all, locked, downloaded, read with care.
+
+The ground floor.
+"""

@@ -25,9 +25,9 @@ PART_BYTES = 16 * 2**20  # of one part: some 60,000 steps; there are at most two
 class EventLog:
     """Appends JSON lines to `log/events.jsonl`.
 
-    A part that has grown to `part_bytes` becomes `events.1.jsonl` and replaces the one before it; `read` gives both.
-    Each line is written by one call, so that several writers do not mix within a line; a line that a power cut or a full
-    disk tore is skipped by readers and spoils no other.
+    A part that has grown to `part_bytes` becomes `events.1.jsonl` and replaces the one before it;
+    `read` gives both. Each line is written by one call, so that several writers do not mix within a
+    line; a line that a power cut or a full disk tore is skipped by readers and spoils no other.
     """
 
     def __init__(self, path: Path, part_bytes: int = PART_BYTES) -> None:
@@ -40,7 +40,10 @@ class EventLog:
         return self.path.with_name(f"{self.path.stem}.1{self.path.suffix}")
 
     def write(self, event: str, **values: Any) -> None:
-        """Append one event with its time.  Never raises: what cannot be written is told to the program's own log."""
+        """Append one event with its time.
+
+        Never raises: what cannot be written is told to the program's own log.
+        """
         try:
             self._append(_line(event, values))
         except Exception as error:  # noqa: BLE001 - a full disk, a message that no encoding takes, memory: the job goes on
@@ -48,8 +51,9 @@ class EventLog:
                 log.warning("%s: the event %r could not be written: %r", self.path, event, error)
 
     def _append(self, line: bytes) -> None:
-        # A workspace that was deleted is not brought back by its log; and one that came from elsewhere does not have us
-        # write through a link, its own or its folder's, or wait at a pipe.
+        # A workspace that was deleted is not brought back by its log; and one that came from
+        # elsewhere does not have us write through a link, its own or its folder's, or wait at a
+        # pipe.
         folder = self.path.parent
         if not folder.parent.is_dir() or self.path.is_symlink() or not _is_plain(self.path):
             return
@@ -61,16 +65,23 @@ class EventLog:
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
-                if file.read(1) != b"\n":  # the line before was torn; this one must not be lost with it
+                # The line before was torn; this one must not be lost with it
+                if file.read(1) != b"\n":
                     line = b"\n" + line
             file.write(line)
 
     def _rotate(self) -> None:
-        """Put a full part aside; one process does it, the others go on writing to whichever part they opened."""
+        """Put a full part aside; one process does it, the others go on writing to whichever part
+        they opened.
+        """
         if not self._is_full():
             return
-        # A failure (another holds the lock; Windows moves no open file) means that a later event tries again.
-        with contextlib.suppress(OSError, Timeout), FileLock(self.path.with_suffix(".lock"), timeout=0):
+        # A failure (another holds the lock; Windows moves no open file) means that a later event
+        # tries again.
+        with (
+            contextlib.suppress(OSError, Timeout),
+            FileLock(self.path.with_suffix(".lock"), timeout=0),
+        ):
             if self._is_full():
                 self.path.replace(self.earlier)
 
@@ -90,8 +101,11 @@ def _is_plain(path: Path) -> bool:
 
 
 def _line(event: str, values: dict[str, Any]) -> bytes:
-    text = json.dumps({"time": round(time.time(), 3), "event": event, **values}, ensure_ascii=False, default=str)
-    # Half of a surrogate pair (a file name in another encoding) becomes its own JSON escape and is read back as it was.
+    text = json.dumps(
+        {"time": round(time.time(), 3), "event": event, **values}, ensure_ascii=False, default=str
+    )
+    # Half of a surrogate pair (a file name in another encoding) becomes its own JSON escape and is
+    # read back as it was.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
@@ -101,7 +115,8 @@ def _events_of(path: Path) -> list[dict[str, Any]]:
     except OSError:
         return []
     events = []
-    # Not splitlines(): it also splits at characters that JSON leaves as they are within a line, such as U+2028.
+    # Not splitlines(): it also splits at characters that JSON leaves as they are within a line,
+    # such as U+2028.
     for line in data.decode("utf-8", "replace").split("\n"):
         try:
             event = json.loads(line)

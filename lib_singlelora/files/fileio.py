@@ -1,4 +1,5 @@
-"""Files of ours: written whole or not at all, hashed, read as JSON, and tidied up after a killed process.
+"""Files of ours: written whole or not at all, hashed, read as JSON, and tidied up after a killed
+process.
 
 Standard library only, because the launcher needs it before anything is installed.
 """
@@ -24,24 +25,28 @@ from typing import Any, BinaryIO
 
 from ..errors import NotFoundError, WorkspaceError
 
-MAX_JSON = 64 * 2**20  # bytes; the largest of ours, a record of thousands of pictures, has some 2 MB
+# Bytes; the largest of ours, a record of thousands of pictures, has some 2 MB
+MAX_JSON = 64 * 2**20
 DAY = 24 * 3600  # seconds after which a temporary file of another machine's process counts as left
 
 Identity = tuple[int, int]  # device and inode: what a folder is, whatever it is called
 
-# Seconds between tries: on Windows a file that somebody reads (a page, a virus scanner) cannot be replaced meanwhile.
+# Seconds between tries: on Windows a file that somebody reads (a page, a virus scanner) cannot be
+# replaced meanwhile.
 PATIENCE: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0) if sys.platform == "win32" else ()
 
 _pinned: set[Path] = set()
 _held = threading.local()
 
 
-# Writing -------------------------------------------------------------------------------------------
+# Writing
+# -------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path` whole or not at all: temporary name, flush, fsync, rename.
+    """A binary file that appears at `path` whole or not at all: temporary name, flush, fsync,
+    rename.
 
     A link at `path` is replaced, not followed.  The new file's mode is what the process's umask, or
     the folder's access list, makes of 0o666: the system applies it when the file is made.
@@ -78,9 +83,12 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 def disk_error(error: OSError, path: Path) -> WorkspaceError:
     """The error in words a user can act on."""
     reasons = {
-        errno.ENOSPC: "the disk is full; free some room and call again, it goes on where it stopped",
-        errno.EDQUOT: "the disk quota is used up; free some room and call again, it goes on where "
-                      "it stopped",
+        errno.ENOSPC: (
+            "the disk is full; free some room and call again, it goes on where it stopped"
+        ),
+        errno.EDQUOT: (
+            "the disk quota is used up; free some room and call again, it goes on where it stopped"
+        ),
         errno.EROFS: "the file system is read-only; choose a folder that can be written",
         errno.EACCES: "permission denied; choose a folder that you may write to",
         errno.EPERM: "permission denied; choose a folder that you may write to",
@@ -89,8 +97,10 @@ def disk_error(error: OSError, path: Path) -> WorkspaceError:
         errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     }
     if isinstance(error, FileNotFoundError):
-        return WorkspaceError(f"{path}: cannot be written: its folder does not exist and cannot be "
-                              "made; choose another")
+        return WorkspaceError(
+            f"{path}: cannot be written: its folder does not exist and cannot be "
+            "made; choose another"
+        )
     why = reasons.get(error.errno or 0, error.strerror or str(error))
     return WorkspaceError(f"{path}: cannot be written: {why}")
 
@@ -132,7 +142,8 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-# Folders that stay deleted -------------------------------------------------------------------------
+# Folders that stay deleted
+# -------------------------------------------------------------------------
 
 
 def make_folder(folder: Path) -> None:
@@ -169,7 +180,9 @@ def identity(folder: Path) -> Identity | None:
 
 @contextmanager
 def held(root: Path) -> Iterator[None]:
-    """While inside, this thread writes below `root` only as long as it is the folder that it is now."""
+    """While inside, this thread writes below `root` only as long as it is the folder that it is
+    now.
+    """
     roots: dict[Path, Identity | None] = getattr(_held, "roots", {})
     _held.roots = {**roots, root: identity(root)}
     try:
@@ -179,7 +192,9 @@ def held(root: Path) -> Iterator[None]:
 
 
 def check_present(path: Path) -> None:
-    """Raises: NotFoundError, when this thread holds a folder above `path` that was deleted or replaced."""
+    """Raises: NotFoundError, when this thread holds a folder above `path` that was deleted or
+    replaced.
+    """
     roots: Mapping[Path, Identity | None] = getattr(_held, "roots", {})
     for root, known in roots.items():
         if path.is_relative_to(root) and identity(root) != known:
@@ -187,37 +202,50 @@ def check_present(path: Path) -> None:
 
 
 def _deleted(root: Path) -> NotFoundError:
-    return NotFoundError(f"{root}: found it deleted or replaced while it was being written, expected it to stay; "
-                         "what was not saved elsewhere is lost. Start again with the picture")
+    return NotFoundError(
+        f"{root}: found it deleted or replaced while it was being written, expected it to stay; "
+        "what was not saved elsewhere is lost. Start again with the picture"
+    )
 
 
-# Reading -------------------------------------------------------------------------------------------
+# Reading
+# -------------------------------------------------------------------------------------------
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether it is a file itself: no link, which may lead anywhere, no pipe, which may never answer."""
+    """Whether it is a file itself: no link, which may lead anywhere, no pipe, which may never
+    answer.
+    """
     return path.is_file() and not path.is_symlink()
 
 
 def is_link(path: Path) -> bool:
-    """Whether it is a link or, on Windows, a junction, which anybody may make there.  Raises: OSError."""
-    mount_point = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT; other tags are files that a cloud's folder keeps elsewhere
+    """Whether it is a link or, on Windows, a junction, which anybody may make there.
+
+    Raises: OSError.
+    """
+    # IO_REPARSE_TAG_MOUNT_POINT; other tags are files that a cloud's folder keeps elsewhere
+    mount_point = 0xA0000003
     return path.is_symlink() or getattr(path.lstat(), "st_reparse_tag", 0) == mount_point
 
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
-    Raises: FileNotFoundError; WorkspaceError, for a link, bytes that are no UTF-8, no JSON, JSON that
-    is too large or nested too deeply.
+    Raises: FileNotFoundError; WorkspaceError, for a link, bytes that are no UTF-8, no JSON, JSON
+    that is too large or nested too deeply.
     """
     if path.is_symlink():
-        raise WorkspaceError(f"{path}: found a link, expected a file; links in a workspace are not followed")
+        raise WorkspaceError(
+            f"{path}: found a link, expected a file; links in a workspace are not followed"
+        )
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if not path.is_file() or path.stat().st_size > MAX_JSON:
-        raise WorkspaceError(f"{path}: found {'no file' if not path.is_file() else 'too large a file'}, expected JSON of "
-                             f"at most {MAX_JSON >> 20} MB; take it away")
+        raise WorkspaceError(
+            f"{path}: found {'no file' if not path.is_file() else 'too large a file'}, expected"
+            f" JSON of at most {MAX_JSON >> 20} MB; take it away"
+        )
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -246,7 +274,8 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:20]
 
 
-# Temporary files -----------------------------------------------------------------------------------
+# Temporary files
+# -----------------------------------------------------------------------------------
 
 
 def _machine() -> str:
@@ -262,12 +291,16 @@ _TEMPORARY = re.compile(r"\.singlelora-([0-9a-f]{8})-([0-9]{1,10})-([0-9a-f]{8})
 
 
 def temporary_name() -> str:
-    """A new name for a file that is being written; it says that it is ours, and which process writes it."""
+    """A new name for a file that is being written; it says that it is ours, and which process
+    writes it.
+    """
     return f".singlelora-{_MACHINE}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp"
 
 
 def clear_temporaries(folders: Iterable[Path]) -> None:
-    """Remove what killed processes of ours left in these folders: nothing of the user's, nothing that is being written."""
+    """Remove what killed processes of ours left in these folders: nothing of the user's, nothing
+    that is being written.
+    """
     for folder in folders:
         with contextlib.suppress(OSError):
             for path in [each for each in folder.iterdir() if _abandoned(each)]:
@@ -278,7 +311,9 @@ def clear_temporaries(folders: Iterable[Path]) -> None:
 
 
 def _abandoned(path: Path) -> bool:
-    """Whether it has such a name and its writer is dead; on another machine, whether it is untouched for a day."""
+    """Whether it has such a name and its writer is dead; on another machine, whether it is
+    untouched for a day.
+    """
     name = _TEMPORARY.fullmatch(path.name)
     if name is None:
         return False

@@ -1,6 +1,8 @@
-"""Files of weights from anywhere: what they claim is checked before memory is taken for it, and no code in them runs.
+"""Files of weights from anywhere: what they claim is checked before memory is taken for it, and no
+code in them runs.
 
-Each reader of ours (LoRA files, checkpoints, upscalers, snapshots) puts the reason into an error of its own.
+Each reader of ours (LoRA files, checkpoints, upscalers, snapshots) puts the reason into an error of
+its own.
 """
 
 from __future__ import annotations
@@ -26,13 +28,30 @@ from torch import Tensor
 MOST_HEADER = 100_000_000  # bytes, as in safetensors' own reader
 MOST_DIMENSION = 2**31 - 1
 MOST_DIMENSIONS = 16
-# How many times its size a pickle may hold: torch packs nothing, a packing by hand halves a checkpoint at most.
+# How many times its size a pickle may hold: torch packs nothing, a packing by hand halves a
+# checkpoint at most.
 MOST_UNPACKED = 8
 SLACK = 2**20  # bytes; a file of some hundred bytes is no bomb
 # Bytes of a number.  What is not here is left to safetensors, which knows its own version's kinds.
-SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
-         "F32": 4, "I64": 8, "U64": 8, "F64": 8}
-PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # how torch.save's files begin, new and old
+SIZES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E5M2": 1,
+    "F8_E4M3": 1,
+    "I16": 2,
+    "U16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "I32": 4,
+    "U32": 4,
+    "F32": 4,
+    "I64": 8,
+    "U64": 8,
+    "F64": 8,
+}
+# How torch.save's files begin, new and old
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 # How other files begin that people mistake for weights.
 OTHERS = (
     (b"\x89PNG", "a PNG picture"),
@@ -44,9 +63,24 @@ OTHERS = (
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"{", "a JSON file"),
 )
-# What torch's reader of pickles raises for bytes that are none depends on the bytes: it takes them at their word.
-BROKEN = (pickle.PickleError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
-          AssertionError, ArithmeticError, BufferError, ImportError, MemoryError, struct.error)
+# What torch's reader of pickles raises for bytes that are none depends on the bytes: it takes them
+# at their word.
+BROKEN = (
+    pickle.PickleError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    BufferError,
+    ImportError,
+    MemoryError,
+    struct.error,
+)
 
 
 class UnreadableWeights(ValueError):
@@ -55,7 +89,12 @@ class UnreadableWeights(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """A safetensors file's head.  shapes: by key.  metadata: strings.  end: the size that the file must have, bytes."""
+    """A safetensors file's head.
+
+    shapes: by key.
+    metadata: strings.
+    end: the size that the file must have, bytes.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
@@ -74,11 +113,15 @@ def read_header(path: Path) -> Header:
             raise UnreadableWeights(f"{size} bytes that are no safetensors file")
         (length,) = struct.unpack("<Q", first)
         if length > min(size - 8, MOST_HEADER):
-            raise UnreadableWeights(f"{size} bytes that are no safetensors file (its header would take {length})")
+            raise UnreadableWeights(
+                f"{size} bytes that are no safetensors file (its header would take {length})"
+            )
         text = file.read(length)
     values = _object(text)
     metadata = values.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise UnreadableWeights("metadata that is not all text")
     shapes, ends = {}, [(0, 0)]
     for key, told in values.items():
@@ -87,7 +130,9 @@ def read_header(path: Path) -> Header:
     ends.sort()
     for (_, before), (begin, _) in itertools.pairwise(ends):
         if begin != before:
-            raise UnreadableWeights(f"tensors that overlap or leave a hole at byte {min(begin, before)}")
+            raise UnreadableWeights(
+                f"tensors that overlap or leave a hole at byte {min(begin, before)}"
+            )
     return Header(shapes, metadata, 8 + length + ends[-1][1])
 
 
@@ -112,7 +157,11 @@ def _object(text: bytes) -> dict[str, Any]:
 def _entry(key: str, told: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
     """(shape, (begin, end))."""
     values: dict[str, Any] = told if isinstance(told, dict) else {}
-    shape, span, dtype = _whole(values.get("shape")), _whole(values.get("data_offsets")), values.get("dtype")
+    shape, span, dtype = (
+        _whole(values.get("shape")),
+        _whole(values.get("data_offsets")),
+        values.get("dtype"),
+    )
     if shape is None or span is None or len(span) != 2 or not isinstance(dtype, str):
         raise UnreadableWeights(f"an entry {key[:80]!r} without type, shape and place")
     begin, end = span
@@ -120,12 +169,16 @@ def _entry(key: str, told: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
         raise UnreadableWeights(f"a tensor {key[:80]!r} of {str(shape)[:80]} at {str(span)[:60]}")
     number = SIZES.get(dtype)
     if number is not None and math.prod(shape) * number != end - begin:
-        raise UnreadableWeights(f"a tensor {key[:80]!r} of {str(shape)[:80]} in {end - begin} bytes")
+        raise UnreadableWeights(
+            f"a tensor {key[:80]!r} of {str(shape)[:80]} in {end - begin} bytes"
+        )
     return tuple(shape), (begin, end)
 
 
 def _whole(values: Any) -> list[int] | None:
-    good = isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+    good = isinstance(values, list) and all(
+        type(value) is int and 0 <= value < 2**63 for value in values
+    )
     return values if good else None
 
 
@@ -134,7 +187,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     header = read_header(path)
     size = path.stat().st_size
     if header.end != size:
-        raise UnreadableWeights(f"{size} bytes, not the {header.end} of its header: it is truncated or something was appended")
+        raise UnreadableWeights(
+            f"{size} bytes, not the {header.end} of its header: it is truncated or something was"
+            " appended"
+        )
     try:
         return safetensors.torch.load_file(path), header.metadata
     except (safetensors.SafetensorError, *BROKEN) as error:
@@ -142,14 +198,19 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether the file begins as safetensors do, whatever its name ends in; where it begins as nothing known, the name counts.
+    """Whether the file begins as safetensors do, whatever its name ends in; where it begins as
+    nothing known, the name counts.
 
     Raises: OSError.
     """
     with path.open("rb") as file:
         head = file.read(9)
     # First, for the length of a header may begin as a pickle does: 640 is 80 02.
-    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size:
+    if (
+        len(head) == 9
+        and head[8:] == b"{"
+        and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size
+    ):
         return True
     return not head.startswith(PICKLES) and path.suffix.lower() == ".safetensors"
 
@@ -178,7 +239,10 @@ def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def other_kind(path: Path) -> str:
-    """What a file is that holds no weights, in a few words; '' for one that may.  Raises: OSError."""
+    """What a file is that holds no weights, in a few words; '' for one that may.
+
+    Raises: OSError.
+    """
     with path.open("rb") as file:
         head = file.read(512)
     text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
@@ -190,7 +254,8 @@ def other_kind(path: Path) -> str:
 
 
 def read_pickle(path: Path) -> Any:
-    """What a .ckpt, .pth or .pt holds: plain values and tensors, that take no more memory than the file can hold.
+    """What a .ckpt, .pth or .pt holds: plain values and tensors, that take no more memory than the
+    file can hold.
 
     Raises: UnreadableWeights; OSError.
     """
@@ -200,7 +265,8 @@ def read_pickle(path: Path) -> Any:
         if _is_archive(path):
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()
-            # Before 2.6 torch.load hands these to torch.jit.load, which runs their code, weights_only or not (CVE-2025-32434).
+            # Before 2.6 torch.load hands these to torch.jit.load, which runs their code,
+            # weights_only or not (CVE-2025-32434).
             if any(entry.filename.rpartition("/")[2] == "constants.pkl" for entry in entries):
                 raise UnreadableWeights("a TorchScript program; code in a file is not run")
             unpacked = sum(entry.file_size for entry in entries)
@@ -208,15 +274,22 @@ def read_pickle(path: Path) -> Any:
                 raise UnreadableWeights(f"{size} bytes that would unpack to {unpacked}, a bomb")
         elif tarfile.is_tarfile(path):  # torch unpacks these onto the disk
             raise UnreadableWeights("an archive of PyTorch before 0.2")
-        with path.open("rb") as file:  # by a name that ends in .safetensors torch would choose another reader
-            # Not torch.load: the WebUI puts a check of its own there, which leaves an open file at its end.
+        # By a name that ends in .safetensors torch would choose another reader
+        with path.open("rb") as file:
+            # Not torch.load: the WebUI puts a check of its own there, which leaves an open file at
+            # its end.
             found = torch.serialization.load(file, map_location="cpu", weights_only=True)
         claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(found))
     except UnreadableWeights:
         raise
     except pickle.UnpicklingError as error:
-        foreign = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))  # the second is torch 2.1's
-        what = f"a pickle that calls {foreign[1][:80]}" if foreign else "a pickle of something else than plain weights"
+        # The second is torch 2.1's
+        foreign = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
+        what = (
+            f"a pickle that calls {foreign[1][:80]}"
+            if foreign
+            else "a pickle of something else than plain weights"
+        )
         raise UnreadableWeights(f"{what}; code in a file is not run") from None
     except BROKEN as error:
         raise UnreadableWeights(f"a broken or truncated file ({type(error).__name__})") from None
@@ -238,7 +311,9 @@ def _tensors(found: Any) -> Iterator[Tensor]:
         value = todo.pop()
         if isinstance(value, Tensor):
             if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-                raise UnreadableWeights(f"a tensor of another kind ({value.layout}, {value.device}) than plain weights")
+                raise UnreadableWeights(
+                    f"a tensor of another kind ({value.layout}, {value.device}) than plain weights"
+                )
             yield value
         elif isinstance(value, dict | list | tuple) and id(value) not in seen:
             seen.add(id(value))

@@ -1,7 +1,7 @@
 """One writer at a time in a workspace; reading never waits.
 
-The system holds the lock for the process and releases it when the process ends in any way, kill -9 included.  Who holds it
-stands in a file beside it, for the message to whoever comes second.
+The system holds the lock for the process and releases it when the process ends in any way, kill -9
+included.  Who holds it stands in a file beside it, for the message to whoever comes second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from .fileio import disk_error, read_json, write_json
 
 log = logging.getLogger(__name__)
 
-JOB_WAIT = 3.0  # seconds: long enough for a change by hand to end, short enough to be told of a job at once
+# Seconds: long enough for a change by hand to end, short enough to be told of a job at once
+JOB_WAIT = 3.0
 CHANGE_WAIT = 30.0  # seconds: a change takes milliseconds, and many may come at once
 LOCK, HOLDER = ".singlelora.lock", ".singlelora.writer.json"
 # What file systems without locks answer, such as some network shares.
@@ -51,7 +52,8 @@ _warned: set[Path] = set()
 def writing(root: Path, what: str, wait: float | None = None) -> Iterator[bool]:
     """Hold a workspace against every other writer; a thread that holds it may enter again.
 
-    what: the work, for the message to others.  wait: seconds, default JOB_WAIT.  Gives whether this is the outermost entry.
+    what: the work, for the message to others.
+    wait: seconds, default JOB_WAIT.  Gives whether this is the outermost entry.
 
     Raises: ConflictError, naming the holder; WorkspaceError, when the lock cannot be written.
     """
@@ -66,22 +68,28 @@ def writing(root: Path, what: str, wait: float | None = None) -> Iterator[bool]:
                     with contextlib.suppress(OSError):
                         (root / HOLDER).unlink()
     except _BusyError as busy:
-        raise ConflictError(f"{root}: found {_holder_of(root)} writing in it, expected no other writer; wait for it, or stop "
-                            "it, then call again") from busy
+        raise ConflictError(
+            f"{root}: found {_holder_of(root)} writing in it, expected no other writer; wait for"
+            " it, or stop it, then call again"
+        ) from busy
 
 
 @contextmanager
 def changing(root: Path, part: str, wait: float = CHANGE_WAIT) -> Iterator[None]:
-    """Hold one part of a workspace that may change while a job is at work, for the moment that a change takes.
+    """Hold one part of a workspace that may change while a job is at work, for the moment that a
+    change takes.
 
-    part: 'settings', or 'additions' (files that no job touches).  Raises: ConflictError, when it stays held.
+    part: 'settings', or 'additions' (files that no job touches).
+    Raises: ConflictError, when it stays held.
     """
     try:
         with _exclusive(root / f".singlelora.{part}.lock", wait):
             yield
     except _BusyError as busy:
-        raise ConflictError(f"{root}: found its {part} held by other changes for {wait:.0f} s, expected a moment; call "
-                            "again") from busy
+        raise ConflictError(
+            f"{root}: found its {part} held by other changes for {wait:.0f} s, expected a moment;"
+            " call again"
+        ) from busy
 
 
 class _BusyError(Exception):
@@ -92,7 +100,10 @@ class _BusyError(Exception):
 def _exclusive(path: Path, wait: float) -> Iterator[bool]:
     """Hold a lock file against other threads, then against other processes."""
     if not path.parent.is_dir():  # filelock would make it
-        raise NotFoundError(f"{path.parent}: found no such folder any more, expected the workspace; it was deleted or moved")
+        raise NotFoundError(
+            f"{path.parent}: found no such folder any more, expected the workspace; it was deleted"
+            " or moved"
+        )
     key, me = path.parent.resolve() / path.name, threading.get_ident()
     with _guard:
         hold = _holds.get(key)
@@ -135,26 +146,47 @@ def _acquired(path: Path, wait: float) -> FileLock | None:
             raise disk_error(error, path) from error
         if path.parent not in _warned:
             _warned.add(path.parent)
-            log.warning("%s: found a file system without locks: nothing but you keeps two programs from writing at once",
-                        path.parent)
+            log.warning(
+                "%s: found a file system without locks: nothing but you keeps two programs from"
+                " writing at once",
+                path.parent,
+            )
         return None
     return lock
 
 
 def _tell_holder(root: Path, what: str) -> None:
     with contextlib.suppress(WorkspaceError):  # a full disk stops no job here
-        write_json(root / HOLDER, {"what": what, "process": os.getpid(), "machine": platform.node(), "since": time.time()})
+        write_json(
+            root / HOLDER,
+            {
+                "what": what,
+                "process": os.getpid(),
+                "machine": platform.node(),
+                "since": time.time(),
+            },
+        )
 
 
 def _holder_of(root: Path) -> str:
     """Who holds the workspace, as far as it told."""
     try:
         values = read_json(root / HOLDER)
-        what, number, machine, since = (values[key] for key in ("what", "process", "machine", "since"))
-        if not (isinstance(what, str) and isinstance(number, int) and isinstance(since, float) and math.isfinite(since)):
+        what, number, machine, since = (
+            values[key] for key in ("what", "process", "machine", "since")
+        )
+        if not (
+            isinstance(what, str)
+            and isinstance(number, int)
+            and isinstance(since, float)
+            and math.isfinite(since)
+        ):
             raise TypeError
         shown = "".join(letter for letter in what[:80] if letter.isprintable())
         elsewhere = "" if machine == platform.node() else " on another machine"
-        return f"'{shown}' (process {number}{elsewhere}, since {time.strftime('%Y-%m-%d %H:%M', time.localtime(since))})"
+        return (
+            f"'{shown}' (process {number}{elsewhere}, since"
+            f" {time.strftime('%Y-%m-%d %H:%M', time.localtime(since))})"
+        )
     except (OSError, WorkspaceError, LookupError, TypeError, ValueError, OverflowError):
         return "another program"

@@ -39,8 +39,13 @@ class Placement:
         positions.
         """
         parameters = [(p, p.device) for part in self._parts.values() for p in part.parameters()]
-        buffers = [(module, name, buffer.device) for part in self._parts.values()
-                   for module in part.modules() for name, buffer in module._buffers.items() if buffer is not None]
+        buffers = [
+            (module, name, buffer.device)
+            for part in self._parts.values()
+            for module in part.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
         try:
             yield
         finally:

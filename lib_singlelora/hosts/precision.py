@@ -54,8 +54,10 @@ def autocast(device: str | torch.device, dtype: torch.dtype) -> Iterator[None]:
 
 
 def _missing(name: str, kind: str, why: str = "") -> TrainingError:
-    return TrainingError(f"training.precision={name}: PyTorch {torch.__version__} has no autocast to "
-                         f"{name} on '{kind}'{why}; choose auto, fp32 or bf16")
+    return TrainingError(
+        f"training.precision={name}: PyTorch {torch.__version__} has no autocast to "
+        f"{name} on '{kind}'{why}; choose auto, fp32 or bf16"
+    )
 
 
 def checked_vae(found: Tensor, given: Tensor, advice: str) -> Tensor:
@@ -63,6 +65,8 @@ def checked_vae(found: Tensor, given: Tensor, advice: str) -> Tensor:
     if bool(torch.isfinite(found).all()):
         return found
     if not bool(torch.isfinite(given).all()):
-        raise TrainingError("found NaN in what the VAE was given, expected numbers: the latents come from a LoRA or a "
-                            "checkpoint that has burnt out; take an earlier epoch")
+        raise TrainingError(
+            "found NaN in what the VAE was given, expected numbers: the latents come from a LoRA or"
+            " a checkpoint that has burnt out; take an earlier epoch"
+        )
     raise TrainingError(f"the VAE gave NaN for a picture, in fp32 too, expected numbers; {advice}")

@@ -1,6 +1,7 @@
 """Artifacts: what does not belong to the drawing, found, named and cleaned.
 
-Three kinds: stray colours (numbered 1, 2, …), 'ringing' beside edges, and 'jpeg' for its blocks and noise.
+Three kinds: stray colours (numbered 1, 2, …), 'ringing' beside edges, and 'jpeg' for its blocks and
+noise.
 """
 
 from __future__ import annotations
@@ -27,15 +28,19 @@ from .specks import Labels, find_specks
 from .spot_removal import paint_over
 
 RINGING, JPEG, STRAY = "ringing", "jpeg", "stray"
-MOST_PIXELS = 16_000_000  # a larger picture is searched reduced to this: memory and time stay bounded
+# A larger picture is searched reduced to this: memory and time stay bounded
+MOST_PIXELS = 16_000_000
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One finding.  name: what a setting calls it: a number, 'ringing' or 'jpeg'.  box: left, top, right, bottom; pixels.
+    """One finding.  name: what a setting calls it: a number, 'ringing' or 'jpeg'.  box: left, top,
+    right, bottom; pixels.
 
-    area: pixels.  colour, around: names of colours, for stray ones.  place: where on the figure.
+    area: pixels.
+    colour, around: names of colours, for stray ones.
+    place: where on the figure.
     tags: what a tagger may take it for.
     """
 
@@ -55,14 +60,21 @@ class Artifact:
         provoked = f"; may become {', '.join(self.tags)}" if self.tags else ""
         if self.kind == STRAY:
             where = f" in the {self.place}" if self.place else ""
-            return f"{self.colour} on {self.around}, {self.area} px at {self.box[0]},{self.box[1]}{where}{provoked}"
+            return (
+                f"{self.colour} on {self.around}, {self.area} px at"
+                f" {self.box[0]},{self.box[1]}{where}{provoked}"
+            )
         what = "halos beside edges" if self.kind == RINGING else "JPEG's blocks and noise"
         return f"{what}{f', {self.area} px' if self.kind == RINGING else ''}{provoked}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """Everything found in one picture.  labels: pixels of the stray colours by their number (0: none).  scale: enlarged by."""
+    """Everything found in one picture.
+
+    labels: pixels of the stray colours by their number (0: none).
+    scale: enlarged by.
+    """
 
     artifacts: tuple[Artifact, ...]
     labels: Labels
@@ -75,16 +87,22 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise MissingPackageError("artifacts are found with OpenCV, which is missing; install it with python -m pip install "
-                                  "'opencv-python-headless<5', or set prepare.clean_artifacts to off") from None
+        raise MissingPackageError(
+            "artifacts are found with OpenCV, which is missing; install it with python -m pip"
+            " install 'opencv-python-headless<5', or set prepare.clean_artifacts to off"
+        ) from None
     return cv2
 
 
-def find_artifacts(image: Image.Image, saved: Image.Image | None = None,
-                   each: Callable[[int, int], None] | None = None) -> Found:
+def find_artifacts(
+    image: Image.Image,
+    saved: Image.Image | None = None,
+    each: Callable[[int, int], None] | None = None,
+) -> Found:
     """What does not belong to the picture, the most striking stray colour first.
 
-    image: RGB, enlarged.  saved: as the file has it, where JPEG's grid is looked for; default the image.
+    image: RGB, enlarged.
+    saved: as the file has it, where JPEG's grid is looked for; default the image.
     each: called with (done, total); may raise to stop.
     Raises: MissingPackageError, without OpenCV.
     """
@@ -92,29 +110,49 @@ def find_artifacts(image: Image.Image, saved: Image.Image | None = None,
     saved = saved or image
     factor = min(1.0, (MOST_PIXELS / (image.width * image.height)) ** 0.5)
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    specks, labels = find_specks(cv2, image if factor == 1 else image.resize(size, Image.Resampling.BOX), each)
-    labels = labels if factor == 1 else cv2.resize(labels, image.size, interpolation=cv2.INTER_NEAREST)
+    specks, labels = find_specks(
+        cv2, image if factor == 1 else image.resize(size, Image.Resampling.BOX), each
+    )
+    labels = (
+        labels if factor == 1 else cv2.resize(labels, image.size, interpolation=cv2.INTER_NEAREST)
+    )
     specks.sort(key=lambda speck: -speck.contrast * speck.area**0.5)
     numbers = np.zeros(int(labels.max()) + 1, dtype=np.int32)
     artifacts = []
     for number, speck in enumerate(specks, 1):
         numbers[speck.number] = number
-        colour, around = (name_of(np.asarray(lab, dtype=np.float32)) for lab in (speck.colour, speck.around))
+        colour, around = (
+            name_of(np.asarray(lab, dtype=np.float32)) for lab in (speck.colour, speck.around)
+        )
         left, top, right, bottom = (round(value / factor) for value in speck.box)
-        artifacts.append(Artifact(str(number), STRAY, (left, top, right, bottom), round(speck.area / factor**2),
-                                  round(speck.contrast, 1), colour, around))
+        artifacts.append(
+            Artifact(
+                str(number),
+                STRAY,
+                (left, top, right, bottom),
+                round(speck.area / factor**2),
+                round(speck.contrast, 1),
+                colour,
+                around,
+            )
+        )
     whole = (0, 0, *image.size)
     ringing = find_ringing(cv2, image)
     if ringing:
         area = int(ringing.mask.sum())
-        artifacts.append(Artifact(RINGING, RINGING, whole, area, tags=("white outline", "chromatic aberration")))
+        artifacts.append(
+            Artifact(RINGING, RINGING, whole, area, tags=("white outline", "chromatic aberration"))
+        )
     if blockiness(saved) > BLOCKY:
-        artifacts.append(Artifact(JPEG, JPEG, whole, image.width * image.height, tags=("jpeg artifacts",)))
+        artifacts.append(
+            Artifact(JPEG, JPEG, whole, image.width * image.height, tags=("jpeg artifacts",))
+        )
     return Found(tuple(artifacts), numbers[labels], ringing, image.width / saved.width)
 
 
 def chosen(found: Found, wish: str) -> tuple[str, ...]:
-    """Names of the artifacts that a setting means: off, all, stray, ringing, jpeg, or such words and numbers with commas.
+    """Names of the artifacts that a setting means: off, all, stray, ringing, jpeg, or such words
+    and numbers with commas.
 
     Raises: SettingsError, for a number that is not in the list.
     """
@@ -129,9 +167,15 @@ def chosen(found: Found, wish: str) -> tuple[str, ...]:
             names.add(word)
         elif word not in ("off", RINGING, JPEG):
             last = sum(kind == STRAY for kind in known.values())
-            numbers = f"or numbers from 1 to {last}" if last else "and no number, as this picture has no stray colours"
-            raise SettingsError(f"prepare.clean_artifacts: found {word}, expected off, all, stray, ringing, jpeg {numbers}; "
-                                "source/artifacts.png shows what there is when it is off")
+            numbers = (
+                f"or numbers from 1 to {last}"
+                if last
+                else "and no number, as this picture has no stray colours"
+            )
+            raise SettingsError(
+                f"prepare.clean_artifacts: found {word}, expected off, all, stray, ringing, jpeg"
+                f" {numbers}; source/artifacts.png shows what there is when it is off"
+            )
     return tuple(artifact.name for artifact in found.artifacts if artifact.name in names)
 
 
@@ -140,8 +184,14 @@ def clean(image: Image.Image, found: Found, names: Collection[str]) -> Image.Ima
     cv2 = opencv()
     spots = [int(name) for name in names if name.isdecimal()]
     if spots:
-        around = np.ones((5, 5), np.uint8)  # a soft spot reaches a little further than it stands out
-        image = paint_over(cv2, image, cv2.dilate(np.isin(found.labels, spots).astype(np.uint8), around) > 0, found.labels > 0)
+        # A soft spot reaches a little further than it stands out
+        around = np.ones((5, 5), np.uint8)
+        image = paint_over(
+            cv2,
+            image,
+            cv2.dilate(np.isin(found.labels, spots).astype(np.uint8), around) > 0,
+            found.labels > 0,
+        )
     if JPEG in names:
         image = clean_blocks(cv2, image, found.scale)
     if RINGING in names and found.ringing:
@@ -150,7 +200,10 @@ def clean(image: Image.Image, found: Found, names: Collection[str]) -> Image.Ima
 
 
 def placed(found: Found, place_of: Callable[[Box, str], str]) -> Found:
-    """The same with the places, and the tags that spots may provoke there.  place_of: of a box and the colour around it."""
+    """The same with the places, and the tags that spots may provoke there.
+
+    place_of: of a box and the colour around it.
+    """
     artifacts = []
     for artifact in found.artifacts:
         if artifact.kind == STRAY:
@@ -169,7 +222,11 @@ def provoked(place: str, colour: str) -> tuple[str, ...]:
     if place in ("face", "skin"):
         if colour == "red":
             return ("blood", "facial mark") if place == "face" else ("blood", "injury")
-        return ("mole", "freckles") if colour in ("black", "brown", "grey") else ("facial mark" if place == "face" else "tattoo",)
+        return (
+            ("mole", "freckles")
+            if colour in ("black", "brown", "grey")
+            else ("facial mark" if place == "face" else "tattoo",)
+        )
     if place == "background":
         return ("sparkle", "confetti")
     return ("print clothes", "stain", f"{colour} trim")

@@ -8,17 +8,27 @@ from PIL import Image
 
 Lab = NDArray[np.float32]
 # D65 white; the matrix is that of sRGB.  Source: IEC 61966-2-1 and CIE 15, CIELAB.
-_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+_TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _STRIPE = 512  # rows at once: memory stays bounded
 
 
 def to_lab(image: Image.Image) -> Lab:
-    """(H, W, 3) L* 0 to 100, a* and b* about -100 to 100; a distance of 2 is just seen, one of 20 is another colour."""
+    """(H, W, 3) L* 0 to 100, a* and b* about -100 to 100; a distance of 2 is just seen, one of 20
+    is another colour.
+    """
     pixels = np.asarray(image.convert("RGB"))
     lab = np.empty(pixels.shape, dtype=np.float32)
     values = np.arange(256) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(
+        np.float32
+    )
     matrix = (_TO_XYZ / _WHITE[:, None]).T.astype(np.float32)
     for top in range(0, len(pixels), _STRIPE):
         xyz = linear[pixels[top : top + _STRIPE]] @ matrix
@@ -36,8 +46,17 @@ def distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np
 
 
 # Angle of the hue in CIELAB, degrees, from which on a name holds.
-_HUES = ((0, "pink"), (20, "red"), (50, "orange"), (72, "yellow"), (112, "green"), (178, "aqua"), (230, "blue"), (308, "purple"),
-         (332, "pink"))
+_HUES = (
+    (0, "pink"),
+    (20, "red"),
+    (50, "orange"),
+    (72, "yellow"),
+    (112, "green"),
+    (178, "aqua"),
+    (230, "blue"),
+    (308, "purple"),
+    (332, "pink"),
+)
 
 
 def name_of(lab: NDArray[np.float32]) -> str:

@@ -20,7 +20,11 @@ def label_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     for row in range(mask.shape[0]):
         edges = np.diff(np.concatenate(([False], mask[row], [False])).astype(np.int8))
         for start, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-            above = {root(int(number)) for number in np.unique(labels[row - 1, start:end]) if number} if row else set()
+            above = (
+                {root(int(number)) for number in np.unique(labels[row - 1, start:end]) if number}
+                if row
+                else set()
+            )
             if not above:
                 parent.append(len(parent))
             own = min(above) if above else len(parent) - 1

@@ -1,4 +1,6 @@
-"""What enlarging and saving leave behind: ringing beside edges, and JPEG's blocks with the noise around them."""
+"""What enlarging and saving leave behind: ringing beside edges, and JPEG's blocks with the noise
+around them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Debris:
 
 
 def find_ringing(cv2: Any, image: Image.Image) -> Debris | None:
-    """Halos beside edges, as sharpening and Lanczos make them: brighter beside a darker side, darker beside a brighter one."""
+    """Halos beside edges, as sharpening and Lanczos make them: brighter beside a darker side,
+    darker beside a brighter one.
+    """
     grey: Bytes = np.asarray(image.convert("L"))
     reach = halo_reach(image.size)
     surface = cv2.medianBlur(grey, 2 * reach + 1).astype(np.int16)
@@ -39,8 +43,12 @@ def find_ringing(cv2: Any, image: Image.Image) -> Debris | None:
     beside &= np.abs(over) <= HALO[1]
     darker = surface - cv2.erode(grey, square) > EDGE
     brighter = cv2.dilate(grey, square).astype(np.int16) - surface > EDGE
-    halo = beside & (((over >= HALO[0]) & darker & ~brighter) | ((over <= -HALO[0]) & brighter & ~darker))
-    against = beside & (((over <= -HALO[0]) & darker & ~brighter) | ((over >= HALO[0]) & brighter & ~darker))
+    halo = beside & (
+        ((over >= HALO[0]) & darker & ~brighter) | ((over <= -HALO[0]) & brighter & ~darker)
+    )
+    against = beside & (
+        ((over <= -HALO[0]) & darker & ~brighter) | ((over >= HALO[0]) & brighter & ~darker)
+    )
     counted, rings = _by_cells(beside), _by_cells(halo) - _by_cells(against)
     places = (counted >= FEWEST) & (rings > RINGS * counted)
     if not places.any():
@@ -77,11 +85,14 @@ def _to_pixels(cells: Mask, shape: tuple[int, ...]) -> Mask:
 
 
 def blockiness(image: Image.Image) -> float:
-    """How much better JPEG's 8-pixel grid explains where the picture is calm than a shifted grid does; 0: not at all.
+    """How much better JPEG's 8-pixel grid explains where the picture is calm than a shifted grid
+    does; 0: not at all.
 
-    JPEG's noise fills whole blocks and ends with them, so that fewer blocks are disturbed on its own grid than on any other.
-    image: as it was saved, not enlarged.  The grid may start anywhere, because the picture may have been cropped.
-    Measured: clean drawings and photographs up to 0.04, the same as JPEG of quality 95 to 40 from 0.13 to 0.5.
+    JPEG's noise fills whole blocks and ends with them, so that fewer blocks are disturbed on its
+    own grid than on any other.
+    image: as it was saved, not enlarged.  The grid may start anywhere, because the picture may have
+        been cropped. Measured: clean drawings and photographs up to 0.04, the same as JPEG of
+        quality 95 to 40 from 0.13 to 0.5.
     """
     grey = np.asarray(image.convert("L"))
     return min(_grid_gain(grey), _grid_gain(grey.T))
@@ -95,8 +106,12 @@ def _grid_gain(grey: Bytes) -> float:
     disturbed = []
     for start in range(BLOCK):
         count = (grey.shape[1] - start) // BLOCK
-        inside = np.pad(calm[:, start : start + BLOCK * count], ((0, 0), (0, 1)), constant_values=True)[:, : BLOCK * count]
-        disturbed.append(1 - float(inside.reshape(len(grey), count, BLOCK)[..., : BLOCK - 1].all(axis=2).mean()))
+        inside = np.pad(
+            calm[:, start : start + BLOCK * count], ((0, 0), (0, 1)), constant_values=True
+        )[:, : BLOCK * count]
+        disturbed.append(
+            1 - float(inside.reshape(len(grey), count, BLOCK)[..., : BLOCK - 1].all(axis=2).mean())
+        )
     best = min(disturbed)
     return float(np.median(disturbed)) / best - 1 if best > 0 else 0.0
 
@@ -110,7 +125,8 @@ def clean_ringing(cv2: Any, image: Image.Image, mask: Mask) -> Image.Image:
 
 
 def clean_blocks(cv2: Any, image: Image.Image, scale: float) -> Image.Image:
-    """The picture with surfaces smoothed up to their edges.  scale: how far it was enlarged since it was saved.
+    """The picture with surfaces smoothed up to their edges.  scale: how far it was enlarged since
+    it was saved.
 
     Source: Tomasi and Manduchi 1998, bilateral filtering.
     """

@@ -30,14 +30,21 @@ def spots(labels: Labels, lab: Array) -> Spots:
     area = np.maximum(np.bincount(labels.ravel(), minlength=count), 1).astype(np.float64)
     x = np.bincount(labels.ravel(), np.tile(np.arange(width), height), count) / area
     y = np.bincount(labels.ravel(), np.repeat(np.arange(height), width), count) / area
-    colour = np.stack([np.bincount(labels.ravel(), lab[..., band].ravel(), count) / area for band in range(3)], axis=1)
+    colour = np.stack(
+        [np.bincount(labels.ravel(), lab[..., band].ravel(), count) / area for band in range(3)],
+        axis=1,
+    )
     return Spots(x, y, area, colour)
 
 
-def has_eyes(box: Box, found: Spots, skin: NDArray[np.float64], own: NDArray[np.bool_] | None = None) -> bool:
-    """Whether just two like spots lie side by side in the box, unlike the skin around them; a wall's windows are more.
+def has_eyes(
+    box: Box, found: Spots, skin: NDArray[np.float64], own: NDArray[np.bool_] | None = None
+) -> bool:
+    """Whether just two like spots lie side by side in the box, unlike the skin around them; a
+    wall's windows are more.
 
-    own: the region that the face is; then it must lie between the eyes too, which hair around a face does not.
+    own: the region that the face is; then it must lie between the eyes too, which hair around a
+        face does not.
     """
     left, top, right, bottom = box
     wide, high = right - left, bottom - top
@@ -55,10 +62,22 @@ def has_eyes(box: Box, found: Spots, skin: NDArray[np.float64], own: NDArray[np.
             centred = abs((found.x[one] + found.x[other]) / 2 - (left + right) / 2) / wide
             sizes = found.area[one] / found.area[other]
             apart = float(np.sqrt(((found.colour[one] - found.colour[other]) ** 2).sum()))
-            if not (0.22 < across < 0.75 and level < 0.1 and centred < 0.18 and 0.5 < sizes < 2 and apart < SAME):
+            if not (
+                0.22 < across < 0.75
+                and level < 0.1
+                and centred < 0.18
+                and 0.5 < sizes < 2
+                and apart < SAME
+            ):
                 continue
-            between = round(float(found.y[one] + found.y[other]) / 2), round(float(found.x[one] + found.x[other]) / 2)
-            if own is not None and not own[between[0] : between[0] + 3, between[1] - 1 : between[1] + 2].any():
+            between = (
+                round(float(found.y[one] + found.y[other]) / 2),
+                round(float(found.x[one] + found.x[other]) / 2),
+            )
+            if (
+                own is not None
+                and not own[between[0] : between[0] + 3, between[1] - 1 : between[1] + 2].any()
+            ):
                 continue
             alike = np.sqrt(((found.colour[ones] - found.colour[one]) ** 2).sum(axis=1)) < SAME
             sized = np.abs(np.log(found.area[ones] / found.area[one])) < 0.5

@@ -1,4 +1,6 @@
-"""Enlarging by a model file of the ESRGAN family, or any other that the package spandrel knows, tile by tile."""
+"""Enlarging by a model file of the ESRGAN family, or any other that the package spandrel knows,
+tile by tile.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from ..files.weights import UnreadableWeights, read_pickle, read_safetensors
 log = logging.getLogger(__name__)
 
 MARGIN = 16  # pixels around a tile that are computed and thrown away, so that no seam is seen
-TILE = {"cuda": 512, "cpu": 192}  # without the margin; small on the CPU, so that it can be cancelled soon
+# Without the margin; small on the CPU, so that it can be cancelled soon
+TILE = {"cuda": 512, "cpu": 192}
 SMALLEST_TILE = 64
 MOST_PASSES = 3
 MOST_PIXELS = 100_000_000  # of the enlarged picture before it is brought to size
@@ -30,13 +33,19 @@ PIP = "python -m pip install --no-deps spandrel einops"
 
 
 class ModelUpscaler:
-    """An upscaler from its file, as `host.Upscaler`.  each: called with (tiles done, of how many); may raise to stop.
+    """An upscaler from its file, as `host.Upscaler`.  each: called with (tiles done, of how many);
+    may raise to stop.
 
     Raises: ImageModelError, when the file is no upscaler; MissingPackageError, without spandrel.
     """
 
-    def __init__(self, path: Path, each: Callable[[int, int], None] = lambda done, total: None, device: str | None = None,
-                 tile: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        each: Callable[[int, int], None] = lambda done, total: None,
+        device: str | None = None,
+        tile: int | None = None,
+    ) -> None:
         self.name = path.name
         self._each = each
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -45,13 +54,18 @@ class ModelUpscaler:
         self.scale = int(self._model.scale)
 
     def upscale(self, image: Image.Image, scale: float) -> Image.Image:
-        """The picture enlarged by scale, or as near as the model's own scale comes to it; memory does not grow with tiles."""
+        """The picture enlarged by scale, or as near as the model's own scale comes to it; memory
+        does not grow with tiles.
+        """
         target = max(image.size) * scale
         for _ in range(MOST_PASSES):
             image = self._once(_bounded(image, self.scale))
             if max(image.size) >= target or self.scale == 1:
                 break
-        size = max(1, round(image.width * target / max(image.size))), max(1, round(image.height * target / max(image.size)))
+        size = (
+            max(1, round(image.width * target / max(image.size))),
+            max(1, round(image.height * target / max(image.size))),
+        )
         return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
     def _once(self, image: Image.Image) -> Image.Image:
@@ -61,15 +75,25 @@ class ModelUpscaler:
             except torch.cuda.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 if self._tile <= SMALLEST_TILE:
-                    raise ImageModelError(f"{self.name}: the GPU's memory is too small for tiles of {self._tile} pixels; free "
-                                          "some, or set prepare.upscaler to Lanczos") from None
+                    raise ImageModelError(
+                        f"{self.name}: the GPU's memory is too small for tiles of {self._tile}"
+                        " pixels; free some, or set prepare.upscaler to Lanczos"
+                    ) from None
                 self._tile //= 2
-                log.warning("%s: out of the GPU's memory; it goes on with tiles of %d pixels", self.name, self._tile)
+                log.warning(
+                    "%s: out of the GPU's memory; it goes on with tiles of %d pixels",
+                    self.name,
+                    self._tile,
+                )
 
     def _tiled(self, pixels: NDArray[np.uint8]) -> Image.Image:
         height, width = pixels.shape[:2]
         out = np.empty((height * self.scale, width * self.scale, 3), dtype=np.uint8)
-        places = [(top, left) for top in range(0, height, self._tile) for left in range(0, width, self._tile)]
+        places = [
+            (top, left)
+            for top in range(0, height, self._tile)
+            for left in range(0, width, self._tile)
+        ]
         for done, (top, left) in enumerate(places):
             self._each(done, len(places))
             bottom, right = min(height, top + self._tile), min(width, left + self._tile)
@@ -78,17 +102,26 @@ class ModelUpscaler:
             made = self._compute(given)
             rows = slice((top - first) * self.scale, (bottom - first) * self.scale)
             columns = slice((left - before) * self.scale, (right - before) * self.scale)
-            out[top * self.scale : bottom * self.scale, left * self.scale : right * self.scale] = made[rows, columns]
+            out[top * self.scale : bottom * self.scale, left * self.scale : right * self.scale] = (
+                made[rows, columns]
+            )
         self._each(len(places), len(places))
         return Image.fromarray(out)
 
     def _compute(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
-            given = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self._device).float() / 255
+            given = (
+                torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self._device).float()
+                / 255
+            )
             made = self._model(given)[0].float()
             if not torch.isfinite(made).all():
-                raise ImageModelError(f"{self.name}: it gives values that are no colours (NaN); get the file again")
-            found: NDArray[np.uint8] = (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+                raise ImageModelError(
+                    f"{self.name}: it gives values that are no colours (NaN); get the file again"
+                )
+            found: NDArray[np.uint8] = (
+                (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+            )
         return found
 
 
@@ -97,40 +130,73 @@ def _bounded(image: Image.Image, scale: int) -> Image.Image:
     factor = (MOST_PIXELS / (image.width * image.height * scale**2)) ** 0.5
     if factor >= 1:
         return image
-    return image.resize((max(1, int(image.width * factor)), max(1, int(image.height * factor))), Image.Resampling.LANCZOS)
+    return image.resize(
+        (max(1, int(image.width * factor)), max(1, int(image.height * factor))),
+        Image.Resampling.LANCZOS,
+    )
 
 
 def load_model(path: Path) -> Any:
     """spandrel's descriptor of an RGB upscaler.  Raises: ImageModelError, MissingPackageError."""
     weights = read_weights(path)
     spandrel = import_spandrel()
-    expected = "expected an upscaler for RGB pictures (ESRGAN, Real-ESRGAN, SwinIR, … as .safetensors or .pth)"
+    expected = (
+        "expected an upscaler for RGB pictures (ESRGAN, Real-ESRGAN, SwinIR, … as .safetensors or"
+        " .pth)"
+    )
     try:
         model = spandrel.ModelLoader(device="cpu").load_from_state_dict(weights)
     except spandrel.UnsupportedModelError:
         first = next(iter(weights))
-        raise ImageModelError(f"{path.name}: found weights of no architecture that spandrel knows (first: {first!r}), "
-                              f"{expected}; choose another file") from None
-    except (RuntimeError, KeyError, ValueError, IndexError, AttributeError, AssertionError) as error:
-        raise ImageModelError(f"{path.name}: found weights that do not fit together ({_first_line(error)}), {expected}; "
-                              "get the file again") from None
-    if not isinstance(model, spandrel.ImageModelDescriptor) or model.purpose == "FaceSR" \
-            or (model.input_channels, model.output_channels) != (3, 3):
-        raise ImageModelError(f"{path.name}: found a model of {model.architecture.name} with {model.input_channels} channels in "
-                              f"and {model.output_channels} out, {expected}; choose another file")
+        raise ImageModelError(
+            f"{path.name}: found weights of no architecture that spandrel knows (first: {first!r}),"
+            f" {expected}; choose another file"
+        ) from None
+    except (
+        RuntimeError,
+        KeyError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+    ) as error:
+        raise ImageModelError(
+            f"{path.name}: found weights that do not fit together ({_first_line(error)}),"
+            f" {expected}; get the file again"
+        ) from None
+    if (
+        not isinstance(model, spandrel.ImageModelDescriptor)
+        or model.purpose == "FaceSR"
+        or (model.input_channels, model.output_channels) != (3, 3)
+    ):
+        raise ImageModelError(
+            f"{path.name}: found a model of {model.architecture.name} with {model.input_channels}"
+            f" channels in and {model.output_channels} out, {expected}; choose another file"
+        )
     return model
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors in a model file; a .pth is read as weights only, so that no code in it runs.  Raises: ImageModelError."""
+    """The tensors in a model file; a .pth is read as weights only, so that no code in it runs.
+
+    Raises: ImageModelError.
+    """
     if not path.is_file():
-        raise ImageModelError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected an upscaler's model "
-                              "file; check prepare.upscaler")
+        raise ImageModelError(
+            f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected an"
+            " upscaler's model file; check prepare.upscaler"
+        )
     try:
-        found: Any = read_safetensors(path)[0] if path.suffix.lower() == ".safetensors" else read_pickle(path)
+        found: Any = (
+            read_safetensors(path)[0]
+            if path.suffix.lower() == ".safetensors"
+            else read_pickle(path)
+        )
     except (UnreadableWeights, OSError) as error:
-        raise ImageModelError(f"{path.name}: found no weights that can be read ({_first_line(error)}), expected an upscaler as "
-                              ".safetensors or .pth; get the file again") from None
+        raise ImageModelError(
+            f"{path.name}: found no weights that can be read ({_first_line(error)}), expected an"
+            " upscaler as .safetensors or .pth; get the file again"
+        ) from None
     for name in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
@@ -138,10 +204,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     pairs = found.items() if isinstance(found, dict) else ()
     tensors = {str(key): value for key, value in pairs if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise ImageModelError(f"{path.name}: found no tensors, expected an upscaler's weights; choose another file")
+        raise ImageModelError(
+            f"{path.name}: found no tensors, expected an upscaler's weights; choose another file"
+        )
     for prefix in ("module.", "netG."):
         if all(key.startswith(prefix) for key in tensors):
-            tensors = {key[len(prefix):]: value for key, value in tensors.items()}
+            tensors = {key[len(prefix) :]: value for key, value in tensors.items()}
     return tensors
 
 
@@ -153,8 +221,11 @@ def import_spandrel() -> Any:
     except ImportError as error:
         if "spandrel" in sys.modules:
             del sys.modules["spandrel"]
-        raise MissingPackageError(f"an upscaler's model file needs the package spandrel (found no {error.name or 'spandrel'}); "
-                                  f"install it with {PIP}, or set prepare.upscaler to Lanczos") from None
+        raise MissingPackageError(
+            "an upscaler's model file needs the package spandrel (found no"
+            f" {error.name or 'spandrel'}); install it with {PIP}, or set prepare.upscaler to"
+            " Lanczos"
+        ) from None
     return spandrel
 
 
@@ -162,11 +233,13 @@ def import_spandrel() -> Any:
 def _without_torchvision() -> Iterator[None]:
     """Let spandrel be imported where torchvision is missing or broken.
 
-    It asks for three names of it, for two architectures that do not enlarge.  A torchvision built for another PyTorch breaks
-    transformers and diffusers, so it is no requirement of ours.  To go when spandrel imports it where it is used.
+    It asks for three names of it, for two architectures that do not enlarge.  A torchvision built
+    for another PyTorch breaks transformers and diffusers, so it is no requirement of ours.  To go
+    when spandrel imports it where it is used.
     """
     try:
         import torchvision.transforms.functional  # noqa: F401
+
         missing = False
     except (ImportError, RuntimeError, AttributeError):
         missing = True

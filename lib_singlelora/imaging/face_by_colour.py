@@ -1,6 +1,8 @@
-"""Where the face is, told from skin colours inside the outline: a hat or long hair hides it from the outline alone.
+"""Where the face is, told from skin colours inside the outline: a hat or long hair hides it from
+the outline alone.
 
-A face is the patch of skin that has holes: eyes, brows and mouth.  Hands, arms, legs and furniture have none.
+A face is the patch of skin that has holes: eyes, brows and mouth.  Hands, arms, legs and furniture
+have none.
 """
 
 from __future__ import annotations
@@ -18,22 +20,34 @@ SIDE = 256
 LEAST_AREA = 20  # pixels at that side: fewer tell nothing
 LOWEST = 0.72  # of the figure's height: no face's middle is further down
 HOLES = 0.03  # the least share of a face that is eyes, brows and mouth
-PROFILE = 0.7  # a face that is this narrow by its height is seen from the side, and its chin is not cut for a neck
+# A face that is this narrow by its height is seen from the side, and its chin is not cut for a neck
+PROFILE = 0.7
 NECK_LENGTH = 0.16  # of the face's width
 NECK = 0.5  # of a face's greatest width: a row below that is this narrow is the neck
 
 
 def skin(image: Image.Image) -> NDArray[np.bool_]:
     """Pixels of a light skin's hue (5° to 36°), pale enough not to be hair or wood; (H, W)."""
-    hue, saturation, value = (np.asarray(band, dtype=np.float32) / 255 for band in image.convert("RGB").convert("HSV").split())
-    return (hue > 5 / 360) & (hue < 36 / 360) & (saturation > 0.08) & (saturation < 0.58) & (value > 0.62)
+    hue, saturation, value = (
+        np.asarray(band, dtype=np.float32) / 255
+        for band in image.convert("RGB").convert("HSV").split()
+    )
+    return (
+        (hue > 5 / 360)
+        & (hue < 36 / 360)
+        & (saturation > 0.08)
+        & (saturation < 0.58)
+        & (value > 0.62)
+    )
 
 
 @dataclass(frozen=True)
 class Patch:
-    """Skin that hangs together.  box: reduced pixels.  holes: share of what lies between skin and is none, as eyes do.
+    """Skin that hangs together.  box: reduced pixels.  holes: share of what lies between skin and
+    is none, as eyes do.
 
-    rest: its middle from the figure's top (0) to its lower edge (1).  size: its width by the figure's longer side.
+    rest: its middle from the figure's top (0) to its lower edge (1).
+    size: its width by the figure's longer side.
     """
 
     box: Box
@@ -45,13 +59,20 @@ class Patch:
     def score(self) -> float:
         """The larger, the likelier a face; 0 for what cannot be one."""
         wide, high = self.box[2] - self.box[0], self.box[3] - self.box[1]
-        if self.holes < HOLES or self.rest > LOWEST or self.size < 0.05 or not 0.35 <= wide / high <= 2.6:
+        if (
+            self.holes < HOLES
+            or self.rest > LOWEST
+            or self.size < 0.05
+            or not 0.35 <= wide / high <= 2.6
+        ):
             return 0.0
         return float(np.sqrt(wide * high)) * min(self.holes, 0.25) * max(0.1, 1 - self.rest)
 
 
 def find_face(image: Image.Image, mask: Image.Image) -> Box | None:
-    """Box of the face's skin (left, top, right, bottom; pixels of the picture), or None where nothing looks like one."""
+    """Box of the face's skin (left, top, right, bottom; pixels of the picture), or None where
+    nothing looks like one.
+    """
     scale = max(image.size) / SIDE
     size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
     solid = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX)) > 127
@@ -62,11 +83,18 @@ def find_face(image: Image.Image, mask: Image.Image) -> Box | None:
         best = max(_patches(found, pieces, solid), key=lambda patch: patch.score, default=None)
         if best is not None and best.score:
             left, top, right, bottom = best.box
-            return round(left * scale), round(top * scale), round(right * scale), round(bottom * scale)
+            return (
+                round(left * scale),
+                round(top * scale),
+                round(right * scale),
+                round(bottom * scale),
+            )
     return None
 
 
-def _patches(found: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray[np.bool_]) -> list[Patch]:
+def _patches(
+    found: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray[np.bool_]
+) -> list[Patch]:
     """The skin in each of the pieces that hang together."""
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     crown, height, width = rows[0], rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
@@ -76,16 +104,24 @@ def _patches(found: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray
     patches = []
     for number in range(1, count + 1):
         own = labels == number
-        if areas[number] < LEAST_AREA or (own[:, 0].any() and own[:, -1].any()):  # a wall or the sky goes from side to side
+        # A wall or the sky goes from side to side
+        if areas[number] < LEAST_AREA or (own[:, 0].any() and own[:, -1].any()):
             continue
         ys, xs = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
         top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
         bottom = top + above_neck(own[top:bottom, left:right])
         part = own[top:bottom, left:right]
-        between = _spans(part) & np.maximum.accumulate(part[::-1], axis=0)[::-1]  # bangs may hang into the eyes from above
+        # Bangs may hang into the eyes from above
+        between = _spans(part) & np.maximum.accumulate(part[::-1], axis=0)[::-1]
         holes = 1 - float(part.sum()) / max(1, int(between.sum()))
-        patches.append(Patch((left, top, right, bottom), holes, float(((top + bottom) / 2 - crown) / height),
-                             float((right - left) / max(height, width))))
+        patches.append(
+            Patch(
+                (left, top, right, bottom),
+                holes,
+                float(((top + bottom) / 2 - crown) / height),
+                float((right - left) / max(height, width)),
+            )
+        )
     return patches
 
 
@@ -106,12 +142,20 @@ def above_neck(part: NDArray[np.bool_]) -> int:
     broad, least = int(spans[widest]), max(2, round(NECK_LENGTH * spans[widest]))
     narrow = spans[widest:] < NECK * broad
     # Blushing cheeks make a face narrow too, but for a few rows only.
-    long = np.convolve(narrow, np.ones(least), mode="valid") >= least - 0.5 if len(narrow) >= least else np.zeros(0, dtype=bool)
+    long = (
+        np.convolve(narrow, np.ones(least), mode="valid") >= least - 0.5
+        if len(narrow) >= least
+        else np.zeros(0, dtype=bool)
+    )
     if not long.any() or broad < PROFILE * len(spans):
         return len(spans)
     start = widest + int(np.argmax(long))
     # A chin is narrow as well: the neck begins a little further down, where the patch goes on.
-    return len(spans) if len(spans) - start < 0.25 * broad else min(len(spans), start + round(0.07 * broad))
+    return (
+        len(spans)
+        if len(spans) - start < 0.25 * broad
+        else min(len(spans), start + round(0.07 * broad))
+    )
 
 
 def _spans(part: NDArray[np.bool_]) -> NDArray[np.bool_]:

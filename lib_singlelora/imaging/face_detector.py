@@ -1,7 +1,9 @@
-"""Where face, head or person is: by a detector of the YOLO kind that the user points at, by OpenCV's cascade on photographs.
+"""Where face, head or person is: by a detector of the YOLO kind that the user points at, by
+OpenCV's cascade on photographs.
 
-Detectors: ONNX files as ultralytics exports them (v8 and later: one plane of 4 + classes rows; v5: 5 + classes columns; with the
-suppression inside: rows of box, score, class), their class names in the metadata.
+Detectors: ONNX files as ultralytics exports them (v8 and later: one plane of 4 + classes rows; v5:
+5 + classes columns; with the suppression inside: rows of box, score, class), their class names in
+the metadata.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Found:
 class Detector:
     """A detector from its file.
 
-    Raises: ImageModelError, for a file that is missing, broken, of another shape, or that knows none of KINDS;
-    MissingPackageError, without onnxruntime.
+    Raises: ImageModelError, for a file that is missing, broken, of another shape, or that knows
+    none of KINDS; MissingPackageError, without onnxruntime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,16 +49,30 @@ class Detector:
         self._session = open_model(path, "a detector", "crop.detector")
         inputs = self._session.get_inputs()
         shape = list(inputs[0].shape)
-        if len(inputs) != 1 or len(shape) != 4 or (shape[1] not in (3, None) and not isinstance(shape[1], str)):
-            raise ImageModelError(f"{path.name}: found {len(inputs)} inputs, the first {shape}, expected one [1, 3, side, side]; "
-                                  "choose a detector as ultralytics exports them")
+        if (
+            len(inputs) != 1
+            or len(shape) != 4
+            or (shape[1] not in (3, None) and not isinstance(shape[1], str))
+        ):
+            raise ImageModelError(
+                f"{path.name}: found {len(inputs)} inputs, the first {shape}, expected one [1, 3,"
+                " side, side]; choose a detector as ultralytics exports them"
+            )
         self._input = inputs[0].name
         self.side = shape[2] if isinstance(shape[2], int) else USUAL_SIDE
         self.names = self._read_names()
-        self._kinds = {number: kind for number, name in self.names.items() for kind in KINDS if kind in name.lower()}
+        self._kinds = {
+            number: kind
+            for number, name in self.names.items()
+            for kind in KINDS
+            if kind in name.lower()
+        }
         if not self._kinds:
             told = ", ".join(list(self.names.values())[:6]) or "no class names"
-            raise ImageModelError(f"{path.name}: found a detector of {told}, expected one of {', '.join(KINDS)}; choose another")
+            raise ImageModelError(
+                f"{path.name}: found a detector of {told}, expected one of {', '.join(KINDS)};"
+                " choose another"
+            )
 
     def detect(self, image: Image.Image) -> list[Found]:
         """What it sees, the surest of each kind, the surest first.  Raises: ImageModelError."""
@@ -70,8 +86,10 @@ class Detector:
             given = np.ascontiguousarray(square.transpose(2, 0, 1)[None] / 255)
             out = np.asarray(self._session.run(None, {self._input: given})[0], dtype=np.float32)
         except Exception as error:
-            raise ImageModelError(f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the file again"
-                                  ) from error
+            raise ImageModelError(
+                f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the"
+                " file again"
+            ) from error
         boxes, scores = self._read(out)
         found = []
         for kind in KINDS:
@@ -84,15 +102,27 @@ class Detector:
                 continue
             sides = (boxes[row] - np.array([left, top, left, top])) / factor
             limit = (image.width, image.height) * 2
-            box = tuple(int(np.clip(round(float(value)), 0, most)) for value, most in zip(sides, limit, strict=True))
+            box = tuple(
+                int(np.clip(round(float(value)), 0, most))
+                for value, most in zip(sides, limit, strict=True)
+            )
             if box[2] > box[0] and box[3] > box[1]:
-                found.append(Found(kind, (box[0], box[1], box[2], box[3]), round(float(best[row]), 3)))
+                found.append(
+                    Found(kind, (box[0], box[1], box[2], box[3]), round(float(best[row]), 3))
+                )
         return sorted(found, key=lambda each: -each.score)
 
     def _read(self, out: Array) -> tuple[Array, Array]:
-        """(boxes as corners (N, 4) in the square's pixels, scores (N, classes)) of any of the three forms."""
+        """(boxes as corners (N, 4) in the square's pixels, scores (N, classes)) of any of the three
+        forms.
+        """
         count = max(self.names) + 1
-        if out.ndim == 3 and out.shape[2] == 6 and out.shape[1] <= 1000 and not (count == 1 and out.shape[1] > 300):
+        if (
+            out.ndim == 3
+            and out.shape[2] == 6
+            and out.shape[1] <= 1000
+            and not (count == 1 and out.shape[1] > 300)
+        ):
             rows = out[0]
             scores = np.zeros((len(rows), count), dtype=np.float32)
             inside = (rows[:, 5] >= 0) & (rows[:, 5] < count)
@@ -104,8 +134,11 @@ class Detector:
         if out.ndim == 3 and out.shape[2] == 5 + count:
             rows = out[0]
             return _corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:]
-        raise ImageModelError(f"{self.path.name}: found an output of shape {list(out.shape)}, expected [1, {4 + count}, N], "
-                              f"[1, N, {5 + count}] or [1, N, 6]; choose a detector as ultralytics exports them")
+        raise ImageModelError(
+            f"{self.path.name}: found an output of shape {list(out.shape)}, expected [1,"
+            f" {4 + count}, N], [1, N, {5 + count}] or [1, N, 6]; choose a detector as ultralytics"
+            " exports them"
+        )
 
     def _read_names(self) -> dict[int, str]:
         text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
@@ -115,7 +148,11 @@ class Detector:
             found = {}
         if isinstance(found, (list, tuple)):
             found = dict(enumerate(found))
-        return {int(number): str(name) for number, name in found.items()} if isinstance(found, dict) else {}
+        return (
+            {int(number): str(name) for number, name in found.items()}
+            if isinstance(found, dict)
+            else {}
+        )
 
 
 def _corners(boxes: Array) -> Array:
@@ -131,13 +168,21 @@ def face_of(found: list[Found]) -> Box | None:
         return by_kind["face"]
     if "head" not in by_kind:
         return None
-    left, top, right, bottom = by_kind["head"]  # hair is around the face, more of it above than below
+    # Hair is around the face, more of it above than below
+    left, top, right, bottom = by_kind["head"]
     wide, high = right - left, bottom - top
-    return round(left + 0.18 * wide), round(top + 0.35 * high), round(right - 0.18 * wide), round(bottom - 0.03 * high)
+    return (
+        round(left + 0.18 * wide),
+        round(top + 0.35 * high),
+        round(right - 0.18 * wide),
+        round(bottom - 0.03 * high),
+    )
 
 
 def photographed_face(image: Image.Image) -> Box | None:
-    """A frontal face on a photograph, by OpenCV's bundled cascade; None where it sees none or OpenCV is not there."""
+    """A frontal face on a photograph, by OpenCV's bundled cascade; None where it sees none or
+    OpenCV is not there.
+    """
     try:
         import cv2
     except ImportError:
@@ -147,11 +192,22 @@ def photographed_face(image: Image.Image) -> Box | None:
     if not file.is_file():
         return None
     factor = min(1.0, 640 / max(image.size))
-    small = image.convert("L").resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
+    small = image.convert("L").resize(
+        (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    )
     least = max(24, round(0.06 * max(small.size)))
-    seen = cv2.CascadeClassifier(str(file)).detectMultiScale(np.asarray(small), 1.1, 6, minSize=(least, least))
+    seen = cv2.CascadeClassifier(str(file)).detectMultiScale(
+        np.asarray(small), 1.1, 6, minSize=(least, least)
+    )
     if not len(seen):
         return None
-    left, top, wide, high = (float(value) / factor for value in max(seen, key=lambda box: int(box[2]) * int(box[3])))
+    left, top, wide, high = (
+        float(value) / factor for value in max(seen, key=lambda box: int(box[2]) * int(box[3]))
+    )
     # Its square goes from the hairline's middle to below the chin, and beyond the cheeks.
-    return round(left + 0.14 * wide), round(top + 0.18 * high), round(left + 0.86 * wide), round(top + 0.97 * high)
+    return (
+        round(left + 0.14 * wide),
+        round(top + 0.18 * high),
+        round(left + 0.86 * wide),
+        round(top + 0.97 * high),
+    )

@@ -15,7 +15,9 @@ SMALLEST = 16  # pixels of the picture: a figure that is smaller shows nothing
 
 
 def only_one(mask: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """The mask with the largest of several figures that stand apart, and a sentence that tells it; else as it was."""
+    """The mask with the largest of several figures that stand apart, and a sentence that tells it;
+    else as it was.
+    """
     scale = min(1.0, SIDE / max(mask.size))
     size = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
     solid = np.asarray(mask.resize(size, Image.Resampling.BOX)) > 127
@@ -25,8 +27,13 @@ def only_one(mask: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     areas = np.bincount(numbers.ravel(), minlength=count + 1)
     areas[0] = 0
     main = int(areas.argmax())
-    heights = {int(piece): _rows(numbers == piece) for piece in np.flatnonzero(areas >= LARGE * areas[main])}
-    others = [piece for piece, tall in heights.items() if piece != main and tall >= TALL * heights[main]]
+    heights = {
+        int(piece): _rows(numbers == piece)
+        for piece in np.flatnonzero(areas >= LARGE * areas[main])
+    }
+    others = [
+        piece for piece, tall in heights.items() if piece != main and tall >= TALL * heights[main]
+    ]
     if not others:
         return mask, ()
     away = Image.fromarray(np.where(np.isin(numbers, others), 255, 0).astype(np.uint8))
@@ -34,27 +41,38 @@ def only_one(mask: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     kept = np.where(_grown(away, max(3, 2 * round(1 / scale) + 1)), 0, np.asarray(mask))
     where = int(np.flatnonzero((numbers == main).any(axis=0)).mean() / size[0] * 100)
     return Image.fromarray(kept.astype(np.uint8)), (
-        f"warning: {len(others) + 1} figures stand apart in the picture; the largest, {where}% from the left, is taken for the "
-        "character. If that is wrong, cut the picture to the one you want, or paint source/mask.png",)
+        (
+            f"warning: {len(others) + 1} figures stand apart in the picture; the largest, {where}%"
+            " from the left, is taken for the character. If that is wrong, cut the picture to the"
+            " one you want, or paint source/mask.png"
+        ),
+    )
 
 
 def check_figure(mask: Image.Image) -> None:
     """Raises: PictureError, for a mask without a figure, or with one too small to show anything."""
     box = mask.point(lambda value: 255 if value > 127 else 0).getbbox()
     if box is None:
-        raise PictureError("source/mask.png: found it empty, expected the character white on black; paint the "
-                           "character, or call 'prepare --force' with another prepare.mask")
+        raise PictureError(
+            "source/mask.png: found it empty, expected the character white on black; paint the "
+            "character, or call 'prepare --force' with another prepare.mask"
+        )
     wide, high = box[2] - box[0], box[3] - box[1]
     if min(wide, high) < SMALLEST:
-        raise PictureError(f"source/mask.png: found a figure of {wide}x{high} pixels, expected at least {SMALLEST} each "
-                           "way; paint the character, or choose a picture that shows it larger")
+        raise PictureError(
+            f"source/mask.png: found a figure of {wide}x{high} pixels, expected at least {SMALLEST}"
+            " each way; paint the character, or choose a picture that shows it larger"
+        )
 
 
 def check_picture(image: Image.Image, name: str) -> None:
     """Raises: PictureError, for a picture of one colour."""
     pixels = np.asarray(image.convert("RGB"))
     if (pixels == pixels[0, 0]).all():
-        raise PictureError(f"{name}: found one colour and nothing else, expected a character; choose another picture")
+        raise PictureError(
+            f"{name}: found one colour and nothing else, expected a character; choose another"
+            " picture"
+        )
 
 
 def _rows(piece: NDArray[np.bool_]) -> int:

@@ -1,7 +1,7 @@
 """The character told from drawn scenery, region by region, without a model.
 
-A region is called background where it reaches the picture's sides, where its colours go on in such a
-region at the same height, or where no body can be, seen from the face.  What is left, and hangs
+A region is called background where it reaches the picture's sides, where its colours go on in such
+a region at the same height, or where no body can be, seen from the face.  What is left, and hangs
 together with the face, is the character.
 """
 
@@ -37,9 +37,13 @@ Values = NDArray[np.float64]
 class Weights:
     """How much each thing counts.
 
-    place: where a body is.  colour: unlike the background's.  like: like what is surely the character.
-    afloat: against what hangs in the sky beside a head.  hair: for what frames the face.
-    zero: where between ALIKE and UNLIKE a colour tells nothing.  edges: the cost of a border without a step.
+    place: where a body is.
+    colour: unlike the background's.
+    like: like what is surely the character.
+    afloat: against what hangs in the sky beside a head.
+    hair: for what frames the face.
+    zero: where between ALIKE and UNLIKE a colour tells nothing.
+    edges: the cost of a border without a step.
     """
 
     place: float = 1.2
@@ -64,7 +68,8 @@ VARIANTS = (Weights(place=0.7), Weights(place=1.8), Weights(colour=1.8), Weights
 
 @dataclass(frozen=True)
 class Cut:
-    """mask: (h, w) of the reduced picture.  scale: of it by the picture's pixels.  face: in reduced pixels.
+    """mask: (h, w) of the reduced picture.  scale: of it by the picture's pixels.  face: in reduced
+    pixels.
 
     confidence: 0 to 1, how far other weights would have led to the same mask.
     """
@@ -94,7 +99,10 @@ class Regions:
 
 
 def cut_figure(image: Image.Image, face: Box | None = None) -> Cut | None:
-    """The character's outline; None where nothing stands out.  face: where a detector saw it, pixels of the picture."""
+    """The character's outline; None where nothing stands out.
+
+    face: where a detector saw it, pixels of the picture.
+    """
     scale = min(1.0, SIDE / max(image.size))
     size = max(8, round(image.width * scale)), max(8, round(image.height * scale))
     small = image.convert("RGB").resize(size, Image.Resampling.BOX)
@@ -113,7 +121,8 @@ def cut_figure(image: Image.Image, face: Box | None = None) -> Cut | None:
 
 
 def _plausible(regions: Regions, mask: Mask, face: Box | None) -> float:
-    """0 to 1, the less the more of the mask has colours that the background has too, or of what stands out was left out.
+    """0 to 1, the less the more of the mask has colours that the background has too, or of what
+    stands out was left out.
 
     Without a pair of eyes, and from the side, where the body is was guessed.
     """
@@ -135,11 +144,18 @@ def _plausible(regions: Regions, mask: Mask, face: Box | None) -> float:
 
 
 def _scaled(face: Box, scale: float) -> Box:
-    return round(face[0] * scale), round(face[1] * scale), round(face[2] * scale), round(face[3] * scale)
+    return (
+        round(face[0] * scale),
+        round(face[1] * scale),
+        round(face[2] * scale),
+        round(face[3] * scale),
+    )
 
 
 def _face(small: Image.Image, regions: Regions, outline: Mask | None) -> Box | None:
-    """The face: by skin and eyes, within what stands out by itself or anywhere; else by eyes; else by skin alone."""
+    """The face: by skin and eyes, within what stands out by itself or anywhere; else by eyes; else
+    by skin alone.
+    """
     whole = Image.new("L", small.size, 255)
     looked = [whole]
     if outline is not None and not 0.01 < outline.mean() < 0.9:
@@ -152,14 +168,18 @@ def _face(small: Image.Image, regions: Regions, outline: Mask | None) -> Box | N
         return seen[0]
     by_eyes = faces_with_eyes(regions.labels, regions.spots)
     if outline is not None:
-        by_eyes = [face for face in by_eyes if outline[face[1] : face[3], face[0] : face[2]].mean() > 0.5] or by_eyes
+        by_eyes = [
+            face for face in by_eyes if outline[face[1] : face[3], face[0] : face[2]].mean() > 0.5
+        ] or by_eyes
     pale = [face for face in by_eyes if _may_be_skin(_skin(regions, face))]
     found = pale or by_skin or by_eyes
     return found[0] if found else None
 
 
 def _may_be_skin(lab: Values) -> bool:
-    """Whether a colour (L*a*b*) may be anybody's skin, from pale to dark: between red and yellow, and no strong colour."""
+    """Whether a colour (L*a*b*) may be anybody's skin, from pale to dark: between red and yellow,
+    and no strong colour.
+    """
     light, red, yellow = (float(value) for value in lab)
     return 20 < light < 97 and 1 < red < 30 and 3 < yellow < 45
 
@@ -180,17 +200,28 @@ def _describe(labels: Labels, lab: Array) -> Regions:
     area = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
     at = labels.astype(np.int64) * height + np.arange(height)[:, None]
     each = np.bincount(at.ravel(), minlength=count * height).reshape(count, height)
-    sums = [np.bincount(at.ravel(), lab[..., channel].ravel(), count * height).reshape(count, height) for channel in range(3)]
+    sums = [
+        np.bincount(at.ravel(), lab[..., channel].ravel(), count * height).reshape(count, height)
+        for channel in range(3)
+    ]
     with np.errstate(invalid="ignore"):
-        profile = np.stack([total / np.where(each, each, np.nan) for total in sums], axis=-1).astype(np.float32)
+        profile = np.stack(
+            [total / np.where(each, each, np.nan) for total in sums], axis=-1
+        ).astype(np.float32)
     filled = each > 0
     rows = np.stack([filled.argmax(axis=1), height - filled[:, ::-1].argmax(axis=1)], axis=1)
-    turned = np.bincount((labels.astype(np.int64) * width + np.arange(width)).ravel(), minlength=count * width)
+    turned = np.bincount(
+        (labels.astype(np.int64) * width + np.arange(width)).ravel(), minlength=count * width
+    )
     there = turned.reshape(count, width) > 0
     columns = np.stack([there.argmax(axis=1), width - there[:, ::-1].argmax(axis=1)], axis=1)
     edges = (labels[:, 0], labels[0], labels[:, -1], labels[-1])
-    sides = np.stack([np.bincount(edge, minlength=count) for edge in edges], axis=1).astype(np.float64)
-    return Regions(labels, area, rows, columns, profile, sides, borders(labels, lab), spots(labels, lab))
+    sides = np.stack([np.bincount(edge, minlength=count) for edge in edges], axis=1).astype(
+        np.float64
+    )
+    return Regions(
+        labels, area, rows, columns, profile, sides, borders(labels, lab), spots(labels, lab)
+    )
 
 
 def _cut(regions: Regions, face: Box | None, weights: Weights) -> Mask | None:
@@ -211,9 +242,19 @@ def _cut(regions: Regions, face: Box | None, weights: Weights) -> Mask | None:
     return standing if standing is not None and _stands(standing, face) else mask
 
 
-def _weighed(regions: Regions, face: Box | None, weights: Weights, mean: Values, core: Mask, breast: Values,
-             seeds: Mask) -> Mask | None:
-    """The mask when these regions are background for sure.  mean: how much each lies where a body is."""
+def _weighed(
+    regions: Regions,
+    face: Box | None,
+    weights: Weights,
+    mean: Values,
+    core: Mask,
+    breast: Values,
+    seeds: Mask,
+) -> Mask | None:
+    """The mask when these regions are background for sure.
+
+    mean: how much each lies where a body is.
+    """
     pairs = regions.pairs
     costs = weights.edges * pairs.length * np.exp(-pairs.step / STEP)
     far = _distance(regions, np.flatnonzero(seeds))
@@ -226,8 +267,15 @@ def _weighed(regions: Regions, face: Box | None, weights: Weights, mean: Values,
     return _one_figure(regions, chosen, seeds, mean, far, face)
 
 
-def _gains(regions: Regions, face: Box | None, mean: Values, far: Values, core: Mask, breast: Values,
-           weights: Weights) -> Values:
+def _gains(
+    regions: Regions,
+    face: Box | None,
+    mean: Values,
+    far: Values,
+    core: Mask,
+    breast: Values,
+    weights: Weights,
+) -> Values:
     """What each region gives to be called the character."""
     gains = weights.place * mean + weights.colour * (_unlike(far, weights) - weights.zero)
     body = breast > BODY
@@ -237,13 +285,19 @@ def _gains(regions: Regions, face: Box | None, mean: Values, far: Values, core: 
     gains[body] += weights.breast
     if face:
         thick = _thickness(regions) / _wide(face)
-        gains -= weights.bulk * np.clip((thick - 0.3) / 0.25, 0, 1) * np.clip(weights.bulk_place - mean, 0, 1)
+        gains -= (
+            weights.bulk
+            * np.clip((thick - 0.3) / 0.25, 0, 1)
+            * np.clip(weights.bulk_place - mean, 0, 1)
+        )
     gains[core] = 2 * SEED
     return gains
 
 
 def _known(regions: Regions, face: Box, core: Mask, breast: Values) -> NDArray[np.int64]:
-    """What is surely the character and large enough that its colour tells something: skin and clothes, no eyes."""
+    """What is surely the character and large enough that its colour tells something: skin and
+    clothes, no eyes.
+    """
     least = 0.05 * (face[2] - face[0]) * (face[3] - face[1])
     known = np.flatnonzero((core | (breast > BODY)) & (regions.area > least))
     return known if len(known) else np.flatnonzero(core | (breast > BODY))
@@ -255,14 +309,18 @@ def _wide(face: Box) -> float:
 
 
 def _afloat(regions: Regions, face: Box, seeds: Mask, own: NDArray[np.int64]) -> Mask:
-    """What lies above the chin before a background, as clouds do, and not on a head as hair and hats do.
+    """What lies above the chin before a background, as clouds do, and not on a head as hair and
+    hats do.
 
-    It hardly touches anything but backgrounds, or it lies to one side with nothing like it on the other, or is far too wide.
+    It hardly touches anything but backgrounds, or it lies to one side with nothing like it on the
+    other, or is far too wide.
     own: what is surely the character; raised arms have its colours.
     """
     wide, middle = _wide(face), (face[0] + face[2]) / 2
     pairs, count = regions.pairs, len(regions.area)
-    total = np.bincount(pairs.one, pairs.length, count) + np.bincount(pairs.other, pairs.length, count)
+    total = np.bincount(pairs.one, pairs.length, count) + np.bincount(
+        pairs.other, pairs.length, count
+    )
     beside = np.bincount(pairs.one, pairs.length * seeds[pairs.other], count)
     beside += np.bincount(pairs.other, pairs.length * seeds[pairs.one], count)
     free = beside / np.maximum(total, 1)
@@ -273,22 +331,32 @@ def _afloat(regions: Regions, face: Box, seeds: Mask, own: NDArray[np.int64]) ->
     broad = (regions.columns[:, 1] - regions.columns[:, 0]) > 3.2 * wide
     aside = np.abs(off) > 0.45
     for one in np.flatnonzero(high & aside):
-        twins = (np.abs(off + off[one]) < 0.15) & (np.abs(np.log(regions.area / regions.area[one])) < 0.35)
-        aside[one] = not (twins & (np.abs(regions.rows[:, 0] - regions.rows[one, 0]) < 0.15 * wide)).any()
+        twins = (np.abs(off + off[one]) < 0.15) & (
+            np.abs(np.log(regions.area / regions.area[one])) < 0.35
+        )
+        aside[one] = not (
+            twins & (np.abs(regions.rows[:, 0] - regions.rows[one, 0]) < 0.15 * wide)
+        ).any()
     found: Mask = high & ((free > 0.9) | ((free > 0.6) & aside) | ((free > 0.4) & broad))
     return found
 
 
 def _ground(regions: Regions, face: Box, breast: Values) -> Mask:
-    """What may be a path or a carpet under the feet: it reaches the lower edge and is wider there than legs are."""
+    """What may be a path or a carpet under the feet: it reaches the lower edge and is wider there
+    than legs are.
+    """
     found: Mask = (regions.sides[:, 3] > 2 * _wide(face)) & (breast <= BODY)
     return found
 
 
 def _stands(mask: Mask, face: Box) -> bool:
-    """Whether a figure ends above the lower edge, and so far below its chin that little of it can be lacking."""
+    """Whether a figure ends above the lower edge, and so far below its chin that little of it can
+    be lacking.
+    """
     height, bottom = len(mask), int(np.flatnonzero(mask.any(axis=1))[-1]) + 1
-    return bottom < 0.985 * height and bottom - face[3] > max(0.75 * (height - face[3]), 2.2 * _wide(face))
+    return bottom < 0.985 * height and bottom - face[3] > max(
+        0.75 * (height - face[3]), 2.2 * _wide(face)
+    )
 
 
 def _unlike(far: Values, weights: Weights) -> Values:
@@ -303,7 +371,8 @@ def _sideways(face: Box) -> bool:
 
 
 def _place_by_face(shape: tuple[int, ...], face: Box, weights: Weights) -> Values:
-    """Where a body is, seen from the face: 1 in its middle, 0 at its usual sides, negative further away.
+    """Where a body is, seen from the face: 1 in its middle, 0 at its usual sides, negative further
+    away.
 
     A face that is seen from the side is narrow, and much of the head is beside it.
     """
@@ -344,13 +413,18 @@ def _below_the_chin(labels: Labels, face: Box) -> Values:
     count, (height, width) = int(labels.max()) + 1, labels.shape
     wide, middle = face[2] - face[0], (face[0] + face[2]) // 2
     left, right = max(0, round(middle - 0.35 * wide)), min(width, round(middle + 0.35 * wide) + 1)
-    top, bottom = min(height - 1, round(face[3] + 0.15 * wide)), min(height, round(face[3] + 1.1 * wide))
+    top, bottom = (
+        min(height - 1, round(face[3] + 0.15 * wide)),
+        min(height, round(face[3] + 1.1 * wide)),
+    )
     strip = labels[top : max(bottom, top + 1), left : max(right, left + 1)].ravel()
     return np.bincount(strip, minlength=count) / max(1, strip.size)
 
 
 def _around(labels: Labels, face: Box) -> Values:
-    """The share of a rim around the face, down to the chin's height, that each region takes: hair, hat or hood."""
+    """The share of a rim around the face, down to the chin's height, that each region takes: hair,
+    hat or hood.
+    """
     count, (left, top, right, chin) = int(labels.max()) + 1, face
     by = max(2, round(0.15 * (right - left)))
     box = np.s_[max(0, top - by) : round(top + 0.7 * (chin - top)), max(0, left - by) : right + by]
@@ -363,8 +437,9 @@ def _around(labels: Labels, face: Box) -> Values:
 def _seeds(regions: Regions, place: Values, breast: Values, weights: Weights) -> Mask:
     """What is background for sure.
 
-    It reaches the left, upper or right side where no body is expected, or an upper corner, or both sides, itself or by another
-    region of its colours at the same height; or it lies far from any body.
+    It reaches the left, upper or right side where no body is expected, or an upper corner, or both
+    sides, itself or by another region of its colours at the same height; or it lies far from any
+    body.
     """
     height, width = regions.labels.shape
     left, top, right, _ = regions.sides.T
@@ -373,7 +448,9 @@ def _seeds(regions: Regions, place: Values, breast: Values, weights: Weights) ->
     across = (left > 0) & (right > 0)
     body = (breast > BODY) & ~corner & ~(across & (top > 0))
     sure: Mask = ((reaches & (place < weights.reach)) | (place < -0.9) | across | corner) & ~body
-    sides = [np.flatnonzero((edge > 0.015 * height) & ~body & (place < 0.9)) for edge in (left, right)]
+    sides = [
+        np.flatnonzero((edge > 0.015 * height) & ~body & (place < 0.9)) for edge in (left, right)
+    ]
     for one, others in (sides, sides[::-1]):
         if len(one) and len(others):
             sure[one] |= _distance(regions, others)[one] < ALIKE
@@ -422,10 +499,13 @@ def _likeness(regions: Regions, own: NDArray[np.int64]) -> Values:
     return found
 
 
-def _one_figure(regions: Regions, chosen: Mask, seeds: Mask, place: Values, far: Values, face: Box | None) -> Mask | None:
+def _one_figure(
+    regions: Regions, chosen: Mask, seeds: Mask, place: Values, far: Values, face: Box | None
+) -> Mask | None:
     """The pieces that hang together with the face, or the largest.
 
-    A piece under it, such as legs below a skirt of the meadow's colour, belongs to it with what lies between.
+    A piece under it, such as legs below a skirt of the meadow's colour, belongs to it with what
+    lies between.
     """
     labels = regions.labels
     mask = chosen[labels]
@@ -437,12 +517,16 @@ def _one_figure(regions: Regions, chosen: Mask, seeds: Mask, place: Values, far:
     sizes[0] = 0
     own = int(sizes.argmax())
     if face:
-        inside = np.bincount(numbers[face[1] : face[3], face[0] : face[2]].ravel(), minlength=count + 1)
+        inside = np.bincount(
+            numbers[face[1] : face[3], face[0] : face[2]].ravel(), minlength=count + 1
+        )
         inside[0] = 0
         own = int(inside.argmax()) if inside.any() else own
     if not face:
         return _with_gaps(numbers == own, far[labels])
-    central = np.bincount(numbers.ravel(), place[labels].ravel()) / np.maximum(np.bincount(numbers.ravel()), 1)
+    central = np.bincount(numbers.ravel(), place[labels].ravel()) / np.maximum(
+        np.bincount(numbers.ravel()), 1
+    )
     belongs = (sizes > 0.02 * sizes[own]) & (central > 0.7)
     belongs[own], belongs[0] = True, False
     body: Mask = belongs[numbers]
@@ -452,7 +536,9 @@ def _one_figure(regions: Regions, chosen: Mask, seeds: Mask, place: Values, far:
 
 
 def _between(regions: Regions, body: Mask, may: Mask) -> Mask:
-    """What may be of the body and lies within its rows and columns, such as a skirt between breast and legs."""
+    """What may be of the body and lies within its rows and columns, such as a skirt between breast
+    and legs.
+    """
     rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
     inside = (regions.rows[:, 0] >= rows[0]) & (regions.rows[:, 1] <= rows[-1] + 1)
     inside &= (regions.columns[:, 0] >= columns[0]) & (regions.columns[:, 1] <= columns[-1] + 1)
@@ -461,7 +547,9 @@ def _between(regions: Regions, body: Mask, may: Mask) -> Mask:
 
 
 def _with_gaps(body: Mask, far: Values) -> Mask:
-    """With what it encloses, unless that is of the background's colour, and with the thin strips between its parts."""
+    """With what it encloses, unless that is of the background's colour, and with the thin strips
+    between its parts.
+    """
     closed = ~_grown(~_grown(body, GAP), GAP) | body
     holes, _ = label_regions(np.pad(~closed, 1, constant_values=True))
     enclosed = (holes != holes[0, 0])[1:-1, 1:-1] & ~closed
@@ -472,6 +560,8 @@ def _with_gaps(body: Mask, far: Values) -> Mask:
 def _grown(mask: Mask, by: int) -> Mask:
     """Grown to all sides."""
     size = 2 * by + 1
-    found = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).filter(ImageFilter.MaxFilter(size))
+    found = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).filter(
+        ImageFilter.MaxFilter(size)
+    )
     grown: Mask = np.asarray(found) > 127
     return grown

@@ -9,11 +9,15 @@ import PIL
 # What a file begins with, what it is then, and what to do.
 SAVE = "open it in a picture program and save it as PNG"
 KINDS = (
-    (b"%PDF", "a PDF"), (b"PK\x03\x04", "a ZIP archive"), (b"8BPS", "a Photoshop file"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"8BPS", "a Photoshop file"),
     (b"\xff\x0a", "a JPEG XL picture, which is not supported"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which is not supported"),
     (b"II*\0", "a TIFF or raw picture of a kind that is not supported"),
-    (b"\x1aE\xdf\xa3", "a film"), (b"RIFF", "a film or sound"))
+    (b"\x1aE\xdf\xa3", "a film"),
+    (b"RIFF", "a film or sound"),
+)
 
 
 def nature(start: bytes) -> str:
@@ -23,9 +27,11 @@ def nature(start: bytes) -> str:
     """
     if start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis"):
         # The newest plugin for Pillow below 11.3 that takes the WebUI's Pillow.
-        return (f"an AVIF picture, which Pillow {PIL.__version__} cannot read, expected another "
-                "format or Pillow 11.3; save it as PNG, or in the WebUI run python -m pip install "
-                "pillow-avif-plugin")
+        return (
+            f"an AVIF picture, which Pillow {PIL.__version__} cannot read, expected another "
+            "format or Pillow 11.3; save it as PNG, or in the WebUI run python -m pip install "
+            "pillow-avif-plugin"
+        )
     return f"{_kind(start)}, expected a picture (PNG, JPEG, WebP, …); {SAVE}"
 
 

@@ -20,27 +20,43 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from ..errors import PictureError
 from .file_kind import nature
 
-# What a user may bring; the rest of Pillow's formats are documents, icons and things that call other programs.
+# What a user may bring; the rest of Pillow's formats are documents, icons and things that call
+# other programs.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
 SMALLEST = 32
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 8192
 _ORIENTATION = 0x0112
 _TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
-_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-          8: Image.Transpose.ROTATE_90}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SIDEWAYS = (5, 6, 7, 8)
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    TypeError,
+    KeyError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
 class Picture:
     """A picture as the rest of the program wants it.
 
-    image: RGB, transparency laid over white.  alpha: L (255 opaque), or None when nothing is transparent.
+    image: RGB, transparency laid over white.
+    alpha: L (255 opaque), or None when nothing is transparent.
     notes: what was done to it that the user may want to know.
     """
 
@@ -78,7 +94,10 @@ def picture_size(path: Path) -> tuple[int, int]:
         sideways = _orientation(opened) in _SIDEWAYS
         if opened.format == "TIFF":  # from Pillow 11 on its size is that of the turned picture
             stored: Any = getattr(opened, "tag_v2", {})
-            width, height = int(stored.get(_TIFF_WIDTH, width)), int(stored.get(_TIFF_HEIGHT, height))
+            width, height = (
+                int(stored.get(_TIFF_WIDTH, width)),
+                int(stored.get(_TIFF_HEIGHT, height)),
+            )
         return (height, width) if sideways else (width, height)
 
 
@@ -102,13 +121,17 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def picture_parameters(path: Path) -> str:
-    """How a picture was drawn, as WebUIs write it into a PNG; '' where it does not say.  Raises: PictureError."""
+    """How a picture was drawn, as WebUIs write it into a PNG; '' where it does not say.
+
+    Raises: PictureError.
+    """
     with _opened(_existing(path), path.name) as opened:
         return str(opened.info.get("parameters", ""))
 
 
-def decoded_picture(source: Path | bytes, name: str, smallest: int,
-                    notes: list[str]) -> Image.Image:
+def decoded_picture(
+    source: Path | bytes, name: str, smallest: int, notes: list[str]
+) -> Image.Image:
     """The pixels in the file's own mode, upright and within the limits; notes gets what was done.
 
     Raises: PictureError.
@@ -123,15 +146,19 @@ def _load(file: Path | io.BytesIO, name: str, smallest: int) -> Picture:
     with _opened(file, name) as opened:
         image, alpha = to_rgb(_decoded(file, opened, name, smallest, notes), notes)
     if alpha is not None and alpha.getextrema() == (0, 0):
-        raise PictureError(f"{name}: found only transparency, expected something to be seen; "
-                           "choose another picture")
+        raise PictureError(
+            f"{name}: found only transparency, expected something to be seen; "
+            "choose another picture"
+        )
     return Picture(image, alpha, tuple(notes))
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise PictureError(f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected a picture; "
-                           "check the path")
+        raise PictureError(
+            f"{path}: found {'a folder' if path.is_dir() else 'no such file'}, expected a picture; "
+            "check the path"
+        )
     return path
 
 
@@ -172,24 +199,35 @@ def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
                 yield opened
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d{7,}", str(error))
-        raise PictureError(f"{name}: found {int(pixels[0]) // 10**6 if pixels else 'too many'} megapixels, "
-                           f"expected at most {MOST_PIXELS // 10**6}; make it smaller first") from None
+        raise PictureError(
+            f"{name}: found {int(pixels[0]) // 10**6 if pixels else 'too many'} megapixels, "
+            f"expected at most {MOST_PIXELS // 10**6}; make it smaller first"
+        ) from None
     except UnidentifiedImageError:
         raise PictureError(f"{name}: found {nature(_start(file))}") from None
     except PermissionError:
-        raise PictureError(f"{file}: may not be read; give yourself the permission to read it") from None
+        raise PictureError(
+            f"{file}: may not be read; give yourself the permission to read it"
+        ) from None
     except MemoryError:
-        raise PictureError(f"{name}: too large for this machine's memory; make it smaller first") from None
+        raise PictureError(
+            f"{name}: too large for this machine's memory; make it smaller first"
+        ) from None
     except _BROKEN as error:
-        raise PictureError(f"{name}: found it broken or cut short ({error}), expected a whole picture; "
-                           "get the file again") from None
+        raise PictureError(
+            f"{name}: found it broken or cut short ({error}), expected a whole picture; "
+            "get the file again"
+        ) from None
 
 
-def _decoded(file: Path | io.BytesIO, opened: Image.Image, name: str, smallest: int,
-             notes: list[str]) -> Image.Image:
+def _decoded(
+    file: Path | io.BytesIO, opened: Image.Image, name: str, smallest: int, notes: list[str]
+) -> Image.Image:
     _check_size(name, opened, smallest, notes)
     if opened.format != "MPO" and getattr(opened, "is_animated", False):
-        notes.append(f"{name}: animated ({getattr(opened, 'n_frames', 'several')} frames); the first is used")
+        notes.append(
+            f"{name}: animated ({getattr(opened, 'n_frames', 'several')} frames); the first is used"
+        )
     opened.seek(0)
     # Asked first: decoding, which a PNG's EXIF data takes, empties the list of tiles.
     tiles = getattr(opened, "tile", []) if opened.format == "PNG" else []
@@ -198,7 +236,8 @@ def _decoded(file: Path | io.BytesIO, opened: Image.Image, name: str, smallest: 
     if opened.format == "TIFF":
         turn = None  # Pillow turns it itself as it decodes it
         nameless: Any = opened
-        nameless.filename = ""  # a file with a name it maps into memory by the turned size, which tears a grey one
+        # A file with a name it maps into memory by the turned size, which tears a grey one
+        nameless.filename = ""
     opened.load()
     image = opened
     if rawmode in _LOW_BYTES and _may_hold_fewer_bits(opened):
@@ -220,30 +259,43 @@ def _orientation(opened: Image.Image) -> int:
 def _check_size(name: str, opened: Image.Image, smallest: int, notes: list[str]) -> None:
     width, height = opened.size
     if min(width, height) < smallest:
-        raise PictureError(f"{name}: found {width}x{height} pixels, expected at least {smallest} on each side; "
-                           "take a larger picture")
-    if opened.format in ("JPEG", "MPO") and (width * height > MOST_PIXELS or max(width, height) > 2 * LONGEST_SIDE):
-        factor = min(1.0, LONGEST_SIDE / max(width, height), (MOST_PIXELS / (width * height)) ** 0.5)
+        raise PictureError(
+            f"{name}: found {width}x{height} pixels, expected at least {smallest} on each side; "
+            "take a larger picture"
+        )
+    if opened.format in ("JPEG", "MPO") and (
+        width * height > MOST_PIXELS or max(width, height) > 2 * LONGEST_SIDE
+    ):
+        factor = min(
+            1.0, LONGEST_SIDE / max(width, height), (MOST_PIXELS / (width * height)) ** 0.5
+        )
         opened.draft("RGB", (max(1, int(width * factor)), max(1, int(height * factor))))
         if opened.size != (width, height):
-            notes.append(f"{name}: read at {opened.width}x{opened.height} instead of {width}x{height}")
+            notes.append(
+                f"{name}: read at {opened.width}x{opened.height} instead of {width}x{height}"
+            )
     _check_pixels(name, opened.size)
 
 
 def _check_pixels(name: str, size: tuple[int, int]) -> None:
     if size[0] * size[1] > MOST_PIXELS:
-        raise PictureError(f"{name}: found {size[0]}x{size[1]} pixels, expected at most {MOST_PIXELS // 10**6} "
-                           "megapixels; make it smaller first")
+        raise PictureError(
+            f"{name}: found {size[0]}x{size[1]} pixels, expected at most {MOST_PIXELS // 10**6} "
+            "megapixels; make it smaller first"
+        )
 
 
 def _may_hold_fewer_bits(opened: Image.Image) -> bool:
     """Whether no colour reaches a quarter of white: then 16 bits may hold 10, 12 or 14."""
-    return bool(np.asarray(opened.resize((64, 64), Image.Resampling.BOX))[..., :3].max() < 64
-                and np.asarray(opened)[..., :3].max() < 64)
+    return bool(
+        np.asarray(opened.resize((64, 64), Image.Resampling.BOX))[..., :3].max() < 64
+        and np.asarray(opened)[..., :3].max() < 64
+    )
 
 
-def _deep_colour(file: Path | io.BytesIO, high: Image.Image, rawmode: str,
-                 notes: list[str]) -> Image.Image:
+def _deep_colour(
+    file: Path | io.BytesIO, high: Image.Image, rawmode: str, notes: list[str]
+) -> Image.Image:
     """A dark PNG of 16 bits a colour, scaled by what it holds; `high` has the upper bytes only.
 
     Pillow keeps the upper byte of each value.  The lower one is read by telling its decoder
@@ -272,13 +324,17 @@ def _shortened(image: Image.Image, notes: list[str]) -> Image.Image:
     if max(image.size) <= LONGEST_SIDE:
         return image
     if image.mode in ("1", "P", "PA"):  # These cannot be averaged.
-        image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+        image = image.convert(
+            "RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB"
+        )
     factor = LONGEST_SIDE / max(image.size)
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
     notes.append(f"reduced from {image.width}x{image.height} to {size[0]}x{size[1]}")
     method = Image.Resampling.NEAREST if image.mode.startswith("I") else Image.Resampling.LANCZOS
     info = image.info
-    image = image.resize(size, method, reducing_gap=None if method == Image.Resampling.NEAREST else 2.0)
+    image = image.resize(
+        size, method, reducing_gap=None if method == Image.Resampling.NEAREST else 2.0
+    )
     image.info = info
     return image
 
@@ -307,7 +363,9 @@ def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Ima
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             name = ImageCms.getProfileDescription(source).strip()
             if "srgb" not in name.lower():
-                converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                converted = ImageCms.profileToProfile(
+                    image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                )
                 if converted is not None:
                     notes.append(f"colours converted from {name or 'its profile'} to sRGB")
                     return converted
@@ -334,7 +392,9 @@ def _grey_to_8_bits(image: Image.Image, notes: list[str]) -> Image.Image:
     low, high = float(values.min()), float(values.max())
     if image.mode == "F":
         # 0–1 and 0–255 are the two customs; anything else is stretched.
-        bottom, top = (0.0, 1.0 if high <= 1 else 255.0) if low >= 0 and high <= 255 else (low, high)
+        bottom, top = (
+            (0.0, 1.0 if high <= 1 else 255.0) if low >= 0 and high <= 255 else (low, high)
+        )
         notes.append("32-bit float grey scaled to 8 bits")
     else:
         white, bits = _white(values.astype(np.int64).clip(min=0))

@@ -89,9 +89,15 @@ def _of_layer(pixels: Channel, alpha: Channel, name: str) -> Mask:
     if bright.mean() > FEW and dark.mean() > FEW and (bright | dark).mean() > 0.9:
         white = pixels.min(axis=2).astype(np.float32) / 255
         found = np.where(alpha > 0, np.rint(full * white), 0).astype(np.uint8)
-        return Mask(Image.fromarray(found), (
-            f"{name}: white and black are painted on transparency; white counts as painted, black "
-            "and transparency do not",))
+        return Mask(
+            Image.fromarray(found),
+            (
+                (
+                    f"{name}: white and black are painted on transparency; white counts as painted,"
+                    " black and transparency do not"
+                ),
+            ),
+        )
     notes = _many_colours(colours, name) + _looks_inverted(full, name)
     return Mask(Image.fromarray(full), tuple(notes))
 
@@ -100,8 +106,10 @@ def _many_colours(colours: NDArray[np.float32], name: str) -> list[str]:
     spread = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
     if (spread > CHROMA).mean() < 0.1:
         return []
-    return [f"{name}: it looks like a picture with a part erased; what is left of it counts as "
-            "painted. If the erased part was meant, paint that white on black"]
+    return [
+        f"{name}: it looks like a picture with a part erased; what is left of it counts as "
+        "painted. If the erased part was meant, paint that white on black"
+    ]
 
 
 def _of_coloured(pixels: Channel, chroma: Channel, name: str) -> Mask:
@@ -109,8 +117,9 @@ def _of_coloured(pixels: Channel, chroma: Channel, name: str) -> Mask:
     paper = chroma <= CHROMA
     grey = pixels[paper].max(axis=1)
     if not len(grey) or (np.abs(grey.astype(np.int16) - int(np.median(grey))) > 40).mean() > 0.02:
-        raise PictureError(f"{name}: found a picture in colours, {WHAT}; paint the mask on a layer "
-                           "of its own")
+        raise PictureError(
+            f"{name}: found a picture in colours, {WHAT}; paint the mask on a layer of its own"
+        )
     full = float(np.percentile(chroma[~paper], 50))
     found = np.clip(np.rint(chroma * (255 / full)), 0, 255).astype(np.uint8)
     return Mask(Image.fromarray(found), (f"{name}: what is coloured counts as painted",))
@@ -122,15 +131,20 @@ def _stretched(values: Channel, name: str) -> tuple[Image.Image, tuple[str, ...]
     if 0 < high < 255 and low < high and bool(((values == low) | (values == high)).all()):
         found = np.where(values == high, 255, 0).astype(np.uint8)
         return Image.fromarray(found), (
-            f"{name}: it holds the values {low} and {high} only, which count as black and white",)
+            f"{name}: it holds the values {low} and {high} only, which count as black and white",
+        )
     return Image.fromarray(values), tuple(_looks_inverted(values, name))
 
 
 def _looks_inverted(values: Channel, name: str) -> list[str]:
-    """A mask that is white along its whole border and black in the middle may be the other way round."""
+    """A mask that is white along its whole border and black in the middle may be the other way
+    round.
+    """
     solid = values > 127
     border = np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]])
     if solid.all() or border.mean() < 0.98:
         return []
-    return [f"{name}: white is painted, and here that is all of the border; if what is black was "
-            "meant, invert it"]
+    return [
+        f"{name}: white is painted, and here that is all of the border; if what is black was "
+        "meant, invert it"
+    ]

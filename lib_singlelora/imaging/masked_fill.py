@@ -9,14 +9,16 @@ LAYERS = ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2))
 
 
 def surroundings(image: Image.Image, mask: Image.Image) -> Image.Image:
-    """The picture with the masked place (L; white) filled from its edge inwards with the colours around it.
+    """The picture with the masked place (L; white) filled from its edge inwards with the colours
+    around it.
 
-    Each blur carries the kept pixels' colours into the hole; narrow ones lie on top, where the edge is near.
-    The order and radii are those of the WebUI's "fill", so that both hosts start alike.
+    Each blur carries the kept pixels' colours into the hole; narrow ones lie on top, where the edge
+    is near. The order and radii are those of the WebUI's "fill", so that both hosts start alike.
     Source: AUTOMATIC1111 1.10.1, modules/masking.py, fill.
     """
     hole = mask.convert("L").resize(image.size, Image.Resampling.LANCZOS)
-    edge = Image.new("RGBa", image.size)  # premultiplied, so that the hole's own colours do not bleed
+    # Premultiplied, so that the hole's own colours do not bleed
+    edge = Image.new("RGBa", image.size)
     edge.paste(image.convert("RGB").convert("RGBA").convert("RGBa"), mask=ImageOps.invert(hole))
     out = Image.new("RGBA", image.size)
     for radius, times in LAYERS:

@@ -1,8 +1,9 @@
 """Foreground masks by a matting model that the user points at: an ONNX file as rembg uses them.
 
-The contract: input NCHW float32 of RGB, output one plane of the same size.  What differs from family to family is how the picture
-is normalised and laid into the square; sources: danielgatis/rembg, rembg/sessions (u2net.py, dis_anime.py, birefnet_general.py)
-and SkyTNT's anime-seg (isnetis.onnx) with its demonstration.
+The contract: input NCHW float32 of RGB, output one plane of the same size.  What differs from
+family to family is how the picture is normalised and laid into the square; sources:
+danielgatis/rembg, rembg/sessions (u2net.py, dis_anime.py, birefnet_general.py) and SkyTNT's
+anime-seg (isnetis.onnx) with its demonstration.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ BIREFNET = Family("BiRefNet", IMAGENET_MEAN, IMAGENET_STD)
 
 
 def family_of(path: Path, input_name: str, side: int) -> Family:
-    """The family: by SkyTNT's name of the input, by BiRefNet in the file's name, else by the side: 1024 is IS-Net, 320 U2-Net."""
+    """The family: by SkyTNT's name of the input, by BiRefNet in the file's name, else by the side:
+    1024 is IS-Net, 320 U2-Net.
+    """
     if input_name == "img":
         return ANIME_SEG
     if "birefnet" in path.stem.lower():
@@ -51,7 +54,8 @@ def family_of(path: Path, input_name: str, side: int) -> Family:
 class MattingModel:
     """A matting model from its file.
 
-    Raises: ImageModelError, for a file that is missing, broken or of another shape; MissingPackageError, without onnxruntime.
+    Raises: ImageModelError, for a file that is missing, broken or of another shape;
+    MissingPackageError, without onnxruntime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +65,8 @@ class MattingModel:
         self.family = family_of(path, self._input, self.side)
 
     def mask(self, image: Image.Image) -> Image.Image:
-        """Where the character is (L, as large as the picture; 255 is the character), with edges drawn along the picture's.
+        """Where the character is (L, as large as the picture; 255 is the character), with edges
+        drawn along the picture's.
 
         Raises: ImageModelError; PictureError, when the model sees no character.
         """
@@ -69,24 +74,36 @@ class MattingModel:
         try:
             out = np.asarray(self._session.run(None, {self._input: given})[0], dtype=np.float32)
         except Exception as error:
-            raise ImageModelError(f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the file again"
-                                  ) from error
+            raise ImageModelError(
+                f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the"
+                " file again"
+            ) from error
         plane = self._plane(out)[box[1] : box[3], box[0] : box[2]]
-        mask = Image.fromarray(np.rint(plane * 255).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+        mask = Image.fromarray(np.rint(plane * 255).astype(np.uint8)).resize(
+            image.size, Image.Resampling.BICUBIC
+        )
         return refine(mask, image, max(image.size) / self.side)
 
     def _plane(self, out: Array) -> Array:
         """(side, side), 0 to 1, stretched so that the surest pixel is 1."""
-        if out.ndim not in (3, 4) or out.shape[-2:] != (self.side, self.side) or not np.isfinite(out).all():
-            raise ImageModelError(f"{self.path.name}: found an output of shape {list(out.shape)}, expected one plane of "
-                                  f"{self.side}x{self.side} numbers; choose a matting model as rembg uses them")
+        if (
+            out.ndim not in (3, 4)
+            or out.shape[-2:] != (self.side, self.side)
+            or not np.isfinite(out).all()
+        ):
+            raise ImageModelError(
+                f"{self.path.name}: found an output of shape {list(out.shape)}, expected one plane"
+                f" of {self.side}x{self.side} numbers; choose a matting model as rembg uses them"
+            )
         plane: Array = out.reshape(-1, self.side, self.side)[0]
         if plane.min() < -0.05 or plane.max() > 1.05:  # BiRefNet gives logits
             plane = (1 / (1 + np.exp(-np.clip(plane, -40, 40)))).astype(np.float32)
         low, high = float(plane.min()), float(plane.max())
         if high < 0.3 or high - low < 0.1:
-            raise PictureError(f"{self.path.name}: the model sees no character in the picture (its surest pixel is {high:.2f}); "
-                               "choose another prepare.mask, or paint source/mask.png")
+            raise PictureError(
+                f"{self.path.name}: the model sees no character in the picture (its surest pixel is"
+                f" {high:.2f}); choose another prepare.mask, or paint source/mask.png"
+            )
         stretched: Array = (plane - low) / (high - low)
         return stretched
 
@@ -94,15 +111,25 @@ class MattingModel:
         inputs = self._session.get_inputs()
         shape, kind = list(inputs[0].shape), inputs[0].type
         fixed = [size if isinstance(size, int) else None for size in shape]
-        fits = len(inputs) == 1 and len(shape) == 4 and fixed[0] in (None, 1) and fixed[1] in (None, 3) and fixed[2] == fixed[3]
+        fits = (
+            len(inputs) == 1
+            and len(shape) == 4
+            and fixed[0] in (None, 1)
+            and fixed[1] in (None, 3)
+            and fixed[2] == fixed[3]
+        )
         if not fits or kind != "tensor(float)":
-            raise ImageModelError(f"{self.path.name}: found {len(inputs)} input{'s' * (len(inputs) > 1)}, the first {shape} of "
-                                  f"{kind}, expected one [1, 3, side, side] of tensor(float); choose a matting model as rembg "
-                                  "uses them (u2net, isnet-anime, …)")
+            raise ImageModelError(
+                f"{self.path.name}: found {len(inputs)} input{'s' * (len(inputs) > 1)}, the first"
+                f" {shape} of {kind}, expected one [1, 3, side, side] of tensor(float); choose a"
+                " matting model as rembg uses them (u2net, isnet-anime, …)"
+            )
         return inputs[0].name, fixed[2] or USUAL_SIDE
 
 
-def to_input(image: Image.Image, side: int, family: Family) -> tuple[Array, tuple[int, int, int, int]]:
+def to_input(
+    image: Image.Image, side: int, family: Family
+) -> tuple[Array, tuple[int, int, int, int]]:
     """(1, 3, side, side) for the model, and the box of the square that holds the picture."""
     size, box = (side, side), (0, 0, side, side)
     if family.letterbox:
@@ -110,7 +137,9 @@ def to_input(image: Image.Image, side: int, family: Family) -> tuple[Array, tupl
         size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
         left, top = (side - size[0]) // 2, (side - size[1]) // 2
         box = (left, top, left + size[0], top + size[1])
-    shrunk = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
+    shrunk = np.asarray(
+        image.convert("RGB").resize(size, Image.Resampling.LANCZOS), dtype=np.float32
+    )
     # rembg divides by the brightest value, not by 255; its models were tried with that.
     shrunk = shrunk / (255.0 if family.letterbox else max(float(shrunk.max()), 1e-6))
     normal = (shrunk - np.array(family.mean, np.float32)) / np.array(family.std, np.float32)

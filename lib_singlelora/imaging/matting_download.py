@@ -18,13 +18,18 @@ SITE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
 
 @dataclass(frozen=True)
 class Offer:
-    """A file as its publisher describes it.  size: bytes.  md5: the sum that rembg checks it with."""
+    """A file as its publisher describes it.
+
+    size: bytes.
+    md5: the sum that rembg checks it with.
+    """
 
     size: int
     md5: str
 
 
-# Sizes are the release's; sums are those in rembg/sessions/{u2net,u2netp,dis_general_use,dis_anime}.py.
+# Sizes are the release's; sums are those in
+# rembg/sessions/{u2net,u2netp,dis_general_use,dis_anime}.py.
 OFFERS = {
     "u2net": Offer(175_997_641, "60024c5c889badc19c04ad937298a77b"),
     "u2netp": Offer(4_574_861, "8e83ca70e441ab06c318d82300c84806"),
@@ -34,8 +39,11 @@ OFFERS = {
 ALIASES = {"isnet-general": "isnet-general-use"}
 
 
-def fetch_matting_model(name: str, home: Path, job: Job, offers: dict[str, Offer] | None = None) -> Path:
-    """The file of a model by its name; what is in `home`, or in rembg's own folder, is not asked for again.
+def fetch_matting_model(
+    name: str, home: Path, job: Job, offers: dict[str, Offer] | None = None
+) -> Path:
+    """The file of a model by its name; what is in `home`, or in rembg's own folder, is not asked
+    for again.
 
     A broken download goes on where it stopped at the next call.
     Raises: ImageModelError; JobCancelled, keeping what came.
@@ -44,26 +52,44 @@ def fetch_matting_model(name: str, home: Path, job: Job, offers: dict[str, Offer
     name = ALIASES.get(name, name)
     offer, target = known[name], home / f"{name}.onnx"
     # rembg keeps its models there, and checks them by the same sums.
-    for path in (target, Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser() / f"{name}.onnx"):
+    for path in (
+        target,
+        Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser() / f"{name}.onnx",
+    ):
         if path.is_file() and path.stat().st_size == offer.size:
             return path
     url = f"{os.environ.get('SINGLELORA_MATTING_SITE', SITE).rstrip('/')}/{name}.onnx"
     part = target.with_name(f"{target.name}.part")
     try:
         home.mkdir(parents=True, exist_ok=True)
-        download(url, part, offer.size, job, lambda have: Progress(
-            "prepare", 0, 100, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
+        download(
+            url,
+            part,
+            offer.size,
+            job,
+            lambda have: Progress(
+                "prepare", 0, 100, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"
+            ),
+        )
         _check(url, part, offer)
         part.replace(target)
     except (OSError, http.client.HTTPException) as error:
-        reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(getattr(error, "reason", error))
-        raise ImageModelError(f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put "
-                              f"{target.name} into {home} yourself, or empty prepare.matting_model") from None
+        reason = (
+            f"HTTP {error.code}"
+            if isinstance(error, urllib.error.HTTPError)
+            else str(getattr(error, "reason", error))
+        )
+        raise ImageModelError(
+            f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put "
+            f"{target.name} into {home} yourself, or empty prepare.matting_model"
+        ) from None
     return target
 
 
 def _check(url: str, part: Path, offer: Offer) -> None:
-    """Raises: ImageModelError, when the bytes are not those that the publisher announced; they are thrown away then."""
+    """Raises: ImageModelError, when the bytes are not those that the publisher announced; they are
+    thrown away then.
+    """
     digest = hashlib.md5(usedforsecurity=False)
     with part.open("rb") as file:
         while block := file.read(BLOCK):
@@ -71,5 +97,8 @@ def _check(url: str, part: Path, offer: Offer) -> None:
     if part.stat().st_size != offer.size or digest.hexdigest() != offer.md5:
         size = part.stat().st_size
         part.unlink()
-        raise ImageModelError(f"{url}: found {size} bytes with the sum {digest.hexdigest()[:12]}…, expected {offer.size} with "
-                              f"{offer.md5[:12]}…; the file was damaged on the way and thrown away: call again")
+        raise ImageModelError(
+            f"{url}: found {size} bytes with the sum {digest.hexdigest()[:12]}…, expected"
+            f" {offer.size} with {offer.md5[:12]}…; the file was damaged on the way and thrown"
+            " away: call again"
+        )

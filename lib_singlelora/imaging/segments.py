@@ -17,11 +17,15 @@ def to_lab(pixels: NDArray[np.uint8]) -> Array:
     """sRGB (H, W, 3) to CIE L*a*b* under D65, in which a distance of 1 can just be seen."""
     value = pixels.astype(np.float32) / 255
     linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32
+    )
     xyz = linear @ (to_xyz / np.array([[0.9505], [1.0], [1.089]], np.float32)).T
     cube = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = cube[..., 0], cube[..., 1], cube[..., 2]
-    found: Array = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+    found: Array = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(
+        np.float32
+    )
     return found
 
 
@@ -40,12 +44,17 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
     """
     height, width = lab.shape[:2]
     index = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    ends = [(index[:, :-1], index[:, 1:], lab[:, :-1] - lab[:, 1:]), (index[:-1], index[1:], lab[:-1] - lab[1:])]
+    ends = [
+        (index[:, :-1], index[:, 1:], lab[:, :-1] - lab[:, 1:]),
+        (index[:-1], index[1:], lab[:-1] - lab[1:]),
+    ]
     weights = np.concatenate([np.sqrt((step**2).sum(axis=-1)).ravel() for _, _, step in ends])
     ones = np.concatenate([one.ravel() for one, _, _ in ends])
     others = np.concatenate([other.ravel() for _, other, _ in ends])
     order = np.argsort(weights, kind="stable")
-    edges = list(zip(ones[order].tolist(), others[order].tolist(), weights[order].tolist(), strict=True))
+    edges = list(
+        zip(ones[order].tolist(), others[order].tolist(), weights[order].tolist(), strict=True)
+    )
     parent = list(range(height * width))
     size, limit = [1] * len(parent), [scale] * len(parent)
 
@@ -76,7 +85,12 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
 
 @dataclass(frozen=True)
 class Borders:
-    """Which regions lie beside each other.  one, other: their numbers.  length: pixels.  step: mean ΔE across."""
+    """Which regions lie beside each other.
+
+    one, other: their numbers.
+    length: pixels.
+    step: mean ΔE across.
+    """
 
     one: NDArray[np.int64]
     other: NDArray[np.int64]
@@ -101,10 +115,14 @@ def borders(labels: Labels, lab: Array) -> Borders:
     return Borders(pairs // count, pairs % count, lengths / 2, total / lengths)
 
 
-def min_cut(gains: NDArray[np.float64], pairs: Borders, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which regions are the character, so that gains minus the costs of borders that are cut is largest.
+def min_cut(
+    gains: NDArray[np.float64], pairs: Borders, costs: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which regions are the character, so that gains minus the costs of borders that are cut is
+    largest.
 
-    gains: for each region what it gives to call it the character; negative: to call it background.  costs: for each pair.
+    gains: for each region what it gives to call it the character; negative: to call it background.
+    costs: for each pair.
     Source: Dinitz 1970, maximum flow by layers.
     """
     count = len(gains)
@@ -122,7 +140,9 @@ def min_cut(gains: NDArray[np.float64], pairs: Borders, costs: NDArray[np.float6
     for region, gain in enumerate(gains.tolist()):
         connect(source, region, max(gain, 0.0), 0.0)
         connect(region, sink, max(-gain, 0.0), 0.0)
-    for one, other, cost in zip(pairs.one.tolist(), pairs.other.tolist(), costs.tolist(), strict=True):
+    for one, other, cost in zip(
+        pairs.one.tolist(), pairs.other.tolist(), costs.tolist(), strict=True
+    ):
         connect(one, other, cost, cost)
     while (levels := _levels(source, sink, heads, target, room)) is not None:
         at = [0] * (count + 2)
@@ -131,7 +151,9 @@ def min_cut(gains: NDArray[np.float64], pairs: Borders, costs: NDArray[np.float6
     return np.array(_reached(source, heads, target, room)[:count])
 
 
-def _levels(source: int, sink: int, heads: list[list[int]], target: list[int], room: list[float]) -> list[int] | None:
+def _levels(
+    source: int, sink: int, heads: list[list[int]], target: list[int], room: list[float]
+) -> list[int] | None:
     levels = [-1] * len(heads)
     levels[source] = 0
     queue = [source]
@@ -143,8 +165,15 @@ def _levels(source: int, sink: int, heads: list[list[int]], target: list[int], r
     return levels if levels[sink] >= 0 else None
 
 
-def _push(source: int, sink: int, heads: list[list[int]], target: list[int], room: list[float], levels: list[int],
-          at: list[int]) -> bool:
+def _push(
+    source: int,
+    sink: int,
+    heads: list[list[int]],
+    target: list[int],
+    room: list[float],
+    levels: list[int],
+    at: list[int],
+) -> bool:
     """One path of the layered graph filled; False when there is none left."""
     path: list[int] = []
     node = source
@@ -169,7 +198,9 @@ def _push(source: int, sink: int, heads: list[list[int]], target: list[int], roo
     return True
 
 
-def _reached(source: int, heads: list[list[int]], target: list[int], room: list[float]) -> list[bool]:
+def _reached(
+    source: int, heads: list[list[int]], target: list[int], room: list[float]
+) -> list[bool]:
     seen = [False] * len(heads)
     seen[source] = True
     queue = [source]

@@ -1,7 +1,8 @@
-"""Stray colours: small spots whose colour is neither that of their surroundings nor one of the picture's near them.
+"""Stray colours: small spots whose colour is neither that of their surroundings nor one of the
+picture's near them.
 
-A spot is a small extremum: it vanishes when parts of a level set that are smaller than a spot are taken away (an area opening,
-Vincent 1993), which leaves lines, edges and corners as they are.
+A spot is a small extremum: it vanishes when parts of a level set that are smaller than a spot are
+taken away (an area opening, Vincent 1993), which leaves lines, edges and corners as they are.
 """
 
 from __future__ import annotations
@@ -27,12 +28,20 @@ SAME = 14.0  # colours nearer than that are one
 MANY = 1000
 REACH = 0.12  # of the long side: where a colour of the picture counts as near
 COLOURED = 20.0  # CIELAB chroma
-CLOSE = 0.025  # … for a coloured spot on a plain light surface; between dark lines a sliver of what lies behind them is seen
+# … for a coloured spot on a plain light surface; between dark lines a sliver of what lies behind
+# them is seen
+CLOSE = 0.025
 
 
 @dataclass(frozen=True)
 class Speck:
-    """A spot.  box: left, top, right, bottom; pixels.  area: pixels.  colour, around: CIELAB.  number: in the label image."""
+    """A spot.
+
+    box: left, top, right, bottom; pixels.
+    area: pixels.
+    colour, around: CIELAB.
+    number: in the label image.
+    """
 
     box: tuple[int, int, int, int]
     area: int
@@ -46,10 +55,13 @@ class Speck:
         return float(np.linalg.norm(np.subtract(self.colour, self.around)))
 
 
-def find_specks(cv2: Any, image: Image.Image, each: Callable[[int, int], None] | None = None) -> tuple[list[Speck], Labels]:
+def find_specks(
+    cv2: Any, image: Image.Image, each: Callable[[int, int], None] | None = None
+) -> tuple[list[Speck], Labels]:
     """The spots, and their pixels as a label image (0: no spot).
 
-    cv2: the OpenCV module.  each: called with (done, total) between the passes; may raise to stop.
+    cv2: the OpenCV module.
+    each: called with (done, total) between the passes; may raise to stop.
     """
     lab = to_lab(image)
     largest = max(40, round(LARGEST * image.width * image.height))
@@ -58,26 +70,40 @@ def find_specks(cv2: Any, image: Image.Image, each: Callable[[int, int], None] |
         for half, brighter in enumerate((True, False)):
             if each:
                 each(2 * index + half, 6)
-            np.maximum(residual, _small_extrema(cv2, np.ascontiguousarray(lab[..., index]), largest, brighter), out=residual)
+            np.maximum(
+                residual,
+                _small_extrema(cv2, np.ascontiguousarray(lab[..., index]), largest, brighter),
+                out=residual,
+            )
     labels: Labels
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((residual >= CONTRAST).astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (residual >= CONTRAST).astype(np.uint8), connectivity=8
+    )
     flat = _flat(cv2, lab) & (labels == 0)
     found = []
     for number in range(1, count):
         left, top, wide, high, area = (int(value) for value in stats[number])
         if SMALLEST <= area <= 2 * largest:
-            speck = _judge(cv2, lab, labels, residual, flat, (left, top, left + wide, top + high), number)
+            speck = _judge(
+                cv2, lab, labels, residual, flat, (left, top, left + wide, top + high), number
+            )
             if speck:
                 found.append(speck)
     return found, labels
 
 
-def _small_extrema(cv2: Any, channel: NDArray[np.float32], largest: int, brighter: bool) -> NDArray[np.float32]:
-    """How far each pixel stands out as part of a spot of at most `largest` pixels that is brighter, or darker."""
+def _small_extrema(
+    cv2: Any, channel: NDArray[np.float32], largest: int, brighter: bool
+) -> NDArray[np.float32]:
+    """How far each pixel stands out as part of a spot of at most `largest` pixels that is brighter,
+    or darker.
+    """
     height = np.zeros(channel.shape, dtype=np.float32)
     for level in np.arange(float(channel.min()) + STEP / 2, float(channel.max()), STEP):
         beyond = (channel > level) if brighter else (channel < level)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(beyond.view(np.uint8), connectivity=8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(
+            beyond.view(np.uint8), connectivity=8
+        )
         small = stats[:, cv2.CC_STAT_AREA] <= largest
         small[0] = False
         numbers = np.flatnonzero(small)
@@ -99,8 +125,15 @@ def _flat(cv2: Any, lab: Lab) -> Mask:
     return found
 
 
-def _judge(cv2: Any, lab: Lab, labels: Labels, residual: NDArray[np.float32], flat: Mask, box: tuple[int, int, int, int],
-           number: int) -> Speck | None:
+def _judge(
+    cv2: Any,
+    lab: Lab,
+    labels: Labels,
+    residual: NDArray[np.float32],
+    flat: Mask,
+    box: tuple[int, int, int, int],
+    number: int,
+) -> Speck | None:
     """The spot, if its colour belongs neither to its surroundings nor to what is near."""
     near = _window(box, 8, lab.shape)
     own = labels[near] == number
@@ -113,7 +146,8 @@ def _judge(cv2: Any, lab: Lab, labels: Labels, residual: NDArray[np.float32], fl
     if len(ring) < 4 or _from_mixtures(colour, ring) < APART:
         return None
     around = np.median(ring, axis=0)
-    # Of the colours of lines and of light there are small marks everywhere: a nose, a button's gleam.
+    # Of the colours of lines and of light there are small marks everywhere: a nose, a button's
+    # gleam.
     coloured = float(np.hypot(colour[1], colour[2])) > COLOURED
     plain = coloured and around[0] > 40 and float(np.mean(distance(ring, around) < SAME)) > 0.8
     wide = _window(box, round((CLOSE if plain else REACH) * max(lab.shape[:2])), lab.shape)
@@ -121,7 +155,9 @@ def _judge(cv2: Any, lab: Lab, labels: Labels, residual: NDArray[np.float32], fl
     area = int(own.sum())
     if similar.sum() > max(30, 2 * area):
         return None
-    return Speck(box, area, tuple(float(v) for v in colour), tuple(float(v) for v in around), number)  # type: ignore[arg-type]
+    return Speck(
+        box, area, tuple(float(v) for v in colour), tuple(float(v) for v in around), number
+    )  # type: ignore[arg-type]
 
 
 def _from_mixtures(colour: NDArray[np.float32], ring: NDArray[np.float32]) -> float:
@@ -147,7 +183,9 @@ def _palette(colours: NDArray[np.float32], most: int = 6) -> Iterator[NDArray[np
         most -= 1
 
 
-def _window(box: tuple[int, int, int, int], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def _window(
+    box: tuple[int, int, int, int], margin: int, shape: tuple[int, ...]
+) -> tuple[slice, slice]:
     left, top, right, bottom = box
     rows = slice(max(0, top - margin), min(shape[0], bottom + margin))
     return rows, slice(max(0, left - margin), min(shape[1], right + margin))

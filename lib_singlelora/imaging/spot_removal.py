@@ -13,46 +13,67 @@ Bytes = NDArray[np.uint8]
 MARGIN = 3  # pixels around a spot that tell what belongs there
 REACH = 24  # how far away the same is looked for, at least
 TRIES = 12
-NEW = 70  # difference in any channel from all that is around a spot, from which on a colour is new there
+# Difference in any channel from all that is around a spot, from which on a colour is new there
+NEW = 70
 
 
 def paint_over(cv2: Any, image: Image.Image, hole: Mask, avoid: Mask | None = None) -> Image.Image:
-    """The picture with each spot of the hole filled from where the pixels around it occur again, so that lines go on.
+    """The picture with each spot of the hole filled from where the pixels around it occur again, so
+    that lines go on.
 
-    One patch for each spot, because spots are small.  avoid: what must not be copied, beside the hole itself.
-    Measured on spots across outlines: mean error 2 grey values, of inpainting by diffusion 20.
+    One patch for each spot, because spots are small.  avoid: what must not be copied, beside the
+    hole itself.
+    avoid: what must not be copied, beside the hole itself. Measured on spots across outlines: mean
+        error 2 grey values, of inpainting by diffusion 20.
     Source: Criminisi, Pérez and Toyama 2004, exemplar-based inpainting.
     """
     pixels = np.asarray(image)
     out = pixels.copy()
     avoid = hole if avoid is None else hole | avoid
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        hole.astype(np.uint8), connectivity=8
+    )
     for number in range(1, count):
         left, top, wide, high = (int(value) for value in stats[number, :4])
         rows = slice(max(0, top - MARGIN), min(hole.shape[0], top + high + MARGIN))
         columns = slice(max(0, left - MARGIN), min(hole.shape[1], left + wide + MARGIN))
         patch = _best_patch(cv2, pixels, hole, avoid, rows, columns)
         if patch is None:
-            patch = cv2.inpaint(pixels[rows, columns], hole[rows, columns].astype(np.uint8), 3, cv2.INPAINT_TELEA)
+            patch = cv2.inpaint(
+                pixels[rows, columns], hole[rows, columns].astype(np.uint8), 3, cv2.INPAINT_TELEA
+            )
         own = labels[rows, columns] == number
         out[rows, columns][own] = patch[own]
     return Image.fromarray(out)
 
 
-def _best_patch(cv2: Any, pixels: Bytes, hole: Mask, avoid: Mask, rows: slice, columns: slice) -> Bytes | None:
-    """The place nearby whose pixels are most like those around the spot and bring no colour that is not there; or None."""
+def _best_patch(
+    cv2: Any, pixels: Bytes, hole: Mask, avoid: Mask, rows: slice, columns: slice
+) -> Bytes | None:
+    """The place nearby whose pixels are most like those around the spot and bring no colour that is
+    not there; or None.
+    """
     reach = max(REACH, 3 * max(rows.stop - rows.start, columns.stop - columns.start))
-    near = np.s_[max(0, rows.start - reach) : rows.stop + reach, max(0, columns.start - reach) : columns.stop + reach]
+    near = np.s_[
+        max(0, rows.start - reach) : rows.stop + reach,
+        max(0, columns.start - reach) : columns.stop + reach,
+    ]
     known = ~hole[rows, columns]
     area, template = pixels[near].astype(np.float32), pixels[rows, columns].astype(np.float32)
     if not known.any():
         return None
     weights = known.astype(np.float32)
-    misfit = cv2.matchTemplate(area, template, cv2.TM_SQDIFF, mask=np.repeat(weights[..., None], 3, axis=2))
-    misfit[cv2.matchTemplate(avoid[near].astype(np.float32), np.ones_like(weights), cv2.TM_CCORR) > 0.5] = np.inf
+    misfit = cv2.matchTemplate(
+        area, template, cv2.TM_SQDIFF, mask=np.repeat(weights[..., None], 3, axis=2)
+    )
+    misfit[
+        cv2.matchTemplate(avoid[near].astype(np.float32), np.ones_like(weights), cv2.TM_CCORR) > 0.5
+    ] = np.inf
     there = template[known]
     for _ in range(TRIES):
-        row, column = (int(value) for value in np.unravel_index(int(np.argmin(misfit)), misfit.shape))
+        row, column = (
+            int(value) for value in np.unravel_index(int(np.argmin(misfit)), misfit.shape)
+        )
         if not np.isfinite(misfit[row, column]):
             return None
         patch = area[row : row + known.shape[0], column : column + known.shape[1]]

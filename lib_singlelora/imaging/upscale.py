@@ -15,12 +15,17 @@ MODEL_FILES = (".safetensors", ".pth", ".pt", ".ckpt")
 LANCZOS = "Lanczos"
 
 
-def choose_upscaler(wish: str, own: Sequence[Upscaler], each: Callable[[int, int], None]) -> Upscaler | None:
+def choose_upscaler(
+    wish: str, own: Sequence[Upscaler], each: Callable[[int, int], None]
+) -> Upscaler | None:
     """The upscaler that a setting means; None for Lanczos.
 
-    wish: a model file, the name of one of the host's upscalers, 'Lanczos', or empty for the host's best.
-    own: the host's, best first.  each: called with (tiles done, of how many) by a model file; may raise to stop.
-    Raises: ImageModelError, for an unknown name, a missing file or one that is no upscaler; MissingPackageError.
+    wish: a model file, the name of one of the host's upscalers, 'Lanczos', or empty for the host's
+        best.
+    own: the host's, best first.
+    each: called with (tiles done, of how many) by a model file; may raise to stop.
+    Raises: ImageModelError, for an unknown name, a missing file or one that is no upscaler;
+    MissingPackageError.
     """
     wish = wish.strip()
     if not wish:
@@ -37,16 +42,25 @@ def choose_upscaler(wish: str, own: Sequence[Upscaler], each: Callable[[int, int
         return None
     known = [*dict.fromkeys([*(upscaler.name for upscaler in own), LANCZOS])]
     near = difflib.get_close_matches(wish, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; give a model file with its path, or one of these"
-    raise ImageModelError(f"prepare.upscaler: found {wish!r}, expected a model file ({', '.join(MODEL_FILES)}) or one of "
-                          f"{', '.join(known)}{hint}")
+    hint = (
+        f"; did you mean {near[0]}?"
+        if near
+        else "; give a model file with its path, or one of these"
+    )
+    raise ImageModelError(
+        f"prepare.upscaler: found {wish!r}, expected a model file ({', '.join(MODEL_FILES)}) or one"
+        f" of {', '.join(known)}{hint}"
+    )
 
 
-def enlarge(image: Image.Image, alpha: Image.Image | None, long_side: int,
-            upscaler: Upscaler | None = None) -> tuple[Image.Image, Image.Image | None, str]:
-    """Picture and alpha with a long side of at least `long_side` pixels, and a note (empty: nothing was done).
+def enlarge(
+    image: Image.Image, alpha: Image.Image | None, long_side: int, upscaler: Upscaler | None = None
+) -> tuple[Image.Image, Image.Image | None, str]:
+    """Picture and alpha with a long side of at least `long_side` pixels, and a note (empty: nothing
+    was done).
 
-    The upscaler enlarges the picture; without one, and for what an upscaler of fixed scale misses, Lanczos does.
+    The upscaler enlarges the picture; without one, and for what an upscaler of fixed scale misses,
+    Lanczos does.
     """
     if max(image.size) >= long_side:
         return image, alpha, ""

@@ -17,8 +17,9 @@ class Place:
 
     What follows `lora` is what else the sheet varies; seed: None where a cell holds all seeds.
     checkpoint: another one than the loaded, by its name; '' is the loaded one.
-    label: what a file of elsewhere is called; its `epoch` is below 0.  refine: the LoRA's strength when the picture is redrawn
-    from itself (img2img); 0 where it is not.
+    label: what a file of elsewhere is called; its `epoch` is below 0.
+    refine: the LoRA's strength when the picture is redrawn from itself (img2img); 0 where it is
+        not.
     """
 
     epoch: int
@@ -49,7 +50,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Copy:
-    """A drawn picture, and where it lies in a training crop.  box: left, top, right, bottom; shares of the crop's sides."""
+    """A drawn picture, and where it lies in a training crop.
+
+    box: left, top, right, bottom; shares of the crop's sides.
+    """
 
     picture: Path
     crop: Path
@@ -61,11 +65,15 @@ class Judgement:
     """What pixels, the checkpoint and the tagger say of a cell.
 
     kept: None without a tagger, or when it knows nothing of her.
-    scores: those of `evaluation.ranking.CRITERIA` that are known, 0 to 1; flexibility and leak of the cells that were probed.
-    nearest: the crop that its pictures are most like.  copy: the picture that is it most.
+    scores: those of `evaluation.ranking.CRITERIA` that are known, 0 to 1; flexibility and leak of
+        the cells that were probed.
+    nearest: the crop that its pictures are most like.
+    copy: the picture that is it most.
     harm: what is wrong with its surface, or ''.
-    gained: her traits that turn up where nobody called her.  asked: pictures that obey of those that could, by tag.
-    value: what decides, neighbours counted in; None before all are judged.  best_in_something: on the Pareto front.
+    gained: her traits that turn up where nobody called her.
+    asked: pictures that obey of those that could, by tag.
+    value: what decides, neighbours counted in; None before all are judged.
+    best_in_something: on the Pareto front.
     """
 
     look: Look
@@ -82,7 +90,11 @@ class Judgement:
     @property
     def traits(self) -> Mapping[str, str]:
         """In how many of the pictures each trait is seen, such as {"white hat": "9/10"}."""
-        return {tag: f"{count}/{self.kept.pictures}" for tag, count in self.kept.counts.items()} if self.kept else {}
+        return (
+            {tag: f"{count}/{self.kept.pictures}" for tag, count in self.kept.counts.items()}
+            if self.kept
+            else {}
+        )
 
     @property
     def note(self) -> str:

@@ -27,13 +27,24 @@ from ..workspace.workspace import Workspace
 from .cells import Copy, Judgement, Place
 
 Scores = Mapping[str, float]
-WIDER = ("portrait", "upper body", "cowboy shot", "full body")  # framings from her head down, each with what the last one shows
+# Framings from her head down, each with what the last one shows
+WIDER = ("portrait", "upper body", "cowboy shot", "full body")
 PARTS = 3  # of a crop, that stand for a framing which no crop has
 
 
-def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapping[Place, Sequence[Path]],
-               tagger: Taggers | None, wanted: Sequence[str], job: Job) -> dict[Place, Judgement]:
-    """Every cell's judgement without flexibility and leak.  wanted: her traits; without any, retention is not known."""
+def first_look(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    drawn: Mapping[Place, Sequence[Path]],
+    tagger: Taggers | None,
+    wanted: Sequence[str],
+    job: Job,
+) -> dict[Place, Judgement]:
+    """Every cell's judgement without flexibility and leak.
+
+    wanted: her traits; without any, retention is not known.
+    """
     picture, mask = load_picture(workspace.prepared).image, read_mask(workspace.mask).image
     source = colour_histogram(picture, mask)
     files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
@@ -55,9 +66,16 @@ def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapp
             images = opened(paths)
             matches = copies.find(images)
             tags = seen_in(tagger, images) if tagger else []
-            harms = [harm(surface(image), whole) for image in images] if place.epoch else [(0.0, "")]
+            harms = (
+                [harm(surface(image), whole) for image in images] if place.epoch else [(0.0, "")]
+            )
             if place.epoch:
-                harms = [max(pair) for pair in zip(harms, [lost(one, whole_tags) for one in tags] or harms, strict=True)]
+                harms = [
+                    max(pair)
+                    for pair in zip(
+                        harms, [lost(one, whole_tags) for one in tags] or harms, strict=True
+                    )
+                ]
             kept = retention(wanted, tags) if tags and wanted else None
             scores = {"retention": kept.score} if kept else {}
             if crops:
@@ -65,19 +83,29 @@ def first_look(settings: Settings, workspace: Workspace, host: Host, drawn: Mapp
             scores["damage"] = _mean([value for value, _ in harms])
             match, path = max(zip(matches, paths, strict=True), key=lambda pair: pair[0].likeness)
             copy = Copy(path, files[match.crop], match.box) if match.crop else None
-            found[place] = Judgement(_look(images, source), kept, {name: round(value, 4) for name, value in scores.items()},
-                                     match.crop, copy, max(harms)[1])
+            found[place] = Judgement(
+                _look(images, source),
+                kept,
+                {name: round(value, 4) for name, value in scores.items()},
+                match.crop,
+                copy,
+                max(harms)[1],
+            )
     return found
 
 
 def hers(settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str) -> tuple[str, ...]:
-    """The traits that a picture of this prompt should show: those of crops with the prompt's framing; without such a crop those
-    of the next closer one, and of parts of a crop that the tagger calls so, as far as a crop shows them too; else of all crops.
+    """The traits that a picture of this prompt should show: those of crops with the prompt's
+    framing; without such a crop those of the next closer one, and of parts of a crop that the
+    tagger calls so, as far as a crop shows them too; else of all crops.
 
     What the prompt itself names is left out: the checkpoint draws it without her.
     """
     asked, views = set(tags_of(prompt)), view_tags(workspace)
-    crops = {path.stem: load_picture(path).image.convert("RGB") for path in list_pictures(workspace.image_folder(settings))}
+    crops = {
+        path.stem: load_picture(path).image.convert("RGB")
+        for path in list_pictures(workspace.image_folder(settings))
+    }
     whole = dict(zip(crops, seen_in(tagger, list(crops.values())), strict=True))
     found = traits([scores for name, scores in whole.items() if asked & set(views.get(name, ()))])
     framing = next((tag for tag in tags_of(prompt) if category_of(tag) == "framing"), "")
@@ -88,9 +116,11 @@ def hers(settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str)
     return tuple(tag for tag in found or traits(list(whole.values())) if tag not in asked)
 
 
-def _closer(whole: Mapping[str, Scores], views: Mapping[str, Sequence[str]], framing: str) -> list[Scores]:
+def _closer(
+    whole: Mapping[str, Scores], views: Mapping[str, Sequence[str]], framing: str
+) -> list[Scores]:
     """What is seen in the widest of the closer crops: all of it lies in the framing too."""
-    for closer in reversed(WIDER[:WIDER.index(framing)] if framing in WIDER else ()):
+    for closer in reversed(WIDER[: WIDER.index(framing)] if framing in WIDER else ()):
         if found := [scores for name, scores in whole.items() if closer in views.get(name, ())]:
             return found
     return []
@@ -101,9 +131,12 @@ def _parts(tagger: Taggers, crops: Iterable[Image.Image], framing: str) -> list[
     tallest = max(crops, key=lambda image: image.height / image.width, default=None)
     if tallest is None:
         return []
-    middle = [box for box in windows(*tallest.size) if abs(box[0] + box[2] - 1) < 0.02]  # she stands in the middle
+    # She stands in the middle
+    middle = [box for box in windows(*tallest.size) if abs(box[0] + box[2] - 1) < 0.02]
     seen = seen_in(tagger, [cut(tallest, box) for box in middle])
-    return sorted((one for one in seen if one.get(framing, 0.0) >= SEEN), key=lambda one: -one[framing])[:PARTS]
+    return sorted(
+        (one for one in seen if one.get(framing, 0.0) >= SEEN), key=lambda one: -one[framing]
+    )[:PARTS]
 
 
 def seen_in(tagger: Taggers, images: Sequence[Image.Image]) -> list[Scores]:
@@ -117,7 +150,9 @@ def opened(paths: Iterable[Path]) -> list[Image.Image]:
 
 
 def _surfaces(crops: Iterable[Image.Image], drawn: Sequence[Image.Image]) -> list[Surface]:
-    """Those of the crops at the size of what was drawn; a crop of one colour says nothing of contrast."""
+    """Those of the crops at the size of what was drawn; a crop of one colour says nothing of
+    contrast.
+    """
     side = max(drawn[0].size) if drawn else 512
     small = []
     for crop in crops:
@@ -130,7 +165,10 @@ def _surfaces(crops: Iterable[Image.Image], drawn: Sequence[Image.Image]) -> lis
 
 def _look(images: Sequence[Image.Image], source: np.ndarray) -> Look:
     seen = [look(image, source) for image in images]
-    return Look(round(_mean([one.likeness for one in seen]), 4), next((one.broken for one in seen if one.broken), ""))
+    return Look(
+        round(_mean([one.likeness for one in seen]), 4),
+        next((one.broken for one in seen if one.broken), ""),
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,6 @@
-"""Tries chosen cells with prompts of other poses, views, places and clothes, and with prompts that do not call her."""
+"""Tries chosen cells with prompts of other poses, views, places and clothes, and with prompts that
+do not call her.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ from .first_round import opened, seen_in
 
 @dataclass
 class _Drawer:
-    """Draws probes; what lies in plots/probes with the same LoRA, strength, prompt and seed is not drawn again."""
+    """Draws probes; what lies in plots/probes with the same LoRA, strength, prompt and seed is not
+    drawn again.
+    """
 
     settings: Settings
     workspace: Workspace
@@ -43,37 +47,75 @@ class _Drawer:
         side = training_resolution(self.settings, self.host)
         lora = place.lora if place else None
         uses = (LoraUse(lora, place.strength, place.strength),) if place and lora else ()
-        request = ImageRequest(probe.prompt, (), side, side, options.negative_prompt, options.sampler,
-                               min(options.steps, self.settings.judge.probe_steps), options.cfg_scale,
-                               self.settings.training.clip_skip)
-        what = fingerprint(file_hash(lora) if lora else "", place.strength if lora and place else 0.0, asdict(request),
-                           self.host.checkpoint.sha256)
+        request = ImageRequest(
+            probe.prompt,
+            (),
+            side,
+            side,
+            options.negative_prompt,
+            options.sampler,
+            min(options.steps, self.settings.judge.probe_steps),
+            options.cfg_scale,
+            self.settings.training.clip_skip,
+        )
+        what = fingerprint(
+            file_hash(lora) if lora else "",
+            place.strength if lora and place else 0.0,
+            asdict(request),
+            self.host.checkpoint.sha256,
+        )
         paths = {seed: self.workspace.plots / "probes" / f"{what}-{seed}.png" for seed in seeds}
         missing = tuple(seed for seed, path in paths.items() if not path.exists())
         name = f"{place.file} at {place.strength:g}" if place else "the checkpoint alone"
-        self.job.report(Progress("plot", self.done, self.total, f"trying {name}: {', '.join(probe.asks) or probe.prompt}"))
+        self.job.report(
+            Progress(
+                "plot",
+                self.done,
+                self.total,
+                f"trying {name}: {', '.join(probe.asks) or probe.prompt}",
+            )
+        )
         if missing:
-            for picture in self.host.generate(replace(request, seeds=missing, loras=uses), self.job):
+            for picture in self.host.generate(
+                replace(request, seeds=missing, loras=uses), self.job
+            ):
                 write_bytes(paths[picture.seed], png_bytes(picture.image, picture.parameters))
         self.done += len(seeds)
         return opened(paths.values())
 
 
-def probe(settings: Settings, workspace: Workspace, host: Host, job: Job, judged: dict[Place, Judgement],
-          chosen: Sequence[Place], tagger: Taggers | None, wanted: Sequence[str]) -> dict[Place, Judgement]:
+def probe(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    judged: dict[Place, Judgement],
+    chosen: Sequence[Place],
+    tagger: Taggers | None,
+    wanted: Sequence[str],
+) -> dict[Place, Judgement]:
     """The chosen cells' judgements with leak and, where there is a tagger, flexibility.
 
-    wanted: her traits, looked for in pictures that do not call her.  Raises: JobCancelled, keeping what is drawn.
+    wanted: her traits, looked for in pictures that do not call her.
+    Raises: JobCancelled, keeping what is drawn.
     """
     options = settings.judge
     if not chosen:
         return {}
-    seeds = tuple((settings.plot.first_seed + number) % SEEDS for number in range(options.probe_seeds))
+    seeds = tuple(
+        (settings.plot.first_seed + number) % SEEDS for number in range(options.probe_seeds)
+    )
     further = tuple((seed + options.probe_seeds) % SEEDS for seed in seeds)
     crops = list_pictures(workspace.image_folder(settings))
     captions = [split_tags(text) for text in map(read_caption, crops) if text]
     character = settings.character
-    asking = her_probes(character.trigger, character.class_token, captions, names_of(tagger.folders)["tags"]) if tagger else ()
+    asking = (
+        her_probes(
+            character.trigger, character.class_token, captions, names_of(tagger.folders)["tags"]
+        )
+        if tagger
+        else ()
+    )
     others = other_probes(character.class_token)
     pictures = (len(asking) + len(others)) * (len(chosen) + 1) + len(others)
     drawer = _Drawer(settings, workspace, host, job, pictures * len(seeds))
@@ -90,7 +132,11 @@ def probe(settings: Settings, workspace: Workspace, host: Host, job: Job, judged
             part = obeyed(each.asks, seen, told[each])
             kept, could = kept + part[0], could + part[1]
             for tag in each.asks:
-                able = [own for own, alone in zip(seen, told[each], strict=True) if alone.get(tag, 0.0) >= SEEN]
+                able = [
+                    own
+                    for own, alone in zip(seen, told[each], strict=True)
+                    if alone.get(tag, 0.0) >= SEEN
+                ]
                 if able:
                     asked[tag] = f"{sum(own.get(tag, 0.0) >= SEEN for own in able)}/{len(able)}"
         if could:
@@ -99,7 +145,9 @@ def probe(settings: Settings, workspace: Workspace, host: Host, job: Job, judged
         new: tuple[str, ...] = ()
         leak = moved(under, plain, another)
         if tagger and wanted:
-            share, new = gained(wanted, seen_in(tagger, under), [alone for each in others for alone in told[each]])
+            share, new = gained(
+                wanted, seen_in(tagger, under), [alone for each in others for alone in told[each]]
+            )
             leak = max(leak, share)
         scores["leak"] = round(leak, 4)
         found[place] = replace(judged[place], scores=scores, asked=asked, gained=new)

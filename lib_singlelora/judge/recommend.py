@@ -19,16 +19,33 @@ from .cells import Judgement, Place
 from .first_round import first_look, hers
 from .probe_round import probe
 
-__all__ = ["Judgement", "Place", "Recommendation", "judge", "reason", "recommend", "recommendation_from", "saved_recommendation"]
+__all__ = [
+    "Judgement",
+    "Place",
+    "Recommendation",
+    "judge",
+    "reason",
+    "recommend",
+    "recommendation_from",
+    "saved_recommendation",
+]
 
 LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "harms least"}
 
 
-def judge(settings: Settings, workspace: Workspace, host: Host, drawn: Mapping[Place, Sequence[Path]], prompt: str,
-          job: Job | None = None, probing: bool = True) -> dict[Place, Judgement]:
+def judge(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    drawn: Mapping[Place, Sequence[Path]],
+    prompt: str,
+    job: Job | None = None,
+    probing: bool = True,
+) -> dict[Place, Judgement]:
     """Every cell's judgement.
 
-    Two rounds: what the cells' own pictures tell, then, where `probing`, further pictures of the most promising cells.
+    Two rounds: what the cells' own pictures tell, then, where `probing`, further pictures of the
+    most promising cells.
 
     Raises: JobCancelled.
     """
@@ -40,14 +57,27 @@ def judge(settings: Settings, workspace: Workspace, host: Host, drawn: Mapping[P
     whole = [place for place, seen in judged.items() if place.epoch and not seen.look.broken]
     values = {place: total(even[place], weights) for place in whole}
     leading = set(front({place: even[place] for place in whole}, weights))
-    ordered = sorted(whole, key=lambda place: (place not in leading, -values[place], abs(place.strength), place.epoch))
+    ordered = sorted(
+        whole,
+        key=lambda place: (place not in leading, -values[place], abs(place.strength), place.epoch),
+    )
     ordered = [place for place in ordered if not place.refine]  # probes are drawn at once
     chosen = spread(ordered, _spots(judged), settings.judge.probes if probing else 0)
     judged |= probe(settings, workspace, host, job, judged, chosen, tagger, wanted)
     final = {place: {**judged[place].scores, **even[place]} for place in whole}
     leading = set(front({place: judged[place].scores for place in whole}, weights))
-    return {place: replace(seen, value=round(total(final[place], weights), 4), best_in_something=place in leading)
-            if place in final else seen for place, seen in judged.items()}
+    return {
+        place: (
+            replace(
+                seen,
+                value=round(total(final[place], weights), 4),
+                best_in_something=place in leading,
+            )
+            if place in final
+            else seen
+        )
+        for place, seen in judged.items()
+    }
 
 
 def weights_of(options: JudgeSettings) -> dict[str, float]:
@@ -56,7 +86,9 @@ def weights_of(options: JudgeSettings) -> dict[str, float]:
 
 
 def _spots(judged: Iterable[Place]) -> dict[Place, tuple[object, int, int]]:
-    """Where each cell lies: (all that is the same in its table, row of its epoch, column of its strength)."""
+    """Where each cell lies: (all that is the same in its table, row of its epoch, column of its
+    strength).
+    """
     tables: dict[Place, list[Place]] = {}
     for place in judged:
         if place.epoch:
@@ -64,21 +96,30 @@ def _spots(judged: Iterable[Place]) -> dict[Place, tuple[object, int, int]]:
     found: dict[Place, tuple[object, int, int]] = {}
     for table, own in tables.items():
         rows, columns = sorted({p.epoch for p in own}), sorted({p.strength for p in own})
-        found |= {place: (table, rows.index(place.epoch), columns.index(place.strength)) for place in own}
+        found |= {
+            place: (table, rows.index(place.epoch), columns.index(place.strength)) for place in own
+        }
     return found
 
 
 def _smoothed(judged: Mapping[Place, Judgement]) -> dict[Place, dict[str, float]]:
     """The first round's scores with the neighbours' counted in.
 
-    Without a tagger colours stand for her traits: 0 for what the checkpoint shares with the picture, 1 for the most of any cell.
+    Without a tagger colours stand for her traits: 0 for what the checkpoint shares with the
+    picture, 1 for the most of any cell.
     """
     spots = _spots(judged)
-    least = max((seen.look.likeness for place, seen in judged.items() if not place.epoch), default=0.0)
+    least = max(
+        (seen.look.likeness for place, seen in judged.items() if not place.epoch), default=0.0
+    )
     most = max((judged[place].look.likeness for place in spots), default=0.0)
     found: dict[Place, dict[str, float]] = {place: {} for place in spots}
     for table in dict.fromkeys(spot[0] for spot in spots.values()):
-        own = {place: spot[1:] for place, spot in spots.items() if spot[0] == table and not judged[place].look.broken}
+        own = {
+            place: spot[1:]
+            for place, spot in spots.items()
+            if spot[0] == table and not judged[place].look.broken
+        }
         for name in ("retention", "copying", "damage"):
             values = {at: _known(judged[place], name, least, most) for place, at in own.items()}
             even = smoothed({at: value for at, value in values.items() if value is not None})
@@ -97,14 +138,21 @@ def _known(seen: Judgement, name: str, least: float, most: float) -> float | Non
 def recommend(judged: Mapping[Place, Judgement]) -> Place | None:
     """The gentlest cell within a hundredth of the best one, of those whose pictures are whole.
 
-    Of the cells that were probed, where any were: only of those is everything known.  Files of elsewhere and pictures that were
-    redrawn are compared, not recommended, for this workspace's files used as they are is what is asked for.
+    Of the cells that were probed, where any were: only of those is everything known.  Files of
+    elsewhere and pictures that were redrawn are compared, not recommended, for this workspace's
+    files used as they are is what is asked for.
     """
-    whole = [place for place, seen in judged.items() if place.epoch > 0 and not place.refine and not seen.look.broken]
+    whole = [
+        place
+        for place, seen in judged.items()
+        if place.epoch > 0 and not place.refine and not seen.look.broken
+    ]
     whole = [place for place in whole if "leak" in judged[place].scores] or whole
     spots = _spots(judged)
     even = {} if any(judged[place].value is not None for place in whole) else _smoothed(judged)
-    values = {place: judged[place].value or even.get(place, {}).get("retention", 0.0) for place in whole}
+    values = {
+        place: judged[place].value or even.get(place, {}).get("retention", 0.0) for place in whole
+    }
     best: list[tuple[float, Place]] = []
     for table in dict.fromkeys(spots[place][0] for place in whole):
         own = {spots[place][1:]: place for place in whole if spots[place][0] == table}
@@ -120,15 +168,25 @@ def reason(place: Place, judged: Mapping[Place, Judgement]) -> str:
     base = next((seen for p, seen in judged.items() if not p.epoch), None)
     if own.kept is None:
         without = base.look.likeness if base else 0.0
-        parts = [f"its colours are near the picture's ({own.look.likeness:.0%} shared, {without:.0%} without the LoRA; no tagger "
-                 "tells of her traits)"]
+        parts = [
+            f"its colours are near the picture's ({own.look.likeness:.0%} shared, {without:.0%}"
+            " without the LoRA; no tagger tells of her traits)"
+        ]
     else:
         without = base.kept.seen if base and base.kept else 0.0
-        parts = [f"{own.kept.seen:.2g} of {len(own.kept.counts)} traits ({without:.2g} without the LoRA)"]
+        parts = [
+            f"{own.kept.seen:.2g} of {len(own.kept.counts)} traits ({without:.2g} without the LoRA)"
+        ]
     if "flexibility" in own.scores:
-        parts.append(f"obeys {own.scores['flexibility'] * 100:.0f} % of the poses, views, places and clothes that the checkpoint "
-                     "obeys")
-    rivals = [seen for p, seen in judged.items() if p.epoch and p != place and ("leak" in seen.scores) == ("leak" in own.scores)]
+        parts.append(
+            f"obeys {own.scores['flexibility'] * 100:.0f} % of the poses, views, places and clothes"
+            " that the checkpoint obeys"
+        )
+    rivals = [
+        seen
+        for p, seen in judged.items()
+        if p.epoch and p != place and ("leak" in seen.scores) == ("leak" in own.scores)
+    ]
     for name, words in LEAST.items():
         beaten = [seen.scores[name] for seen in rivals if name in seen.scores]
         if name in own.scores and beaten and own.scores[name] < min(beaten):
@@ -137,7 +195,7 @@ def reason(place: Place, judged: Mapping[Place, Judgement]) -> str:
     best = max(rest, key=lambda other: judged[other].value or 0.0, default=None)
     told = ""
     if best is not None and own.value is not None and (judged[best].value or 0.0) > own.value:
-        told = f"; {best.words} scores higher still ({judged[best].value:.2f} against {own.value:.2f})"
+        told = (
+            f"; {best.words} scores higher still ({judged[best].value:.2f} against {own.value:.2f})"
+        )
     return f"{place.words}: {', '.join(parts)}{told}"
-
-

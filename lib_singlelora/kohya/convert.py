@@ -1,4 +1,5 @@
-"""Settings of other trainers: kohya_ss' JSON and sd-scripts' TOML, both ways; what cannot be carried over is listed.
+"""Settings of other trainers: kohya_ss' JSON and sd-scripts' TOML, both ways; what cannot be
+carried over is listed.
 
 A key that a file leaves out means what that trainer means by it (`foreign_tables`).
 """
@@ -32,11 +33,14 @@ class _File:
     alone: bool = False
 
 
-def read_foreign(text: str, name: str, dataset: str = "", dataset_name: str = "dataset_config") -> Imported:
+def read_foreign(
+    text: str, name: str, dataset: str = "", dataset_name: str = "dataset_config"
+) -> Imported:
     """Settings from a file's text, by its name's ending: .json of kohya_ss, .toml of sd-scripts.
 
     A TOML may be the training's, a dataset_config, or both in one.
-    dataset: the text of the dataset_config that the file names, if there is one; dataset_name: its name.
+    dataset: the text of the dataset_config that the file names, if there is one; dataset_name: its
+        name.
     Raises: SettingsError, for neither, or for text that is not what the ending says.
     """
     text = text.removeprefix("\ufeff")
@@ -47,9 +51,13 @@ def read_foreign(text: str, name: str, dataset: str = "", dataset_name: str = "d
     elif name.lower().endswith(".toml"):
         file = _toml_file(text, name)
     else:
-        raise SettingsError(f"{name}: found neither .json nor .toml, expected a kohya_ss JSON or an sd-scripts TOML")
+        raise SettingsError(
+            f"{name}: found neither .json nor .toml, expected a kohya_ss JSON or an sd-scripts TOML"
+        )
     beside = _toml(dataset.removeprefix("\ufeff"), dataset_name) if dataset else {}
-    return Reading(name, file.trainer).read(file.values, beside or file.dataset, file.note, file.alone)
+    return Reading(name, file.trainer).read(
+        file.values, beside or file.dataset, file.note, file.alone
+    )
 
 
 def write_foreign(settings: Settings, kind: str) -> Exported:
@@ -58,7 +66,10 @@ def write_foreign(settings: Settings, kind: str) -> Exported:
 
 
 def dataset_config_of(text: str, name: str) -> str:
-    """The path of the dataset_config that a training's file names, or nothing.  Raises: SettingsError."""
+    """The path of the dataset_config that a training's file names, or nothing.
+
+    Raises: SettingsError.
+    """
     text = text.removeprefix("\ufeff")
     values = _json(text, name) if name.lower().endswith(".json") else _toml_file(text, name).values
     found = values.get("dataset_config")
@@ -69,25 +80,37 @@ def _json(text: str, name: str) -> Values:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{name}: found no JSON ({error}), expected a file that kohya_ss saved") from None
+        raise SettingsError(
+            f"{name}: found no JSON ({error}), expected a file that kohya_ss saved"
+        ) from None
     if not isinstance(values, dict):
-        raise SettingsError(f"{name}: found a {type(values).__name__}, expected an object of kohya_ss' fields")
+        raise SettingsError(
+            f"{name}: found a {type(values).__name__}, expected an object of kohya_ss' fields"
+        )
     return values
 
 
 def _toml(text: str, name: str) -> Values:
     # Python 3.10 lacks the first.
-    reader = next((module for module in ("tomllib", "tomli") if importlib.util.find_spec(module)), None)
+    reader = next(
+        (module for module in ("tomllib", "tomli") if importlib.util.find_spec(module)), None
+    )
     if reader is None:
-        raise SettingsError(f"{name}: found no TOML reader, expected one; install it with pip install tomli")
+        raise SettingsError(
+            f"{name}: found no TOML reader, expected one; install it with pip install tomli"
+        )
     try:
         return dict(importlib.import_module(reader).loads(text))
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{name}: found no TOML ({error}), expected an sd-scripts configuration") from None
+        raise SettingsError(
+            f"{name}: found no TOML ({error}), expected an sd-scripts configuration"
+        ) from None
 
 
 def _toml_file(text: str, name: str) -> _File:
-    """The training's keys out of their sections (sd-scripts looks at no section's name), the dataset's, and our note."""
+    """The training's keys out of their sections (sd-scripts looks at no section's name), the
+    dataset's, and our note.
+    """
     flat: Values = {}
     dataset: Values = {}
     for key, value in _toml(text, name).items():
@@ -104,7 +127,7 @@ def _note(text: str) -> Values:
     for line in text.splitlines():
         if line.startswith(mark):
             try:
-                found = json.loads(line[len(mark):])
+                found = json.loads(line[len(mark) :])
             except ValueError:
                 return {}
             return found if isinstance(found, dict) else {}

@@ -36,8 +36,9 @@ Values = dict[str, Any]
 class Imported:
     """values: our dotted names, all that is changed.
 
-    given: ours -> the file's key and value it was read from.  assumed: ours -> what the other trainer
-    does where the file says nothing.  left: the file's keys that were not carried over, and why.
+    given: ours -> the file's key and value it was read from.
+    assumed: ours -> what the other trainer does where the file says nothing.
+    left: the file's keys that were not carried over, and why.
     """
 
     values: Values
@@ -60,9 +61,13 @@ class Reading:
     def read(self, values: Values, dataset: Values, note: Values, alone: bool) -> Imported:
         """Everything.  Raises: SettingsError, for a file that is none of the trainer's."""
         self.rest = dict(values)
-        if self.column == 0 and not any(key in self.rest for key in ("network_dim", "LoRA_type", "train_batch_size")):
-            raise SettingsError(f"{self.name}: found none of kohya_ss' LoRA fields (network_dim, LoRA_type …), expected a file "
-                                "that its LoRA tab saved")
+        if self.column == 0 and not any(
+            key in self.rest for key in ("network_dim", "LoRA_type", "train_batch_size")
+        ):
+            raise SettingsError(
+                f"{self.name}: found none of kohya_ss' LoRA fields (network_dim, LoRA_type …),"
+                " expected a file that its LoRA tab saved"
+            )
         self._dataset(dataset)
         self._network_arguments()
         self._optimizer_name()
@@ -86,14 +91,23 @@ class Reading:
         self._captions()
         assumed = self._assume(alone)
         self._noted(note)
-        assumed = {name: why for name, why in assumed.items() if name.removeprefix("training.") not in self.given}
+        assumed = {
+            name: why
+            for name, why in assumed.items()
+            if name.removeprefix("training.") not in self.given
+        }
         for key, value in self.rest.items():
             if not is_nothing(value) and value not in (0, 0.0, False, "0"):
                 self.left.setdefault(key, f"{value!r} has no counterpart here")
-        return Imported({f"training.{key}": value for key, value in self.values.items()}, self.left,
-                        {f"training.{key}": why for key, why in self.given.items()}, assumed)
+        return Imported(
+            {f"training.{key}": value for key, value in self.values.items()},
+            self.left,
+            {f"training.{key}": why for key, why in self.given.items()},
+            assumed,
+        )
 
-    # One value ---------------------------------------------------------------------------------------------------
+    # One value
+    # ---------------------------------------------------------------------------------------------------
 
     def take(self, key: str, ours: str, convert: Callable[[Any], Any] | None = None) -> None:
         """A key whose value means ours, if the file has it."""
@@ -110,7 +124,9 @@ class Reading:
     def put(self, ours: str, value: Any, key: str, found: Any) -> None:
         """Set one of ours, remembering where it comes from."""
         self.values[ours] = value
-        self.given[ours] = f"{key} = {found}" if isinstance(found, int | float) else f"{key} = {found!r}"
+        self.given[ours] = (
+            f"{key} = {found}" if isinstance(found, int | float) else f"{key} = {found!r}"
+        )
 
     def figure(self, key: str) -> float | None:
         """The number under a key, or None where there is none; what is no number is listed."""
@@ -134,14 +150,22 @@ class Reading:
             self.left[key] = f"found {value!r}, expected true or false"
             return False
 
-    # What needs more than a table --------------------------------------------------------------------------------
+    # What needs more than a table
+    # --------------------------------------------------------------------------------
 
     def _dataset(self, dataset: Values) -> None:
-        """A dataset_config's nearest values: the subset's, else the dataset's, else the general ones."""
+        """A dataset_config's nearest values: the subset's, else the dataset's, else the general
+        ones.
+        """
         if not dataset:
             return
         sets = [each for each in items(dataset.get("datasets")) if isinstance(each, dict)]
-        subsets = [(each, own) for each in sets for own in items(each.get("subsets")) if isinstance(own, dict)]
+        subsets = [
+            (each, own)
+            for each in sets
+            for own in items(each.get("subsets"))
+            if isinstance(own, dict)
+        ]
         wanted = [pair for pair in subsets if pair[1].get("is_reg") is not True]
         chosen = wanted[0] if wanted else ((sets[0], {}) if sets else ({}, {}))
         general = dataset.get("general")
@@ -151,7 +175,9 @@ class Reading:
         if "batch_size" in merged:
             merged["train_batch_size"] = merged.pop("batch_size")
         if len(wanted) > 1:
-            self.left["datasets"] = f"found {len(wanted)} subsets for training, one is read: the first"
+            self.left["datasets"] = (
+                f"found {len(wanted)} subsets for training, one is read: the first"
+            )
         self.rest.pop("dataset_config", None)
         self.rest = {**self.rest, **merged}
 
@@ -161,7 +187,12 @@ class Reading:
             return
         arguments: Values = {}
         for piece in self._texts("network_args"):
-            arguments.update({key: value.strip("\"'") for key, value in split_arguments(piece, f"{self.name}: network_args")})
+            arguments.update(
+                {
+                    key: value.strip("\"'")
+                    for key, value in split_arguments(piece, f"{self.name}: network_args")
+                }
+            )
         module = str(self.rest.pop("network_module", None) or "networks.lora")
         if module.startswith("lycoris"):
             algo = str(arguments.pop("algo", "lora")).lower()
@@ -191,9 +222,13 @@ class Reading:
                 self.rest["optimizer_type"] = name
 
     def _algorithm(self) -> None:
-        kind, preset = str(self.rest.pop("LoRA_type", None) or "Standard"), str(self.rest.pop("LyCORIS_preset", "") or "full")
+        kind, preset = (
+            str(self.rest.pop("LoRA_type", None) or "Standard"),
+            str(self.rest.pop("LyCORIS_preset", "") or "full"),
+        )
         decomposed = self.switch("dora_wd") | self.switch("weight_decompose")
-        if decomposed and not kind.startswith("LyCORIS"):  # the GUI keeps the field, and LyCORIS alone reads it
+        # The GUI keeps the field, and LyCORIS alone reads it
+        if decomposed and not kind.startswith("LyCORIS"):
             self.left["dora_wd"] = f"true is not in force there: {kind} has no weight decomposition"
             decomposed = False
         if kind not in ALGORITHMS:
@@ -203,14 +238,20 @@ class Reading:
         if decomposed and algorithm == "LoCon":
             algorithm = "DoRA"
             if str(self.rest.pop("wd_on_output", "")).lower() != "false":
-                self.left["wd_on_output"] = "true there; here the magnitudes belong to the inputs, as the WebUI reads them"
+                self.left["wd_on_output"] = (
+                    "true there; here the magnitudes belong to the inputs, as the WebUI reads them"
+                )
         elif decomposed:
             self.left["dora_wd"] = f"weight decomposition of {algorithm} is not trained here"
-        self.put("algorithm", algorithm, ("LoRA_type", "network_module, network_args")[self.column], kind)
+        self.put(
+            "algorithm", algorithm, ("LoRA_type", "network_module, network_args")[self.column], kind
+        )
         if algorithm == "LoRA":  # kohya_ss keeps the fields, but its plain LoRA has no convolutions
             for ours, theirs in (("conv_rank", "conv_dim"), ("conv_alpha", "conv_alpha")):
                 if self.values.pop(ours, None) and self.column:
-                    self.left[theirs] = "not in force there: networks.lora reads it from network_args alone"
+                    self.left[theirs] = (
+                        "not in force there: networks.lora reads it from network_args alone"
+                    )
                 self.given.pop(ours, None)
         elif kind.startswith("LyCORIS"):
             self._lycoris(algorithm, preset)
@@ -219,7 +260,9 @@ class Reading:
             self.values.setdefault("conv_alpha", 1.0)
 
     def _lycoris(self, algorithm: str, preset: str) -> None:
-        """LyCORIS trains convolutions whatever the algorithm, with the plain rank where it has none for them."""
+        """LyCORIS trains convolutions whatever the algorithm, with the plain rank where it has none
+        for them.
+        """
         if self.column == 0 and "conv_rank" not in self.values:  # the GUI's field stands at 1
             self.values["conv_rank"], self.values["conv_alpha"] = 1, 1.0
         for ours, plain in (("conv_rank", "rank"), ("conv_alpha", "alpha")):
@@ -232,21 +275,31 @@ class Reading:
                 self.values["algorithm"] = "LoRA"
             self.given["conv_rank"] = f"preset = {preset!r}"
         if preset not in ("full", "full-lin"):
-            self.left["preset"] = f"{preset!r} chooses modules in a way of its own; those of a LoRA or LoCon are trained here"
+            self.left["preset"] = (
+                f"{preset!r} chooses modules in a way of its own; those of a LoRA or LoCon are"
+                " trained here"
+            )
 
     def _learning_rates(self) -> None:
-        """One rate for both halves stands where they have none of their own; switches leave a half out."""
+        """One rate for both halves stands where they have none of their own; switches leave a half
+        out.
+        """
         shared = self._rate("learning_rate")
         own = {ours: self._rate(ours) for ours in ("unet_lr", "text_encoder_lr")}
         if self.column == 0 and own["unet_lr"] == 0 and own["text_encoder_lr"] == 0:
             own = dict.fromkeys(own)  # both at 0 mean the shared one there
-        for ours, without in (("unet_lr", "network_train_text_encoder_only"), ("text_encoder_lr", "network_train_unet_only")):
+        for ours, without in (
+            ("unet_lr", "network_train_text_encoder_only"),
+            ("text_encoder_lr", "network_train_unet_only"),
+        ):
             found = own[ours]
             if self.switch(without):
                 self.put(ours, 0.0, without, True)
             elif found is not None:
                 self.put(ours, found, ours, found)
-            elif shared is not None and (self.column == 1 or own["unet_lr"] is None or ours in self._empty):
+            elif shared is not None and (
+                self.column == 1 or own["unet_lr"] is None or ours in self._empty
+            ):
                 self.put(ours, shared, "learning_rate", shared)
 
     _empty: frozenset[str] = frozenset()
@@ -264,7 +317,10 @@ class Reading:
             self.left[key] = f"found {value!r}, expected a rate of 0 to 1, such as 0.0001"
             return None
         if len(set(own)) > 1:
-            self.left[key] = f"found {value!r}, a rate for each of several parts; the first, {own[0]:g}, is used for all"
+            self.left[key] = (
+                f"found {value!r}, a rate for each of several parts; the first, {own[0]:g}, is used"
+                " for all"
+            )
         return own[0] if own else None
 
     def _block_weights(self) -> None:
@@ -279,23 +335,42 @@ class Reading:
         try:
             lists = parse_block_weights(text, SD1).as_kohya().values()
         except PresetError as error:
-            self.left.update({key: str(error) for key, part in zip(LISTS, parts, strict=True) if part})
+            self.left.update(
+                {key: str(error) for key, part in zip(LISTS, parts, strict=True) if part}
+            )
             return
         if threshold > 0:  # what does not reach it is not trained
-            text = "/".join(",".join(f"{value:.6g}" if value > threshold else "0" for value in own) for own in lists)
-        self.put("block_weights", text, ", ".join(key for key, part in zip(LISTS, parts, strict=True) if part), text)
+            text = "/".join(
+                ",".join(f"{value:.6g}" if value > threshold else "0" for value in own)
+                for own in lists
+            )
+        self.put(
+            "block_weights",
+            text,
+            ", ".join(key for key, part in zip(LISTS, parts, strict=True) if part),
+            text,
+        )
 
     def _warmup(self) -> None:
-        """Steps go before a share; kohya_ss' other field is in percent, sd-scripts takes a fraction for a share."""
+        """Steps go before a share; kohya_ss' other field is in percent, sd-scripts takes a fraction
+        for a share.
+        """
         percent = self.rest.get("lr_warmup") if self.column == 0 else None
         if isinstance(percent, str) and percent.strip().endswith("%"):
             self.rest["lr_warmup"] = percent.strip()[:-1]
         share, steps = self.figure("lr_warmup"), self.figure("lr_warmup_steps")
-        found, key = (steps, "lr_warmup_steps") if steps or share is None else (share / 100, "lr_warmup")
+        found, key = (
+            (steps, "lr_warmup_steps") if steps or share is None else (share / 100, "lr_warmup")
+        )
         if found is None:
             return
         try:
-            self.put("warmup", declaration("training.warmup").check(found), key, steps if key == "lr_warmup_steps" else share)
+            self.put(
+                "warmup",
+                declaration("training.warmup").check(found),
+                key,
+                steps if key == "lr_warmup_steps" else share,
+            )
         except SettingsError as error:
             self.left[key] = str(error)
 
@@ -308,10 +383,14 @@ class Reading:
             self.take("epoch", "epochs")
         steps = self.rest.pop("max_train_steps", None)
         if not is_nothing(steps) and steps not in (0, "0") and "epochs" not in self.given:
-            self.left["max_train_steps"] = f"{steps!r} is a number of steps; training.epochs stays as it is"
+            self.left["max_train_steps"] = (
+                f"{steps!r} is a number of steps; training.epochs stays as it is"
+            )
 
     def _resolution(self) -> None:
-        key = "max_resolution" if self.column == 0 and "max_resolution" in self.rest else "resolution"
+        key = (
+            "max_resolution" if self.column == 0 and "max_resolution" in self.rest else "resolution"
+        )
         value = self.rest.pop(key, None)
         if is_nothing(value):
             return
@@ -319,7 +398,9 @@ class Reading:
             wide, high = sides(value)
             side = declaration("training.resolution").check(round((wide * high) ** 0.5))
         except (ValueError, SettingsError):
-            self.left[key] = f"found {value!r}, expected a side or two in pixels, such as 512 or 512,512"
+            self.left[key] = (
+                f"found {value!r}, expected a side or two in pixels, such as 512 or 512,512"
+            )
             return
         self.put("resolution", side, key, value)
         if wide != high:
@@ -330,13 +411,17 @@ class Reading:
         kind = self.rest.pop("noise_offset_type", None)
         if is_nothing(kind) or self.column == 1:
             return
-        idle = {"multires": ("noise_offset",), "original": ("multires_noise_iterations",)}.get(str(kind).strip().lower())
+        idle = {"multires": ("noise_offset",), "original": ("multires_noise_iterations",)}.get(
+            str(kind).strip().lower()
+        )
         if idle is None:
             self.left["noise_offset_type"] = f"found {kind!r}, expected Original or Multires"
             return
         for ours in idle:
             if self.values.get(ours):
-                self.left[ours] = f"{self.values[ours]:g} is not in force there: noise_offset_type is {kind}"
+                self.left[ours] = (
+                    f"{self.values[ours]:g} is not in force there: noise_offset_type is {kind}"
+                )
             self.values[ours] = type(declaration(f"training.{ours}").default)(0)
             self.given[ours] = f"noise_offset_type = {kind!r}"
 
@@ -360,11 +445,14 @@ class Reading:
             self.put("optimizer_args", text, "optimizer_args", text)
 
     def _captions(self) -> None:
-        ending = self.rest.pop("caption_extension", None) or self.rest.pop("caption_extention", None)
+        ending = self.rest.pop("caption_extension", None) or self.rest.pop(
+            "caption_extention", None
+        )
         if not is_nothing(ending) and str(ending).strip() != ".txt":
             self.left["caption_extension"] = f"found {ending!r}; captions are read from .txt here"
 
-    # What the file does not say ----------------------------------------------------------------------------------
+    # What the file does not say
+    # ----------------------------------------------------------------------------------
 
     def _left_out(self, ours: str) -> Any:
         return {**LEFT_OUT, **OWN_LEFT_OUT[self.trainer]}[ours]
@@ -379,7 +467,9 @@ class Reading:
                 theirs = SAME.get(key, ("", ""))[self.column] or NETWORK.get(key, "a word of it")
                 found[f"training.{key}"] = f"{value!r}, as {self.trainer} does without {theirs}"
         if self.column == 1 and "epochs" not in self.values and not alone:
-            found["training.epochs"] = "stays as it is; sd-scripts counts steps without max_train_epochs, 1600 unless told"
+            found["training.epochs"] = (
+                "stays as it is; sd-scripts counts steps without max_train_epochs, 1600 unless told"
+            )
         if alone:
             for key in ("algorithm", "conv_rank", "conv_alpha", "mask_floor"):
                 self.values.pop(key, None)
@@ -424,5 +514,8 @@ def _precision(value: Any) -> str:
 
 
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {
-    "optimizer": _optimizer, "scheduler": _scheduler, "precision": _precision, "save_precision": _precision,
+    "optimizer": _optimizer,
+    "scheduler": _scheduler,
+    "precision": _precision,
+    "save_precision": _precision,
 }

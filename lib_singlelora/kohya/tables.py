@@ -67,48 +67,129 @@ LISTS = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
 # What a file means that leaves a key out, in our names; both trainers, then each one's own.
 # (Epochs, repeats, resolution and seed have no such value: they stay as they are.)
 LEFT_OUT: Mapping[str, Any] = {
-    "algorithm": "LoRA", "alpha": 1.0, "conv_rank": 0, "conv_alpha": 0.0, "dropout": 0.0, "rank_dropout": 0.0,
-    "module_dropout": 0.0, "lokr_factor": -1, "scale_weight_norms": 0.0, "block_weights": "ALL", "start_from": "",
-    "batch_size": 1, "gradient_accumulation": 1, "optimizer_args": "", "weight_decay": -1.0, "restarts": 1, "power": 1.0,
-    "max_grad_norm": 1.0, "gradient_checkpointing": False, "noise_offset": 0.0, "multires_noise_iterations": 0,
-    "multires_noise_discount": 0.3, "min_snr_gamma": 0.0, "debiased_estimation": False, "zero_terminal_snr": False,
-    "min_timestep": 0, "max_timestep": 1000, "loss": "l2", "huber_c": 0.1, "huber_schedule": "snr", "masked_loss": False,
-    "prior_loss_weight": 1.0, "keep_tokens": 0, "shuffle_captions": False, "caption_dropout": 0.0, "tag_dropout": 0.0,
-    "max_token_length": 75, "flip": False, "color_aug": False, "clip_skip": 1,
+    "algorithm": "LoRA",
+    "alpha": 1.0,
+    "conv_rank": 0,
+    "conv_alpha": 0.0,
+    "dropout": 0.0,
+    "rank_dropout": 0.0,
+    "module_dropout": 0.0,
+    "lokr_factor": -1,
+    "scale_weight_norms": 0.0,
+    "block_weights": "ALL",
+    "start_from": "",
+    "batch_size": 1,
+    "gradient_accumulation": 1,
+    "optimizer_args": "",
+    "weight_decay": -1.0,
+    "restarts": 1,
+    "power": 1.0,
+    "max_grad_norm": 1.0,
+    "gradient_checkpointing": False,
+    "noise_offset": 0.0,
+    "multires_noise_iterations": 0,
+    "multires_noise_discount": 0.3,
+    "min_snr_gamma": 0.0,
+    "debiased_estimation": False,
+    "zero_terminal_snr": False,
+    "min_timestep": 0,
+    "max_timestep": 1000,
+    "loss": "l2",
+    "huber_c": 0.1,
+    "huber_schedule": "snr",
+    "masked_loss": False,
+    "prior_loss_weight": 1.0,
+    "keep_tokens": 0,
+    "shuffle_captions": False,
+    "caption_dropout": 0.0,
+    "tag_dropout": 0.0,
+    "max_token_length": 75,
+    "flip": False,
+    "color_aug": False,
+    "clip_skip": 1,
     # Ours alone: as if it were not there.
-    "text_gradient": "all blocks", "regularization": "pictures", "class_share": 1.0, "flip_symmetric": False, "ema": False,
+    "text_gradient": "all blocks",
+    "regularization": "pictures",
+    "class_share": 1.0,
+    "flip_symmetric": False,
+    "ema": False,
 }
 OWN_LEFT_OUT: Mapping[Trainer, Mapping[str, Any]] = {
     "sd-scripts": {
-        "rank": 4, "save_precision": "fp32", "precision": "fp32", "optimizer": "AdamW", "scheduler": "constant",
-        "warmup": 0.0, "buckets": False, "unet_lr": 2e-6, "text_encoder_lr": 2e-6,
+        "rank": 4,
+        "save_precision": "fp32",
+        "precision": "fp32",
+        "optimizer": "AdamW",
+        "scheduler": "constant",
+        "warmup": 0.0,
+        "buckets": False,
+        "unet_lr": 2e-6,
+        "text_encoder_lr": 2e-6,
     },
     "kohya_ss": {
         # Its fp16 is what a GPU of some years ago can do; auto asks the machine at hand.
-        "rank": 8, "save_precision": "fp16", "precision": "auto", "optimizer": "AdamW8bit", "scheduler": "cosine",
-        "warmup": 0.1, "buckets": True, "unet_lr": 1e-4, "text_encoder_lr": 0.0, "resolution": 512, "epochs": 1,
+        "rank": 8,
+        "save_precision": "fp16",
+        "precision": "auto",
+        "optimizer": "AdamW8bit",
+        "scheduler": "cosine",
+        "warmup": 0.1,
+        "buckets": True,
+        "unet_lr": 1e-4,
+        "text_encoder_lr": 0.0,
+        "resolution": 512,
+        "epochs": 1,
     },
 }
 # What a dataset_config alone speaks of.
-OF_DATASET = ("batch_size", "buckets", "keep_tokens", "shuffle_captions", "flip", "color_aug", "caption_dropout",
-              "tag_dropout", "flip_symmetric")
+OF_DATASET = (
+    "batch_size",
+    "buckets",
+    "keep_tokens",
+    "shuffle_captions",
+    "flip",
+    "color_aug",
+    "caption_dropout",
+    "tag_dropout",
+    "flip_symmetric",
+)
 
 # kohya_ss' LoRA types.
 TYPES: Mapping[str, str] = {
-    "LoRA": "Standard", "LoCon": "Kohya LoCon", "LoHa": "LyCORIS/LoHa", "LoKr": "LyCORIS/LoKr", "DoRA": "LyCORIS/LoCon",
+    "LoRA": "Standard",
+    "LoCon": "Kohya LoCon",
+    "LoHa": "LyCORIS/LoHa",
+    "LoKr": "LyCORIS/LoKr",
+    "DoRA": "LyCORIS/LoCon",
 }
 ALGORITHMS: Mapping[str, str] = {
     **{theirs: ours for ours, theirs in TYPES.items() if ours != "DoRA"},
-    "LyCORIS/LoCon": "LoCon", "LoCon": "LoCon", "": "LoRA",
+    "LyCORIS/LoCon": "LoCon",
+    "LoCon": "LoCon",
+    "": "LoRA",
 }
-ALGOS: Mapping[str, str] = {"lora": "LyCORIS/LoCon", "locon": "LyCORIS/LoCon", "loha": "LyCORIS/LoHa", "lokr": "LyCORIS/LoKr"}
+ALGOS: Mapping[str, str] = {
+    "lora": "LyCORIS/LoCon",
+    "locon": "LyCORIS/LoCon",
+    "loha": "LyCORIS/LoHa",
+    "lokr": "LyCORIS/LoKr",
+}
 # LyCORIS presets that leave the convolutions alone.
 LINEAR_PRESETS = ("full-lin", "attn-mlp", "attn-only", "unet-transformer-only")
 
 OPTIMIZERS: Mapping[str, str] = {
-    "adamw": "AdamW", "adamw8bit": "AdamW8bit", "pagedadamw8bit": "AdamW8bit", "lion": "Lion", "prodigy": "Prodigy",
-    "prodigyplusschedulefree": "ProdigyPlusScheduleFree", "dadaptation": "DAdaptAdam", "dadaptadam": "DAdaptAdam",
-    "dadaptadampreprint": "DAdaptAdam", "adafactor": "Adafactor", "adamwschedulefree": "AdamWScheduleFree", "came": "CAME",
+    "adamw": "AdamW",
+    "adamw8bit": "AdamW8bit",
+    "pagedadamw8bit": "AdamW8bit",
+    "lion": "Lion",
+    "prodigy": "Prodigy",
+    "prodigyplusschedulefree": "ProdigyPlusScheduleFree",
+    "dadaptation": "DAdaptAdam",
+    "dadaptadam": "DAdaptAdam",
+    "dadaptadampreprint": "DAdaptAdam",
+    "adafactor": "Adafactor",
+    "adamwschedulefree": "AdamWScheduleFree",
+    "came": "CAME",
     "muon": "Muon",
 }
 # sd-scripts knows the others by their short names, and imports what has a dot in it.
@@ -117,14 +198,22 @@ OPTIMIZER_PATHS: Mapping[str, str] = {
     "ProdigyPlusScheduleFree": "prodigyplus.ProdigyPlusScheduleFree",
     "CAME": "pytorch_optimizer.CAME",
 }
-PRECISIONS: Mapping[str, str] = {"no": "fp32", "float": "fp32", "fp16": "fp16", "bf16": "bf16", "auto": "auto"}
+PRECISIONS: Mapping[str, str] = {
+    "no": "fp32",
+    "float": "fp32",
+    "fp16": "fp16",
+    "bf16": "bf16",
+    "auto": "auto",
+}
 SCHEDULERS: Mapping[str, str] = {"constant_with_warmup": "constant"}
 
 # What their files have no word for; our own reader finds it in a note of ours.
 LOST: Mapping[str, str] = {
     "ema": "sd-scripts keeps no running average of the weights",
     "text_gradient": "their text encoder's gradient always runs through all blocks",
-    "regularization": "prior prediction is not there; regularization pictures are used when their folder is given",
+    "regularization": (
+        "prior prediction is not there; regularization pictures are used when their folder is given"
+    ),
     "flip_symmetric": "their flip_aug mirrors all pictures or none",
     "mask_floor": "their masked loss has no floor",
     "class_share": "there it is one picture of the class for each sample of the character",

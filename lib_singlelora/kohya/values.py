@@ -1,4 +1,6 @@
-"""Values as people write them in other trainers' files: `0,0001`, `10%`, `512.0,512.0`, a text where a list is usual."""
+"""Values as people write them in other trainers' files: `0,0001`, `10%`, `512.0,512.0`, a text
+where a list is usual.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ def is_nothing(value: Any) -> bool:
 
 
 def number(value: Any) -> float:
-    """A number, from a number or a text: with a decimal comma, or as percent.  Raises: ValueError."""
+    """A number, from a number or a text: with a decimal comma, or as percent.
+
+    Raises: ValueError.
+    """
     if isinstance(value, str):
         text = value.strip().strip("\"'")
         if text.endswith("%"):
@@ -37,7 +42,10 @@ def number(value: Any) -> float:
 
 
 def items(value: Any) -> list[Any]:
-    """A list, whether it was written as one, as its text (`[1, 2]`) or with commas or spaces.  Raises: ValueError."""
+    """A list, whether it was written as one, as its text (`[1, 2]`) or with commas or spaces.
+
+    Raises: ValueError.
+    """
     if isinstance(value, list | tuple):
         return list(value)
     if isinstance(value, str):
@@ -63,7 +71,10 @@ def rates(value: Any) -> list[float]:
 
 
 def sides(value: Any) -> tuple[int, int]:
-    """Width and height of a resolution: `512`, `512,512`, `512.0,512.0`, `512x768`, [512, 512].  Raises: ValueError."""
+    """Width and height of a resolution: `512`, `512,512`, `512.0,512.0`, `512x768`, [512, 512].
+
+    Raises: ValueError.
+    """
     given = items(value)
     if len(given) == 1 and isinstance(given[0], str):
         given = [piece for piece in _BETWEEN.split(given[0].strip("()[] \"'")) if piece]
@@ -74,7 +85,10 @@ def sides(value: Any) -> tuple[int, int]:
 
 
 def as_setting(declared: Declaration, value: Any) -> Any:
-    """A foreign value in our setting's type; whole numbers may be 1.0 or "1".  Raises: SettingsError."""
+    """A foreign value in our setting's type; whole numbers may be 1.0 or "1".
+
+    Raises: SettingsError.
+    """
     if isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]
     if declared.kind in (int, float) and isinstance(value, str | int | float):
@@ -86,7 +100,9 @@ def as_setting(declared: Declaration, value: Any) -> Any:
         value = int(value)
     if declared.choices and isinstance(value, str):
         text = value.strip()
-        value = next((choice for choice in declared.choices if choice.lower() == text.lower()), text)
+        value = next(
+            (choice for choice in declared.choices if choice.lower() == text.lower()), text
+        )
     if declared.kind is str and isinstance(value, bool):
         raise SettingsError(f"{declared.name}: found {value!r}, expected text")
     return declared.check(value)

@@ -17,15 +17,27 @@ from .tables import LOST, NETWORK, OPTIMIZER_PATHS, SAME, TYPES, Trainer
 
 Values = dict[str, Any]
 OFF: tuple[Any, ...] = ("", None, 0, 0.0)
-# Where sd-scripts and kohya_ss take a missing number for none, a 0 is an error or means something else.
-NONE_IF_ZERO = ("network_dropout", "scale_weight_norms", "min_snr_gamma", "noise_offset", "multires_noise_iterations",
-                "min_timestep", "network_weights")
+# Where sd-scripts and kohya_ss take a missing number for none, a 0 is an error or means something
+# else.
+NONE_IF_ZERO = (
+    "network_dropout",
+    "scale_weight_norms",
+    "min_snr_gamma",
+    "noise_offset",
+    "multires_noise_iterations",
+    "min_timestep",
+    "network_weights",
+)
 UNKNOWN_OPTIMIZER = "AdamW"  # written for one that sd-scripts cannot be given
 
 
 @dataclass(frozen=True)
 class Exported:
-    """text: the file.  left: our settings that it cannot say.  remarks: what its user should know."""
+    """text: the file.
+
+    left: our settings that it cannot say.
+    remarks: what its user should know.
+    """
 
     text: str
     left: dict[str, str]
@@ -39,12 +51,19 @@ class _Words:
         fit = fitted(settings.training)
         self.settings, self.column, self.training = settings, column, fit.settings
         changed = settings.changed_from_declared()
-        self.left = {f"training.{name}": why for name, why in LOST.items() if f"training.{name}" in changed}
+        self.left = {
+            f"training.{name}": why for name, why in LOST.items() if f"training.{name}" in changed
+        }
         self.remarks = list(fit.said)
         self.one_rate = SOURCES[self.training.optimizer].one_rate
         self.own_steps = self._chooses_its_steps()
-        self.found: Values = {theirs[column]: getattr(self.training, ours) for ours, theirs in SAME.items() if ours != "repeats"}
-        if self.training.seed < 0:  # a random one: sd-scripts draws one where it is given none, kohya_ss where it reads 0
+        self.found: Values = {
+            theirs[column]: getattr(self.training, ours)
+            for ours, theirs in SAME.items()
+            if ours != "repeats"
+        }
+        # A random one: sd-scripts draws one where it is given none, kohya_ss where it reads 0
+        if self.training.seed < 0:
             self.found["seed"] = 0
             if column == 1:
                 del self.found["seed"]
@@ -54,15 +73,24 @@ class _Words:
 
     def _common(self) -> None:
         training = self.training
-        self.found["save_precision"] = {"fp32": "float"}.get(training.save_precision, training.save_precision)
-        self.found["mixed_precision"] = {"fp32": "no", "auto": "no"}.get(training.precision, training.precision)
+        self.found["save_precision"] = {"fp32": "float"}.get(
+            training.save_precision, training.save_precision
+        )
+        self.found["mixed_precision"] = {"fp32": "no", "auto": "no"}.get(
+            training.precision, training.precision
+        )
         self.found["v_parameterization"] = training.prediction == "v_prediction"
         self.found["caption_extension"] = ".txt"  # sd-scripts' own is .caption
         if training.masked_loss:
             self.found["alpha_mask"] = True
-            self.remarks.append("masked loss: sd-scripts finds the mask in the pictures' transparency")
+            self.remarks.append(
+                "masked loss: sd-scripts finds the mask in the pictures' transparency"
+            )
         if training.precision == "auto":
-            self.remarks.append('mixed_precision = "no" is written for training.precision=auto: on a GPU choose fp16 or bf16')
+            self.remarks.append(
+                'mixed_precision = "no" is written for training.precision=auto: on a GPU choose'
+                " fp16 or bf16"
+            )
 
     def _chooses_its_steps(self) -> bool:
         arguments = parse_arguments(self.training.optimizer_args)
@@ -74,19 +102,29 @@ class _Words:
         self.found[key] = OPTIMIZER_PATHS.get(name, name)
         if name == "Muon":
             self.found[key], self.arguments = UNKNOWN_OPTIMIZER, []
-            self.left["training.optimizer"] = (f"sd-scripts cannot tell Muon which weights are matrices; {UNKNOWN_OPTIMIZER} is "
-                                               "written")
+            self.left["training.optimizer"] = (
+                f"sd-scripts cannot tell Muon which weights are matrices; {UNKNOWN_OPTIMIZER} is "
+                "written"
+            )
         if SOURCES[name].averages:
             self.remarks.append(f"{name}: sd-scripts runs schedule-free optimizers from 0.10 on")
 
     def _arguments(self) -> list[str]:
-        """NAME=VALUE each; sd-scripts splits at the one = that there may be, and wants Python's literals."""
+        """NAME=VALUE each; sd-scripts splits at the one = that there may be, and wants Python's
+        literals.
+        """
         arguments = split_arguments(self.training.optimizer_args)
         if self.training.weight_decay >= 0 and "weight_decay" not in dict(arguments):
             arguments.append(("weight_decay", f"{self.training.weight_decay:g}"))
         if torn := [key for key, value in arguments if "=" in value]:
-            self.left["training.optimizer_args"] = f"sd-scripts cannot read a value with = in it: {', '.join(torn)}"
-        return [f"{key}={_LITERALS.get(value.lower(), value)}" for key, value in arguments if "=" not in value]
+            self.left["training.optimizer_args"] = (
+                f"sd-scripts cannot read a value with = in it: {', '.join(torn)}"
+            )
+        return [
+            f"{key}={_LITERALS.get(value.lower(), value)}"
+            for key, value in arguments
+            if "=" not in value
+        ]
 
     def _rates(self) -> None:
         training = self.training
@@ -99,10 +137,14 @@ class _Words:
         self.found["lr_scheduler"] = self._scheduler()
 
     def _scheduler(self) -> str:
-        """A constant schedule refuses a warm-up there and has another name with one; rex is not known."""
+        """A constant schedule refuses a warm-up there and has another name with one; rex is not
+        known.
+        """
         name = self.training.scheduler
         if name == "rex":
-            self.left["training.scheduler"] = "sd-scripts has no rex; cosine is written, which is the nearest"
+            self.left["training.scheduler"] = (
+                "sd-scripts has no rex; cosine is written, which is the nearest"
+            )
             return "cosine"
         return "constant_with_warmup" if name == "constant" and self.warmup else name
 
@@ -116,7 +158,9 @@ class _Words:
             network["conv_alpha"] = training.alpha * network["conv_dim"] / training.rank
         lists = _lists(training.block_weights, self.one_rate)
         if lists and not self.plain:
-            self.left["training.block_weights"] = "LyCORIS has no rates per block; all blocks are trained alike there"
+            self.left["training.block_weights"] = (
+                "LyCORIS has no rates per block; all blocks are trained alike there"
+            )
             return network
         return network | lists
 
@@ -133,7 +177,10 @@ class _Words:
     def exported(self, text: str) -> Exported:
         """The text with a note of all that our own reading of it would not give back."""
         trainer: Trainer = "kohya_ss" if self.column == 0 else "sd-scripts"
-        note = _note(self.settings, Reading("export", trainer).read(dict(self.found), {}, {}, alone=False).values)
+        note = _note(
+            self.settings,
+            Reading("export", trainer).read(dict(self.found), {}, {}, alone=False).values,
+        )
         if note and self.column == 0:
             text = _json_text({**self.found, NOTE: note})
         elif note:
@@ -145,7 +192,9 @@ _LITERALS = {"true": "True", "false": "False", "none": "None"}
 
 
 def write_toml(settings: Settings) -> Exported:
-    """An sd-scripts configuration for train_network.py, all but the paths of checkpoint and pictures."""
+    """An sd-scripts configuration for train_network.py, all but the paths of checkpoint and
+    pictures.
+    """
     words = _Words(settings, 1)
     found, training = words.found, words.training
     found["network_module"] = "networks.lora" if words.plain else "lycoris.kohya"
@@ -153,7 +202,10 @@ def write_toml(settings: Settings) -> Exported:
     found["optimizer_args"] = words.arguments
     # A fraction is a share there, a whole number steps.
     found["lr_warmup_steps"] = words.warmup if 0 < words.warmup < 1 else round(words.warmup)
-    for half, only in (("unet_lr", "network_train_text_encoder_only"), ("text_encoder_lr", "network_train_unet_only")):
+    for half, only in (
+        ("unet_lr", "network_train_text_encoder_only"),
+        ("text_encoder_lr", "network_train_unet_only"),
+    ):
         if not found[half]:
             found[only] = True
     if training.max_token_length == 75:  # it takes 150 and 225, and 75 without a word
@@ -161,12 +213,17 @@ def write_toml(settings: Settings) -> Exported:
     if training.resolution:
         found["resolution"] = f"{training.resolution},{training.resolution}"
     else:
-        words.remarks.append('resolution: give one, such as "512,512"; training.resolution=0 takes the checkpoint\'s own')
+        words.remarks.append(
+            'resolution: give one, such as "512,512"; training.resolution=0 takes the'
+            " checkpoint's own"
+        )
     for key in NONE_IF_ZERO:
         if found.get(key) in OFF:
             found.pop(key, None)
     # TOML's strings, numbers and lists are JSON's.
-    return words.exported("".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(found.items())))
+    return words.exported(
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(found.items()))
+    )
 
 
 def write_json(settings: Settings) -> Exported:
@@ -174,10 +231,15 @@ def write_json(settings: Settings) -> Exported:
     words = _Words(settings, 0)
     found, training = words.found, words.training
     found |= words.network()
-    found |= {"LoRA_type": TYPES[training.algorithm], "dora_wd": training.algorithm == "DoRA", "LyCORIS_preset": words.preset}
+    found |= {
+        "LoRA_type": TYPES[training.algorithm],
+        "dora_wd": training.algorithm == "DoRA",
+        "LyCORIS_preset": words.preset,
+    }
     if training.algorithm == "LoRA" and training.conv_rank:
         found["LoRA_type"] = TYPES["LoCon"]  # its plain one has no convolutions
-    found["optimizer_args"] = " ".join("".join(argument.split()) for argument in words.arguments)  # it cuts at every space
+    # It cuts at every space
+    found["optimizer_args"] = " ".join("".join(argument.split()) for argument in words.arguments)
     share = words.warmup < 1
     found["lr_warmup"] = round(words.warmup * 100, 4) if share else 0
     found["lr_warmup_steps"] = 0 if share else round(words.warmup)
@@ -198,8 +260,10 @@ def _lists(text: str, whole: bool) -> Values:
     weights = parse_block_weights(text, SD1)
     if all(weights[label] == 1 for label in SD1.labels):
         return {}
-    return {name: ",".join(f"{(1 if whole and value else value):g}" for value in values)
-            for name, values in weights.as_kohya().items()}
+    return {
+        name: ",".join(f"{(1 if whole and value else value):g}" for value in values)
+        for name, values in weights.as_kohya().items()
+    }
 
 
 def _network_args(words: _Words) -> list[str]:
@@ -210,8 +274,11 @@ def _network_args(words: _Words) -> list[str]:
     if not words.plain:
         algo = {"DoRA": "locon"}.get(words.training.algorithm, words.training.algorithm.lower())
         found += [f"algo={algo}", f"preset={words.preset}"]
-    found += [f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
-              for key, value in network.items() if value not in OFF]
+    found += [
+        f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
+        for key, value in network.items()
+        if value not in OFF
+    ]
     if words.training.algorithm == "DoRA":
         found += ["dora_wd=True", "wd_on_output=False"]
     return found

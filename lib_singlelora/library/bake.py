@@ -21,32 +21,57 @@ from .block_presets import spelled
 logger = logging.getLogger(__name__)
 
 
-def weights_for(lora: LoraFile, weights: BlockWeights, strength: float, checkpoint: Path) -> dict[str, Tensor] | None:
-    """The checkpoint's weights that a bake needs; None where it needs none.  Raises: CheckpointError."""
+def weights_for(
+    lora: LoraFile, weights: BlockWeights, strength: float, checkpoint: Path
+) -> dict[str, Tensor] | None:
+    """The checkpoint's weights that a bake needs; None where it needs none.
+
+    Raises: CheckpointError.
+    """
     needed = modules_of_weights(lora, weights, strength)
     return read_weights(checkpoint, needed) if needed else None
 
 
-def baked(path: Path, lora: LoraFile | None, preset: str, workspace: Workspace, presets: Mapping[str, str],
-          checkpoint: Path) -> Path:
+def baked(
+    path: Path,
+    lora: LoraFile | None,
+    preset: str,
+    workspace: Workspace,
+    presets: Mapping[str, str],
+    checkpoint: Path,
+) -> Path:
     """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
 
-    With no weights the file itself, or a copy with kohya's keys of one that not every host reads as it is.
+    With no weights the file itself, or a copy with kohya's keys of one that not every host reads as
+    it is.
 
-    lora: the file read, where that is at hand.  checkpoint: the loaded one, of which a DoRA may need weights.
+    lora: the file read, where that is at hand.
+    checkpoint: the loaded one, of which a DoRA may need weights.
     Raises: LoraFileError, PresetError, CheckpointError.
     """
     lora = lora or read_lora(path)
     for note in lora.notes:
         logger.warning("%s: %s", lora.name, note)
     weights = parse_block_weights("ALL", lora.layout, presets)
-    if spelled(preset, presets) == "ALL" and not lora.renamed and not modules_of_weights(lora, weights):
+    if (
+        spelled(preset, presets) == "ALL"
+        and not lora.renamed
+        and not modules_of_weights(lora, weights)
+    ):
         return path
     if fits(written_out(preset, presets), SD1) and lora.layout.name == "sdxl":
-        raise LoraKeyError(f"{lora.name}: found a LoRA for sdxl, expected one for sd1 as the block weights {preset} are. Was it "
-                           "trained for another base model?")
+        raise LoraKeyError(
+            f"{lora.name}: found a LoRA for sdxl, expected one for sd1 as the block weights"
+            f" {preset} are. Was it trained for another base model?"
+        )
     weights = parse_block_weights(preset, lora.layout, presets)
-    target = workspace.plots / "baked" / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
+    target = (
+        workspace.plots
+        / "baked"
+        / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
+    )
     if not target.exists():
-        save_lora(target, bake(lora, weights, 1.0, preset, weights_for(lora, weights, 1.0, checkpoint)))
+        save_lora(
+            target, bake(lora, weights, 1.0, preset, weights_for(lora, weights, 1.0, checkpoint))
+        )
     return target

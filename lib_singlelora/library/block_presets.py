@@ -12,11 +12,17 @@ from ..settings.schema import Settings
 
 
 def known_presets(settings: Settings, host: Host) -> dict[str, str]:
-    """The presets by name: LBW's, and the user's own from the host's folders and those of the settings.  Raises: PresetError."""
-    return gather_presets(host.paths.presets, named=[Path(text).expanduser() for text in settings.plot.preset_folders])
+    """The presets by name: LBW's, and the user's own from the host's folders and those of the
+    settings.  Raises: PresetError.
+    """
+    return gather_presets(
+        host.paths.presets, named=[Path(text).expanduser() for text in settings.plot.preset_folders]
+    )
 
 
 def spelled(preset: str, presets: Mapping[str, str]) -> str:
-    """What tells block weights apart: the name of one of LBW's, and the values of any other, which a person may change."""
+    """What tells block weights apart: the name of one of LBW's, and the values of any other, which
+    a person may change.
+    """
     text = written_out(preset, presets)
     return preset if text == written_out(preset, PRESETS) else text

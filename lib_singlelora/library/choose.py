@@ -13,30 +13,43 @@ from .epochs import epoch_files, no_loras, published_name
 
 
 def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
-    """The file of an epoch's number, of a name that prompts use, or of a path; '' takes the recommended one, else the last.
+    """The file of an epoch's number, of a name that prompts use, or of a path; '' takes the
+    recommended one, else the last.
 
     Raises: LoraFileError, when it is not there.
     """
-    files, best, asked = epoch_files(workspace, settings), saved_recommendation(workspace), asked.strip()
+    files, best, asked = (
+        epoch_files(workspace, settings),
+        saved_recommendation(workspace),
+        asked.strip(),
+    )
     if not asked:
         if not files and best is None:
             raise no_loras(workspace)
         return best.lora if best else files[max(files)]
     every = [*files.values(), *made_files(workspace)]
-    named = {**{published_name(workspace, settings, path): path for path in every}, **{path.stem: path for path in every},
-             **{str(epoch): path for epoch, path in files.items()}}
+    named = {
+        **{published_name(workspace, settings, path): path for path in every},
+        **{path.stem: path for path in every},
+        **{str(epoch): path for epoch, path in files.items()},
+    }
     path = named.get(asked, Path(asked).expanduser())
     if path.is_dir():
         path = of_workspace(path)
     if not path.is_file():
         there = ", ".join(map(str, files)) or "none is trained"
-        raise LoraFileError(f"{asked}: found no such LoRA, expected an epoch ({there}), a file, or another workspace; check the "
-                            "name")
+        raise LoraFileError(
+            f"{asked}: found no such LoRA, expected an epoch ({there}), a file, or another"
+            " workspace; check the name"
+        )
     return path
 
 
 def of_workspace(folder: Path) -> Path:
-    """The LoRA that another workspace recommends, else its last epoch's.  Raises: WorkspaceError, LoraFileError."""
+    """The LoRA that another workspace recommends, else its last epoch's.
+
+    Raises: WorkspaceError, LoraFileError.
+    """
     other = Workspace(folder, create=False)
     return choose_lora(other.load_settings(), other)
 
@@ -48,6 +61,6 @@ def made_folder(workspace: Workspace) -> Path:
 
 def made_files(workspace: Workspace) -> list[Path]:
     """The files that were made of the epochs, by name; no links."""
-    return sorted(path for path in made_folder(workspace).glob("*.safetensors") if is_own_file(path))
-
-
+    return sorted(
+        path for path in made_folder(workspace).glob("*.safetensors") if is_own_file(path)
+    )

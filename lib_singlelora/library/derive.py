@@ -1,4 +1,7 @@
-"""Files made of a workspace's LoRAs: block weights baked in, epochs merged, a smaller rank.  They can be used at once."""
+"""Files made of a workspace's LoRAs: block weights baked in, epochs merged, a smaller rank.
+
+They can be used at once.
+"""
 
 from __future__ import annotations
 
@@ -33,44 +36,79 @@ class Made:
     told: str
 
 
-def bake_file(settings: Settings, workspace: Workspace, host: Host, path: Path, preset: str, strength: float) -> Made:
+def bake_file(
+    settings: Settings, workspace: Workspace, host: Host, path: Path, preset: str, strength: float
+) -> Made:
     """The file with block weights and a strength multiplied in, to be used at strength 1.
 
-    Raises: LoraFileError, PresetError; CheckpointError, for a DoRA that needs the checkpoint's weights.
+    Raises: LoraFileError, PresetError; CheckpointError, for a DoRA that needs the checkpoint's
+    weights.
     """
     known, lora = known_presets(settings, host), read_lora(path)
     weights = parse_block_weights(preset, lora.layout, known)
-    made = bake(lora, weights, strength, preset, weights_for(lora, weights, strength, host.checkpoint.path))
+    made = bake(
+        lora, weights, strength, preset, weights_for(lora, weights, strength, host.checkpoint.path)
+    )
     called = preset.strip() if preset.strip() in known else fingerprint(str(weights))[:6]
     trained = ", ".join(weights.trained()) or "no block"
-    return _kept(settings, workspace, host, made, f"{path.stem}-{called[:LONGEST]}-{strength:g}",
-                 f"{preset} at {strength:g} is multiplied in ({trained}); use it at strength 1")
+    return _kept(
+        settings,
+        workspace,
+        host,
+        made,
+        f"{path.stem}-{called[:LONGEST]}-{strength:g}",
+        f"{preset} at {strength:g} is multiplied in ({trained}); use it at strength 1",
+    )
 
 
-def merge_files(settings: Settings, workspace: Workspace, host: Host, paths: Sequence[Path], method: Method = "average",
-                decay: float = DECAY) -> Made:
+def merge_files(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    paths: Sequence[Path],
+    method: Method = "average",
+    decay: float = DECAY,
+) -> Made:
     """Several epochs, oldest first, as one.  Raises: LoraFileError."""
     merged = merge([read_lora(path) for path in paths], method, decay)
     far = "; that is far, they hardly are of one training" if merged.deviation > FAR else ""
     mark = fingerprint([path.name for path in paths], decay if method == "ema" else None)[:6]
-    return _kept(settings, workspace, host, merged.lora, f"{workspace.lora_name(settings)}-{method}{len(paths)}-{mark}",
-                 f"{len(paths)} files are merged; {merged.deviation:.1%} from the mean of what they do{far}")
+    return _kept(
+        settings,
+        workspace,
+        host,
+        merged.lora,
+        f"{workspace.lora_name(settings)}-{method}{len(paths)}-{mark}",
+        f"{len(paths)} files are merged; {merged.deviation:.1%} from the mean of what they do{far}",
+    )
 
 
-def resize_file(settings: Settings, workspace: Workspace, host: Host, path: Path, rank: int) -> Made:
+def resize_file(
+    settings: Settings, workspace: Workspace, host: Host, path: Path, rank: int
+) -> Made:
     """The file cut to a smaller rank.  Raises: LoraFileError."""
     resized = resize(read_lora(path), rank)
-    return _kept(settings, workspace, host, resized.lora, f"{path.stem}-rank{rank}",
-                 f"cut to rank {rank}; {resized.error:.1%} of what it does is lost")
+    return _kept(
+        settings,
+        workspace,
+        host,
+        resized.lora,
+        f"{path.stem}-rank{rank}",
+        f"cut to rank {rank}; {resized.error:.1%} of what it does is lost",
+    )
 
 
-def named_files(settings: Settings, workspace: Workspace, files: Mapping[int, Path]) -> dict[str, Path]:
+def named_files(
+    settings: Settings, workspace: Workspace, files: Mapping[int, Path]
+) -> dict[str, Path]:
     """The epochs and what was made of them, by the names that prompts use."""
     every = (*files.values(), *made_files(workspace))
     return {published_name(workspace, settings, path): path for path in every}
 
 
-def _kept(settings: Settings, workspace: Workspace, host: Host, lora: LoraFile, name: str, told: str) -> Made:
+def _kept(
+    settings: Settings, workspace: Workspace, host: Host, lora: LoraFile, name: str, told: str
+) -> Made:
     stem = re.sub(r"[^\w.-]+", "_", name)
     if not stem.startswith(workspace.lora_name(settings)):
         stem = f"{workspace.lora_name(settings)}-{stem}"

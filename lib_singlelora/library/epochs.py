@@ -18,18 +18,30 @@ def epoch_file(workspace: Workspace, settings: Settings, epoch: int) -> Path:
 
 
 def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
-    """The epochs that are on disk; a link to a file elsewhere is none, for what is trained gets copied and published."""
-    paths = {epoch: epoch_file(workspace, settings, epoch) for epoch in range(1, settings.training.epochs + 1)}
+    """The epochs that are on disk; a link to a file elsewhere is none, for what is trained gets
+    copied and published.
+    """
+    paths = {
+        epoch: epoch_file(workspace, settings, epoch)
+        for epoch in range(1, settings.training.epochs + 1)
+    }
     return {epoch: path for epoch, path in paths.items() if is_own_file(path)}
 
 
-def no_loras(workspace: Workspace, wanted: str = "no LoRA, expected a trained one") -> LoraFileError:
-    """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides what to do."""
+def no_loras(
+    workspace: Workspace, wanted: str = "no LoRA, expected a trained one"
+) -> LoraFileError:
+    """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides
+    what to do.
+    """
     gone = moved_away(workspace)
     if not gone:
         return LoraFileError(f"{workspace.models}: found {wanted}; call 'train' first")
-    return LoraFileError(f"{workspace.models}: found none of the {len(gone)} files that were trained ({gone[-1].name} is one "
-                         "of them), expected them where 'train' wrote them; put them back, or train again with 'train --force'")
+    return LoraFileError(
+        f"{workspace.models}: found none of the {len(gone)} files that were trained"
+        f" ({gone[-1].name} is one of them), expected them where 'train' wrote them; put them back,"
+        " or train again with 'train --force'"
+    )
 
 
 def published_name(workspace: Workspace, settings: Settings, file: Path) -> str:
@@ -40,4 +52,8 @@ def published_name(workspace: Workspace, settings: Settings, file: Path) -> str:
 def moved_away(workspace: Workspace) -> list[Path]:
     """The files that a finished training wrote and that are not there any more."""
     record = workspace.record("train")
-    return [path for path in workspace.files_of(record) if not path.exists()] if record.complete else []
+    return (
+        [path for path in workspace.files_of(record) if not path.exists()]
+        if record.complete
+        else []
+    )

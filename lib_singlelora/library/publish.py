@@ -12,13 +12,28 @@ from ..workspace.workspace import Workspace
 from .epochs import published_name
 
 
-def publish(settings: Settings, workspace: Workspace, host: Host, files: Mapping[int, Path],
-            previews: Mapping[int, Path] | None = None) -> None:
-    """Hand each epoch (1-based number -> file) to the host.  previews: the picture to show of an epoch, else the source."""
+def publish(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    files: Mapping[int, Path],
+    previews: Mapping[int, Path] | None = None,
+) -> None:
+    """Hand each epoch (1-based number -> file) to the host.
+
+    previews: the picture to show of an epoch, else the source.
+    """
     trigger = prompt_of((settings.character.trigger, settings.character.class_token))
     for epoch, file in files.items():
         preview = (previews or {}).get(epoch, workspace.prepared)
-        host.publish(LoraCard(
-            file, published_name(workspace, settings, file), workspace.root.name, trigger,
-            f"Single-Image LoRA of {settings.character.trigger}, epoch {epoch} of {settings.training.epochs}. "
-            f"Trigger: {trigger}", preview if preview.exists() else None))
+        host.publish(
+            LoraCard(
+                file,
+                published_name(workspace, settings, file),
+                workspace.root.name,
+                trigger,
+                f"Single-Image LoRA of {settings.character.trigger}, epoch {epoch} of"
+                f" {settings.training.epochs}. Trigger: {trigger}",
+                preview if preview.exists() else None,
+            )
+        )

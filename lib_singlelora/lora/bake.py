@@ -1,11 +1,14 @@
-"""Baking: a LoRA with block weights and a strength multiplied in, which every host loads without LBW.
+"""Baking: a LoRA with block weights and a strength multiplied in, which every host loads without
+LBW.
 
-ΔW of a LoRA, LoCon, LoHa, LoKr or diff is linear in one tensor of each module, so that tensor is multiplied.  A DoRA's is not:
-it brings W + ΔW to trained magnitudes, and a factor must scale what comes of that, W' - W, as the WebUI's own strength does.
-(LBW multiplies the up weight before the norm; a block at 0 still gets the magnitudes there.)  So a factor of 0 or 1 bakes into
-a DoRA as it is, any other needs the checkpoint's weights, and the result is exact on that checkpoint:
+ΔW of a LoRA, LoCon, LoHa, LoKr or diff is linear in one tensor of each module, so that tensor is
+multiplied.  A DoRA's is not: it brings W + ΔW to trained magnitudes, and a factor must scale what
+comes of that, W' - W, as the WebUI's own strength does. (LBW multiplies the up weight before the
+norm; a block at 0 still gets the magnitudes there.)  So a factor of 0 or 1 bakes into a DoRA as it
+is, any other needs the checkpoint's weights, and the result is exact on that checkpoint:
 
-    (1 - f) W + f W'  has the columns  a_j W_j + b_j ΔW_j,  where  b_j = f m_j / ‖W_j + ΔW_j‖  and  a_j = 1 - f + b_j
+    (1 - f) W + f W'  has the columns  a_j W_j + b_j ΔW_j,  where  b_j = f m_j / ‖W_j + ΔW_j‖  and
+    a_j = 1 - f + b_j
 
 which is again a DoRA, of ΔW_j b_j / a_j with the magnitudes a_j ‖W_j + ΔW_j b_j / a_j‖.
 """
@@ -41,13 +44,23 @@ MAGNITUDE = "dora_scale"
 SMALLEST = 1e-3  # of a_j; below it the division would lose digits
 
 
-def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0, preset: str = "",
-         checkpoint: Mapping[str, Tensor] | None = None) -> LoraFile:
-    """A copy whose effect at strength 1 is that of the original with these block weights at this strength.
+def bake(
+    lora: LoraFile,
+    weights: BlockWeights,
+    strength: float = 1.0,
+    preset: str = "",
+    checkpoint: Mapping[str, Tensor] | None = None,
+) -> LoraFile:
+    """A copy whose effect at strength 1 is that of the original with these block weights at this
+    strength.
 
-    What is multiplied is stored in fp32 where half precision would round the product; a module at 0 is dropped, save one
-    where all are.  preset: its name, for the metadata.  checkpoint: canonical name -> weight, for a DoRA.
-    Raises: LoraFileError, for a DoRA with a factor that needs the checkpoint's weights, and a strength that is no number.
+    What is multiplied is stored in fp32 where half precision would round the product; a module at 0
+    is dropped, save one where all are.  preset: its name, for the metadata.  checkpoint: canonical
+    name -> weight, for a DoRA.
+    preset: its name, for the metadata.
+    checkpoint: canonical name -> weight, for a DoRA.
+    Raises: LoraFileError, for a DoRA with a factor that needs the checkpoint's weights, and a
+    strength that is no number.
     """
     if not math.isfinite(strength):
         raise LoraFileError(f"strength: found {strength:g}, expected a number such as 0.8")
@@ -60,17 +73,28 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0, preset: s
             continue
         if needs_weight(parts, factor):
             try:
-                parts = _by_weight(lora, stem, factor, _weight_of(checkpoint, parts, name, label, factor))
+                parts = _by_weight(
+                    lora, stem, factor, _weight_of(checkpoint, parts, name, label, factor)
+                )
             except LoraFileError as error:
                 raise LoraFileError(f"{lora.name}: {error}") from None
         else:
             parts = _multiplied(parts, factor)
         tensors.update({f"{stem}.{part}": tensor for part, tensor in parts.items()})
-    if not tensors:  # a file without tensors is none to most readers, so one module that adds nothing is left
+    # A file without tensors is none to most readers, so one module that adds nothing is left
+    if not tensors:
         stem, parts = next(iter(lora.by_stem.items()))
-        tensors = {f"{stem}.{part}": tensor * (part not in LINEAR_IN) for part, tensor in parts.items() if part != MAGNITUDE}
-    told = {"ss_baked_preset": preset, "ss_baked_block_weights": str(weights), "ss_baked_strength": f"{strength:g}",
-            "ss_baked_from": lora.name}
+        tensors = {
+            f"{stem}.{part}": tensor * (part not in LINEAR_IN)
+            for part, tensor in parts.items()
+            if part != MAGNITUDE
+        }
+    told = {
+        "ss_baked_preset": preset,
+        "ss_baked_block_weights": str(weights),
+        "ss_baked_strength": f"{strength:g}",
+        "ss_baked_from": lora.name,
+    }
     sentence = f"baked {preset or weights} at {strength:g} into {lora.name}"
     return replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, told))
 
@@ -78,8 +102,8 @@ def bake(lora: LoraFile, weights: BlockWeights, strength: float = 1.0, preset: s
 def needs_weight(parts: Mapping[str, Tensor], factor: float) -> bool:
     """Whether a module's factor can be baked only where the checkpoint's weight is known.
 
-    That is so of a DoRA and of OFT, whose change is linear in no tensor, and of a DoRA with one magnitude an output at any
-    factor, for no host draws with that one as it is.
+    That is so of a DoRA and of OFT, whose change is linear in no tensor, and of a DoRA with one
+    magnitude an output at any factor, for no host draws with that one as it is.
     """
     if MAGNITUDE in parts and per_output(parts[MAGNITUDE]):
         return bool(factor)
@@ -88,12 +112,18 @@ def needs_weight(parts: Mapping[str, Tensor], factor: float) -> bool:
 
 def modules_of_weights(lora: LoraFile, weights: BlockWeights, strength: float = 1.0) -> list[str]:
     """Canonical names of the modules whose weights a bake needs."""
-    return [name for name, parts in lora.modules.items()
-            if needs_weight(parts, weights[block_of(name, lora.layout)] * strength)]
+    return [
+        name
+        for name, parts in lora.modules.items()
+        if needs_weight(parts, weights[block_of(name, lora.layout)] * strength)
+    ]
 
 
 def _multiplied(parts: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]:
-    return {part: _scaled(tensor, factor) if part in LINEAR_IN else tensor for part, tensor in parts.items()}
+    return {
+        part: _scaled(tensor, factor) if part in LINEAR_IN else tensor
+        for part, tensor in parts.items()
+    }
 
 
 def _scaled(tensor: Tensor, factor: float) -> Tensor:
@@ -102,16 +132,27 @@ def _scaled(tensor: Tensor, factor: float) -> Tensor:
     return kept if torch.equal(kept.float(), exact) else exact
 
 
-def _weight_of(checkpoint: Mapping[str, Tensor] | None, parts: Mapping[str, Tensor], name: str, label: str,
-               factor: float) -> Tensor:
+def _weight_of(
+    checkpoint: Mapping[str, Tensor] | None,
+    parts: Mapping[str, Tensor],
+    name: str,
+    label: str,
+    factor: float,
+) -> Tensor:
     if checkpoint is None and MAGNITUDE in parts and per_output(parts[MAGNITUDE]):
         raise LoraFileError(f"{name}: found a DoRA of {PER_OUTPUT}")
     if checkpoint is None:
         kind = "a DoRA" if MAGNITUDE in parts else "OFT"
-        raise LoraFileError(f"found {kind} and a factor of {factor:g} for {label}, expected 0 or 1: what it does depends on "
-                            "the checkpoint's weights; name the checkpoint, or bake 0 and 1 and set the strength in the prompt")
+        raise LoraFileError(
+            f"found {kind} and a factor of {factor:g} for {label}, expected 0 or 1: what it does"
+            " depends on the checkpoint's weights; name the checkpoint, or bake 0 and 1 and set"
+            " the strength in the prompt"
+        )
     if name not in checkpoint:
-        raise LoraFileError(f"{name}: found no weight of it in the checkpoint, expected the one that the DoRA is for")
+        raise LoraFileError(
+            f"{name}: found no weight of it in the checkpoint, expected the one that the DoRA"
+            " is for"
+        )
     return checkpoint[name]
 
 
@@ -119,7 +160,9 @@ def _by_weight(lora: LoraFile, stem: str, factor: float, weight: Tensor) -> dict
     """A module whose effect on this weight is a factor of the given one's."""
     parts, plain = lora.by_stem[stem], weight.double()
     if algorithm_of(parts) in OF_THE_WEIGHT:
-        delta = of_weight({part: tensor for part, tensor in parts.items() if part != MAGNITUDE}, weight).double()
+        delta = of_weight(
+            {part: tensor for part, tensor in parts.items() if part != MAGNITUDE}, weight
+        ).double()
     else:
         delta = lora.delta(stem).double()
     if MAGNITUDE not in parts:
@@ -127,23 +170,31 @@ def _by_weight(lora: LoraFile, stem: str, factor: float, weight: Tensor) -> dict
     if not per_output(parts[MAGNITUDE]):
         return _dora(parts, delta, factor, weight)
     if delta.numel() != weight.numel() or parts[MAGNITUDE].numel() != weight.shape[0]:
-        raise LoraFileError(f"{stem}: found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name the "
-                            "checkpoint that the DoRA is for")
+        raise LoraFileError(
+            f"{stem}: found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)};"
+            " name the checkpoint that the DoRA is for"
+        )
     changed = per_output_delta(plain, delta.reshape(weight.shape), parts[MAGNITUDE].double())
     bias = {"diff_b": _scaled(parts["diff_b"], factor)} if "diff_b" in parts else {}
     return {"diff": (factor * changed).float(), **bias}
 
 
-def _dora(parts: Mapping[str, Tensor], delta: Tensor, factor: float, weight: Tensor) -> dict[str, Tensor]:
+def _dora(
+    parts: Mapping[str, Tensor], delta: Tensor, factor: float, weight: Tensor
+) -> dict[str, Tensor]:
     """A DoRA module whose effect on this weight is a factor of the given one's."""
     weight, delta, magnitude = weight.double(), delta.double(), parts[MAGNITUDE].double()
     if delta.numel() != weight.numel():
-        raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name the checkpoint "
-                            "that the DoRA is for")
+        raise LoraFileError(
+            f"found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name"
+            " the checkpoint that the DoRA is for"
+        )
     across = (1, weight.shape[1], *[1] * (weight.dim() - 2))
     if magnitude.numel() != weight.shape[1]:
-        raise LoraFileError(f"found magnitudes of shape {tuple(magnitude.shape)}, expected {across}, one an input, as the WebUI "
-                            "reads them; train it with wd_on_output=False")
+        raise LoraFileError(
+            f"found magnitudes of shape {tuple(magnitude.shape)}, expected {across}, one an input,"
+            " as the WebUI reads them; train it with wd_on_output=False"
+        )
     delta, magnitude = delta.reshape(weight.shape), magnitude.reshape(across)
     b = factor * magnitude / column_norms(weight + delta)
     a = 1 - factor + b

@@ -22,7 +22,8 @@ from .functional import dora_delta, module_delta
 class LoraShape:
     """What is built.  conv_rank 0: no branches on 3x3 convolutions.  alpha scales by alpha / rank.
 
-    conv_alpha 0: the convolutions keep alpha / rank.  Dropouts are shares, 0 to 1, and act while the network trains.
+    conv_alpha 0: the convolutions keep alpha / rank.  Dropouts are shares, 0 to 1, and act while
+    the network trains.
     """
 
     rank: int
@@ -50,8 +51,17 @@ class LoraShape:
 def shape_of(settings: NetworkSettings) -> LoraShape:
     """The shape that settings ask for; LoCon without a conv rank takes the rank."""
     conv = settings.conv_rank or (settings.rank if settings.algorithm == "LoCon" else 0)
-    return LoraShape(settings.rank, settings.alpha, conv, settings.conv_alpha, settings.algorithm, settings.lokr_factor,
-                     settings.dropout, settings.rank_dropout, settings.module_dropout)
+    return LoraShape(
+        settings.rank,
+        settings.alpha,
+        conv,
+        settings.conv_alpha,
+        settings.algorithm,
+        settings.lokr_factor,
+        settings.dropout,
+        settings.rank_dropout,
+        settings.module_dropout,
+    )
 
 
 def is_3x3(module: nn.Module) -> bool:
@@ -60,7 +70,10 @@ def is_3x3(module: nn.Module) -> bool:
 
 
 class Branch(nn.Module):
-    """A change of one frozen module's output.  `tensors` are its file's, without the module's key."""
+    """A change of one frozen module's output.
+
+    `tensors` are its file's, without the module's key.
+    """
 
     def __init__(self, beside: nn.Module, shape: LoraShape) -> None:
         super().__init__()
@@ -72,7 +85,11 @@ class Branch(nn.Module):
 
     def left_out(self) -> bool:
         """Whether this step does without the branch."""
-        return self.training and self.module_dropout > 0 and float(torch.rand(())) < self.module_dropout
+        return (
+            self.training
+            and self.module_dropout > 0
+            and float(torch.rand(())) < self.module_dropout
+        )
 
     def add_to(self, output: Tensor, x: Tensor) -> Tensor:
         """The module's output with the branch's share."""
@@ -106,7 +123,9 @@ class LoraBranch(Branch):
         ones = (1, 1) if self.conv else ()
         down = torch.rand((self.rank, *weight.shape[1:]), generator=generator) * 2 - 1
         self.down = nn.Parameter((down / math.sqrt(math.prod(weight.shape[1:]))).to(weight.device))
-        self.up = nn.Parameter(torch.zeros((weight.shape[0], self.rank, *ones), device=weight.device))
+        self.up = nn.Parameter(
+            torch.zeros((weight.shape[0], self.rank, *ones), device=weight.device)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """The branch's share of the output, in the dtype of x."""
@@ -122,19 +141,34 @@ class LoraBranch(Branch):
         return torch.addmm(*rows, self.up.to(x.dtype).t()).view(output.shape)
 
     def _inner(self, x: Tensor) -> Tensor:
-        down = self.down.to(x.dtype) * (self.alpha / self.rank)  # the small matrix is scaled, not the large output
-        inner = F.conv2d(x, down, stride=self.stride, padding=self.padding) if self.conv else F.linear(x, down)
+        # The small matrix is scaled, not the large output
+        down = self.down.to(x.dtype) * (self.alpha / self.rank)
+        inner = (
+            F.conv2d(x, down, stride=self.stride, padding=self.padding)
+            if self.conv
+            else F.linear(x, down)
+        )
         if self.training and self.dropout:
             inner = F.dropout(inner, self.dropout)
         if self.training and self.rank_dropout:
-            kept = (torch.rand((x.shape[0], self.rank), device=x.device) >= self.rank_dropout).to(x.dtype)
-            places = (x.shape[0], self.rank, 1, 1) if self.conv else (x.shape[0], *[1] * (x.dim() - 2), self.rank)
+            kept = (torch.rand((x.shape[0], self.rank), device=x.device) >= self.rank_dropout).to(
+                x.dtype
+            )
+            places = (
+                (x.shape[0], self.rank, 1, 1)
+                if self.conv
+                else (x.shape[0], *[1] * (x.dim() - 2), self.rank)
+            )
             inner = inner * kept.view(places) / (1 - self.rank_dropout)
         return inner
 
     def tensors(self) -> Mapping[str, Tensor]:
         """alpha, down and up."""
-        return {"alpha": torch.tensor(float(self.alpha)), "lora_down.weight": self.down, "lora_up.weight": self.up}
+        return {
+            "alpha": torch.tensor(float(self.alpha)),
+            "lora_down.weight": self.down,
+            "lora_up.weight": self.up,
+        }
 
     def weight_delta(self) -> Tensor:
         """up · down · alpha / rank."""
@@ -147,9 +181,11 @@ class LoraBranch(Branch):
 
 
 class LycorisBranch(Branch):
-    """LyCORIS' parameters for LoHa, LoKr and DoRA; ΔW is computed from them as from the file that they become.
+    """LyCORIS' parameters for LoHa, LoKr and DoRA; ΔW is computed from them as from the file that
+    they become.
 
-    So what is trained is what a host later loads, and LyCORIS' own versions (some apply alpha twice) do not matter.
+    So what is trained is what a host later loads, and LyCORIS' own versions (some apply alpha
+    twice) do not matter.
     """
 
     def __init__(self, beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> None:
@@ -160,8 +196,16 @@ class LycorisBranch(Branch):
         # LyCORIS draws from the global generator, and prints.
         with torch.random.fork_rng(devices=[]), redirect_stdout(StringIO()):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            made = _module(shape.algorithm)("branch", beside, lora_dim=self.rank, alpha=self.alpha, factor=shape.factor,
-                                            use_tucker=False, weight_decompose=shape.algorithm == "DoRA", wd_on_out=False)
+            made = _module(shape.algorithm)(
+                "branch",
+                beside,
+                lora_dim=self.rank,
+                alpha=self.alpha,
+                factor=shape.factor,
+                use_tucker=False,
+                weight_decompose=shape.algorithm == "DoRA",
+                wd_on_out=False,
+            )
         self.inner: Any = made.to(weight.device)
         # In a list: the frozen module is not ours to hold as a child.
         self._beside = [beside] if shape.algorithm == "DoRA" else []
@@ -169,7 +213,11 @@ class LycorisBranch(Branch):
     def forward(self, x: Tensor) -> Tensor:
         """The branch's share of the output, in the dtype of x."""
         delta = self.weight_delta(self.rank_dropout if self.training else 0.0).to(x.dtype)
-        return F.conv2d(x, delta, stride=self.stride, padding=self.padding) if self.conv else F.linear(x, delta)
+        return (
+            F.conv2d(x, delta, stride=self.stride, padding=self.padding)
+            if self.conv
+            else F.linear(x, delta)
+        )
 
     def tensors(self) -> Mapping[str, Tensor]:
         """As LyCORIS names them."""
@@ -216,7 +264,11 @@ def _module(algorithm: str) -> type[nn.Module]:
         from lycoris.modules.loha import LohaModule
         from lycoris.modules.lokr import LokrModule
     except ImportError as error:
-        raise TrainingError(f"training.algorithm={algorithm}: found no {error.name}, expected lycoris-lora; install it with pip "
-                            "install lycoris-lora (below 4.1 for torch before 2.4), or choose LoRA") from error
-    found: type[nn.Module] = {"LoHa": LohaModule, "LoKr": LokrModule, "DoRA": LoConModule}[algorithm]
+        raise TrainingError(
+            f"training.algorithm={algorithm}: found no {error.name}, expected lycoris-lora; install"
+            " it with pip install lycoris-lora (below 4.1 for torch before 2.4), or choose LoRA"
+        ) from error
+    found: type[nn.Module] = {"LoHa": LohaModule, "LoKr": LokrModule, "DoRA": LoConModule}[
+        algorithm
+    ]
     return found

@@ -13,17 +13,26 @@ from ..files.weights import BROKEN, UnreadableWeights, is_safetensors, read_head
 from ..naming.blocks import is_text
 
 UNET = "model.diffusion_model."
-# Where the text encoders lie whose modules keep their names: SD 1.x (older and newer converters), SDXL's first one.
-TEXT = ("cond_stage_model.transformer.", "cond_stage_model.", "conditioner.embedders.0.transformer.")
+# Where the text encoders lie whose modules keep their names: SD 1.x (older and newer converters),
+# SDXL's first one.
+TEXT = (
+    "cond_stage_model.transformer.",
+    "cond_stage_model.",
+    "conditioner.embedders.0.transformer.",
+)
 
 
 def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """Canonical module name -> weight, of a checkpoint in LDM's form; nothing else of the file is read.
+    """Canonical module name -> weight, of a checkpoint in LDM's form; nothing else of the file is
+    read.
 
-    Raises: CheckpointError, for a file that is missing or no safetensors, or that lacks one of the modules.
+    Raises: CheckpointError, for a file that is missing or no safetensors, or that lacks one of the
+    modules.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: found no such file, expected a checkpoint .safetensors; check the path")
+        raise CheckpointError(
+            f"{path}: found no such file, expected a checkpoint .safetensors; check the path"
+        )
     weights = {}
     try:
         if not is_safetensors(path):
@@ -34,22 +43,30 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
             for name in names:
                 key = next((key for key in _keys(name) if key in there), None)
                 if key is None:
-                    raise CheckpointError(f"{path.name}: found no weight of {name}, expected one; name the checkpoint "
-                                          "that the LoRA is for")
+                    raise CheckpointError(
+                        f"{path.name}: found no weight of {name}, expected one; name the checkpoint"
+                        " that the LoRA is for"
+                    )
                 weights[name] = file.get_tensor(key)
     except (SafetensorError, UnreadableWeights, OSError, *BROKEN) as error:
-        raise CheckpointError(f"{path.name}: found no whole safetensors ({error}), expected a checkpoint .safetensors; copy or "
-                              "convert it again") from None
+        raise CheckpointError(
+            f"{path.name}: found no whole safetensors ({error}), expected a checkpoint"
+            " .safetensors; copy or convert it again"
+        ) from None
     return weights
 
 
 def _picked(path: Path, tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """Of a pickle everything is read, whatever is wanted."""
-    found = {name: next((tensors[key] for key in _keys(name) if key in tensors), None) for name in names}
+    found = {
+        name: next((tensors[key] for key in _keys(name) if key in tensors), None) for name in names
+    }
     for name, tensor in found.items():
         if tensor is None:
-            raise CheckpointError(f"{path.name}: found no weight of {name}, expected one; name the checkpoint that the LoRA is "
-                                  "for")
+            raise CheckpointError(
+                f"{path.name}: found no weight of {name}, expected one; name the checkpoint that"
+                " the LoRA is for"
+            )
     return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 

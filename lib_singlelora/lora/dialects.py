@@ -20,8 +20,11 @@ from ..naming.dialects import LoraKey, layout_of, parse_key, stranger
 from ..naming.keys import canonical_to_kohya, stems
 
 BUNDLE = "bundle_emb."
-_FLOAT8 = {getattr(torch, name) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
-           if hasattr(torch, name)}
+_FLOAT8 = {
+    getattr(torch, name)
+    for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+    if hasattr(torch, name)
+}
 _NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64, *_FLOAT8}
 _WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 Config = Mapping[str, Any]
@@ -32,7 +35,8 @@ class Normalized:
     """A file's tensors under kohya's keys.
 
     embeddings: the bundled textual inversions, by their own keys.
-    renamed: whether any key was another one, so that a host that knows kohya's alone must be given a copy.
+    renamed: whether any key was another one, so that a host that knows kohya's alone must be given
+        a copy.
     notes: what a reader should know, one sentence each.
     """
 
@@ -43,40 +47,62 @@ class Normalized:
     notes: tuple[str, ...]
 
 
-def normalize(name: str, raw: Mapping[str, Tensor], metadata: Mapping[str, str], config: Config | None = None) -> Normalized:
-    """The file's tensors under kohya's keys, fp8 as fp16 (which holds every fp8 number), PEFT's scale as an alpha.
+def normalize(
+    name: str, raw: Mapping[str, Tensor], metadata: Mapping[str, str], config: Config | None = None
+) -> Normalized:
+    """The file's tensors under kohya's keys, fp8 as fp16 (which holds every fp8 number), PEFT's
+    scale as an alpha.
 
-    name: the file's, for messages.  config: of the adapter_config.json beside it.
-    Raises: LoraKeyError, when the keys are not those of a LoRA for a known layout; LoraFileError, for other numbers.
+    name: the file's, for messages.
+    config: of the adapter_config.json beside it.
+    Raises: LoraKeyError, when the keys are not those of a LoRA for a known layout; LoraFileError,
+    for other numbers.
     """
     embeddings = {key: tensor for key, tensor in raw.items() if key.startswith(BUNDLE)}
     given = {key: tensor for key, tensor in raw.items() if key not in embeddings}
     parsed = {key: parse_key(key) for key in given}
     known = {key: found for key, found in parsed.items() if found is not None}
     if not given and embeddings:
-        raise LoraKeyError(f"{name}: found textual inversion embeddings alone, expected a LoRA; put them into the "
-                           "embeddings folder")
+        raise LoraKeyError(
+            f"{name}: found textual inversion embeddings alone, expected a LoRA; put them into the "
+            "embeddings folder"
+        )
     _check_kind(name, given, known)
-    layout = layout_of(known.values(), {known[key]: tuple(given[key].shape) for key in known}, metadata)
+    layout = layout_of(
+        known.values(), {known[key]: tuple(given[key].shape) for key in known}, metadata
+    )
     _check_modules(name, given, known, layout)
     tensors = {}
     for key, found in known.items():
         canonical = stems(layout)[found.stem(layout)]
         target = f"{canonical_to_kohya(canonical, layout)}.{found.part}"
         if target in tensors:
-            raise LoraKeyError(f"{name}: found two tensors for {target} (one is {key!r}), expected one; export the file again")
+            raise LoraKeyError(
+                f"{name}: found two tensors for {target} (one is {key!r}), expected one; export the"
+                " file again"
+            )
         tensors[target] = _plain(name, key, given[key], found)
     try:
         notes = _scaled(tensors, known, layout, metadata, config)
     except (TypeError, ValueError, ArithmeticError, AttributeError, re.error) as error:
-        raise LoraFileError(f"{name}: found a configuration of PEFT that cannot be used ({error}), expected numbers for "
-                            "lora_alpha and alpha_pattern; export the file again") from None
+        raise LoraFileError(
+            f"{name}: found a configuration of PEFT that cannot be used ({error}), expected numbers"
+            " for lora_alpha and alpha_pattern; export the file again"
+        ) from None
     kinds = {tensor.dtype for tensor in raw.values()} & _FLOAT8
     if kinds:
-        notes.append(f"its numbers are {', '.join(sorted(str(kind).removeprefix('torch.') for kind in kinds))}; they are "
-                     "worked on as float16")
-    return Normalized(layout, tensors, {key: _plain(name, key, tensor, None) for key, tensor in embeddings.items()},
-                      tensors.keys() != given.keys(), tuple(notes))
+        notes.append(
+            "its numbers are"
+            f" {', '.join(sorted(str(kind).removeprefix('torch.') for kind in kinds))}; they are"
+            " worked on as float16"
+        )
+    return Normalized(
+        layout,
+        tensors,
+        {key: _plain(name, key, tensor, None) for key, tensor in embeddings.items()},
+        tensors.keys() != given.keys(),
+        tuple(notes),
+    )
 
 
 def _check_kind(name: str, given: Mapping[str, Tensor], known: Mapping[str, LoraKey]) -> None:
@@ -88,43 +114,68 @@ def _check_kind(name: str, given: Mapping[str, Tensor], known: Mapping[str, Lora
         return  # of a kind that nobody knows: its first key is told
     what = what or "keys that no LoRA has"
     first = next(iter(given), "")
-    raise LoraKeyError(f"{name}: found {what} (first key: {first!r}), expected a LoRA for Stable Diffusion 1, 2 or SDXL; "
-                       "choose another file")
+    raise LoraKeyError(
+        f"{name}: found {what} (first key: {first!r}), expected a LoRA for Stable Diffusion 1, 2 or"
+        " SDXL; choose another file"
+    )
 
 
-def _check_modules(name: str, given: Mapping[str, Tensor], known: Mapping[str, LoraKey], layout: BlockLayout) -> None:
+def _check_modules(
+    name: str, given: Mapping[str, Tensor], known: Mapping[str, LoraKey], layout: BlockLayout
+) -> None:
     """Raises: LoraKeyError, naming the first key that no module has."""
-    unknown = [key for key in given if key not in known or known[key].stem(layout) not in stems(layout)]
+    unknown = [
+        key for key in given if key not in known or known[key].stem(layout) not in stems(layout)
+    ]
     if not unknown:
         return
     what = stranger(given) if len(unknown) == len(given) else ""
     meant = f"It is {what}. " if what else ""
-    raise LoraKeyError(f"{name}: {len(unknown)} of {len(given)} keys match no {layout.name} module (first: {unknown[0]!r}). "
-                       f"{meant}Was it trained for another base model?")
+    raise LoraKeyError(
+        f"{name}: {len(unknown)} of {len(given)} keys match no {layout.name} module (first:"
+        f" {unknown[0]!r}). {meant}Was it trained for another base model?"
+    )
 
 
 def _plain(name: str, key: str, tensor: Tensor, found: LoraKey | None) -> Tensor:
-    """The tensor as a host computes with it.  Raises: LoraFileError, for NaN, infinities and numbers of other kinds."""
+    """The tensor as a host computes with it.
+
+    Raises: LoraFileError, for NaN, infinities and numbers of other kinds.
+    """
     if found and found.part == "alpha" and tensor.dtype in _WHOLE:
         tensor = tensor.float()  # torch.tensor(4) is of whole numbers
     if tensor.dtype not in _NUMBERS and not (found and found.part == "on_input"):
-        raise LoraFileError(f"{name}: {key}: found {str(tensor.dtype).removeprefix('torch.')}, expected floating-point numbers; "
-                            "a quantized LoRA must be exported again as fp16")
+        raise LoraFileError(
+            f"{name}: {key}: found {str(tensor.dtype).removeprefix('torch.')}, expected"
+            " floating-point numbers; a quantized LoRA must be exported again as fp16"
+        )
     plain = tensor.half() if tensor.dtype in _FLOAT8 else tensor
     if not plain.isfinite().all():
-        raise LoraFileError(f"{name}: {key}: found NaN or infinite numbers, expected a LoRA that draws; its training "
-                            "broke, use an earlier epoch")
+        raise LoraFileError(
+            f"{name}: {key}: found NaN or infinite numbers, expected a LoRA that draws; its"
+            " training broke, use an earlier epoch"
+        )
     if found and found.per_output and plain.dim() == 1:
-        plain = plain[:, None]  # peft keeps one number an output in a row; a column is how LyCORIS writes that
+        # Peft keeps one number an output in a row; a column is how LyCORIS writes that
+        plain = plain[:, None]
     elif found and found.per_output and plain.dim() > 2:
         plain = plain.transpose(0, 1)  # peft's of a convolution: (1, out, 1, 1)
     return plain.contiguous()
 
 
-def _scaled(tensors: dict[str, Tensor], known: Mapping[str, LoraKey], layout: BlockLayout, metadata: Mapping[str, str],
-            config: Config | None) -> list[str]:
+def _scaled(
+    tensors: dict[str, Tensor],
+    known: Mapping[str, LoraKey],
+    layout: BlockLayout,
+    metadata: Mapping[str, str],
+    config: Config | None,
+) -> list[str]:
     """Give every LoRA module of PEFT's dialect its alpha; what was assumed, one sentence each."""
-    dotted = {found.stem(layout): key for key, found in known.items() if found.part == "lora_down.weight" and ".lora_A" in key}
+    dotted = {
+        found.stem(layout): key
+        for key, found in known.items()
+        if found.part == "lora_down.weight" and ".lora_A" in key
+    }
     if not dotted:
         return []
     configs = _configs(metadata, config)
@@ -132,7 +183,8 @@ def _scaled(tensors: dict[str, Tensor], known: Mapping[str, LoraKey], layout: Bl
     for stem, key in dotted.items():
         target = canonical_to_kohya(stems(layout)[stem], layout)
         down = tensors[f"{target}.lora_down.weight"]
-        if f"{target}.alpha" in tensors or not down.dim():  # one number has no rank; the check of shapes tells it
+        # One number has no rank; the check of shapes tells it
+        if f"{target}.alpha" in tensors or not down.dim():
             continue
         rank = int(down.shape[0])
         alpha = _alpha(configs, known[key].network, key, rank)
@@ -140,11 +192,20 @@ def _scaled(tensors: dict[str, Tensor], known: Mapping[str, LoraKey], layout: Bl
             missing.append(target)
         else:
             tensors[f"{target}.alpha"] = torch.tensor(alpha)
-    return [f"{len(missing)} of its modules have no alpha, so it is taken as the rank, as diffusers does"] if missing else []
+    return (
+        [
+            f"{len(missing)} of its modules have no alpha, so it is taken as the rank, as diffusers"
+            " does"
+        ]
+        if missing
+        else []
+    )
 
 
 def _configs(metadata: Mapping[str, str], config: Config | None) -> dict[str, Config]:
-    """PEFT's configuration of each network; '' is that of a file with one network, from the file beside it."""
+    """PEFT's configuration of each network; '' is that of a file with one network, from the file
+    beside it.
+    """
     found: dict[str, dict[str, Any]] = {}
     try:
         told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
@@ -152,7 +213,9 @@ def _configs(metadata: Mapping[str, str], config: Config | None) -> dict[str, Co
         told = {}
     for key, value in told.items() if isinstance(told, dict) else ():
         network, _, name = key.partition(".")
-        found.setdefault({"text_encoder": "te", "text_encoder_2": "te2"}.get(network, network), {})[name] = value
+        found.setdefault({"text_encoder": "te", "text_encoder_2": "te2"}.get(network, network), {})[
+            name
+        ] = value
     return {**found, **({"": config} if config else {})}
 
 
@@ -176,12 +239,17 @@ def _alpha(configs: Mapping[str, Config], network: str, key: str, rank: int) -> 
 
 
 def adapter_config(path: Path) -> Config | None:
-    """PEFT's adapter_config.json beside a file of PEFT's name, if there is one.  Raises: LoraFileError, for a broken one."""
+    """PEFT's adapter_config.json beside a file of PEFT's name, if there is one.
+
+    Raises: LoraFileError, for a broken one.
+    """
     beside = path.with_name("adapter_config.json")
     if not path.stem.startswith("adapter_model") or not beside.is_file():
         return None
     try:
         config = json.loads(read_text(beside, LoraFileError))
     except (ValueError, RecursionError) as error:
-        raise LoraFileError(f"{beside}: cannot be read ({error}), expected PEFT's configuration; copy it again") from None
+        raise LoraFileError(
+            f"{beside}: cannot be read ({error}), expected PEFT's configuration; copy it again"
+        ) from None
     return config if isinstance(config, dict) else None

@@ -41,7 +41,8 @@ class LoraFile:
     tensors: by kohya's keys, whatever the file's own were; fp8 as fp16.
     metadata: strings.
     embeddings: bundled textual inversions (`bundle_emb.NAME. …`), by their own keys.
-    renamed: whether the file has other keys, so that a host that knows kohya's alone needs a copy (`save_lora`).
+    renamed: whether the file has other keys, so that a host that knows kohya's alone needs a copy
+        (`save_lora`).
     notes: what a user should know of the file, one sentence each.
     stored: precision of the file's tensors.
     """
@@ -57,7 +58,9 @@ class LoraFile:
 
     @cached_property
     def by_stem(self) -> dict[str, dict[str, Tensor]]:
-        """kohya's stem of a module -> its tensors by what follows the first dot (`lora_up.weight`, `alpha` …)."""
+        """kohya's stem of a module -> its tensors by what follows the first dot (`lora_up.weight`,
+        `alpha` …).
+        """
         found: dict[str, dict[str, Tensor]] = {}
         for key, tensor in self.tensors.items():
             stem, _, part = key.partition(".")
@@ -67,7 +70,9 @@ class LoraFile:
     @cached_property
     def modules(self) -> dict[str, dict[str, Tensor]]:
         """Canonical module name -> its tensors, as `by_stem`."""
-        return {kohya_to_canonical(stem, self.layout): parts for stem, parts in self.by_stem.items()}
+        return {
+            kohya_to_canonical(stem, self.layout): parts for stem, parts in self.by_stem.items()
+        }
 
     def delta(self, stem: str) -> Tensor:
         """ΔW of a module, as `natural_delta`.
@@ -86,38 +91,62 @@ class LoraFile:
             found = compute(parts)
         except RuntimeError:
             shapes = ", ".join(f"{part} {tuple(tensor.shape)}" for part, tensor in parts.items())
-            raise LoraFileError(f"{self.name}: {stem}: found tensors that do not fit one another ({shapes}), expected those of "
-                                "one module; copy or train it again") from None
+            raise LoraFileError(
+                f"{self.name}: {stem}: found tensors that do not fit one another ({shapes}),"
+                " expected those of one module; copy or train it again"
+            ) from None
         if not found.isfinite().all():
-            raise LoraFileError(f"{self.name}: {stem}: found NaN or infinite numbers, expected a LoRA that draws; its training "
-                                "broke, use an earlier epoch")
+            raise LoraFileError(
+                f"{self.name}: {stem}: found NaN or infinite numbers, expected a LoRA that draws;"
+                " its training broke, use an earlier epoch"
+            )
         return found
 
 
 def read_lora(path: Path) -> LoraFile:
-    """Read a LoRA file of any trainer: kohya's keys, LyCORIS', diffusers', PEFT's, OneTrainer's, ai-toolkit's.
+    """Read a LoRA file of any trainer: kohya's keys, LyCORIS', diffusers', PEFT's, OneTrainer's,
+    ai-toolkit's.
 
-    Raises: LoraFileError, for a file that is missing, empty, truncated or no weights, for NaN and for tensors that do not
-    fit one another; LoraKeyError, for keys that no module of a known layout has.
+    Raises: LoraFileError, for a file that is missing, empty, truncated or no weights, for NaN and
+    for tensors that do not fit one another; LoraKeyError, for keys that no module of a known layout
+    has.
     """
     if not path.is_file():
-        raise LoraFileError(f"{path}: found no such file, expected a LoRA .safetensors; check the path")
+        raise LoraFileError(
+            f"{path}: found no such file, expected a LoRA .safetensors; check the path"
+        )
     try:
         if not path.stat().st_size:
-            raise LoraFileError(f"{path.name}: found an empty file, expected a LoRA; copy or train it again")
+            raise LoraFileError(
+                f"{path.name}: found an empty file, expected a LoRA; copy or train it again"
+            )
         raw, metadata = read_weight_file(path)
     except UnreadableWeights as error:
-        raise LoraFileError(f"{path.name}: found {error}, expected a LoRA .safetensors; copy or train it again") from None
+        raise LoraFileError(
+            f"{path.name}: found {error}, expected a LoRA .safetensors; copy or train it again"
+        ) from None
     except OSError as error:
-        raise LoraFileError(f"{path.name}: cannot be read ({error.strerror or error}), expected a LoRA .safetensors; check its "
-                            "permissions") from None
+        raise LoraFileError(
+            f"{path.name}: cannot be read ({error.strerror or error}), expected a LoRA"
+            " .safetensors; check its permissions"
+        ) from None
     if not raw:
         raise LoraFileError(f"{path.name}: found no tensors, expected a LoRA; train it again")
     found = normalize(path.name, raw, metadata, adapter_config(path))
-    kinds = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in raw.values() if tensor.dim())
+    kinds = Counter(
+        str(tensor.dtype).removeprefix("torch.") for tensor in raw.values() if tensor.dim()
+    )
     renamed = found.renamed or path.suffix.lower() != ".safetensors"
-    lora = LoraFile(path.name, found.layout, found.tensors, metadata, found.embeddings, renamed, found.notes,
-                    " and ".join(kind for kind, _ in kinds.most_common()))
+    lora = LoraFile(
+        path.name,
+        found.layout,
+        found.tensors,
+        metadata,
+        found.embeddings,
+        renamed,
+        found.notes,
+        " and ".join(kind for kind, _ in kinds.most_common()),
+    )
     for module, parts in lora.modules.items():
         try:
             check_parts(parts)
@@ -129,44 +158,72 @@ def read_lora(path: Path) -> LoraFile:
 def _notes(lora: LoraFile) -> list[str]:
     """What the tensors tell that a user should know."""
     found = []
-    columns = [name for name, parts in lora.modules.items() if "dora_scale" in parts and per_output(parts["dora_scale"])]
+    columns = [
+        name
+        for name, parts in lora.modules.items()
+        if "dora_scale" in parts and per_output(parts["dora_scale"])
+    ]
     if columns:
-        found.append(f"{len(columns)} of its modules are DoRA with one magnitude an output (LyCORIS' wd_on_output, PEFT's DoRA): "
-                     "the WebUI would draw coloured noise with them; 'bake FILE --preset ALL --checkpoint CHECKPOINT --out NEW' "
-                     "makes a file that draws right")
+        found.append(
+            f"{len(columns)} of its modules are DoRA with one magnitude an output (LyCORIS'"
+            " wd_on_output, PEFT's DoRA): the WebUI would draw coloured noise with them; 'bake"
+            " FILE --preset ALL --checkpoint CHECKPOINT --out NEW' makes a file that draws right"
+        )
     names = sorted({key.split(".")[1] for key in lora.embeddings})
     if names:
-        found.append(f"it bundles the embedding{'s' if len(names) > 1 else ''} {', '.join(names)}: in prompts the name stands "
-                     "for its vectors")
+        found.append(
+            f"it bundles the embedding{'s' if len(names) > 1 else ''} {', '.join(names)}: in"
+            " prompts the name stands for its vectors"
+        )
     opaque = {algorithm_of(parts) for parts in lora.modules.values()} & set(OF_THE_WEIGHT)
     if opaque:
-        found.append(f"what its {' and '.join(sorted(opaque))} modules change depends on the checkpoint, so no strength is told")
+        found.append(
+            f"what its {' and '.join(sorted(opaque))} modules change depends on the checkpoint, so"
+            " no strength is told"
+        )
     return found
 
 
 def model_hashes(data: bytes) -> tuple[str, str]:
     """(sshs_model_hash, sshs_legacy_hash) of a safetensors file's bytes.
 
-    Source: sd-scripts library/train_util.py, precalculate_safetensors_hashes and addnet_hash_safetensors.
+    Source: sd-scripts library/train_util.py, precalculate_safetensors_hashes and
+    addnet_hash_safetensors.
     """
     (length,) = struct.unpack("<Q", data[:8])
-    return hashlib.sha256(data[8 + length:]).hexdigest(), hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
+    return (
+        hashlib.sha256(data[8 + length :]).hexdigest(),
+        hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8],
+    )
 
 
-def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str | None) -> None:
-    """Write kohya's form atomically, with both hashes, which are taken over the tensors with the `ss_*` entries only.
+def write_lora(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str | None
+) -> None:
+    """Write kohya's form atomically, with both hashes, which are taken over the tensors with the
+    `ss_*` entries only.
 
     precision: of every tensor; None keeps each as it is.
 
     Raises: WorkspaceError, when the disk is full or read-only.
     """
     dtype = DTYPES[precision] if precision else None
-    own = {key: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for key, tensor in sorted(tensors.items())}
+    own = {
+        key: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
+        for key, tensor in sorted(tensors.items())
+    }
     training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
     full, legacy = model_hashes(safetensors.torch.save(own, training))
-    write_bytes(path, safetensors.torch.save(own, {**metadata, "sshs_model_hash": full, "sshs_legacy_hash": legacy}))
+    write_bytes(
+        path,
+        safetensors.torch.save(
+            own, {**metadata, "sshs_model_hash": full, "sshs_legacy_hash": legacy}
+        ),
+    )
 
 
 def save_lora(path: Path, lora: LoraFile) -> None:
-    """Write a LoRA that was read or baked, each tensor in the precision it has, with its bundled embeddings."""
+    """Write a LoRA that was read or baked, each tensor in the precision it has, with its bundled
+    embeddings.
+    """
     write_lora(path, {**lora.tensors, **lora.embeddings}, lora.metadata, None)

@@ -1,7 +1,8 @@
 """ΔW of each algorithm, apart from modules and files.
 
-All functions give the weight's change at strength 1 in the shape of the weight: (out, in) or (out, in, kh, kw).
-Sources: Hu et al. 2021 (LoRA); Hyeon-Woo et al. 2022, FedPara (LoHa); LyCORIS, lycoris/functional (LoKr, Tucker forms).
+All functions give the weight's change at strength 1 in the shape of the weight: (out, in) or (out,
+in, kh, kw). Sources: Hu et al. 2021 (LoRA); Hyeon-Woo et al. 2022, FedPara (LoHa); LyCORIS,
+lycoris/functional (LoKr, Tucker forms).
 """
 
 from __future__ import annotations
@@ -14,15 +15,31 @@ from torch import Tensor
 
 from ..errors import LoraFileError
 
-ALGORITHMS = {"lora_up.weight": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "full",
-              "w_norm": "norm", "a1.weight": "glora", "oft_blocks": "oft", "oft_diag": "oft", "on_input": "ia3"}
-PARTNERS = {"lora": ("lora_down.weight",), "loha": ("hada_w1_b", "hada_w2_a", "hada_w2_b"),
-            "glora": ("a2.weight", "b1.weight", "b2.weight"), "ia3": ("weight",)}
+ALGORITHMS = {
+    "lora_up.weight": "lora",
+    "hada_w1_a": "loha",
+    "lokr_w1": "lokr",
+    "lokr_w1_a": "lokr",
+    "diff": "full",
+    "w_norm": "norm",
+    "a1.weight": "glora",
+    "oft_blocks": "oft",
+    "oft_diag": "oft",
+    "on_input": "ia3",
+}
+PARTNERS = {
+    "lora": ("lora_down.weight",),
+    "loha": ("hada_w1_b", "hada_w2_a", "hada_w2_b"),
+    "glora": ("a2.weight", "b1.weight", "b2.weight"),
+    "ia3": ("weight",),
+}
 # What each algorithm is made of, beside alpha, scale and dora_scale.
 _READ = {
     "lora": {"lora_up.weight", "lora_down.weight", "lora_mid.weight", "diff_b"},
     "loha": {f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")} | {"diff_b"},
-    "lokr": {f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")} | {"diff_b"},
+    "lokr": (
+        {f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")} | {"diff_b"}
+    ),
     "full": {"diff", "diff_b"},
     "norm": {"w_norm", "b_norm"},
     "glora": {"a1.weight", "a2.weight", "b1.weight", "b2.weight"},
@@ -31,21 +48,41 @@ _READ = {
 }
 # What these change depends on the weight that they change.
 OF_THE_WEIGHT = ("glora", "oft", "ia3")
-# The tensors that ΔW is linear in, and that block weights are multiplied into (LBW does the same); OFT has none.
-LINEAR_IN = ("lora_up.weight", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff", "diff_b", "w_norm", "b_norm", "a1.weight",
-             "b2.weight", "weight")
+# The tensors that ΔW is linear in, and that block weights are multiplied into (LBW does the same);
+# OFT has none.
+LINEAR_IN = (
+    "lora_up.weight",
+    "hada_w1_a",
+    "lokr_w1",
+    "lokr_w1_a",
+    "diff",
+    "diff_b",
+    "w_norm",
+    "b_norm",
+    "a1.weight",
+    "b2.weight",
+    "weight",
+)
 
-PER_OUTPUT = ("one magnitude an output, with which the WebUI would draw coloured noise; train with wd_on_output=False, or make a "
-              "file that every host draws right: 'bake FILE --preset ALL --checkpoint CHECKPOINT --out NEW'")
+PER_OUTPUT = (
+    "one magnitude an output, with which the WebUI would draw coloured noise; train with"
+    " wd_on_output=False, or make a file that every host draws right: 'bake FILE --preset ALL"
+    " --checkpoint CHECKPOINT --out NEW'"
+)
 
 
 def algorithm_of(parts: Mapping[str, Tensor]) -> str:
-    """The algorithm, by the names of a module's tensors.  Raises: LoraFileError, for none of ALGORITHMS."""
+    """The algorithm, by the names of a module's tensors.
+
+    Raises: LoraFileError, for none of ALGORITHMS.
+    """
     for name, algorithm in ALGORITHMS.items():
         if name in parts and all(other in parts for other in PARTNERS.get(algorithm, ())):
             return algorithm
-    raise LoraFileError(f"found tensors {', '.join(sorted(parts))}, expected those of a LoRA, LoCon, LoHa, LoKr, GLoRA, "
-                        "OFT, IA3, a norm or diff")
+    raise LoraFileError(
+        f"found tensors {', '.join(sorted(parts))}, expected those of a LoRA, LoCon, LoHa, LoKr,"
+        " GLoRA, OFT, IA3, a norm or diff"
+    )
 
 
 def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None) -> Tensor:
@@ -54,7 +91,9 @@ def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None
     if mid is not None:
         flat_up, flat_down = up.reshape(up.shape[0], -1), down.reshape(rank, -1)
         return torch.einsum("op,pqhw,qi->oihw", flat_up, mid, flat_down) * scale
-    return (up.reshape(up.shape[0], -1) @ down.reshape(rank, -1)).reshape(up.shape[0], *down.shape[1:]) * scale
+    return (up.reshape(up.shape[0], -1) @ down.reshape(rank, -1)).reshape(
+        up.shape[0], *down.shape[1:]
+    ) * scale
 
 
 def loha_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
@@ -72,7 +111,9 @@ def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
     if "lokr_w2" in parts:
         second = parts["lokr_w2"]
     elif "lokr_t2" in parts:
-        second = torch.einsum("ijkl,ip,jr->prkl", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
+        second = torch.einsum(
+            "ijkl,ip,jr->prkl", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"]
+        )
     else:
         a, b = parts["lokr_w2_a"], parts["lokr_w2_b"]
         second = (a @ b.reshape(b.shape[0], -1)).reshape(a.shape[0], *b.shape[1:])
@@ -82,10 +123,13 @@ def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
 
 
 def dora_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
-    """What DoRA changes of a weight: W + ΔW with each input's column brought to its magnitude, less W.
+    """What DoRA changes of a weight: W + ΔW with each input's column brought to its magnitude, less
+    W.
 
-    weight, delta: (out, in, …).  magnitude: (1, in, 1…), as the WebUI reads it (LyCORIS' wd_on_output=False).
-    Source: Liu et al. 2024, DoRA, eq. 5; AUTOMATIC1111 extensions-builtin/Lora/network.py for the axis of the norm.
+    weight, delta: (out, in, …).
+    magnitude: (1, in, 1…), as the WebUI reads it (LyCORIS' wd_on_output=False).
+    Source: Liu et al. 2024, DoRA, eq. 5; AUTOMATIC1111 extensions-builtin/Lora/network.py for the
+    axis of the norm.
     """
     merged = weight + delta
     changed: Tensor = merged * (magnitude / column_norms(merged)) - weight
@@ -93,24 +137,34 @@ def dora_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
 
 
 def check_parts(parts: Mapping[str, Tensor]) -> None:
-    """Whether a module's tensors are those of one algorithm and fit one another, at no cost: nothing is computed.
+    """Whether a module's tensors are those of one algorithm and fit one another, at no cost:
+    nothing is computed.
 
     Raises: LoraFileError, naming what is missing, too much, or does not fit.
     """
     algorithm = algorithm_of(parts)
     unknown = sorted(parts.keys() - _READ[algorithm] - {"alpha", "scale", "dora_scale"})
     if unknown:
-        raise LoraFileError(f"found {', '.join(unknown)} beside a {algorithm}'s tensors, which no host reads; train or export it "
-                            "without them")
+        raise LoraFileError(
+            f"found {', '.join(unknown)} beside a {algorithm}'s tensors, which no host reads; train"
+            " or export it without them"
+        )
     if algorithm in OF_THE_WEIGHT:
         return
     scalars = {"alpha", "scale"}
     try:
-        natural_delta({name: tensor if name in scalars else tensor.to("meta") for name, tensor in parts.items()})
+        natural_delta(
+            {
+                name: tensor if name in scalars else tensor.to("meta")
+                for name, tensor in parts.items()
+            }
+        )
     except (RuntimeError, ValueError, IndexError, KeyError):
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in parts.items())
-        raise LoraFileError(f"found tensors that do not fit one another ({shapes}), expected those of one module; copy or train "
-                            "it again") from None
+        raise LoraFileError(
+            f"found tensors that do not fit one another ({shapes}), expected those of one module;"
+            " copy or train it again"
+        ) from None
 
 
 def per_output(magnitude: Tensor) -> bool:
@@ -119,9 +173,11 @@ def per_output(magnitude: Tensor) -> bool:
 
 
 def per_output_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
-    """What a DoRA with one magnitude an output changes: W + ΔW with each output's row brought to its magnitude, less W.
+    """What a DoRA with one magnitude an output changes: W + ΔW with each output's row brought to
+    its magnitude, less W.
 
-    magnitude: (out, 1, 1…).  Source: LyCORIS lycoris/modules/locon.py with wd_on_out; peft tuners/lora/dora.py.
+    magnitude: (out, 1, 1…).
+    Source: LyCORIS lycoris/modules/locon.py with wd_on_out; peft tuners/lora/dora.py.
     """
     merged = weight + delta
     norms = merged.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))
@@ -136,8 +192,16 @@ def column_norms(weight: Tensor) -> Tensor:
 
 
 def rank_of(parts: Mapping[str, Tensor]) -> int | None:
-    """The rank by which alpha is divided, or None where there is none (LoKr with two whole matrices, diff)."""
-    for name, dimension in (("lora_down.weight", 0), ("hada_w1_b", 0), ("lokr_w1_b", 0), ("lokr_w2_b", 0), ("lokr_t2", 0)):
+    """The rank by which alpha is divided, or None where there is none (LoKr with two whole
+    matrices, diff).
+    """
+    for name, dimension in (
+        ("lora_down.weight", 0),
+        ("hada_w1_b", 0),
+        ("lokr_w1_b", 0),
+        ("lokr_w2_b", 0),
+        ("lokr_t2", 0),
+    ):
         if name in parts:
             return int(parts[name].shape[dimension])
     return None
@@ -154,27 +218,41 @@ def scale_of(parts: Mapping[str, Tensor]) -> float:
 
 
 def natural_delta(parts: Mapping[str, Tensor]) -> Tensor:
-    """ΔW of one module at strength 1, fp32, in the shape its tensors give; of a DoRA what is added before the norm.
+    """ΔW of one module at strength 1, fp32, in the shape its tensors give; of a DoRA what is added
+    before the norm.
 
     A LoHa's or LoKr's of a convolution may be flat, (out, in · kh · kw).
     """
     own = {name: tensor.float() for name, tensor in parts.items()}
     scale, algorithm = scale_of(own), algorithm_of(own)
     if algorithm == "lora":
-        return lora_delta(own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight"))
+        return lora_delta(
+            own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight")
+        )
     if algorithm == "loha":
         return loha_delta(own, scale)
     if algorithm in OF_THE_WEIGHT:
-        raise LoraFileError(f"found {algorithm}, whose change depends on the checkpoint's weights, expected LoRA, LoCon, LoHa, "
-                            "LoKr or diff; use the file as it is")
-    return lokr_delta(own, scale) if algorithm == "lokr" else own["w_norm" if algorithm == "norm" else "diff"] * scale
+        raise LoraFileError(
+            f"found {algorithm}, whose change depends on the checkpoint's weights, expected LoRA,"
+            " LoCon, LoHa, LoKr or diff; use the file as it is"
+        )
+    return (
+        lokr_delta(own, scale)
+        if algorithm == "lokr"
+        else own["w_norm" if algorithm == "norm" else "diff"] * scale
+    )
 
 
 def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
-    """Frobenius norm of `natural_delta`; of a plain LoRA without making it, from rank × rank products of its halves."""
+    """Frobenius norm of `natural_delta`; of a plain LoRA without making it, from rank × rank
+    products of its halves.
+    """
     norm: Tensor
     if algorithm_of(parts) == "lora" and "lora_mid.weight" not in parts:
-        up, down = parts["lora_up.weight"].double().flatten(1), parts["lora_down.weight"].double().flatten(1)
+        up, down = (
+            parts["lora_up.weight"].double().flatten(1),
+            parts["lora_down.weight"].double().flatten(1),
+        )
         norm = ((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt() * abs(scale_of(parts))
     else:
         norm = natural_delta(parts).norm()
@@ -182,9 +260,11 @@ def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
 
 
 def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
-    """What a file's module adds to this weight at strength 1, fp32 on its device; a DoRA's depends on the weight.
+    """What a file's module adds to this weight at strength 1, fp32 on its device; a DoRA's depends
+    on the weight.
 
-    Raises: LoraFileError, when the tensors do not fit the weight, and for a DoRA with one magnitude an output.
+    Raises: LoraFileError, when the tensors do not fit the weight, and for a DoRA with one magnitude
+    an output.
     """
     own = {name: tensor.to(weight.device) for name, tensor in parts.items() if name != "dora_scale"}
     if algorithm_of(own) in OF_THE_WEIGHT:
@@ -195,12 +275,18 @@ def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
         return delta
     magnitude = parts["dora_scale"].to(delta)
     if per_output(magnitude):
-        raise LoraFileError(f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of {weight.shape[1]} inputs: "
-                            f"it is a DoRA of {PER_OUTPUT}")
+        raise LoraFileError(
+            f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of"
+            f" {weight.shape[1]} inputs: it is a DoRA of {PER_OUTPUT}"
+        )
     if magnitude.numel() != weight.shape[1]:
-        raise LoraFileError(f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of {weight.shape[1]} inputs; "
-                            "was it trained for another base model?")
-    return dora_delta(weight.detach().float(), delta, magnitude.reshape(1, -1, *[1] * (weight.dim() - 2)))
+        raise LoraFileError(
+            f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of"
+            f" {weight.shape[1]} inputs; was it trained for another base model?"
+        )
+    return dora_delta(
+        weight.detach().float(), delta, magnitude.reshape(1, -1, *[1] * (weight.dim() - 2))
+    )
 
 
 def bias_change(parts: Mapping[str, Tensor]) -> Tensor | None:
@@ -212,25 +298,34 @@ def bias_change(parts: Mapping[str, Tensor]) -> Tensor | None:
 def of_weight(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
     """What GLoRA, IA3, OFT and BOFT change of a weight at strength 1, fp32.
 
-    Source: AUTOMATIC1111 1.10.1 extensions-builtin/Lora/network_{glora,ia3,oft}.py, which leave out GLoRA's alpha.
+    Source: AUTOMATIC1111 1.10.1 extensions-builtin/Lora/network_{glora,ia3,oft}.py, which leave out
+    GLoRA's alpha.
     Raises: LoraFileError, when the tensors do not fit the weight.
     """
     own, base = {name: tensor.float() for name, tensor in parts.items()}, weight.detach().float()
     scale = float(own["scale"]) if "scale" in own else 1.0
     try:
         if "a1.weight" in own:
-            return (own["b2.weight"] @ own["b1.weight"] + base @ own["a2.weight"] @ own["a1.weight"]) * scale
+            return (
+                own["b2.weight"] @ own["b1.weight"] + base @ own["a2.weight"] @ own["a1.weight"]
+            ) * scale
         if "on_input" in own:
             across = (1, -1) if bool(own["on_input"]) else (-1, 1)
             return base * own["weight"].reshape(*across, *[1] * (base.dim() - 2)) * scale
-        turned = _boft(own, base) if own.get("oft_blocks", base.new_empty(0)).dim() == 4 else _oft(own, base)
+        turned = (
+            _boft(own, base)
+            if own.get("oft_blocks", base.new_empty(0)).dim() == 4
+            else _oft(own, base)
+        )
         if "rescale" in own:
             turned = own["rescale"].reshape(-1, *[1] * (base.dim() - 1)) * turned
         return turned - base
     except RuntimeError:
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in parts.items())
-        raise LoraFileError(f"found tensors that do not fit a weight of {tuple(weight.shape)} ({shapes}); was it trained for "
-                            "another base model?") from None
+        raise LoraFileError(
+            f"found tensors that do not fit a weight of {tuple(weight.shape)} ({shapes}); was it"
+            " trained for another base model?"
+        ) from None
 
 
 def _cayley(blocks: Tensor, bound: float) -> Tensor:
@@ -244,7 +339,9 @@ def _cayley(blocks: Tensor, bound: float) -> Tensor:
 
 
 def _oft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
-    """The weight with its outputs rotated block by block; `oft_diag` of older LyCORIS holds the rotations themselves."""
+    """The weight with its outputs rotated block by block; `oft_diag` of older LyCORIS holds the
+    rotations themselves.
+    """
     out = base.shape[0]
     if "oft_diag" in own:
         turns = own["oft_diag"]
@@ -255,13 +352,18 @@ def _oft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
 
 
 def _boft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
-    """The weight with its outputs rotated in butterfly order.  oft_blocks: (steps, blocks, b, b)."""
+    """The weight with its outputs rotated in butterfly order.
+
+    oft_blocks: (steps, blocks, b, b).
+    """
     turns = _cayley(own["oft_blocks"], float(own.get("alpha", 0.0)) * base.shape[0])
     side, flat = turns.shape[-1], base.reshape(base.shape[0], -1)
     for step, turn in enumerate(turns):
         reach = 2**step * (side // 2)
         mixed = flat.reshape(-1, 2, reach, flat.shape[1]).transpose(1, 2).reshape(flat.shape)
-        mixed = torch.einsum("bij,bjx->bix", turn, mixed.reshape(-1, side, flat.shape[1])).reshape(flat.shape)
+        mixed = torch.einsum("bij,bjx->bix", turn, mixed.reshape(-1, side, flat.shape[1])).reshape(
+            flat.shape
+        )
         flat = mixed.reshape(-1, reach, 2, flat.shape[1]).transpose(1, 2).reshape(flat.shape)
     return flat.reshape(base.shape)
 
@@ -272,9 +374,13 @@ def module_delta(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
     Raises: LoraFileError, when the tensors do not fit the shape.
     """
     if "dora_scale" in parts:
-        raise LoraFileError("found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; this host cannot apply DoRA yet")
+        raise LoraFileError(
+            "found a DoRA, expected a LoRA, LoCon, LoHa or LoKr; this host cannot apply DoRA yet"
+        )
     delta = natural_delta(parts)
     if delta.numel() != math.prod(shape) or delta.shape[0] != shape[0]:
-        raise LoraFileError(f"found a change of shape {tuple(delta.shape)}, expected {shape}; "
-                            "was it trained for another base model?")
+        raise LoraFileError(
+            f"found a change of shape {tuple(delta.shape)}, expected {shape}; "
+            "was it trained for another base model?"
+        )
     return delta.reshape(shape)

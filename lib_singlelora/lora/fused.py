@@ -22,12 +22,28 @@ class LinearWithLora(torch.autograd.Function):
     """x Wᵀ + b + (x downᵀ) upᵀ, where only down and up are trained."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, fast: bool) -> Tensor:
-        """x: (…, in).  weight: (out, in).  bias: (out,).  down: (r, in), scaled.  up: (out, r).  fast: by oneDNN."""
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        down: Tensor,
+        up: Tensor,
+        fast: bool,
+    ) -> Tensor:
+        """x: (…, in).
+
+        weight: (out, in).
+        bias: (out,).
+        down: (r, in), scaled.
+        up: (out, r).
+        fast: by oneDNN.
+        """
         linear = onednn.linear if fast else F.linear
         flat = x.reshape(-1, x.shape[-1])
         inner = linear(flat, down)
-        # The layer as it computes alone, so that an untrained LoRA (up is 0) changes no bit on any processor.
+        # The layer as it computes alone, so that an untrained LoRA (up is 0) changes no bit on any
+        # processor.
         out = linear(flat, weight, bias).addmm_(inner, up.t())
         ctx.save_for_backward(flat, weight, down, up, inner)
         ctx.shape, ctx.linear = x.shape, linear
@@ -47,7 +63,9 @@ class LinearWithLora(torch.autograd.Function):
 
 
 def fusible(module: nn.Module, branch: Branch) -> bool:
-    """Whether the two may be one: a plain Linear that nobody patched, and a LoRA that leaves nothing out at random."""
+    """Whether the two may be one: a plain Linear that nobody patched, and a LoRA that leaves
+    nothing out at random.
+    """
     if type(module) is not nn.Linear or not isinstance(branch, LoraBranch):
         return False
     random = branch.dropout or branch.rank_dropout or branch.module_dropout

@@ -20,7 +20,13 @@ def history_of(metadata: Mapping[str, str]) -> list[str]:
     return []
 
 
-def with_step(metadata: Mapping[str, str], sentence: str, told: Mapping[str, str]) -> dict[str, str]:
+def with_step(
+    metadata: Mapping[str, str], sentence: str, told: Mapping[str, str]
+) -> dict[str, str]:
     """The metadata with one more step, its own entries, and without hashes that no longer hold."""
     kept = {key: value for key, value in metadata.items() if key not in STALE}
-    return {**kept, **told, HISTORY: json.dumps([*history_of(metadata), sentence], ensure_ascii=False)}
+    return {
+        **kept,
+        **told,
+        HISTORY: json.dumps([*history_of(metadata), sentence], ensure_ascii=False),
+    }

@@ -1,7 +1,7 @@
 """Epochs of one training merged into one LoRA: their mean, or one that counts the later ones more.
 
-Tensor by tensor, as an average that is kept during a training: epochs of one training lie close together, where the mean of the
-factors is nearly that of their products.  How nearly is measured.
+Tensor by tensor, as an average that is kept during a training: epochs of one training lie close
+together, where the mean of the factors is nearly that of their products.  How nearly is measured.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ FAR = 0.25  # of a deviation; epochs of one training stay well below
 
 @dataclass(frozen=True)
 class Merged:
-    """shares: of each file, in their order.  deviation: distance of ΔW from the mean of the files' own, over that mean's norm."""
+    """shares: of each file, in their order.
+
+    deviation: distance of ΔW from the mean of the files' own, over that mean's norm.
+    """
 
     lora: LoraFile
     shares: tuple[float, ...]
@@ -37,14 +40,17 @@ class Merged:
 def epoch_shares(count: int, method: Method, decay: float = DECAY) -> tuple[float, ...]:
     """How much each of `count` epochs counts, oldest first; they add up to 1.
 
-    ema: an epoch counts `decay` times the one after it, as a moving average does once its start is corrected for.
+    ema: an epoch counts `decay` times the one after it, as a moving average does once its start is
+    corrected for.
     Source: Kingma & Ba 2015 (Adam), section 3.
     Raises: LoraFileError, for a decay outside 0 to 1.
     """
     if method == "average":
         return (1 / count,) * count
     if not 0 < decay < 1:
-        raise LoraFileError(f"decay: found {decay:g}, expected a number between 0 and 1, such as {DECAY}")
+        raise LoraFileError(
+            f"decay: found {decay:g}, expected a number between 0 and 1, such as {DECAY}"
+        )
     raw = [decay ** (count - 1 - i) for i in range(count)]
     return tuple(value / math.fsum(raw) for value in raw)
 
@@ -55,11 +61,16 @@ def merge(loras: Sequence[LoraFile], method: Method = "average", decay: float = 
     Raises: LoraFileError, for fewer than two, or for files that are not epochs of one training.
     """
     if len(loras) < 2:
-        raise LoraFileError(f"found {len(loras)} LoRA to merge, expected two or more; name the files of several epochs")
+        raise LoraFileError(
+            f"found {len(loras)} LoRA to merge, expected two or more; name the files of several"
+            " epochs"
+        )
     for other in loras[1:]:
         _check_alike(loras[0], other)
     shares = epoch_shares(len(loras), method, decay)
-    tensors = {key: _mean([lora.tensors[key] for lora in loras], shares) for key in loras[-1].tensors}
+    tensors = {
+        key: _mean([lora.tensors[key] for lora in loras], shares) for key in loras[-1].tensors
+    }
     names = [lora.name for lora in loras]
     how = f"ema with a decay of {decay:g}" if method == "ema" else "average"
     told = {"ss_merged_from": json.dumps(names, ensure_ascii=False), "ss_merged_method": how}
@@ -70,7 +81,10 @@ def merge(loras: Sequence[LoraFile], method: Method = "average", decay: float = 
 
 def _check_alike(first: LoraFile, other: LoraFile) -> None:
     def refuse(found: str, expected: str) -> LoraFileError:
-        return LoraFileError(f"{other.name}: found {found}, expected {expected} as in {first.name}; merge epochs of one training")
+        return LoraFileError(
+            f"{other.name}: found {found}, expected {expected} as in {first.name}; merge epochs of"
+            " one training"
+        )
 
     if other.layout.name != first.layout.name:
         raise refuse(f"a LoRA for {other.layout.name}", f"one for {first.layout.name}")
@@ -79,7 +93,9 @@ def _check_alike(first: LoraFile, other: LoraFile) -> None:
         raise refuse(f"{'no ' if missing else ''}{differing[0]}", "it" if missing else "none")
     for key, tensor in first.tensors.items():
         if other.tensors[key].shape != tensor.shape:
-            raise refuse(f"{key} of shape {tuple(other.tensors[key].shape)}", f"{tuple(tensor.shape)}")
+            raise refuse(
+                f"{key} of shape {tuple(other.tensors[key].shape)}", f"{tuple(tensor.shape)}"
+            )
         if key.endswith(".alpha") and float(other.tensors[key]) != float(tensor):
             raise refuse(f"{key} {float(other.tensors[key]):g}", f"{float(tensor):g}")
 
@@ -94,7 +110,9 @@ def _mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 def _deviation(merged: LoraFile, loras: Sequence[LoraFile], shares: Sequence[float]) -> float:
     off, whole = 0.0, 0.0
     for stem in merged.by_stem:
-        wanted = torch.stack([lora.delta(stem) * share for lora, share in zip(loras, shares, strict=True)]).sum(0)
+        wanted = torch.stack(
+            [lora.delta(stem) * share for lora, share in zip(loras, shares, strict=True)]
+        ).sum(0)
         off += float((merged.delta(stem) - wanted).norm()) ** 2
         whole += float(wanted.norm()) ** 2
     return math.sqrt(off / whole) if whole else 0.0

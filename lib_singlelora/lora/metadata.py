@@ -1,4 +1,5 @@
-"""The metadata kohya's tools and the WebUI read from a LoRA file: `ss_*` and `modelspec.*`, all strings.
+"""The metadata kohya's tools and the WebUI read from a LoRA file: `ss_*` and `modelspec.*`, all
+strings.
 
 Keys: sd-scripts train_network.py and library/sai_model_spec.py, v0.9.1.
 """
@@ -12,20 +13,31 @@ from datetime import datetime, timezone
 
 # What this trainer does not have; sd-scripts writes these values when an option is off.
 ABSENT = {
-    "ss_adaptive_noise_scale": "None", "ss_bucket_no_upscale": "False", "ss_cache_latents": "True",
-    "ss_caption_dropout_every_n_epochs": "0", "ss_enable_bucket": "True", "ss_face_crop_aug_range": "None",
-    "ss_full_fp16": "False", "ss_ip_noise_gamma": "None", "ss_ip_noise_gamma_random_strength": "False", "ss_lowram": "False",
-    "ss_max_token_length": "None", "ss_noise_offset_random_strength": "False", "ss_random_crop": "False",
+    "ss_adaptive_noise_scale": "None",
+    "ss_bucket_no_upscale": "False",
+    "ss_cache_latents": "True",
+    "ss_caption_dropout_every_n_epochs": "0",
+    "ss_enable_bucket": "True",
+    "ss_face_crop_aug_range": "None",
+    "ss_full_fp16": "False",
+    "ss_ip_noise_gamma": "None",
+    "ss_ip_noise_gamma_random_strength": "False",
+    "ss_lowram": "False",
+    "ss_max_token_length": "None",
+    "ss_noise_offset_random_strength": "False",
+    "ss_random_crop": "False",
     "ss_sd_scripts_commit_hash": "None",
 }
 
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What a training was.  folders: name -> (repeats, pictures).  buckets: (width, height) -> samples an epoch.
+    """What a training was.  folders: name -> (repeats, pictures).  buckets: (width, height) ->
+    samples an epoch.
 
     total_batch_size: pictures an optimizer step, accumulated ones too; 0 is batch_size.
-    tags: folder -> tag -> count.  started, finished: seconds since 1970.  Sizes are pixels.
+    tags: folder -> tag -> count.
+    started, finished: seconds since 1970.  Sizes are pixels.
     """
 
     output_name: str
@@ -66,7 +78,10 @@ class TrainingFacts:
 
 
 def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[str, str]:
-    """The whole dictionary without the hashes.  declared: the entries that settings themselves declare."""
+    """The whole dictionary without the hashes.
+
+    declared: the entries that settings themselves declare.
+    """
     finished = datetime.fromtimestamp(facts.finished, tz=timezone.utc)
     size = f"{facts.resolution}x{facts.resolution}"
     spec = {
@@ -81,24 +96,45 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
         "modelspec.trigger_phrase": facts.trigger,
     }
     own = {
-        "ss_base_model_version": "sd_v2" if facts.v2 else "sd_v1", "ss_v2": str(facts.v2),
-        "ss_batch_size_per_device": str(facts.batch_size), "ss_total_batch_size": str(facts.total_batch_size or facts.batch_size),
-        "ss_max_token_length": "None" if facts.max_token_length <= 75 else str(facts.max_token_length),
+        "ss_base_model_version": "sd_v2" if facts.v2 else "sd_v1",
+        "ss_v2": str(facts.v2),
+        "ss_batch_size_per_device": str(facts.batch_size),
+        "ss_total_batch_size": str(facts.total_batch_size or facts.batch_size),
+        "ss_max_token_length": (
+            "None" if facts.max_token_length <= 75 else str(facts.max_token_length)
+        ),
         "ss_bucket_info": json.dumps(_buckets(facts)),
-        "ss_min_bucket_reso": str(min((min(size) for size in facts.buckets), default=facts.resolution)),
-        "ss_max_bucket_reso": str(max((max(size) for size in facts.buckets), default=facts.resolution)),
-        "ss_dataset_dirs": json.dumps(_folders(facts.folders)), "ss_reg_dataset_dirs": json.dumps(_folders(facts.reg_folders)),
-        "ss_tag_frequency": json.dumps(facts.tags), "ss_epoch": str(facts.epoch), "ss_steps": str(facts.steps),
-        "ss_learning_rate": str(facts.learning_rate), "ss_lr_warmup_steps": str(facts.warmup_steps),
-        "ss_max_train_steps": str(facts.total_steps), "ss_mixed_precision": facts.mixed_precision,
-        "ss_network_module": "networks.lora" if facts.algorithm in ("LoRA", "LoCon") else "lycoris.kohya",
+        "ss_min_bucket_reso": str(
+            min((min(size) for size in facts.buckets), default=facts.resolution)
+        ),
+        "ss_max_bucket_reso": str(
+            max((max(size) for size in facts.buckets), default=facts.resolution)
+        ),
+        "ss_dataset_dirs": json.dumps(_folders(facts.folders)),
+        "ss_reg_dataset_dirs": json.dumps(_folders(facts.reg_folders)),
+        "ss_tag_frequency": json.dumps(facts.tags),
+        "ss_epoch": str(facts.epoch),
+        "ss_steps": str(facts.steps),
+        "ss_learning_rate": str(facts.learning_rate),
+        "ss_lr_warmup_steps": str(facts.warmup_steps),
+        "ss_max_train_steps": str(facts.total_steps),
+        "ss_mixed_precision": facts.mixed_precision,
+        "ss_network_module": (
+            "networks.lora" if facts.algorithm in ("LoRA", "LoCon") else "lycoris.kohya"
+        ),
         "ss_optimizer": facts.optimizer,
-        "ss_num_batches_per_epoch": str(facts.batches_per_epoch), "ss_num_train_images": str(facts.train_samples),
-        "ss_num_reg_images": str(facts.reg_samples), "ss_output_name": facts.output_name,
-        "ss_resolution": f"({facts.resolution}, {facts.resolution})", "ss_sd_model_name": facts.checkpoint_name,
-        "ss_sd_model_hash": facts.checkpoint_legacy_hash, "ss_new_sd_model_hash": facts.checkpoint_sha256,
-        "ss_session_id": str(facts.session_id), "ss_training_comment": f"trigger: {facts.trigger}",
-        "ss_training_started_at": str(facts.started), "ss_training_finished_at": str(facts.finished),
+        "ss_num_batches_per_epoch": str(facts.batches_per_epoch),
+        "ss_num_train_images": str(facts.train_samples),
+        "ss_num_reg_images": str(facts.reg_samples),
+        "ss_output_name": facts.output_name,
+        "ss_resolution": f"({facts.resolution}, {facts.resolution})",
+        "ss_sd_model_name": facts.checkpoint_name,
+        "ss_sd_model_hash": facts.checkpoint_legacy_hash,
+        "ss_new_sd_model_hash": facts.checkpoint_sha256,
+        "ss_session_id": str(facts.session_id),
+        "ss_training_comment": f"trigger: {facts.trigger}",
+        "ss_training_started_at": str(facts.started),
+        "ss_training_finished_at": str(facts.finished),
         "ss_singlelora_settings": json.dumps(facts.settings, ensure_ascii=False),
     }
     arguments: dict[str, str] = dict(facts.network_arguments)
@@ -112,9 +148,15 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
 
 
 def _folders(folders: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
-    return {name: {"n_repeats": repeats, "img_count": count} for name, (repeats, count) in folders.items()}
+    return {
+        name: {"n_repeats": repeats, "img_count": count}
+        for name, (repeats, count) in folders.items()
+    }
 
 
 def _buckets(facts: TrainingFacts) -> dict[str, object]:
-    numbered = {str(i): {"resolution": list(size), "count": facts.buckets[size]} for i, size in enumerate(sorted(facts.buckets))}
+    numbered = {
+        str(i): {"resolution": list(size), "count": facts.buckets[size]}
+        for i, size in enumerate(sorted(facts.buckets))
+    }
     return {"buckets": numbered, "mean_img_ar_error": facts.ar_error}

@@ -1,4 +1,6 @@
-"""A trainable LoRA: branches beside the frozen modules of a TrainingModel, attached by forward hooks."""
+"""A trainable LoRA: branches beside the frozen modules of a TrainingModel, attached by forward
+hooks.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ TEXT_PARTS = (".self_attn.", ".mlp.")
 
 
 def is_target(name: str, with_conv: bool) -> bool:
-    """Whether kohya looks for a branch here: attention and MLP of the text encoder, the transformers of the U-Net,
-    with a conv rank also its ResBlocks and resamplers, their Linears and 1×1 convolutions included.
+    """Whether kohya looks for a branch here: attention and MLP of the text encoder, the
+    transformers of the U-Net, with a conv rank also its ResBlocks and resamplers, their Linears and
+    1×1 convolutions included.
 
-    Source: sd-scripts networks/lora.py, UNET_TARGET_REPLACE_MODULE and TEXT_ENCODER_TARGET_REPLACE_MODULE.
+    Source: sd-scripts networks/lora.py, UNET_TARGET_REPLACE_MODULE and
+    TEXT_ENCODER_TARGET_REPLACE_MODULE.
     """
     if is_text(name):
         return any(part in name for part in TEXT_PARTS)
@@ -37,12 +41,21 @@ def is_target(name: str, with_conv: bool) -> bool:
 class LoraNetwork(nn.Module):
     """All branches of one LoRA.
 
-    blocks: label -> factor of its learning rate; a block at 0 gets no branches.  text_encoder: whether to train it.
+    blocks: label -> factor of its learning rate; a block at 0 gets no branches.
+    text_encoder: whether to train it.
     Raises: TrainingError, when nothing is left to train.
     """
 
-    def __init__(self, targets: Iterable[tuple[str, nn.Module]], layout: BlockLayout, shape: LoraShape,
-                 blocks: Mapping[str, float], text_encoder: bool, seed: int, unet: bool = True) -> None:
+    def __init__(
+        self,
+        targets: Iterable[tuple[str, nn.Module]],
+        layout: BlockLayout,
+        shape: LoraShape,
+        blocks: Mapping[str, float],
+        text_encoder: bool,
+        seed: int,
+        unet: bool = True,
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.layout, self.shape, self.enabled = layout, shape, True
@@ -60,8 +73,10 @@ class LoraNetwork(nn.Module):
             self.block_of_target[name] = block
             self.factors[name] = blocks.get(block, 1.0)
         if not self.branches:
-            raise TrainingError("nothing is left to train: every block weight and the text encoder's rate are 0; "
-                                "set training.block_weights or training.text_encoder_lr")
+            raise TrainingError(
+                "nothing is left to train: every block weight and the text encoder's rate are 0; "
+                "set training.block_weights or training.text_encoder_lr"
+            )
 
     def items(self) -> Iterator[tuple[str, Branch]]:
         """(canonical name, branch)."""
@@ -88,27 +103,40 @@ class LoraNetwork(nn.Module):
         found: dict[str, list[float]] = {}
         with torch.no_grad():
             for name, branch in self.items():
-                found.setdefault(self.block_of_target[name], []).append(float(branch.weight_delta().norm()))
+                found.setdefault(self.block_of_target[name], []).append(
+                    float(branch.weight_delta().norm())
+                )
         return {label: sum(found[label]) / len(found[label]) for label in self.blocks_trained()}
 
     @torch.no_grad()
     def limit_norms(self, longest: float) -> int:
-        """Shorten every ΔW to a norm; gives how many were longer.  Source: sd-scripts' scale_weight_norms."""
+        """Shorten every ΔW to a norm; gives how many were longer.
+
+        Source: sd-scripts' scale_weight_norms.
+        """
         norms = [(branch, float(branch.weight_delta().norm())) for _, branch in self.items()]
         for branch, norm in norms:
             if norm > longest:
                 branch.shorten(longest / norm)
         return sum(norm > longest for _, norm in norms)
 
-    def parameter_groups(self, unet_lr: float, text_encoder_lr: float, one_rate: bool = False) -> list[dict[str, object]]:
-        """One group for each distinct learning rate, for a torch optimizer.  one_rate: all take the U-Net's, whole."""
+    def parameter_groups(
+        self, unet_lr: float, text_encoder_lr: float, one_rate: bool = False
+    ) -> list[dict[str, object]]:
+        """One group for each distinct learning rate, for a torch optimizer.
+
+        one_rate: all take the U-Net's, whole.
+        """
         groups: dict[float, list[nn.Parameter]] = {}
         for name, branch in self.items():
             rate = (text_encoder_lr if is_text(name) else unet_lr) * self.factors[name]
             if one_rate:
                 rate = unet_lr or text_encoder_lr
             groups.setdefault(rate, []).extend(branch.parameters())
-        return [{"params": parameters, "lr": rate, "base_lr": rate} for rate, parameters in groups.items()]
+        return [
+            {"params": parameters, "lr": rate, "base_lr": rate}
+            for rate, parameters in groups.items()
+        ]
 
     def kohya_tensors(self) -> dict[str, Tensor]:
         """The tensors under kohya's keys, fp32 on the CPU."""
@@ -121,10 +149,14 @@ class LoraNetwork(nn.Module):
 
 
 @contextmanager
-def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut_text: bool = False) -> Iterator[None]:
-    """Add the branches' outputs to their modules' outputs while inside; every hook and replaced forward is gone after the exit.
+def attached(
+    network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut_text: bool = False
+) -> Iterator[None]:
+    """Add the branches' outputs to their modules' outputs while inside; every hook and replaced
+    forward is gone after the exit.
 
-    cut_text: the text encoder's gradient comes from the blocks that train only; the others then keep nothing for a backward pass.
+    cut_text: the text encoder's gradient comes from the blocks that train only; the others then
+        keep nothing for a backward pass.
     """
     modules = dict(targets)
     trained = set(network.block_of_target.values())
@@ -133,13 +165,20 @@ def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut
     try:
         for name, branch in network.items():
             module = modules[name]
-            if isinstance(module, nn.Linear) and isinstance(branch, LoraBranch) and fusible(module, branch):
+            if (
+                isinstance(module, nn.Linear)
+                and isinstance(branch, LoraBranch)
+                and fusible(module, branch)
+            ):
                 replaced.append((module, vars(module).get("forward")))
                 vars(module)["forward"] = _fused(network, module, branch)
             else:
                 handles.append(module.register_forward_hook(_adder(network, branch)))
         for name, module in modules.items() if cut_text else ():
-            if name.endswith((".attn2.to_k", ".attn2.to_v")) and block_of(name, network.layout) not in trained:
+            if (
+                name.endswith((".attn2.to_k", ".attn2.to_v"))
+                and block_of(name, network.layout) not in trained
+            ):
                 handles.append(module.register_forward_pre_hook(_detach))
         yield
     finally:
@@ -152,7 +191,9 @@ def attached(network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut
                 vars(module)["forward"] = had
 
 
-def _fused(network: LoraNetwork, module: nn.Linear, branch: LoraBranch) -> Callable[[Tensor], Tensor]:
+def _fused(
+    network: LoraNetwork, module: nn.Linear, branch: LoraBranch
+) -> Callable[[Tensor], Tensor]:
     plain, fast = module.forward, is_fast(module)
 
     def forward(x: Tensor) -> Tensor:
@@ -164,7 +205,9 @@ def _fused(network: LoraNetwork, module: nn.Linear, branch: LoraBranch) -> Calla
     return forward
 
 
-def _adder(network: LoraNetwork, branch: Branch) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+def _adder(
+    network: LoraNetwork, branch: Branch
+) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if not network.enabled or branch.left_out():
             return output

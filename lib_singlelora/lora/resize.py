@@ -41,12 +41,15 @@ class Resized:
 
 
 def resize(lora: LoraFile, rank: int | None = None, retain: float | None = None) -> Resized:
-    """The LoRA cut to a rank, or to the smallest rank of each module that retains a share of its Frobenius norm.
+    """The LoRA cut to a rank, or to the smallest rank of each module that retains a share of its
+    Frobenius norm.
 
-    alpha follows, so that alpha / rank stays.  A module whose rank is lower already stays as it is; a Tucker form becomes a plain
-    one.  Of a DoRA what is added before the norm is cut.
-    Source: Eckart & Young 1936; sd-scripts networks/resize_lora.py for the meaning of retain (its sv_fro).
-    Raises: LoraFileError, for other algorithms, for a wrong rank or share, and when no module's rank is above the one wanted.
+    alpha follows, so that alpha / rank stays.  A module whose rank is lower already stays as it is;
+    a Tucker form becomes a plain one.  Of a DoRA what is added before the norm is cut.
+    Source: Eckart & Young 1936; sd-scripts networks/resize_lora.py for the meaning of retain (its
+    sv_fro).
+    Raises: LoraFileError, for other algorithms, for a wrong rank or share, and when no module's
+    rank is above the one wanted.
     """
     _check(lora, rank, retain)
     tensors: dict[str, Tensor] = {}
@@ -57,35 +60,53 @@ def resize(lora: LoraFile, rank: int | None = None, retain: float | None = None)
         cut = _cut(parts, rank, retain)
         difference, norm = float((natural_delta(cut) - wanted).norm()), float(wanted.norm())
         error = difference / norm if norm else 0.0
-        modules[kohya_to_canonical(stem, lora.layout)] = ResizedModule(_rank(parts), _rank(cut), error)
-        off, whole = off + difference ** 2, whole + norm ** 2
+        modules[kohya_to_canonical(stem, lora.layout)] = ResizedModule(
+            _rank(parts), _rank(cut), error
+        )
+        off, whole = off + difference**2, whole + norm**2
         tensors.update({f"{stem}.{part}": tensor for part, tensor in cut.items()})
     how = f"rank {rank}" if rank else f"{retain:g} of each module's norm"
     resized = Resized(lora, modules, math.sqrt(off / whole) if whole else 0.0)
     lowest, highest = resized.ranks
-    told = {"ss_network_dim": str(lowest) if lowest == highest else "Dynamic", "ss_resized_to": how, "ss_resized_from": lora.name,
-            "ss_resized_error": f"{resized.error:.6g}"}
+    told = {
+        "ss_network_dim": str(lowest) if lowest == highest else "Dynamic",
+        "ss_resized_to": how,
+        "ss_resized_from": lora.name,
+        "ss_resized_error": f"{resized.error:.6g}",
+    }
     alphas = {float(tensors[key]) for key in tensors if key.endswith(".alpha")}
     if alphas:
         told["ss_network_alpha"] = f"{alphas.pop()}" if len(alphas) == 1 else "Dynamic"
     sentence = f"resized {lora.name} to {how}, error {resized.error:.2%}"
-    return replace(resized, lora=replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, told)))
+    return replace(
+        resized,
+        lora=replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, told)),
+    )
 
 
 def _check(lora: LoraFile, rank: int | None, retain: float | None) -> None:
     if (rank is None) == (retain is None):
-        raise LoraFileError("found both or neither of rank and retain, expected one of them; choose what to keep to")
+        raise LoraFileError(
+            "found both or neither of rank and retain, expected one of them; choose what to keep to"
+        )
     if rank is not None and rank < 1:
         raise LoraFileError(f"rank: found {rank}, expected 1 or more")
     if retain is not None and not 0 < retain <= 1:
-        raise LoraFileError(f"retain: found {retain:g}, expected a share above 0 and up to 1, such as 0.95")
+        raise LoraFileError(
+            f"retain: found {retain:g}, expected a share above 0 and up to 1, such as 0.95"
+        )
     for name, parts in lora.modules.items():
         if (algorithm := algorithm_of(parts)) != "lora":
-            raise LoraFileError(f"{lora.name}: {name}: found {algorithm}, expected LoRA or LoCon, whose rank an "
-                                "SVD can cut; use the file as it is")
+            raise LoraFileError(
+                f"{lora.name}: {name}: found {algorithm}, expected LoRA or LoCon, whose rank an "
+                "SVD can cut; use the file as it is"
+            )
     largest = max(_rank(parts) for parts in lora.modules.values())
     if rank is not None and largest <= rank:
-        raise LoraFileError(f"{lora.name}: found rank {largest}, expected one above {rank}; choose a lower rank or use the file")
+        raise LoraFileError(
+            f"{lora.name}: found rank {largest}, expected one above {rank}; choose a lower rank or"
+            " use the file"
+        )
 
 
 def _rank(parts: Mapping[str, Tensor]) -> int:
@@ -96,7 +117,9 @@ def _plain(parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """up and down, fp64, with the core of a Tucker form taken into down."""
     up, down = parts["lora_up.weight"].double(), parts["lora_down.weight"].double()
     if "lora_mid.weight" in parts:
-        down = torch.einsum("pqhw,qi->pihw", parts["lora_mid.weight"].double(), down.reshape(down.shape[0], -1))
+        down = torch.einsum(
+            "pqhw,qi->pihw", parts["lora_mid.weight"].double(), down.reshape(down.shape[0], -1)
+        )
     return up, down
 
 
@@ -114,8 +137,12 @@ def _cut(parts: Mapping[str, Tensor], rank: int | None, retain: float | None) ->
     new_down = (root[:, None] * (v[:after] @ right.T)).reshape(after, *down.shape[1:])
     others = {part: tensor for part, tensor in parts.items() if not part.startswith("lora_")}
     alpha = torch.tensor(scale_of(parts) * after, dtype=torch.float32)
-    return {**others, "alpha": alpha, "lora_up.weight": new_up.to(parts["lora_up.weight"].dtype),
-            "lora_down.weight": new_down.to(parts["lora_down.weight"].dtype)}
+    return {
+        **others,
+        "alpha": alpha,
+        "lora_up.weight": new_up.to(parts["lora_up.weight"].dtype),
+        "lora_down.weight": new_down.to(parts["lora_down.weight"].dtype),
+    }
 
 
 def _retaining(values: Tensor, retain: float) -> int:
@@ -123,4 +150,4 @@ def _retaining(values: Tensor, retain: float) -> int:
     energy = values.square().cumsum(0)
     if not float(energy[-1]):
         return 1
-    return int((energy < energy[-1] * retain ** 2 * (1 - 1e-12)).sum()) + 1
+    return int((energy < energy[-1] * retain**2 * (1 - 1e-12)).sum()) + 1

@@ -16,14 +16,32 @@ from .files import LoraFile
 from .functional import OF_THE_WEIGHT, algorithm_of, per_output, rank_of
 from .history import history_of
 
-ALGORITHM_NAMES = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "full": "full", "norm": "norms", "glora": "GLoRA",
-                   "oft": "OFT", "ia3": "IA3"}
+ALGORITHM_NAMES = {
+    "lora": "LoRA",
+    "loha": "LoHa",
+    "lokr": "LoKr",
+    "full": "full",
+    "norm": "norms",
+    "glora": "GLoRA",
+    "oft": "OFT",
+    "ia3": "IA3",
+}
 # What a person looks for, in this order.
 HIGHLIGHTS = {
-    "ss_output_name": "name", "modelspec.trigger_phrase": "trigger", "ss_sd_model_name": "trained on", "ss_epoch": "epoch",
-    "ss_steps": "steps", "ss_num_train_images": "pictures", "ss_resolution": "resolution", "ss_clip_skip": "clip skip",
-    "ss_unet_lr": "U-Net rate", "ss_text_encoder_lr": "text encoder rate", "ss_optimizer": "optimizer",
-    "ss_noise_offset": "noise offset", "ss_min_snr_gamma": "min-SNR gamma", "modelspec.date": "made",
+    "ss_output_name": "name",
+    "modelspec.trigger_phrase": "trigger",
+    "ss_sd_model_name": "trained on",
+    "ss_epoch": "epoch",
+    "ss_steps": "steps",
+    "ss_num_train_images": "pictures",
+    "ss_resolution": "resolution",
+    "ss_clip_skip": "clip skip",
+    "ss_unet_lr": "U-Net rate",
+    "ss_text_encoder_lr": "text encoder rate",
+    "ss_optimizer": "optimizer",
+    "ss_noise_offset": "noise offset",
+    "ss_min_snr_gamma": "min-SNR gamma",
+    "modelspec.date": "made",
     "sshs_model_hash": "hash",
 }
 ABSENT = ("", "None", "null")
@@ -31,7 +49,9 @@ ABSENT = ("", "None", "null")
 
 @dataclass(frozen=True)
 class BlockSummary:
-    """norm: mean Frobenius norm of its modules' ΔW, as the training's log tells it; of a DoRA before the magnitudes."""
+    """norm: mean Frobenius norm of its modules' ΔW, as the training's log tells it; of a DoRA
+    before the magnitudes.
+    """
 
     modules: int
     norm: float
@@ -39,9 +59,12 @@ class BlockSummary:
 
 @dataclass(frozen=True)
 class LoraSummary:
-    """ranks, alphas: the smallest and the largest, or None without any.  size: bytes.  blocks: only those with modules.
+    """ranks, alphas: the smallest and the largest, or None without any.  size: bytes.  blocks: only
+    those with modules.
 
-    highlights: of the metadata.  tags: the most frequent ones of the captions.  history: what was done after the training.
+    highlights: of the metadata.
+    tags: the most frequent ones of the captions.
+    history: what was done after the training.
     notes: what a user should know of the file.
     """
 
@@ -79,14 +102,29 @@ def summarize(lora: LoraFile) -> LoraSummary:
     modules = lora.modules.values()
     ranks = sorted(rank for rank in map(rank_of, modules) if rank is not None)
     alphas = sorted(float(parts["alpha"]) for parts in modules if "alpha" in parts)
-    precisions = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in lora.tensors.values() if tensor.dim())
+    precisions = Counter(
+        str(tensor.dtype).removeprefix("torch.") for tensor in lora.tensors.values() if tensor.dim()
+    )
     precision = lora.stored or " and ".join(name for name, _ in precisions.most_common())
     return LoraSummary(
-        lora.name, lora.layout.name, _algorithm(lora), _ends(ranks), _ends(alphas),
-        precision, sum(tensor.numel() for tensor in lora.tensors.values()),
-        sum(tensor.numel() * tensor.element_size() for tensor in lora.tensors.values()), _blocks(lora),
-        {label: lora.metadata[key] for key, label in HIGHLIGHTS.items() if lora.metadata.get(key, "") not in ABSENT},
-        _tags(lora.metadata), tuple(history_of(lora.metadata)), lora.notes)
+        lora.name,
+        lora.layout.name,
+        _algorithm(lora),
+        _ends(ranks),
+        _ends(alphas),
+        precision,
+        sum(tensor.numel() for tensor in lora.tensors.values()),
+        sum(tensor.numel() * tensor.element_size() for tensor in lora.tensors.values()),
+        _blocks(lora),
+        {
+            label: lora.metadata[key]
+            for key, label in HIGHLIGHTS.items()
+            if lora.metadata.get(key, "") not in ABSENT
+        },
+        _tags(lora.metadata),
+        tuple(history_of(lora.metadata)),
+        lora.notes,
+    )
 
 
 def _ends(values: Sequence[Any]) -> tuple[Any, Any] | None:
@@ -115,10 +153,16 @@ def _blocks(lora: LoraFile) -> dict[str, BlockSummary]:
     norms: dict[str, list[float]] = {}
     for stem in lora.by_stem:
         label = block_of(kohya_to_canonical(stem, lora.layout), lora.layout)
-        # What OFT, GLoRA and IA3 change depends on the checkpoint, so their blocks are told without a strength.
-        norms.setdefault(label, []).append(0.0 if algorithm_of(lora.by_stem[stem]) in OF_THE_WEIGHT else lora.norm(stem))
-    return {label: BlockSummary(len(norms[label]), sum(norms[label]) / len(norms[label]))
-            for label in (BASE, *lora.layout.labels) if label in norms}
+        # What OFT, GLoRA and IA3 change depends on the checkpoint, so their blocks are told without
+        # a strength.
+        norms.setdefault(label, []).append(
+            0.0 if algorithm_of(lora.by_stem[stem]) in OF_THE_WEIGHT else lora.norm(stem)
+        )
+    return {
+        label: BlockSummary(len(norms[label]), sum(norms[label]) / len(norms[label]))
+        for label in (BASE, *lora.layout.labels)
+        if label in norms
+    }
 
 
 def _tags(metadata: Mapping[str, str], count: int = 12) -> tuple[str, ...]:

@@ -16,28 +16,48 @@ from .network import LoraNetwork
 
 @torch.no_grad()
 def start_from(network: LoraNetwork, lora: LoraFile) -> list[str]:
-    """Put a file's weights into the branches of the same modules; gives sentences on what did not fit in.
+    """Put a file's weights into the branches of the same modules; gives sentences on what did not
+    fit in.
 
-    Raises: LoraFileError, for a file of another base model, algorithm or rank; the network is as it was then.
+    Raises: LoraFileError, for a file of another base model, algorithm or rank; the network is as it
+    was then.
     """
     if lora.layout.name != network.layout.name:
-        raise LoraFileError(f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for {network.layout.name}; start "
-                            "from another, or from zero")
+        raise LoraFileError(
+            f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for"
+            f" {network.layout.name}; start from another, or from zero"
+        )
     theirs = lora.modules
-    filled = [(branch, _filling(branch, theirs[name], f"{lora.name}: {name}")) for name, branch in network.items()
-              if name in theirs]
+    filled = [
+        (branch, _filling(branch, theirs[name], f"{lora.name}: {name}"))
+        for name, branch in network.items()
+        if name in theirs
+    ]
     if not filled:
-        raise LoraFileError(f"{lora.name}: found no module in it that is trained now; start from another, or from zero")
+        raise LoraFileError(
+            f"{lora.name}: found no module in it that is trained now; start from another, or from"
+            " zero"
+        )
     for _, filling in filled:
         for parameter, tensor in filling:
             parameter.copy_(tensor)
     names = {name for name, _ in network.items()}
     fresh, left = len(names - theirs.keys()), len(theirs.keys() - names)
-    told = [f"{lora.name} has nothing for {fresh} of {len(names)} modules: they start from zero"] if fresh else []
-    return told + ([f"{lora.name}: {left} of its {len(theirs)} modules are not trained now and are left out"] if left else [])
+    told = (
+        [f"{lora.name} has nothing for {fresh} of {len(names)} modules: they start from zero"]
+        if fresh
+        else []
+    )
+    return told + (
+        [f"{lora.name}: {left} of its {len(theirs)} modules are not trained now and are left out"]
+        if left
+        else []
+    )
 
 
-def _filling(branch: Branch, parts: Mapping[str, Tensor], where: str) -> list[tuple[nn.Parameter, Tensor]]:
+def _filling(
+    branch: Branch, parts: Mapping[str, Tensor], where: str
+) -> list[tuple[nn.Parameter, Tensor]]:
     """(parameter, what it becomes) for every parameter of a branch.  Raises: LoraFileError."""
     if isinstance(branch, LoraBranch):
         own = {"lora_down.weight": branch.down, "lora_up.weight": branch.up}
@@ -46,16 +66,23 @@ def _filling(branch: Branch, parts: Mapping[str, Tensor], where: str) -> list[tu
     found = []
     for name, parameter in own.items():
         if name not in parts:
-            raise LoraFileError(f"{where}: found no {name}, expected one; it was trained with another algorithm: choose that "
-                                "one, or start from zero")
+            raise LoraFileError(
+                f"{where}: found no {name}, expected one; it was trained with another algorithm:"
+                " choose that one, or start from zero"
+            )
         if parts[name].shape != parameter.shape:
-            raise LoraFileError(f"{where}: found {name} {tuple(parts[name].shape)}, expected {tuple(parameter.shape)}; choose "
-                                "the rank it was trained with, or start from zero")
+            raise LoraFileError(
+                f"{where}: found {name} {tuple(parts[name].shape)}, expected"
+                f" {tuple(parameter.shape)}; choose the rank it was trained with, or start from"
+                " zero"
+            )
         found.append((parameter, parts[name].to(parameter)))
     unknown = {part for part in parts if part != "alpha"} - own.keys()
     if unknown:
-        raise LoraFileError(f"{where}: found {', '.join(sorted(unknown))}, expected only {', '.join(own)}; it was trained with "
-                            "another algorithm: choose that one, or start from zero")
+        raise LoraFileError(
+            f"{where}: found {', '.join(sorted(unknown))}, expected only {', '.join(own)}; it was"
+            " trained with another algorithm: choose that one, or start from zero"
+        )
     alpha = float(parts.get("alpha", branch.rank))
     if alpha != branch.alpha:  # the file's strength is kept: what is linear takes up the difference
         scaled = next(index for index, name in enumerate(own) if name in LINEAR_IN)

@@ -15,12 +15,20 @@ SIDE = 32  # pictures are compared at this size: what moves by a pixel has not c
 
 def change(one: Image.Image, other: Image.Image) -> float:
     """Mean CIELAB distance of two pictures, small."""
-    small = [to_lab(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)) for image in (one, other)]
+    small = [
+        to_lab(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
+        for image in (one, other)
+    ]
     return float(np.sqrt(((small[0] - small[1]) ** 2).sum(axis=-1)).mean())
 
 
-def moved(with_it: Sequence[Image.Image], without: Sequence[Image.Image], another_seed: Sequence[Image.Image]) -> float:
-    """How much the LoRA changes beside what another seed changes, c / (c + r): 0.5 where both change as much; the mean.
+def moved(
+    with_it: Sequence[Image.Image],
+    without: Sequence[Image.Image],
+    another_seed: Sequence[Image.Image],
+) -> float:
+    """How much the LoRA changes beside what another seed changes, c / (c + r): 0.5 where both
+    change as much; the mean.
 
     The pictures of one prompt stand at one place; the first two were drawn with the same seed.
     """
@@ -31,8 +39,12 @@ def moved(with_it: Sequence[Image.Image], without: Sequence[Image.Image], anothe
     return sum(shares) / len(shares) if shares else 0.0
 
 
-def gained(hers: Sequence[str], with_it: Sequence[Scores], without: Sequence[Scores]) -> tuple[float, tuple[str, ...]]:
-    """(mean gain of her traits, 0 to 1; those that are seen now and were not) in pictures that do not call her."""
+def gained(
+    hers: Sequence[str], with_it: Sequence[Scores], without: Sequence[Scores]
+) -> tuple[float, tuple[str, ...]]:
+    """(mean gain of her traits, 0 to 1; those that are seen now and were not) in pictures that do
+    not call her.
+    """
     rows: list[float] = []
     new: dict[str, None] = {}
     for own, base in zip(with_it, without, strict=True):

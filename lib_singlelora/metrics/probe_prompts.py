@@ -1,4 +1,6 @@
-"""What is asked of a LoRA beside the sheet's own prompt: poses, views, places and clothes, and prompts without her."""
+"""What is asked of a LoRA beside the sheet's own prompt: poses, views, places and clothes, and
+prompts without her.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,17 @@ from ..captions.atlas import category_of
 from ..captions.prompt_language import escape, prompt_of
 from .retention import SEEN, Scores
 
-# One prompt a row: a framing in which all of it can be seen, then what may be asked; of each place the first that no crop shows.
+# One prompt a row: a framing in which all of it can be seen, then what may be asked; of each place
+# the first that no crop shows.
 ASKS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("cowboy shot", (("arms up", "waving"), ("closed eyes", "open mouth"), ("outdoors", "indoors"))),
-    ("upper body", (("from side",), ("open mouth", "frown"), ("blue background", "pink background"))),
+    (
+        "cowboy shot",
+        (("arms up", "waving"), ("closed eyes", "open mouth"), ("outdoors", "indoors")),
+    ),
+    (
+        "upper body",
+        (("from side",), ("open mouth", "frown"), ("blue background", "pink background")),
+    ),
     ("full body", (("sitting",), ("frown", "angry"), ("grey background", "green background"))),
     ("upper body", (("from behind",), ("indoors", "outdoors"))),
 )
@@ -29,16 +38,24 @@ class Probe:
     her: bool = True
 
 
-def her_probes(trigger: str, class_token: str, captions: Sequence[Sequence[str]],
-               known: Collection[str] | None = None) -> tuple[Probe, ...]:
+def her_probes(
+    trigger: str,
+    class_token: str,
+    captions: Sequence[Sequence[str]],
+    known: Collection[str] | None = None,
+) -> tuple[Probe, ...]:
     """Prompts with the trigger that ask for what no crop shows.
 
-    captions: the tags of each crop; her clothes among them go into the prompts, except where others are asked for.
+    captions: the tags of each crop; her clothes among them go into the prompts, except where others
+        are asked for.
     known: tags that the tagger can see; None asks for all of them.
     """
     shown = {tag for tags in captions for tag in tags}
-    most = [tag for tag in dict.fromkeys(tag for tags in captions for tag in tags)
-            if 2 * sum(tag in tags for tags in captions) > len(captions)]
+    most = [
+        tag
+        for tag in dict.fromkeys(tag for tags in captions for tag in tags)
+        if 2 * sum(tag in tags for tags in captions) > len(captions)
+    ]
     count = [tag for tag in most if category_of(tag) == "count"] or ["solo"]
     clothes = [tag for tag in most if category_of(tag) in ("outfit", "accessory")]
     probes = []
@@ -46,28 +63,42 @@ def her_probes(trigger: str, class_token: str, captions: Sequence[Sequence[str]]
         found = [_first(options, shown, known) for options in places]
         asks = tuple(tag for tag in found if tag)
         if asks:
-            probes.append(Probe(prompt_of([trigger, class_token, *count, framing, *clothes, *asks]), asks))
-    asks = tuple(tag for tag in (_first(CLOTHES, shown, known), _first(PLACES, shown, known)) if tag)
+            probes.append(
+                Probe(prompt_of([trigger, class_token, *count, framing, *clothes, *asks]), asks)
+            )
+    asks = tuple(
+        tag for tag in (_first(CLOTHES, shown, known), _first(PLACES, shown, known)) if tag
+    )
     if asks:
         probes.append(Probe(prompt_of([trigger, class_token, *count, "cowboy shot", *asks]), asks))
     return tuple(probes)
 
 
 def _first(options: Sequence[str], shown: Collection[str], known: Collection[str] | None) -> str:
-    return next((tag for tag in options if tag not in shown and (known is None or tag in known)), "")
+    return next(
+        (tag for tag in options if tag not in shown and (known is None or tag in known)), ""
+    )
 
 
 def other_probes(class_token: str) -> tuple[Probe, ...]:
     """Prompts that do not call her: somebody else, and no one."""
     someone = f"1{class_token}" if class_token in ("girl", "boy") else class_token
-    return (Probe(f"{escape(someone)}, solo, upper body, red hair, blue dress, grey background", (), False),
-            Probe("no humans, scenery, outdoors", (), False))
+    return (
+        Probe(
+            f"{escape(someone)}, solo, upper body, red hair, blue dress, grey background", (), False
+        ),
+        Probe("no humans, scenery, outdoors", (), False),
+    )
 
 
-def obeyed(asks: Sequence[str], drawn: Sequence[Scores], base: Sequence[Scores]) -> tuple[float, float]:
-    """(of the asks that the checkpoint alone obeys, how many are obeyed; how many those are), counted in pictures.
+def obeyed(
+    asks: Sequence[str], drawn: Sequence[Scores], base: Sequence[Scores]
+) -> tuple[float, float]:
+    """(of the asks that the checkpoint alone obeys, how many are obeyed; how many those are),
+    counted in pictures.
 
-    drawn, base: the tagger's probabilities for each picture of one probe, with and without the LoRA, of the same seeds.
+    drawn, base: the tagger's probabilities for each picture of one probe, with and without the
+        LoRA, of the same seeds.
     """
     kept, could = 0.0, 0.0
     for with_it, without in zip(drawn, base, strict=True):

@@ -1,4 +1,6 @@
-"""Why a picture of the class does not belong into the regularization set: what it shows, how it looks, whom it resembles."""
+"""Why a picture of the class does not belong into the regularization set: what it shows, how it
+looks, whom it resembles.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,49 @@ from ..settings.regularization import FilterSettings
 from .copying import colour_map, hash_likeness, perceptual_hash
 from .similarity import broken, colour_histogram
 
-LOOKS = ("species", "hair colour", "hair length", "hair style", "bangs", "eye colour", "skin", "body")
+LOOKS = (
+    "species",
+    "hair colour",
+    "hair length",
+    "hair style",
+    "bangs",
+    "eye colour",
+    "skin",
+    "body",
+)
 CLOTHES = ("outfit", "accessory")
-PEOPLE = ("girl", "boy", "woman", "man", "person", "lady", "child", "kid", "human", "female", "male")
-WEIGHTS = {"hair colour": 2.0, "eye colour": 1.5, "species": 2.0}  # what one tells people apart by; others count 1
-EVIDENCE = 2  # tags in common below which nothing is proven: one garment alone, or blonde hair, is nobody's
-WORKING_SIDE, EDGE = 256, 24  # pixels; difference of neighbouring grey values (0 to 255) that is an edge
-_SEVERAL = re.compile(r"([2-9]|\d\d)\+?(girl|boy|other)s?|multiple (girls|boys|others)|everyone|crowd|group|people")
+PEOPLE = (
+    "girl",
+    "boy",
+    "woman",
+    "man",
+    "person",
+    "lady",
+    "child",
+    "kid",
+    "human",
+    "female",
+    "male",
+)
+# What one tells people apart by; others count 1
+WEIGHTS = {"hair colour": 2.0, "eye colour": 1.5, "species": 2.0}
+# Tags in common below which nothing is proven: one garment alone, or blonde hair, is nobody's
+EVIDENCE = 2
+# Pixels; difference of neighbouring grey values (0 to 255) that is an edge
+WORKING_SIDE, EDGE = 256, 24
+_SEVERAL = re.compile(
+    r"([2-9]|\d\d)\+?(girl|boy|other)s?|multiple (girls|boys|others)|everyone|crowd|group|people"
+)
 _ONE = re.compile(r"1(girl|boy|other)|solo( focus)?")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What she is known by.  looks, clothes: tags that her crops show.  colours: a histogram of the foreground of each crop."""
+    """What she is known by.
+
+    looks, clothes: tags that her crops show.
+    colours: a histogram of the foreground of each crop.
+    """
 
     looks: frozenset[str] = frozenset()
     clothes: frozenset[str] = frozenset()
@@ -43,11 +75,16 @@ class Seen:
     hashes: dict[str, tuple[NDArray[np.bool_], NDArray[np.float32]]] = field(default_factory=dict)
 
     def nearest(self, image: Image.Image) -> tuple[str, float]:
-        """(name, likeness 0 to 1) of the picture that is most like this one; ('', 0) where there is none."""
+        """(name, likeness 0 to 1) of the picture that is most like this one; ('', 0) where there is
+        none.
+        """
         bits, colours = perceptual_hash(image), colour_map(image)
-        # Both must agree: two figures in one pose have one hash, two scenes in one light one map of colours.
-        found = {name: min(hash_likeness(bits, own), max(0.0, float(colours @ other)))
-                 for name, (own, other) in self.hashes.items()}
+        # Both must agree: two figures in one pose have one hash, two scenes in one light one map of
+        # colours.
+        found = {
+            name: min(hash_likeness(bits, own), max(0.0, float(colours @ other)))
+            for name, (own, other) in self.hashes.items()
+        }
         return max(found.items(), key=lambda item: item[1], default=("", 0.0))
 
     def add(self, name: str, image: Image.Image) -> None:
@@ -55,18 +92,36 @@ class Seen:
         self.hashes[name] = perceptual_hash(image), colour_map(image)
 
 
-def describe(tags: Sequence[Sequence[str]], pictures: Iterable[Image.Image], masks: Iterable[Image.Image | None]) -> Subject:
-    """What she is known by, from her crops.  tags: of each crop; masks: L of each, None where it is to be found."""
+def describe(
+    tags: Sequence[Sequence[str]],
+    pictures: Iterable[Image.Image],
+    masks: Iterable[Image.Image | None],
+) -> Subject:
+    """What she is known by, from her crops.
+
+    tags: of each crop; masks: L of each, None where it is to be found.
+    """
     counts = Counter(plain(tag) for own in tags for tag in dict.fromkeys(own))
     least = 2 if len(tags) >= 4 else 1  # what one crop of many shows is the tagger's slip
     hers = {tag for tag, count in counts.items() if count >= least}
-    colours = tuple(foreground_histogram(image, mask) for image, mask in zip(pictures, masks, strict=True))
-    return Subject(frozenset(tag for tag in hers if category_of(tag) in LOOKS),
-                   frozenset(tag for tag in hers if category_of(tag) in CLOTHES), colours)
+    colours = tuple(
+        foreground_histogram(image, mask) for image, mask in zip(pictures, masks, strict=True)
+    )
+    return Subject(
+        frozenset(tag for tag in hers if category_of(tag) in LOOKS),
+        frozenset(tag for tag in hers if category_of(tag) in CLOTHES),
+        colours,
+    )
 
 
-def reasons(image: Image.Image, tags: Sequence[str] | None, subject: Subject, seen: Seen, options: FilterSettings,
-            class_token: str = "girl") -> list[str]:
+def reasons(
+    image: Image.Image,
+    tags: Sequence[str] | None,
+    subject: Subject,
+    seen: Seen,
+    options: FilterSettings,
+    class_token: str = "girl",
+) -> list[str]:
     """Why the picture must go, one sentence each; none when it may stay.
 
     tags: what a tagger is confident of; None where nobody looked, and what tags tell is left out.
@@ -86,7 +141,10 @@ def reasons(image: Image.Image, tags: Sequence[str] | None, subject: Subject, se
     if edges > options.most_edges:
         found.append(f"too complex: {edges:.0%} of it are edges, at most {options.most_edges:.0%}")
     if shared >= options.colours_in_common:
-        found.append(f"resembles her: {shared:.0%} of its colours are hers, below {options.colours_in_common:.0%} wanted")
+        found.append(
+            f"resembles her: {shared:.0%} of its colours are hers, below"
+            f" {options.colours_in_common:.0%} wanted"
+        )
     name, likeness = seen.nearest(image)
     if likeness >= options.duplicate_likeness:
         found.append(f"near-duplicate of {name} ({likeness:.0%} alike)")
@@ -100,22 +158,36 @@ def _people(tags: Sequence[str], class_token: str) -> list[str]:
     if several and "solo" not in own:
         return [f"more than one person: {', '.join(several)}"]
     # A dragon is no person to a tagger, so only of people one is demanded.
-    if class_token.lower().split()[-1] in PEOPLE and ("no humans" in own or not any(_ONE.fullmatch(tag) for tag in own)):
-        return ["no person: " + ("no humans" if "no humans" in own else "none of the tags 1girl, 1boy, solo")]
+    if class_token.lower().split()[-1] in PEOPLE and (
+        "no humans" in own or not any(_ONE.fullmatch(tag) for tag in own)
+    ):
+        return [
+            "no person: "
+            + ("no humans" if "no humans" in own else "none of the tags 1girl, 1boy, solo")
+        ]
     return []
 
 
 def _resembling(tags: Sequence[str], subject: Subject, limit: float) -> list[str]:
     found = []
-    for what, categories, hers in (("looks like her", LOOKS, subject.looks), ("wears her clothes", CLOTHES, subject.clothes)):
+    for what, categories, hers in (
+        ("looks like her", LOOKS, subject.looks),
+        ("wears her clothes", CLOTHES, subject.clothes),
+    ):
         share, common = in_common(tags, categories, hers)
         if share >= limit:
-            found.append(f"resembles her: {what} ({', '.join(common)}; {share:.0%} of what it shows, below {limit:.0%} wanted)")
+            found.append(
+                f"resembles her: {what} ({', '.join(common)}; {share:.0%} of what it shows, below"
+                f" {limit:.0%} wanted)"
+            )
     return found
 
 
-def in_common(tags: Iterable[str], categories: Sequence[str], hers: frozenset[str]) -> tuple[float, list[str]]:
-    """(share of what a picture shows of these categories that is hers, the tags); 0 where too little is in common to prove it.
+def in_common(
+    tags: Iterable[str], categories: Sequence[str], hers: frozenset[str]
+) -> tuple[float, list[str]]:
+    """(share of what a picture shows of these categories that is hers, the tags); 0 where too
+    little is in common to prove it.
 
     Asked of what the picture shows, not of all that is hers: a close-up shows no boots.
     """
@@ -129,14 +201,20 @@ def _weight(tags: Iterable[str]) -> float:
 
 
 def edge_density(image: Image.Image) -> float:
-    """Share of the pixels, at WORKING_SIDE, that differ clearly from a neighbour: 0.1 to 0.25 in drawings, near 1 in noise."""
+    """Share of the pixels, at WORKING_SIDE, that differ clearly from a neighbour: 0.1 to 0.25 in
+    drawings, near 1 in noise.
+    """
     grey = np.asarray(image.convert("L").resize((WORKING_SIDE, WORKING_SIDE)), dtype=np.float32)
     steps = np.maximum(np.abs(np.diff(grey, axis=0))[:, :-1], np.abs(np.diff(grey, axis=1))[:-1])
     return float((steps > EDGE).mean())
 
 
-def foreground_histogram(image: Image.Image, mask: Image.Image | None = None) -> NDArray[np.float64]:
-    """Shares of the colours of the figure; it is found by its flat background or GrabCut where no mask (L) is given."""
+def foreground_histogram(
+    image: Image.Image, mask: Image.Image | None = None
+) -> NDArray[np.float64]:
+    """Shares of the colours of the figure; it is found by its flat background or GrabCut where no
+    mask (L) is given.
+    """
     small = image.convert("RGB")
     small.thumbnail((WORKING_SIDE, WORKING_SIDE))
     found: NDArray[np.float64] = colour_histogram(small, mask or foreground_mask(small).mask)
@@ -144,7 +222,9 @@ def foreground_histogram(image: Image.Image, mask: Image.Image | None = None) ->
 
 
 def colours_shared(image: Image.Image, subject: Subject) -> float:
-    """The largest share of the figure's colours that it has in common with one of her crops, 0 to 1."""
+    """The largest share of the figure's colours that it has in common with one of her crops, 0 to
+    1.
+    """
     if not subject.colours:
         return 0.0
     own = foreground_histogram(image)
@@ -153,5 +233,7 @@ def colours_shared(image: Image.Image, subject: Subject) -> float:
 
 def as_reasons(found: Mapping[str, Sequence[str]]) -> str:
     """How often each kind of reason was given, in words, the most frequent first."""
-    counts = Counter(reason.split(":")[0].split(" of ")[0] for reasons in found.values() for reason in reasons)
+    counts = Counter(
+        reason.split(":")[0].split(" of ")[0] for reasons in found.values() for reason in reasons
+    )
     return ", ".join(f"{kind} {count}" for kind, count in counts.most_common())

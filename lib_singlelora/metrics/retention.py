@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from ..captions.atlas import category_of
 
 # What belongs to a character whatever she does and wherever she is.
-HERS = frozenset(("species", "hair colour", "hair length", "hair style", "bangs", "eye colour", "skin", "body", "outfit",
-                  "accessory"))
+HERS = frozenset(
+    (
+        "species",
+        "hair colour",
+        "hair length",
+        "hair style",
+        "bangs",
+        "eye colour",
+        "skin",
+        "body",
+        "outfit",
+        "accessory",
+    )
+)
 SEEN = 0.5
 AGREE = 1 / 3  # share of the crops that must show a tag before it counts as hers
 
@@ -17,7 +29,10 @@ Scores = Mapping[str, float]
 
 
 def traits(crops: Sequence[Scores], limit: int = 24) -> tuple[str, ...]:
-    """The tags of her that her own crops show, the most certain first.  crops: probability by tag."""
+    """The tags of her that her own crops show, the most certain first.
+
+    crops: probability by tag.
+    """
     if not crops:
         return ()
     sums: dict[str, float] = {}
@@ -32,7 +47,10 @@ def traits(crops: Sequence[Scores], limit: int = 24) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Retention:
-    """counts: in how many of `pictures` pictures each trait is seen.  score: mean probability over traits and pictures."""
+    """counts: in how many of `pictures` pictures each trait is seen.
+
+    score: mean probability over traits and pictures.
+    """
 
     counts: Mapping[str, int]
     pictures: int
@@ -60,7 +78,8 @@ Spot = tuple[int, int]
 
 
 def smoothed(values: Mapping[Spot, float]) -> dict[Spot, float]:
-    """Each cell's value averaged with its neighbours' at half their weight: one picture a cell is a noisy witness.
+    """Each cell's value averaged with its neighbours' at half their weight: one picture a cell is a
+    noisy witness.
 
     Spots are (row, column): neighbouring epochs and strengths.
     """
@@ -73,7 +92,9 @@ def smoothed(values: Mapping[Spot, float]) -> dict[Spot, float]:
 
 
 def gentlest(values: Mapping[Spot, float], within: float = 0.01) -> Spot | None:
-    """Of the cells within a share of the best, that nearest to the first epoch and lowest strength: the least that does."""
+    """Of the cells within a share of the best, that nearest to the first epoch and lowest strength:
+    the least that does.
+    """
     if not values:
         return None
     best = max(values.values())

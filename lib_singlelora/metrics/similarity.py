@@ -1,4 +1,6 @@
-"""What pixels alone tell: whether a picture is broken, and how near its colours are to the source's."""
+"""What pixels alone tell: whether a picture is broken, and how near its colours are to the
+source's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ BINS = 8
 
 @dataclass(frozen=True)
 class Look:
-    """likeness: 0 to 1, shared share of the colour histograms.  broken: why the picture is no picture, or ''."""
+    """likeness: 0 to 1, shared share of the colour histograms.
+
+    broken: why the picture is no picture, or ''.
+    """
 
     likeness: float
     broken: str
@@ -20,10 +25,17 @@ class Look:
 
 def colour_histogram(image: Image.Image, mask: Image.Image | None = None) -> np.ndarray:
     """Shares of the 8³ colours over the foreground (L mask, white counts), summing to 1; (512,)."""
-    small = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)).reshape(-1, 3) // (256 // BINS)
+    small = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX)).reshape(
+        -1, 3
+    ) // (256 // BINS)
     weights = np.ones(len(small))
     if mask is not None:
-        weights = np.asarray(mask.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=float).reshape(-1) / 255
+        weights = (
+            np.asarray(
+                mask.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=float
+            ).reshape(-1)
+            / 255
+        )
     index = small[:, 0].astype(int) * BINS * BINS + small[:, 1].astype(int) * BINS + small[:, 2]
     counts = np.bincount(index, weights, minlength=BINS**3)
     total = counts.sum()
@@ -39,7 +51,8 @@ def broken(image: Image.Image) -> str:
     if burnt > 0.5:
         return "burnt colours"
     steps = np.abs(np.diff(values, axis=1)).mean()
-    # Neighbours in white noise of deviation s differ by 1.13 s on average, in drawings and photographs by far less.
+    # Neighbours in white noise of deviation s differ by 1.13 s on average, in drawings and
+    # photographs by far less.
     if steps > 0.8 * values.std():
         return "noise"
     return ""

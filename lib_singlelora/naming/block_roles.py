@@ -1,7 +1,8 @@
 """What the blocks of a U-Net are known to carry, roughly.
 
-The deeper a block, the coarser what it decides: the inner ones the place and shape of things, the outer ones their look.
-Sources: Voynov et al. 2023 (P+) for SD 1.x; Frenkel et al. 2024 (B-LoRA) and Wang et al. 2024 (InstantStyle) for SDXL.
+The deeper a block, the coarser what it decides: the inner ones the place and shape of things, the
+outer ones their look. Sources: Voynov et al. 2023 (P+) for SD 1.x; Frenkel et al. 2024 (B-LoRA) and
+Wang et al. 2024 (InstantStyle) for SDXL.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from .blocks import BASE, BlockLayout
 
 WORDS, COMPOSITION, OUTLINE, STYLE, COLOUR = "words", "composition", "outline", "style", "colour"
 _BY_LEVEL = (COLOUR, STYLE, OUTLINE, COMPOSITION)  # from the full resolution down
-_XL = {"IN07": COMPOSITION, "IN08": COMPOSITION, "M00": COMPOSITION, "OUT00": OUTLINE, "OUT01": STYLE, "OUT02": STYLE}
+_XL = {
+    "IN07": COMPOSITION,
+    "IN08": COMPOSITION,
+    "M00": COMPOSITION,
+    "OUT00": OUTLINE,
+    "OUT01": STYLE,
+    "OUT02": STYLE,
+}
 
 
 def carries(label: str, layout: BlockLayout) -> str:

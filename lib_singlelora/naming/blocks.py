@@ -18,11 +18,15 @@ _MIDDLE = re.compile(r"middle_block(?:\.(\d+))?(?:\.|$)")
 class BlockLayout:
     """One architecture.
 
-    multipliers: channels of each resolution level over `channels`.  depths: transformer blocks of each level, 0 for none;
-    middle_depth: of the middle block.  context: width of the text conditioning.  text: of each text encoder its prefix in
-    canonical names, kohya's prefix, layers and width.  vector: width of SDXL's extra conditioning, 0 for none.
-    linear_projections: whether proj_in and proj_out are Linear, not 1×1 Conv2d.  kohya_middle: entries for the middle
-    block in kohya's per-block lists.  ldm_stems: whether kohya names U-Net modules after ldm, not diffusers.
+    multipliers: channels of each resolution level over `channels`.
+    depths: transformer blocks of each level, 0 for none;
+    middle_depth: of the middle block.
+    context: width of the text conditioning.
+    text: of each text encoder its prefix in canonical names, kohya's prefix, layers and width.
+    vector: width of SDXL's extra conditioning, 0 for none.
+    linear_projections: whether proj_in and proj_out are Linear, not 1×1 Conv2d.
+    kohya_middle: entries for the middle block in kohya's per-block lists.
+    ldm_stems: whether kohya names U-Net modules after ldm, not diffusers.
     """
 
     name: str
@@ -49,7 +53,9 @@ class BlockLayout:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The U-Net's blocks in the order of computation: IN00 …, M00, OUT00 …; the text encoder's is BASE."""
+        """The U-Net's blocks in the order of computation: IN00 …, M00, OUT00 …; the text encoder's
+        is BASE.
+        """
         inputs = (f"IN{i:02d}" for i in range(self.side))
         return (*inputs, "M00", *(f"OUT{i:02d}" for i in range(self.side)))
 
@@ -62,10 +68,27 @@ class BlockLayout:
 
 
 SD1 = BlockLayout("sd1", (1, 2, 4, 4), (1, 1, 1, 0), 1, 768, (("", "lora_te_", 12, 768),))
-SD2 = BlockLayout("sd2", (1, 2, 4, 4), (1, 1, 1, 0), 1, 1024, (("", "lora_te_", 23, 1024),), linear_projections=True)
-SDXL = BlockLayout("sdxl", (1, 2, 4), (0, 2, 10), 10, 2048,
-                   (("te1.", "lora_te1_", 12, 768), ("te2.", "lora_te2_", 32, 1280)),
-                   vector=2816, linear_projections=True, kohya_middle=3, ldm_stems=True)
+SD2 = BlockLayout(
+    "sd2",
+    (1, 2, 4, 4),
+    (1, 1, 1, 0),
+    1,
+    1024,
+    (("", "lora_te_", 23, 1024),),
+    linear_projections=True,
+)
+SDXL = BlockLayout(
+    "sdxl",
+    (1, 2, 4),
+    (0, 2, 10),
+    10,
+    2048,
+    (("te1.", "lora_te1_", 12, 768), ("te2.", "lora_te2_", 32, 1280)),
+    vector=2816,
+    linear_projections=True,
+    kohya_middle=3,
+    ldm_stems=True,
+)
 LAYOUTS = (SD1, SD2, SDXL)
 
 
@@ -77,8 +100,8 @@ def is_text(canonical: str) -> bool:
 def block_of(canonical: str, layout: BlockLayout) -> str:
     """Label of the block that holds a module: IN04, M00, OUT11, or BASE for a text encoder.
 
-    The embeddings of time and label feed the first block and count as IN00; the last convolution (`out.`) counts to the
-    last OUT block.  (LBW leaves these alone; kohya never trains them.)
+    The embeddings of time and label feed the first block and count as IN00; the last convolution
+    (`out.`) counts to the last OUT block.  (LBW leaves these alone; kohya never trains them.)
     Raises: LoraKeyError, when the name belongs to no block of the layout.
     """
     if is_text(canonical):
@@ -93,14 +116,18 @@ def block_of(canonical: str, layout: BlockLayout) -> str:
         return "IN00"
     elif canonical.startswith("out."):
         return f"OUT{layout.side - 1:02d}"
-    raise LoraKeyError(f"{canonical!r}: found no such block in {layout.name}, expected {layout.labels[0]} to "
-                       f"{layout.labels[-1]}; was it made for another base model?")
+    raise LoraKeyError(
+        f"{canonical!r}: found no such block in {layout.name}, expected {layout.labels[0]} to "
+        f"{layout.labels[-1]}; was it made for another base model?"
+    )
 
 
 def kohya_block_index(canonical: str, layout: BlockLayout) -> int:
-    """Index into kohya's list of all blocks; -1 for what kohya gives none (text encoders, SD1's embeddings).
+    """Index into kohya's list of all blocks; -1 for what kohya gives none (text encoders, SD1's
+    embeddings).
 
-    SD1, SD2: down 0 to 11, mid 12, up 13 to 24.  SDXL: embeddings 0, down 1 to 9, mid 10 to 12, up 13 to 21, out 22.
+    SD1, SD2: down 0 to 11, mid 12, up 13 to 24.  SDXL: embeddings 0, down 1 to 9, mid 10 to 12, up
+    13 to 21, out 22.
     Source: sd-scripts networks/lora.py, get_block_index.
     """
     first = 1 if layout.kohya_middle > 1 else 0

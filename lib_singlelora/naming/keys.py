@@ -6,9 +6,10 @@ The canonical name is ldm's dotted one, without `model.diffusion_model.`:
     text encoder      text_model.encoder.layers.0.self_attn.q_proj
     SDXL's two        te1.text_model.encoder.layers.0.self_attn.q_proj    te2.text_model. …
 
-diffusers names the U-Net's modules otherwise (down_blocks.1.attentions.0. …) and the text encoders' alike, so those pass
-unchanged.  kohya's stem joins a dotted name by `_`: for SD1 and SD2 diffusers' one, for SDXL the canonical one.
-A stem cannot be cut back at its `_`, so it is looked up among the stems of all modules of the layout.
+diffusers names the U-Net's modules otherwise (down_blocks.1.attentions.0. …) and the text encoders'
+alike, so those pass unchanged.  kohya's stem joins a dotted name by `_`: for SD1 and SD2 diffusers'
+one, for SDXL the canonical one. A stem cannot be cut back at its `_`, so it is looked up among the
+stems of all modules of the layout.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ from ..errors import LoraKeyError
 from .blocks import BlockLayout, is_text
 from .modules import lora_targets, module_names, upsampler_place
 
-__all__ = ["canonical_to_diffusers", "canonical_to_kohya", "diffusers_to_canonical", "kohya_to_canonical", "lora_shapes",
-           "module_names"]
+__all__ = [
+    "canonical_to_diffusers",
+    "canonical_to_kohya",
+    "diffusers_to_canonical",
+    "kohya_to_canonical",
+    "lora_shapes",
+    "module_names",
+]
 
 _SINGLES = {
     "time_embed.0": "time_embedding.linear_1",
@@ -46,11 +53,14 @@ _RES_PARTS = {
 _RES_PARTS_BACK = {diffusers: canonical for canonical, diffusers in _RES_PARTS.items()}
 
 _LDM = re.compile(r"(input_blocks|middle_block|output_blocks)(?:\.(\d+))?\.(\d+)\.(.+)")
-_DIFFUSERS = re.compile(r"(?:(down|up)_blocks\.(\d+)|mid_block)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)")
+_DIFFUSERS = re.compile(
+    r"(?:(down|up)_blocks\.(\d+)|mid_block)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
+)
 
 
 def canonical_to_diffusers(name: str, layout: BlockLayout) -> str:
-    """diffusers' dotted name, such as down_blocks.1.attentions.0.proj_in; a text encoder's name as it is.
+    """diffusers' dotted name, such as down_blocks.1.attentions.0.proj_in; a text encoder's name as
+    it is.
 
     Raises: LoraKeyError, when the name follows no rule.
     """
@@ -103,14 +113,15 @@ def diffusers_to_canonical(name: str, layout: BlockLayout) -> str:
 
 
 def canonical_to_kohya(name: str, layout: BlockLayout) -> str:
-    """kohya's stem, such as lora_unet_down_blocks_1_attentions_0_proj_in (SD1) or lora_unet_input_blocks_4_1_proj_in (SDXL).
+    """kohya's stem, such as lora_unet_down_blocks_1_attentions_0_proj_in (SD1) or
+    lora_unet_input_blocks_4_1_proj_in (SDXL).
 
     Raises: LoraKeyError, when the name follows no rule.
     """
     if is_text(name):
         for prefix, kohya, _, _ in layout.text:
             if name.startswith(f"{prefix}text_model."):
-                return kohya + name[len(prefix):].replace(".", "_")
+                return kohya + name[len(prefix) :].replace(".", "_")
         raise _unknown(name, "canonical", layout)
     dotted = name if layout.ldm_stems else canonical_to_diffusers(name, layout)
     return "lora_unet_" + dotted.replace(".", "_")
@@ -118,7 +129,8 @@ def canonical_to_kohya(name: str, layout: BlockLayout) -> str:
 
 @cache
 def stems(layout: BlockLayout) -> Mapping[str, str]:
-    """kohya stem -> canonical name of every module of the layout; U-Net modules under both their ldm and diffusers stems.
+    """kohya stem -> canonical name of every module of the layout; U-Net modules under both their
+    ldm and diffusers stems.
 
     SDXL files of other trainers use diffusers' stems, and SD1 files ldm's; the WebUI reads both.
     """
@@ -142,7 +154,9 @@ def kohya_to_canonical(stem: str, layout: BlockLayout) -> str:
         raise _unknown(stem, "kohya", layout) from None
 
 
-def lora_shapes(layout: BlockLayout, rank: int, conv_rank: int | None = None) -> dict[str, tuple[int, ...]]:
+def lora_shapes(
+    layout: BlockLayout, rank: int, conv_rank: int | None = None
+) -> dict[str, tuple[int, ...]]:
     """Every key of a LoRA as sd-scripts writes it, with its shape.
 
     conv_rank: rank of the 3×3 convolutions, None for none.
@@ -158,5 +172,7 @@ def lora_shapes(layout: BlockLayout, rank: int, conv_rank: int | None = None) ->
 
 
 def _unknown(name: str, dialect: str, layout: BlockLayout) -> LoraKeyError:
-    return LoraKeyError(f"{name!r}: matches no {layout.name} module, expected a {dialect} name of one; "
-                        "was it made for another base model?")
+    return LoraKeyError(
+        f"{name!r}: matches no {layout.name} module, expected a {dialect} name of one; "
+        "was it made for another base model?"
+    )

@@ -16,7 +16,11 @@ RESIDUAL = (".in_layers.2", ".out_layers.3", ".emb_layers.1", ".skip_connection"
 
 @dataclass(frozen=True)
 class ModuleSpec:
-    """A module that can carry a LoRA.  name: canonical.  shape: of its weight, such as (out, in) or (out, in, 3, 3)."""
+    """A module that can carry a LoRA.
+
+    name: canonical.
+    shape: of its weight, such as (out, in) or (out, in, 3, 3).
+    """
 
     name: str
     kind: Kind
@@ -24,7 +28,9 @@ class ModuleSpec:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it is a convolution over more than one pixel; kohya trains these with conv_rank only."""
+        """Whether it is a convolution over more than one pixel; kohya trains these with conv_rank
+        only.
+        """
         return self.kind == "conv" and self.shape[-1] > 1
 
 
@@ -86,7 +92,9 @@ def _unet(layout: BlockLayout) -> Iterator[ModuleSpec]:
             yield from _res_block(f"input_blocks.{index}.0", width, base * multiplier, layout)
             width = base * multiplier
             if layout.depths[level]:
-                yield from _transformer(f"input_blocks.{index}.1", width, layout.depths[level], layout)
+                yield from _transformer(
+                    f"input_blocks.{index}.1", width, layout.depths[level], layout
+                )
             skips.append(width)
         if level < levels - 1:
             index += 1
@@ -103,7 +111,9 @@ def _unet(layout: BlockLayout) -> Iterator[ModuleSpec]:
         if layout.depths[level]:
             yield from _transformer(f"output_blocks.{index}.1", width, layout.depths[level], layout)
         if level and index % 3 == 2:
-            yield _conv(f"output_blocks.{index}.{upsampler_place(index, layout)}.conv", width, width)
+            yield _conv(
+                f"output_blocks.{index}.{upsampler_place(index, layout)}.conv", width, width
+            )
     yield _norm("out.0", width)
     yield _conv("out.2", width, 4)
 
@@ -126,11 +136,14 @@ def upsampler_place(index: int, layout: BlockLayout) -> int:
 
 @cache
 def module_specs(layout: BlockLayout) -> tuple[ModuleSpec, ...]:
-    """Every Linear, Conv2d and norm of the text encoders' layers and of the U-Net, with the shape of its weight.
+    """Every Linear, Conv2d and norm of the text encoders' layers and of the U-Net, with the shape
+    of its weight.
 
     Source: openaimodel.UNetModel (generative-models), transformers' CLIPTextModel.
     """
-    texts = (spec for prefix, _, layers, width in layout.text for spec in _text(prefix, layers, width))
+    texts = (
+        spec for prefix, _, layers, width in layout.text for spec in _text(prefix, layers, width)
+    )
     return (*texts, *_unet(layout))
 
 
@@ -140,18 +153,23 @@ def module_names(layout: BlockLayout, norms: bool = False) -> tuple[str, ...]:
 
 
 def lora_targets(layout: BlockLayout, conv: bool = False) -> tuple[ModuleSpec, ...]:
-    """The modules on which kohya puts a LoRA: text encoders' attention and MLP, the U-Net's transformers.
+    """The modules on which kohya puts a LoRA: text encoders' attention and MLP, the U-Net's
+    transformers.
 
     conv: everything in ResBlocks and resamplers too (LoCon), their Linears and 1×1 convolutions
-    included.  Per-block learning rates change nothing of this.  (sd-scripts extends its list of
-    targets in place: in a process that built a LoCon before, it adds ResBlocks to a plain LoRA too.)
+        included.  Per-block learning rates change nothing of this.  (sd-scripts extends its list of
+        targets in place: in a process that built a LoCon before, it adds ResBlocks to a plain LoRA
+        too.)
     Source: sd-scripts networks/lora.py, LoRANetwork.
     """
+
     def wanted(spec: ModuleSpec) -> bool:
         if spec.kind == "norm":
             return False
         if is_text(spec.name) or ".transformer_blocks." in spec.name:
             return True
-        return spec.name.endswith((".proj_in", ".proj_out")) or (conv and spec.name.endswith(RESIDUAL))
+        return spec.name.endswith((".proj_in", ".proj_out")) or (
+            conv and spec.name.endswith(RESIDUAL)
+        )
 
     return tuple(spec for spec in module_specs(layout) if wanted(spec))

@@ -1,7 +1,9 @@
-"""Memory that a training frees and takes again stays with the process, on large pages; for glibc on Linux.
+"""Memory that a training frees and takes again stays with the process, on large pages; for glibc on
+Linux.
 
-Every large tensor is otherwise fresh memory: its pages are cleared and mapped again at every step, and small pages make the
-processor look up their addresses more often.  Numbers are what they were.  Source: mallopt(3), madvise(2), malloc_trim(3).
+Every large tensor is otherwise fresh memory: its pages are cleared and mapped again at every step,
+and small pages make the processor look up their addresses more often.  Numbers are what they were.
+Source: mallopt(3), madvise(2), malloc_trim(3).
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ SHARE = 0.75  # of the machine's memory: how far the prepared stretch of address
 
 
 def keep_freed_memory() -> bool:
-    """Prepare the heap; call it before torch is loaded.  False where this cannot be done, and nothing is changed then."""
+    """Prepare the heap; call it before torch is loaded.
+
+    False where this cannot be done, and nothing is changed then.
+    """
     libc = _glibc()
     if libc is None or _strict():
         return False
@@ -60,7 +65,9 @@ def _glibc() -> Any:
 
 
 def _strict() -> bool:
-    """Whether the system counts addresses as memory, so that a prepared stretch would take it from others."""
+    """Whether the system counts addresses as memory, so that a prepared stretch would take it from
+    others.
+    """
     try:
         return Path("/proc/sys/vm/overcommit_memory").read_text(encoding="utf-8").strip() == "2"
     except OSError:

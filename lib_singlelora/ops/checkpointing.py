@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 def recomputed(blocks: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, blocks keep their inputs only and compute the rest again in the backward pass.
 
-    Works on instances and through hooks, so that the host's classes and the LoRA's branches stay as they are.
+    Works on instances and through hooks, so that the host's classes and the LoRA's branches stay as
+    they are.
     """
     changed = []
     try:

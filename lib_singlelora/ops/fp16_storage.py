@@ -1,8 +1,9 @@
-"""Frozen weights kept at half their size between uses, on a CPU; every value is computed with as it was.
+"""Frozen weights kept at half their size between uses, on a CPU; every value is computed with as it
+was.
 
-Most checkpoints are files of fp16, and computing in fp32 doubles them.  A block's weights are written out in fp32 when it is
-called, into memory that the next block takes over; the backward pass of gradient checkpointing calls the block again, so that one
-block at a time is written out.
+Most checkpoints are files of fp16, and computing in fp32 doubles them.  A block's weights are
+written out in fp32 when it is called, into memory that the next block takes over; the backward pass
+of gradient checkpointing calls the block again, so that one block at a time is written out.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 
 from .allocator import give_back
 
-# Blocks between two times that freed memory goes back to the system: a full-size step peaks at 3.7 GB then and takes a fifth
-# longer; without it the heap (allocator.py) keeps 5.0 GB.
+# Blocks between two times that freed memory goes back to the system: a full-size step peaks at 3.7
+# GB then and takes a fifth longer; without it the heap (allocator.py) keeps 5.0 GB.
 TURNS = 4
 LINE = 16  # fp32 numbers: weights start where the processor's cache lines do, as PyTorch's own do
 
@@ -49,7 +50,9 @@ class _Memory:
             give_back()  # what the last blocks needed; kept, the peak would be a quarter higher
         for weight in weights:
             half = weight.half
-            place = self.buffer[weight.offset:weight.offset + half.numel()].as_strided(half.shape, half.stride(), weight.offset)
+            place = self.buffer[weight.offset : weight.offset + half.numel()].as_strided(
+                half.shape, half.stride(), weight.offset
+            )
             weight.parameter.data = place.copy_(half)
         self.owner = weights
 
@@ -61,10 +64,12 @@ class _Memory:
 
 @contextmanager
 def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
-    """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16 and are written out block by block.
+    """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16 and are
+    written out block by block.
 
-    For gradient checkpointing, which must be entered inside: without it the backward pass would meet other blocks' weights.
-    Works on instances, so that the host's classes and patches stay as they are; layouts of weights are kept.
+    For gradient checkpointing, which must be entered inside: without it the backward pass would
+    meet other blocks' weights. Works on instances, so that the host's classes and patches stay as
+    they are; layouts of weights are kept.
     """
     memory, size = _Memory(), 0
     every: list[list[_Packed]] = []
@@ -72,7 +77,8 @@ def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
     try:
         for block in blocks:
             weights: list[_Packed] = []
-            every.append(weights)  # before it is filled, so that an error in the middle loses nothing
+            # Before it is filled, so that an error in the middle loses nothing
+            every.append(weights)
             size = max(size, _pack(block, weights))
             if not weights:
                 continue
@@ -97,14 +103,16 @@ def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
 def _pack(block: nn.Module, weights: list[_Packed]) -> int:
     """Add the block's weights, now in fp16; how many numbers they are.
 
-    A block's lie together: between them the heap would keep holes, each with a large page half used at either end.
+    A block's lie together: between them the heap would keep holes, each with a large page half used
+    at either end.
     """
     wanted = [parameter for parameter in block.parameters() if _packable(parameter)]
     slab = torch.empty(sum(_room(parameter) for parameter in wanted), dtype=torch.float16)
     offset = 0
     for parameter in wanted:
         value = parameter.data
-        half = slab.as_strided(value.shape, value.stride(), offset).copy_(value)  # its layout is kept
+        # Its layout is kept
+        half = slab.as_strided(value.shape, value.stride(), offset).copy_(value)
         if torch.equal(half.float(), value):
             weights.append(_Packed(parameter, half, offset))
             parameter.data = half
@@ -115,14 +123,21 @@ def _pack(block: nn.Module, weights: list[_Packed]) -> int:
 def _packable(parameter: nn.Parameter) -> bool:
     value = parameter.data
     dense = value.is_contiguous() or value.is_contiguous(memory_format=torch.channels_last)
-    return dense and not parameter.requires_grad and value.dtype == torch.float32 and value.device.type == "cpu"
+    return (
+        dense
+        and not parameter.requires_grad
+        and value.dtype == torch.float32
+        and value.device.type == "cpu"
+    )
 
 
 def _room(parameter: nn.Parameter) -> int:
     return -(-parameter.numel() // LINE) * LINE
 
 
-def _written_out(forward: Callable[..., Any], memory: _Memory, weights: list[_Packed]) -> Callable[..., Any]:
+def _written_out(
+    forward: Callable[..., Any], memory: _Memory, weights: list[_Packed]
+) -> Callable[..., Any]:
     def call(*inputs: Any, **named: Any) -> Any:
         memory.write_out(weights)
         return forward(*inputs, **named)

@@ -1,7 +1,8 @@
-"""Frozen parts that keep less for the backward pass than PyTorch's own, at the same values bit for bit.
+"""Frozen parts that keep less for the backward pass than PyTorch's own, at the same values bit for
+bit.
 
-PyTorch keeps a convolution's input although a frozen weight needs no gradient: at 512² that is two fifths of all that a full-size
-step keeps.  GEGLU's gate is computed again instead of kept.
+PyTorch keeps a convolution's input although a frozen weight needs no gradient: at 512² that is two
+fifths of all that a full-size step keeps.  GEGLU's gate is computed again instead of kept.
 """
 
 from __future__ import annotations
@@ -20,15 +21,21 @@ aten = torch.ops.aten
 
 
 class FrozenConv(torch.autograd.Function):
-    """A convolution whose weight and bias take no gradient: its input's shape is kept, not its input."""
+    """A convolution whose weight and bias take no gradient: its input's shape is kept, not its
+    input.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
         """how: stride, padding, dilation, groups."""
         ctx.save_for_backward(weight)
         ctx.shape, ctx.kind, ctx.how = x.shape, x.dtype, how
-        last = any(one.is_contiguous(memory_format=torch.channels_last) and not one.is_contiguous() for one in (x, weight))
-        ctx.layout = torch.channels_last if last else torch.contiguous_format  # of both, as the backends choose
+        last = any(
+            one.is_contiguous(memory_format=torch.channels_last) and not one.is_contiguous()
+            for one in (x, weight)
+        )
+        # Of both, as the backends choose
+        ctx.layout = torch.channels_last if last else torch.contiguous_format
         return F.conv2d(x, weight, bias, *how)
 
     @staticmethod
@@ -37,8 +44,19 @@ class FrozenConv(torch.autograd.Function):
         [weight], [grad], (stride, padding, dilation, groups) = ctx.saved_tensors, grads, ctx.how
         # Only its shape is read; memory that nobody writes to costs nothing.
         x = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=ctx.layout)
-        found = aten.convolution_backward(grad, x, weight.to(grad.dtype), None, stride, padding, dilation, False, (0, 0), groups,
-                                          (True, False, False))[0]
+        found = aten.convolution_backward(
+            grad,
+            x,
+            weight.to(grad.dtype),
+            None,
+            stride,
+            padding,
+            dilation,
+            False,
+            (0, 0),
+            groups,
+            (True, False, False),
+        )[0]
         return found.to(ctx.kind), None, None, None, None, None, None
 
 
@@ -73,11 +91,17 @@ def frugal(targets: Iterable[tuple[str, nn.Module]], blocks: Iterable[nn.Module]
     changed: list[tuple[nn.Module, str]] = []
     try:
         for _, module in targets:
-            if isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
+            if (
+                isinstance(module, nn.Conv2d)
+                and module.padding_mode == "zeros"
+                and not isinstance(module.padding, str)
+            ):
                 _put(module, "_conv_forward", _conv(module), changed)
         for block in blocks:
             for module in block.modules():
-                if type(module).__name__ == "GEGLU" and isinstance(getattr(module, "proj", None), nn.Linear):
+                if type(module).__name__ == "GEGLU" and isinstance(
+                    getattr(module, "proj", None), nn.Linear
+                ):
                     _put(module, "forward", _geglu(module), changed)
         yield
     finally:
@@ -85,7 +109,9 @@ def frugal(targets: Iterable[tuple[str, nn.Module]], blocks: Iterable[nn.Module]
             del module.__dict__[name]
 
 
-def _put(module: nn.Module, name: str, made: Callable[..., Tensor], changed: list[tuple[nn.Module, str]]) -> None:
+def _put(
+    module: nn.Module, name: str, made: Callable[..., Tensor], changed: list[tuple[nn.Module, str]]
+) -> None:
     if name not in module.__dict__:  # what somebody else put there stays
         module.__dict__[name] = made
         changed.append((module, name))
@@ -133,11 +159,17 @@ class CastLinear(torch.autograd.Function):
 
 @contextmanager
 def cast_again(targets: Iterable[tuple[str, nn.Module]], dtype: torch.dtype) -> Iterator[None]:
-    """While inside, frozen Linears whose weights are of another dtype than the pass keep no cast copy of them."""
+    """While inside, frozen Linears whose weights are of another dtype than the pass keep no cast
+    copy of them.
+    """
     changed: list[tuple[nn.Module, str]] = []
     try:
         for _, module in targets if dtype != torch.float32 else ():
-            if type(module) is nn.Linear and module.weight.dtype != dtype and not module.weight.requires_grad:
+            if (
+                type(module) is nn.Linear
+                and module.weight.dtype != dtype
+                and not module.weight.requires_grad
+            ):
                 _put(module, "forward", _casting(module, module.forward), changed)
         yield
     finally:

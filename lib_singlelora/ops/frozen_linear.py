@@ -1,4 +1,5 @@
-"""A layer whose weights are frozen: what is kept for its backward pass, and oneDNN for its products.
+"""A layer whose weights are frozen: what is kept for its backward pass, and oneDNN for its
+products.
 
 Inside `faster` oneDNN multiplies, where it can, in a Linear with a LoRA and without one.
 """
@@ -23,7 +24,14 @@ class _Frozen(torch.autograd.Function):
     """An operation whose weight and bias take no gradient; keeps the weight only."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gradient: Gradient) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        compute: Compute,
+        gradient: Gradient,
+    ) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.gradient = gradient
         return compute(x, weight, bias)
@@ -34,8 +42,12 @@ class _Frozen(torch.autograd.Function):
         return ctx.gradient(grad, weight), None, None, None, None
 
 
-def frozen(x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gradient: Gradient) -> Tensor:
-    """compute(x, weight, bias), where weight and bias are frozen; gradient(of the output, weight) is that of x."""
+def frozen(
+    x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gradient: Gradient
+) -> Tensor:
+    """compute(x, weight, bias), where weight and bias are frozen; gradient(of the output, weight)
+    is that of x.
+    """
     if not (torch.is_grad_enabled() and x.requires_grad):
         return compute(x, weight, bias)
     made: Tensor = _Frozen.apply(x, weight, bias, compute, gradient)  # type: ignore[no-untyped-call]
@@ -43,7 +55,9 @@ def frozen(x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gra
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return onednn.linear(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], weight.shape[0])
+    return onednn.linear(x.reshape(-1, x.shape[-1]), weight, bias).view(
+        *x.shape[:-1], weight.shape[0]
+    )
 
 
 def _back_by_onednn(grad: Tensor, weight: Tensor) -> Tensor:
@@ -68,7 +82,9 @@ def autocasting(device: str) -> bool:
     try:
         return torch.is_autocast_enabled(device)
     except TypeError:  # before torch 2.4 there is a function for each device
-        return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
+        return bool(
+            torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled()
+        )
 
 
 @contextmanager
@@ -80,7 +96,12 @@ def faster(targets: Iterable[tuple[str, nn.Module]]) -> Iterator[None]:
     changed: list[nn.Module] = []
     try:
         for _, module in targets:
-            if type(module) is nn.Linear and is_plain(module) and onednn.takes(module.weight) and not module.weight.requires_grad:
+            if (
+                type(module) is nn.Linear
+                and is_plain(module)
+                and onednn.takes(module.weight)
+                and not module.weight.requires_grad
+            ):
                 vars(module)["forward"] = _Fast(module)
                 changed.append(module)
         yield
@@ -91,7 +112,9 @@ def faster(targets: Iterable[tuple[str, nn.Module]]) -> Iterator[None]:
 
 def is_plain(module: nn.Linear) -> bool:
     """Whether nobody patched it but us."""
-    return (is_fast(module) or "forward" not in vars(module)) and type(module).forward.__module__ == "torch.nn.modules.linear"
+    return (is_fast(module) or "forward" not in vars(module)) and type(
+        module
+    ).forward.__module__ == "torch.nn.modules.linear"
 
 
 def is_fast(module: nn.Linear) -> bool:

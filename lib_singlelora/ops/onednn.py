@@ -1,6 +1,8 @@
-"""A Linear in fp32 on a CPU by oneDNN, which multiplies faster there than the library that PyTorch asks.
+"""A Linear in fp32 on a CPU by oneDNN, which multiplies faster there than the library that PyTorch
+asks.
 
-Measured at a full-size step's shapes on two cores: 0.7 to 0.95 of the time.  Sums differ in their last bits.
+Measured at a full-size step's shapes on two cores: 0.7 to 0.95 of the time.  Sums differ in their
+last bits.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ def takes(weight: Tensor) -> bool:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b, as F.linear.  x: (rows, in).  weight: (out, in), of any strides.  Keeps nothing for a gradient, and autocast does
-    not reach it.
+    """x Wᵀ + b, as F.linear.  x: (rows, in).  weight: (out, in), of any strides.  Keeps nothing for
+    a gradient, and autocast does not reach it.
 
     What oneDNN does not take, and what is small, goes to F.linear.
     """

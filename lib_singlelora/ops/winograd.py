@@ -1,9 +1,10 @@
-"""Frozen 3 × 3 convolutions in fp32 on a CPU by Winograd's F(4, 3), with a quarter of the multiplications.
+"""Frozen 3 × 3 convolutions in fp32 on a CPU by Winograd's F(4, 3), with a quarter of the
+multiplications.
 
-Nothing is prepared and kept: a weight is transformed when it is used, in parts that the processor's caches hold.  Measured at a
-full-size step's shapes on two cores: 0.5 of the time.  A sum is off by a millionth of the output's spread, a plain fp32 sum by a
-fifth of that.
-Sources: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; for points that round well, Alam et al. 2022,
+Nothing is prepared and kept: a weight is transformed when it is used, in parts that the processor's
+caches hold.  Measured at a full-size step's shapes on two cores: 0.5 of the time.  A sum is off by
+a millionth of the output's spread, a plain fp32 sum by a fifth of that. Sources: Lavin & Gray 2016,
+"Fast Algorithms for Convolutional Neural Networks"; for points that round well, Alam et al. 2022,
 "Winograd Convolution for Deep Neural Networks: Efficient Point Selection".
 """
 
@@ -22,7 +23,8 @@ POINTS = (0.0, 0.625, -0.625, 1.6, -1.6)  # and infinity
 STEP = 4  # pixels of the output that a tile makes, each way
 SIDE = STEP + 2  # pixels of the input that it needs
 TILES = SIDE * SIDE
-PIXELS = 512  # of a picture, below which the weight's transformation costs more than it spares; measured
+# Of a picture, below which the weight's transformation costs more than it spares; measured
+PIXELS = 512
 CHANNELS = 128  # of input and output, below which sums are too short; measured
 PART = 12_000_000  # numbers of a transformed weight at a time
 BAND = 6_000_000  # and of a transformed picture: more would be no faster and keep more memory
@@ -38,9 +40,13 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
         return torch.cat([torch.stack([points**power for power in range(count)], dim=1), last])
 
     of_input, of_weight = torch.linalg.inv(powers(SIDE)).t(), powers(3)
-    scale = of_input.abs().amax(dim=1, keepdim=True)  # both of one size, so that neither's rounding is the larger
+    # Both of one size, so that neither's rounding is the larger
+    scale = of_input.abs().amax(dim=1, keepdim=True)
     of_output = powers(STEP).t()
-    both = (torch.kron(one, one).float().contiguous() for one in (of_input / scale, of_weight * scale, of_output))
+    both = (
+        torch.kron(one, one).float().contiguous()
+        for one in (of_input / scale, of_weight * scale, of_output)
+    )
     first, second, third = both
     return first, second, third
 
@@ -49,15 +55,27 @@ _INPUT, _WEIGHT, _OUTPUT = _matrices()
 
 
 def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether a picture (B, C, H, W) and a frozen 3 × 3 weight gain by it, at stride 1 with a border of one zero."""
+    """Whether a picture (B, C, H, W) and a frozen 3 × 3 weight gain by it, at stride 1 with a
+    border of one zero.
+    """
     height, width = x.shape[-2:]
-    return (x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and weight.shape[2:] == (3, 3)
-            and x.dim() == 4 and min(weight.shape[:2]) >= CHANNELS and height * width >= PIXELS
-            and height % STEP == 0 and width % STEP == 0)
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and weight.shape[2:] == (3, 3)
+        and x.dim() == 4
+        and min(weight.shape[:2]) >= CHANNELS
+        and height * width >= PIXELS
+        and height % STEP == 0
+        and width % STEP == 0
+    )
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x ⋆ weight + bias with a border of one zero.  x: (B, in, H, W), H and W multiples of 4; weight: (out, in, 3, 3)."""
+    """x ⋆ weight + bias with a border of one zero.
+
+    x: (B, in, H, W), H and W multiples of 4; weight: (out, in, 3, 3).
+    """
     pictures = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
     (batch, height, width), (out, channels) = (x.shape[0], *x.shape[2:]), weight.shape[:2]
     taps = weight.permute(0, 2, 3, 1).reshape(out, 9, channels)
@@ -70,14 +88,20 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             own = torch.matmul(_WEIGHT, taps[part]) if kernel is None else kernel
             products = torch.bmm(moved.view(TILES, -1, channels), own.permute(1, 2, 0))
             place = made[one, rows, :, :, :, part]
-            place.copy_((_OUTPUT @ products.view(TILES, -1)).view(STEP, STEP, *place.shape[::2]).permute(2, 0, 3, 1, 4))
+            place.copy_(
+                (_OUTPUT @ products.view(TILES, -1))
+                .view(STEP, STEP, *place.shape[::2])
+                .permute(2, 0, 3, 1, 4)
+            )
     if bias is not None:
         made += bias
     return made.view(batch, height, width, out).permute(0, 3, 1, 2)
 
 
 def gradient(grad: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of `convolve`'s input from that of its output, (B, out, H, W) to (B, in, H, W): its steps, transposed."""
+    """The gradient of `convolve`'s input from that of its output, (B, out, H, W) to (B, in, H, W):
+    its steps, transposed.
+    """
     (batch, height, width), (out, channels) = (grad.shape[0], *grad.shape[2:]), weight.shape[:2]
     down, across = height // STEP, width // STEP
     taps = weight.permute(0, 2, 3, 1).reshape(out, 9, channels)
@@ -92,21 +116,25 @@ def gradient(grad: Tensor, weight: Tensor) -> Tensor:
         for part in parts:
             own = torch.matmul(_WEIGHT, taps[:, :, part]) if kernel is None else kernel
             products = torch.bmm(moved.view(TILES, -1, out), own.permute(1, 0, 2))
-            tiles = (_INPUT.t() @ products.view(TILES, -1)).view(SIDE, SIDE, rows.stop - rows.start, across, -1)
+            tiles = (_INPUT.t() @ products.view(TILES, -1)).view(
+                SIDE, SIDE, rows.stop - rows.start, across, -1
+            )
             tiles = tiles.permute(2, 0, 3, 1, 4)
             place = made[one, :, :, :, :, part]
             place[rows, :, :-1].add_(tiles[:, :STEP, :, :STEP])
             place[below, :2, :-1].add_(tiles[:, STEP:, :, :STEP])
             place[rows, :, 1:, :2].add_(tiles[:, :STEP, :, STEP:])
             place[below, :2, 1:, :2].add_(tiles[:, STEP:, :, STEP:])
-    whole = made.view(batch, height + STEP, width + STEP, channels)[:, 1:height + 1, 1:width + 1]
+    whole = made.view(batch, height + STEP, width + STEP, channels)[
+        :, 1 : height + 1, 1 : width + 1
+    ]
     return whole.permute(0, 3, 1, 2)
 
 
 def _tiles(picture: Tensor, rows: slice) -> Tensor:
     """Overlapping squares of a picture (H + 2, W + 2, C), their pixels first: (36, tiles · C)."""
     (_, width, channels), count = picture.shape, rows.stop - rows.start
-    own = picture[rows.start * STEP:]
+    own = picture[rows.start * STEP :]
     shape = (SIDE, SIDE, count, (width - 2) // STEP, channels)
     strides = (width * channels, channels, STEP * width * channels, STEP * channels, 1)
     return own.as_strided(shape, strides, own.storage_offset()).reshape(TILES, -1)
@@ -129,9 +157,11 @@ def _bands(batch: int, height: int, width: int, channels: int) -> Iterator[tuple
 
 @contextmanager
 def fewer_products(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """While inside, the modules' frozen 3 × 3 convolutions are computed so, wherever they gain by it.
+    """While inside, the modules' frozen 3 × 3 convolutions are computed so, wherever they gain by
+    it.
 
-    Works on instances, below what others put into forward or hooks; what does not gain goes on as it did.
+    Works on instances, below what others put into forward or hooks; what does not gain goes on as
+    it did.
     """
     changed: list[tuple[nn.Conv2d, Callable[..., Tensor] | None]] = []
     try:
@@ -150,8 +180,13 @@ def fewer_products(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 def plain(module: nn.Conv2d) -> bool:
     """Whether it is what `takes` expects, whatever it is given."""
-    return (module.kernel_size == (3, 3) and module.stride == module.padding == module.dilation == (1, 1)
-            and module.groups == 1 and module.padding_mode == "zeros" and not module.weight.requires_grad)
+    return (
+        module.kernel_size == (3, 3)
+        and module.stride == module.padding == module.dilation == (1, 1)
+        and module.groups == 1
+        and module.padding_mode == "zeros"
+        and not module.weight.requires_grad
+    )
 
 
 def _forward(otherwise: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -1,4 +1,6 @@
-"""What a page or the HTTP API asks about one workspace's picture, crops, captions and regularization set, and changes in them."""
+"""What a page or the HTTP API asks about one workspace's picture, crops, captions and
+regularization set, and changes in them.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,28 @@ from ..workspace.workspace import Workspace
 from .service import Service
 
 Box = tuple[int, int, int, int]
-RECORDS = {"picture": "prepare", "crops": "crop", "captions": "caption", "regularization": "regularize"}
+RECORDS = {
+    "picture": "prepare",
+    "crops": "crop",
+    "captions": "caption",
+    "regularization": "regularize",
+}
 
 
 class DatasetDesk:
-    """The service's words for the data set; stages are imported when they are first needed, as there."""
+    """The service's words for the data set; stages are imported when they are first needed, as
+    there.
+    """
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    # See -------------------------------------------------------------------------------------------------------------
+    # See
+    # -------------------------------------------------------------------------------------------------------------
 
     def all(self, name: str) -> dict[str, Any]:
-        """Everything: artifacts, crops, captions with their tokens, tags, traits, regularization pictures with reasons.
+        """Everything: artifacts, crops, captions with their tokens, tags, traits, regularization
+        pictures with reasons.
 
         Raises: WorkspaceError.
         """
@@ -37,13 +48,19 @@ class DatasetDesk:
         return plain_values(dataset_of(*self._opened(name)))
 
     def overlay(self, name: str) -> Image.Image:
-        """The picture with what is not hers under red.  Raises: WorkspaceError, when nothing is prepared."""
+        """The picture with what is not hers under red.
+
+        Raises: WorkspaceError, when nothing is prepared.
+        """
         from ..curation.mask import mask_overlay
 
         return mask_overlay(self.service.workspace(name))
 
     def boxes(self, name: str) -> Image.Image:
-        """The picture with the boxes of the crops.  Raises: WorkspaceError, when nothing is prepared."""
+        """The picture with the boxes of the crops.
+
+        Raises: WorkspaceError, when nothing is prepared.
+        """
         from ..curation.overview import boxes_picture
 
         return boxes_picture(*self._opened(name))
@@ -63,7 +80,8 @@ class DatasetDesk:
         return found.tokens, found.beyond, LIMIT
 
     def marks(self, name: str) -> list[str]:
-        """One text for each part (picture, crops, captions, regularization) that changes when the part has; '' for none yet.
+        """One text for each part (picture, crops, captions, regularization) that changes when the
+        part has; '' for none yet.
 
         A set that is just being drawn changes once, when it is done.
         """
@@ -71,16 +89,25 @@ class DatasetDesk:
             return [""] * len(RECORDS)
         workspace = self.service.workspace(name)
         state = {stage: workspace.record(stage) for stage in RECORDS.values()}
-        beside = {"prepare": [workspace.mask], "crop": [workspace.prepared], "caption": [workspace.root / "log" / "edits.json"],
-                  "regularize": []}
+        beside = {
+            "prepare": [workspace.mask],
+            "crop": [workspace.prepared],
+            "caption": [workspace.root / "log" / "edits.json"],
+            "regularize": [],
+        }
         found = []
         for stage, record in state.items():
             files = [workspace.root / "log" / f"{stage}.json", *beside[stage]]
-            times = [str(path.stat().st_mtime_ns) for path in files if path.exists()] if record.complete else []
+            times = (
+                [str(path.stat().st_mtime_ns) for path in files if path.exists()]
+                if record.complete
+                else []
+            )
             found.append(" ".join(times))
         return found
 
-    # Change ----------------------------------------------------------------------------------------------------------
+    # Change
+    # ----------------------------------------------------------------------------------------------------------
 
     def paint(self, name: str, strokes: Image.Image, add: bool) -> None:
         """Add painted strokes (L) to her mask, or take them away.  Raises: WorkspaceError."""
@@ -89,7 +116,10 @@ class DatasetDesk:
         change_mask(self._quiet(name), strokes, add)
 
     def replace_mask(self, name: str, mask: Image.Image) -> None:
-        """Take another mask (white is her), of the prepared picture's size.  Raises: WorkspaceError."""
+        """Take another mask (white is her), of the prepared picture's size.
+
+        Raises: WorkspaceError.
+        """
         from ..curation.mask import replace_mask
 
         replace_mask(self._quiet(name), mask)
@@ -102,15 +132,24 @@ class DatasetDesk:
         replace_mask(workspace, mask_from(workspace, data))
 
     def clean(self, name: str, artifacts: Collection[str]) -> Settings:
-        """Have `prepare` clean these artifacts from now on; none for none.  Raises: SettingsError."""
+        """Have `prepare` clean these artifacts from now on; none for none.
+
+        Raises: SettingsError.
+        """
         known = {str(artifact["name"]) for artifact in self.all(name)["artifacts"]}
         for artifact in artifacts:
             if artifact not in known:
-                raise SettingsError(f"artifacts: found '{artifact}', expected some of {', '.join(sorted(known)) or 'none'}")
+                raise SettingsError(
+                    f"artifacts: found '{artifact}', expected some of"
+                    f" {', '.join(sorted(known)) or 'none'}"
+                )
         return self.service.change(name, {"prepare.clean_artifacts": ",".join(artifacts) or "off"})
 
     def place(self, name: str, crop: str, box: Box) -> Settings:
-        """Have `crop` put a crop into this box (pixels of the prepared picture), or add one.  Raises: SettingsError."""
+        """Have `crop` put a crop into this box (pixels of the prepared picture), or add one.
+
+        Raises: SettingsError.
+        """
         from ..curation.overview import box_added
 
         workspace = self.service.workspace(name)
@@ -137,16 +176,28 @@ class DatasetDesk:
         write_caption(self.service.settings(name), self._quiet(name), crop, text)
         return self.captions(name)
 
-    def edit_tags(self, name: str, add: Sequence[str] = (), remove: Sequence[str] = (),
-                  replace: Sequence[str] = ()) -> dict[str, Any]:
-        """The same change in every caption.  replace: 'old=new' each.  Raises: WorkspaceError, SettingsError."""
+    def edit_tags(
+        self,
+        name: str,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        replace: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """The same change in every caption.
+
+        replace: 'old=new' each.
+
+        Raises: WorkspaceError, SettingsError.
+        """
         from ..captions.edits import parse_replacement
         from ..curation.captions import edit_tags
 
         pairs = dict(map(parse_replacement, replace))
         for tag in (*add, *pairs.values()):
             if not tag.strip() or "," in tag:
-                raise SettingsError(f"tag {tag!r}: found {'a comma' if ',' in tag else 'nothing'}, expected one tag")
+                raise SettingsError(
+                    f"tag {tag!r}: found {'a comma' if ',' in tag else 'nothing'}, expected one tag"
+                )
         edit_tags(self.service.settings(name), self._quiet(name), add, remove, pairs)
         return self.captions(name)
 
@@ -163,8 +214,13 @@ class DatasetDesk:
 
         return plain_values(captions_of(*self._opened(name)))
 
-    def review(self, name: str, take_back: Sequence[str] = (), reject: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Take regularization pictures back, or put some aside, by hand.  Raises: WorkspaceError."""
+    def review(
+        self, name: str, take_back: Sequence[str] = (), reject: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Take regularization pictures back, or put some aside, by hand.
+
+        Raises: WorkspaceError.
+        """
         from ..curation.overview import regularization_of
         from ..curation.regularization import review
 
@@ -172,8 +228,13 @@ class DatasetDesk:
         review(settings, workspace, take_back, reject)
         return plain_values(regularization_of(settings, workspace))
 
-    def check_trigger(self, name: str, word: str = "", force: bool = False) -> Ticket[dict[str, Any]]:
-        """Queue: whether a word (the trigger when none is given) is free.  Raises: WorkspaceError."""
+    def check_trigger(
+        self, name: str, word: str = "", force: bool = False
+    ) -> Ticket[dict[str, Any]]:
+        """Queue: whether a word (the trigger when none is given) is free.
+
+        Raises: WorkspaceError.
+        """
         if word:
             check_name(word, "trigger")
         workspace, host = self.service.workspace(name), self.service.host
@@ -182,7 +243,9 @@ class DatasetDesk:
             from ..stages.trigger import as_dict, check_trigger
 
             with host.exclusive(job), workspace.writing("trigger"):
-                return as_dict(check_trigger(workspace.load_settings(), workspace, host, job, word, force))
+                return as_dict(
+                    check_trigger(workspace.load_settings(), workspace, host, job, word, force)
+                )
 
         return self.service.runner.submit(f"{name}: trigger", work, workspace.events, host.mirror)
 
@@ -198,6 +261,8 @@ class DatasetDesk:
         """The workspace, when no job is at work on it.  Raises: ConflictError."""
         workspace, running = self.service.workspace(name), self.service.runner.running
         if running is not None and running.job.title.rpartition(":")[0] == name:
-            raise ConflictError(f"{name}: found the job '{running.job.title}' at work on it, expected none while files are "
-                                 "changed by hand; wait for it, or cancel it")
+            raise ConflictError(
+                f"{name}: found the job '{running.job.title}' at work on it, expected none while"
+                " files are changed by hand; wait for it, or cancel it"
+            )
         return workspace

@@ -1,4 +1,6 @@
-"""What a page or the HTTP API asks of the test bench: what a sheet costs, the presets as bars, and files made of LoRAs."""
+"""What a page or the HTTP API asks of the test bench: what a sheet costs, the presets as bars, and
+files made of LoRAs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class BenchDesk:
         self.service = service
 
     def plan(self, name: str) -> dict[str, Any]:
-        """What 'plot' would draw now: {"pictures", "missing", "expected_seconds", "plan": in words}.
+        """What 'plot' would draw now: {"pictures", "missing", "expected_seconds", "plan": in
+        words}.
 
         Raises: as the stage plot does before it draws.
         """
@@ -47,7 +50,9 @@ class BenchDesk:
         return plan_plot(settings, workspace, self.service.host)
 
     def files(self, name: str) -> dict[str, Path]:
-        """The epochs and what was made of them, by the names that prompts use; none for no workspace."""
+        """The epochs and what was made of them, by the names that prompts use; none for no
+        workspace.
+        """
         from ..library.derive import named_files
         from ..library.epochs import epoch_files
 
@@ -57,7 +62,8 @@ class BenchDesk:
         return named_files(settings, workspace, epoch_files(workspace, settings))
 
     def presets_picture(self, name: str = "", lora: str = "") -> Path:
-        """Every block preset as bars, the user's own too; of a workspace with a LoRA it tells where that one has weights.
+        """Every block preset as bars, the user's own too; of a workspace with a LoRA it tells where
+        that one has weights.
 
         Raises: WorkspaceError, LoraFileError, PresetError.
         """
@@ -73,7 +79,11 @@ class BenchDesk:
         own = read_lora(self._file(name, lora)) if self.files(name) else None
         layout = own.layout if own else SD1
         known = known_presets(settings, self.service.host)
-        weights = {preset: parse_block_weights(preset, layout, known) for preset, text in known.items() if fits(text, layout)}
+        weights = {
+            preset: parse_block_weights(preset, layout, known)
+            for preset, text in known.items()
+            if fits(text, layout)
+        }
         folder = workspace.plots if workspace else _scratch()
         picture = png_bytes(draw_presets(weights, summarize(own).norms if own else None))
         with workspace.adding() if workspace else contextlib.nullcontext():
@@ -81,7 +91,10 @@ class BenchDesk:
         return folder / "presets.png"
 
     def summary(self, name: str, lora: str = "") -> dict[str, Any]:
-        """What a LoRA is; "picture": the norms of its blocks, a file of the workspace.  Raises: WorkspaceError, LoraFileError."""
+        """What a LoRA is; "picture": the norms of its blocks, a file of the workspace.
+
+        Raises: WorkspaceError, LoraFileError.
+        """
         from ..files.fileio import write_bytes
         from ..imaging.png import png_bytes
         from ..lora.files import read_lora
@@ -92,17 +105,34 @@ class BenchDesk:
         told, picture = summarize(own), workspace.plots / "summary.png"
         with workspace.adding():
             write_bytes(picture, png_bytes(draw_summary(told, own.layout)))
-        return {"description": describe(told), **told.as_dict(), "picture": picture.relative_to(workspace.root).as_posix()}
+        return {
+            "description": describe(told),
+            **told.as_dict(),
+            "picture": picture.relative_to(workspace.root).as_posix(),
+        }
 
     def bake(self, name: str, lora: str, preset: str, strength: float) -> dict[str, Any]:
-        """A file with block weights and a strength multiplied in.  Raises: LoraFileError, PresetError, CheckpointError."""
+        """A file with block weights and a strength multiplied in.
+
+        Raises: LoraFileError, PresetError, CheckpointError.
+        """
         from ..library.derive import bake_file
 
         declaration("inpaint.strength").check(strength)
-        return self._told(name, bake_file(*self._opened(name), self.service.host, self._file(name, lora), preset, strength))
+        return self._told(
+            name,
+            bake_file(
+                *self._opened(name), self.service.host, self._file(name, lora), preset, strength
+            ),
+        )
 
-    def merge(self, name: str, loras: Sequence[str], method: str = "average", decay: float = 0.7) -> dict[str, Any]:
-        """Several epochs as one, in the order of their names' files.  Raises: LoraFileError, SettingsError."""
+    def merge(
+        self, name: str, loras: Sequence[str], method: str = "average", decay: float = 0.7
+    ) -> dict[str, Any]:
+        """Several epochs as one, in the order of their names' files.
+
+        Raises: LoraFileError, SettingsError.
+        """
         from ..library.derive import merge_files
         from ..lora.merge import METHODS
 
@@ -111,24 +141,39 @@ class BenchDesk:
         if len(set(loras)) < len(loras):
             raise SettingsError("loras: found one of them twice, expected each once")
         known = list(self.files(name))
-        paths = [self._file(name, lora) for lora in sorted(loras, key=lambda lora: known.index(lora) if lora in known else -1)]
-        return self._told(name, merge_files(*self._opened(name), self.service.host, paths, method, decay))
+        paths = [
+            self._file(name, lora)
+            for lora in sorted(loras, key=lambda lora: known.index(lora) if lora in known else -1)
+        ]
+        return self._told(
+            name, merge_files(*self._opened(name), self.service.host, paths, method, decay)
+        )
 
     def resize(self, name: str, lora: str, rank: int) -> dict[str, Any]:
         """A file cut to a smaller rank.  Raises: LoraFileError."""
         from ..library.derive import resize_file
 
-        return self._told(name, resize_file(*self._opened(name), self.service.host, self._file(name, lora), rank))
+        return self._told(
+            name, resize_file(*self._opened(name), self.service.host, self._file(name, lora), rank)
+        )
 
     def accept(self, name: str, picture: Path) -> str:
-        """Keep a picture from anywhere, with what its text tells; where it lies now, relative.  Raises: PictureError."""
+        """Keep a picture from anywhere, with what its text tells; where it lies now, relative.
+
+        Raises: PictureError.
+        """
         from ..stages.accept import accept
 
         settings, workspace = self._opened(name)
-        return accept(settings, workspace, [picture])[0].picture.relative_to(workspace.root).as_posix()
+        return (
+            accept(settings, workspace, [picture])[0].picture.relative_to(workspace.root).as_posix()
+        )
 
     def _told(self, name: str, made: Made) -> dict[str, Any]:
-        return {**asdict(made), "file": made.file.relative_to(self.service.workspace(name).root).as_posix()}
+        return {
+            **asdict(made),
+            "file": made.file.relative_to(self.service.workspace(name).root).as_posix(),
+        }
 
     def _file(self, name: str, lora: str) -> Path:
         """A LoRA of the workspace by its name; '' is the recommended one, else the last."""
@@ -136,7 +181,10 @@ class BenchDesk:
 
         known = self.files(name)
         if lora and lora not in known:
-            raise LoraFileError(f"{lora}: found no such LoRA in {name}, expected one of {', '.join(known) or 'none yet'}")
+            raise LoraFileError(
+                f"{lora}: found no such LoRA in {name}, expected one of"
+                f" {', '.join(known) or 'none yet'}"
+            )
         return known[lora] if lora else choose_lora(*self._opened(name))
 
     def _opened(self, name: str) -> tuple[Settings, Workspace]:

@@ -1,6 +1,7 @@
 """What a page or the HTTP API asks for: workspaces, their settings and files, and jobs on them.
 
-It knows one host and one folder of workspaces, and no gradio and no HTTP.  The stages are imported when they are first
+It knows one host and one folder of workspaces, and no gradio and no HTTP.  The stages are imported
+when they are first
 needed: the WebUI imports this file at every start, and the user should not wait for them.
 """
 
@@ -36,7 +37,11 @@ WORDS = (RUN, *STAGES)
 
 @dataclass(frozen=True)
 class Handover:
-    """What another tab needs to go on with her.  size: of the pictures to draw.  mask: white is redrawn."""
+    """What another tab needs to go on with her.
+
+    size: of the pictures to draw.
+    mask: white is redrawn.
+    """
 
     prompt: str
     negative_prompt: str
@@ -49,14 +54,16 @@ class Handover:
 class Service:
     """One host, its workspaces, one queue of jobs.
 
-    root: gives the folder of the workspaces whenever it is asked, so that a host's settings may move it.
+    root: gives the folder of the workspaces whenever it is asked, so that a host's settings may
+        move it.
     """
 
     def __init__(self, host: Host, root: Callable[[], Path]) -> None:
         self.host, self._root = host, root
         self.runner = JobRunner()
 
-    # Workspaces ------------------------------------------------------------------------------------------------------
+    # Workspaces
+    # ------------------------------------------------------------------------------------------------------
 
     @property
     def root(self) -> Path:
@@ -68,7 +75,8 @@ class Service:
         if not self.root.is_dir():
             return []
         changed: dict[str, int] = {}
-        for path in self.root.glob("[!.]*/settings.json"):  # a version that is being copied has a dot
+        # A version that is being copied has a dot
+        for path in self.root.glob("[!.]*/settings.json"):
             # It may be deleted meanwhile; a name that is no Unicode can be asked for by nobody.
             with contextlib.suppress(OSError, UnicodeEncodeError):
                 path.parent.name.encode("utf-8")
@@ -80,29 +88,46 @@ class Service:
         there = self.names()
         found = name if name in there else self._same(check_name(name, "workspace"), there)
         if not found:
-            raise NotFoundError(f"workspace {name!r}: found none of this name, expected one of "
-                                f"{', '.join(there) or 'none yet'}; start it with a picture")
+            raise NotFoundError(
+                f"workspace {name!r}: found none of this name, expected one of "
+                f"{', '.join(there) or 'none yet'}; start it with a picture"
+            )
         return Workspace(self.root / found, create=False)
 
     def _same(self, name: str, there: Sequence[str]) -> str:
-        """The workspace that the file system keeps under other letters: 'elsa' for 'Elsa', composed ones for others; or ''."""
+        """The workspace that the file system keeps under other letters: 'elsa' for 'Elsa', composed
+        ones for others; or ''.
+        """
         with contextlib.suppress(OSError):
             if (self.root / name).exists():
-                return next((each for each in there if (self.root / each).samefile(self.root / name)), "")
+                return next(
+                    (each for each in there if (self.root / each).samefile(self.root / name)), ""
+                )
         return ""
 
-    def start(self, picture: Path, trigger: str, class_token: str, name: str = "",
-              values: Mapping[str, Any] | None = None) -> str:
-        """Take a picture into a workspace, new or begun with the same picture and trigger; gives its name.
+    def start(
+        self,
+        picture: Path,
+        trigger: str,
+        class_token: str,
+        name: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Take a picture into a workspace, new or begun with the same picture and trigger; gives
+        its name.
 
-        values: settings by their dotted names.  Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind
+        values: settings by their dotted names.
+        Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind
         then, and nothing of others is touched.
         """
         from ..imaging.load import load_picture
 
         trigger, class_token = check_name(trigger, "trigger"), check_name(class_token, "class")
         load_picture(picture)
-        numbered = (trigger if number == 1 else check_name(f"{trigger} {number}", "workspace") for number in range(1, 1000))
+        numbered = (
+            trigger if number == 1 else check_name(f"{trigger} {number}", "workspace")
+            for number in range(1, 1000)
+        )
         names = [check_name(name, "workspace")] if name else numbered
         return begin(self.root, names, picture, trigger, class_token, self._preset, values or {})
 
@@ -117,23 +142,30 @@ class Service:
         """The settings of a workspace."""
         return self.workspace(name).load_settings()
 
-    def change(self, name: str, values: Mapping[str, Any] | Callable[[Settings], Mapping[str, Any]]) -> Settings:
-        """Change dotted settings of a workspace, also while a job is at work, which goes on with those it began with.
+    def change(
+        self, name: str, values: Mapping[str, Any] | Callable[[Settings], Mapping[str, Any]]
+    ) -> Settings:
+        """Change dotted settings of a workspace, also while a job is at work, which goes on with
+        those it began with.
 
-        values: by their names, or what gives them from the saved settings.  Raises: SettingsError, changing nothing.
+        values: by their names, or what gives them from the saved settings.
+        Raises: SettingsError, changing nothing.
         """
 
         def changed(saved: Settings) -> Settings:
             new = saved.with_values(dict(values(saved) if callable(values) else values))
             if new.character.trigger != saved.character.trigger:
-                raise ConflictError(f"workspace {name!r}: its trigger is '{saved.character.trigger}' for good; start another "
-                                    "workspace for another one")
+                raise ConflictError(
+                    f"workspace {name!r}: its trigger is '{saved.character.trigger}' for good;"
+                    " start another workspace for another one"
+                )
             return new
 
         return self.workspace(name).change_settings(changed)
 
     def files(self, name: str) -> list[str]:
-        """Every file of a workspace, relative, with forward slashes; no temporary ones and no snapshots.
+        """Every file of a workspace, relative, with forward slashes; no temporary ones and no
+        snapshots.
 
         `file` gives each of them but the settings, which `settings` tells.
         """
@@ -147,17 +179,23 @@ class Service:
         Raises: NotFoundError, for one that is not there, lies outside or is not for others.
         """
         root = self.workspace(name).root.resolve()
-        # Told by the text: looking at \\host\share would already send the user's password hash there.
+        # Told by the text: looking at \\host\share would already send the user's password hash
+        # there.
         if not PureWindowsPath(relative).anchor and not PurePosixPath(relative).anchor:
             with contextlib.suppress(OSError, ValueError, RuntimeError):
                 path = (root / relative).resolve()
                 inside = path.relative_to(root)  # ValueError for one that lies outside
                 if path.is_file() and is_public(inside) and inside.name.lower() != "settings.json":
                     return path
-        raise NotFoundError(f"{relative!r}: found no such file in the workspace {name!r}; ask for the list of its files")
+        raise NotFoundError(
+            f"{relative!r}: found no such file in the workspace {name!r}; ask for the list of its"
+            " files"
+        )
 
     def results(self, name: str) -> dict[str, Any]:
-        """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted, recommendation, stages."""
+        """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted,
+        recommendation, stages.
+        """
         from ..curation.regularization import rejections
         from ..library.epochs import epoch_files, published_name
         from ..stages.loopback import lineage_of
@@ -169,33 +207,70 @@ class Service:
         records = {stage: workspace.record(stage) for stage in STAGES}
 
         def pictures(stage: str) -> list[Path]:
-            return [path for path in workspace.files_of(records[stage])
-                    if path.suffix == ".png" and is_own_file(path) and path.parent.name != "rejected"]
+            return [
+                path
+                for path in workspace.files_of(records[stage])
+                if path.suffix == ".png" and is_own_file(path) and path.parent.name != "rejected"
+            ]
 
-        loras = {published_name(workspace, settings, path): str(path) for path in epoch_files(workspace, settings).values()}
+        loras = {
+            published_name(workspace, settings, path): str(path)
+            for path in epoch_files(workspace, settings).values()
+        }
         best = saved_recommendation(workspace)
         sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
-        state = {stage: "done" if record.complete else "begun" if record.fingerprint else "" for stage, record in records.items()}
-        return plain_values({
-            "workspace": name, "stages": state,
-            "prepared": str(workspace.prepared) if workspace.prepared.exists() else None,
-            "mask": str(workspace.mask) if workspace.mask.exists() else None,
-            "crops": [str(path) for path in pictures("crop") if path != workspace.coverage],
-            "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
-            "crop_notes": list(records["crop"].data.get("notes", ())),
-            "train_notes": [*left_out(settings, workspace), *records["train"].data.get("warnings", ())],
-            "rejected": rejections(workspace),
-            "regularization": [str(path) for path in pictures("regularize")],
-            "loras": loras,
-            "sheet": str(sheet) if sheet.exists() else None, "page": str(page) if page.exists() else None,
-            "inpainted": [str(path) for path in pictures("inpaint") if path.name != "sheet.png"],
-            "accepted": [str(path) for path in sorted((workspace.inpaint / "accepted").glob("*.png")) if is_own_file(path)],
-            "version": lineage_of(workspace)["version"],
-            "generated": [str(path) for path in sorted(workspace.root.glob("generated/*/image/*/*.png")) if is_own_file(path)],
-            "inpaint_mask": str(workspace.inpaint / "mask.png") if (workspace.inpaint / "mask.png").exists() else None,
-            "recommendation": {**asdict(best), "lora": str(best.lora),
-                               "name": published_name(workspace, settings, best.lora)} if best else None,
-        })
+        state = {
+            stage: "done" if record.complete else "begun" if record.fingerprint else ""
+            for stage, record in records.items()
+        }
+        return plain_values(
+            {
+                "workspace": name,
+                "stages": state,
+                "prepared": str(workspace.prepared) if workspace.prepared.exists() else None,
+                "mask": str(workspace.mask) if workspace.mask.exists() else None,
+                "crops": [str(path) for path in pictures("crop") if path != workspace.coverage],
+                "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
+                "crop_notes": list(records["crop"].data.get("notes", ())),
+                "train_notes": [
+                    *left_out(settings, workspace),
+                    *records["train"].data.get("warnings", ()),
+                ],
+                "rejected": rejections(workspace),
+                "regularization": [str(path) for path in pictures("regularize")],
+                "loras": loras,
+                "sheet": str(sheet) if sheet.exists() else None,
+                "page": str(page) if page.exists() else None,
+                "inpainted": [
+                    str(path) for path in pictures("inpaint") if path.name != "sheet.png"
+                ],
+                "accepted": [
+                    str(path)
+                    for path in sorted((workspace.inpaint / "accepted").glob("*.png"))
+                    if is_own_file(path)
+                ],
+                "version": lineage_of(workspace)["version"],
+                "generated": [
+                    str(path)
+                    for path in sorted(workspace.root.glob("generated/*/image/*/*.png"))
+                    if is_own_file(path)
+                ],
+                "inpaint_mask": (
+                    str(workspace.inpaint / "mask.png")
+                    if (workspace.inpaint / "mask.png").exists()
+                    else None
+                ),
+                "recommendation": (
+                    {
+                        **asdict(best),
+                        "lora": str(best.lora),
+                        "name": published_name(workspace, settings, best.lora),
+                    }
+                    if best
+                    else None
+                ),
+            }
+        )
 
     def handover(self, name: str) -> Handover:
         """The trained character for another tab: the recommended file, else the last epoch.
@@ -209,35 +284,50 @@ class Service:
         workspace = self.workspace(name)
         settings, results = workspace.load_settings(), self.results(name)
         if not results["loras"]:
-            raise LoraFileError(f"{name}: found no LoRA, expected a trained one; press Run everything or Run only: Train")
+            raise LoraFileError(
+                f"{name}: found no LoRA, expected a trained one; press Run everything or Run only:"
+                " Train"
+            )
         best = results["recommendation"]
         lora = best["name"] if best else list(results["loras"])[-1]
         strength = best["strength"] if best else settings.inpaint.strength
         whole = picture_size(workspace.prepared)
         size = nearest_bucket(whole, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
-        prompt = f"{region_prompt(settings, workspace, mask, (0, 0, *whole))} <lora:{lora}:{strength:g}>"
-        return Handover(prompt, settings.plot.negative_prompt, workspace.prepared, mask, size, strength)
+        prompt = (
+            f"{region_prompt(settings, workspace, mask, (0, 0, *whole))} <lora:{lora}:{strength:g}>"
+        )
+        return Handover(
+            prompt, settings.plot.negative_prompt, workspace.prepared, mask, size, strength
+        )
 
     def accept(self, name: str, pictures: Sequence[str]) -> list[str]:
-        """Keep drawn pictures (files of the workspace, relative) with all that made them; where they lie now, relative.
+        """Keep drawn pictures (files of the workspace, relative) with all that made them; where
+        they lie now, relative.
 
         Raises: WorkspaceError, PictureError.
         """
         from ..stages.accept import accept
 
         workspace = self.workspace(name)
-        made = accept(workspace.load_settings(), workspace, [self.file(name, picture) for picture in pictures])
+        made = accept(
+            workspace.load_settings(), workspace, [self.file(name, picture) for picture in pictures]
+        )
         return [each.picture.relative_to(workspace.root).as_posix() for each in made]
 
     def suggest(self, name: str, picture: Path | None = None, mask: Path | None = None) -> str:
-        """The prompt that inpainting takes when it is given none.  Raises: WorkspaceError, PictureError, CheckpointError."""
+        """The prompt that inpainting takes when it is given none.
+
+        Raises: WorkspaceError, PictureError, CheckpointError.
+        """
         from ..crops.buckets import training_resolution
         from ..stages.inpaint import suggested_prompt
 
         workspace = self.workspace(name)
         settings = workspace.load_settings()
-        return suggested_prompt(settings, workspace, training_resolution(settings, self.host), picture, mask)
+        return suggested_prompt(
+            settings, workspace, training_resolution(settings, self.host), picture, mask
+        )
 
     def next_version(self, name: str) -> str:
         """The name of the workspace that `loopback` makes or adds to."""
@@ -245,13 +335,18 @@ class Service:
 
         return next_version(self.workspace(name)).name
 
-    # Jobs ------------------------------------------------------------------------------------------------------------
+    # Jobs
+    # ------------------------------------------------------------------------------------------------------------
 
-    def loopback(self, name: str, picture: str, repeats: int = 0, start: str = "zero") -> Ticket[dict[str, Any]]:
-        """Queue: add a picture (a file of the workspace, relative) to the next version of the dataset.
+    def loopback(
+        self, name: str, picture: str, repeats: int = 0, start: str = "zero"
+    ) -> Ticket[dict[str, Any]]:
+        """Queue: add a picture (a file of the workspace, relative) to the next version of the
+        dataset.
 
         start: "zero", or "last" to go on from the LoRA in use.
-        Raises: WorkspaceError, SettingsError, PictureError, LoraFileError, TooManyError; nothing is queued then.
+        Raises: WorkspaceError, SettingsError, PictureError, LoraFileError, TooManyError; nothing is
+        queued then.
         """
         from ..imaging.load import load_picture
         from ..library.choose import choose_lora
@@ -271,22 +366,42 @@ class Service:
 
             with self.host.exclusive(job):
                 self._refuse_deleted(workspace)
-                made = loopback(workspace.load_settings(), workspace, self.host, job, path, None, repeats, cast(Any, start))
-            return {"workspace": made.workspace.name, "version": made.number,
-                    "generated": [crop.relative_to(made.workspace).as_posix() for crop in made.crops]}
+                made = loopback(
+                    workspace.load_settings(),
+                    workspace,
+                    self.host,
+                    job,
+                    path,
+                    None,
+                    repeats,
+                    cast(Any, start),
+                )
+            return {
+                "workspace": made.workspace.name,
+                "version": made.number,
+                "generated": [crop.relative_to(made.workspace).as_posix() for crop in made.crops],
+            }
 
         return self.runner.submit(f"{name}: loopback", work, workspace.events, self.host.mirror)
 
-
-    def submit(self, name: str, word: str = RUN, force: bool = False, picture: Path | None = None,
-               mask: Path | None = None, values: Mapping[str, Any] | None = None) -> Ticket[dict[str, Any]]:
+    def submit(
+        self,
+        name: str,
+        word: str = RUN,
+        force: bool = False,
+        picture: Path | None = None,
+        mask: Path | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> Ticket[dict[str, Any]]:
         """Queue the whole job ('run') or one stage on a workspace.
 
         values: settings that are changed first, or not at all where the job is refused.
         Raises: NotFoundError, SettingsError, TooManyError.
         """
         if word not in WORDS:
-            raise NotFoundError(f"{word!r}: found no such stage, expected one of {', '.join(WORDS)}")
+            raise NotFoundError(
+                f"{word!r}: found no such stage, expected one of {', '.join(WORDS)}"
+            )
         workspace = self.workspace(name)
 
         def work(job: Job) -> dict[str, Any]:
@@ -300,8 +415,11 @@ class Service:
 
         def listen(job: Job, progress: Progress) -> None:
             if not workspace.settings_file.exists():
-                raise NotFoundError(f"{workspace.root}: found it deleted while '{job.title}' was running; what was trained is "
-                                     "lost unless it is in the host's LoRA folder. Start again with the picture")
+                raise NotFoundError(
+                    f"{workspace.root}: found it deleted while '{job.title}' was running; what was"
+                    " trained is lost unless it is in the host's LoRA folder. Start again with the"
+                    " picture"
+                )
             self.host.mirror(job, progress)
 
         before = workspace.settings_text()
@@ -315,21 +433,24 @@ class Service:
 
     @contextlib.contextmanager
     def _held(self, workspace: Workspace, word: str) -> Iterator[None]:
-        """The workspace held for a job.  Raises: NotFoundError, when it was deleted while the job waited; ConflictError."""
+        """The workspace held for a job.
+
+        Raises: NotFoundError, when it was deleted while the job waited; ConflictError.
+        """
         self._refuse_deleted(workspace)
         with workspace.writing(word):
             yield
 
     def _refuse_deleted(self, workspace: Workspace) -> None:
         if not workspace.settings_file.exists():
-            raise NotFoundError(f"{workspace.root}: found no workspace any more, expected it as it was when the job was "
-                                "queued; it was deleted or moved")
+            raise NotFoundError(
+                f"{workspace.root}: found no workspace any more, expected it as it was when the job"
+                " was queued; it was deleted or moved"
+            )
 
     def cancel(self, number: int) -> bool:
         """Ask a job to stop; False when it has ended already."""
         return self.runner.cancel(number)
-
-
 
 
 def is_public(relative: Path) -> bool:
@@ -347,7 +468,18 @@ def view_of(ticket: Ticket[Any]) -> dict[str, Any]:
     """A job as plain values for a page or JSON."""
     view = ticket.job.view()
     progress = view.progress
-    return {"id": ticket.number, "title": view.title, "state": view.state, "stage": progress.stage, "done": progress.done,
-            "total": progress.total, "fraction": progress.fraction, "message": progress.message, "values": progress.values,
-            "pictures": [str(path) for path in progress.pictures], "seconds": round(view.seconds, 1),
-            "eta": None if view.eta is None else round(view.eta, 1), "error": view.error}
+    return {
+        "id": ticket.number,
+        "title": view.title,
+        "state": view.state,
+        "stage": progress.stage,
+        "done": progress.done,
+        "total": progress.total,
+        "fraction": progress.fraction,
+        "message": progress.message,
+        "values": progress.values,
+        "pictures": [str(path) for path in progress.pictures],
+        "seconds": round(view.seconds, 1),
+        "eta": None if view.eta is None else round(view.eta, 1),
+        "error": view.error,
+    }

@@ -1,4 +1,6 @@
-"""Arguments of an optimizer as text: `d_coef=2; betas=(0.9, 0.99)`; also as other trainers write them."""
+"""Arguments of an optimizer as text: `d_coef=2; betas=(0.9, 0.99)`; also as other trainers write
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,12 @@ EXAMPLE = "expected NAME=VALUE with ; between, such as d_coef=2; betas=(0.9, 0.9
 
 
 def split_arguments(text: str, name: str = "training.optimizer_args") -> list[tuple[str, str]]:
-    """(name, value's text) of each argument, in their order; brackets and quotes are never cut through.
+    """(name, value's text) of each argument, in their order; brackets and quotes are never cut
+    through.
 
     A semicolon ends an argument; so does a space or a comma that the next NAME= follows, and an
     argument may stand in quotes, as on a command line.  name: for the message.
+    name: for the message.
     Raises: SettingsError, for what is no NAME=VALUE, or a bracket or a quote that stays open.
     """
     found = []
@@ -45,9 +49,13 @@ def parse_arguments(text: str, name: str = "training.optimizer_args") -> dict[st
     found = {}
     for key, value in split_arguments(text, name):
         try:
-            found[key] = _WORDS[value.lower()] if value.lower() in _WORDS else ast.literal_eval(value)
+            found[key] = (
+                _WORDS[value.lower()] if value.lower() in _WORDS else ast.literal_eval(value)
+            )
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise SettingsError(f"{name}: found {key}={value!r}, {EXAMPLE}; a text stands in quotes") from None
+            raise SettingsError(
+                f"{name}: found {key}={value!r}, {EXAMPLE}; a text stands in quotes"
+            ) from None
     return found
 
 
@@ -65,7 +73,9 @@ def _pieces(text: str, name: str) -> list[str]:
             depth += 1
         elif sign in CLOSING:
             depth -= 1
-        elif depth == 0 and (sign in ";\n" or ((sign.isspace() or sign == ",") and _NEXT.match(text, place))):
+        elif depth == 0 and (
+            sign in ";\n" or ((sign.isspace() or sign == ",") and _NEXT.match(text, place))
+        ):
             found.append(text[start:place])
             start = place + 1
     if depth or quote:
@@ -76,6 +86,11 @@ def _pieces(text: str, name: str) -> list[str]:
 
 def _unquoted(piece: str) -> str:
     """Without the quotes around the whole of it."""
-    if len(piece) > 1 and piece[0] == piece[-1] and piece[0] in "\"'" and _NAMED.fullmatch(piece[1:-1]):
+    if (
+        len(piece) > 1
+        and piece[0] == piece[-1]
+        and piece[0] in "\"'"
+        and _NAMED.fullmatch(piece[1:-1])
+    ):
         return piece[1:-1].strip()
     return piece

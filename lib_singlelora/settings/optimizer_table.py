@@ -10,7 +10,8 @@ from typing import Any
 class Source:
     """Where an optimizer comes from, and what is particular about it.
 
-    pip: the package.  options: what we set beyond the library's defaults, each with its reason.
+    pip: the package.
+    options: what we set beyond the library's defaults, each with its reason.
     own_rate: it finds the rate itself, so that ours is a factor of it, around 1.
     one_rate: all its groups must share one rate.
     averages: it averages weights instead of following a schedule (schedule-free).
@@ -35,8 +36,14 @@ SOURCES = {
     "AdamW8bit": Source("bitsandbytes.optim", "AdamW8bit", "bitsandbytes"),
     "Lion": Source("lion_pytorch", "Lion", "lion-pytorch"),
     "Prodigy": Source("prodigyopt", "Prodigy", "prodigyopt", own_rate=True, one_rate=True),
-    "ProdigyPlusScheduleFree": Source("prodigyplus", "ProdigyPlusScheduleFree", "prodigy-plus-schedule-free",
-                                      own_rate=True, averages=True, clips=True),
+    "ProdigyPlusScheduleFree": Source(
+        "prodigyplus",
+        "ProdigyPlusScheduleFree",
+        "prodigy-plus-schedule-free",
+        own_rate=True,
+        averages=True,
+        clips=True,
+    ),
     "DAdaptAdam": Source("dadaptation", "DAdaptAdam", "dadaptation", own_rate=True, one_rate=True),
     "Adafactor": Source("transformers.optimization", "Adafactor", "transformers"),
     "AdamWScheduleFree": Source("schedulefree", "AdamWScheduleFree", "schedulefree", averages=True),

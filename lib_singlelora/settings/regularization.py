@@ -12,26 +12,81 @@ class FilterSettings:
     """What a picture of the class must not be; each rejection can be taken back."""
 
     filter: bool = setting(
-        True, label="Filter",
-        help="Moves what would spoil the set to reg/rejected, with reasons; off keeps whatever is drawn.")
+        True,
+        label="Filter",
+        help=(
+            "Moves what would spoil the set to reg/rejected, with reasons; off keeps whatever is"
+            " drawn."
+        ),
+    )
     draw_limit: float = setting(
-        3.0, label="Draw at most", low=1, high=50, unit="times",
-        help="Pictures drawn for each one wanted; raise it when so many are rejected that the set stays small.")
+        3.0,
+        label="Draw at most",
+        low=1,
+        high=50,
+        unit="times",
+        help=(
+            "Pictures drawn for each one wanted; raise it when so many are rejected that the set"
+            " stays small."
+        ),
+    )
     most_tags: int = setting(
-        60, label="Most tags", low=5, high=1000,
-        help="More confident tags than that are too complex; lower it when scenes are crowded with things.")
+        60,
+        label="Most tags",
+        low=5,
+        high=1000,
+        help=(
+            "More confident tags than that are too complex; lower it when scenes are crowded with"
+            " things."
+        ),
+    )
     most_edges: float = setting(
-        0.4, label="Most edges", low=0.01, high=1,
-        help="Share of the picture that may be edges; lower it when pictures are busy, raise it for hatching.")
+        0.4,
+        label="Most edges",
+        low=0.01,
+        high=1,
+        help=(
+            "Share of the picture that may be edges; lower it when pictures are busy, raise it for"
+            " hatching."
+        ),
+    )
     duplicate_likeness: float = setting(
-        0.85, label="Duplicate from", low=0.3, high=1,
-        help="Likeness (hash and colours) from which two pictures are the same; lower it when the set repeats itself.")
+        0.85,
+        label="Duplicate from",
+        low=0.3,
+        high=1,
+        help=(
+            "Likeness (hash and colours) from which two pictures are the same; lower it when the"
+            " set repeats itself."
+        ),
+    )
     tags_in_common: float = setting(
-        0.6, label="Tags in common", low=0.1, high=1,
-        help="Share of the looks or clothes in a picture that may be hers; lower it when some still look like her.")
+        0.6,
+        label="Tags in common",
+        low=0.1,
+        high=1,
+        help=(
+            "Share of the looks or clothes in a picture that may be hers; lower it when some still"
+            " look like her."
+        ),
+    )
     colours_confirm: float = setting(
-        0.4, label="Colours that confirm", low=0, high=1,
-        help="Share of the figure's colours that must be hers before tags count; 0 lets tags decide alone.")
+        0.4,
+        label="Colours that confirm",
+        low=0,
+        high=1,
+        help=(
+            "Share of the figure's colours that must be hers before tags count; 0 lets tags decide"
+            " alone."
+        ),
+    )
     colours_in_common: float = setting(
-        0.8, label="Colours in common", low=0.1, high=1,
-        help="Share of the figure's colours that may be hers whatever the tags say; lower it when some still look like her.")
+        0.8,
+        label="Colours in common",
+        low=0.1,
+        high=1,
+        help=(
+            "Share of the figure's colours that may be hers whatever the tags say; lower it when"
+            " some still look like her."
+        ),
+    )

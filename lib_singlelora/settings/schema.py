@@ -1,4 +1,5 @@
-"""Settings: declared once; form, command line, JSON, help, validation and `ss_*` metadata are derived.
+"""Settings: declared once; form, command line, JSON, help, validation and `ss_*` metadata are
+derived.
 
     Settings.from_dict({"training": {"rnak": 8}})
     -> SettingsError: unknown setting 'training.rnak'; did you mean 'training.rank'?
@@ -37,55 +38,129 @@ PRESET_KEY = "singlelora_preset"  # in a checkpoint's metadata: the preset that 
 class CharacterSettings:
     """Who she is."""
 
-    trigger: str = setting("", label="Trigger", word="trigger",
-                           help="The word that calls her in prompts; pick one the model has no idea of.")
-    class_token: str = setting("girl", label="Class", word="class",
-                               help="What she is in one word: girl, boy, woman, dragon.")
+    trigger: str = setting(
+        "",
+        label="Trigger",
+        word="trigger",
+        help="The word that calls her in prompts; pick one the model has no idea of.",
+    )
+    class_token: str = setting(
+        "girl",
+        label="Class",
+        word="class",
+        help="What she is in one word: girl, boy, woman, dragon.",
+    )
 
 
 @dataclass(frozen=True)
 class CropSettings:
     """The named views cut from the picture."""
 
-    views: tuple[str, ...] = setting((), label="Views", help="Names of the views to cut; empty means all that fit.")
-    details: int = setting(2, label="Detail close-ups", low=0, high=8,
-                           help="Close-ups of the places where most is drawn (a bow, a badge); more for elaborate clothes.")
-    boxes: tuple[str, ...] = setting((), label="Boxes", help="Moves a view, or adds one of your own: name:left:top:right:bottom "
-                                     "in pixels of the prepared picture, commas between them.")
-    detector: str = setting("", label="Detector", path="program",
-                            help="ONNX file of the YOLO kind for faces or heads (ultralytics' export), "
-                            "when the views miss them.")
+    views: tuple[str, ...] = setting(
+        (), label="Views", help="Names of the views to cut; empty means all that fit."
+    )
+    details: int = setting(
+        2,
+        label="Detail close-ups",
+        low=0,
+        high=8,
+        help=(
+            "Close-ups of the places where most is drawn (a bow, a badge); more for elaborate"
+            " clothes."
+        ),
+    )
+    boxes: tuple[str, ...] = setting(
+        (),
+        label="Boxes",
+        help=(
+            "Moves a view, or adds one of your own: name:left:top:right:bottom "
+            "in pixels of the prepared picture, commas between them."
+        ),
+    )
+    detector: str = setting(
+        "",
+        label="Detector",
+        path="program",
+        help=(
+            "ONNX file of the YOLO kind for faces or heads (ultralytics' export), "
+            "when the views miss them."
+        ),
+    )
 
 
 @dataclass(frozen=True)
 class DrawingSettings:
     """What every stage that draws can be told."""
 
-    negative_prompt: str = setting("lowres, bad anatomy, bad hands, text, worst quality, low quality, watermark",
-                                   label="Negative prompt", help="What the pictures must not show.")
+    negative_prompt: str = setting(
+        "lowres, bad anatomy, bad hands, text, worst quality, low quality, watermark",
+        label="Negative prompt",
+        help="What the pictures must not show.",
+    )
     sampler: str = setting("DPM++ 2M Karras", label="Sampler", help="One of the host's samplers.")
-    steps: int = setting(20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner.")
-    cfg_scale: float = setting(7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed.")
+    steps: int = setting(
+        20, label="Steps", low=1, high=150, help="Fewer are faster, more are cleaner."
+    )
+    cfg_scale: float = setting(
+        7.0, label="CFG scale", low=1, high=30, help="How strictly the prompt is followed."
+    )
 
 
 @dataclass(frozen=True)
 class RegularizationSettings(FilterSettings, DrawingSettings):
     """The set that keeps the class what it was."""
 
-    count: int = setting(60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set.")
-    as_used: bool = setting(False, label="As many as are used", help="Instead of 'pictures': one for each time that training "
-                            "shows her, so that none is seen twice; a long training wants hundreds.")
+    count: int = setting(
+        60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set."
+    )
+    as_used: bool = setting(
+        False,
+        label="As many as are used",
+        help=(
+            "Instead of 'pictures': one for each time that training "
+            "shows her, so that none is seen twice; a long training wants hundreds."
+        ),
+    )
     template: str = setting(
-        "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__, __place__",
-        label="Template", help="dynamicprompts template; {class} is the class; one new draw for each picture.")
-    wildcards: tuple[str, ...] = setting((), label="Wildcard folders", path="program",
-                                         help="Your own folders of .txt files, beside those of the "
-                                         "dynamic-prompts extension; their files hide shipped ones of the same name.")
-    seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, help="First seed; picture n uses seed + n.")
+        "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__,"
+        " __place__",
+        label="Template",
+        help="dynamicprompts template; {class} is the class; one new draw for each picture.",
+    )
+    wildcards: tuple[str, ...] = setting(
+        (),
+        label="Wildcard folders",
+        path="program",
+        help=(
+            "Your own folders of .txt files, beside those of the "
+            "dynamic-prompts extension; their files hide shipped ones of the same name."
+        ),
+    )
+    seed: int = setting(
+        1,
+        label="Seed",
+        low=-1,
+        high=2**32 - 1,
+        seed=True,
+        help="First seed; picture n uses seed + n.",
+    )
 
 
-AXES = ("epoch", "strength", "preset", "refine", "prompt", "negative_prompt", "search_replace", "seed", "sampler", "cfg_scale",
-        "clip_skip", "checkpoint", "none")
+AXES = (
+    "epoch",
+    "strength",
+    "preset",
+    "refine",
+    "prompt",
+    "negative_prompt",
+    "search_replace",
+    "seed",
+    "sampler",
+    "cfg_scale",
+    "clip_skip",
+    "checkpoint",
+    "none",
+)
 PROMPT_SETS = ("general", "custom_outfit", "poses", "viewpoints", "backgrounds")
 
 
@@ -94,74 +169,222 @@ class PlotSettings(DrawingSettings):
     """The sheet: every combination of what the lists hold; x, y and z say where each lies."""
 
     epochs: str = setting("all", label="Epochs", help="'all', or numbers such as 2,4,6.")
-    strengths: tuple[float, ...] = setting((0.4, 0.6, 0.8, 1.0), label="Strengths", low=-4, high=4,
-                                           help="Strengths of the LoRA, one column each.")
-    presets: tuple[str, ...] = setting(("ALL",), label="Block presets", help="Block-weight presets, one block of rows each; "
-                                       'values instead of a name stand in quotes: ALL,"1,0,0, …".')
-    preset_folders: tuple[str, ...] = setting((), label="Preset folders", path="program",
-                                              help="Where an lbwpresets.txt of your own lies: LBW's "
-                                              "folder or the WebUI's. Inside the WebUI it is found without being named.")
-    checkpoints: tuple[str, ...] = setting((), label="Several checkpoints", path="program",
-                                           help="Names of the host's, or files, to see "
-                                           "whether she works on others than the one she was trained on.")
-    refine: tuple[float, ...] = setting((), label="Redraw at", low=0, high=4,
-                                        help="Strengths at which each picture is redrawn from itself (img2img), the cure for an "
-                                             "overfit LoRA; 0 is the picture as it was.")
-    refine_denoise: float = setting(0.5, label="Redraw denoise", low=0, high=1, help="How far 'redraw at' may leave the picture.")
-    compare: tuple[str, ...] = setting((), label="Compare with", path="workspace",
-                                       help="Further LoRA files, or workspaces such as an earlier "
-                                       "version (their recommended file), in rows of their own.")
-    seeds: tuple[int, ...] = setting((1,), label="Seeds", low=-1, high=2**32 - 1, seed=True,
-                                     help="One number n up to 1000 means n seeds from 'first seed' on; a larger one or a list "
-                                          "means these seeds.")
-    first_seed: int = setting(1, label="First seed", low=-1, high=2**32 - 1, seed=True, help="Where counted seeds start.")
-    prompt: str = setting("", label="Prompt", help="Empty: the trigger, the class and a plain scene; {trigger} "
-                          "and {class} stand for hers.")
-    x: str = setting("strength", label="Columns", choices=AXES, help="What changes from column to column.")
+    strengths: tuple[float, ...] = setting(
+        (0.4, 0.6, 0.8, 1.0),
+        label="Strengths",
+        low=-4,
+        high=4,
+        help="Strengths of the LoRA, one column each.",
+    )
+    presets: tuple[str, ...] = setting(
+        ("ALL",),
+        label="Block presets",
+        help=(
+            "Block-weight presets, one block of rows each; "
+            'values instead of a name stand in quotes: ALL,"1,0,0, …".'
+        ),
+    )
+    preset_folders: tuple[str, ...] = setting(
+        (),
+        label="Preset folders",
+        path="program",
+        help=(
+            "Where an lbwpresets.txt of your own lies: LBW's "
+            "folder or the WebUI's. Inside the WebUI it is found without being named."
+        ),
+    )
+    checkpoints: tuple[str, ...] = setting(
+        (),
+        label="Several checkpoints",
+        path="program",
+        help=(
+            "Names of the host's, or files, to see "
+            "whether she works on others than the one she was trained on."
+        ),
+    )
+    refine: tuple[float, ...] = setting(
+        (),
+        label="Redraw at",
+        low=0,
+        high=4,
+        help=(
+            "Strengths at which each picture is redrawn from itself (img2img), the cure for an "
+            "overfit LoRA; 0 is the picture as it was."
+        ),
+    )
+    refine_denoise: float = setting(
+        0.5,
+        label="Redraw denoise",
+        low=0,
+        high=1,
+        help="How far 'redraw at' may leave the picture.",
+    )
+    compare: tuple[str, ...] = setting(
+        (),
+        label="Compare with",
+        path="workspace",
+        help=(
+            "Further LoRA files, or workspaces such as an earlier "
+            "version (their recommended file), in rows of their own."
+        ),
+    )
+    seeds: tuple[int, ...] = setting(
+        (1,),
+        label="Seeds",
+        low=-1,
+        high=2**32 - 1,
+        seed=True,
+        help=(
+            "One number n up to 1000 means n seeds from 'first seed' on; a larger one or a list "
+            "means these seeds."
+        ),
+    )
+    first_seed: int = setting(
+        1, label="First seed", low=-1, high=2**32 - 1, seed=True, help="Where counted seeds start."
+    )
+    prompt: str = setting(
+        "",
+        label="Prompt",
+        help=(
+            "Empty: the trigger, the class and a plain scene; {trigger} and {class} stand for hers."
+        ),
+    )
+    x: str = setting(
+        "strength", label="Columns", choices=AXES, help="What changes from column to column."
+    )
     y: str = setting("epoch", label="Rows", choices=AXES, help="What changes from row to row.")
-    z: str = setting("preset", label="Tables", choices=AXES,
-                     help="What changes from table to table; whatever else has several values gets tables too.")
-    prompts: str = setting("", label="Several prompts", help="With | between them, instead of 'prompt': what else the "
-                         "character does. A | within brackets or in a tag such as :| divides nothing; \\| is a | anywhere.")
-    prompt_set: str = setting("none", label="Prompt set", choices=("none", *PROMPT_SETS),
-                              help="Prompts made of her captions and traits; they are added to 'several prompts'.")
-    negative_prompts: str = setting("", label="Several negative prompts",
-                                    help="With | between them, instead of 'negative prompt'; to see which one spoils her least.")
-    search_replace: str = setting("", label="Search and replace",
-                                  help="As in the WebUI's X/Y/Z plot: 'red, blue' draws the prompt, then with blue for red.")
-    samplers: tuple[str, ...] = setting((), label="Several samplers", help="Instead of 'sampler', to compare them.")
-    cfg_scales: tuple[float, ...] = setting((), label="Several CFG scales", low=1, high=30,
-                                            help="Instead of 'CFG scale'; lower ones when strong LoRAs look burnt.")
-    clip_skips: tuple[int, ...] = setting((), label="Several clip skips", low=1, high=12,
-                                          help="Instead of the training's, when pictures will be drawn with another.")
+    z: str = setting(
+        "preset",
+        label="Tables",
+        choices=AXES,
+        help="What changes from table to table; whatever else has several values gets tables too.",
+    )
+    prompts: str = setting(
+        "",
+        label="Several prompts",
+        help=(
+            "With | between them, instead of 'prompt': what else the character does. A | within"
+            " brackets or in a tag such as :| divides nothing; \\| is a | anywhere."
+        ),
+    )
+    prompt_set: str = setting(
+        "none",
+        label="Prompt set",
+        choices=("none", *PROMPT_SETS),
+        help="Prompts made of her captions and traits; they are added to 'several prompts'.",
+    )
+    negative_prompts: str = setting(
+        "",
+        label="Several negative prompts",
+        help=(
+            "With | between them, instead of 'negative prompt'; to see which one spoils her least."
+        ),
+    )
+    search_replace: str = setting(
+        "",
+        label="Search and replace",
+        help="As in the WebUI's X/Y/Z plot: 'red, blue' draws the prompt, then with blue for red.",
+    )
+    samplers: tuple[str, ...] = setting(
+        (), label="Several samplers", help="Instead of 'sampler', to compare them."
+    )
+    cfg_scales: tuple[float, ...] = setting(
+        (),
+        label="Several CFG scales",
+        low=1,
+        high=30,
+        help="Instead of 'CFG scale'; lower ones when strong LoRAs look burnt.",
+    )
+    clip_skips: tuple[int, ...] = setting(
+        (),
+        label="Several clip skips",
+        low=1,
+        high=12,
+        help="Instead of the training's, when pictures will be drawn with another.",
+    )
 
 
 @dataclass(frozen=True)
 class InpaintSettings(DrawingSettings):
     """Drawing her into a picture at once."""
 
-    prompt: str = setting("", label="Prompt", help="Empty: trigger, class, and what she wears in the masked part.")
+    prompt: str = setting(
+        "", label="Prompt", help="Empty: trigger, class, and what she wears in the masked part."
+    )
     count: int = setting(4, label="Pictures", low=1, high=100, help="How many to choose from.")
-    lora: str = setting("", label="LoRA", path="program",
-                        help="An epoch's number or a file; empty takes the recommended one, else the last.")
-    strength: float = setting(0.8, label="Strength", low=-4, high=4, help="Strength of the LoRA; 0.4 to 0.6 when it is overfit.")
-    preset: str = setting("ALL", label="Block preset", help="Block-weight preset; OUTD keeps the picture's composition.")
-    denoise: float = setting(0.75, label="Denoise", low=0, high=1,
-                             help="How far the result may leave the original: 0.4 mends, 0.75 redraws.")
-    redraw: str = setting("masked part", label="Redraw", choices=("masked part", "whole picture"),
-                          help="'whole picture' is img2img: with a low strength it cures what an overfit LoRA drew.")
-    area: str = setting("whole picture", label="Inpaint area", choices=("whole picture", "only masked"),
-                        help="'only masked' draws the masked part at full resolution: for faces and hands in a large picture.")
-    padding: int = setting(32, label="Padding", low=0, high=512, unit="px",
-                           help="What 'only masked' sees around the mask; more when the part does not fit in.")
-    fill: str = setting("original", label="Masked content", choices=("fill", "original", "latent noise", "latent nothing"),
-                        help="What the masked part starts from; 'latent noise' for something new there (denoise near 1).")
-    seed: int = setting(1, label="Seed", low=-1, high=2**32 - 1, seed=True, help="First seed; picture n uses seed + n.")
+    lora: str = setting(
+        "",
+        label="LoRA",
+        path="program",
+        help="An epoch's number or a file; empty takes the recommended one, else the last.",
+    )
+    strength: float = setting(
+        0.8,
+        label="Strength",
+        low=-4,
+        high=4,
+        help="Strength of the LoRA; 0.4 to 0.6 when it is overfit.",
+    )
+    preset: str = setting(
+        "ALL",
+        label="Block preset",
+        help="Block-weight preset; OUTD keeps the picture's composition.",
+    )
+    denoise: float = setting(
+        0.75,
+        label="Denoise",
+        low=0,
+        high=1,
+        help="How far the result may leave the original: 0.4 mends, 0.75 redraws.",
+    )
+    redraw: str = setting(
+        "masked part",
+        label="Redraw",
+        choices=("masked part", "whole picture"),
+        help="'whole picture' is img2img: with a low strength it cures what an overfit LoRA drew.",
+    )
+    area: str = setting(
+        "whole picture",
+        label="Inpaint area",
+        choices=("whole picture", "only masked"),
+        help=(
+            "'only masked' draws the masked part at full resolution: for faces and hands in a large"
+            " picture."
+        ),
+    )
+    padding: int = setting(
+        32,
+        label="Padding",
+        low=0,
+        high=512,
+        unit="px",
+        help="What 'only masked' sees around the mask; more when the part does not fit in.",
+    )
+    fill: str = setting(
+        "original",
+        label="Masked content",
+        choices=("fill", "original", "latent noise", "latent nothing"),
+        help=(
+            "What the masked part starts from; 'latent noise' for something new there (denoise"
+            " near 1)."
+        ),
+    )
+    seed: int = setting(
+        1,
+        label="Seed",
+        low=-1,
+        high=2**32 - 1,
+        seed=True,
+        help="First seed; picture n uses seed + n.",
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set.  Build it with `from_dict`, which also applies the training preset."""
+    """Everything that can be set.
+
+    Build it with `from_dict`, which also applies the training preset.
+    """
 
     character: CharacterSettings = field(default_factory=CharacterSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
@@ -175,13 +398,18 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from a nested mapping; what it does not name comes from the preset, then from the declaration.
+        """Settings from a nested mapping; what it does not name comes from the preset, then from
+        the declaration.
 
-        Raises: SettingsError, for an unknown name (with the nearest valid one), a wrong type, range or choice.
+        Raises: SettingsError, for an unknown name (with the nearest valid one), a wrong type, range
+        or choice.
         """
         flat = flatten(migrate(dict(values)))
         preset = str(flat.get("training.preset", TrainingSettings.preset))
-        checked = {name: declaration(name).check(value) for name, value in {**preset_values(preset), **flat}.items()}
+        checked = {
+            name: declaration(name).check(value)
+            for name, value in {**preset_values(preset), **flat}.items()
+        }
         made = cls._assemble(checked)
         made.training.check()
         return made
@@ -191,7 +419,11 @@ class Settings:
         sections = {}
         for section in fields(cls):
             kind = _sections()[section.name]
-            own = {d.key: checked[d.name] for d in declarations() if d.section == section.name and d.name in checked}
+            own = {
+                d.key: checked[d.name]
+                for d in declarations()
+                if d.section == section.name and d.name in checked
+            }
             sections[section.name] = kind(**own)
         made = cls(**sections)
         _check_character(made.character)
@@ -202,14 +434,18 @@ class Settings:
         return Settings.from_dict(nest({**self.changed(), **values}))
 
     def changed(self) -> dict[str, Any]:
-        """Dotted names and values that differ from what the preset and the declarations give: what a person set."""
+        """Dotted names and values that differ from what the preset and the declarations give: what
+        a person set.
+        """
         base = Settings.from_dict({"training": {"preset": self.training.preset}})
         names = [d.name for d in declarations()]
         kept = {name: self.get(name) for name in names if self.get(name) != base.get(name)}
         return {**kept, "training.preset": self.training.preset}
 
     def changed_from_declared(self) -> dict[str, Any]:
-        """Dotted names and values that differ from the declarations' own defaults, whatever the preset."""
+        """Dotted names and values that differ from the declarations' own defaults, whatever the
+        preset.
+        """
         return {d.name: self.get(d.name) for d in declarations() if self.get(d.name) != d.default}
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,7 +453,9 @@ class Settings:
         plain: dict[str, Any] = {"version": VERSION}
         for section in fields(self):
             own = dataclasses.asdict(getattr(self, section.name))
-            plain[section.name] = {key: list(v) if isinstance(v, tuple) else v for key, v in own.items()}
+            plain[section.name] = {
+                key: list(v) if isinstance(v, tuple) else v for key, v in own.items()
+            }
         return plain
 
     def get(self, name: str) -> Any:
@@ -226,26 +464,40 @@ class Settings:
         return getattr(getattr(self, found.section), found.key)
 
     def metadata(self) -> dict[str, str]:
-        """The `ss_*` entries that settings declare, as kohya writes them (strings; "None" for what is off)."""
-        off_is_none = {"ss_min_snr_gamma", "ss_noise_offset", "ss_multires_noise_iterations", "ss_network_dropout",
-                       "ss_scale_weight_norms"}
+        """The `ss_*` entries that settings declare, as kohya writes them (strings; "None" for what
+        is off).
+        """
+        off_is_none = {
+            "ss_min_snr_gamma",
+            "ss_noise_offset",
+            "ss_multires_noise_iterations",
+            "ss_network_dropout",
+            "ss_scale_weight_norms",
+        }
         entries = {}
         for declared in declarations():
             if declared.ss:
                 value = self.get(declared.name)
-                entries[declared.ss] = "None" if not value and declared.ss in off_is_none else str(value)
+                entries[declared.ss] = (
+                    "None" if not value and declared.ss in off_is_none else str(value)
+                )
         return entries
 
 
 def _check_character(character: CharacterSettings) -> None:
-    """Raises: SettingsError, when trigger and class are one word: it would name the character and everyone else."""
+    """Raises: SettingsError, when trigger and class are one word: it would name the character and
+    everyone else.
+    """
+
     def plain(word: str) -> str:
         # Full-width letters are the same tokens.
         return " ".join(unicodedata.normalize("NFKC", word).replace("_", " ").split()).casefold()
 
     if character.trigger and plain(character.trigger) == plain(character.class_token):
-        raise SettingsError(f"character.trigger: found '{character.trigger}', which is the class too, expected a word that only "
-                            "the character has; choose another trigger, such as a name")
+        raise SettingsError(
+            f"character.trigger: found '{character.trigger}', which is the class too, expected a"
+            " word that only the character has; choose another trigger, such as a name"
+        )
 
 
 @cache
@@ -260,15 +512,23 @@ def declarations() -> tuple[Declaration, ...]:
     for section, kind in _sections().items():
         hints = get_type_hints(kind)
         for item in fields(kind):
-            found.append(Declaration(section, item.name, hints[item.name], item.default, **item.metadata))
+            found.append(
+                Declaration(section, item.name, hints[item.name], item.default, **item.metadata)
+            )
     return tuple(found)
 
 
 @cache
 def group_of(name: str) -> str:
-    """What the setting's own class is about, for a heading: the first sentence of its docstring, without the full stop."""
+    """What the setting's own class is about, for a heading: the first sentence of its docstring,
+    without the full stop.
+    """
     section, _, key = name.partition(".")
-    kind = next(each for each in _sections()[section].__mro__ if key in vars(each).get("__annotations__", {}))
+    kind = next(
+        each
+        for each in _sections()[section].__mro__
+        if key in vars(each).get("__annotations__", {})
+    )
     return str(kind.__doc__).strip().partition(".")[0]
 
 
@@ -284,7 +544,10 @@ def declaration(name: str) -> Declaration:
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a": {"b": 1}} to {"a.b": 1}.  Raises: SettingsError, for an unknown section or one that is no mapping."""
+    """{"a": {"b": 1}} to {"a.b": 1}.
+
+    Raises: SettingsError, for an unknown section or one that is no mapping.
+    """
     flat = {}
     for section, own in values.items():
         if section == "version":
@@ -294,7 +557,9 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
         elif section not in _sections():
             declaration(section)
         elif not isinstance(own, Mapping):
-            raise SettingsError(f"section '{section}': found {own!r}, expected a mapping of settings")
+            raise SettingsError(
+                f"section '{section}': found {own!r}, expected a mapping of settings"
+            )
         else:
             flat.update({f"{section}.{key}": value for key, value in own.items()})
     return flat
@@ -320,10 +585,14 @@ def migrate(values: dict[str, Any]) -> dict[str, Any]:
     """
     version = values.get("version", VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
-        raise SettingsError(f"settings of version {version!r}; this program knows up to {VERSION}: update it")
+        raise SettingsError(
+            f"settings of version {version!r}; this program knows up to {VERSION}: update it"
+        )
     while version < VERSION:
         if version not in MIGRATIONS:
-            raise SettingsError(f"settings of version {version}; this program knows 1 to {VERSION}: fix the number")
+            raise SettingsError(
+                f"settings of version {version}; this program knows 1 to {VERSION}: fix the number"
+            )
         values = MIGRATIONS[version](values)
         version += 1
     return values
@@ -337,24 +606,37 @@ def preset_of(metadata: Mapping[str, str] | None) -> str:
 
 def preset_names() -> list[str]:
     """The shipped presets and the user's own."""
-    return sorted({path.stem for folder in (PRESETS, OWN_PRESETS) for path in folder.glob("*.json")})
+    return sorted(
+        {path.stem for folder in (PRESETS, OWN_PRESETS) for path in folder.glob("*.json")}
+    )
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """Dotted names and values of a preset, shipped or the user's own.  Raises: SettingsError, naming the nearest."""
+    """Dotted names and values of a preset, shipped or the user's own.
+
+    Raises: SettingsError, naming the nearest.
+    """
     known = preset_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        raise SettingsError(f"unknown preset '{name}'; did you mean '{near[0]}'? There are: {', '.join(known)}")
-    path = next(file for folder in (PRESETS, OWN_PRESETS) if (file := folder / f"{name}.json").exists())
+        raise SettingsError(
+            f"unknown preset '{name}'; did you mean '{near[0]}'? There are: {', '.join(known)}"
+        )
+    path = next(
+        file for folder in (PRESETS, OWN_PRESETS) if (file := folder / f"{name}.json").exists()
+    )
     try:
         return flatten(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise SettingsError(f"{path}: found no preset ({error}), expected the JSON that saving one writes; delete it") from None
+        raise SettingsError(
+            f"{path}: found no preset ({error}), expected the JSON that saving one writes;"
+            " delete it"
+        ) from None
 
 
 def save_preset(name: str, settings: Settings) -> Path:
-    """Write the training section as the user's own preset: every value, so that it means the same when defaults change.
+    """Write the training section as the user's own preset: every value, so that it means the same
+    when defaults change.
 
     Raises: SettingsError, for a name that cannot be one, or that a shipped preset has.
     """
@@ -363,8 +645,15 @@ def save_preset(name: str, settings: Settings) -> Path:
     except WorkspaceError as error:
         raise SettingsError(str(error)) from None
     if (PRESETS / f"{name}.json").exists():
-        raise SettingsError(f"preset: found '{name}', which ships with the program, expected another name; yours lie beside it")
-    own = {d.key: settings.get(d.name) for d in declarations() if d.section == "training" and d.key != "preset"}
+        raise SettingsError(
+            f"preset: found '{name}', which ships with the program, expected another name; yours"
+            " lie beside it"
+        )
+    own = {
+        d.key: settings.get(d.name)
+        for d in declarations()
+        if d.section == "training" and d.key != "preset"
+    }
     path = OWN_PRESETS / f"{name}.json"
     try:
         write_text(path, json.dumps({"training": own}, indent=1) + "\n")

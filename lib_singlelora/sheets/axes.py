@@ -1,4 +1,6 @@
-"""The axes of a sheet: what is varied, which combinations there are, and in which table, row and column each lies."""
+"""The axes of a sheet: what is varied, which combinations there are, and in which table, row and
+column each lies.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,26 @@ from ..settings.declare import split_list
 
 # In the order of drawing: what changes the model most changes least often.
 OF_LORA = ("epoch", "preset", "strength", "refine")
-BESIDE = ("checkpoint", "clip_skip", "negative_prompt", "prompt", "search_replace", "cfg_scale", "sampler", "seed")
-WORDS = {"preset": "Blocks: ", "cfg_scale": "CFG ", "clip_skip": "clip skip ", "seed": "seed ", "epoch": "epoch ",
-         "strength": "strength ", "refine": "redrawn at ", "negative_prompt": "without: "}
+BESIDE = (
+    "checkpoint",
+    "clip_skip",
+    "negative_prompt",
+    "prompt",
+    "search_replace",
+    "cfg_scale",
+    "sampler",
+    "seed",
+)
+WORDS = {
+    "preset": "Blocks: ",
+    "cfg_scale": "CFG ",
+    "clip_skip": "clip skip ",
+    "seed": "seed ",
+    "epoch": "epoch ",
+    "strength": "strength ",
+    "refine": "redrawn at ",
+    "negative_prompt": "without: ",
+}
 
 Spot = tuple[int, ...]  # the place of a value in each dimension
 
@@ -57,26 +76,38 @@ def values_at(dimensions: Sequence[Dimension], spot: Spot) -> dict[str, Any]:
 
 
 def tables(dimensions: Sequence[Dimension], x: str, y: str, z: str) -> list[Table]:
-    """The sheet's tables: x goes across, y down; z, and whatever else has several values, from table to table.
+    """The sheet's tables: x goes across, y down; z, and whatever else has several values, from
+    table to table.
 
     Raises: SettingsError, for one name on two axes.
     """
     chosen = [name for name in (x, y, z) if name != "none"]
     for name in chosen:
         if chosen.count(name) > 1:
-            raise SettingsError(f"plot.x, plot.y, plot.z: found '{name}' on two of them, expected different axes; 'none' leaves "
-                                "one empty")
+            raise SettingsError(
+                f"plot.x, plot.y, plot.z: found '{name}' on two of them, expected different axes;"
+                " 'none' leaves one empty"
+            )
     by_name = {each.name: each for each in dimensions}
     across, down = by_name.get(x), by_name.get(y)
-    rest = [each for each in dimensions if each.name == z and each is not across and each is not down]
+    rest = [
+        each for each in dimensions if each.name == z and each is not across and each is not down
+    ]
     rest += [each for each in dimensions if each.name not in chosen and len(each.values) > 1]
     found = []
     for at in product(*(range(len(each.values)) for each in rest)):
         title = " · ".join(each.labels[index] for each, index in zip(rest, at, strict=True))
         fixed = {each.name: index for each, index in zip(rest, at, strict=True)}
-        rows = tuple(tuple(tuple({**fixed, x: column, y: row}.get(each.name, 0) for each in dimensions)
-                           for column in range(_length(across))) for row in range(_length(down)))
-        found.append(Table(title, down.labels if down else ("",), across.labels if across else ("",), rows))
+        rows = tuple(
+            tuple(
+                tuple({**fixed, x: column, y: row}.get(each.name, 0) for each in dimensions)
+                for column in range(_length(across))
+            )
+            for row in range(_length(down))
+        )
+        found.append(
+            Table(title, down.labels if down else ("",), across.labels if across else ("",), rows)
+        )
     return found
 
 
@@ -94,15 +125,21 @@ def prompt_labels(prompts: Sequence[str]) -> list[str]:
 
 
 def replacements(text: str, *prompts: str) -> list[str]:
-    """The values of a search-and-replace axis as in the WebUI's X/Y/Z plot: the first is searched for, and is itself drawn.
+    """The values of a search-and-replace axis as in the WebUI's X/Y/Z plot: the first is searched
+    for, and is itself drawn.
 
     Commas divide; a value with commas stands in double quotes.  prompts: where it must be found.
     Raises: SettingsError, when it is in none of them.
     """
     values = split_list(text)
     if values and not any(values[0] in prompt for prompt in prompts):
-        near = difflib.get_close_matches(values[0], [tag for prompt in prompts for tag in split_tags(prompt)], n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else "; the first value is what is searched for"
-        raise SettingsError(f"plot.search_replace: found '{values[0]}' in no prompt, expected a part of one{hint}")
+        near = difflib.get_close_matches(
+            values[0], [tag for prompt in prompts for tag in split_tags(prompt)], n=1, cutoff=0.4
+        )
+        hint = (
+            f"; did you mean '{near[0]}'?" if near else "; the first value is what is searched for"
+        )
+        raise SettingsError(
+            f"plot.search_replace: found '{values[0]}' in no prompt, expected a part of one{hint}"
+        )
     return values
-

@@ -24,8 +24,18 @@ class Canvas:
         self._dots: list[tuple[Point, float, Colour | None]] = []
         self._texts: list[tuple[Point, str, Colour, Face]] = []
 
-    def text(self, at: Point, text: str, colour: Colour, face: Face, side: Literal["left", "middle", "right"] = "left") -> None:
-        """A line of text.  at: its upper left corner, the middle of its upper edge, or its upper right corner."""
+    def text(
+        self,
+        at: Point,
+        text: str,
+        colour: Colour,
+        face: Face,
+        side: Literal["left", "middle", "right"] = "left",
+    ) -> None:
+        """A line of text.
+
+        at: its upper left corner, the middle of its upper edge, or its upper right corner.
+        """
         wide = length(text, face)
         x = at[0] - {"left": 0.0, "middle": wide / 2, "right": wide}[side]
         self._texts.append(((round(x), round(at[1])), text, colour, face))
@@ -63,8 +73,11 @@ class Canvas:
     def _draw_bar(pen: ImageDraw.ImageDraw, box: Box, colour: Colour, hollow: bool) -> None:
         left, top, right, bottom = (round(value * FINER) for value in box)
         bottom = max(bottom, top + FINER)
-        # Before Pillow 10 a radius of half the side leaves no room for what it draws between the corners, and fails.
+        # Before Pillow 10 a radius of half the side leaves no room for what it draws between the
+        # corners, and fails.
         radius = max(0, int(min(4 * FINER, (right - left) / 2 - 2, (bottom - top) / 2 - 2)))
         pale: Colour = tuple((value + 4 * 255) // 5 for value in colour)  # type: ignore[assignment]
         fill, rim = (pale, colour) if hollow else (colour, None)
-        pen.rounded_rectangle((left, top, right, bottom), radius, fill=fill, outline=rim, width=int(1.3 * FINER))
+        pen.rounded_rectangle(
+            (left, top, right, bottom), radius, fill=fill, outline=rim, width=int(1.3 * FINER)
+        )

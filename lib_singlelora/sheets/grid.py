@@ -21,22 +21,44 @@ from .lettering import (
     write,
 )
 
-__all__ = ["GAP", "INK", "LINE", "MARK", "PAPER", "SOFT", "Cell", "Face", "Grid", "draw_sheet", "folded", "font", "length",
-           "wrap", "write"]
+__all__ = [
+    "GAP",
+    "INK",
+    "LINE",
+    "MARK",
+    "PAPER",
+    "SOFT",
+    "Cell",
+    "Face",
+    "Grid",
+    "draw_sheet",
+    "folded",
+    "font",
+    "length",
+    "wrap",
+    "write",
+]
 
 INK, PAPER, LINE, SOFT = (24, 24, 27), (255, 255, 255), (212, 212, 216), (113, 113, 122)
 MARK = (22, 163, 74)
 GAP = 6
 WIDEST = 14  # pictures side by side; a sheet of more could not be read when it is printed
 LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
-LONGEST = 120  # characters of a label, NOTE of what stands under a cell, TEXT of what stands over the tables or in the legend
+# Characters of a label, NOTE of what stands under a cell, TEXT of what stands over the tables or in
+# the legend
+LONGEST = 120
 NOTE, TEXT = 160, 600
 BETWEEN = 2  # pixels from one picture of a cell to the next
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a grid.  images: shown side by side.  mark: drawn as a frame.  note: one short line below."""
+    """One place of a grid.
+
+    images: shown side by side.
+    mark: drawn as a frame.
+    note: one short line below.
+    """
 
     images: tuple[Image.Image, ...]
     note: str = ""
@@ -55,7 +77,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class _Measures:
-    """Sizes of one sheet, pixels.  cell: side of a picture; label: width of the row labels; pitch: of a column.
+    """Sizes of one sheet, pixels.  cell: side of a picture; label: width of the row labels; pitch:
+    of a column.
 
     across: pictures side by side in a cell.
     """
@@ -76,9 +99,14 @@ class _Measures:
 
 def _measures(grids: Sequence[Grid], cell: int, size: int) -> _Measures:
     face, small = font(size), font(max(10, int(size * 0.85)))
-    label = int(max((length(row, face) for grid in grids for row in grid.rows), default=0)) + 4 * GAP
-    most = max(max((len(c.images) for row in grid.cells for c in row if c), default=1) for grid in grids)
-    # A few pictures stand side by side; more make a block, so that the sheet does not get wider than paper.
+    label = (
+        int(max((length(row, face) for grid in grids for row in grid.rows), default=0)) + 4 * GAP
+    )
+    most = max(
+        max((len(c.images) for row in grid.cells for c in row if c), default=1) for grid in grids
+    )
+    # A few pictures stand side by side; more make a block, so that the sheet does not get wider
+    # than paper.
     across = most if most <= 3 else math.ceil(math.sqrt(most))
     words = (word for grid in grids for column in grid.columns for word in column.split())
     widest = min(max((length(word, face) for word in words), default=0), 2 * cell)
@@ -96,7 +124,9 @@ class _Row:
         deep = max((-(-len(cell.images) // sizes.across) for cell in cells if cell), default=1)
         self.pictures = deep * (sizes.cell + BETWEEN)
         lines = max((len(note) for note in self.notes), default=0)
-        self.height = max(self.pictures + max(1, lines) * sizes.line, len(self.label) * sizes.line) + 2 * GAP
+        self.height = (
+            max(self.pictures + max(1, lines) * sizes.line, len(self.label) * sizes.line) + 2 * GAP
+        )
 
     def draw(self, sheet: Image.Image, pen: ImageDraw.ImageDraw, y: int) -> None:
         """Everything of the row.  y: its upper edge."""
@@ -106,34 +136,78 @@ class _Row:
             write(sheet, (2 * GAP, y + i * sizes.line), text, INK, sizes.face)
         for index, (place, note) in enumerate(zip(self.cells, self.notes, strict=True)):
             if place is not None:
-                self._draw_cell(sheet, pen, place, note, (sizes.label + index * sizes.pitch + GAP, y))
+                self._draw_cell(
+                    sheet, pen, place, note, (sizes.label + index * sizes.pitch + GAP, y)
+                )
 
-    def _draw_cell(self, sheet: Image.Image, pen: ImageDraw.ImageDraw, place: Cell, note: Sequence[str],
-                   at: tuple[int, int]) -> None:
+    def _draw_cell(
+        self,
+        sheet: Image.Image,
+        pen: ImageDraw.ImageDraw,
+        place: Cell,
+        note: Sequence[str],
+        at: tuple[int, int],
+    ) -> None:
         cell, across, (x, y) = self.sizes.cell, self.sizes.across, at
         step = cell + BETWEEN
         for i, image in enumerate(place.images):
             fitted = ImageOps.contain(image.convert("RGB"), (cell, cell), Image.Resampling.LANCZOS)
             spare = ((cell - fitted.width) // 2, (cell - fitted.height) // 2)
-            sheet.paste(fitted, (x + i % across * step + spare[0], y + i // across * step + spare[1]))
+            sheet.paste(
+                fitted, (x + i % across * step + spare[0], y + i // across * step + spare[1])
+            )
         if place.mark:
-            own = (min(len(place.images), across) * step - BETWEEN, -(-len(place.images) // across) * step - BETWEEN)
+            own = (
+                min(len(place.images), across) * step - BETWEEN,
+                -(-len(place.images) // across) * step - BETWEEN,
+            )
             pen.rectangle((x - 3, y - 3, x + own[0] + 2, y + own[1] + 2), outline=MARK, width=3)
         for i, line in enumerate(note):
-            write(sheet, (x, y + self.pictures + 3 + i * self.sizes.line), line, SOFT, self.sizes.small)
+            write(
+                sheet,
+                (x, y + self.pictures + 3 + i * self.sizes.line),
+                line,
+                SOFT,
+                self.sizes.small,
+            )
 
 
-def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, legend: Sequence[str] = ()) -> Image.Image:
-    """The grids below one another under a title, then what is to be said of them.  cell: side of one picture, pixels.
+def draw_sheet(
+    title: str, subtitle: str, grids: Sequence[Grid], cell: int, legend: Sequence[str] = ()
+) -> Image.Image:
+    """The grids below one another under a title, then what is to be said of them.  cell: side of
+    one picture, pixels.
 
-    Long texts are shortened: on paper a prompt of a page would leave no room for pictures.  The page has them whole.
+    Long texts are shortened: on paper a prompt of a page would leave no room for pictures.  The
+    page has them whole.
     """
-    texts = [title, subtitle, *legend, *(text for grid in grids for text in (grid.title, *grid.rows, *grid.columns))]
+    texts = [
+        title,
+        subtitle,
+        *legend,
+        *(text for grid in grids for text in (grid.title, *grid.rows, *grid.columns)),
+    ]
     if lacking := missing_letters(iter(texts)):
-        legend = [*legend, f"In brackets stands what no font of this machine has: {lacking}. Fonts such as Noto have it."]
+        legend = [
+            *legend,
+            (
+                f"In brackets stands what no font of this machine has: {lacking}. Fonts such as"
+                " Noto have it."
+            ),
+        ]
     if any(map(runs_leftwards, texts)) and not shapes_scripts():
-        legend = [*legend, "Arabic and Hebrew are not joined and ordered on this machine: Pillow finds no FriBiDi."]
-    title, subtitle, legend = shortened(title, LONGEST), shortened(subtitle, TEXT), [shortened(text, TEXT) for text in legend]
+        legend = [
+            *legend,
+            (
+                "Arabic and Hebrew are not joined and ordered on this machine: Pillow finds no"
+                " FriBiDi."
+            ),
+        ]
+    title, subtitle, legend = (
+        shortened(title, LONGEST),
+        shortened(subtitle, TEXT),
+        [shortened(text, TEXT) for text in legend],
+    )
     grids = [_short(grid) for grid in grids]
     size = max(11, min(28, cell // 9))
     sizes = _measures(grids, cell, size)
@@ -147,11 +221,16 @@ def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, lege
     room = width - 4 * GAP
     head, under = wrap(title, room, large), wrap(subtitle, room, sizes.small)
     end = [line for text in legend for line in wrap(text, room, sizes.small)]
-    rows = [[_Row(label, cells, sizes) for label, cells in zip(grid.rows, grid.cells, strict=True)] for grid in grids]
+    rows = [
+        [_Row(label, cells, sizes) for label, cells in zip(grid.rows, grid.cells, strict=True)]
+        for grid in grids
+    ]
     heads = [_GridHead(grid, width, sizes) for grid in grids]
     top = 2 * GAP + len(head) * int(sizes.line * 1.5) + len(under) * sizes.line + GAP
     inner = sum(own.height for own in heads) + sum(row.height for own in rows for row in own)
-    sheet = Image.new("RGB", (width, top + inner + (len(end) * sizes.line + GAP if end else 0) + 2 * GAP), PAPER)
+    sheet = Image.new(
+        "RGB", (width, top + inner + (len(end) * sizes.line + GAP if end else 0) + 2 * GAP), PAPER
+    )
     pen = ImageDraw.Draw(sheet)
     y = _lines(sheet, head, 2 * GAP, INK, large, int(sizes.line * 1.5))
     _lines(sheet, under, y, SOFT, sizes.small, sizes.line)
@@ -167,15 +246,28 @@ def draw_sheet(title: str, subtitle: str, grids: Sequence[Grid], cell: int, lege
 
 
 def _short(grid: Grid) -> Grid:
-    cells = tuple(tuple(cell and replace(cell, note=shortened(cell.note, NOTE)) for cell in row) for row in grid.cells)
-    return Grid(shortened(grid.title, 2 * LONGEST), _labels(grid.rows), _labels(grid.columns), cells)
+    cells = tuple(
+        tuple(cell and replace(cell, note=shortened(cell.note, NOTE)) for cell in row)
+        for row in grid.cells
+    )
+    return Grid(
+        shortened(grid.title, 2 * LONGEST), _labels(grid.rows), _labels(grid.columns), cells
+    )
 
 
 def _labels(texts: Sequence[str]) -> tuple[str, ...]:
-    """The labels shortened; those that look alike then are numbered, so that each is told from the others."""
+    """The labels shortened; those that look alike then are numbered, so that each is told from the
+    others.
+    """
     short = [shortened(text, LONGEST) for text in texts]
-    alike = {label for label, text in zip(short, texts, strict=True) if label != text and short.count(label) > 1}
-    return tuple(f"{number}: {label}" if label in alike else label for number, label in enumerate(short, 1))
+    alike = {
+        label
+        for label, text in zip(short, texts, strict=True)
+        if label != text and short.count(label) > 1
+    }
+    return tuple(
+        f"{number}: {label}" if label in alike else label for number, label in enumerate(short, 1)
+    )
 
 
 def _width(grids: Sequence[Grid], sizes: _Measures) -> int:
@@ -183,16 +275,32 @@ def _width(grids: Sequence[Grid], sizes: _Measures) -> int:
 
 
 def folded(grid: Grid, most: int) -> list[Grid]:
-    """The grid, or as many of about the same width as it takes to have at most `most` columns in one."""
+    """The grid, or as many of about the same width as it takes to have at most `most` columns in
+    one.
+    """
     count = -(-len(grid.columns) // most)
     if count < 2:
         return [grid]
     edges = [round(i * len(grid.columns) / count) for i in range(count + 1)]
-    return [replace(grid, title=f"{grid.title} ({i} of {count})".strip(), columns=grid.columns[first:last],
-                    cells=tuple(row[first:last] for row in grid.cells)) for i, (first, last) in enumerate(pairwise(edges), 1)]
+    return [
+        replace(
+            grid,
+            title=f"{grid.title} ({i} of {count})".strip(),
+            columns=grid.columns[first:last],
+            cells=tuple(row[first:last] for row in grid.cells),
+        )
+        for i, (first, last) in enumerate(pairwise(edges), 1)
+    ]
 
 
-def _lines(sheet: Image.Image, lines: Sequence[str], y: int, colour: tuple[int, int, int], face: Face, line: int) -> int:
+def _lines(
+    sheet: Image.Image,
+    lines: Sequence[str],
+    y: int,
+    colour: tuple[int, int, int],
+    face: Face,
+    line: int,
+) -> int:
     for text in lines:
         write(sheet, (2 * GAP, y), text, colour, face)
         y += line
@@ -216,5 +324,8 @@ class _GridHead:
         for index, column in enumerate(self.columns):
             middle = sizes.label + (index + 0.5) * sizes.pitch
             for i, text in enumerate(column):
-                at = (middle - length(text, sizes.face) / 2, y + (self.deep - len(column) + i) * sizes.line)
+                at = (
+                    middle - length(text, sizes.face) / 2,
+                    y + (self.deep - len(column) + i) * sizes.line,
+                )
                 write(sheet, at, text, INK, sizes.face)

@@ -1,7 +1,9 @@
-"""Letters on sheets: each drawn with a font of this machine that has it, in the order in which it is read.
+"""Letters on sheets: each drawn with a font of this machine that has it, in the order in which it
+is read.
 
-Pillow's own font knows Latin letters.  For others fonts of the system are tried, first by the names under which systems ship
-them, then by asking fontconfig.  A character that none has is named instead of drawn as a box.
+Pillow's own font knows Latin letters.  For others fonts of the system are tried, first by the names
+under which systems ship them, then by asking fontconfig.  A character that none has is named
+instead of drawn as a box.
 """
 
 from __future__ import annotations
@@ -27,27 +29,68 @@ log = logging.getLogger(__name__)
 FINER = 4  # letters are drawn so many times larger
 Face = ImageFont.ImageFont | ImageFont.FreeTypeFont
 Colour = tuple[int, int, int]
-NOBODYS = "\U0010fffd"  # a private character: what a font draws of it, it draws of everything that it lacks
-INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"  # joiners, directions and variants: part of what they follow
+# A private character: what a font draws of it, it draws of everything that it lacks
+NOBODYS = "\U0010fffd"
+# Joiners, directions and variants: part of what they follow
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
 BITMAP = 109  # the one size of Noto's and Apple's coloured emoji, pixels
 
-# Under these names Linux, Windows and macOS ship fonts; Pillow looks for them where each system keeps its own.
+# Under these names Linux, Windows and macOS ship fonts; Pillow looks for them where each system
+# keeps its own.
 FONTS = (
-    "DejaVuSans.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc",  # in this order also for Latin letters before Pillow 10.1
-    "NotoSansCJK-Regular.ttc", "NotoSansCJKjp-Regular.otf", "SourceHanSans-Regular.otf", "YuGothM.ttc", "meiryo.ttc",
+    # In this order also for Latin letters before Pillow 10.1
+    "DejaVuSans.ttf",
+    "arial.ttf",
+    "Arial.ttf",
+    "Helvetica.ttc",
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansCJKjp-Regular.otf",
+    "SourceHanSans-Regular.otf",
+    "YuGothM.ttc",
+    "meiryo.ttc",
     "msgothic.ttc",
-    "msyh.ttc", "simsun.ttc", "malgun.ttf", "Hiragino Sans GB.ttc", "PingFang.ttc", "AppleSDGothicNeo.ttc", "wqy-zenhei.ttc",
-    "wqy-microhei.ttc", "ipag.ttf", "TakaoPGothic.ttf", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf",
-    "NotoSansArabic-Regular.ttf", "NotoNaskhArabic-Regular.ttf", "segoeui.ttf", "tahoma.ttf", "GeezaPro.ttc",
-    "NotoSansHebrew-Regular.ttf", "NotoSansThai-Regular.ttf", "leelawui.ttf", "NotoSansDevanagari-Regular.ttf", "Nirmala.ttf",
-    "FreeSans.ttf", "Arial Unicode.ttf", "unifont.ttf", "unifont.otf",
-    "seguiemj.ttf", "Apple Color Emoji.ttc", "NotoColorEmoji.ttf", "NotoEmoji-Regular.ttf", "Symbola.ttf", "Symbola_hint.ttf",
+    "msyh.ttc",
+    "simsun.ttc",
+    "malgun.ttf",
+    "Hiragino Sans GB.ttc",
+    "PingFang.ttc",
+    "AppleSDGothicNeo.ttc",
+    "wqy-zenhei.ttc",
+    "wqy-microhei.ttc",
+    "ipag.ttf",
+    "TakaoPGothic.ttf",
+    "DroidSansFallbackFull.ttf",
+    "DroidSansFallback.ttf",
+    "NotoSansArabic-Regular.ttf",
+    "NotoNaskhArabic-Regular.ttf",
+    "segoeui.ttf",
+    "tahoma.ttf",
+    "GeezaPro.ttc",
+    "NotoSansHebrew-Regular.ttf",
+    "NotoSansThai-Regular.ttf",
+    "leelawui.ttf",
+    "NotoSansDevanagari-Regular.ttf",
+    "Nirmala.ttf",
+    "FreeSans.ttf",
+    "Arial Unicode.ttf",
+    "unifont.ttf",
+    "unifont.otf",
+    "seguiemj.ttf",
+    "Apple Color Emoji.ttc",
+    "NotoColorEmoji.ttf",
+    "NotoEmoji-Regular.ttf",
+    "Symbola.ttf",
+    "Symbola_hint.ttf",
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """Characters that one font draws.  path: of the font, '' for Pillow's own.  coloured: pictures with their own colours."""
+    """Characters that one font draws.
+
+    path: of the font, '' for Pillow's own.
+    coloured: pictures with their own colours.
+    """
 
     text: str
     path: str = ""
@@ -55,7 +98,9 @@ class Run:
 
 
 def font(size: int) -> Face:
-    """Pillow's own font at a size; before Pillow 10.1 it has one small size only, and another is looked for."""
+    """Pillow's own font at a size; before Pillow 10.1 it has one small size only, and another is
+    looked for.
+    """
     try:
         return ImageFont.load_default(size)
     except TypeError:
@@ -76,7 +121,8 @@ def length(text: str, face: Face) -> float:
 def write(sheet: Image.Image, at: tuple[float, float], text: str, ink: Colour, face: Face) -> None:
     """Draw a line of text.  at: its upper left corner.
 
-    It is drawn large and made smaller: small letters drawn at once stand at whole pixels, and words run into one another.
+    It is drawn large and made smaller: small letters drawn at once stand at whole pixels, and words
+    run into one another.
     """
     size = getattr(face, "size", 0)
     if not size:
@@ -91,7 +137,9 @@ def write(sheet: Image.Image, at: tuple[float, float], text: str, ink: Colour, f
         if run.coloured:
             pictures.append((round(at[0] + x / FINER), _coloured(run, size)))
         else:
-            ImageDraw.Draw(mask).text((x, baseline), run.text, 255, font=_face(run.path, large), anchor="ls")
+            ImageDraw.Draw(mask).text(
+                (x, baseline), run.text, 255, font=_face(run.path, large), anchor="ls"
+            )
         x += _width(run, large)
     sheet.paste(ink, (round(at[0]), round(at[1])), mask.resize(box, Image.Resampling.BOX))
     for left, picture in pictures:
@@ -122,17 +170,25 @@ def wrap(text: str, width: float, face: Face) -> list[str]:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, or its beginning and end with a sign where something was left out.  most: characters."""
+    """The text, or its beginning and end with a sign where something was left out.
+
+    most: characters.
+    """
     text = " ".join(text.split())
     if len(text) <= most:
         return text
     tail = most // 4
-    return f"{text[:most - tail - 3].rstrip()} … {text[-tail:].lstrip()}"
+    return f"{text[: most - tail - 3].rstrip()} … {text[-tail:].lstrip()}"
 
 
 def missing_letters(texts: Iterator[str]) -> str:
     """The scripts of characters that no font here has, in words; '' when all can be drawn."""
-    lacking = {letter for text in texts for letter in text if not letter.isascii() and _font_of(letter) is None}
+    lacking = {
+        letter
+        for text in texts
+        for letter in text
+        if not letter.isascii() and _font_of(letter) is None
+    }
     return ", ".join(sorted({_script(letter) for letter in lacking}))
 
 
@@ -144,33 +200,52 @@ def runs(text: str) -> tuple[Run, ...]:
     pieces: list[tuple[str | None, str]] = []  # (font, characters)
     for letter in unicodedata.normalize("NFC", text):
         path = _font_of(letter)
-        if pieces and (letter in INVISIBLE or unicodedata.combining(letter) or _joins(letter, pieces[-1][0], path)):
+        if pieces and (
+            letter in INVISIBLE
+            or unicodedata.combining(letter)
+            or _joins(letter, pieces[-1][0], path)
+        ):
             pieces[-1] = (pieces[-1][0], pieces[-1][1] + letter)
         else:
             pieces.append((path, letter))
-    grouped = [(path, "".join(part for _, part in group)) for path, group in groupby(pieces, key=lambda piece: piece[0])]
-    drawn = [run for path, part in grouped for run in ((Run(_named(part)),) if path is None else _cut(part, path))]
-    first = next((way for way in map(unicodedata.bidirectional, text) if way in ("L", "R", "AL")), "L")
+    grouped = [
+        (path, "".join(part for _, part in group))
+        for path, group in groupby(pieces, key=lambda piece: piece[0])
+    ]
+    drawn = [
+        run
+        for path, part in grouped
+        for run in ((Run(_named(part)),) if path is None else _cut(part, path))
+    ]
+    first = next(
+        (way for way in map(unicodedata.bidirectional, text) if way in ("L", "R", "AL")), "L"
+    )
     return tuple(drawn if first == "L" else reversed(drawn))
 
 
 def _cut(part: str, path: str) -> list[Run]:
-    """Runs of one direction; spaces and signs between two words that go leftwards go with them, others with the rest."""
+    """Runs of one direction; spaces and signs between two words that go leftwards go with them,
+    others with the rest.
+    """
     kinds = {"R": "R", "AL": "R", "AN": "R", "L": "L"}
     ways = "".join(kinds.get(unicodedata.bidirectional(letter), " ") for letter in part)
     found, start = [], 0
     for span in re.finditer(r"R(?:[R ]*R)?", ways):
-        found += [part[start:span.start()], part[span.start():span.end()]]
+        found += [part[start : span.start()], part[span.start() : span.end()]]
         start = span.end()
     return [Run(piece, path, _is_coloured(path)) for piece in (*found, part[start:]) if piece]
 
 
 def _joins(letter: str, before: str | None, own: str | None) -> bool:
-    """Whether a space or a sign is drawn with the font of what stands before it, so that words of one script stay together."""
+    """Whether a space or a sign is drawn with the font of what stands before it, so that words of
+    one script stay together.
+    """
     if before is None or own is None:
         return before is None and own is None
     neutral = letter.isspace() or unicodedata.category(letter)[0] == "P"
-    return before == own or (neutral and bool(before) and not _is_coloured(before) and _has(before, letter))
+    return before == own or (
+        neutral and bool(before) and not _is_coloured(before) and _has(before, letter)
+    )
 
 
 def _font_of(letter: str) -> str | None:
@@ -199,8 +274,13 @@ def _picture(path: str, letter: str) -> bytes:
     coloured = _is_coloured(path)
     size = BITMAP if coloured else 32
     image = Image.new("RGBA" if coloured else "L", (2 * size, 2 * size))
-    ImageDraw.Draw(image).text((size // 2, size // 4), letter, 255 if not coloured else None, font=_face(path, size),
-                               embedded_color=coloured)
+    ImageDraw.Draw(image).text(
+        (size // 2, size // 4),
+        letter,
+        255 if not coloured else None,
+        font=_face(path, size),
+        embedded_color=coloured,
+    )
     return image.tobytes()
 
 
@@ -230,7 +310,9 @@ def _coloured(run: Run, size: int) -> Image.Image:
     large = Image.new("RGBA", (max(1, right), max(1, bottom)))
     ImageDraw.Draw(large).text((0, 0), run.text, font=face, embedded_color=True)
     large = large.crop((left, top, max(left + 1, right), max(top + 1, bottom)))
-    return large.resize((max(1, round(large.width * size / large.height)), size), Image.Resampling.LANCZOS)
+    return large.resize(
+        (max(1, round(large.width * size / large.height)), size), Image.Resampling.LANCZOS
+    )
 
 
 @cache
@@ -259,7 +341,8 @@ def _latin_fonts() -> Iterator[str]:
     yield from FONTS[:4]
 
 
-_asked: dict[int, str] = {}  # block of 128 characters -> the font that fontconfig takes for the first that was wanted
+# Block of 128 characters -> the font that fontconfig takes for the first that was wanted
+_asked: dict[int, str] = {}
 
 
 def _by_fontconfig(letter: str) -> str:
@@ -268,8 +351,13 @@ def _by_fontconfig(letter: str) -> str:
     if asked is None:
         return ""
     try:
-        answer = subprocess.run([asked, "-f", "%{file}", f":charset={ord(letter):x}"], capture_output=True, text=True, timeout=10,
-                                check=False).stdout.strip()
+        answer = subprocess.run(
+            [asked, "-f", "%{file}", f":charset={ord(letter):x}"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
     return answer if Path(answer).is_file() else ""
@@ -277,7 +365,9 @@ def _by_fontconfig(letter: str) -> str:
 
 def _named(letters: str) -> str:
     """What stands for characters that no font here has: [grinning face], [Thai]."""
-    names = [_script(letter) for letter in letters if not letter.isspace() and letter not in INVISIBLE]
+    names = [
+        _script(letter) for letter in letters if not letter.isspace() and letter not in INVISIBLE
+    ]
     told = ", ".join(dict.fromkeys(names))
     log.warning("no font here has %s; install one, such as Noto", told)
     return f"[{told}]"
@@ -286,14 +376,20 @@ def _named(letters: str) -> str:
 def _script(letter: str) -> str:
     """A letter's script, or the name of a sign or an emoji."""
     name = unicodedata.name(letter, f"U+{ord(letter):04X}")
-    return name.split()[0].capitalize() if unicodedata.category(letter)[0] in "LMN" else name.lower()
+    return (
+        name.split()[0].capitalize() if unicodedata.category(letter)[0] in "LMN" else name.lower()
+    )
 
 
 def runs_leftwards(text: str) -> bool:
     """Whether a text has letters that are read from right to left."""
-    return not text.isascii() and any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
+    return not text.isascii() and any(
+        unicodedata.bidirectional(letter) in ("R", "AL") for letter in text
+    )
 
 
 def shapes_scripts() -> bool:
-    """Whether Pillow can join and order Arabic letters here (libraqm, which its packages bring, with FriBiDi of the system)."""
+    """Whether Pillow can join and order Arabic letters here (libraqm, which its packages bring,
+    with FriBiDi of the system).
+    """
     return bool(features.check("raqm"))

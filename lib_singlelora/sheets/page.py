@@ -32,10 +32,15 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class PageCell:
-    """One cell.  name: LoRA and strength in words.  about: what else it was drawn with.  seeds: one for each picture.
+    """One cell.  name: LoRA and strength in words.  about: what else it was drawn with.  seeds: one
+    for each picture.
 
-    scores: 0 to 1 by name.  note: what is said under it.  broken: why it is no picture, or ''.  traits: in words, by tag.
-    nearest: the training picture that it is most like.  front: whether no other cell beats it in everything.
+    scores: 0 to 1 by name.
+    note: what is said under it.
+    broken: why it is no picture, or ''.
+    traits: in words, by tag.
+    nearest: the training picture that it is most like.
+    front: whether no other cell beats it in everything.
     """
 
     name: str
@@ -64,7 +69,11 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Page:
-    """text: how the pictures were made.  tables: the first holds the cells without the LoRA.  reason: of the recommendation."""
+    """text: how the pictures were made.
+
+    tables: the first holds the cells without the LoRA.
+    reason: of the recommendation.
+    """
 
     title: str
     text: str
@@ -98,23 +107,48 @@ def write_page(path: Path, page: Page) -> None:
     best = f"Recommended: {html.escape(page.reason)}. <button id=show-best>Show</button>"
     told = f"<p class=best-line>{best}</p>" if page.reason else ""
     names = list(dict.fromkeys(name for cell in page.cells for name in cell.scores))
-    options = "".join(f'<option value="{html.escape(name)}">by {html.escape(name)}</option>' for name in names)
-    data = json.dumps({"names": names, "lower": sorted(LOWER), "source": link(path, page.source),
-                       "cells": [_facts(path, cell, i < _count(page.tables[0])) for i, cell in enumerate(page.cells)]},
-                      ensure_ascii=False).replace("<", "\\u003c")
-    parts = {"title": html.escape(page.title), "text": html.escape(page.text), "style": _part("page.css"),
-             "script": script_text(), "told": told, "options": options, "tables": "".join(body), "data": data,
-             "source": source, "across": across, "deep": deep}
+    options = "".join(
+        f'<option value="{html.escape(name)}">by {html.escape(name)}</option>' for name in names
+    )
+    data = json.dumps(
+        {
+            "names": names,
+            "lower": sorted(LOWER),
+            "source": link(path, page.source),
+            "cells": [
+                _facts(path, cell, i < _count(page.tables[0])) for i, cell in enumerate(page.cells)
+            ],
+        },
+        ensure_ascii=False,
+    ).replace("<", "\\u003c")
+    parts = {
+        "title": html.escape(page.title),
+        "text": html.escape(page.text),
+        "style": _part("page.css"),
+        "script": script_text(),
+        "told": told,
+        "options": options,
+        "tables": "".join(body),
+        "data": data,
+        "source": source,
+        "across": across,
+        "deep": deep,
+    }
     write_text(path, _part("page.html").format_map(parts))
 
 
 def _table(table: PageTable, rows: list[str], alone: bool) -> str:
-    """A section; labels that are all empty get no room.  alone: it stands beside the source picture."""
+    """A section; labels that are all empty get no room.
+
+    alone: it stands beside the source picture.
+    """
     names = "".join(f"<th scope=col>{html.escape(column)}</th>" for column in table.columns)
     head = ("<th></th>" if any(table.rows) else "") + names
     top = f"<thead><tr>{head}</tr></thead>" if any(table.columns) else ""
-    return (f"<section{' class=alone' if alone else ''}><h2>{html.escape(table.title)}</h2><table>{top}"
-            f"<tbody>{''.join(rows)}</tbody></table></section>")
+    return (
+        f"<section{' class=alone' if alone else ''}><h2>{html.escape(table.title)}</h2><table>{top}"
+        f"<tbody>{''.join(rows)}</tbody></table></section>"
+    )
 
 
 def _count(table: PageTable) -> int:
@@ -142,17 +176,31 @@ def _cell(cell: PageCell, number: int, thumbs: _Thumbs) -> str:
     pictures = "".join(
         f'<button class=pic data-k={k}><img src="{thumbs.of(picture)}" loading=lazy decoding=async '
         f'alt="{html.escape(f"{cell.name}, seed {seed}", quote=True)}"></button>'
-        for k, (picture, seed) in enumerate(zip(cell.pictures, cell.seeds, strict=True)))
+        for k, (picture, seed) in enumerate(zip(cell.pictures, cell.seeds, strict=True))
+    )
     note = html.escape(cell.broken or cell.note)
-    return (f'<td><div class="cell{" best" if cell.best else ""}" data-i={number}><div class=name>{html.escape(cell.name)}</div>'
-            f"<div class=pics>{pictures}</div><div class=meter><i></i></div><div class=note>{note}</div></div></td>")
+    return (
+        f'<td><div class="cell{" best" if cell.best else ""}" data-i={number}><div'
+        f" class=name>{html.escape(cell.name)}</div><div class=pics>{pictures}</div><div"
+        f" class=meter><i></i></div><div class=note>{note}</div></div></td>"
+    )
 
 
 def _facts(page: Path, cell: PageCell, base: bool) -> dict[str, object]:
-    return {"name": cell.name, "prompt": cell.prompt, "about": cell.about, "seeds": list(cell.seeds), "note": cell.note,
-            "scores": {name: round(value, 4) for name, value in cell.scores.items()}, "broken": bool(cell.broken),
-            "traits": dict(cell.traits), "files": [link(page, picture) for picture in cell.pictures], "base": base,
-            "front": cell.front, "nearest": link(page, cell.nearest) if cell.nearest else ""}
+    return {
+        "name": cell.name,
+        "prompt": cell.prompt,
+        "about": cell.about,
+        "seeds": list(cell.seeds),
+        "note": cell.note,
+        "scores": {name: round(value, 4) for name, value in cell.scores.items()},
+        "broken": bool(cell.broken),
+        "traits": dict(cell.traits),
+        "files": [link(page, picture) for picture in cell.pictures],
+        "base": base,
+        "front": cell.front,
+        "nearest": link(page, cell.nearest) if cell.nearest else "",
+    }
 
 
 def link(page: Path, picture: Path) -> str:
@@ -173,7 +221,9 @@ class _Thumbs:
 
 
 def encoded(path: Path, side: int, most: int) -> str:
-    """The picture within a square of `side` pixels as a data URI of about `most` bytes before base64, in WebP or JPEG."""
+    """The picture within a square of `side` pixels as a data URI of about `most` bytes before
+    base64, in WebP or JPEG.
+    """
     form = "WEBP" if features.check("webp") else "JPEG"
     small = read_rgb(path)
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -188,4 +238,3 @@ def encoded(path: Path, side: int, most: int) -> str:
         if max(small.size) <= 24:
             return f"data:image/{form.lower()};base64,{base64.b64encode(data).decode()}"
         small.thumbnail((small.width * 3 // 4, small.height * 3 // 4), Image.Resampling.LANCZOS)
-

@@ -30,7 +30,8 @@ class Accepted:
 
 
 def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -> list[Accepted]:
-    """Copy pictures to inpaint/accepted/, each with a JSON of what made it; what is there already stays.
+    """Copy pictures to inpaint/accepted/, each with a JSON of what made it; what is there already
+    stays.
 
     Raises: PictureError, before anything is copied; WorkspaceError, when the disk is full.
     """
@@ -38,7 +39,11 @@ def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -
     kept = []
     with workspace.adding():  # no job touches what is kept
         for path, how in found:
-            target = workspace.inpaint / "accepted" / f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
+            target = (
+                workspace.inpaint
+                / "accepted"
+                / f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
+            )
             if not is_own_file(target):
                 with atomic(target) as file, path.open("rb") as given:
                     shutil.copyfileobj(given, file)
@@ -50,25 +55,40 @@ def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -
 def accepted(workspace: Workspace) -> list[Path]:
     """The pictures that were kept, by name."""
     found = (workspace.inpaint / "accepted").glob("*.*")
-    return sorted(path for path in found if path.suffix != ".json" and not path.name.startswith(".") and is_own_file(path))
+    return sorted(
+        path
+        for path in found
+        if path.suffix != ".json" and not path.name.startswith(".") and is_own_file(path)
+    )
 
 
 def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[str, Any]:
     """What made a picture: the note beside it where there is one, and the parameters in its text.
 
-    lora, lora_sha256: the file of this workspace that drew it, where that can be told.  Raises: PictureError.
+    lora, lora_sha256: the file of this workspace that drew it, where that can be told.  Raises:
+    PictureError.
+    Raises: PictureError.
     """
     load_picture(picture)
-    how: dict[str, Any] = {"picture": picture.name, "sha256": file_hash(picture), "parameters": picture_parameters(picture)}
+    how: dict[str, Any] = {
+        "picture": picture.name,
+        "sha256": file_hash(picture),
+        "parameters": picture_parameters(picture),
+    }
     for note in (picture.with_suffix(".json"), picture.parent / HOW):
         if (told := _note(note)) is not None:
             how = {**told, **{key: value for key, value in how.items() if value}}
             break
     if "lora" not in how and (tag := LORA_TAG.search(str(how["parameters"]))):
-        names = {published_name(workspace, settings, path): path for path in epoch_files(workspace, settings).values()}
+        names = {
+            published_name(workspace, settings, path): path
+            for path in epoch_files(workspace, settings).values()
+        }
         names |= {path.stem: path for path in (*names.values(), *made_files(workspace))}
         # A file with block weights in it is called after the one it was made from.
-        name = next((each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), "")
+        name = next(
+            (each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), ""
+        )
         how["lora"] = names[name].name if name else tag[1]
         if name:
             how["lora_sha256"] = file_hash(choose_lora(settings, workspace, name))
@@ -82,5 +102,3 @@ def _note(path: Path) -> dict[str, Any] | None:
     except (OSError, WorkspaceError):
         return None
     return found if isinstance(found, dict) else None
-
-

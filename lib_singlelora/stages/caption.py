@@ -24,17 +24,25 @@ from ..workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Captioned:
-    """captions: text of each crop by its path.  kept: those a person wrote.  traits: what the crops tell of her."""
+    """captions: text of each crop by its path.
+
+    kept: those a person wrote.
+    traits: what the crops tell of her.
+    """
 
     captions: dict[Path, str]
     kept: tuple[Path, ...]
     traits: tuple[Trait, ...] = ()
 
 
-def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Captioned:
-    """Write `NAME.txt` beside every crop: trigger, class, then view and the tagger's tags without hers; by hand stays by hand.
+def caption(
+    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
+) -> Captioned:
+    """Write `NAME.txt` beside every crop: trigger, class, then view and the tagger's tags without
+    hers; by hand stays by hand.
 
-    Raises: WorkspaceError, when there are no crops; TaggerError; SettingsError, for a category that there is not.
+    Raises: WorkspaceError, when there are no crops; TaggerError; SettingsError, for a category that
+    there is not.
     """
     folder, options = workspace.image_folder(settings), settings.caption
     pictures = list_pictures(folder)
@@ -47,7 +55,9 @@ def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, forc
     record, done = begin(workspace, "caption", mark, force)
     kept = []
     if not done:
-        texts, traits, seen = _compose(settings, workspace, pictures, Taggers(folders, own) if folders or own else None, job)
+        texts, traits, seen = _compose(
+            settings, workspace, pictures, Taggers(folders, own) if folders or own else None, job
+        )
         for path, text in texts.items():
             target = caption_file(path)
             if not workspace.write_unless_edited(record, target, text.encode(), force):
@@ -59,18 +69,39 @@ def caption(settings: Settings, workspace: Workspace, host: Host, job: Job, forc
     return Captioned({path: read_caption(path) for path in pictures}, tuple(kept), traits_found)
 
 
-def _compose(settings: Settings, workspace: Workspace, pictures: list[Path], taggers: Taggers | None,
-             job: Job) -> tuple[dict[Path, str], list[Trait], dict[str, list[str]]]:
+def _compose(
+    settings: Settings,
+    workspace: Workspace,
+    pictures: list[Path],
+    taggers: Taggers | None,
+    job: Job,
+) -> tuple[dict[Path, str], list[Trait], dict[str, list[str]]]:
     """(text of each crop, what the crops tell of her, the taggers' tags of each crop)."""
-    options, views, seen, names = settings.caption, view_tags(workspace), dict[str, list[str]](), set[str]()
+    options, views, seen, names = (
+        settings.caption,
+        view_tags(workspace),
+        dict[str, list[str]](),
+        set[str](),
+    )
     step = taggers.batch_size if taggers else len(pictures)
     for start in range(0, len(pictures), step):
         job.raise_if_cancelled()
-        part = pictures[start:start + step]
-        for path, scores in zip(part, taggers.tag([load_picture(path).image for path in part]) if taggers else (), strict=False):
+        part = pictures[start : start + step]
+        for path, scores in zip(
+            part,
+            taggers.tag([load_picture(path).image for path in part]) if taggers else (),
+            strict=False,
+        ):
             names |= set(scores.character)
             seen[path.stem] = tags_above(scores, options)
-        job.report(Progress("caption", start + len(part), len(pictures), f"{start + len(part)} of {len(pictures)} pictures seen"))
+        job.report(
+            Progress(
+                "caption",
+                start + len(part),
+                len(pictures),
+                f"{start + len(part)} of {len(pictures)} pictures seen",
+            )
+        )
     policy = policy_of(options, names)
     traits = find_traits(seen, views, policy)
     front = (settings.character.trigger, settings.character.class_token)
@@ -78,10 +109,15 @@ def _compose(settings: Settings, workspace: Workspace, pictures: list[Path], tag
     for path in pictures:
         view = views.get(path.stem, ())
         # Where the crop itself says what it shows, the tagger's guess of it is not asked.
-        own = [tag for tag in seen.get(path.stem, []) if not (view and category_of(tag) == "framing")]
+        own = [
+            tag for tag in seen.get(path.stem, []) if not (view and category_of(tag) == "framing")
+        ]
         tags = [*view, *prune(own, traits, policy)]
-        texts[path] = arrange(front, tags, order=cast(Order, options.order), drop_implied=options.implied == "drop",
-                              underscores=options.underscores)
+        texts[path] = arrange(
+            front,
+            tags,
+            order=cast(Order, options.order),
+            drop_implied=options.implied == "drop",
+            underscores=options.underscores,
+        )
     return texts, traits, seen
-
-

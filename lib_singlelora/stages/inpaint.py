@@ -1,4 +1,6 @@
-"""Inpaint: a picture, a mask and a prompt to a batch, with the trained LoRA; without a mask the whole picture (img2img)."""
+"""Inpaint: a picture, a mask and a prompt to a batch, with the trained LoRA; without a mask the
+whole picture (img2img).
+"""
 
 from __future__ import annotations
 
@@ -45,21 +47,40 @@ class Inpainted:
     notes: tuple[str, ...] = ()
 
 
-def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, image: Path | None = None,
-            mask: Path | None = None, force: bool = False) -> Inpainted:
+def inpaint(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    image: Path | None = None,
+    mask: Path | None = None,
+    force: bool = False,
+) -> Inpainted:
     """Redraw the masked part of a picture, or all of it.
 
-    image: default the prepared picture.  mask: white is redrawn; default her head, written to inpaint/mask.png to be edited.
-    Raises: PictureError, for a mask of another size; LoraFileError, when nothing is trained; PresetError; JobCancelled.
+    image: default the prepared picture.
+    mask: white is redrawn; default her head, written to inpaint/mask.png to be edited.
+    Raises: PictureError, for a mask of another size; LoraFileError, when nothing is trained;
+    PresetError; JobCancelled.
     """
-    options, files, known = settings.inpaint, epoch_files(workspace, settings), known_presets(settings, host)
+    options, files, known = (
+        settings.inpaint,
+        epoch_files(workspace, settings),
+        known_presets(settings, host),
+    )
     lora = choose_lora(settings, workspace, options.lora)
     picture, mask = _given(settings, workspace, image, mask)
     canvas = make_canvas(picture, mask, options, training_resolution(settings, host))
     prompt = options.prompt or _prompt(settings, workspace, canvas, mask, image is None)
     sources = [file_hash(path) for path in (lora, picture, *([mask] if mask else []))]
-    mark = fingerprint(vars(options), spelled(options.preset, known), prompt, settings.training.clip_skip,
-                       host.checkpoint.sha256, *sources)
+    mark = fingerprint(
+        vars(options),
+        spelled(options.preset, known),
+        prompt,
+        settings.training.clip_skip,
+        host.checkpoint.sha256,
+        *sources,
+    )
     folder = workspace.inpaint / mark[:8]
     seeds = [(options.seed + index) % SEEDS for index in range(options.count)]
     paths = [folder / f"{seed}.png" for seed in seeds]
@@ -68,23 +89,59 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     if done and all(path.exists() for path in (*paths, sheet, how)):
         return Inpainted(tuple(paths), sheet, mask, prompt, canvas.notes)
     publish(settings, workspace, host, files)
-    use = LoraUse(baked(lora, None, options.preset, workspace, known, host.checkpoint.path), options.strength, options.strength)
-    request = ImageRequest(prompt, (), canvas.image.width, canvas.image.height, options.negative_prompt, options.sampler,
-                           options.steps, options.cfg_scale, settings.training.clip_skip, (use,), canvas.image, canvas.hole,
-                           options.denoise, cast(Fill, options.fill))
+    use = LoraUse(
+        baked(lora, None, options.preset, workspace, known, host.checkpoint.path),
+        options.strength,
+        options.strength,
+    )
+    request = ImageRequest(
+        prompt,
+        (),
+        canvas.image.width,
+        canvas.image.height,
+        options.negative_prompt,
+        options.sampler,
+        options.steps,
+        options.cfg_scale,
+        settings.training.clip_skip,
+        (use,),
+        canvas.image,
+        canvas.hole,
+        options.denoise,
+        cast(Fill, options.fill),
+    )
     for index, (seed, path) in enumerate(zip(seeds, paths, strict=True)):
         job.raise_if_cancelled()
         job.report(Progress("inpaint", index, len(paths), f"picture {index + 1} of {len(paths)}"))
         if force or not path.exists():
             made = host.generate(replace(request, seeds=(seed,)), job)[0]
-            told = f", Inpaint area: Only masked, Masked area padding: {options.padding}" if canvas.box else ""
-            save_picture(path, replace(made, image=canvas.result(made.image), parameters=made.parameters + told))
+            told = (
+                f", Inpaint area: Only masked, Masked area padding: {options.padding}"
+                if canvas.box
+                else ""
+            )
+            save_picture(
+                path,
+                replace(made, image=canvas.result(made.image), parameters=made.parameters + told),
+            )
         job.report(Progress("inpaint", index + 1, len(paths), pictures=(path,)))
     write_bytes(sheet, png_bytes(_sheet(canvas, paths, prompt)))
-    write_json(how, {"prompt": prompt, "settings": vars(options), "picture": picture.name, "picture_sha256": file_hash(picture),
-                     "mask": mask.name if mask else None, "lora": lora.name, "lora_sha256": file_hash(lora),
-                     "checkpoint": host.checkpoint.name, "checkpoint_sha256": host.checkpoint.sha256})
-    # Earlier batches are the user's to keep: they are not this record's files, so that finishing does not remove them.
+    write_json(
+        how,
+        {
+            "prompt": prompt,
+            "settings": vars(options),
+            "picture": picture.name,
+            "picture_sha256": file_hash(picture),
+            "mask": mask.name if mask else None,
+            "lora": lora.name,
+            "lora_sha256": file_hash(lora),
+            "checkpoint": host.checkpoint.name,
+            "checkpoint_sha256": host.checkpoint.sha256,
+        },
+    )
+    # Earlier batches are the user's to keep: they are not this record's files, so that finishing
+    # does not remove them.
     record.files = {}
     made_files = [*paths, sheet, how]
     for path in made_files:
@@ -93,30 +150,49 @@ def inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, imag
     return Inpainted(tuple(paths), sheet, mask, prompt, canvas.notes)
 
 
-def suggested_prompt(settings: Settings, workspace: Workspace, resolution: int, image: Path | None = None,
-                     mask: Path | None = None) -> str:
+def suggested_prompt(
+    settings: Settings,
+    workspace: Workspace,
+    resolution: int,
+    image: Path | None = None,
+    mask: Path | None = None,
+) -> str:
     """What is drawn when `inpaint.prompt` is empty.  Raises: PictureError."""
     picture, mask = _given(settings, workspace, image, mask)
     canvas = make_canvas(picture, mask, settings.inpaint, resolution)
     return _prompt(settings, workspace, canvas, mask, image is None)
 
 
-def _given(settings: Settings, workspace: Workspace, image: Path | None, mask: Path | None) -> tuple[Path, Path | None]:
+def _given(
+    settings: Settings, workspace: Workspace, image: Path | None, mask: Path | None
+) -> tuple[Path, Path | None]:
     """The picture, and the mask unless all is redrawn.  Raises: PictureError."""
     picture = image or workspace.prepared
     if not picture.exists():
-        raise PictureError(f"{picture}: found no such picture, expected one to inpaint; call 'prepare' first or give --image")
+        raise PictureError(
+            f"{picture}: found no such picture, expected one to inpaint; call 'prepare' first or"
+            " give --image"
+        )
     if settings.inpaint.redraw == "whole picture":
         return picture, None
     mask = mask or default_mask(workspace, picture, image is None)
     if not mask.exists():
-        raise PictureError(f"{mask}: found no such mask, expected a picture in which white is redrawn; check --mask")
+        raise PictureError(
+            f"{mask}: found no such mask, expected a picture in which white is redrawn; check"
+            " --mask"
+        )
     return picture, mask
 
 
-def _prompt(settings: Settings, workspace: Workspace, canvas: Canvas, mask: Path | None, prepared: bool) -> str:
+def _prompt(
+    settings: Settings, workspace: Workspace, canvas: Canvas, mask: Path | None, prepared: bool
+) -> str:
     box = canvas.box or (0, 0, *canvas.whole.size)
-    return region_prompt(settings, workspace, mask, box) if prepared else region_prompt(settings, workspace)
+    return (
+        region_prompt(settings, workspace, mask, box)
+        if prepared
+        else region_prompt(settings, workspace)
+    )
 
 
 def _sheet(canvas: Canvas, paths: list[Path], prompt: str) -> Image.Image:
@@ -128,7 +204,7 @@ def _sheet(canvas: Canvas, paths: list[Path], prompt: str) -> Image.Image:
     cells += [Cell((read_rgb(path),), f"seed {path.stem}") for path in paths]
     columns = min(4, len(cells))
     cells += [None] * (-len(cells) % columns)
-    rows = tuple(tuple(cells[i:i + columns]) for i in range(0, len(cells), columns))
+    rows = tuple(tuple(cells[i : i + columns]) for i in range(0, len(cells), columns))
     grid = Grid("", ("",) * len(rows), ("",) * columns, rows)
     title = "Redrawn" if canvas.whole_hole is None else "Inpainted"
     return draw_sheet(title, prompt, [grid], max(128, min(256, max(original.size))))

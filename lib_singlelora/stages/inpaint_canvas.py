@@ -1,4 +1,6 @@
-"""The parts of inpainting that need no drawing: mask, prompt, and the part of a large picture that is drawn."""
+"""The parts of inpainting that need no drawing: mask, prompt, and the part of a large picture that
+is drawn.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ SOFT = 128  # a redrawn part's edge is this share of its longer side soft
 
 @dataclass(frozen=True)
 class Canvas:
-    """What is drawn of a picture.  image, hole: in a bucket's size; hole is None where all is redrawn.
+    """What is drawn of a picture.  image, hole: in a bucket's size; hole is None where all is
+    redrawn.
 
     box: where it lies in `whole`, pixels; None where the result is the picture itself.
     notes: how the mask was read, where that may not be what was meant.
@@ -58,7 +61,9 @@ class Canvas:
         return out
 
 
-def make_canvas(picture: Path, mask: Path | None, options: InpaintSettings, resolution: int) -> Canvas:
+def make_canvas(
+    picture: Path, mask: Path | None, options: InpaintSettings, resolution: int
+) -> Canvas:
     """What is to be drawn.  mask: white is redrawn; None redraws all.
 
     Raises: PictureError, for a mask of another size or an empty one.
@@ -70,19 +75,35 @@ def make_canvas(picture: Path, mask: Path | None, options: InpaintSettings, reso
     read = read_mask(mask)
     hole = read.image
     if image.size != hole.size:
-        raise PictureError(f"{mask.name}: found {hole.width}x{hole.height}, expected the picture's {image.width}x{image.height}; "
-                           "paint the mask over the same picture")
+        raise PictureError(
+            f"{mask.name}: found {hole.width}x{hole.height}, expected the picture's"
+            f" {image.width}x{image.height}; paint the mask over the same picture"
+        )
     seen = hole.point(lambda value: 255 if value > 8 else 0).getbbox()
     if seen is None:
-        raise PictureError(f"{mask.name}: found an empty mask, expected some white; paint white what is to be redrawn")
+        raise PictureError(
+            f"{mask.name}: found an empty mask, expected some white; paint white what is to be"
+            " redrawn"
+        )
     box = None
     if options.area == "only masked":
         pad = options.padding
         wanted = (seen[0] - pad, seen[1] - pad, seen[2] + pad, seen[3] + pad)
-        box = fit_aspect((float(wanted[0]), float(wanted[1]), float(wanted[2]), float(wanted[3])), image.size, buckets)
+        box = fit_aspect(
+            (float(wanted[0]), float(wanted[1]), float(wanted[2]), float(wanted[3])),
+            image.size,
+            buckets,
+        )
     part, part_hole = (image.crop(box), hole.crop(box)) if box else (image, hole)
     bucket = nearest_bucket(part.size, buckets)
-    return Canvas(fit_to_bucket(part, bucket), _wide_enough(fit_to_bucket(part_hole, bucket)), image, hole, box, read.notes)
+    return Canvas(
+        fit_to_bucket(part, bucket),
+        _wide_enough(fit_to_bucket(part_hole, bucket)),
+        image,
+        hole,
+        box,
+        read.notes,
+    )
 
 
 def _wide_enough(hole: Image.Image) -> Image.Image:
@@ -92,38 +113,64 @@ def _wide_enough(hole: Image.Image) -> Image.Image:
 
 
 def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) -> Path:
-    """inpaint/mask.png over her head, made if it is not there.  Raises: PictureError, for another picture than the prepared."""
+    """inpaint/mask.png over her head, made if it is not there.
+
+    Raises: PictureError, for another picture than the prepared.
+    """
     path = workspace.inpaint / "mask.png"
     if not own_picture:
-        raise PictureError(f"{picture}: found no mask for it, expected --mask FILE of the same size (white is redrawn), or "
-                           "inpaint.redraw='whole picture'")
+        raise PictureError(
+            f"{picture}: found no mask for it, expected --mask FILE of the same size (white is"
+            " redrawn), or inpaint.redraw='whole picture'"
+        )
     if path.exists():
         return path
     size = picture_size(picture)
-    box = view_box(workspace, "face") or view_box(workspace, "portrait") or (size[0] // 4, 0, size[0] * 3 // 4, size[1] // 3)
+    box = (
+        view_box(workspace, "face")
+        or view_box(workspace, "portrait")
+        or (size[0] // 4, 0, size[0] * 3 // 4, size[1] // 3)
+    )
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).ellipse(box, fill=255)
-    with workspace.adding():  # also asked for without a job, by whoever hands her over to another tab
+    # Also asked for without a job, by whoever hands her over to another tab
+    with workspace.adding():
         write_bytes(path, png_bytes(mask))
     return path
 
 
-def region_prompt(settings: Settings, workspace: Workspace, mask: Path | None = None, box: Box | None = None) -> str:
-    """What is drawn when nothing else is asked for: trigger, class, framing, what she wears in the masked part.
+def region_prompt(
+    settings: Settings, workspace: Workspace, mask: Path | None = None, box: Box | None = None
+) -> str:
+    """What is drawn when nothing else is asked for: trigger, class, framing, what she wears in the
+    masked part.
 
-    mask: of the prepared picture; None for another picture, or for all of it: then what most crops that could show it agree on.
-    box: the part of the prepared picture that is drawn; None for another picture, whose framing nobody knows.
+    mask: of the prepared picture; None for another picture, or for all of it: then what most crops
+        that could show it agree on.
+    box: the part of the prepared picture that is drawn; None for another picture, whose framing
+        nobody knows.
     """
     character = settings.character
     clothes = _worn_in(workspace, mask) if mask else _worn(workspace)
     framing = _framing(workspace, box) if box else ()
-    tags = (character.trigger, character.class_token, "solo", *framing, *clothes, "looking at viewer")
+    tags = (
+        character.trigger,
+        character.class_token,
+        "solo",
+        *framing,
+        *clothes,
+        "looking at viewer",
+    )
     return prompt_of(tags)
 
 
 def _framing(workspace: Workspace, box: Box) -> tuple[str, ...]:
     """The tags of the crop that shows most nearly the same part; none where no crop comes near."""
-    likeness = {name: overlap(box, own) for name in view_tags(workspace) if (own := view_box(workspace, name))}
+    likeness = {
+        name: overlap(box, own)
+        for name in view_tags(workspace)
+        if (own := view_box(workspace, name))
+    }
     name = max(likeness, key=lambda each: likeness[each], default="")
     return view_tags(workspace)[name] if likeness.get(name, 0) >= ALIKE else ()
 
@@ -148,7 +195,9 @@ def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
 def _worn(workspace: Workspace) -> list[str]:
     """What most of the crops that could show it agree on."""
     views, seen = view_tags(workspace), seen_tags(workspace)
-    whole = [name for name in seen if not hidden(views.get(name, ())) & {"hair colour", "hair length"}] or list(seen)
+    whole = [
+        name for name in seen if not hidden(views.get(name, ())) & {"hair colour", "hair length"}
+    ] or list(seen)
     counts: dict[str, int] = {}
     for name in whole:
         for tag in _clothes(seen[name]):

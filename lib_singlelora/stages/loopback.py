@@ -1,8 +1,8 @@
 """Loopback: a picture that a LoRA drew becomes a further source in the next version of the dataset.
 
-A version is a workspace of its own beside the last one: the same settings, picture, crops, captions and regularization set, and
-in `generated/1`, `generated/2` … a small workspace for each further source, with its own mask, crops, captions and repeats.
-`lineage.json` says what came from where.
+A version is a workspace of its own beside the last one: the same settings, picture, crops, captions
+and regularization set, and in `generated/1`, `generated/2` … a small workspace for each further
+source, with its own mask, crops, captions and repeats. `lineage.json` says what came from where.
 """
 
 from __future__ import annotations
@@ -44,15 +44,25 @@ COPIED = ("settings.json", "source", "image", "reg", "generated")
 RECORDS = ("prepare", "crop", "caption", "regularize", "pace", "edits")
 LINEAGE, START = "lineage.json", "lineage/start.safetensors"
 SOURCE = {"sha256": str, "repeats?": int, "*": None}
-SHAPE = {"version?": int, "parent?": str, "generated?": Map(SOURCE, "[0-9]{1,6}"), "start?": {"lora": str, "from": str},
-         "*": None}
+SHAPE = {
+    "version?": int,
+    "parent?": str,
+    "generated?": Map(SOURCE, "[0-9]{1,6}"),
+    "start?": {"lora": str, "from": str},
+    "*": None,
+}
 
 Start = Literal["zero", "last"]
 
 
 @dataclass(frozen=True)
 class Version:
-    """workspace: of the version.  number: 2 for the first loopback.  folder: the added picture's own workspace.  crops: its."""
+    """workspace: of the version.
+
+    number: 2 for the first loopback.
+    folder: the added picture's own workspace.
+    crops: its.
+    """
 
     workspace: Path
     number: int
@@ -61,34 +71,69 @@ class Version:
     lineage: Path
 
 
-def loopback(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path, into: Path | None = None,
-             repeats: int = 0, start: Start = "zero", force: bool = False) -> Version:
-    """Add a picture to the next version, which is made first where it is not there yet; twice the same picture is once.
+def loopback(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    picture: Path,
+    into: Path | None = None,
+    repeats: int = 0,
+    start: Start = "zero",
+    force: bool = False,
+) -> Version:
+    """Add a picture to the next version, which is made first where it is not there yet; twice the
+    same picture is once.
 
-    into: folder of the version, default beside the workspace.  repeats: of the picture's crops, 0 for half of the others'.
+    into: folder of the version, default beside the workspace.
+    repeats: of the picture's crops, 0 for half of the others'.
     start: whether the version trains from zero or goes on from the LoRA that is used now.
-    Raises: PictureError, WorkspaceError (the folder holds something else), LoraFileError (nothing to start from), SettingsError;
-    ConflictError (another writer holds either); JobCancelled.
+    Raises: PictureError, WorkspaceError (the folder holds something else), LoraFileError (nothing
+    to start from), SettingsError; ConflictError (another writer holds either); JobCancelled.
     """
     if repeats:
-        settings.with_values({"training.repeats": repeats})  # a mistake is told before a folder is made
+        # A mistake is told before a folder is made
+        settings.with_values({"training.repeats": repeats})
     how = how_made(settings, workspace, picture)
     begun_from = choose_lora(settings, workspace) if start == "last" else None
     root = into or next_version(workspace)
-    version = Workspace(root, create=False) if (root / "settings.json").exists() else _copied(workspace, root)
+    version = (
+        Workspace(root, create=False)
+        if (root / "settings.json").exists()
+        else _copied(workspace, root)
+    )
     with version.writing("loopback"):
-        return _added(settings, workspace, version, host, job, picture, how, begun_from, repeats, start, force)
+        return _added(
+            settings, workspace, version, host, job, picture, how, begun_from, repeats, start, force
+        )
 
 
-def _added(settings: Settings, workspace: Workspace, version: Workspace, host: Host, job: Job, picture: Path,
-           how: dict[str, Any], begun_from: Path | None, repeats: int, start: Start, force: bool) -> Version:
+def _added(
+    settings: Settings,
+    workspace: Workspace,
+    version: Workspace,
+    host: Host,
+    job: Job,
+    picture: Path,
+    how: dict[str, Any],
+    begun_from: Path | None,
+    repeats: int,
+    start: Start,
+    force: bool,
+) -> Version:
     lineage = lineage_of(version)
     if lineage.get("parent") != _between(workspace.root, version.root):
-        raise ConflictError(f"{version.root}: found a workspace that was not made from {workspace.root.name}, expected a free "
-                             "folder or its next version; choose another one with --into")
+        raise ConflictError(
+            f"{version.root}: found a workspace that was not made from {workspace.root.name},"
+            " expected a free folder or its next version; choose another one with --into"
+        )
     taken = {source["sha256"]: int(number) for number, source in lineage["generated"].items()}
     number = taken.get(how["sha256"], max(taken.values(), default=0) + 1)
-    shown = repeats or lineage["generated"].get(str(number), {}).get("repeats") or max(1, settings.training.repeats // 2)
+    shown = (
+        repeats
+        or lineage["generated"].get(str(number), {}).get("repeats")
+        or max(1, settings.training.repeats // 2)
+    )
     own = settings.with_values({"training.repeats": shown, "training.start_from": ""})
     source = Workspace(version.root / "generated" / str(number))
     source.save_settings(own)
@@ -103,9 +148,17 @@ def _added(settings: Settings, workspace: Workspace, version: Workspace, host: H
         _copy_file(begun_from, version.root / START)
         lineage["start"] = {"lora": begun_from.name, "from": workspace.root.name}
     write_json(version.root / LINEAGE, lineage)
-    version.change_settings(lambda saved: saved.with_values({"training.start_from": START if "start" in lineage else ""}))
-    version.events.write("loopback", picture=picture.name, number=number, repeats=shown, start=start)
-    return Version(version.root, int(lineage["version"]), crops, source.root, version.root / LINEAGE)
+    version.change_settings(
+        lambda saved: saved.with_values(
+            {"training.start_from": START if "start" in lineage else ""}
+        )
+    )
+    version.events.write(
+        "loopback", picture=picture.name, number=number, repeats=shown, start=start
+    )
+    return Version(
+        version.root, int(lineage["version"]), crops, source.root, version.root / LINEAGE
+    )
 
 
 def next_version(workspace: Workspace) -> Path:
@@ -117,7 +170,10 @@ def next_version(workspace: Workspace) -> Path:
 
 def _copied(workspace: Workspace, root: Path) -> Workspace:
     """A new version, whole or not at all, under a name that is free.  Raises: WorkspaceError."""
-    taken = ConflictError(f"{root}: found something that is no workspace, expected a free name; choose another with --into")
+    taken = ConflictError(
+        f"{root}: found something that is no workspace, expected a free name; choose another with"
+        " --into"
+    )
     if root.exists() and not is_vacant(root):
         raise taken
     parent, made = lineage_of(workspace), root.parent / temporary_name()
@@ -129,21 +185,30 @@ def _copied(workspace: Workspace, root: Path) -> Workspace:
             for part in (*COPIED, *(f"log/{stage}.json" for stage in RECORDS)):
                 _copy(workspace.root / part, made / part)
         # What was generated for an earlier version stays in the later ones.
-        write_json(made / LINEAGE, {"version": parent["version"] + 1, "parent": _between(workspace.root, root),
-                                    "generated": parent["generated"]})
+        write_json(
+            made / LINEAGE,
+            {
+                "version": parent["version"] + 1,
+                "parent": _between(workspace.root, root),
+                "generated": parent["generated"],
+            },
+        )
         if root.exists():
             root.rmdir()
         made.rename(root)  # fails where another call has made it meanwhile
     except OSError as error:
         if not is_workspace(root):
-            raise taken if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(error, root) from error
+            raise (
+                taken if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(error, root)
+            ) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return Workspace(root, create=False)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A file, or a folder with all files in it: no link, which would bring in a file of elsewhere, and nothing half written.
+    """A file, or a folder with all files in it: no link, which would bring in a file of elsewhere,
+    and nothing half written.
 
     Raises: OSError.
     """
@@ -160,7 +225,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def lineage_of(workspace: Workspace) -> dict[str, Any]:
-    """What a version came from: {"version", "parent", "generated": number -> how it was made and its repeats, "start"}.
+    """What a version came from: {"version", "parent", "generated": number -> how it was made and
+    its repeats, "start"}.
 
     A workspace that was made from a picture is version 1 and has nothing else.
     """
@@ -171,7 +237,10 @@ def lineage_of(workspace: Workspace) -> dict[str, Any]:
     except FileNotFoundError:
         found = {}
     except WorkspaceError as error:
-        raise WorkspaceError(f"{path}: {error}; it tells what the version came from: fix it, or make the version again") from None
+        raise WorkspaceError(
+            f"{path}: {error}; it tells what the version came from: fix it, or make the version"
+            " again"
+        ) from None
     return {"version": 1, "generated": {}, **found}
 
 
@@ -186,4 +255,3 @@ def _between(workspace: Path, version: Path) -> str:
 def _copy_file(source: Path, target: Path) -> None:
     with atomic(target) as file, source.open("rb") as given:
         shutil.copyfileobj(given, file)
-

@@ -24,9 +24,18 @@ from .train import train
 Part = dict[str, Any]
 
 
-def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False,
-              picture: Path | None = None, mask: Path | None = None) -> Part:
-    """Run one stage, holding the workspace; its part of the result, with absolute paths as strings and its seconds.
+def run_stage(
+    stage: str,
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    force: bool = False,
+    picture: Path | None = None,
+    mask: Path | None = None,
+) -> Part:
+    """Run one stage, holding the workspace; its part of the result, with absolute paths as strings
+    and its seconds.
 
     Raises: ConflictError, when somebody else writes in the workspace; what the stage raises.
     """
@@ -34,8 +43,16 @@ def run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, 
         return _run_stage(stage, settings, workspace, host, job, force, picture, mask)
 
 
-def _run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, picture: Path | None,
-               mask: Path | None) -> Part:
+def _run_stage(
+    stage: str,
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    force: bool,
+    picture: Path | None,
+    mask: Path | None,
+) -> Part:
     started = time.monotonic()
     job.events = workspace.events
     settings, told = _agreed(settings, workspace, job, stage)
@@ -53,20 +70,39 @@ def _run_stage(stage: str, settings: Settings, workspace: Workspace, host: Host,
         remember_repeats(settings, workspace)
     if told:
         part["warnings"] = [*told, *part.get("warnings", ())]
-    return {"workspace": str(workspace.root), **part, "seconds": {stage: round(time.monotonic() - started, 2)}}
+    return {
+        "workspace": str(workspace.root),
+        **part,
+        "seconds": {stage: round(time.monotonic() - started, 2)},
+    }
 
 
-def run_all(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None = None,
-            force: bool = False) -> Part:
+def run_all(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    picture: Path | None = None,
+    force: bool = False,
+) -> Part:
     """Every stage in order, holding the workspace; one result.  Raises: as `run_stage`."""
     result: Part = {}
     seconds: dict[str, float] = {}
     job.events = workspace.events
     with workspace.writing("run"):
-        settings, told = _agreed(settings, workspace, job, STAGES[0])  # here, so that every stage sees the same settings
+        # Here, so that every stage sees the same settings
+        settings, told = _agreed(settings, workspace, job, STAGES[0])
         for stage in STAGES:
             job.raise_if_cancelled()
-            part = run_stage(stage, settings, workspace, host, job, force, picture if stage == "prepare" else None)
+            part = run_stage(
+                stage,
+                settings,
+                workspace,
+                host,
+                job,
+                force,
+                picture if stage == "prepare" else None,
+            )
             seconds |= part.pop("seconds")
             result |= part
     if told:
@@ -74,7 +110,9 @@ def run_all(settings: Settings, workspace: Workspace, host: Host, job: Job, pict
     return {**result, "seconds": seconds}
 
 
-def _agreed(settings: Settings, workspace: Workspace, job: Job, stage: str) -> tuple[Settings, list[str]]:
+def _agreed(
+    settings: Settings, workspace: Workspace, job: Job, stage: str
+) -> tuple[Settings, list[str]]:
     """`adopt_repeats`, told in the log and to whoever watches."""
     settings, told = adopt_repeats(settings, workspace)
     for sentence in told:
@@ -87,34 +125,64 @@ def _texts(paths: tuple[Path, ...]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _prepare(settings: Settings, workspace: Workspace, host: Host, job: Job, picture: Path | None, force: bool) -> Part:
+def _prepare(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    picture: Path | None,
+    force: bool,
+) -> Part:
     made = prepare(settings, workspace, host, job, picture, force)
-    return {"source": str(made.source), "mask": str(made.mask), "artifacts": str(made.artifacts) if made.artifacts else None,
-            "mask_confidence": made.confidence, "notes": list(made.notes)}
+    return {
+        "source": str(made.source),
+        "mask": str(made.mask),
+        "artifacts": str(made.artifacts) if made.artifacts else None,
+        "mask_confidence": made.confidence,
+        "notes": list(made.notes),
+    }
 
 
 def _crop(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = crop(settings, workspace, host, job, force)
-    return {"crops": _texts(made.crops), "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
-            "proposed_repeats": made.repeats, "crop_notes": list(made.notes)}
+    return {
+        "crops": _texts(made.crops),
+        "coverage": str(workspace.coverage) if workspace.coverage.exists() else None,
+        "proposed_repeats": made.repeats,
+        "crop_notes": list(made.notes),
+    }
 
 
 def _caption(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = caption(settings, workspace, host, job, force)
     traits = [{**asdict(trait), "shared": trait.shared} for trait in made.traits]
-    return {"captions": {str(path): text for path, text in made.captions.items()}, "kept": _texts(made.kept), "traits": traits}
+    return {
+        "captions": {str(path): text for path, text in made.captions.items()},
+        "kept": _texts(made.kept),
+        "traits": traits,
+    }
 
 
-def _regularize(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
+def _regularize(
+    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool
+) -> Part:
     made = regularize(settings, workspace, host, job, force)
-    return {"regularization": _texts(made.pictures), "regularization_notes": list(made.notes),
-            "rejected": {str(path): list(found) for path, found in made.rejected.items()}}
+    return {
+        "regularization": _texts(made.pictures),
+        "regularization_notes": list(made.notes),
+        "rejected": {str(path): list(found) for path, found in made.rejected.items()},
+    }
 
 
 def _train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
     made = train(settings, workspace, host, job, force)
-    return {"loras": _texts(made.loras), "budget": made.budget, "memory": made.memory, "blocks": list(made.blocks),
-            "warnings": list(made.warnings)}
+    return {
+        "loras": _texts(made.loras),
+        "budget": made.budget,
+        "memory": made.memory,
+        "blocks": list(made.blocks),
+        "warnings": list(made.warnings),
+    }
 
 
 def _plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool) -> Part:
@@ -125,15 +193,33 @@ def _plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
 
 
 def plan_plot(settings: Settings, workspace: Workspace, host: Host) -> Part:
-    """What 'plot' would draw now: {"workspace", "pictures", "missing", "expected_seconds", "plan": in words}."""
+    """What 'plot' would draw now: {"workspace", "pictures", "missing", "expected_seconds", "plan":
+    in words}.
+    """
     planned = plan(settings, workspace, host)
-    return {"workspace": str(workspace.root), "pictures": planned.pictures, "missing": planned.missing,
-            "expected_seconds": planned.seconds, "plan": planned.sentence}
+    return {
+        "workspace": str(workspace.root),
+        "pictures": planned.pictures,
+        "missing": planned.missing,
+        "expected_seconds": planned.seconds,
+        "plan": planned.sentence,
+    }
 
 
-def _inpaint(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool, image: Path | None,
-             mask: Path | None) -> Part:
+def _inpaint(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    force: bool,
+    image: Path | None,
+    mask: Path | None,
+) -> Part:
     made = inpaint(settings, workspace, host, job, image, mask, force)
-    return {"inpainted": _texts(made.pictures), "inpaint_sheet": str(made.sheet),
-            "inpaint_mask": str(made.mask) if made.mask else None, "inpaint_prompt": made.prompt,
-            "inpaint_notes": list(made.notes)}
+    return {
+        "inpainted": _texts(made.pictures),
+        "inpaint_sheet": str(made.sheet),
+        "inpaint_mask": str(made.mask) if made.mask else None,
+        "inpaint_prompt": made.prompt,
+        "inpaint_notes": list(made.notes),
+    }

@@ -1,4 +1,6 @@
-"""Plot: every combination of epoch, strength, preset and what else is asked for on one sheet, beside the checkpoint alone."""
+"""Plot: every combination of epoch, strength, preset and what else is asked for on one sheet,
+beside the checkpoint alone.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,10 @@ class Plan:
     def sentence(self) -> str:
         """In words."""
         time_told = "" if self.seconds is None else f", about {in_words(self.seconds)}"
-        return f"{self.missing} of {self.pictures} pictures to draw{time_told}{self.note and f'; {self.note}'}"
+        return (
+            f"{self.missing} of {self.pictures} pictures to"
+            f" draw{time_told}{self.note and f'; {self.note}'}"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,23 +99,44 @@ class _Work:
         return tuple(seed for seed, path in self.files[place].items() if force or not path.exists())
 
 
-def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Plotted:
-    """Draw the sheet; cells that were drawn before with the same LoRA, strength, prompt and seed are taken from disk.
+def plot(
+    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
+) -> Plotted:
+    """Draw the sheet; cells that were drawn before with the same LoRA, strength, prompt and seed
+    are taken from disk.
 
-    Raises: LoraFileError, PresetError, SettingsError; JobCancelled, keeping the cells that are drawn.
+    Raises: LoraFileError, PresetError, SettingsError; JobCancelled, keeping the cells that are
+    drawn.
     """
-    own, others = chosen_epochs(settings, workspace, epoch_files(workspace, settings)), compared_files(settings, workspace)
-    epochs, seeds = {**own, **{number: path for number, (_, path) in others.items()}}, seeds_of(settings)
+    own, others = (
+        chosen_epochs(settings, workspace, epoch_files(workspace, settings)),
+        compared_files(settings, workspace),
+    )
+    epochs, seeds = (
+        {**own, **{number: path for number, (_, path) in others.items()}},
+        seeds_of(settings),
+    )
     size, options = training_resolution(settings, host), settings.plot
     hashes = {epoch: file_hash(path) for epoch, path in epochs.items()}
     prompts = prompts_of(settings, workspace)
     known = known_presets(settings, host)
-    mark = fingerprint(vars(options), [spelled(preset, known) for preset in options.presets], vars(settings.judge), seeds, hashes,
-                       host.checkpoint.sha256, prompts, size, settings.training.clip_skip)
+    mark = fingerprint(
+        vars(options),
+        [spelled(preset, known) for preset in options.presets],
+        vars(settings.judge),
+        seeds,
+        hashes,
+        host.checkpoint.sha256,
+        prompts,
+        size,
+        settings.training.clip_skip,
+    )
     sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
     record, done = begin(workspace, "plot", mark, force)
     if done and sheet.exists() and page.exists():
-        return Plotted(sheet, page, recommendation_from(record.data.get("recommendation"), workspace))
+        return Plotted(
+            sheet, page, recommendation_from(record.data.get("recommendation"), workspace)
+        )
     work = _work(settings, workspace, host, epochs, hashes, size)
     publish(settings, workspace, host, own)
     drawn = _draw(work, workspace, host, job, force)
@@ -118,7 +144,9 @@ def plot(settings: Settings, workspace: Workspace, host: Host, job: Job, force: 
     judged, best, why, scores = _judged(settings, workspace, host, job, drawn)
     recommendation = None
     if best is not None and best.lora is not None:
-        recommendation = Recommendation(best.epoch, best.strength, best.preset, epochs[best.epoch], why)
+        recommendation = Recommendation(
+            best.epoch, best.strength, best.preset, epochs[best.epoch], why
+        )
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
     head = head_of(settings, host, work.layout, work.seeds)
     shown = Shown(*head, work.layout, drawn, work.seeds_by_place, judged, best, why)
@@ -140,39 +168,77 @@ def plan(settings: Settings, workspace: Workspace, host: Host) -> Plan:
     return _plan(work, workspace, host, False)
 
 
-def _work(settings: Settings, workspace: Workspace, host: Host, epochs: dict[int, Path], hashes: Mapping[int, str],
-          size: int) -> _Work:
+def _work(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    epochs: dict[int, Path],
+    hashes: Mapping[int, str],
+    size: int,
+) -> _Work:
     options, seeds, known = settings.plot, seeds_of(settings), known_presets(settings, host)
     labels = {number: label for number, (label, _) in compared_files(settings, workspace).items()}
     layout = lay_out(settings, workspace, host, epochs, labels)
     request = ImageRequest("", seeds, size, size, steps=options.steps)
     files = {}
     # What is redrawn needs the picture as it was, whether that is on the sheet or not.
-    for place in dict.fromkeys((*layout.places, *(replace(place, refine=0.0) for place in layout.places))):
+    for place in dict.fromkeys(
+        (*layout.places, *(replace(place, refine=0.0) for place in layout.places))
+    ):
         asked = _request(request, place)
         again = (place.refine, options.refine_denoise) if place.refine else ()
-        what = (hashes.get(place.epoch), place.strength, spelled(place.preset, known), asdict(replace(asked, seeds=(), loras=())),
-                (host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint).sha256, *again)
-        files[place] = {seed: workspace.plots / "cells" / f"{fingerprint(what)}-{seed}.png" for seed in asked.seeds}
+        what = (
+            hashes.get(place.epoch),
+            place.strength,
+            spelled(place.preset, known),
+            asdict(replace(asked, seeds=(), loras=())),
+            (
+                host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint
+            ).sha256,
+            *again,
+        )
+        files[place] = {
+            seed: workspace.plots / "cells" / f"{fingerprint(what)}-{seed}.png"
+            for seed in asked.seeds
+        }
     return _Work(request, layout, seeds, files, options.refine_denoise, seeds_note(settings))
 
 
 def _request(request: ImageRequest, place: Place) -> ImageRequest:
     uses = (LoraUse(place.lora, place.strength, place.strength),) if place.lora else ()
     seeds = request.seeds if place.seed is None else (place.seed,)
-    return replace(request, prompt=place.prompt, negative_prompt=place.negative_prompt, sampler=place.sampler,
-                   cfg_scale=place.cfg_scale, clip_skip=place.clip_skip, seeds=seeds, loras=uses)
+    return replace(
+        request,
+        prompt=place.prompt,
+        negative_prompt=place.negative_prompt,
+        sampler=place.sampler,
+        cfg_scale=place.cfg_scale,
+        clip_skip=place.clip_skip,
+        seeds=seeds,
+        loras=uses,
+    )
 
 
 def _plan(work: _Work, workspace: Workspace, host: Host, force: bool) -> Plan:
     missing = sum(len(work.missing(place, force)) for place in work.files)
     pace = expected(workspace, host, work.size, work.request.steps)
-    return Plan(sum(map(len, work.files.values())), missing, None if pace is None else round(pace * missing, 1), work.note)
+    return Plan(
+        sum(map(len, work.files.values())),
+        missing,
+        None if pace is None else round(pace * missing, 1),
+        work.note,
+    )
 
 
-def _draw(work: _Work, workspace: Workspace, host: Host, job: Job, force: bool) -> dict[Place, list[Path]]:
+def _draw(
+    work: _Work, workspace: Workspace, host: Host, job: Job, force: bool
+) -> dict[Place, list[Path]]:
     """Every cell; each is shown at once, and what is on disk is not drawn again."""
-    places, drawn, planned = work.layout.places, dict[Place, list[Path]](), _plan(work, workspace, host, force)
+    places, drawn, planned = (
+        work.layout.places,
+        dict[Place, list[Path]](),
+        _plan(work, workspace, host, force),
+    )
     job.report(Progress("plot", 0, len(places), planned.sentence))
     timed, swapped = Stopwatch(), _Swapped(host)
     try:
@@ -180,14 +246,34 @@ def _draw(work: _Work, workspace: Workspace, host: Host, job: Job, force: bool) 
             job.raise_if_cancelled()
             drawn[place] = list(work.files[place].values())
             missing = work.missing(place, force)
-            for number, seed in enumerate(missing, 1):  # one by one, so that each is on disk and to be seen at once
+            # One by one, so that each is on disk and to be seen at once
+            for number, seed in enumerate(missing, 1):
                 swapped.to(place.checkpoint)
                 of = f", picture {number} of {len(missing)}" if len(missing) > 1 else ""
-                job.report(Progress("plot", index, len(places), f"{name_of(place)}{of}{timed.left(planned.missing)}"))
+                job.report(
+                    Progress(
+                        "plot",
+                        index,
+                        len(places),
+                        f"{name_of(place)}{of}{timed.left(planned.missing)}",
+                    )
+                )
                 with timed.measured(1, work.size[0] * work.size[1] * work.request.steps):
                     _draw_picture(work, host, job, place, seed)
-                job.report(Progress("plot", index, len(places), name_of(place), pictures=(work.files[place][seed],)))
-            job.report(Progress("plot", index + 1, len(places), name_of(place), pictures=tuple(drawn[place])))
+                job.report(
+                    Progress(
+                        "plot",
+                        index,
+                        len(places),
+                        name_of(place),
+                        pictures=(work.files[place][seed],),
+                    )
+                )
+            job.report(
+                Progress(
+                    "plot", index + 1, len(places), name_of(place), pictures=tuple(drawn[place])
+                )
+            )
     finally:
         swapped.to("")
         keep(workspace, host, timed, work.size, work.request.steps)
@@ -202,7 +288,12 @@ def _draw_picture(work: _Work, host: Host, job: Job, place: Place, seed: int) ->
         if not work.files[first][seed].exists():
             _draw_picture(work, host, job, first, seed)
         uses = (LoraUse(place.lora, place.refine, place.refine),) if place.lora else ()
-        request = replace(request, loras=uses, image=read_rgb(work.files[first][seed]), denoise=work.refine_denoise)
+        request = replace(
+            request,
+            loras=uses,
+            image=read_rgb(work.files[first][seed]),
+            denoise=work.refine_denoise,
+        )
     save_picture(work.files[place][seed], host.generate(request, job)[0])
 
 
@@ -225,14 +316,20 @@ class _Swapped:
 
 def _previews(work: _Work, drawn: Drawn) -> dict[int, Path]:
     """Of each epoch its last cell's first picture of those that are compared."""
-    return {place.epoch: paths[0] for place, paths in drawn.items() if place.epoch and place in work.layout.main}
+    return {
+        place.epoch: paths[0]
+        for place, paths in drawn.items()
+        if place.epoch and place in work.layout.main
+    }
 
 
-def _judged(settings: Settings, workspace: Workspace, host: Host, job: Job,
-            drawn: Drawn) -> tuple[dict[Place, Judgement], Place | None, str, list[Path]]:
+def _judged(
+    settings: Settings, workspace: Workspace, host: Host, job: Job, drawn: Drawn
+) -> tuple[dict[Place, Judgement], Place | None, str, list[Path]]:
     """(judgement of every cell, the recommended one, the reason, the files with the figures).
 
-    What is recommended is compared over all seeds, for the first of all else; only there are further prompts tried.
+    What is recommended is compared over all seeds, for the first of all else; only there are
+    further prompts tried.
     """
     groups: dict[Any, dict[Place, list[Path]]] = {}
     for place, paths in drawn.items():  # each with its own cells without the LoRA
@@ -254,5 +351,3 @@ def _judged(settings: Settings, workspace: Workspace, host: Host, job: Job,
     best = recommend(compared)
     scores = write_scores(settings, workspace, {**compared, **judged}, best)
     return judged, best, reason(best, compared) if best else "", scores
-
-

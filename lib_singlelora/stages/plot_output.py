@@ -25,7 +25,11 @@ MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
 
 @dataclass(frozen=True)
 class Shown:
-    """What is on the sheet.  drawn, seeds: of each cell its pictures and their seeds.  best, why: the recommended one."""
+    """What is on the sheet.
+
+    drawn, seeds: of each cell its pictures and their seeds.
+    best, why: the recommended one.
+    """
 
     title: str
     text: str
@@ -41,7 +45,9 @@ class Shown:
         return self.best is not None and replace(place, seed=None) == self.best
 
 
-def head_of(settings: Settings, host: Host, layout: Layout, seeds: Sequence[int]) -> tuple[str, str]:
+def head_of(
+    settings: Settings, host: Host, layout: Layout, seeds: Sequence[int]
+) -> tuple[str, str]:
     """Title, and how the pictures were made."""
     options, several, first = settings.plot, len(layout.prompts) > 1, layout.places[0]
     beside = [place for place in layout.places if not place.epoch]
@@ -52,13 +58,23 @@ def head_of(settings: Settings, host: Host, layout: Layout, seeds: Sequence[int]
     if len({place.cfg_scale for place in beside}) == 1:
         pieces.append(f"CFG {first.cfg_scale:g}")
     pieces.append(f"seeds {', '.join(map(str, seeds))}")
-    return f"{settings.character.trigger}: {title_of(options.y)} and {title_of(options.x)}", " · ".join(pieces)
+    return (
+        f"{settings.character.trigger}: {title_of(options.y)} and {title_of(options.x)}",
+        " · ".join(pieces),
+    )
 
 
 def title_of(axis: str) -> str:
     """An axis in words, for a title."""
-    return {"epoch": "epochs", "strength": "strengths", "preset": "block presets", "cfg_scale": "CFG scales", "none": "pictures",
-            "search_replace": "words", "refine": "redrawings"}.get(axis, f"{axis.replace('_', ' ')}s")
+    return {
+        "epoch": "epochs",
+        "strength": "strengths",
+        "preset": "block presets",
+        "cfg_scale": "CFG scales",
+        "none": "pictures",
+        "search_replace": "words",
+        "refine": "redrawings",
+    }.get(axis, f"{axis.replace('_', ' ')}s")
 
 
 def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> None:
@@ -79,10 +95,16 @@ def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> 
     source.thumbnail((512, 512))
     first = [Cell((source,), "the picture"), *(cell(place, label) for label, place in layout.base)]
     columns = max(4, *(len(table.columns) for table in layout.tables))
-    rows = [first[i:i + columns] for i in range(0, len(first), columns)]
+    rows = [first[i : i + columns] for i in range(0, len(first), columns)]
     width = max(map(len, rows))
-    grids = [Grid("The picture, and the checkpoint without the LoRA", ("",) * len(rows), ("",) * width,
-                  tuple((*row, *[None] * (width - len(row))) for row in rows))]
+    grids = [
+        Grid(
+            "The picture, and the checkpoint without the LoRA",
+            ("",) * len(rows),
+            ("",) * width,
+            tuple((*row, *[None] * (width - len(row))) for row in rows),
+        )
+    ]
     for table in layout.tables:
         cells = tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)
         grids.append(Grid(table.title, table.rows, table.columns, cells))
@@ -94,7 +116,9 @@ def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> 
 
 
 def _side(size: int, pictures: int) -> int:
-    """Side of a picture on the sheet, pixels: 128 to 256, and smaller where there are so many that memory would not do."""
+    """Side of a picture on the sheet, pixels: 128 to 256, and smaller where there are so many that
+    memory would not do.
+    """
     return min(max(128, min(256, size)), max(32, math.isqrt(MOST_PIXELS // max(1, pictures))))
 
 
@@ -103,16 +127,45 @@ def present_page(path: Path, shown: Shown, workspace: Workspace) -> None:
 
     def cell(place: Place) -> PageCell:
         seen = shown.judged[place]
-        about = " · ".join(piece for piece in (place.sampler, f"CFG {place.cfg_scale:g}", f"clip skip {place.clip_skip}",
-                                               place.negative_prompt and f"without: {place.negative_prompt}") if piece)
-        return PageCell(name_of(replace(place, seed=None)), place.prompt, about, tuple(shown.drawn[place]), shown.seeds[place],
-                        {**seen.scores, "colours": seen.look.likeness}, seen.look.broken or seen.harm or seen.note,
-                        seen.look.broken, shown.is_best(place), {**seen.traits, **seen.asked},
-                        seen.copy.crop if seen.copy else None, seen.best_in_something)
+        about = " · ".join(
+            piece
+            for piece in (
+                place.sampler,
+                f"CFG {place.cfg_scale:g}",
+                f"clip skip {place.clip_skip}",
+                place.negative_prompt and f"without: {place.negative_prompt}",
+            )
+            if piece
+        )
+        return PageCell(
+            name_of(replace(place, seed=None)),
+            place.prompt,
+            about,
+            tuple(shown.drawn[place]),
+            shown.seeds[place],
+            {**seen.scores, "colours": seen.look.likeness},
+            seen.look.broken or seen.harm or seen.note,
+            seen.look.broken,
+            shown.is_best(place),
+            {**seen.traits, **seen.asked},
+            seen.copy.crop if seen.copy else None,
+            seen.best_in_something,
+        )
 
     layout = shown.layout
-    base = PageTable("Without the LoRA", ("",), tuple(label for label, _ in layout.base),
-                     (tuple(cell(place) for _, place in layout.base),))
-    own = [PageTable(table.title, table.rows, table.columns,
-                     tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)) for table in layout.tables]
+    base = PageTable(
+        "Without the LoRA",
+        ("",),
+        tuple(label for label, _ in layout.base),
+        (tuple(cell(place) for _, place in layout.base),),
+    )
+    own = [
+        PageTable(
+            table.title,
+            table.rows,
+            table.columns,
+            tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots),
+        )
+        for table in layout.tables
+    ]
     write_page(path, Page(shown.title, shown.text, (base, *own), workspace.prepared, shown.why))

@@ -1,4 +1,6 @@
-"""The judge's raw figures in plots/scores.csv and scores.json, and what is copied most in plots/copies.png."""
+"""The judge's raw figures in plots/scores.csv and scores.json, and what is copied most in
+plots/copies.png.
+"""
 
 from __future__ import annotations
 
@@ -24,50 +26,120 @@ from ..workspace.workspace import Workspace
 SHOWN = 6  # cells in the sheet of copies
 
 
-def write_scores(settings: Settings, workspace: Workspace, judged: Mapping[Place, Judgement], best: Place | None) -> list[Path]:
+def write_scores(
+    settings: Settings, workspace: Workspace, judged: Mapping[Place, Judgement], best: Place | None
+) -> list[Path]:
     """Write all three; their paths."""
     table, data = workspace.plots / "scores.csv", workspace.plots / "scores.json"
     rows = [row(place, seen, place == best) for place, seen in judged.items()]
     tags = list(dict.fromkeys(tag for seen in judged.values() for tag in seen.traits))
-    heads = ["epoch", "strength", "preset", "prompt", "negative_prompt", "sampler", "cfg_scale", "clip_skip", "seed", "file",
-             "refine", "recommended", "front", "value", *CRITERIA, "colours", "nearest", "harm"]
+    heads = [
+        "epoch",
+        "strength",
+        "preset",
+        "prompt",
+        "negative_prompt",
+        "sampler",
+        "cfg_scale",
+        "clip_skip",
+        "seed",
+        "file",
+        "refine",
+        "recommended",
+        "front",
+        "value",
+        *CRITERIA,
+        "colours",
+        "nearest",
+        "harm",
+    ]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*heads, *(f"trait: {tag}" for tag in tags)], extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(
+        text,
+        [*heads, *(f"trait: {tag}" for tag in tags)],
+        extrasaction="ignore",
+        lineterminator="\n",
+    )
     writer.writeheader()
     for each in rows:
-        writer.writerow({**each, **each["scores"], **{f"trait: {tag}": told for tag, told in each["traits"].items()}})
+        writer.writerow(
+            {
+                **each,
+                **each["scores"],
+                **{f"trait: {tag}": told for tag, told in each["traits"].items()},
+            }
+        )
     write_text(table, text.getvalue())
-    write_json(data, {"recommended": reason(best, judged) if best else None, "weights": weights_of(settings.judge),
-                      "tagger": any(seen.kept for seen in judged.values()), "cells": rows})
+    write_json(
+        data,
+        {
+            "recommended": reason(best, judged) if best else None,
+            "weights": weights_of(settings.judge),
+            "tagger": any(seen.kept for seen in judged.values()),
+            "cells": rows,
+        },
+    )
     picture = workspace.plots / "copies.png"
     write_bytes(picture, png_bytes(copies_sheet(judged, best)))
     return [table, data, picture]
 
 
 def copies_sheet(judged: Mapping[Place, Judgement], best: Place | None) -> Image.Image:
-    """The recommended cell and those that copy most, each beside the part of the crop that it is most like."""
-    ordered = sorted((place for place, seen in judged.items() if place.epoch and seen.copy),
-                     key=lambda place: (place != best, -judged[place].scores.get("copying", 0.0)))
+    """The recommended cell and those that copy most, each beside the part of the crop that it is
+    most like.
+    """
+    ordered = sorted(
+        (place for place, seen in judged.items() if place.epoch and seen.copy),
+        key=lambda place: (place != best, -judged[place].scores.get("copying", 0.0)),
+    )
     cells, names = [], []
     for place in ordered[:SHOWN]:
         seen = judged[place]
         if seen.copy:
             drawn = read_rgb(seen.copy.picture)
             part = cut(load_picture(seen.copy.crop).image.convert("RGB"), seen.copy.box)
-            cells.append(Cell((drawn, part), f"{seen.scores.get('copying', 0.0):.0%} {seen.nearest}", place == best))
+            cells.append(
+                Cell(
+                    (drawn, part),
+                    f"{seen.scores.get('copying', 0.0):.0%} {seen.nearest}",
+                    place == best,
+                )
+            )
             names.append(place.words)
-    grid = Grid("", tuple(names), ("drawn, and the nearest crop",), tuple((cell,) for cell in cells))
-    return draw_sheet("What is most like the crops", "0 % is what the checkpoint alone draws, 100 % the crop itself", [grid], 160)
+    grid = Grid(
+        "", tuple(names), ("drawn, and the nearest crop",), tuple((cell,) for cell in cells)
+    )
+    return draw_sheet(
+        "What is most like the crops",
+        "0 % is what the checkpoint alone draws, 100 % the crop itself",
+        [grid],
+        160,
+    )
 
 
 def row(place: Place, seen: Judgement, recommended: bool) -> dict[str, Any]:
     """One cell as plain values; epoch 0 is the checkpoint without the LoRA."""
     return {
-        "epoch": place.epoch, "strength": place.strength, "preset": place.preset, "prompt": place.prompt,
-        "negative_prompt": place.negative_prompt, "sampler": place.sampler, "cfg_scale": place.cfg_scale,
-        "clip_skip": place.clip_skip, "checkpoint": place.checkpoint, "seed": place.seed,
-        "file": place.label or (place.lora.name if place.lora else ""), "refine": place.refine, "recommended": recommended,
+        "epoch": place.epoch,
+        "strength": place.strength,
+        "preset": place.preset,
+        "prompt": place.prompt,
+        "negative_prompt": place.negative_prompt,
+        "sampler": place.sampler,
+        "cfg_scale": place.cfg_scale,
+        "clip_skip": place.clip_skip,
+        "checkpoint": place.checkpoint,
+        "seed": place.seed,
+        "file": place.label or (place.lora.name if place.lora else ""),
+        "refine": place.refine,
+        "recommended": recommended,
         "front": seen.best_in_something,
-        "value": seen.value, "scores": dict(seen.scores), "traits": dict(seen.traits), "colours": seen.look.likeness,
-        "nearest": seen.nearest, "harm": seen.look.broken or seen.harm, "asked": dict(seen.asked), "gained": list(seen.gained),
+        "value": seen.value,
+        "scores": dict(seen.scores),
+        "traits": dict(seen.traits),
+        "colours": seen.look.likeness,
+        "nearest": seen.nearest,
+        "harm": seen.look.broken or seen.harm,
+        "asked": dict(seen.asked),
+        "gained": list(seen.gained),
     }

@@ -1,4 +1,6 @@
-"""What prepare does about artifacts: find them, clean what was asked for, write the list, its picture and the uncleaned one."""
+"""What prepare does about artifacts: find them, clean what was asked for, write the list, its
+picture and the uncleaned one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cleaned:
-    """image: the picture to go on with.  found: what was found, or None where it was not looked for.  names: what was cleaned."""
+    """image: the picture to go on with.
+
+    found: what was found, or None where it was not looked for.
+    names: what was cleaned.
+    """
 
     image: Image.Image
     found: Found | None
@@ -31,10 +37,14 @@ class Cleaned:
     notes: tuple[str, ...]
 
 
-def clean_picture(image: Image.Image, saved: Image.Image, wish: str, each: Callable[[int, int], None]) -> Cleaned:
-    """Look for artifacts and clean those that the setting means.  saved: the picture before it was enlarged.
+def clean_picture(
+    image: Image.Image, saved: Image.Image, wish: str, each: Callable[[int, int], None]
+) -> Cleaned:
+    """Look for artifacts and clean those that the setting means.  saved: the picture before it was
+    enlarged.
 
-    Raises: SettingsError, for a number that is not in the list; MissingPackageError, without OpenCV, where cleaning is asked for.
+    Raises: SettingsError, for a number that is not in the list; MissingPackageError, without
+    OpenCV, where cleaning is asked for.
     """
     try:
         found = find_artifacts(image, saved, each)
@@ -47,28 +57,56 @@ def clean_picture(image: Image.Image, saved: Image.Image, wish: str, each: Calla
     if not found.artifacts:
         return Cleaned(image, found, (), ())
     strays = sum(artifact.kind == STRAY for artifact in found.artifacts)
-    words = [f"{strays} stray colour{'s' * (strays != 1)}"] * bool(strays) + [a.kind for a in found.artifacts if a.kind != STRAY]
-    what = f"{len(names)} of {len(found.artifacts)} cleaned" if names else "none cleaned; see prepare.clean_artifacts"
-    return Cleaned(clean(image, found, names) if names else image, found, names,
-                   (f"artifacts: {', '.join(words)} ({what}); source/artifacts.png shows them",))
+    words = [f"{strays} stray colour{'s' * (strays != 1)}"] * bool(strays) + [
+        a.kind for a in found.artifacts if a.kind != STRAY
+    ]
+    what = (
+        f"{len(names)} of {len(found.artifacts)} cleaned"
+        if names
+        else "none cleaned; see prepare.clean_artifacts"
+    )
+    return Cleaned(
+        clean(image, found, names) if names else image,
+        found,
+        names,
+        (f"artifacts: {', '.join(words)} ({what}); source/artifacts.png shows them",),
+    )
 
 
-def write_findings(workspace: Workspace, record: StageRecord, cleaned: Cleaned, before: Image.Image, mask: Image.Image,
-                   force: bool) -> list[Path]:
-    """Write the list, its picture and, where something was cleaned, the uncleaned picture; the paths that are there now.
+def write_findings(
+    workspace: Workspace,
+    record: StageRecord,
+    cleaned: Cleaned,
+    before: Image.Image,
+    mask: Image.Image,
+    force: bool,
+) -> list[Path]:
+    """Write the list, its picture and, where something was cleaned, the uncleaned picture; the
+    paths that are there now.
 
-    before: the enlarged picture.  mask: of the figure, L.
+    before: the enlarged picture.
+    mask: of the figure, L.
     """
     if cleaned.found is None:
         return []
     found = placed(cleaned.found, place_finder(before, mask))
-    listed = [{**asdict(artifact), "sentence": artifact.sentence, "cleaned": artifact.name in cleaned.names}
-              for artifact in found.artifacts]
+    listed = [
+        {
+            **asdict(artifact),
+            "sentence": artifact.sentence,
+            "cleaned": artifact.name in cleaned.names,
+        }
+        for artifact in found.artifacts
+    ]
     values = {"size": list(before.size), "cleaned": list(cleaned.names), "artifacts": listed}
-    files = {workspace.artifacts: (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()}
+    files = {
+        workspace.artifacts: (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+    }
     if found.artifacts:
         after = cleaned.image if cleaned.names else None
-        files[workspace.artifacts.with_suffix(".png")] = png_bytes(draw_artifacts(before, found, after, cleaned.names))
+        files[workspace.artifacts.with_suffix(".png")] = png_bytes(
+            draw_artifacts(before, found, after, cleaned.names)
+        )
     if cleaned.names:
         files[workspace.uncleaned] = png_bytes(before)
     for path, data in files.items():

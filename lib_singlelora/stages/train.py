@@ -36,15 +36,25 @@ from .train_samples import draw_samples, thumbnail
 from .train_validation import parted
 
 # Settings that change nothing of what is learned.
-BESIDE = {"preset", "tensorboard", "sample_every", "sample_prompts", "sample_seed", "save_precision", "validation",
-          "validation_views"}
+BESIDE = {
+    "preset",
+    "tensorboard",
+    "sample_every",
+    "sample_prompts",
+    "sample_seed",
+    "save_precision",
+    "validation",
+    "validation_views",
+}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """loras: the epochs' files, first to last.  budget: what was trained.  blocks: labels with branches.
+    """loras: the epochs' files, first to last.  budget: what was trained.  blocks: labels with
+    branches.
 
-    warnings: what a person should look at.  memory: what a step needs, calculated.
+    warnings: what a person should look at.
+    memory: what a step needs, calculated.
     """
 
     loras: tuple[Path, ...]
@@ -54,22 +64,34 @@ class Trained:
     memory: str = ""
 
 
-def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False) -> Trained:
+def train(
+    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
+) -> Trained:
     """Train the LoRA on the host's checkpoint.
 
-    Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call continues exactly.
+    Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call
+    continues exactly.
     """
     fit = fitted(settings.training)
     settings = replace(settings, training=fit.settings)
     options, resolution = settings.training, training_resolution(settings, host)
     buckets, presets = training_buckets(settings, host), known_presets(settings, host)
-    pictures, validated = parted(settings, workspace, collect_pictures(settings, workspace, buckets), buckets)
+    pictures, validated = parted(
+        settings, workspace, collect_pictures(settings, workspace, buckets), buckets
+    )
     learned = {name: value for name, value in vars(options).items() if name not in BESIDE}
     if not options.ema:  # what is off leaves a training as it was before there was such a setting
-        learned = {name: value for name, value in learned.items() if name not in ("ema", "ema_decay")}
+        learned = {
+            name: value for name, value in learned.items() if name not in ("ema", "ema_decay")
+        }
     learned["block_weights"] = spelled(options.block_weights, presets)
     start = _start(settings, workspace)
-    mark = fingerprint(learned, *identity(pictures, workspace), host.checkpoint.sha256, *([file_hash(start)] if start else []))
+    mark = fingerprint(
+        learned,
+        *identity(pictures, workspace),
+        host.checkpoint.sha256,
+        *([file_hash(start)] if start else []),
+    )
     record, done = begin(workspace, "train", mark, force)
     if done:
         files = epoch_files(workspace, settings)
@@ -77,10 +99,21 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
             raise no_loras(workspace)
         publish(settings, workspace, host, files)
         gone = [path.name for path in moved_away(workspace)]
-        told = [f"model/: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more; the training is done and not "
-                "repeated: put back what is missing, or call 'train --force'"] if gone else []
+        told = (
+            [
+                f"model/: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more;"
+                " the training is done and not repeated: put back what is missing, or call 'train"
+                " --force'"
+            ]
+            if gone
+            else []
+        )
         told += _unvalidated(settings, record.data)
-        return _result(settings, workspace, {**record.data, "warnings": [*told, *record.data.get("warnings", ())]})
+        return _result(
+            settings,
+            workspace,
+            {**record.data, "warnings": [*told, *record.data.get("warnings", ())]},
+        )
     snapshot = workspace.snapshot / "state.pt"
     if force and snapshot.exists():
         snapshot.unlink()
@@ -90,7 +123,9 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         network = _network(settings, model, weights)
         begun = start_from(network, read_lora(start)) if start else []
 
-        mirrored = options.flip or (options.flip_symmetric and any(picture.symmetric for picture in pictures))
+        mirrored = options.flip or (
+            options.flip_symmetric and any(picture.symmetric for picture in pictures)
+        )
 
         def save_epoch(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
             path = epoch_file(workspace, settings, epoch)
@@ -108,21 +143,50 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch, validated)
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
-        warnings = [*fit.said, *unscaled(options, weights), *begun, *left_out(settings, workspace),
-                    *unsure_mask(workspace), *unused_files(settings, workspace),
-                    *oddities(pictures, settings.character.trigger, options.max_token_length, model.count_tokens),
-                    *remarks(options.block_weights, model.layout, presets), *_dead(weights, blocks)]
+        warnings = [
+            *fit.said,
+            *unscaled(options, weights),
+            *begun,
+            *left_out(settings, workspace),
+            *unsure_mask(workspace),
+            *unused_files(settings, workspace),
+            *oddities(
+                pictures, settings.character.trigger, options.max_token_length, model.count_tokens
+            ),
+            *remarks(options.block_weights, model.layout, presets),
+            *_dead(weights, blocks),
+        ]
         memory = trainer.peak_memory()
-        record.data.update(budget=str(trainer.budget), memory=str(memory), blocks=blocks, warnings=warnings,
-                           validation=options.validation)
+        record.data.update(
+            budget=str(trainer.budget),
+            memory=str(memory),
+            blocks=blocks,
+            warnings=warnings,
+            validation=options.validation,
+        )
         resumed = trainer.resume()
         workspace.save_record(record)
-        job.log("train", budget=str(trainer.budget), memory=str(memory), peak_bytes=round(memory.total), blocks=blocks,
-                warnings=warnings, precision=facts.mixed_precision, validated=[picture.path.stem for picture in validated],
-                resumed_at=trainer.state.step if resumed else None)
-        for sentence in (*warnings, f"{trainer.budget}; trained: {', '.join(blocks)}; memory: {memory}"):
+        job.log(
+            "train",
+            budget=str(trainer.budget),
+            memory=str(memory),
+            peak_bytes=round(memory.total),
+            blocks=blocks,
+            warnings=warnings,
+            precision=facts.mixed_precision,
+            validated=[picture.path.stem for picture in validated],
+            resumed_at=trainer.state.step if resumed else None,
+        )
+        for sentence in (
+            *warnings,
+            f"{trainer.budget}; trained: {', '.join(blocks)}; memory: {memory}",
+        ):
             job.report(Progress("train", trainer.state.step, trainer.budget.steps, sentence))
-        with Board(workspace.root / "log" / "tensorboard", trainer.state.step) if options.tensorboard else nullcontext() as board:
+        with (
+            Board(workspace.root / "log" / "tensorboard", trainer.state.step)
+            if options.tensorboard
+            else nullcontext()
+        ) as board:
             trainer.board = board
             trainer.run(job)
     finish(workspace, record, epoch_files(workspace, settings).values())
@@ -130,8 +194,13 @@ def train(settings: Settings, workspace: Workspace, host: Host, job: Job, force:
 
 
 def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> Trained:
-    return Trained(tuple(epoch_files(workspace, settings).values()), str(data.get("budget", "")), tuple(data.get("blocks", ())),
-                   tuple(data.get("warnings", ())), str(data.get("memory", "")))
+    return Trained(
+        tuple(epoch_files(workspace, settings).values()),
+        str(data.get("budget", "")),
+        tuple(data.get("blocks", ())),
+        tuple(data.get("warnings", ())),
+        str(data.get("memory", "")),
+    )
 
 
 def _unvalidated(settings: Settings, data: dict[str, Any]) -> list[str]:
@@ -139,24 +208,39 @@ def _unvalidated(settings: Settings, data: dict[str, Any]) -> list[str]:
     asked, was = settings.training.validation, data.get("validation", "off")
     if asked in ("off", was):
         return []
-    return [f"training.validation={asked}: this training is done and was not validated so; train again with --force"]
+    return [
+        f"training.validation={asked}: this training is done and was not validated so; train again"
+        " with --force"
+    ]
 
 
 def _network(settings: Settings, model: TrainingModel, weights: BlockWeights) -> LoraNetwork:
     options = settings.training
-    return LoraNetwork(model.targets(), model.layout, shape_of(options), weights.as_dict(), options.text_encoder_lr > 0,
-                       options.seed, unet=options.unet_lr > 0)
+    return LoraNetwork(
+        model.targets(),
+        model.layout,
+        shape_of(options),
+        weights.as_dict(),
+        options.text_encoder_lr > 0,
+        options.seed,
+        unet=options.unet_lr > 0,
+    )
 
 
 def _start(settings: Settings, workspace: Workspace) -> Path | None:
-    """The file that training goes on from; a relative path starts at the workspace.  Raises: LoraFileError."""
+    """The file that training goes on from; a relative path starts at the workspace.
+
+    Raises: LoraFileError.
+    """
     given = settings.training.start_from.strip()
     if not given:
         return None
     path = workspace.root / Path(given).expanduser()
     if not path.is_file():
-        raise LoraFileError(f"training.start_from: found no {path}, expected a trained LoRA; check the path, or empty it to "
-                            "start from zero")
+        raise LoraFileError(
+            f"training.start_from: found no {path}, expected a trained LoRA; check the path, or"
+            " empty it to start from zero"
+        )
     return path
 
 
@@ -166,4 +250,8 @@ def _dead(weights: BlockWeights, blocks: list[str]) -> list[str]:
     if len({weights[label] for label in labels}) == 1:
         return []
     dead = [label for label in labels if weights[label] and label not in blocks]
-    return [f"block weights: {', '.join(dead)} have nothing that a LoRA without convolutions trains"] if dead else []
+    return (
+        [f"block weights: {', '.join(dead)} have nothing that a LoRA without convolutions trains"]
+        if dead
+        else []
+    )

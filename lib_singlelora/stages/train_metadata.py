@@ -21,14 +21,27 @@ from ..training.schedule import warmup_steps
 from ..training.trainer import Trainer
 
 MIXED = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
-BESIDE = {"params", "lr", "fused", "foreach"}  # arguments that are told elsewhere or change no result
+# Arguments that are told elsewhere or change no result
+BESIDE = {"params", "lr", "fused", "foreach"}
 ALGORITHMS = {"LoHa": "loha", "LoKr": "lokr", "DoRA": "locon"}  # LyCORIS' names
 
 
-def training_facts(settings: Settings, host: Host, pictures: Sequence[Picture], trainer: Trainer, resolution: int,
-                   weights: BlockWeights, started: float) -> TrainingFacts:
+def training_facts(
+    settings: Settings,
+    host: Host,
+    pictures: Sequence[Picture],
+    trainer: Trainer,
+    resolution: int,
+    weights: BlockWeights,
+    started: float,
+) -> TrainingFacts:
     """The facts before the first epoch; started: seconds since 1970."""
-    options, checkpoint, model, budget = settings.training, host.checkpoint, trainer.model, trainer.budget
+    options, checkpoint, model, budget = (
+        settings.training,
+        host.checkpoint,
+        trainer.model,
+        trainer.budget,
+    )
     folders: dict[bool, dict[str, tuple[int, int]]] = {True: {}, False: {}}
     tags: dict[str, Counter[str]] = {}
     for picture in pictures:
@@ -40,18 +53,41 @@ def training_facts(settings: Settings, host: Host, pictures: Sequence[Picture], 
     plain = all(weights[label] == 1 for label in model.layout.labels)
     shape = trainer.network.shape
     return TrainingFacts(
-        output_name=settings.character.trigger, trigger=settings.character.trigger, checkpoint_name=checkpoint.path.name,
-        checkpoint_legacy_hash=checkpoint.legacy_hash, checkpoint_sha256=checkpoint.sha256, resolution=resolution,
-        prediction=trainer.objective.prediction, epoch=0, steps=0, total_steps=budget.steps,
-        batches_per_epoch=budget.steps_per_epoch, train_samples=budget.train_samples, reg_samples=budget.reg_samples,
-        batch_size=options.batch_size, learning_rate=options.unet_lr, warmup_steps=warmup_steps(options.warmup, budget.steps),
-        mixed_precision=MIXED[model.compute_dtype], total_batch_size=options.batch_size * options.gradient_accumulation,
-        session_id=random.Random(started).getrandbits(32), started=started, finished=started,
-        v2=model.layout.name == "sd2", folders=folders[False], reg_folders=folders[True], buckets=Counter(shown), tags=tags,
-        settings=settings.to_dict(), block_lr=None if plain else weights.as_kohya(), algorithm=options.algorithm,
-        network_arguments=_arguments(shape), optimizer=_optimizer(trainer),
-        max_token_length=_longest(trainer.model, pictures, settings), conv_rank=shape.conv_rank,
-        conv_alpha=shape.conv_alpha or shape.alpha * shape.conv_rank / shape.rank)
+        output_name=settings.character.trigger,
+        trigger=settings.character.trigger,
+        checkpoint_name=checkpoint.path.name,
+        checkpoint_legacy_hash=checkpoint.legacy_hash,
+        checkpoint_sha256=checkpoint.sha256,
+        resolution=resolution,
+        prediction=trainer.objective.prediction,
+        epoch=0,
+        steps=0,
+        total_steps=budget.steps,
+        batches_per_epoch=budget.steps_per_epoch,
+        train_samples=budget.train_samples,
+        reg_samples=budget.reg_samples,
+        batch_size=options.batch_size,
+        learning_rate=options.unet_lr,
+        warmup_steps=warmup_steps(options.warmup, budget.steps),
+        mixed_precision=MIXED[model.compute_dtype],
+        total_batch_size=options.batch_size * options.gradient_accumulation,
+        session_id=random.Random(started).getrandbits(32),
+        started=started,
+        finished=started,
+        v2=model.layout.name == "sd2",
+        folders=folders[False],
+        reg_folders=folders[True],
+        buckets=Counter(shown),
+        tags=tags,
+        settings=settings.to_dict(),
+        block_lr=None if plain else weights.as_kohya(),
+        algorithm=options.algorithm,
+        network_arguments=_arguments(shape),
+        optimizer=_optimizer(trainer),
+        max_token_length=_longest(trainer.model, pictures, settings),
+        conv_rank=shape.conv_rank,
+        conv_alpha=shape.conv_alpha or shape.alpha * shape.conv_rank / shape.rank,
+    )
 
 
 def _arguments(shape: LoraShape) -> dict[str, str]:
@@ -69,13 +105,18 @@ def _arguments(shape: LoraShape) -> dict[str, str]:
 def _optimizer(trainer: Trainer) -> str:
     """As sd-scripts writes it: `torch.optim.adamw.AdamW(weight_decay=0.1,betas=(0.9, 0.99))`.
 
-    What the settings name, and what else differs from the library's own values, as the optimizer has it.
+    What the settings name, and what else differs from the library's own values, as the optimizer
+    has it.
     """
     made = trainer.optimizer.torch
     given = parse_arguments(trainer.settings.optimizer_args)
     own = inspect.signature(type(made).__init__).parameters
     for name, parameter in own.items():
-        if name in made.defaults and name not in BESIDE and made.defaults[name] != parameter.default:
+        if (
+            name in made.defaults
+            and name not in BESIDE
+            and made.defaults[name] != parameter.default
+        ):
             given.setdefault(name, made.defaults[name])
     arguments = ",".join(f"{name}={value}" for name, value in given.items())
     return trainer.optimizer.path + (f"({arguments})" if arguments else "")

@@ -19,18 +19,27 @@ from ..workspace.workspace import Workspace
 LONGEST = 225  # tokens: the most that training.max_token_length allows
 
 
-def collect_pictures(settings: Settings, workspace: Workspace, buckets: list[Size]) -> list[Picture]:
-    """Every picture of the dataset with its caption and bucket.  Raises: TrainingError, when there are no crops."""
+def collect_pictures(
+    settings: Settings, workspace: Workspace, buckets: list[Size]
+) -> list[Picture]:
+    """Every picture of the dataset with its caption and bucket.
+
+    Raises: TrainingError, when there are no crops.
+    """
     folder, reg_folder = workspace.image_folder(settings), workspace.reg_folder(settings)
     crops, reg = list_pictures(folder), list_pictures(reg_folder)
     if not crops:
-        raise TrainingError(f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first")
+        raise TrainingError(
+            f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first"
+        )
     if not shows_the_class(settings):
         reg = []
     own = [_own(path, settings, workspace, buckets, settings.training.repeats) for path in crops]
     for source in generated_sources(workspace):
         for shown in training_folders(source.root / "image"):
-            own += [_own(path, settings, source, buckets, shown.repeats) for path in shown.pictures()]
+            own += [
+                _own(path, settings, source, buckets, shown.repeats) for path in shown.pictures()
+            ]
     return [*own, *(_reg(path, settings, buckets) for path in reg)]
 
 
@@ -44,14 +53,19 @@ def samples_of_her(settings: Settings, workspace: Workspace) -> int:
     """How often she is shown in the whole training."""
     once = len(list_pictures(workspace.image_folder(settings))) * settings.training.repeats
     for source in generated_sources(workspace):
-        once += sum(len(shown.pictures()) * shown.repeats for shown in training_folders(source.root / "image"))
+        once += sum(
+            len(shown.pictures()) * shown.repeats
+            for shown in training_folders(source.root / "image")
+        )
     return once * settings.training.epochs
 
 
 def pictures_used(settings: Settings, workspace: Workspace) -> int:
     """How many pictures of the class the training can use."""
     own, training = samples_of_her(settings, workspace), settings.training
-    return class_samples(own // training.epochs, training.class_share) * training.epochs if own else 0
+    return (
+        class_samples(own // training.epochs, training.class_share) * training.epochs if own else 0
+    )
 
 
 def generated_sources(workspace: Workspace) -> list[Workspace]:
@@ -60,16 +74,28 @@ def generated_sources(workspace: Workspace) -> list[Workspace]:
     return [Workspace(path, create=False) for path in sorted(found) if not path.is_symlink()]
 
 
-def _own(path: Path, settings: Settings, workspace: Workspace, buckets: list[Size], repeats: int) -> Picture:
+def _own(
+    path: Path, settings: Settings, workspace: Workspace, buckets: list[Size], repeats: int
+) -> Picture:
     character = settings.character
     caption = read_caption(path) or f"{character.trigger}, {character.class_token}"
     sides = view_symmetry(workspace, path.stem)
-    return Picture(path, caption, _bucket(path, buckets), repeats, False, character.trigger,
-                   _mask(path, workspace) if settings.training.masked_loss else None, bool(sides and sides.flip))
+    return Picture(
+        path,
+        caption,
+        _bucket(path, buckets),
+        repeats,
+        False,
+        character.trigger,
+        _mask(path, workspace) if settings.training.masked_loss else None,
+        bool(sides and sides.flip),
+    )
 
 
 def _reg(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
-    return Picture(path, read_caption(path) or settings.character.class_token, _bucket(path, buckets), 1, True)
+    return Picture(
+        path, read_caption(path) or settings.character.class_token, _bucket(path, buckets), 1, True
+    )
 
 
 def _bucket(path: Path, buckets: list[Size]) -> Size:
@@ -88,7 +114,10 @@ def _mask(path: Path, workspace: Workspace) -> MaskPart | None:
 def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
     """What a resumed training must find unchanged."""
     masks = {picture.mask.path for picture in pictures if picture.mask}
-    shown = [(workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric) for p in pictures]
+    shown = [
+        (workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric)
+        for p in pictures
+    ]
     return [shown, sorted(file_hash(mask) for mask in masks)] if masks else [shown]
 
 
@@ -105,29 +134,44 @@ def unused_files(settings: Settings, workspace: Workspace) -> list[str]:
     return found
 
 
-def oddities(pictures: list[Picture], trigger: str, longest: int, count_tokens: Callable[[str], int]) -> list[str]:
+def oddities(
+    pictures: list[Picture], trigger: str, longest: int, count_tokens: Callable[[str], int]
+) -> list[str]:
     """What a person should look at before the training; one sentence each.
 
-    longest: CLIP tokens of a caption that are trained.  count_tokens: as the host's model counts them.
+    longest: CLIP tokens of a caption that are trained.
+    count_tokens: as the host's model counts them.
     """
     found, seen = [], dict[str, Path]()
     for picture in pictures:
         if tokens := _too_long(picture.caption, longest, count_tokens):
-            remedy = "shorten it" if longest >= LONGEST else "shorten it or raise training.max_token_length"
-            found.append(f"{picture.path.name}: its caption has {tokens} tokens, and {longest} are trained: its last tags are "
-                         f"left out; {remedy}")
+            remedy = (
+                "shorten it"
+                if longest >= LONGEST
+                else "shorten it or raise training.max_token_length"
+            )
+            found.append(
+                f"{picture.path.name}: its caption has {tokens} tokens, and {longest} are trained:"
+                f" its last tags are left out; {remedy}"
+            )
         if picture.regularization:
             continue
         first = seen.setdefault(file_hash(picture.path), picture.path)
         if first != picture.path:
-            found.append(f"{picture.path.name} is the same picture as {first.name}: it counts twice")
+            found.append(
+                f"{picture.path.name} is the same picture as {first.name}: it counts twice"
+            )
         if not read_caption(picture.path):
             found.append(f"{picture.path.name} has an empty caption: '{picture.caption}' is used")
         elif trigger not in split_tags(_first_line(picture.caption)):
-            found.append(f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the class, not the "
-                         "character")
+            found.append(
+                f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the"
+                " class, not the character"
+            )
         if (lines := len(picture.caption.splitlines())) > 1:
-            found.append(f"{picture.path.name}: its caption has {lines} lines, and the first is trained")
+            found.append(
+                f"{picture.path.name}: its caption has {lines} lines, and the first is trained"
+            )
     return found
 
 
@@ -138,5 +182,6 @@ def _first_line(caption: str) -> str:
 def _too_long(caption: str, longest: int, count_tokens: Callable[[str], int]) -> int:
     """The tokens of a caption that has more than are trained, else 0."""
     line = _first_line(caption)
-    tokens = count_tokens(line) if len(line) > longest else 0  # there is at most one token a byte, and mostly far fewer
+    # There is at most one token a byte, and mostly far fewer
+    tokens = count_tokens(line) if len(line) > longest else 0
     return tokens if tokens > longest else 0

@@ -25,26 +25,51 @@ from ..workspace.workspace import Workspace
 THUMBNAIL = 256
 
 
-def draw_samples(settings: Settings, workspace: Workspace, model: TrainingModel, network: LoraNetwork, job: Job, epoch: int,
-                 resolution: int) -> list[Path]:
-    """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of anything is loaded."""
+def draw_samples(
+    settings: Settings,
+    workspace: Workspace,
+    model: TrainingModel,
+    network: LoraNetwork,
+    job: Job,
+    epoch: int,
+    resolution: int,
+) -> list[Path]:
+    """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of
+    anything is loaded.
+    """
     options, character = settings.training, settings.character
     asked = split_prompts(options.sample_prompts)
     # The networks that train know captions, not the language of prompts.
-    prompts = [join_tags(tags_of(prompt)) for prompt in asked] or [f"{character.trigger}, {character.class_token}"]
+    prompts = [join_tags(tags_of(prompt)) for prompt in asked] or [
+        f"{character.trigger}, {character.class_token}"
+    ]
     made = []
     for number, prompt in enumerate(prompts, 1):
         job.raise_if_cancelled()
-        path = workspace.root / "samples" / f"{workspace.lora_name(settings)}-{epoch:06d}-{number}.png"
+        path = (
+            workspace.root / "samples" / f"{workspace.lora_name(settings)}-{epoch:06d}-{number}.png"
+        )
         try:
-            pixels = sample(model, network, prompt, settings.plot.negative_prompt, options.sample_seed, resolution,
-                            options.clip_skip)
-        except TrainingError as error:  # a picture that cannot be decoded is no reason to stop training
+            pixels = sample(
+                model,
+                network,
+                prompt,
+                settings.plot.negative_prompt,
+                options.sample_seed,
+                resolution,
+                options.clip_skip,
+            )
+        # A picture that cannot be decoded is no reason to stop training
+        except TrainingError as error:
             job.log("warning", message=f"epoch {epoch}: sample '{prompt}': {error}")
             continue
         write_bytes(path, png_bytes(to_image(pixels)))
         made.append(path)
-    job.report(Progress("train", message=f"epoch {epoch}: {len(made)} sample pictures", pictures=tuple(made)))
+    job.report(
+        Progress(
+            "train", message=f"epoch {epoch}: {len(made)} sample pictures", pictures=tuple(made)
+        )
+    )
     return made
 
 
@@ -55,7 +80,9 @@ def to_image(pixels: Tensor) -> Image.Image:
 
 
 def thumbnail(file: Path, workspace: Workspace) -> None:
-    """The source picture, small, beside a LoRA file under its name: what file browsers and WebUIs show of it."""
+    """The source picture, small, beside a LoRA file under its name: what file browsers and WebUIs
+    show of it.
+    """
     target = file.with_suffix(".png")
     if workspace.prepared.exists() and not target.exists():
         small = read_rgb(workspace.prepared)

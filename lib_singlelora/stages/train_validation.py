@@ -16,11 +16,13 @@ from ..workspace.workspace import Workspace
 SHARE = 5  # one crop in so many is held out
 
 
-def parted(settings: Settings, workspace: Workspace, pictures: Sequence[Picture],
-           buckets: list[Size]) -> tuple[list[Picture], list[Picture]]:
+def parted(
+    settings: Settings, workspace: Workspace, pictures: Sequence[Picture], buckets: list[Size]
+) -> tuple[list[Picture], list[Picture]]:
     """(pictures that are trained on, pictures that are validated on).
 
-    Raises: TrainingError, when no crop is left to train on; SettingsError, for a crop that there is not.
+    Raises: TrainingError, when no crop is left to train on; SettingsError, for a crop that there is
+    not.
     """
     if settings.training.validation == "picture":
         return list(pictures), [_whole(settings, workspace, buckets)]
@@ -33,28 +35,42 @@ def parted(settings: Settings, workspace: Workspace, pictures: Sequence[Picture]
 def _whole(settings: Settings, workspace: Workspace, buckets: list[Size]) -> Picture:
     character, path = settings.character, workspace.prepared
     if not path.is_file():
-        raise TrainingError(f"training.validation=picture: found no {path}, expected the prepared picture; call 'prepare' first, "
-                            "or set it to holdout or off")
-    return Picture(path, f"{character.trigger}, {character.class_token}", nearest_bucket(picture_size(path), buckets))
+        raise TrainingError(
+            f"training.validation=picture: found no {path}, expected the prepared picture; call"
+            " 'prepare' first, or set it to holdout or off"
+        )
+    return Picture(
+        path,
+        f"{character.trigger}, {character.class_token}",
+        nearest_bucket(picture_size(path), buckets),
+    )
 
 
 def _held_out(settings: Settings, crops: Sequence[Picture]) -> list[Picture]:
     options = settings.training
     if len(crops) < 2:
-        raise TrainingError(f"training.validation=holdout: found {len(crops)} crop, expected two at least, one to train on and "
-                            "one to keep; set it to picture or off")
+        raise TrainingError(
+            f"training.validation=holdout: found {len(crops)} crop, expected two at least, one to"
+            " train on and one to keep; set it to picture or off"
+        )
     names = [picture.path.stem for picture in crops]
     chosen = set(options.validation_views)
     for name in options.validation_views:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise SettingsError(f"training.validation_views: found no crop '{name}'; did you mean '{near[0]}'? There are: "
-                                f"{', '.join(sorted(set(names)))}")
+            raise SettingsError(
+                f"training.validation_views: found no crop '{name}'; did you mean '{near[0]}'?"
+                f" There are: {', '.join(sorted(set(names)))}"
+            )
     if not chosen:
         order = sorted(set(names))
-        chosen = set(random.Random(f"{options.seed}/holdout").sample(order, max(1, len(order) // SHARE)))
+        chosen = set(
+            random.Random(f"{options.seed}/holdout").sample(order, max(1, len(order) // SHARE))
+        )
     held = [picture for picture in crops if picture.path.stem in chosen]
     if len(held) == len(crops):
-        raise TrainingError(f"training.validation_views: found all {len(crops)} crops held out, expected some to train on; "
-                            "name fewer")
+        raise TrainingError(
+            f"training.validation_views: found all {len(crops)} crops held out, expected some to"
+            " train on; name fewer"
+        )
     return held

@@ -1,4 +1,6 @@
-"""Trigger: what the tokenizer, the lists of tags and the loaded checkpoint know of the word already."""
+"""Trigger: what the tokenizer, the lists of tags and the loaded checkpoint know of the word
+already.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,11 @@ KNOWN = 0.5  # from here on the checkpoint makes of the word what it makes of or
 
 @dataclass(frozen=True)
 class Triggered:
-    """check: what lists say.  departures: what the checkpoint says.  pictures: what it draws of the word alone.
+    """check: what lists say.  departures: what the checkpoint says.  pictures: what it draws of the
+    word alone.
 
-    suggestions: free words, the emptiest to this checkpoint first.  reasons: why not to take the word; none when it is free.
+    suggestions: free words, the emptiest to this checkpoint first.
+    reasons: why not to take the word; none when it is free.
     """
 
     check: WordCheck
@@ -46,15 +50,25 @@ class Triggered:
     reasons: tuple[str, ...]
 
 
-def check_trigger(settings: Settings, workspace: Workspace, host: Host, job: Job, word: str = "",
-                  force: bool = False) -> Triggered:
-    """Try a word (the workspace's trigger when none is given) and draw four pictures of it into `trigger/`.
+def check_trigger(
+    settings: Settings,
+    workspace: Workspace,
+    host: Host,
+    job: Job,
+    word: str = "",
+    force: bool = False,
+) -> Triggered:
+    """Try a word (the workspace's trigger when none is given) and draw four pictures of it into
+    `trigger/`.
 
     Raises: SettingsError, without a word; CheckpointError; JobCancelled.
     """
     word = word or settings.character.trigger
     if not word:
-        raise SettingsError(f"{workspace.root}: found no trigger in its settings, expected one; name a word with --trigger")
+        raise SettingsError(
+            f"{workspace.root}: found no trigger in its settings, expected one; name a word with"
+            " --trigger"
+        )
     lists = names_of(chosen_folders(settings.caption, host, job))
     check = check_word(word, lists["names"], lists["tags"])
     suggestions = suggest_words(word, SUGGESTED, lists["names"], lists["tags"])
@@ -62,51 +76,98 @@ def check_trigger(settings: Settings, workspace: Workspace, host: Host, job: Job
     ordinary, meaningless = ordinary_words(tokens), meaningless_words(tokens)
     record, done = begin(workspace, "trigger", _mark(settings, host, word, suggestions), force)
     if not done or not {word, *ordinary, *meaningless} <= record.data.get("departures", {}).keys():
-        record.data["departures"] = _measure(settings, host, job, [word, *ordinary, *meaningless, *suggestions])
+        record.data["departures"] = _measure(
+            settings, host, job, [word, *ordinary, *meaningless, *suggestions]
+        )
         made = []
         for index, seed in enumerate(SEEDS):
             path = workspace.root / "trigger" / f"{seed}.png"
             job.report(Progress("draw", index, len(SEEDS), f"what '{word}' alone draws"))
             drawn = host.generate(_request(settings, host, word, seed), job)[0]
-            workspace.write_unless_edited(record, path, png_bytes(drawn.image, drawn.parameters), True)
+            workspace.write_unless_edited(
+                record, path, png_bytes(drawn.image, drawn.parameters), True
+            )
             made.append(path)
-            job.report(Progress("draw", index + 1, len(SEEDS), f"what '{word}' alone draws", pictures=(path,)))
+            job.report(
+                Progress(
+                    "draw", index + 1, len(SEEDS), f"what '{word}' alone draws", pictures=(path,)
+                )
+            )
         finish(workspace, record, made)
     found = record.data["departures"]
-    own = Departures(found[word], {w: found[w] for w in ordinary}, {w: found[w] for w in meaningless})
-    return Triggered(check, own, tuple(workspace.root / "trigger" / f"{seed}.png" for seed in SEEDS),
-                     tuple(sorted(suggestions, key=lambda other: found.get(other, 0.0))), _reasons(check, own))
+    own = Departures(
+        found[word], {w: found[w] for w in ordinary}, {w: found[w] for w in meaningless}
+    )
+    return Triggered(
+        check,
+        own,
+        tuple(workspace.root / "trigger" / f"{seed}.png" for seed in SEEDS),
+        tuple(sorted(suggestions, key=lambda other: found.get(other, 0.0))),
+        _reasons(check, own),
+    )
 
 
 def as_dict(made: Triggered) -> dict[str, Any]:
     """The result as plain values."""
-    return {"word": made.check.word, "free": not made.reasons, "reasons": list(made.reasons), "tokens": made.check.tokens,
-            "ordinary": made.check.ordinary, "known": list(made.check.known),
-            "departures": {**asdict(made.departures), "meaning": made.departures.meaning},
-            "pictures": [str(path) for path in made.pictures], "suggestions": list(made.suggestions)}
+    return {
+        "word": made.check.word,
+        "free": not made.reasons,
+        "reasons": list(made.reasons),
+        "tokens": made.check.tokens,
+        "ordinary": made.check.ordinary,
+        "known": list(made.check.known),
+        "departures": {**asdict(made.departures), "meaning": made.departures.meaning},
+        "pictures": [str(path) for path in made.pictures],
+        "suggestions": list(made.suggestions),
+    }
 
 
 def _reasons(check: WordCheck, found: Departures) -> tuple[str, ...]:
     meaning = found.meaning
     if meaning is None or meaning < KNOWN:
         return check.reasons
-    return (*check.reasons, f"this checkpoint makes {meaning:.0%} of it that it makes of ordinary words, beyond words without "
-                            "meaning")
+    return (
+        *check.reasons,
+        (
+            f"this checkpoint makes {meaning:.0%} of it that it makes of ordinary words, beyond"
+            " words without meaning"
+        ),
+    )
 
 
 def _mark(settings: Settings, host: Host, word: str, suggestions: list[str]) -> str:
     plot = settings.plot
-    return fingerprint(word, suggestions, host.checkpoint.sha256, settings.training.clip_skip, plot.sampler, plot.steps,
-                       plot.cfg_scale, plot.negative_prompt)
+    return fingerprint(
+        word,
+        suggestions,
+        host.checkpoint.sha256,
+        settings.training.clip_skip,
+        plot.sampler,
+        plot.steps,
+        plot.cfg_scale,
+        plot.negative_prompt,
+    )
 
 
 def _measure(settings: Settings, host: Host, job: Job, words: list[str]) -> dict[str, float]:
-    side = max(8, host.checkpoint.native_size // 16)  # half the size is enough to compare words, and four times as fast
+    # Half the size is enough to compare words, and four times as fast
+    side = max(8, host.checkpoint.native_size // 16)
     with host.open_for_training() as model:
-        return departures(model, list(dict.fromkeys(words)), (side, side), settings.training.clip_skip, job)
+        return departures(
+            model, list(dict.fromkeys(words)), (side, side), settings.training.clip_skip, job
+        )
 
 
 def _request(settings: Settings, host: Host, word: str, seed: int) -> ImageRequest:
     size, plot = training_resolution(settings, host), settings.plot
-    return ImageRequest(escape(word), (seed,), size, size, plot.negative_prompt, plot.sampler, plot.steps, plot.cfg_scale,
-                        settings.training.clip_skip)
+    return ImageRequest(
+        escape(word),
+        (seed,),
+        size,
+        size,
+        plot.negative_prompt,
+        plot.sampler,
+        plot.steps,
+        plot.cfg_scale,
+        settings.training.clip_skip,
+    )

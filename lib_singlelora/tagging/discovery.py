@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .download import FILES, NAMES, OWNER
 
-HOME = Path(__file__).parent.parent.parent / "models" / "taggers"  # for what is downloaded, where the host has no place for it
+# For what is downloaded, where the host has no place for it
+HOME = Path(__file__).parent.parent.parent / "models" / "taggers"
 NEWEST = "tagger-v3"
 
 
@@ -19,7 +20,9 @@ def is_tagger(folder: Path) -> bool:
 
 
 def find_taggers(places: Iterable[Path]) -> list[Path]:
-    """The taggers in these folders and up to three levels below them, v3 before older ones, each once."""
+    """The taggers in these folders and up to three levels below them, v3 before older ones, each
+    once.
+    """
     found = dict.fromkeys(folder for place in places for folder in _below(place))
     return sorted(found, key=lambda folder: NEWEST not in str(folder))
 
@@ -34,7 +37,9 @@ def _below(place: Path) -> Iterator[Path]:
 def cached_by_the_hub(name: str) -> list[Path]:
     """Where the Hub's own programs keep a tagger of this name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or home / "hub")
+    cache = Path(
+        os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or home / "hub"
+    )
     return find_taggers(sorted((cache / f"models--{OWNER}--{name}" / "snapshots").glob("*")))
 
 
@@ -45,9 +50,14 @@ def known_name(text: str) -> str:
 
 
 def named(name: str, there: Iterable[Path]) -> Path | None:
-    """The tagger of this name among folders: its own folder, or one within a folder of that name, as the Hub's cache has it."""
+    """The tagger of this name among folders: its own folder, or one within a folder of that name,
+    as the Hub's cache has it.
+    """
     for folder in there:
-        if any(part.lower() in (name.lower(), f"models--{OWNER}--{name}".lower()) for part in folder.parts[-4:]):
+        if any(
+            part.lower() in (name.lower(), f"models--{OWNER}--{name}".lower())
+            for part in folder.parts[-4:]
+        ):
             return folder
     return None
 

@@ -1,7 +1,8 @@
 """WD taggers by name: the files from the Hub, checked, resumed and cancelled.
 
-No hash is written here.  The Hub sends one with each file (`X-Linked-ETag`: SHA-256 of a large file; else `ETag`: the id that git
-gives a small one), and what arrives must have it.  Source: huggingface_hub, file_download.py, get_hf_file_metadata.
+No hash is written here.  The Hub sends one with each file (`X-Linked-ETag`: SHA-256 of a large
+file; else `ETag`: the id that git gives a small one), and what arrives must have it.  Source:
+huggingface_hub, file_download.py, get_hf_file_metadata.
 """
 
 from __future__ import annotations
@@ -23,8 +24,15 @@ from ..jobs import Job, Progress
 
 OWNER = "SmilingWolf"
 NAMES = (
-    "wd-v1-4-vit-tagger-v2", "wd-v1-4-convnext-tagger-v2", "wd-v1-4-convnextv2-tagger-v2", "wd-v1-4-swinv2-tagger-v2",
-    "wd-v1-4-moat-tagger-v2", "wd-vit-tagger-v3", "wd-swinv2-tagger-v3", "wd-convnext-tagger-v3", "wd-vit-large-tagger-v3",
+    "wd-v1-4-vit-tagger-v2",
+    "wd-v1-4-convnext-tagger-v2",
+    "wd-v1-4-convnextv2-tagger-v2",
+    "wd-v1-4-swinv2-tagger-v2",
+    "wd-v1-4-moat-tagger-v2",
+    "wd-vit-tagger-v3",
+    "wd-swinv2-tagger-v3",
+    "wd-convnext-tagger-v3",
+    "wd-vit-large-tagger-v3",
     "wd-eva02-large-tagger-v3",
 )
 FILES = ("model.onnx", "selected_tags.csv")
@@ -32,7 +40,11 @@ FILES = ("model.onnx", "selected_tags.csv")
 
 @dataclass(frozen=True)
 class _Offer:
-    """What the Hub says of a file.  digest: SHA-256, or git's SHA-1 of a small file; '' when it says none.  size: bytes or 0."""
+    """What the Hub says of a file.
+
+    digest: SHA-256, or git's SHA-1 of a small file; '' when it says none.
+    size: bytes or 0.
+    """
 
     url: str
     digest: str
@@ -40,14 +52,22 @@ class _Offer:
 
 
 def fetch_tagger(name: str, home: Path, job: Job, stage: str = "caption") -> Path:
-    """The folder `home/name` with both files of a tagger; what is there already is not asked for again.
+    """The folder `home/name` with both files of a tagger; what is there already is not asked for
+    again.
 
-    A broken download goes on where it stopped at the next call.  Raises: TaggerError, JobCancelled (keeping what came).
+    A broken download goes on where it stopped at the next call.  Raises: TaggerError, JobCancelled
+    (keeping what came).
+    Raises: TaggerError, JobCancelled (keeping what came).
     """
     folder = home / name
     for file in reversed(FILES):  # the table is small: what is wrong shows before the large file
         if not (folder / file).exists():
-            _fetch(_ask(f"{_site()}/{OWNER}/{name}/resolve/main/{file}", folder), folder / file, job, stage)
+            _fetch(
+                _ask(f"{_site()}/{OWNER}/{name}/resolve/main/{file}", folder),
+                folder / file,
+                job,
+                stage,
+            )
     return folder
 
 
@@ -56,24 +76,36 @@ def _site() -> str:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects and keeps the headers of the answers on the way: the hash stands in the first, not in the last."""
+    """Follows redirects and keeps the headers of the answers on the way: the hash stands in the
+    first, not in the last.
+    """
 
     def __init__(self) -> None:
         self.seen: list[Message] = []
 
-    def redirect_request(self, request: urllib.request.Request, answer: IO[bytes], code: int, message: str, headers: Any,
-                         url: str) -> urllib.request.Request | None:
+    def redirect_request(
+        self,
+        request: urllib.request.Request,
+        answer: IO[bytes],
+        code: int,
+        message: str,
+        headers: Any,
+        url: str,
+    ) -> urllib.request.Request | None:
         self.seen.append(headers)
         own = super().redirect_request(request, answer, code, message, headers, url)
         if own is not None:
-            own.method = request.get_method()  # urllib would turn HEAD into GET and load the whole file
+            # Urllib would turn HEAD into GET and load the whole file
+            own.method = request.get_method()
         return own
 
 
 def _ask(url: str, folder: Path) -> _Offer:
     redirects = _Redirects()
     try:
-        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "single-image-lora"})
+        request = urllib.request.Request(
+            url, method="HEAD", headers={"User-Agent": "single-image-lora"}
+        )
         with urllib.request.build_opener(redirects).open(request, timeout=TIMEOUT) as answer:
             seen = [*redirects.seen, answer.headers]
     except (OSError, http.client.HTTPException) as error:
@@ -82,7 +114,9 @@ def _ask(url: str, folder: Path) -> _Offer:
     tag = linked.get("X-Linked-ETag") if linked else seen[-1].get("ETag")
     size = linked.get("X-Linked-Size") if linked else seen[-1].get("Content-Length")
     digest = re.sub(r'^W/|"', "", tag or "").lower()
-    return _Offer(url, digest if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest) else "", int(size or 0))
+    return _Offer(
+        url, digest if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest) else "", int(size or 0)
+    )
 
 
 def _fetch(offer: _Offer, target: Path, job: Job, stage: str) -> None:
@@ -90,8 +124,18 @@ def _fetch(offer: _Offer, target: Path, job: Job, stage: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         name = f"{target.parent.name}/{target.name}"
-        download(offer.url, part, offer.size, job, lambda have: Progress(
-            stage, have, offer.size, f"downloading {name}: {have >> 20} of {offer.size >> 20} MB"))
+        download(
+            offer.url,
+            part,
+            offer.size,
+            job,
+            lambda have: Progress(
+                stage,
+                have,
+                offer.size,
+                f"downloading {name}: {have >> 20} of {offer.size >> 20} MB",
+            ),
+        )
         _check(offer, part)
         part.replace(target)
     except (OSError, http.client.HTTPException) as error:
@@ -99,19 +143,29 @@ def _fetch(offer: _Offer, target: Path, job: Job, stage: str) -> None:
 
 
 def _check(offer: _Offer, part: Path) -> None:
-    """Raises: TaggerError, when the bytes are not those that the Hub announced; they are thrown away then."""
+    """Raises: TaggerError, when the bytes are not those that the Hub announced; they are thrown
+    away then.
+    """
     if not offer.digest:
-        raise TaggerError(f"{offer.url}: found no hash in the answer, expected one to check the file with; get the file by hand, "
-                          f"into {part.parent}")
+        raise TaggerError(
+            f"{offer.url}: found no hash in the answer, expected one to check the file with; get"
+            f" the file by hand, into {part.parent}"
+        )
     size = part.stat().st_size
-    digest = hashlib.sha256() if len(offer.digest) == 64 else hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    digest = (
+        hashlib.sha256()
+        if len(offer.digest) == 64
+        else hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    )
     with part.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
     if digest.hexdigest() != offer.digest:
         part.unlink()
-        raise TaggerError(f"{offer.url}: found a file of hash {digest.hexdigest()[:12]}…, expected {offer.digest[:12]}…; it was "
-                          "damaged on the way and thrown away: call again")
+        raise TaggerError(
+            f"{offer.url}: found a file of hash {digest.hexdigest()[:12]}…, expected"
+            f" {offer.digest[:12]}…; it was damaged on the way and thrown away: call again"
+        )
 
 
 def _unreachable(url: str, folder: Path, error: Exception) -> TaggerError:
@@ -119,5 +173,7 @@ def _unreachable(url: str, folder: Path, error: Exception) -> TaggerError:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         reason = f"HTTP {error.code}"
-    return TaggerError(f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put {' and '.join(FILES)} "
-                       f"into {folder} yourself, or set caption.tagger=none")
+    return TaggerError(
+        f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put"
+        f" {' and '.join(FILES)} into {folder} yourself, or set caption.tagger=none"
+    )

@@ -1,6 +1,7 @@
 """WD taggers: a folder with `model.onnx` and `selected_tags.csv`.
 
-The contract: input NHWC float32, 0–255, BGR, on a white square; output one probability for each row of the table.
+The contract: input NHWC float32, 0–255, BGR, on a white square; output one probability for each row
+of the table.
 Source: SmilingWolf's tagger repositories (v2 and v3) and their demonstration space.
 """
 
@@ -23,9 +24,15 @@ from ..errors import MissingPackageError, TaggerError
 log = logging.getLogger(__name__)
 
 GENERAL, CHARACTER, RATING = "0", "4", "9"
-# Best first, without TensorRT, which compiles for minutes.  The CPU is the last resort: a CUDA build may not fit the CUDA there.
-PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider",
-             "CPUExecutionProvider")
+# Best first, without TensorRT, which compiles for minutes.  The CPU is the last resort: a CUDA
+# build may not fit the CUDA there.
+PROVIDERS = (
+    "CUDAExecutionProvider",
+    "ROCMExecutionProvider",
+    "DmlExecutionProvider",
+    "CoreMLExecutionProvider",
+    "CPUExecutionProvider",
+)
 Array = NDArray[np.float32]
 
 
@@ -38,7 +45,9 @@ class TagScores:
     rating: dict[str, float]
 
     def above(self, general: float = 0.35, character: float = 0.85) -> list[str]:
-        """Tags whose probability is above the threshold of their kind, most certain first; no ratings."""
+        """Tags whose probability is above the threshold of their kind, most certain first; no
+        ratings.
+        """
         kept = {tag: score for tag, score in self.general.items() if score > general}
         kept |= {tag: score for tag, score in self.character.items() if score > character}
         return sorted(kept, key=lambda tag: -kept[tag])
@@ -47,7 +56,8 @@ class TagScores:
 def mcut_threshold(scores: Sequence[float]) -> float:
     """The midpoint of the largest gap of the sorted probabilities.
 
-    Source: Largeron, Moulin, Géry 2012, "MCut: A Thresholding Strategy for Multi-label Classification".
+    Source: Largeron, Moulin, Géry 2012, "MCut: A Thresholding Strategy for Multi-label
+    Classification".
     """
     ordered = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
     if len(ordered) < 2:
@@ -59,7 +69,8 @@ def mcut_threshold(scores: Sequence[float]) -> float:
 class WdTagger:
     """A tagger from its folder.  batch_size: pictures at once where the model allows more than one.
 
-    Raises: TaggerError, when the folder does not follow the contract; MissingPackageError, without onnxruntime.
+    Raises: TaggerError, when the folder does not follow the contract; MissingPackageError, without
+    onnxruntime.
     """
 
     def __init__(self, folder: Path, batch_size: int = 4) -> None:
@@ -84,17 +95,28 @@ class WdTagger:
 
     def _run(self, pixels: Array) -> Array:
         try:
-            rows: Array = np.asarray(self._session.run(None, {self._input: pixels})[0], dtype=np.float32)
+            rows: Array = np.asarray(
+                self._session.run(None, {self._input: pixels})[0], dtype=np.float32
+            )
         except Exception as error:
-            if self._session.get_providers()[0] != PROVIDERS[-1]:  # the checkpoint may fill the GPU's memory
-                log.warning("%s: the GPU failed (%s); going on on the CPU", self.folder.name, _first_line(error))
+            # The checkpoint may fill the GPU's memory
+            if self._session.get_providers()[0] != PROVIDERS[-1]:
+                log.warning(
+                    "%s: the GPU failed (%s); going on on the CPU",
+                    self.folder.name,
+                    _first_line(error),
+                )
                 self._session = _open_model(self.folder / "model.onnx", PROVIDERS[-1:])
                 return self._run(pixels)
-            raise TaggerError(f"{self.folder}: the model failed on a picture ({_first_line(error)}); "
-                              "get its files again") from error
+            raise TaggerError(
+                f"{self.folder}: the model failed on a picture ({_first_line(error)}); "
+                "get its files again"
+            ) from error
         if rows.ndim != 2:
-            raise TaggerError(f"{self.folder}: found an output of shape {rows.shape}, expected (pictures, tags); "
-                              "choose a WD tagger")
+            raise TaggerError(
+                f"{self.folder}: found an output of shape {rows.shape}, expected (pictures, tags); "
+                "choose a WD tagger"
+            )
         self._check_width(rows.shape[1])
         return rows
 
@@ -108,23 +130,31 @@ class WdTagger:
         """Name, side and fixed batch (None: any) of the input."""
         inputs = self._session.get_inputs()
         shape, kind = list(inputs[0].shape), inputs[0].type
-        square = len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2] and isinstance(shape[1], int)
+        square = (
+            len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2] and isinstance(shape[1], int)
+        )
         if len(inputs) != 1 or not square or kind != "tensor(float)":
-            raise TaggerError(f"{self.folder / 'model.onnx'}: found an input {shape} of {kind}, expected "
-                              "[N, side, side, 3] of tensor(float); choose a WD tagger (v2 or v3)")
+            raise TaggerError(
+                f"{self.folder / 'model.onnx'}: found an input {shape} of {kind}, expected "
+                "[N, side, side, 3] of tensor(float); choose a WD tagger (v2 or v3)"
+            )
         return inputs[0].name, shape[1], shape[0] if isinstance(shape[0], int) else None
 
     def _check_width(self, width: int) -> None:
         if width != len(self._tags):
-            raise TaggerError(f"{self.folder}: found {len(self._tags)} tags in selected_tags.csv, expected the model's "
-                              f"{width}; take both files from the same tagger")
+            raise TaggerError(
+                f"{self.folder}: found {len(self._tags)} tags in selected_tags.csv, expected the"
+                f" model's {width}; take both files from the same tagger"
+            )
 
 
 def to_input(image: Image.Image, side: int) -> Array:
     """(side, side, 3) BGR, 0–255: the picture over white, centred on a white square."""
     layered = image.convert("RGBA")
     square = Image.new("RGBA", (max(layered.size),) * 2, "white")
-    square.alpha_composite(layered, ((square.width - layered.width) // 2, (square.height - layered.height) // 2))
+    square.alpha_composite(
+        layered, ((square.width - layered.width) // 2, (square.height - layered.height) // 2)
+    )
     shrunk = square.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(shrunk, dtype=np.float32)[..., ::-1])
 
@@ -136,12 +166,16 @@ def read_tags(folder: Path) -> list[tuple[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if not {"name", "category"} <= set(rows.fieldnames or ()):
-                raise TaggerError(f"{path}: found the columns {rows.fieldnames}, expected tag_id,name,category,count; "
-                                  "get the file again")
+                raise TaggerError(
+                    f"{path}: found the columns {rows.fieldnames}, expected"
+                    " tag_id,name,category,count; get the file again"
+                )
             return [(spaced(row["name"] or ""), row["category"] or "") for row in rows]
     except FileNotFoundError:
-        raise TaggerError(f"{folder}: found no selected_tags.csv, expected it beside model.onnx; "
-                          "get both files of a WD tagger") from None
+        raise TaggerError(
+            f"{folder}: found no selected_tags.csv, expected it beside model.onnx; "
+            "get both files of a WD tagger"
+        ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TaggerError(f"{path}: cannot be read ({error}); get the file again") from None
 
@@ -149,12 +183,16 @@ def read_tags(folder: Path) -> list[tuple[str, str]]:
 def _open_model(path: Path, names: Sequence[str] = PROVIDERS) -> Any:
     """A session on the best of these providers that is there and works."""
     if not path.is_file():
-        raise TaggerError(f"{path.parent}: found no model.onnx, expected it beside selected_tags.csv; "
-                          "get both files of a WD tagger")
+        raise TaggerError(
+            f"{path.parent}: found no model.onnx, expected it beside selected_tags.csv; "
+            "get both files of a WD tagger"
+        )
     try:
         import onnxruntime
     except ImportError:
-        raise MissingPackageError("the tagger needs the package onnxruntime; install it, or set caption.tagger=none") from None
+        raise MissingPackageError(
+            "the tagger needs the package onnxruntime; install it, or set caption.tagger=none"
+        ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     there = [name for name in names if name in onnxruntime.get_available_providers()]
@@ -162,10 +200,16 @@ def _open_model(path: Path, names: Sequence[str] = PROVIDERS) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=there)
     except Exception as error:
         if len(there) > 1:
-            log.warning("%s: the GPU cannot be used (%s); going on on the CPU", path.parent.name, _first_line(error))
+            log.warning(
+                "%s: the GPU cannot be used (%s); going on on the CPU",
+                path.parent.name,
+                _first_line(error),
+            )
             return _open_model(path, there[-1:])
-        raise TaggerError(f"{path}: found no ONNX model that can be opened ({_first_line(error)}); "
-                          "get the file again") from error
+        raise TaggerError(
+            f"{path}: found no ONNX model that can be opened ({_first_line(error)}); "
+            "get the file again"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -19,8 +19,12 @@ from .noise import multires_noise, offset_noise
 
 
 def seeded(seed: int, *path: object) -> torch.Generator:
-    """A generator that depends on the run's seed and on what it is for, and on nothing that came before."""
-    return torch.Generator().manual_seed(random.Random("/".join(map(str, (seed, *path)))).getrandbits(63))
+    """A generator that depends on the run's seed and on what it is for, and on nothing that came
+    before.
+    """
+    return torch.Generator().manual_seed(
+        random.Random("/".join(map(str, (seed, *path)))).getrandbits(63)
+    )
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,15 @@ def versions_of(settings: TrainingSettings) -> Versions:
 
 
 def wants_prior(settings: TrainingSettings) -> bool:
-    """Whether samples of her are also shown as one of her class, with the frozen model's answer as the wanted one."""
+    """Whether samples of her are also shown as one of her class, with the frozen model's answer as
+    the wanted one.
+    """
     return settings.regularization in ("prior prediction", "both")
 
 
-def draw(settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample], length: int) -> Drawn:
+def draw(
+    settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample], length: int
+) -> Drawn:
     """The batch of some samples; length: timesteps of the schedule."""
     rows: list[_Row] = []
     classes: list[_Row] = []
@@ -68,10 +76,16 @@ def draw(settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample]
         chance = random.Random(f"{settings.seed}/caption/{sample.number}")
         version = versions_of(settings).of(picture).draw(chance)
         latents = cache.get(picture, version)
-        noise = offset_noise(torch.randn(latents.shape, generator=generator), settings.noise_offset, generator)
-        noise = multires_noise(noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator)
+        noise = offset_noise(
+            torch.randn(latents.shape, generator=generator), settings.noise_offset, generator
+        )
+        noise = multires_noise(
+            noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator
+        )
         last = min(settings.max_timestep, length)
-        timestep = torch.randint(min(settings.min_timestep, last - 1), last, (1,), generator=generator)
+        timestep = torch.randint(
+            min(settings.min_timestep, last - 1), last, (1,), generator=generator
+        )
         caption = _caption(settings, picture, chance)
         size = (latents.shape[-2], latents.shape[-1])
         mask = torch.ones(1, 1, *size)
@@ -81,15 +95,39 @@ def draw(settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample]
         rows.append(_Row(latents, noise, timestep, weight, mask, caption))
         if wants_prior(settings) and not picture.regularization:
             plain = _without_trigger(caption, picture)
-            classes.append(_Row(latents, noise, timestep, settings.prior_loss_weight, torch.ones_like(mask), plain))
+            classes.append(
+                _Row(
+                    latents,
+                    noise,
+                    timestep,
+                    settings.prior_loss_weight,
+                    torch.ones_like(mask),
+                    plain,
+                )
+            )
     whole = [*rows, *classes]
-    latents, noise, masks = (torch.cat([getattr(row, name) for row in whole]) for name in ("latents", "noise", "mask"))
-    timesteps, weights = torch.cat([row.timestep for row in whole]), torch.tensor([row.weight for row in whole])
-    return Drawn(latents, noise, timesteps, weights, masks, [row.caption for row in whole], list(range(len(rows), len(whole))))
+    latents, noise, masks = (
+        torch.cat([getattr(row, name) for row in whole]) for name in ("latents", "noise", "mask")
+    )
+    timesteps, weights = (
+        torch.cat([row.timestep for row in whole]),
+        torch.tensor([row.weight for row in whole]),
+    )
+    return Drawn(
+        latents,
+        noise,
+        timesteps,
+        weights,
+        masks,
+        [row.caption for row in whole],
+        list(range(len(rows), len(whole))),
+    )
 
 
 def captions_of(settings: TrainingSettings, batch: Sequence[Sample]) -> tuple[list[str], list[str]]:
-    """The captions of a batch as `draw` gives them, whole and those of the prior rows, without drawing anything else."""
+    """The captions of a batch as `draw` gives them, whole and those of the prior rows, without
+    drawing anything else.
+    """
     own, classes = [], []
     for sample in batch:
         chance = random.Random(f"{settings.seed}/caption/{sample.number}")
@@ -101,8 +139,14 @@ def captions_of(settings: TrainingSettings, batch: Sequence[Sample]) -> tuple[li
 
 
 def _caption(settings: TrainingSettings, picture: Picture, chance: random.Random) -> str:
-    return compose_caption(picture.caption, chance, shuffle=settings.shuffle_captions, keep_tokens=settings.keep_tokens,
-                           caption_dropout=settings.caption_dropout, tag_dropout=settings.tag_dropout)
+    return compose_caption(
+        picture.caption,
+        chance,
+        shuffle=settings.shuffle_captions,
+        keep_tokens=settings.keep_tokens,
+        caption_dropout=settings.caption_dropout,
+        tag_dropout=settings.tag_dropout,
+    )
 
 
 def _without_trigger(caption: str, picture: Picture) -> str:

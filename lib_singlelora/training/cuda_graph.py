@@ -1,7 +1,8 @@
 """A step's pass through the U-Net recorded in a CUDA graph, one for each shape, and replayed.
 
-At small batches a GPU computes faster than Python can tell it what to do: Stable Diffusion's pass and its way back are some six
-thousand kernels.  Only the U-Net's part is recorded; prompts are encoded as ever, and their gradient is handed on.
+At small batches a GPU computes faster than Python can tell it what to do: Stable Diffusion's pass
+and its way back are some six thousand kernels.  Only the U-Net's part is recorded; prompts are
+encoded as ever, and their gradient is handed on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from .batch import Drawn, wants_prior
 from .objective import TENSORS, Objective
 
 KEPT = 16  # shapes; what else comes is computed without a graph
-AGREES = 0.05  # the replayed loss may differ from the computed one by this share (another algorithm may be chosen)
+# The replayed loss may differ from the computed one by this share (another algorithm may be chosen)
+AGREES = 0.05
 
 
 @dataclass
@@ -31,7 +33,8 @@ class _Recording:
 
 
 class Recorder:
-    """Loss and gradients of batches on a GPU, added to the gradients of the network's parameters; `clear` before each step.
+    """Loss and gradients of batches on a GPU, added to the gradients of the network's parameters;
+    `clear` before each step.
 
     off: why nothing is recorded (any more), or nothing.
     """
@@ -70,15 +73,24 @@ class Recorder:
         return float(recording.loss)
 
     def _recording(self, drawn: Drawn, conditioning: Conditioning) -> _Recording | None:
-        key = (drawn.latents.shape, conditioning.context.shape, conditioning.context.dtype, conditioning.context.requires_grad)
+        key = (
+            drawn.latents.shape,
+            conditioning.context.shape,
+            conditioning.context.dtype,
+            conditioning.context.requires_grad,
+        )
         if key not in self._kept and len(self._kept) < KEPT and conditioning.vector is None:
-            # Recorded passes write to these very gradients: their values come back, not other tensors.
+            # Recorded passes write to these very gradients: their values come back, not other
+            # tensors.
             grads = [p.grad for p in self.objective.network.parameters() if p.grad is not None]
             before = [grad.clone() for grad in grads]
             try:
                 self._kept[key] = self._record(drawn, conditioning)
             except (RuntimeError, AssertionError) as error:
-                self.off = f"CUDA graphs are off for this training, which goes on without: {' '.join(str(error).split())[:200]}"
+                self.off = (
+                    "CUDA graphs are off for this training, which goes on without:"
+                    f" {' '.join(str(error).split())[:200]}"
+                )
             for grad, value in zip(grads, before, strict=True):
                 grad.copy_(value)
         return self._kept.get(key)
@@ -104,22 +116,31 @@ class Recorder:
             loss = self.objective.loss_of(own, static)
             loss.backward()  # type: ignore[no-untyped-call]
             loss = loss.detach()
-        self._pool = self._pool or graph.pool()  # one memory for all: they never run at the same time
+        # One memory for all: they never run at the same time
+        self._pool = self._pool or graph.pool()
         graph.replay()
         found = float(loss)
         if not abs(found - expected) <= AGREES * abs(expected):
-            raise AssertionError(f"the recorded pass gave a loss of {found:.6g}, expected {expected:.6g}")
+            raise AssertionError(
+                f"the recorded pass gave a loss of {found:.6g}, expected {expected:.6g}"
+            )
         return _Recording(own, static, loss, graph)
 
 
 def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings) -> bool:
-    """Whether a training's passes are the same kernels every time, on a GPU, through a host that allows it.
+    """Whether a training's passes are the same kernels every time, on a GPU, through a host that
+    allows it.
 
     Not in fp16: the loss is scaled there, by a number that changes from step to step.
     """
     plain = not (network.shape.random or settings.gradient_checkpointing or wants_prior(settings))
-    return (settings.cuda_graphs and plain and model.compute_dtype != torch.float16 and model.recordable
-            and torch.device(model.device).type == "cuda")
+    return (
+        settings.cuda_graphs
+        and plain
+        and model.compute_dtype != torch.float16
+        and model.recordable
+        and torch.device(model.device).type == "cuda"
+    )
 
 
 def _on(device: str, drawn: Drawn) -> Drawn:

@@ -20,7 +20,9 @@ class Ema:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self._decay, self._steps = decay, 0
-        self._kept: dict[str, Tensor] = {name: p.detach().clone() for name, p in network.named_parameters()}
+        self._kept: dict[str, Tensor] = {
+            name: p.detach().clone() for name, p in network.named_parameters()
+        }
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -33,7 +35,10 @@ class Ema:
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """The network holds the average while inside, then the very tensors that it trains."""
-        own = [(parameter, parameter.data, self._kept[name]) for name, parameter in network.named_parameters()]
+        own = [
+            (parameter, parameter.data, self._kept[name])
+            for name, parameter in network.named_parameters()
+        ]
         try:
             for parameter, _, average in own:
                 parameter.data = average

@@ -33,7 +33,9 @@ class Scaler:
         """The backward pass of the scaled loss."""
         (loss * self.scale if self.wanted else loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], longest: float) -> bool:
+    def step(
+        self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], longest: float
+    ) -> bool:
         """Clip to the longest norm (0: not) and step; false when a step was left out.
 
         Gradients are divided by the scale first, so that the norm that is clipped is the true one.
@@ -67,9 +69,11 @@ class Scaler:
         self.scale, self._good = self.scale * BACKOFF, 0
         self.skipped += 1
         if self.scale < LOST:
-            raise TrainingError(f"the loss scale fell to {self.scale:g}, expected 1 or more: every step overflows fp16. The "
-                                "epochs saved so far are whole. Set training.precision to bf16, or to fp32 (the WebUI wants "
-                                "--no-half for that), or lower training.unet_lr")
+            raise TrainingError(
+                f"the loss scale fell to {self.scale:g}, expected 1 or more: every step overflows"
+                " fp16. The epochs saved so far are whole. Set training.precision to bf16, or to"
+                " fp32 (the WebUI wants --no-half for that), or lower training.unet_lr"
+            )
 
     def figures(self) -> dict[str, float]:
         """For the log: the scale, and how many steps were left out so far."""
@@ -77,9 +81,17 @@ class Scaler:
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
-        return {"scale": self.scale, "good": self._good, "skipped": self.skipped} if self.wanted else {}
+        return (
+            {"scale": self.scale, "good": self._good, "skipped": self.skipped}
+            if self.wanted
+            else {}
+        )
 
     def load(self, state: dict[str, Any]) -> None:
         """From the snapshot."""
         if self.wanted and state:
-            self.scale, self._good, self.skipped = float(state["scale"]), int(state["good"]), int(state["skipped"])
+            self.scale, self._good, self.skipped = (
+                float(state["scale"]),
+                int(state["good"]),
+                int(state["skipped"]),
+            )

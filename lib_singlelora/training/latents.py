@@ -24,7 +24,10 @@ from .epoch_plan import Picture
 
 @dataclass(frozen=True)
 class Version:
-    """What a sample shows of its picture.  color: 0 as it is, from 1 on one of the colour versions."""
+    """What a sample shows of its picture.
+
+    color: 0 as it is, from 1 on one of the colour versions.
+    """
 
     mirrored: bool = False
     color: int = 0
@@ -32,7 +35,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions that settings ask for.  symmetric: pictures that may be are mirrored without `flip` too."""
+    """The versions that settings ask for.
+
+    symmetric: pictures that may be are mirrored without `flip` too.
+    """
 
     flip: bool = False
     color: bool = False
@@ -53,7 +59,11 @@ class Versions:
     def draw(self, chance: random.Random) -> Version:
         """One for a sample."""
         mirrored = self.flip and chance.random() < 0.5
-        color = chance.randint(1, COLOR_VERSIONS) if self.color and chance.random() < COLOR_CHANCE else 0
+        color = (
+            chance.randint(1, COLOR_VERSIONS)
+            if self.color and chance.random() < COLOR_CHANCE
+            else 0
+        )
         return Version(mirrored, color)
 
 
@@ -81,10 +91,19 @@ class LatentCache:
         self._latents: dict[tuple[Path, tuple[int, int], Version], Tensor] = {}
         self._masks: dict[Path, Tensor] = {}
 
-    def fill(self, model: TrainingModel, pictures: Sequence[Picture], versions: Versions,
-             each: Callable[[int, int], None]) -> None:
-        """Encode what is missing; `each(done, total)` is called before every picture and may raise to stop."""
-        wanted = [(picture, version) for picture in pictures for version in versions.of(picture).all()]
+    def fill(
+        self,
+        model: TrainingModel,
+        pictures: Sequence[Picture],
+        versions: Versions,
+        each: Callable[[int, int], None],
+    ) -> None:
+        """Encode what is missing; `each(done, total)` is called before every picture and may raise
+        to stop.
+        """
+        wanted = [
+            (picture, version) for picture in pictures for version in versions.of(picture).all()
+        ]
         for done, (picture, version) in enumerate(wanted):
             each(done, len(wanted))
             key = (picture.path, picture.bucket, version)
@@ -97,7 +116,9 @@ class LatentCache:
         return self._latents[(picture.path, picture.bucket, version)]
 
     def mask(self, picture: Picture, mirrored: bool) -> Tensor:
-        """(1, 1, H, W), 0 to 1, in the bucket's size: where she is; ones for a picture without a mask."""
+        """(1, 1, H, W), 0 to 1, in the bucket's size: where she is; ones for a picture without a
+        mask.
+        """
         if picture.path not in self._masks:
             self._masks[picture.path] = _load_mask(picture)
         found = self._masks[picture.path]
@@ -112,8 +133,10 @@ def _encoded(model: TrainingModel, picture: Picture, version: Version) -> Tensor
     except TrainingError as error:
         raise TrainingError(f"{picture.path.name}: {error}") from error
     if not bool(torch.isfinite(found).all()):
-        raise TrainingError(f"{picture.path.name}: the VAE gave NaN for this picture, expected numbers; choose another VAE, "
-                            "or take the picture out")
+        raise TrainingError(
+            f"{picture.path.name}: the VAE gave NaN for this picture, expected numbers; choose"
+            " another VAE, or take the picture out"
+        )
     return found
 
 

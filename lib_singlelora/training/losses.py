@@ -14,13 +14,15 @@ from .noise import signal_to_noise
 Loss = Literal["l2", "huber", "smooth_l1"]
 
 
-def huber_c(schedule: str, least: float, timesteps: Tensor, alpha_bar: Tensor, length: int) -> Tensor:
+def huber_c(
+    schedule: str, least: float, timesteps: Tensor, alpha_bar: Tensor, length: int
+) -> Tensor:
     """Where huber turns from square to line at each timestep, (B,).
 
-    `constant`: least everywhere.  `exponential`: from 1 at timestep 0 down to least at the last.  `snr`: from 1 where there is no
-    noise down to least where there is only noise.
-    Source: Khrapov et al. 2024, "Improving Diffusion Models's Data-Corruption Resistance using Scheduled Pseudo-Huber Loss";
-    sd-scripts v0.9.1 train_util.get_timesteps_and_huber_c.
+    `constant`: least everywhere.  `exponential`: from 1 at timestep 0 down to least at the last.
+    `snr`: from 1 where there is no noise down to least where there is only noise.
+    Source: Khrapov et al. 2024, "Improving Diffusion Models's Data-Corruption Resistance using
+    Scheduled Pseudo-Huber Loss"; sd-scripts v0.9.1 train_util.get_timesteps_and_huber_c.
     """
     if schedule == "exponential":
         return torch.exp(math.log(least) / length * timesteps.to(alpha_bar))
@@ -31,7 +33,8 @@ def huber_c(schedule: str, least: float, timesteps: Tensor, alpha_bar: Tensor, l
 
 
 def elementwise(kind: Loss, predicted: Tensor, wanted: Tensor, c: Tensor) -> Tensor:
-    """The loss of each value, in the shape of the prediction, fp32.  c: (B,), used by the pseudo-Huber kinds.
+    """The loss of each value, in the shape of the prediction, fp32.  c: (B,), used by the
+    pseudo-Huber kinds.
 
     l2: d².  huber: 2c (sqrt(d² + c²) - c).  smooth_l1: 2 (sqrt(d² + c²) - c).
     """
@@ -44,12 +47,17 @@ def elementwise(kind: Loss, predicted: Tensor, wanted: Tensor, c: Tensor) -> Ten
 
 
 def mask_weight(mask: Tensor, size: tuple[int, int], floor: float) -> Tensor:
-    """Weight of each latent, (B, 1, h, w): 1 inside the mask, `floor` outside.  mask: (B, 1, H, W), 0 to 1; size: (h, w)."""
+    """Weight of each latent, (B, 1, h, w): 1 inside the mask, `floor` outside.
+
+    mask: (B, 1, H, W), 0 to 1; size: (h, w).
+    """
     return floor + (1 - floor) * F.interpolate(mask, size, mode="area")
 
 
 def weighted_loss(losses: Tensor, weight: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean over the batch of weight · mean loss; losses: (B, …), weight: (B,), mask: broadcast over the losses."""
+    """Mean over the batch of weight · mean loss; losses: (B, …), weight: (B,), mask: broadcast over
+    the losses.
+    """
     masked = losses if mask is None else losses * mask.to(losses)
     per_sample = masked.mean(dim=tuple(range(1, losses.dim())))
     return (per_sample * weight.to(per_sample)).mean()

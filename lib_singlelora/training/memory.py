@@ -26,7 +26,9 @@ DEFAULT_STATE = 8.0
 class PeakMemory:
     """Bytes.  weights: of the parts that a step needs.  lora: with its gradients and average.
 
-    optimizer: its state.  kept: what the passes keep for the way back.  work: what they need beside.
+    optimizer: its state.
+    kept: what the passes keep for the way back.
+    work: what they need beside.
     """
 
     weights: float
@@ -41,8 +43,12 @@ class PeakMemory:
         return self.weights + self.lora + self.optimizer + self.kept + self.work
 
     def __str__(self) -> str:
-        parts = {"weights": self.weights, "LoRA": self.lora, "optimizer": self.optimizer,
-                 "kept for the way back": self.kept + self.work}
+        parts = {
+            "weights": self.weights,
+            "LoRA": self.lora,
+            "optimizer": self.optimizer,
+            "kept for the way back": self.kept + self.work,
+        }
         listed = ", ".join(f"{name} {value / MEGABYTE:,.0f}" for name, value in parts.items())
         return f"about {self.total / MEGABYTE:,.0f} MB at the peak of a step ({listed})"
 
@@ -67,47 +73,78 @@ class _Count:
             self.seen.add(place)
             self.kept += size
             self.largest = max(self.largest, size)
-        # Not the tensor itself: an operation that keeps its own output would hold itself in a circle that no collector
-        # opens, and each training would leave the whole pass behind.  Source: PyTorch, saved_tensors_hooks.
+        # Not the tensor itself: an operation that keeps its own output would hold itself in a
+        # circle that no collector opens, and each training would leave the whole pass behind.
+        # Source: PyTorch, saved_tensors_hooks.
         plain = tensor.detach()
         self.held.append(plain)  # else its place could be another's, which would not be counted
         return plain
 
 
-def peak_memory(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, sizes: Sequence[tuple[int, int]],
-                captions: Sequence[str]) -> PeakMemory:
+def peak_memory(
+    model: TrainingModel,
+    network: LoraNetwork,
+    settings: TrainingSettings,
+    sizes: Sequence[tuple[int, int]],
+    captions: Sequence[str],
+) -> PeakMemory:
     """The peak of a step; the network must be attached as it will be trained.
 
-    sizes: (width, height) of the buckets, pixels.  captions: the longest decides.
+    sizes: (width, height) of the buckets, pixels.
+    captions: the longest decides.
 
     peak = weights + 4 (1 + 1 + ema) n + state n + batch · kept(pixels) + work
-    n: trained numbers, in fp32 with their gradients.  kept(pixels) = a + b p + c p² is fitted to what
-    autograd holds after a pass over pictures of 64, 128 and 192 pixels: convolutions and Linears grow
-    with the pixels p, an attention that writes its matrix with p².  With gradient checkpointing it is
-    the blocks' inputs and the largest block.  work: the largest tensor and its gradient, twice.
-    What CUDA takes for itself, and what PyTorch's allocator reserves beyond its need, come on top.
+    n: trained numbers, in fp32 with their gradients.  kept(pixels) = a + b p + c p² is fitted to
+    what autograd holds after a pass over pictures of 64, 128 and 192 pixels: convolutions and
+    Linears grow with the pixels p, an attention that writes its matrix with p².  With gradient
+    checkpointing it is the blocks' inputs and the largest block.  work: the largest tensor and its
+    gradient, twice. What CUDA takes for itself, and what PyTorch's allocator reserves beyond its
+    need, come on top.
     """
     numbers = sum(parameter.numel() for parameter in network.parameters())
     text = settings.text_encoder_lr > 0 or torch.device(model.device).type == "cpu"
-    weights = sum(float(p.numel() * p.element_size()) for name, module in model.targets() if text or not is_text(name)
-                  for p in module.parameters(recurse=False))
+    weights = sum(
+        float(p.numel() * p.element_size())
+        for name, module in model.targets()
+        if text or not is_text(name)
+        for p in module.parameters(recurse=False)
+    )
     if settings.gradient_checkpointing and torch.device(model.device).type == "cpu":
         weights -= _packed(model)
     caption = max(captions, key=model.count_tokens, default="")
     counts = [_counted(model, network, settings, side, caption) for side in SIDES]
     pixels = [float((8 * side) ** 2) for side in SIDES]
     most = float(max((width * height for width, height in sizes), default=512 * 512))
-    kept = settings.batch_size * max(0.0, _extended(pixels, [_kept(count, settings) for count in counts], most))
-    work = 4 * settings.batch_size * max(0.0, _extended(pixels, [count.largest for count in counts], most))
-    return PeakMemory(weights, 4.0 * numbers * (2 + bool(settings.ema)),
-                      STATES.get(settings.optimizer, DEFAULT_STATE) * numbers, kept, work)
+    kept = settings.batch_size * max(
+        0.0, _extended(pixels, [_kept(count, settings) for count in counts], most)
+    )
+    work = (
+        4
+        * settings.batch_size
+        * max(0.0, _extended(pixels, [count.largest for count in counts], most))
+    )
+    return PeakMemory(
+        weights,
+        4.0 * numbers * (2 + bool(settings.ema)),
+        STATES.get(settings.optimizer, DEFAULT_STATE) * numbers,
+        kept,
+        work,
+    )
 
 
 def _packed(model: TrainingModel) -> float:
-    """Bytes that fp16_storage.py saves: fp32 weights of blocks lie in fp16, but for the block at work."""
-    sizes = [sum(p.numel() * p.element_size() for p in block.parameters()) for block in model.blocks()]
+    """Bytes that fp16_storage.py saves: fp32 weights of blocks lie in fp16, but for the block at
+    work.
+    """
+    sizes = [
+        sum(p.numel() * p.element_size() for p in block.parameters()) for block in model.blocks()
+    ]
     first = next((p for block in model.blocks() for p in block.parameters() if p.dim() > 1), None)
-    exact = first is not None and first.dtype == torch.float32 and bool((first.half().float() == first).all())
+    exact = (
+        first is not None
+        and first.dtype == torch.float32
+        and bool((first.half().float() == first).all())
+    )
     return max(0.0, sum(sizes) / 2 - max(sizes)) if exact else 0.0
 
 
@@ -117,11 +154,22 @@ def _kept(count: _Count, settings: TrainingSettings) -> float:
     return count.inputs + max(count.blocks, default=0.0) + max(0.0, count.kept - sum(count.blocks))
 
 
-def _counted(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, side: int, caption: str) -> _Count:
+def _counted(
+    model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, side: int, caption: str
+) -> _Count:
     """A pass over a picture without content; nothing is learned and nothing random drawn."""
-    count = _Count(seen={p.untyped_storage().data_ptr() for _, module in model.targets() for p in module.parameters()}
-                   | {p.untyped_storage().data_ptr() for p in network.parameters()})
-    noisy, timesteps = torch.zeros(1, 4, side, side, device=model.device), torch.tensor([500], device=model.device)
+    count = _Count(
+        seen={
+            p.untyped_storage().data_ptr()
+            for _, module in model.targets()
+            for p in module.parameters()
+        }
+        | {p.untyped_storage().data_ptr() for p in network.parameters()}
+    )
+    noisy, timesteps = (
+        torch.zeros(1, 4, side, side, device=model.device),
+        torch.tensor([500], device=model.device),
+    )
     training = network.training
     network.eval()
     try:
@@ -142,7 +190,9 @@ def _by_block(model: TrainingModel, count: _Count) -> Iterator[None]:
     handles = []
 
     def begin(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        count.inputs += sum(float(x.numel() * x.element_size()) for x in inputs[:1] if isinstance(x, Tensor))
+        count.inputs += sum(
+            float(x.numel() * x.element_size()) for x in inputs[:1] if isinstance(x, Tensor)
+        )
         starts.append(count.kept)
 
     def end(module: nn.Module, inputs: object, output: object) -> None:

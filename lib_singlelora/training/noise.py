@@ -18,10 +18,14 @@ def _per_sample(values: Tensor, like: Tensor) -> Tensor:
 def add_noise(latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """Noisy latents x_t = sqrt(ᾱ_t) x_0 + sqrt(1-ᾱ_t) ε.
 
-    latents, noise: (B, 4, H/8, W/8), VAE-scaled.  alpha_bar: (B,), in (0, 1].
+    latents, noise: (B, 4, H/8, W/8), VAE-scaled.
+    alpha_bar: (B,), in (0, 1].
     Source: Ho et al. 2020 (DDPM), eq. 4.
     """
-    return _per_sample(alpha_bar.sqrt(), latents) * latents + _per_sample((1 - alpha_bar).sqrt(), latents) * noise
+    return (
+        _per_sample(alpha_bar.sqrt(), latents) * latents
+        + _per_sample((1 - alpha_bar).sqrt(), latents) * noise
+    )
 
 
 def target(latents: Tensor, noise: Tensor, alpha_bar: Tensor, prediction: Prediction) -> Tensor:
@@ -31,7 +35,10 @@ def target(latents: Tensor, noise: Tensor, alpha_bar: Tensor, prediction: Predic
     """
     if prediction == "epsilon":
         return noise
-    return _per_sample(alpha_bar.sqrt(), latents) * noise - _per_sample((1 - alpha_bar).sqrt(), latents) * latents
+    return (
+        _per_sample(alpha_bar.sqrt(), latents) * noise
+        - _per_sample((1 - alpha_bar).sqrt(), latents) * latents
+    )
 
 
 def signal_to_noise(alpha_bar: Tensor) -> Tensor:
@@ -51,7 +58,8 @@ def min_snr_weight(alpha_bar: Tensor, gamma: float, prediction: Prediction) -> T
 def debiased_weight(alpha_bar: Tensor, prediction: Prediction) -> Tensor:
     """Loss weight 1 / sqrt(min(SNR, 1000)), for v-prediction 1 / (SNR + 1), (B,).
 
-    Source: Yu et al. 2024, "Debias the Training of Diffusion Models"; sd-scripts library/custom_train_functions.py.
+    Source: Yu et al. 2024, "Debias the Training of Diffusion Models"; sd-scripts
+    library/custom_train_functions.py.
     """
     snr = signal_to_noise(alpha_bar).clamp(max=1000)
     return 1 / snr.sqrt() if prediction == "epsilon" else 1 / (snr + 1)
@@ -60,7 +68,8 @@ def debiased_weight(alpha_bar: Tensor, prediction: Prediction) -> Tensor:
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
     """The schedule moved so that the last timestep is pure noise; (T,).
 
-    Source: Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
+    Source: Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed",
+    algorithm 1.
     """
     root = alphas_cumprod.double().sqrt()
     moved = (root - root[-1]) * root[0] / (root[0] - root[-1])
@@ -78,10 +87,13 @@ def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Te
     return noise + offset * shift.to(noise)
 
 
-def multires_noise(noise: Tensor, iterations: int, discount: float, generator: torch.Generator) -> Tensor:
+def multires_noise(
+    noise: Tensor, iterations: int, discount: float, generator: torch.Generator
+) -> Tensor:
     """Noise with coarser noise mixed in, scaled to a standard deviation of 1.
 
-    Octave i is drawn at 1 / r^i of the size, r uniform in 2 to 4, and added with discount^i; it ends at a single pixel.
+    Octave i is drawn at 1 / r^i of the size, r uniform in 2 to 4, and added with discount^i; it
+    ends at a single pixel.
     Source: J. Whitaker 2023, "Multi-resolution noise for diffusion model training".
     """
     if not iterations:

@@ -1,4 +1,6 @@
-"""Optimizers by name, each from its own library, with the library's own values for all that is not set."""
+"""Optimizers by name, each from its own library, with the library's own values for all that is not
+set.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class Optimizer:
                 group["fused"] = fused
 
     def _keep_dtypes(self, state: dict[str, Any]) -> None:
-        """Numbers as they were saved: PyTorch gives them the weights' dtype, and a resume would not be exact.
+        """Numbers as they were saved: PyTorch gives them the weights' dtype, and a resume would not
+        be exact.
 
         (ProdigyPlusScheduleFree sums in bf16 what it estimates the rate from.)
         """
@@ -56,7 +59,11 @@ class Optimizer:
         for index, weight in zip(order, weights, strict=True):
             own = self.torch.state[weight] if index in state["state"] else {}
             for key, saved in state["state"].get(index, {}).items():
-                if isinstance(saved, Tensor) and isinstance(own.get(key), Tensor) and own[key].dtype != saved.dtype:
+                if (
+                    isinstance(saved, Tensor)
+                    and isinstance(own.get(key), Tensor)
+                    and own[key].dtype != saved.dtype
+                ):
                     own[key] = saved.detach().to(own[key].device, copy=True)
 
     def training(self) -> None:
@@ -70,14 +77,22 @@ class Optimizer:
             self.torch.eval()
 
 
-def build_optimizer(settings: TrainingSettings, groups: Sequence[dict[str, Any]], device: str) -> Optimizer:
+def build_optimizer(
+    settings: TrainingSettings, groups: Sequence[dict[str, Any]], device: str
+) -> Optimizer:
     """The optimizer that the settings name, over groups with `params` and `lr`.
 
     Raises: TrainingError, when its library is missing or takes no such argument.
     """
     name, said = settings.optimizer, ""
     if name == "AdamW8bit" and not _has_8bit(device):
-        name, said = "AdamW", "AdamW8bit needs bitsandbytes and a CUDA GPU; AdamW is used instead: the same result, more memory"
+        name, said = (
+            "AdamW",
+            (
+                "AdamW8bit needs bitsandbytes and a CUDA GPU; AdamW is used instead: the same"
+                " result, more memory"
+            ),
+        )
         log.warning(said)
     source = SOURCES[name]
     kind = _kind(name, source)
@@ -97,23 +112,30 @@ def build_optimizer(settings: TrainingSettings, groups: Sequence[dict[str, Any]]
             made = kind(own, lr=rate, **given)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         why = str(error) or "it refuses the learning rate or an argument"
-        raise TrainingError(f"training.optimizer={name}: {why}; see training.optimizer_args and the rates") from error
+        raise TrainingError(
+            f"training.optimizer={name}: {why}; see training.optimizer_args and the rates"
+        ) from error
     return Optimizer(made, f"{kind.__module__}.{kind.__qualname__}", said)
 
 
 def _kind(name: str, source: Source) -> Callable[..., torch.optim.Optimizer]:
     """The optimizer's class.  Raises: TrainingError, saying what to install."""
     try:
-        kind: Callable[..., torch.optim.Optimizer] = getattr(importlib.import_module(source.module), source.name)
+        kind: Callable[..., torch.optim.Optimizer] = getattr(
+            importlib.import_module(source.module), source.name
+        )
     except (ImportError, AttributeError) as error:
         missing = getattr(error, "name", None) or source.module
-        raise TrainingError(f"training.optimizer={name}: found no {missing}, expected its package; "
-                            f"install it with pip install {source.pip}, or choose AdamW") from error
+        raise TrainingError(
+            f"training.optimizer={name}: found no {missing}, expected its package; "
+            f"install it with pip install {source.pip}, or choose AdamW"
+        ) from error
     return kind
 
 
 def is_matrix(weight: Tensor) -> bool:
-    """Whether a weight, its dimensions behind the first laid out as one, has several rows and columns.
+    """Whether a weight, its dimensions behind the first laid out as one, has several rows and
+    columns.
 
     A DoRA's magnitude or a scalar has not: nothing about it can be made orthogonal.
     """

@@ -13,11 +13,20 @@ CFG_SCALE = 7.0
 
 
 @torch.no_grad()
-def sample(model: TrainingModel, network: LoraNetwork, prompt: str, negative_prompt: str, seed: int, side: int,
-           clip_skip: int) -> Tensor:
+def sample(
+    model: TrainingModel,
+    network: LoraNetwork,
+    prompt: str,
+    negative_prompt: str,
+    seed: int,
+    side: int,
+    clip_skip: int,
+) -> Tensor:
     """One square picture (1, 3, side, side) in [-1, 1], by deterministic DDIM.
 
-    The network must be attached; it is put in evaluation for the picture.  Source: Song et al. 2021, eq. 12 with σ = 0.
+    The network must be attached; it is put in evaluation for the picture.  Source: Song et al.
+    2021, eq. 12 with σ = 0.
+    Source: Song et al. 2021, eq. 12 with σ = 0.
     """
     training = network.training
     network.eval()
@@ -36,7 +45,9 @@ def sample(model: TrainingModel, network: LoraNetwork, prompt: str, negative_pro
         network.train(training)
 
 
-def _answer(model: TrainingModel, latents: Tensor, step: int, texts: Conditioning, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
+def _answer(
+    model: TrainingModel, latents: Tensor, step: int, texts: Conditioning, alpha_bar: Tensor
+) -> tuple[Tensor, Tensor]:
     """(ε, x_0) at a timestep, guided by the difference of the two prompts."""
     timesteps = torch.full((2,), step, device=latents.device)
     without, within = model.predict(latents.repeat(2, 1, 1, 1), timesteps, texts).float().chunk(2)
@@ -45,4 +56,3 @@ def _answer(model: TrainingModel, latents: Tensor, step: int, texts: Conditionin
     if model.prediction == "v_prediction":
         return signal * answer + noise * latents, signal * latents - noise * answer
     return answer, (latents - noise * answer) / signal
-

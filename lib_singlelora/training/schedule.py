@@ -10,11 +10,17 @@ def warmup_steps(warmup: float, total: int) -> int:
     return min(total, round(warmup * total if warmup < 1 else warmup))
 
 
-def learning_rate_factor(name: str, step: int, total: int, warmup: float, restarts: int = 1, power: float = 1.0) -> float:
-    """Factor of the learning rate at a step (0-based): a linear rise from 1/n over the warm-up, then the schedule.
+def learning_rate_factor(
+    name: str, step: int, total: int, warmup: float, restarts: int = 1, power: float = 1.0
+) -> float:
+    """Factor of the learning rate at a step (0-based): a linear rise from 1/n over the warm-up,
+    then the schedule.
 
-    total: steps of the whole training.  warmup: as in `warmup_steps`.  restarts: cycles of cosine_with_restarts.
-    power: of polynomial.  Sources: transformers.optimization for the first five; Chen et al. 2019 for rex.
+    total: steps of the whole training.
+    warmup: as in `warmup_steps`.
+    restarts: cycles of cosine_with_restarts.
+    power: of polynomial.  Sources: transformers.optimization for the first five; Chen et al. 2019
+        for rex.
     """
     rising = warmup_steps(warmup, total)
     if step < rising:

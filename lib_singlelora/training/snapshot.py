@@ -1,7 +1,8 @@
 """A training's state between two steps, on disk as one file that appears whole or not at all.
 
-Everything random in a step is drawn from generators seeded with the run's seed and the step's or sample's own number,
-so weights, optimizer and step are the whole state: no generator has to be saved, and a resume is exact.
+Everything random in a step is drawn from generators seeded with the run's seed and the step's or
+sample's own number, so weights, optimizer and step are the whole state: no generator has to be
+saved, and a resume is exact.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that step belongs to.
+    """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that
+    step belongs to.
 
-    position: steps done in that epoch.  seconds: spent so far.  ema: empty without an average.
+    position: steps done in that epoch.
+    seconds: spent so far.
+    ema: empty without an average.
     validated: the figures that were told last; empty without a validation.
     """
 
@@ -54,18 +58,29 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
 def _check(snapshot: Snapshot) -> None:
     """Raises: TypeError, for values that no training of ours has saved."""
     counts = (snapshot.step, snapshot.epoch, snapshot.position)
-    fits = (isinstance(snapshot.fingerprint, str) and all(type(count) is int and count >= 0 for count in counts)
-            and isinstance(snapshot.seconds, int | float) and isinstance(snapshot.losses, list)
-            and all(isinstance(loss, int | float) for loss in snapshot.losses) and isinstance(snapshot.network, dict)
-            and isinstance(snapshot.optimizer, dict) and isinstance(snapshot.scaler, dict) and isinstance(snapshot.ema, dict)
-            and isinstance(snapshot.validated, dict)
-            and all(isinstance(key, str) and isinstance(value, float) for key, value in snapshot.validated.items()))
+    fits = (
+        isinstance(snapshot.fingerprint, str)
+        and all(type(count) is int and count >= 0 for count in counts)
+        and isinstance(snapshot.seconds, int | float)
+        and isinstance(snapshot.losses, list)
+        and all(isinstance(loss, int | float) for loss in snapshot.losses)
+        and isinstance(snapshot.network, dict)
+        and isinstance(snapshot.optimizer, dict)
+        and isinstance(snapshot.scaler, dict)
+        and isinstance(snapshot.ema, dict)
+        and isinstance(snapshot.validated, dict)
+        and all(
+            isinstance(key, str) and isinstance(value, float)
+            for key, value in snapshot.validated.items()
+        )
+    )
     if not fits:
         raise TypeError("found other values than a training's")
 
 
 def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
-    """The snapshot of this very training, or None when there is none or it belongs to other settings.
+    """The snapshot of this very training, or None when there is none or it belongs to other
+    settings.
 
     Raises: SnapshotError, when the file is broken.
     """
@@ -74,13 +89,17 @@ def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
     try:
         values = read_pickle(path)
         if values.pop("format") != FORMAT:
-            log.warning("%s was written by another version of the program; training starts anew", path)
+            log.warning(
+                "%s was written by another version of the program; training starts anew", path
+            )
             return None
         snapshot = Snapshot(**values)
         _check(snapshot)
     except Exception as error:  # torch raises half a dozen kinds for a broken file
-        raise SnapshotError(f"{path}: the snapshot is broken ({type(error).__name__}); delete it or call with --force "
-                            "to train from the start") from error
+        raise SnapshotError(
+            f"{path}: the snapshot is broken ({type(error).__name__}); delete it or call with"
+            " --force to train from the start"
+        ) from error
     if snapshot.fingerprint != fingerprint:
         log.info("%s belongs to other settings; training starts anew", path)
         return None

@@ -11,7 +11,8 @@ from ..errors import MissingPackageError
 
 
 class Board:
-    """Event files in a folder.  A resumed training takes back what an interrupted one wrote after its last snapshot.
+    """Event files in a folder.  A resumed training takes back what an interrupted one wrote after
+    its last snapshot.
 
     Raises: MissingPackageError, without the package tensorboard.
     """
@@ -20,8 +21,11 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise MissingPackageError(f"training.tensorboard: found no {error.name}, expected tensorboard; install it with pip "
-                                      "install tensorboard, or switch it off: log/events.jsonl holds the same figures") from error
+            raise MissingPackageError(
+                f"training.tensorboard: found no {error.name}, expected tensorboard; install it"
+                " with pip install tensorboard, or switch it off: log/events.jsonl holds the same"
+                " figures"
+            ) from error
         writer: Any = SummaryWriter
         self._writer: Any = writer(str(folder), purge_step=step + 1 if step else None)
 
@@ -33,5 +37,10 @@ class Board:
     def __enter__(self) -> Board:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._writer.close()

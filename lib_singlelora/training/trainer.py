@@ -60,20 +60,37 @@ class Trainer:
     save_epoch(epoch, network, state) is called after each epoch (1-based) and before its snapshot.
     """
 
-    def __init__(self, model: TrainingModel, network: LoraNetwork, pictures: Sequence[Picture],
-                 settings: TrainingSettings, snapshot: Path, fingerprint: str,
-                 save_epoch: Callable[[int, LoraNetwork, Progressed], Path], validated: Sequence[Picture] = ()) -> None:
+    def __init__(
+        self,
+        model: TrainingModel,
+        network: LoraNetwork,
+        pictures: Sequence[Picture],
+        settings: TrainingSettings,
+        snapshot: Path,
+        fingerprint: str,
+        save_epoch: Callable[[int, LoraNetwork, Progressed], Path],
+        validated: Sequence[Picture] = (),
+    ) -> None:
         settings = fitted(settings).settings
         self.model, self.network, self.pictures, self.settings = model, network, pictures, settings
         self.snapshot, self.fingerprint, self.save_epoch = snapshot, fingerprint, save_epoch
-        self.budget = budget(pictures, settings.epochs, settings.batch_size, settings.seed, settings.gradient_accumulation,
-                             settings.class_share)
+        self.budget = budget(
+            pictures,
+            settings.epochs,
+            settings.batch_size,
+            settings.seed,
+            settings.gradient_accumulation,
+            settings.class_share,
+        )
         self.state = Progressed()
         self.latents = LatentCache()
         self.objective = Objective(model, network, settings)
         one_rate = SOURCES[settings.optimizer].one_rate
         self.optimizer = build_optimizer(
-            settings, network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate), model.device)
+            settings,
+            network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate),
+            model.device,
+        )
         self.scaler = Scaler(model.compute_dtype == torch.float16)
         self.recorder = Recorder(self.objective) if recordable(model, network, settings) else None
         self.validated = validated
@@ -88,12 +105,17 @@ class Trainer:
         if not self.settings.ema:
             return None
         if hasattr(self.optimizer.torch, "eval"):
-            raise TrainingError(f"training.ema: found {self.settings.optimizer}, which averages the weights by itself, "
-                                "expected an optimizer that does not; switch training.ema off")
+            raise TrainingError(
+                f"training.ema: found {self.settings.optimizer}, which averages the weights by"
+                " itself, expected an optimizer that does not; switch training.ema off"
+            )
         return Ema(self.network, self.settings.ema_decay)
 
     def resume(self) -> bool:
-        """Continue from the snapshot, if there is one of this very training.  Raises: SnapshotError."""
+        """Continue from the snapshot, if there is one of this very training.
+
+        Raises: SnapshotError.
+        """
         found = load_snapshot(self.snapshot, self.fingerprint)
         if found is None:
             return False
@@ -105,9 +127,13 @@ class Trainer:
                 self.ema.load(found.ema)
         # It bears this training's fingerprint, which anybody can copy, and holds something else.
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-            raise SnapshotError(f"{self.snapshot}: the snapshot is of another training ({type(error).__name__}); delete it or "
-                                "call with --force to train from the start") from error
-        self.state = Progressed(found.step, found.epoch, found.position, found.seconds, list(found.losses))
+            raise SnapshotError(
+                f"{self.snapshot}: the snapshot is of another training ({type(error).__name__});"
+                " delete it or call with --force to train from the start"
+            ) from error
+        self.state = Progressed(
+            found.step, found.epoch, found.position, found.seconds, list(found.losses)
+        )
         if self.validation:
             self._validated = dict(found.validated)
         return True
@@ -115,10 +141,13 @@ class Trainer:
     def run(self, job: Job) -> None:
         """Train to the end.
 
-        Raises: JobCancelled (after a snapshot), TrainingError (loss not finite, out of memory; the epochs saved so far stay).
+        Raises: JobCancelled (after a snapshot), TrainingError (loss not finite, out of memory; the
+        epochs saved so far stay).
         """
         versions = versions_of(self.settings)
-        self.latents.fill(self.model, self.pictures, versions, lambda done, total: self._caching(job, done, total))
+        self.latents.fill(
+            self.model, self.pictures, versions, lambda done, total: self._caching(job, done, total)
+        )
         if self.validation:
             self.validation.fill(lambda done, total: self._caching(job, done, total))
         self.model.set_aside("vae")
@@ -150,18 +179,33 @@ class Trainer:
             stack.enter_context(fewer_products(module for _, module in model.targets()))
             if settings.gradient_checkpointing and recomputing:
                 stack.enter_context(recomputed(model.blocks()))
-            stack.enter_context(attached(self.network, model.targets(), settings.text_gradient == "trained blocks"))
+            stack.enter_context(
+                attached(self.network, model.targets(), settings.text_gradient == "trained blocks")
+            )
             yield
 
     def _caching(self, job: Job, done: int, total: int) -> None:
         job.raise_if_cancelled()
-        job.report(Progress("train", self.state.step, self.budget.steps, f"encoding picture {done + 1} of {total}"))
+        job.report(
+            Progress(
+                "train",
+                self.state.step,
+                self.budget.steps,
+                f"encoding picture {done + 1} of {total}",
+            )
+        )
 
     def _run_epoch(self, epoch: int, job: Job) -> None:
         settings = self.settings
-        steps = epoch_steps(self.pictures, epoch, settings.seed, settings.batch_size, settings.gradient_accumulation,
-                            settings.class_share)
-        self._encode_ahead(steps[self.state.position:])
+        steps = epoch_steps(
+            self.pictures,
+            epoch,
+            settings.seed,
+            settings.batch_size,
+            settings.gradient_accumulation,
+            settings.class_share,
+        )
+        self._encode_ahead(steps[self.state.position :])
         for position in range(self.state.position, len(steps)):
             if job.cancelled:
                 self._save_snapshot()
@@ -176,7 +220,8 @@ class Trainer:
             self.state.losses.append(loss)
             self._tell(job, epoch, loss, rate, seconds, sum(map(len, steps[position])))
         check_weights(self.network, epoch)
-        # The state already points past the epoch, so that a snapshot taken now resumes with the next one.
+        # The state already points past the epoch, so that a snapshot taken now resumes with the
+        # next one.
         saved = Progressed(self.state.step, epoch + 1, 0, self.state.seconds, self.state.losses)
         self.network.eval()
         self.optimizer.evaluating()
@@ -187,7 +232,8 @@ class Trainer:
                 self._tell_epoch(job, epoch, path, saved)
         except JobCancelled:
             self._train_again()
-            self._save_snapshot()  # at the end of the epoch's steps: the next call measures and saves it
+            # At the end of the epoch's steps: the next call measures and saves it
+            self._save_snapshot()
             raise
         self._train_again()
         self.state = Progressed(saved.step, epoch + 1, 0, saved.seconds)
@@ -197,24 +243,61 @@ class Trainer:
         self.network.train()
         self.optimizer.training()
 
-    def _tell(self, job: Job, epoch: int, loss: float, rate: float, seconds: float, samples: int) -> None:
+    def _tell(
+        self, job: Job, epoch: int, loss: float, rate: float, seconds: float, samples: int
+    ) -> None:
         first = self.state.step == 1 or not self.smoothed
         self.smoothed = loss if first else SMOOTHING * self.smoothed + (1 - SMOOTHING) * loss
         mean = sum(self.state.losses) / len(self.state.losses)
         pace = samples / max(seconds, 1e-9)
-        rates = sorted({float(group["lr"]) for group in self.optimizer.torch.param_groups}, reverse=True)
-        job.log("step", step=self.state.step, epoch=epoch + 1, loss=round(loss, 6), smoothed=round(self.smoothed, 6), lr=rate,
-                rates=rates, seconds=round(seconds, 4), samples_per_second=round(pace, 3), **self.scaler.figures())
+        rates = sorted(
+            {float(group["lr"]) for group in self.optimizer.torch.param_groups}, reverse=True
+        )
+        job.log(
+            "step",
+            step=self.state.step,
+            epoch=epoch + 1,
+            loss=round(loss, 6),
+            smoothed=round(self.smoothed, 6),
+            lr=rate,
+            rates=rates,
+            seconds=round(seconds, 4),
+            samples_per_second=round(pace, 3),
+            **self.scaler.figures(),
+        )
         if self.board:
-            self.board.write("training", {"loss": loss, "smoothed_loss": self.smoothed, "samples_per_second": pace,
-                                          **{f"learning_rate_{n}": value for n, value in enumerate(rates)}}, self.state.step)
-        job.report(Progress("train", self.state.step, self.budget.steps,
-                            f"epoch {epoch + 1} of {self.settings.epochs}, loss {mean:.4f}",
-                            {"loss": loss, "mean_loss": mean, "smoothed_loss": self.smoothed, "lr": rate, "epoch": epoch + 1,
-                             "samples_per_second": pace, **self._validated}))
+            self.board.write(
+                "training",
+                {
+                    "loss": loss,
+                    "smoothed_loss": self.smoothed,
+                    "samples_per_second": pace,
+                    **{f"learning_rate_{n}": value for n, value in enumerate(rates)},
+                },
+                self.state.step,
+            )
+        job.report(
+            Progress(
+                "train",
+                self.state.step,
+                self.budget.steps,
+                f"epoch {epoch + 1} of {self.settings.epochs}, loss {mean:.4f}",
+                {
+                    "loss": loss,
+                    "mean_loss": mean,
+                    "smoothed_loss": self.smoothed,
+                    "lr": rate,
+                    "epoch": epoch + 1,
+                    "samples_per_second": pace,
+                    **self._validated,
+                },
+            )
+        )
 
     def _encode_ahead(self, steps: Sequence[Sequence[Sequence[Sample]]]) -> None:
-        """On a GPU: an epoch's captions at once, so that the text encoder's memory is free for the steps."""
+        """On a GPU: an epoch's captions at once, so that the text encoder's memory is free for the
+        steps.
+        """
         self.model.set_aside("vae")
         if torch.device(self.model.device).type == "cpu" or self.objective.trains_text:
             return
@@ -228,7 +311,13 @@ class Trainer:
         """What a step will need; a few passes over tiny pictures."""
         sizes = [picture.bucket for picture in self.pictures]
         with self.prepared(recomputing=False), out_of_memory(self.settings):
-            return peak_memory(self.model, self.network, self.settings, sizes, [picture.caption for picture in self.pictures])
+            return peak_memory(
+                self.model,
+                self.network,
+                self.settings,
+                sizes,
+                [picture.caption for picture in self.pictures],
+            )
 
     def _validate(self, epoch: int, job: Job) -> None:
         """Measure, and tell; epoch 0 is the checkpoint without anything learned."""
@@ -238,11 +327,27 @@ class Trainer:
         self._validated["validation_loss"] = found.loss
         if epoch == 0:
             self._validated["validation_start"] = found.loss
-        self._validated.update({f"validation_t{timestep}": loss for timestep, loss in found.bands.items()})
-        job.log("validation", epoch=epoch, step=self.state.step, loss=found.loss, bands=dict(found.bands))
+        self._validated.update(
+            {f"validation_t{timestep}": loss for timestep, loss in found.bands.items()}
+        )
+        job.log(
+            "validation",
+            epoch=epoch,
+            step=self.state.step,
+            loss=found.loss,
+            bands=dict(found.bands),
+        )
         if self.board:
             self.board.write("validation", found.figures(), self.state.step)
-        job.report(Progress("train", self.state.step, self.budget.steps, f"epoch {epoch}: {found}", dict(self._validated)))
+        job.report(
+            Progress(
+                "train",
+                self.state.step,
+                self.budget.steps,
+                f"epoch {epoch}: {found}",
+                dict(self._validated),
+            )
+        )
 
     def _tell_epoch(self, job: Job, epoch: int, path: Path, saved: Progressed) -> None:
         norms = {label: round(norm, 5) for label, norm in self.network.block_norms().items()}
@@ -255,17 +360,30 @@ class Trainer:
             return
         spread = text_spread(self.objective)
         if spread < COLLAPSED * self._plain_spread:
-            job.log("warning", message=f"epoch {epoch + 1}: the text encoder collapses: different words give {spread:.0%} apart, "
-                    f"without the LoRA {self._plain_spread:.0%}; take an earlier epoch, or lower training.text_encoder_lr")
+            job.log(
+                "warning",
+                message=(
+                    f"epoch {epoch + 1}: the text encoder collapses: different words give"
+                    f" {spread:.0%} apart, without the LoRA {self._plain_spread:.0%}; take an"
+                    " earlier epoch, or lower training.text_encoder_lr"
+                ),
+            )
 
     def step(self, batches: Sequence[Sequence[Sample]]) -> tuple[float, float]:
-        """One optimizer step over one or more batches; returns (loss, learning rate of the first group).
+        """One optimizer step over one or more batches; returns (loss, learning rate of the first
+        group).
 
         Raises: TrainingError, when the loss is not finite.
         """
         settings, groups = self.settings, self.optimizer.torch.param_groups
-        factor = learning_rate_factor(settings.scheduler, self.state.step, self.budget.steps, settings.warmup, settings.restarts,
-                                      settings.power)
+        factor = learning_rate_factor(
+            settings.scheduler,
+            self.state.step,
+            self.budget.steps,
+            settings.warmup,
+            settings.restarts,
+            settings.power,
+        )
         for group in groups:
             group["lr"] = group["base_lr"] * factor
         if self.recorder:
@@ -275,11 +393,22 @@ class Trainer:
         count, total = sum(map(len, batches)), 0.0
         with torch.random.fork_rng(enabled=self.network.shape.random):
             if self.network.shape.random:
-                torch.manual_seed(int(torch.randint(2**62, (), generator=seeded(settings.seed, "dropout", self.state.step))))
+                torch.manual_seed(
+                    int(
+                        torch.randint(
+                            2**62, (), generator=seeded(settings.seed, "dropout", self.state.step)
+                        )
+                    )
+                )
             for batch in batches:
-                total += check_loss(self._backward(batch, len(batch) / count), self.state.step + 1,
-                                    partial(self._culprit, batch))
-        stepped = self.scaler.step(self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm)
+                total += check_loss(
+                    self._backward(batch, len(batch) / count),
+                    self.state.step + 1,
+                    partial(self._culprit, batch),
+                )
+        stepped = self.scaler.step(
+            self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm
+        )
         if settings.scale_weight_norms:
             self.network.limit_norms(settings.scale_weight_norms)
         if self.ema and stepped:
@@ -300,7 +429,9 @@ class Trainer:
         return culprit(self.objective, self._draw(batch))
 
     def loss(self, batch: Sequence[Sample]) -> Tensor:
-        """The batch's loss: noise, timestep, version and caption of a sample come from its own number."""
+        """The batch's loss: noise, timestep, version and caption of a sample come from its own
+        number.
+        """
         return self.objective.loss(self._draw(batch))
 
     def _draw(self, batch: Sequence[Sample]) -> Drawn:
@@ -308,6 +439,19 @@ class Trainer:
 
     def _save_snapshot(self) -> None:
         state = self.state
-        save_snapshot(self.snapshot, Snapshot(self.fingerprint, state.step, state.epoch, state.position, state.seconds,
-                                              self.network.state_dict(), self.optimizer.torch.state_dict(), state.losses,
-                                              self.scaler.state(), self.ema.state() if self.ema else {}, self._validated))
+        save_snapshot(
+            self.snapshot,
+            Snapshot(
+                self.fingerprint,
+                state.step,
+                state.epoch,
+                state.position,
+                state.seconds,
+                self.network.state_dict(),
+                self.optimizer.torch.state_dict(),
+                state.losses,
+                self.scaler.state(),
+                self.ema.state() if self.ema else {},
+                self._validated,
+            ),
+        )

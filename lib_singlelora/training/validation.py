@@ -32,7 +32,10 @@ class Validated:
 
     def figures(self) -> dict[str, float]:
         """For the page, the log and TensorBoard."""
-        return {"loss": self.loss, **{f"t{timestep}": loss for timestep, loss in self.bands.items()}}
+        return {
+            "loss": self.loss,
+            **{f"t{timestep}": loss for timestep, loss in self.bands.items()},
+        }
 
 
 class Validation:
@@ -42,7 +45,9 @@ class Validation:
     network alone: the same weights give the same number, before a resume and after it.
     """
 
-    def __init__(self, objective: Objective, pictures: Sequence[Picture], latents: LatentCache) -> None:
+    def __init__(
+        self, objective: Objective, pictures: Sequence[Picture], latents: LatentCache
+    ) -> None:
         self._objective, self._pictures, self._latents = objective, pictures, latents
         settings = objective.settings
         last = min(settings.max_timestep, len(objective.alphas_cumprod))
@@ -54,7 +59,10 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, each: Callable[[], None] = lambda: None) -> Validated:
-        """The loss of the network as it now stands; it must be attached.  `each` is called before every pass."""
+        """The loss of the network as it now stands; it must be attached.
+
+        `each` is called before every pass.
+        """
         network = self._objective.network
         training = network.training
         network.eval()
@@ -75,7 +83,9 @@ class Validation:
         model, count = objective.model, len(self.timesteps)
         latents = self._latents.get(picture).to(model.device)
         generator = seeded(objective.settings.seed, "validation", place, number)
-        noise = torch.randn(latents.shape, generator=generator).to(model.device).repeat(count, 1, 1, 1)
+        noise = (
+            torch.randn(latents.shape, generator=generator).to(model.device).repeat(count, 1, 1, 1)
+        )
         latents = latents.repeat(count, 1, 1, 1)
         timesteps = torch.tensor(self.timesteps, device=model.device)
         alpha_bar = objective.alphas_cumprod[timesteps]
@@ -90,10 +100,14 @@ def bands(first: int, last: int) -> list[int]:
 
     Source: sd-scripts train_network.py (after v0.9.1), NUM_VALIDATION_TIMESTEPS.
     """
-    steps = torch.linspace(first, last, BANDS + 2, dtype=torch.float64)[1:-1].long().clamp(max=last - 1)
+    steps = (
+        torch.linspace(first, last, BANDS + 2, dtype=torch.float64)[1:-1].long().clamp(max=last - 1)
+    )
     return sorted(set(steps.tolist()))
 
 
 def _repeated(texts: Conditioning, count: int) -> Conditioning:
     vector = texts.vector
-    return Conditioning(texts.context.repeat(count, 1, 1), None if vector is None else vector.repeat(count, 1))
+    return Conditioning(
+        texts.context.repeat(count, 1, 1), None if vector is None else vector.repeat(count, 1)
+    )

@@ -14,7 +14,8 @@ from ..errors import PictureError
 from ..imaging.load import stored_size
 
 MODERN = int(gr.__version__.split(".")[0]) >= 4
-# The older painter makes its canvas when it gets its picture, and makes it of no size where nobody sees it.
+# The older painter makes its canvas when it gets its picture, and makes it of no size where nobody
+# sees it.
 PAINTER_MUST_BE_SEEN = not MODERN
 
 
@@ -38,7 +39,10 @@ def _checked_image() -> Any:
             for text in x.values() if isinstance(x, dict) else [x]:
                 try:
                     if text:
-                        stored_size(base64.b64decode(str(text).rpartition(",")[2], validate=True), "the picture")
+                        stored_size(
+                            base64.b64decode(str(text).rpartition(",")[2], validate=True),
+                            "the picture",
+                        )
                 except (ValueError, PictureError) as error:
                     raise gr.Error(str(error)) from None
             return super().preprocess(x)
@@ -51,8 +55,11 @@ _Image = gr.Image if MODERN else _checked_image()
 
 def picture(label: str, elem_id: str, **options: Any) -> Any:
     """An upload of one picture, handed over as a path."""
-    source: dict[str, Any] = {"sources": ["upload", "clipboard"]} if MODERN else {"source": "upload"}
-    source["image_mode"] = None if MODERN else "RGBA"  # the older one always converts, and would lose the transparency
+    source: dict[str, Any] = (
+        {"sources": ["upload", "clipboard"]} if MODERN else {"source": "upload"}
+    )
+    # The older one always converts, and would lose the transparency
+    source["image_mode"] = None if MODERN else "RGBA"
     return _Image(label=label, type="filepath", elem_id=elem_id, **source, **options)
 
 
@@ -60,11 +67,28 @@ def painter(label: str, elem_id: str, height: int) -> Any:
     """A picture that can be painted on; `strokes` reads what was painted."""
     if MODERN:
         brush = gr.Brush(default_size=24, colors=["#ffffff"], color_mode="fixed")
-        made = gr.ImageEditor(label=label, type="pil", elem_id=elem_id, height=height, sources=(), transforms=(), layers=False,
-                              brush=brush)
+        made = gr.ImageEditor(
+            label=label,
+            type="pil",
+            elem_id=elem_id,
+            height=height,
+            sources=(),
+            transforms=(),
+            layers=False,
+            brush=brush,
+        )
     else:
-        made = _Image(label=label, type="pil", elem_id=elem_id, height=height, source="upload", tool="sketch", image_mode="RGB",
-                        brush_color="#ffffff", brush_radius=24)
+        made = _Image(
+            label=label,
+            type="pil",
+            elem_id=elem_id,
+            height=height,
+            source="upload",
+            tool="sketch",
+            image_mode="RGB",
+            brush_color="#ffffff",
+            brush_radius=24,
+        )
     made.do_not_save_to_config = True
     return made
 
@@ -86,13 +110,22 @@ def html(value: str, elem_id: str) -> Any:
     return gr.HTML(value, elem_id=elem_id, **({"padding": False} if MODERN else {}))
 
 
-def poll(seconds: float, elem_id: str, function: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+def poll(
+    seconds: float,
+    elem_id: str,
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+) -> None:
     """Call a function every few seconds while the page is looked at.
 
-    A current gradio has a timer; for the older one a hidden button is pressed by javascript/singlelora.js.
+    A current gradio has a timer; for the older one a hidden button is pressed by
+    javascript/singlelora.js.
     """
     if MODERN:
-        gr.Timer(seconds).tick(function, list(inputs), list(outputs), show_progress="hidden", queue=False)
+        gr.Timer(seconds).tick(
+            function, list(inputs), list(outputs), show_progress="hidden", queue=False
+        )
     else:
         button = gr.Button("poll", elem_id=elem_id, elem_classes=["singlelora-hidden"])
         button.do_not_save_to_config = True
@@ -100,7 +133,9 @@ def poll(seconds: float, elem_id: str, function: Callable[..., Any], inputs: Seq
 
 
 def show_warning(text: str) -> None:
-    """A box over the page of the user whose click is being answered; elsewhere Python's own warning."""
+    """A box over the page of the user whose click is being answered; elsewhere Python's own
+    warning.
+    """
     gr.Warning(text)
 
 

@@ -11,42 +11,93 @@ from ..settings.declare import Declaration, join_list
 from ..settings.schema import Settings, declarations, group_of, preset_names
 
 TITLES = {
-    "prepare": "Prepare the picture", "crop": "Cut close-ups", "caption": "Caption", "regularization": "Regularization set",
-    "training": "Train", "plot": "Plot", "inpaint": "Inpaint",
+    "prepare": "Prepare the picture",
+    "crop": "Cut close-ups",
+    "caption": "Caption",
+    "regularization": "Regularization set",
+    "training": "Train",
+    "plot": "Plot",
+    "inpaint": "Inpaint",
 }
-BELOW = {"judge": "plot"}  # sections without a stage of their own, and under which other one they are shown
-STAGE_OF = {"regularization": "regularize", "training": "train"}  # where a section is not named like its stage
+# Sections without a stage of their own, and under which other one they are shown
+BELOW = {"judge": "plot"}
+# Where a section is not named like its stage
+STAGE_OF = {"regularization": "regularize", "training": "train"}
 
 
-# What most users touch; a section's other settings are folded away under the headings of their classes.
+# What most users touch; a section's other settings are folded away under the headings of their
+# classes.
 FIRST = {
     "prepare": ("long_side", "upscaler", "clean_artifacts", "mask", "background"),
     "caption": ("tagger", "outfit", "general_threshold", "prune"),
     "regularization": ("count", "template", "steps", "sampler", "filter"),
-    "training": ("preset", "epochs", "repeats", "unet_lr", "text_encoder_lr", "rank", "alpha", "batch_size", "algorithm",
-                 "optimizer", "scheduler", "block_weights", "regularization", "sample_every"),
-    "plot": ("strengths", "presets", "epochs", "seeds", "prompt", "prompt_set", "x", "y", "z", "steps", "sampler"),
-    "inpaint": ("prompt", "count", "strength", "denoise", "redraw", "area", "fill", "lora", "preset", "steps"),
+    "training": (
+        "preset",
+        "epochs",
+        "repeats",
+        "unet_lr",
+        "text_encoder_lr",
+        "rank",
+        "alpha",
+        "batch_size",
+        "algorithm",
+        "optimizer",
+        "scheduler",
+        "block_weights",
+        "regularization",
+        "sample_every",
+    ),
+    "plot": (
+        "strengths",
+        "presets",
+        "epochs",
+        "seeds",
+        "prompt",
+        "prompt_set",
+        "x",
+        "y",
+        "z",
+        "steps",
+        "sampler",
+    ),
+    "inpaint": (
+        "prompt",
+        "count",
+        "strength",
+        "denoise",
+        "redraw",
+        "area",
+        "fill",
+        "lora",
+        "preset",
+        "steps",
+    ),
 }
 
 
 def field(declared: Declaration, value: Any) -> Any:
     """The component for one setting, with this value in it."""
     unit = f" ({declared.unit})" if declared.unit else ""
-    common: dict[str, Any] = {"label": declared.label + unit, "info": declared.help,
-                              "elem_id": f"singlelora_{declared.name.replace('.', '_')}"}
+    common: dict[str, Any] = {
+        "label": declared.label + unit,
+        "info": declared.help,
+        "elem_id": f"singlelora_{declared.name.replace('.', '_')}",
+    }
     kind = declared.kind
     if declared.name == "training.preset":
         made = gr.Dropdown(preset_names(), value=value, **common)
     elif kind is bool:
         made = gr.Checkbox(value=value, **common)
     elif declared.choices:
-        made = gr.Dropdown(list(declared.choices), value=value, allow_custom_value=bool(declared.pattern), **common)
+        made = gr.Dropdown(
+            list(declared.choices), value=value, allow_custom_value=bool(declared.pattern), **common
+        )
     elif get_origin(kind) is tuple or kind is str:
         made = gr.Textbox(value=shown(value), max_lines=4, **common)
     else:
         made = gr.Number(value=value, precision=0 if kind is int else None, **common)
-    made.do_not_save_to_config = True  # the workspace keeps its settings; the WebUI's ui-config.json must not change them
+    # The workspace keeps its settings; the WebUI's ui-config.json must not change them
+    made.do_not_save_to_config = True
     return made
 
 
@@ -56,8 +107,14 @@ def shown(value: Any) -> Any:
 
 
 def fields_of(section: str, settings: Settings) -> dict[str, Any]:
-    """Dotted name -> component, for every setting of a section, inside the gradio block that is open."""
-    own = [declared for declared in declarations() if BELOW.get(declared.section, declared.section) == section]
+    """Dotted name -> component, for every setting of a section, inside the gradio block that is
+    open.
+    """
+    own = [
+        declared
+        for declared in declarations()
+        if BELOW.get(declared.section, declared.section) == section
+    ]
     first = FIRST.get(section, tuple(declared.key for declared in own))
     top = [each for each in own if each.section == section and each.key in first]
     top.sort(key=lambda each: first.index(each.key))

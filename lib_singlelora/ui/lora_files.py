@@ -1,4 +1,6 @@
-"""The page's part on LoRA files: what is in one, block weights baked in, epochs merged, a smaller rank."""
+"""The page's part on LoRA files: what is in one, block weights baked in, epochs merged, a smaller
+rank.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +25,54 @@ class BenchView:
 
     def build(self) -> None:
         """Put it into the gradio block that is open."""
-        with gr.Accordion("LoRA files", open=False, visible=False, elem_id="singlelora_files") as whole:
+        with gr.Accordion(
+            "LoRA files", open=False, visible=False, elem_id="singlelora_files"
+        ) as whole:
             self.lora = _own(gr.Dropdown([], label="LoRA", elem_id="singlelora_file"))
             self.look = gr.Button("What is in it", elem_id="singlelora_look_file", size="sm")
-            self.picture = gr.Image(label="Its blocks", type="filepath", interactive=False, visible=False,
-                                    elem_id="singlelora_file_blocks")
+            self.picture = gr.Image(
+                label="Its blocks",
+                type="filepath",
+                interactive=False,
+                visible=False,
+                elem_id="singlelora_file_blocks",
+            )
             with gr.Row():
-                self.preset = _own(gr.Textbox("OUTD", label="Block preset", elem_id="singlelora_bake_preset", max_lines=1,
-                                              min_width=90, info="A name, or 17 or 26 values."))
-                self.strength = _own(gr.Number(0.8, label="Strength", elem_id="singlelora_bake_strength", min_width=60))
+                self.preset = _own(
+                    gr.Textbox(
+                        "OUTD",
+                        label="Block preset",
+                        elem_id="singlelora_bake_preset",
+                        max_lines=1,
+                        min_width=90,
+                        info="A name, or 17 or 26 values.",
+                    )
+                )
+                self.strength = _own(
+                    gr.Number(
+                        0.8, label="Strength", elem_id="singlelora_bake_strength", min_width=60
+                    )
+                )
             self.bake = gr.Button("Bake them into a copy", elem_id="singlelora_bake", size="sm")
-            self.several = _own(gr.CheckboxGroup([], label="Epochs to merge", elem_id="singlelora_merge_files"))
-            self.method = _own(gr.Radio(["average", "ema"], value="average", label="How", elem_id="singlelora_merge_method",
-                                        info="ema: later epochs count more."))
+            self.several = _own(
+                gr.CheckboxGroup([], label="Epochs to merge", elem_id="singlelora_merge_files")
+            )
+            self.method = _own(
+                gr.Radio(
+                    ["average", "ema"],
+                    value="average",
+                    label="How",
+                    elem_id="singlelora_merge_method",
+                    info="ema: later epochs count more.",
+                )
+            )
             self.merge = gr.Button("Merge them", elem_id="singlelora_merge", size="sm")
-            self.rank = _own(gr.Number(8, label="Rank", precision=0, elem_id="singlelora_resize_rank"))
-            self.resize = gr.Button("Cut a copy to this rank", elem_id="singlelora_resize", size="sm")
+            self.rank = _own(
+                gr.Number(8, label="Rank", precision=0, elem_id="singlelora_resize_rank")
+            )
+            self.resize = gr.Button(
+                "Cut a copy to this rank", elem_id="singlelora_resize", size="sm"
+            )
             self.told = compat.html("", "singlelora_files_told")
         self.outputs = [whole, self.lora, self.several]
 
@@ -55,7 +89,11 @@ class BenchView:
         """Values of `outputs` for a workspace."""
         names = list(self.desk.files(name))
         last = names[-1] if names else None
-        return [gr.update(visible=bool(names)), gr.update(choices=names, value=last), gr.update(choices=names, value=[])]
+        return [
+            gr.update(visible=bool(names)),
+            gr.update(choices=names, value=last),
+            gr.update(choices=names, value=[]),
+        ]
 
     def _look(self, name: str, lora: str | None) -> list[Any]:
         try:
@@ -66,7 +104,12 @@ class BenchView:
         return [panel.note(found["description"]), gr.update(value=str(path), visible=True)]
 
     def _bake(self, name: str, lora: str | None, preset: str, strength: float | None) -> list[Any]:
-        return self._made(name, lambda: self.desk.bake(name, lora or "", preset or "ALL", 1.0 if strength is None else strength))
+        return self._made(
+            name,
+            lambda: self.desk.bake(
+                name, lora or "", preset or "ALL", 1.0 if strength is None else strength
+            ),
+        )
 
     def _merge(self, name: str, loras: Sequence[str], method: str) -> list[Any]:
         return self._made(name, lambda: self.desk.merge(name, loras, method))
@@ -80,8 +123,8 @@ class BenchView:
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True), gr.update(), gr.update()]
         names = list(self.desk.files(name))
-        tag = html.escape(f'<lora:{found["name"]}:1>')
-        text = html.escape(f'{found["told"]}. It lies in {found["file"]}.')
+        tag = html.escape(f"<lora:{found['name']}:1>")
+        text = html.escape(f"{found['told']}. It lies in {found['file']}.")
         told = f'<p class="singlelora-line" role="alert"><code>{tag}</code> {text}</p>'
         return [told, gr.update(choices=names), gr.update(choices=names)]
 

@@ -26,7 +26,12 @@ SHOWN = 24  # newest pictures in the gallery
 
 @dataclass(frozen=True)
 class Send:
-    """A place that takes a result.  outputs: its gradio components.  values: what goes into them.  script: switches the tab."""
+    """A place that takes a result.
+
+    outputs: its gradio components.
+    values: what goes into them.
+    script: switches the tab.
+    """
 
     label: str
     elem_id: str
@@ -46,7 +51,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Extras:
-    """What a host adds to the page.  lacking: package -> the command that adds it.  preset: whose values the form shows first."""
+    """What a host adds to the page.
+
+    lacking: package -> the command that adds it.
+    preset: whose values the form shows first.
+    """
 
     sends: Sequence[Send] = ()
     actions: Sequence[Action] = ()
@@ -88,105 +97,236 @@ class _Page:
                 self.bench.build()
         self._events(stages)
 
-    # Parts -----------------------------------------------------------------------------------------------------------
+    # Parts
+    # -----------------------------------------------------------------------------------------------------------
 
     def _character(self) -> None:
-        self.workspace = _kept(gr.Dropdown([NEW, *self.service.names()], value=NEW, label="Workspace",
-                                           elem_id="singlelora_workspace", info="Go on with a character, or start a new one."))
+        self.workspace = _kept(
+            gr.Dropdown(
+                [NEW, *self.service.names()],
+                value=NEW,
+                label="Workspace",
+                elem_id="singlelora_workspace",
+                info="Go on with a character, or start a new one.",
+            )
+        )
         self.picture = compat.picture("Picture of the character", "singlelora_picture", height=300)
         with gr.Row():
-            self.trigger = _kept(gr.Textbox(label="Trigger", elem_id="singlelora_trigger", max_lines=1,
-                                            info="The word that will call her."))
-            self.class_token = _kept(gr.Textbox("girl", label="Class", elem_id="singlelora_class", max_lines=1,
-                                                info="What she is: girl, boy, woman."))
+            self.trigger = _kept(
+                gr.Textbox(
+                    label="Trigger",
+                    elem_id="singlelora_trigger",
+                    max_lines=1,
+                    info="The word that will call her.",
+                )
+            )
+            self.class_token = _kept(
+                gr.Textbox(
+                    "girl",
+                    label="Class",
+                    elem_id="singlelora_class",
+                    max_lines=1,
+                    info="What she is: girl, boy, woman.",
+                )
+            )
         self.everything = gr.Button("Run everything", variant="primary", elem_id="singlelora_run")
         self.note = compat.html("", "singlelora_note")
 
     def _stages(self) -> dict[str, Any]:
         buttons = {}
-        self.force = _kept(gr.Checkbox(False, label="Do again what is done, over edits by hand too", elem_id="singlelora_force"))
+        self.force = _kept(
+            gr.Checkbox(
+                False,
+                label="Do again what is done, over edits by hand too",
+                elem_id="singlelora_force",
+            )
+        )
         for section, title in TITLES.items():
             stage = STAGE_OF.get(section, section)
             with gr.Accordion(title, open=False, elem_id=f"singlelora_{stage}"):
                 self.fields.update(fields_of(section, self.first))
                 if section == "inpaint":
-                    self.inpaint_picture = compat.picture("Picture to inpaint (empty: the prepared one)",
-                                                          "singlelora_inpaint_picture", height=200)
-                    self.inpaint_mask = compat.picture("Mask, white is redrawn (empty: her head)", "singlelora_inpaint_mask",
-                                                       height=200)
-                    self.suggest = gr.Button("Suggest a prompt", elem_id="singlelora_suggest", size="sm")
+                    self.inpaint_picture = compat.picture(
+                        "Picture to inpaint (empty: the prepared one)",
+                        "singlelora_inpaint_picture",
+                        height=200,
+                    )
+                    self.inpaint_mask = compat.picture(
+                        "Mask, white is redrawn (empty: her head)",
+                        "singlelora_inpaint_mask",
+                        height=200,
+                    )
+                    self.suggest = gr.Button(
+                        "Suggest a prompt", elem_id="singlelora_suggest", size="sm"
+                    )
                 if section == "plot":
-                    self.plan = gr.Button("How long will it take?", elem_id="singlelora_plan", size="sm")
-                    self.show_presets = gr.Button("Show the block presets", elem_id="singlelora_show_presets", size="sm")
-                    self.presets = gr.Image(label="Block presets", type="filepath", elem_id="singlelora_presets",
-                                            interactive=False, visible=False)
+                    self.plan = gr.Button(
+                        "How long will it take?", elem_id="singlelora_plan", size="sm"
+                    )
+                    self.show_presets = gr.Button(
+                        "Show the block presets", elem_id="singlelora_show_presets", size="sm"
+                    )
+                    self.presets = gr.Image(
+                        label="Block presets",
+                        type="filepath",
+                        elem_id="singlelora_presets",
+                        interactive=False,
+                        visible=False,
+                    )
                 buttons[stage] = gr.Button(f"Run only: {title}", elem_id=f"singlelora_run_{stage}")
-        self.action_buttons = [(action, gr.Button(action.label, elem_id=action.elem_id)) for action in self.extras.actions]
+        self.action_buttons = [
+            (action, gr.Button(action.label, elem_id=action.elem_id))
+            for action in self.extras.actions
+        ]
         return buttons
 
     def _panel(self) -> None:
         self.job = compat.html(self._job_html(), "singlelora_job")
         self.cancel = gr.Button("Cancel", elem_id="singlelora_cancel", variant="stop")
-        self.newest = gr.Gallery(label="Newest pictures", elem_id="singlelora_newest", columns=4, height=260)
+        self.newest = gr.Gallery(
+            label="Newest pictures", elem_id="singlelora_newest", columns=4, height=260
+        )
 
     def _results(self) -> None:
         self.results = compat.html("", "singlelora_results")
-        self.sheet = gr.Image(label="Sheet", show_label=False, type="filepath", elem_id="singlelora_sheet", interactive=False,
-                              visible=False)
-        self.page_file = gr.File(label="Sheet as a page", elem_id="singlelora_page", interactive=False, visible=False)
-        self.inpainted = gr.Gallery(label="Inpainted", elem_id="singlelora_inpainted", columns=4, height=260, visible=False)
+        self.sheet = gr.Image(
+            label="Sheet",
+            show_label=False,
+            type="filepath",
+            elem_id="singlelora_sheet",
+            interactive=False,
+            visible=False,
+        )
+        self.page_file = gr.File(
+            label="Sheet as a page", elem_id="singlelora_page", interactive=False, visible=False
+        )
+        self.inpainted = gr.Gallery(
+            label="Inpainted", elem_id="singlelora_inpainted", columns=4, height=260, visible=False
+        )
         with gr.Row(visible=False, elem_id="singlelora_chosen") as self.chosen_row:
             self.keep = gr.Button("Keep the chosen picture", elem_id="singlelora_keep")
             self.again = gr.Button("Train on it too: next version", elem_id="singlelora_again")
-            self.go_on = _kept(gr.Checkbox(False, label="The next version goes on from this LoRA", elem_id="singlelora_go_on"))
-            self.repeats = _kept(gr.Number(0, label="Its repeats", precision=0, elem_id="singlelora_again_repeats", min_width=80,
-                                           info="0: half of the others'."))
-            self.other = gr.File(label="Or another picture of her: from the sheet, txt2img, img2img", elem_id="singlelora_other",
-                                 file_types=["image"])
+            self.go_on = _kept(
+                gr.Checkbox(
+                    False,
+                    label="The next version goes on from this LoRA",
+                    elem_id="singlelora_go_on",
+                )
+            )
+            self.repeats = _kept(
+                gr.Number(
+                    0,
+                    label="Its repeats",
+                    precision=0,
+                    elem_id="singlelora_again_repeats",
+                    min_width=80,
+                    info="0: half of the others'.",
+                )
+            )
+            self.other = gr.File(
+                label="Or another picture of her: from the sheet, txt2img, img2img",
+                elem_id="singlelora_other",
+                file_types=["image"],
+            )
         self.send_buttons = []
         with gr.Row():
-            self.send_buttons = [(send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.extras.sends]
+            self.send_buttons = [
+                (send, gr.Button(send.label, elem_id=send.elem_id)) for send in self.extras.sends
+            ]
 
-    # Events ----------------------------------------------------------------------------------------------------------
+    # Events
+    # ----------------------------------------------------------------------------------------------------------
 
     def _events(self, stages: dict[str, Any]) -> None:
-        inputs = {self.workspace, self.picture, self.trigger, self.class_token, self.force, self.inpaint_picture,
-                  self.inpaint_mask, *self.fields.values()}
+        inputs = {
+            self.workspace,
+            self.picture,
+            self.trigger,
+            self.class_token,
+            self.force,
+            self.inpaint_picture,
+            self.inpaint_mask,
+            *self.fields.values(),
+        }
         for word, button in {RUN: self.everything, **stages}.items():
-            button.click(self._runner(word), inputs, [self.workspace, self.note, self.job], **compat.quiet())
-        shown = [self.results, self.sheet, self.page_file, self.inpainted, self.chosen_row, *self.bench.outputs]
+            button.click(
+                self._runner(word), inputs, [self.workspace, self.note, self.job], **compat.quiet()
+            )
+        shown = [
+            self.results,
+            self.sheet,
+            self.page_file,
+            self.inpainted,
+            self.chosen_row,
+            *self.bench.outputs,
+        ]
         picked = gr.State(0)
         self.inpainted.select(_index, None, [picked], **compat.quiet())
-        self.keep.click(self._keep, [self.workspace, picked, self.other], [self.note], **compat.quiet())
-        self.again.click(self._again, [self.workspace, picked, self.other, self.repeats, self.go_on], [self.note, self.job],
-                         **compat.quiet())
-        self.plan.click(self._plan, {self.workspace, *self.fields.values()}, [self.note], **compat.quiet())
+        self.keep.click(
+            self._keep, [self.workspace, picked, self.other], [self.note], **compat.quiet()
+        )
+        self.again.click(
+            self._again,
+            [self.workspace, picked, self.other, self.repeats, self.go_on],
+            [self.note, self.job],
+            **compat.quiet(),
+        )
+        self.plan.click(
+            self._plan, {self.workspace, *self.fields.values()}, [self.note], **compat.quiet()
+        )
         self.bench.events()
-        self.show_presets.click(self._presets, [self.workspace], [self.presets, self.note], **compat.quiet())
-        self.suggest.click(self._suggest, [self.workspace, self.inpaint_picture, self.inpaint_mask],
-                           [self.fields["inpaint.prompt"], self.note], **compat.quiet())
-        self.workspace.change(self._chosen, {self.workspace},
-                              [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown], **compat.quiet())
+        self.show_presets.click(
+            self._presets, [self.workspace], [self.presets, self.note], **compat.quiet()
+        )
+        self.suggest.click(
+            self._suggest,
+            [self.workspace, self.inpaint_picture, self.inpaint_mask],
+            [self.fields["inpaint.prompt"], self.note],
+            **compat.quiet(),
+        )
+        self.workspace.change(
+            self._chosen,
+            {self.workspace},
+            [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown],
+            **compat.quiet(),
+        )
         # A picture that was just dropped in is a new character, whatever workspace was open.
         self.picture.upload(lambda: NEW, None, [self.workspace], **compat.quiet())
         preset = self.fields["training.preset"]
-        # `input`, not `change`: filling the form from a workspace must not lay the preset over its values.
-        preset.input(self._preset, {preset}, [self.fields[name] for name in self._of_presets()], **compat.quiet())
+        # `input`, not `change`: filling the form from a workspace must not lay the preset over its
+        # values.
+        preset.input(
+            self._preset,
+            {preset},
+            [self.fields[name] for name in self._of_presets()],
+            **compat.quiet(),
+        )
         self.cancel.click(self._cancel, None, [self.note, self.job], **compat.quiet())
         seen = gr.State("")
-        compat.poll(POLL, "singlelora_poll", self._poll, [self.workspace, seen],
-                    [self.workspace, self.job, self.newest, *shown, *self.dataset.outputs, seen])
+        compat.poll(
+            POLL,
+            "singlelora_poll",
+            self._poll,
+            [self.workspace, seen],
+            [self.workspace, self.job, self.newest, *shown, *self.dataset.outputs, seen],
+        )
         self.dataset.events(self.note)
         for action, button in self.action_buttons:
             button.click(self._doer(action), None, [self.note], **compat.quiet())
         for send, button in self.send_buttons:
-            button.click(self._sender(send), [self.workspace], [self.note, *send.outputs], **compat.quiet())
+            button.click(
+                self._sender(send), [self.workspace], [self.note, *send.outputs], **compat.quiet()
+            )
             button.click(None, None, None, **compat.script(send.script))
 
     def _of_presets(self) -> list[str]:
         """All of the training, and what presets say of other stages."""
         said = {name for preset in preset_names() for name in preset_values(preset)}
-        return [name for name in self.fields if name != "training.preset" and (name.startswith("training.") or name in said)]
+        return [
+            name
+            for name in self.fields
+            if name != "training.preset" and (name.startswith("training.") or name in said)
+        ]
 
     def _runner(self, word: str) -> Callable[[dict[Any, Any]], list[Any]]:
         def run(values: dict[Any, Any]) -> list[Any]:
@@ -195,11 +335,22 @@ class _Page:
             except SingleLoraError as error:
                 return [gr.update(), panel.note(str(error), bad=True), self._job_html()]
             except OSError as error:
-                return [gr.update(), panel.note(f"{error.filename}: {error.strerror}", bad=True), self._job_html()]
-            ahead = sum(1 for other in self.service.runner.tickets
-                        if other.number < ticket.number and other.job.state in ("waiting", "running"))
+                return [
+                    gr.update(),
+                    panel.note(f"{error.filename}: {error.strerror}", bad=True),
+                    self._job_html(),
+                ]
+            ahead = sum(
+                1
+                for other in self.service.runner.tickets
+                if other.number < ticket.number and other.job.state in ("waiting", "running")
+            )
             queued = f"Queued behind {ahead} other job{'s' if ahead > 1 else ''}." if ahead else ""
-            return [gr.update(choices=[NEW, *self.service.names()], value=name), panel.note(queued), self._job_html()]
+            return [
+                gr.update(choices=[NEW, *self.service.names()], value=name),
+                panel.note(queued),
+                self._job_html(),
+            ]
 
         return run
 
@@ -207,14 +358,25 @@ class _Page:
         name, picture = values[self.workspace], values[self.picture]
         if name == NEW:
             if not picture:
-                raise SingleLoraError("found no picture, expected one: drop it into the field, or choose a workspace")
-            trigger, class_token = ((values[field] or "").strip() for field in (self.trigger, self.class_token))
+                raise SingleLoraError(
+                    "found no picture, expected one: drop it into the field, or choose a workspace"
+                )
+            trigger, class_token = (
+                (values[field] or "").strip() for field in (self.trigger, self.class_token)
+            )
             name = self.service.start(Path(picture), trigger, class_token)
-        self.service.change(name, {key: _given(values[component]) for key, component in self.fields.items()})
+        self.service.change(
+            name, {key: _given(values[component]) for key, component in self.fields.items()}
+        )
         own = word == "inpaint" and values[self.inpaint_picture]
         mask = values[self.inpaint_mask] if word == "inpaint" else None
-        return name, self.service.submit(name, word, bool(values[self.force]), Path(own) if own else None,
-                                         Path(mask) if mask else None)
+        return name, self.service.submit(
+            name,
+            word,
+            bool(values[self.force]),
+            Path(own) if own else None,
+            Path(mask) if mask else None,
+        )
 
     def _chosen(self, values: dict[Any, Any]) -> list[Any]:
         name = values[self.workspace]
@@ -222,22 +384,39 @@ class _Page:
             empty = [gr.update() for _ in range(3 + len(self.fields))]
             return [*empty, *self._shown(None)]
         settings, original = self.service.settings(name), self.service.workspace(name).original()
-        return [str(original) if original else None, settings.character.trigger, settings.character.class_token,
-                *values_of(settings, self.fields), *self._shown(name)]
+        return [
+            str(original) if original else None,
+            settings.character.trigger,
+            settings.character.class_token,
+            *values_of(settings, self.fields),
+            *self._shown(name),
+        ]
 
     def _preset(self, values: dict[Any, Any]) -> list[Any]:
-        settings = Settings.from_dict({"training": {"preset": values[self.fields["training.preset"]]}})
+        settings = Settings.from_dict(
+            {"training": {"preset": values[self.fields["training.preset"]]}}
+        )
         return values_of(settings, dict.fromkeys(self._of_presets()))
 
     def _cancel(self) -> list[Any]:
-        active = [ticket for ticket in self.service.runner.tickets if ticket.job.state in ("waiting", "running")]
+        active = [
+            ticket
+            for ticket in self.service.runner.tickets
+            if ticket.job.state in ("waiting", "running")
+        ]
         if not active:
             return [panel.note("Nothing is running."), self._job_html()]
         self.service.cancel(active[-1].number)
-        return [panel.note(f"{active[-1].job.title}: stops at its next safe point; what is done is kept."), self._job_html()]
+        return [
+            panel.note(
+                f"{active[-1].job.title}: stops at its next safe point; what is done is kept."
+            ),
+            self._job_html(),
+        ]
 
     def _picked(self, name: str, index: int, other: Any) -> str:
-        """The picture that was dropped in, else the chosen one of the gallery, kept; relative to its workspace.
+        """The picture that was dropped in, else the chosen one of the gallery, kept; relative to
+        its workspace.
 
         Raises: SingleLoraError.
         """
@@ -245,7 +424,9 @@ class _Page:
             return self.bench.desk.accept(name, Path(getattr(other, "name", other)))
         pictures = self.service.results(name)["inpainted"]
         if not pictures:
-            raise SingleLoraError("found no inpainted picture, expected one; press Run only: Inpaint")
+            raise SingleLoraError(
+                "found no inpainted picture, expected one; press Run only: Inpaint"
+            )
         root = self.service.workspace(name).root
         chosen = Path(pictures[min(index, len(pictures) - 1)]).relative_to(root).as_posix()
         return self.service.accept(name, [chosen])[0]
@@ -257,22 +438,36 @@ class _Page:
             return [panel.note(str(error), bad=True)]
         return [panel.note(f"Kept, with all that made it: {kept}")]
 
-    def _again(self, name: str, index: int, other: Any, repeats: int | None, go_on: bool) -> list[Any]:
+    def _again(
+        self, name: str, index: int, other: Any, repeats: int | None, go_on: bool
+    ) -> list[Any]:
         try:
             picture = self._picked(name, index, other)
             version = self.service.next_version(name)
-            self.service.loopback(name, picture, max(0, int(repeats or 0)), "last" if go_on else "zero")
+            self.service.loopback(
+                name, picture, max(0, int(repeats or 0)), "last" if go_on else "zero"
+            )
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True), self._job_html()]
-        return [panel.note(f"The picture goes into the workspace {version}; choose that one then, and press Run only: Train."),
-                self._job_html()]
+        return [
+            panel.note(
+                f"The picture goes into the workspace {version}; choose that one then, and press"
+                " Run only: Train."
+            ),
+            self._job_html(),
+        ]
 
     def _plan(self, values: dict[Any, Any]) -> list[Any]:
         name = values[self.workspace]
         try:
             if name == NEW:
-                raise SingleLoraError("found no workspace chosen, expected one with a trained LoRA; press Run only: Train first")
-            self.service.change(name, {key: _given(values[component]) for key, component in self.fields.items()})
+                raise SingleLoraError(
+                    "found no workspace chosen, expected one with a trained LoRA; press Run only:"
+                    " Train first"
+                )
+            self.service.change(
+                name, {key: _given(values[component]) for key, component in self.fields.items()}
+            )
             return [panel.note(self.bench.desk.plan(name)["plan"])]
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True)]
@@ -286,7 +481,12 @@ class _Page:
 
     def _suggest(self, name: str, picture: str | None, mask: str | None) -> list[Any]:
         try:
-            return [self.service.suggest(name, Path(picture) if picture else None, Path(mask) if mask else None), ""]
+            return [
+                self.service.suggest(
+                    name, Path(picture) if picture else None, Path(mask) if mask else None
+                ),
+                "",
+            ]
         except SingleLoraError as error:
             return [gr.update(), panel.note(str(error), bad=True)]
 
@@ -309,10 +509,11 @@ class _Page:
         return values
 
     def _poll(self, name: str, seen: str) -> list[Any]:
-        """The panel each time; pictures and results only when they changed, so that an open picture is not torn away.
+        """The panel each time; pictures and results only when they changed, so that an open picture
+        is not torn away.
 
-        A page that was just loaded (nothing seen yet) opens the workspace of the job that runs, and offers the workspaces that
-        came after the page was built.
+        A page that was just loaded (nothing seen yet) opens the workspace of the job that runs, and
+        offers the workspaces that came after the page was built.
         """
         tickets = self.service.runner.tickets
         newest = self.service.runner.running or next(iter(tickets[-1:]), None)
@@ -321,17 +522,28 @@ class _Page:
         if not seen and name == NEW and running and running.job.title.rpartition(":")[0] in names:
             name = running.job.title.rpartition(":")[0]
             chosen = {"value": name}
-        pictures = [str(path) for path in newest.job.newest(SHOWN) if path.exists()] if newest else []
-        states = [(ticket.number, ticket.job.state, ticket.job.view().progress.stage) for ticket in tickets]
+        pictures = (
+            [str(path) for path in newest.job.newest(SHOWN) if path.exists()] if newest else []
+        )
+        states = [
+            (ticket.number, ticket.job.state, ticket.job.view().progress.stage)
+            for ticket in tickets
+        ]
         marks = self.dataset.marks(name)
         now = [str(pictures), str(names), str(states), name, *marks]
         before = seen.split("\n") if seen else [""] * len(now)
         gallery = pictures if now[0] != before[0] else gr.update()
         if now[1] != before[1]:
             chosen["choices"] = [NEW, *names]
-        shown = self._shown(name) if now[2:4] != before[2:4] else [gr.update() for _ in range(5 + len(self.bench.outputs))]
+        shown = (
+            self._shown(name)
+            if now[2:4] != before[2:4]
+            else [gr.update() for _ in range(5 + len(self.bench.outputs))]
+        )
         # Of another workspace everything is shown anew, so that nothing of the last one stays.
-        dataset = self.dataset.show(name, marks, before[4:] if before[3] == name else [None] * len(marks))
+        dataset = self.dataset.show(
+            name, marks, before[4:] if before[3] == name else [None] * len(marks)
+        )
         return [gr.update(**chosen), self._job_html(), gallery, *shown, *dataset, "\n".join(now)]
 
     def _job_html(self) -> str:
@@ -339,11 +551,22 @@ class _Page:
 
     def _shown(self, name: str | None) -> list[Any]:
         if name is None or name not in self.service.names():
-            return ["", *(gr.update(value=None, visible=False) for _ in range(3)), gr.update(visible=False), *self.bench.show("")]
+            return [
+                "",
+                *(gr.update(value=None, visible=False) for _ in range(3)),
+                gr.update(visible=False),
+                *self.bench.show(""),
+            ]
         results = self.service.results(name)
-        return [panel.summary(results), *(gr.update(value=results[key] or None, visible=bool(results[key]))
-                                          for key in ("sheet", "page", "inpainted")),
-                gr.update(visible=bool(results["loras"])), *self.bench.show(name)]
+        return [
+            panel.summary(results),
+            *(
+                gr.update(value=results[key] or None, visible=bool(results[key]))
+                for key in ("sheet", "page", "inpainted")
+            ),
+            gr.update(visible=bool(results["loras"])),
+            *self.bench.show(name),
+        ]
 
 
 def _index(event: gr.SelectData) -> int:
@@ -358,5 +581,7 @@ def _kept(component: Any) -> Any:
 
 
 def _given(value: Any) -> Any:
-    """An emptied field is an empty text, as an emptied number is one: settings tell what they expect."""
+    """An emptied field is an empty text, as an emptied number is one: settings tell what they
+    expect.
+    """
     return "" if value is None else value

@@ -22,7 +22,8 @@ from ..web.rules import LOCAL
 from .page import Extras, build
 
 ADDRESS = "127.0.0.1"
-# Copies that gradio makes of pictures it shows or is given: every hour those of more than a day ago go (seconds).
+# Copies that gradio makes of pictures it shows or is given: every hour those of more than a day ago
+# go (seconds).
 CACHE = (3600, 24 * 3600)
 STYLE = Path(__file__).parent.parent.parent / "style.css"
 
@@ -38,33 +39,43 @@ def application(service: Service, hosts: Hosts | None = None) -> FastAPI:
     app.add_middleware(Door, service=service, hosts=known)
     routes.mount(app, service, trusted=known.trusts)
     with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False, delete_cache=CACHE) as page:
-        gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws her.")
+        gr.Markdown(
+            "# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws her."
+        )
         build(service, Extras(preset=service.host.checkpoint.preset))
     css = STYLE.read_text(encoding="utf-8") if STYLE.exists() else ""
-    mounted: FastAPI = gr.mount_gradio_app(app, page, path="/", css=css, allowed_paths=[str(service.root)],
-                                           max_file_size=MAX_PICTURE)
+    mounted: FastAPI = gr.mount_gradio_app(
+        app, page, path="/", css=css, allowed_paths=[str(service.root)], max_file_size=MAX_PICTURE
+    )
     # Only `launch` sets it, and without it gradio checks no path that a request names.
     page.has_launched = True
     return mounted
 
 
-def serve(host: Host, workspaces: Path, port: int, listen: str = ADDRESS, public: Sequence[str] = ()) -> None:
+def serve(
+    host: Host, workspaces: Path, port: int, listen: str = ADDRESS, public: Sequence[str] = ()
+) -> None:
     """Serve until Ctrl-C.
 
-    listen: the address.  public: further host names, such as a reverse proxy's.
+    listen: the address.
+    public: further host names, such as a reverse proxy's.
     Raises: OSError, when the port is taken or the address is none of this machine's; SettingsError.
     """
     hosts = Hosts.of(listen, public)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     root = Path(os.path.abspath(workspaces.expanduser()))
     root.mkdir(parents=True, exist_ok=True)
-    family, _, _, _, place = socket.getaddrinfo(listen or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, _, _, _, place = socket.getaddrinfo(
+        listen or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     with socket.socket(family) as probe:  # uvicorn itself would only log it and go
         probe.bind(place)
     app = application(Service(host, lambda: root), hosts)
     shown = f"[{listen}]" if ":" in listen else listen
     sys.stderr.write(f"Single-Image LoRA: http://{shown}:{port}\n")
     if listen not in LOCAL:
-        sys.stderr.write("Whoever reaches this address can use the page, which has no login; beyond a network of your own put a "
-                         "reverse proxy with one before it.\n")
+        sys.stderr.write(
+            "Whoever reaches this address can use the page, which has no login; beyond a network of"
+            " your own put a reverse proxy with one before it.\n"
+        )
     uvicorn.run(app, host=listen, port=port, log_level="warning")

@@ -38,8 +38,12 @@ MAX_FORM = 8 * 1024 * 1024  # what gradio sends of a page's fields
 WILDCARDS = ("0.0.0.0", "::", "")
 UPLOAD, FILES = "/gradio_api/upload", ("/gradio_api/file=", "/gradio_api/file/")
 PROXY = "/gradio_api/proxy="
-HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-origin",
-           "Referrer-Policy": "same-origin"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class Hosts:
 
     @classmethod
     def of(cls, listen: str, public: Iterable[str] = ()) -> Hosts:
-        """The hosts of a server that listens on an address.  Raises: SettingsError, for what is no name."""
+        """The hosts of a server that listens on an address.
+
+        Raises: SettingsError, for what is no name.
+        """
         known = frozenset(_name(text) for text in public)
         own = frozenset() if listen in WILDCARDS else frozenset({listen.lower().strip("[]")})
         return cls(frozenset(LOCAL) | own | known, known, listen in WILDCARDS)
@@ -65,7 +72,9 @@ class Hosts:
     def has(self, header: str) -> bool:
         """Whether a Host header names one of them."""
         found = split_host(header)
-        return found is not None and (found[0] in self.names or (self.addresses and is_address(found[0])))
+        return found is not None and (
+            found[0] in self.names or (self.addresses and is_address(found[0]))
+        )
 
     def trusts(self, origin: str) -> bool:
         """Whether an origin is a reverse proxy's."""
@@ -94,16 +103,28 @@ class Door:
         if problem:
             await _answer(send, status, problem)
             return
-        await self._bounded(scope, receive, _with_headers(send, HEADERS | _file_headers(scope["path"])))
+        await self._bounded(
+            scope, receive, _with_headers(send, HEADERS | _file_headers(scope["path"]))
+        )
 
     def _refusal(self, scope: Any, headers: Headers) -> tuple[int, str]:
         """(status, why) of a request that is not let in; 200 and '' for the others."""
         named = headers.getlist("host")
         if len(named) != 1 or not self.hosts.has(named[0]):
             shown = ", ".join(named)[:100]
-            return 400, f"found the host '{shown}', expected one of this machine; name it with --allow-host"
+            return (
+                400,
+                (
+                    f"found the host '{shown}', expected one of this machine; name it with"
+                    " --allow-host"
+                ),
+            )
         reads = scope["type"] == "http" and scope["method"] in SAFE_METHODS
-        looks = reads and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        looks = (
+            reads
+            and headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"
+        )
         if not looks and (problem := origin_problem(headers, self.hosts.trusts)):
             return 403, problem
         if self._is_private(scope["path"]):
@@ -111,10 +132,12 @@ class Door:
         return 200, ""
 
     def _is_private(self, path: str) -> bool:
-        """Whether gradio is asked for a file that the page never shows, or to fetch one from elsewhere."""
+        """Whether gradio is asked for a file that the page never shows, or to fetch one from
+        elsewhere.
+        """
         if path.startswith(PROXY):
             return True
-        asked = next((path[len(start):] for start in FILES if path.startswith(start)), None)
+        asked = next((path[len(start) :] for start in FILES if path.startswith(start)), None)
         if asked is None:
             return False
         if "://" in asked or "\0" in asked or names_a_share(asked):
@@ -126,7 +149,11 @@ class Door:
         if not place.is_relative_to(root):
             return False  # gradio knows what it may give of its own folder
         parts = place.relative_to(root).parts  # the workspace's name, then the file's
-        return not (len(parts) > 1 and is_public(Path(*parts[1:])) and (is_picture(place.name) or parts[1:] == SHEET))
+        return not (
+            len(parts) > 1
+            and is_public(Path(*parts[1:]))
+            and (is_picture(place.name) or parts[1:] == SHEET)
+        )
 
     async def _bounded(self, scope: Any, receive: Any, send: Any) -> None:
         """The application, as long as the body is no longer than it may be."""
@@ -167,7 +194,9 @@ class Door:
 def _name(text: str) -> str:
     found = split_host(text)
     if found is None:
-        raise SettingsError(f"--allow-host {text}: found no host's name, expected one such as studio.example")
+        raise SettingsError(
+            f"--allow-host {text}: found no host's name, expected one such as studio.example"
+        )
     return found[0]
 
 
@@ -192,7 +221,9 @@ def _with_headers(send: Any, more: Mapping[str, str]) -> Any:
             headers = MutableHeaders(scope=message)
             for name, value in more.items():
                 # gradio's own attachment tells the file's name.
-                if name != "Content-Disposition" or not headers.get(name, "").startswith("attachment"):
+                if name != "Content-Disposition" or not headers.get(name, "").startswith(
+                    "attachment"
+                ):
                     headers[name] = value
         await send(message)
 
@@ -201,7 +232,11 @@ def _with_headers(send: Any, more: Mapping[str, str]) -> Any:
 
 async def _answer(send: Any, status: int, text: str) -> None:
     body = json.dumps({"detail": text}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
-               (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

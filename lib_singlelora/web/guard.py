@@ -27,7 +27,11 @@ MAX_PICTURE_BODY = MAX_PICTURE * 4 // 3 + MAX_BODY
 DEEPEST = 16  # lists in lists; ours need four
 LONGEST_ERROR = 1000  # characters
 STATUS: tuple[tuple[type[SingleLoraError], int], ...] = (
-    (NotFoundError, 404), (ConflictError, 409), (HostBusyError, 409), (TooManyError, 429), (SingleLoraError, 422),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (HostBusyError, 409),
+    (TooManyError, 429),
+    (SingleLoraError, 422),
 )
 
 log = logging.getLogger(__name__)
@@ -54,15 +58,20 @@ class Guard:
         Raises: HTTPException.
         """
         if not self._known(request):
-            raise HTTPException(401, "found no valid user, expected HTTP Basic as in --api-auth, or a login of the page",
-                                {"WWW-Authenticate": "Basic"})
+            raise HTTPException(
+                401,
+                "found no valid user, expected HTTP Basic as in --api-auth, or a login of the page",
+                {"WWW-Authenticate": "Basic"},
+            )
         if request.method in SAFE_METHODS:
             return
         if problem := origin_problem(request.headers, self.trusted):
             raise HTTPException(403, problem)
         length = request.headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
-            raise HTTPException(400, "found a Content-Length that is no number, expected the body's bytes")
+            raise HTTPException(
+                400, "found a Content-Length that is no number, expected the body's bytes"
+            )
         if len(length) > 15 or int(length) > most:
             raise too_large(most)
         has_body = int(length) > 0 or "transfer-encoding" in request.headers
@@ -83,7 +92,10 @@ class Guard:
 
         class GuardedRoute(APIRoute):  # type: ignore[misc]
             def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-                handle, most = super().get_route_handler(), getattr(self.endpoint, "most_bytes", MAX_BODY)
+                handle, most = (
+                    super().get_route_handler(),
+                    getattr(self.endpoint, "most_bytes", MAX_BODY),
+                )
 
                 async def guarded(request: Request) -> Response:
                     guard.check(request, most)
@@ -94,7 +106,9 @@ class Guard:
         return GuardedRoute
 
 
-async def answered(handle: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
+async def answered(
+    handle: Callable[[Request], Coroutine[Any, Any, Response]], request: Request
+) -> Response:
     """The handler's response; our errors become HTTP's by their type.  Raises: HTTPException."""
     try:
         response = await handle(request)
@@ -124,11 +138,15 @@ def decoded_picture(text: str) -> bytes:
     """The bytes of a picture in base64; a data URL's head is allowed.  Raises: HTTPException."""
     body = text.partition(",")[2] if text.startswith("data:") else text
     if len(body) > MAX_PICTURE * 4 // 3 + 4:
-        raise HTTPException(413, f"picture: found more than {MAX_PICTURE // 2**20} MiB, expected less")
+        raise HTTPException(
+            413, f"picture: found more than {MAX_PICTURE // 2**20} MiB, expected less"
+        )
     try:
         return base64.b64decode(body, validate=True)
     except ValueError:  # also for letters beyond ASCII
-        raise HTTPException(422, "picture: found no base64, expected the file's bytes in base64") from None
+        raise HTTPException(
+            422, "picture: found no base64, expected the file's bytes in base64"
+        ) from None
 
 
 class _Bounded(Request):  # type: ignore[misc]
@@ -153,12 +171,18 @@ class _Bounded(Request):  # type: ignore[misc]
         try:
             value = json.loads(await self.body(), parse_constant=_no_number, parse_float=_finite)
             if not isinstance(value, dict):
-                raise HTTPException(422, f"found a {type(value).__name__} as the body, expected an object")
+                raise HTTPException(
+                    422, f"found a {type(value).__name__} as the body, expected an object"
+                )
             _check_plain(value)
         except RecursionError:
-            raise HTTPException(422, "found JSON nested too deeply, expected plain values") from None
+            raise HTTPException(
+                422, "found JSON nested too deeply, expected plain values"
+            ) from None
         except ValueError as error:
-            raise HTTPException(400, _clipped(f"found no JSON that can be read ({error}), expected an object")) from None
+            raise HTTPException(
+                400, _clipped(f"found no JSON that can be read ({error}), expected an object")
+            ) from None
         return value
 
 
@@ -200,7 +224,9 @@ def _check_text(text: str) -> None:
     except UnicodeEncodeError:  # a half of a surrogate pair, as "\ud800" gives
         plain = False
     if not plain:
-        raise HTTPException(422, "found text with NUL or half a character in it, expected plain Unicode")
+        raise HTTPException(
+            422, "found text with NUL or half a character in it, expected plain Unicode"
+        )
 
 
 def _basic(header: str, known: Mapping[str, str]) -> bool:

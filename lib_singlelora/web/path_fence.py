@@ -12,7 +12,8 @@ from ..settings.schema import declaration
 
 
 def check_settings(service: Service, values: Mapping[str, Any], workspace: Path) -> None:
-    """Refuse settings that would have a file read outside the workspaces and the host's own folders.
+    """Refuse settings that would have a file read outside the workspaces and the host's own
+    folders.
 
     Whoever sits at the machine may name any file on the page or the command line; a program that
     asks by HTTP may be anywhere.
@@ -21,21 +22,28 @@ def check_settings(service: Service, values: Mapping[str, Any], workspace: Path)
     Raises: SettingsError, also for unknown names and values of a wrong type.
     """
     if not isinstance(values, Mapping):
-        raise SettingsError(f"settings: found a {type(values).__name__}, expected an object of dotted names and values")
+        raise SettingsError(
+            f"settings: found a {type(values).__name__}, expected an object of dotted names and"
+            " values"
+        )
     paths = service.host.paths
     folders = (paths.loras, paths.downloads, *paths.taggers, *paths.wildcards)
     roots = [folder.resolve() for folder in (service.root, *folders) if folder]
     for setting, given in values.items():
         declared = declaration(setting)
-        checked = declared.check(given)  # refuses other machines by their text, before anything looks there
+        # Refuses other machines by their text, before anything looks there
+        checked = declared.check(given)
         if not declared.path:
             continue
         base = workspace if declared.path == "workspace" else Path()
         for text in (checked,) if isinstance(checked, str) else checked:
             # Some readers strip what they are given.
             if not all(_inside(each, base, roots) for each in {text, text.strip()}):
-                raise SettingsError(f"{setting}: found {text!r}, which lies outside the workspaces and the host's folders, "
-                                    "expected one inside, as HTTP reaches no further; set it on the page or the command line")
+                raise SettingsError(
+                    f"{setting}: found {text!r}, which lies outside the workspaces and the host's"
+                    " folders, expected one inside, as HTTP reaches no further; set it on the page"
+                    " or the command line"
+                )
 
 
 def _inside(text: str, base: Path, roots: list[Path]) -> bool:
@@ -45,6 +53,7 @@ def _inside(text: str, base: Path, roots: list[Path]) -> bool:
         place = (base / path).resolve()
         if path.name == text and not place.exists():
             return True
-    except (OSError, RuntimeError, ValueError):  # too long, a circle of links: no file that could be read
+    # Too long, a circle of links: no file that could be read
+    except (OSError, RuntimeError, ValueError):
         return False
     return not text or any(place.is_relative_to(root) for root in roots)

@@ -1,4 +1,6 @@
-"""Rules of the web that the HTTP API and the page share: who asks from where, and how files are sent."""
+"""Rules of the web that the HTTP API and the page share: who asks from where, and how files are
+sent.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +53,14 @@ def same_place(origin: str, host: str) -> bool:
     return (asked[0], asked[1] or default) == (own[0], own[1] or default)
 
 
-def origin_problem(headers: Mapping[str, str], trusted: Callable[[str], bool] = lambda origin: False) -> str:
+def origin_problem(
+    headers: Mapping[str, str], trusted: Callable[[str], bool] = lambda origin: False
+) -> str:
     """Why a request that may change something is refused, or '' where it is not.
 
     Browsers say in Origin and Sec-Fetch-Site which page sent a request, and pages cannot change
     that; programs send neither.  trusted: further origins that may ask.
+    trusted: further origins that may ask.
     Source: OWASP, Cross-Site Request Forgery Prevention; W3C, Fetch Metadata Request Headers.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "")
@@ -64,19 +69,30 @@ def origin_problem(headers: Mapping[str, str], trusted: Callable[[str], bool] = 
             return ""
         return f"found a request from a page of {origin[:100]}, expected one from this address"
     if site in ("cross-site", "same-site"):
-        return f"found a request from a page of another address ({site}), expected one from this address"
+        return (
+            f"found a request from a page of another address ({site}), expected one from this"
+            " address"
+        )
     return ""
 
 
 # What a browser shows and never runs; SVG is not among them, for it can hold scripts.
-PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif",
-            ".bmp": "image/bmp", ".avif": "image/avif"}
+PICTURES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".avif": "image/avif",
+}
 SHEET = ("plots", "sheet.html")
 
 
 @cache
 def sheet_policy() -> str:
-    """The Content-Security-Policy under which a sheet runs the product's own script and nothing else.
+    """The Content-Security-Policy under which a sheet runs the product's own script and nothing
+    else.
 
     A workspace may come from elsewhere, and with it a sheet that was tampered with; served from
     this address its scripts could use everything that the page can.
@@ -84,8 +100,11 @@ def sheet_policy() -> str:
     from ..sheets.page import script_text
 
     digest = base64.b64encode(hashlib.sha256(script_text().encode("utf-8")).digest()).decode()
-    return (f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' data:; "
-            "base-uri 'none'; form-action 'none'; sandbox allow-scripts allow-same-origin")
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src"
+        " 'self' data:; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
+        " allow-same-origin"
+    )
 
 
 def is_picture(name: str) -> bool:
@@ -94,8 +113,13 @@ def is_picture(name: str) -> bool:
 
 
 def file_headers(name: str) -> dict[str, str]:
-    """Headers for a file: pictures may be looked at, everything else is only saved and can run nothing."""
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+    """Headers for a file: pictures may be looked at, everything else is only saved and can run
+    nothing.
+    """
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
     return headers if is_picture(name) else {**headers, "Content-Disposition": "attachment"}
 
 

@@ -6,6 +6,8 @@ from .workspace import Workspace
 
 
 def seen_tags(workspace: Workspace) -> dict[str, list[str]]:
-    """The taggers' tags of each crop by the stem of its file, those that captions leave out too; empty without a tagger."""
+    """The taggers' tags of each crop by the stem of its file, those that captions leave out too;
+    empty without a tagger.
+    """
     seen = workspace.record("caption").data.get("seen", {})
     return {str(name): list(tags) for name, tags in seen.items()}

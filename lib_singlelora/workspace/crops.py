@@ -26,14 +26,21 @@ def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | Non
 
 
 def view_symmetry(workspace: Workspace, name: str = "") -> Symmetry | None:
-    """Whether a view may be shown mirrored, or without a name the whole picture; None when nobody looked at that yet."""
+    """Whether a view may be shown mirrored, or without a name the whole picture; None when nobody
+    looked at that yet.
+    """
     data = workspace.record("crop").data
     found = (data.get("views", {}).get(name, {}) if name else data).get("symmetry")
-    return Symmetry(found["score"], found["flip"], tuple(found["differs"]), found["sentence"]) if found else None
+    return (
+        Symmetry(found["score"], found["flip"], tuple(found["differs"]), found["sentence"])
+        if found
+        else None
+    )
 
 
 def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
-    """The mask (L) of a crop's file, in its size; None for a picture that was not cut from the source.
+    """The mask (L) of a crop's file, in its size; None for a picture that was not cut from the
+    source.
 
     Raises: PictureError, when the source's mask or the crop has another size than when it was cut.
     """

@@ -11,7 +11,21 @@ from ..files.names import is_repeats
 from ..files.text_file import read_text
 
 # What a picture's name may end in.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".jp2",
+    ".ppm",
+    ".tga",
+)
 # What belongs to a picture or to a file browser, and is no picture that somebody misses.
 BESIDE = (".txt", ".caption", ".npz", ".json", ".part", ".tmp")
 NOBODYS = ("thumbs.db", "desktop.ini")
@@ -19,7 +33,11 @@ NOBODYS = ("thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class TrainingFolder:
-    """A folder of pictures.  repeats: how often an epoch shows each.  name: their caption where no text is."""
+    """A folder of pictures.
+
+    repeats: how often an epoch shows each.
+    name: their caption where no text is.
+    """
 
     path: Path
     repeats: int
@@ -30,8 +48,10 @@ class TrainingFolder:
         """Read repeats and name off the folder's own name.  Raises: TrainingError."""
         number, underscore, name = path.name.partition("_")
         if not underscore or not is_repeats(number) or not name:
-            raise TrainingError(f"{path}: found the name '{path.name}', expected one such as '5_isabella' "
-                                "(repeats, then class); rename the folder")
+            raise TrainingError(
+                f"{path}: found the name '{path.name}', expected one such as '5_isabella' "
+                "(repeats, then class); rename the folder"
+            )
         return cls(path, int(number), name)
 
     def pictures(self) -> list[Path]:
@@ -54,11 +74,17 @@ def training_folders(parent: Path) -> list[TrainingFolder]:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder by name; none when it is not there.  Links, which may lead anywhere, are none of them."""
+    """The pictures in a folder by name; none when it is not there.
+
+    Links, which may lead anywhere, are none of them.
+    """
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir()
-                  if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and is_own_file(path))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and is_own_file(path)
+    )
 
 
 def ignored_files(folder: Path) -> list[str]:
@@ -73,17 +99,25 @@ def ignored_files(folder: Path) -> list[str]:
         if path.is_symlink():
             found.append(f"{named} is a link and is not used: put the file itself there")
         elif path.is_dir():
-            found.append(f"{named} is a folder and is not used: only the pictures of {folder.name} itself are")
+            found.append(
+                f"{named} is a folder and is not used: only the pictures of {folder.name}"
+                " itself are"
+            )
         elif suffix in (".txt", ".caption"):
             if path.stem not in stems:
                 found.append(f"{named} is not used: there is no picture of that name beside it")
         elif suffix not in BESIDE:
-            found.append(f"{named} is not used: files that end in '{suffix}' are not read as pictures; save it as PNG")
+            found.append(
+                f"{named} is not used: files that end in '{suffix}' are not read as pictures; save"
+                " it as PNG"
+            )
     return found
 
 
 def caption_file(picture: Path) -> Path:
-    """Where the text of a picture lies: `.txt` beside it, or an existing `.caption`, kohya's default."""
+    """Where the text of a picture lies: `.txt` beside it, or an existing `.caption`, kohya's
+    default.
+    """
     text, caption = picture.with_suffix(".txt"), picture.with_suffix(".caption")
     return caption if caption.exists() and not text.exists() else text
 

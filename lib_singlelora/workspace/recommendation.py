@@ -24,14 +24,17 @@ class Recommendation:
 def recommendation_from(values: Any, workspace: Workspace) -> Recommendation | None:
     """What a record holds, if its file is still there.
 
-    A record may come from elsewhere: only its file's name is taken, in the folders where the workspace's own LoRAs lie; what
-    is recommended is published and copied, which no file outside must be.
+    A record may come from elsewhere: only its file's name is taken, in the folders where the
+    workspace's own LoRAs lie; what is recommended is published and copied, which no file outside
+    must be.
     """
     if not values:
         return None
     name = PureWindowsPath(values["lora"]).name  # the last part of either system's path
     places = [folder / name for folder in (workspace.models, workspace.models / "made")]
-    path = next((place for place in places if name.endswith(".safetensors") and is_own_file(place)), None)
+    path = next(
+        (place for place in places if name.endswith(".safetensors") and is_own_file(place)), None
+    )
     return Recommendation(**{**values, "lora": path}) if path else None
 
 

@@ -1,4 +1,6 @@
-"""kohya's folder of the crops and its number of repeats: who changed it last is heard, what training leaves out is told."""
+"""kohya's folder of the crops and its number of repeats: who changed it last is heard, what
+training leaves out is told.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,12 @@ RECORD = "folders"  # the record that says which number the program itself last 
 
 
 def adopt_repeats(settings: Settings, workspace: Workspace) -> tuple[Settings, list[str]]:
-    """The settings as they are once folder and `training.repeats` agree, and what was done, one sentence each.
+    """The settings as they are once folder and `training.repeats` agree, and what was done, one
+    sentence each.
 
-    A folder that was renamed from `5_isabella` to `20_isabella` is how kohya's users ask for 20 repeats, so it changes the
-    setting; a setting that was changed renames the folder.  Where both changed, the setting counts.
+    A folder that was renamed from `5_isabella` to `20_isabella` is how kohya's users ask for 20
+    repeats, so it changes the setting; a setting that was changed renames the folder.  Where both
+    changed, the setting counts.
     """
     own = workspace.own_folders(settings)
     if not own:
@@ -28,17 +32,24 @@ def adopt_repeats(settings: Settings, workspace: Workspace) -> tuple[Settings, l
     told = []
     if number != wanted:
         name = settings.character.trigger
-        untouched = wanted == known if known is not None else "training.repeats" not in settings.changed()
+        untouched = (
+            wanted == known if known is not None else "training.repeats" not in settings.changed()
+        )
         if untouched and len(own) == 1:
             settings = settings.with_values({"training.repeats": number})
             workspace.change_settings(lambda saved: saved.with_values({"training.repeats": number}))
-            told = [f"image/{folder.name}: its name asks for {number} repeats, so training.repeats is {number} now"]
+            told = [
+                f"image/{folder.name}: its name asks for {number} repeats, so training.repeats is"
+                f" {number} now"
+            ]
         else:
             with workspace.writing("renaming a folder"):
                 move(folder, folder.with_name(f"{wanted}_{name}"))
             if known is not None and number != known:
-                told = [f"image/{folder.name}: training.repeats was changed too, to {wanted}, so the folder is "
-                        f"{wanted}_{name} now"]
+                told = [
+                    f"image/{folder.name}: training.repeats was changed too, to {wanted}, so the"
+                    f" folder is {wanted}_{name} now"
+                ]
     remember_repeats(settings, workspace)
     return settings, told
 
@@ -55,21 +66,37 @@ def left_out(settings: Settings, workspace: Workspace) -> list[str]:
     if not settings.character.trigger:
         return []
     own, reg = workspace.image_folder(settings), workspace.reg_folder(settings)
-    return [*_others(workspace.root / "image", own, settings), *_others(workspace.root / "reg", reg, settings)]
+    return [
+        *_others(workspace.root / "image", own, settings),
+        *_others(workspace.root / "reg", reg, settings),
+    ]
 
 
 def _others(parent: Path, used: Path, settings: Settings) -> list[str]:
     found = []
     for path in sorted(parent.iterdir() if parent.is_dir() else ()):
-        if path == used or path.name.startswith(".") or (parent.name == "reg" and path.name == "rejected"):
+        if (
+            path == used
+            or path.name.startswith(".")
+            or (parent.name == "reg" and path.name == "rejected")
+        ):
             continue
-        count = len([picture for picture in path.rglob("*") if picture.is_file()]) if path.is_dir() else 0
+        count = (
+            len([picture for picture in path.rglob("*") if picture.is_file()])
+            if path.is_dir()
+            else 0
+        )
         if path.is_dir() and count:
-            found.append(f"{parent.name}/{path.name} is not trained ({count} files): {_reason(path, used, settings)}")
+            found.append(
+                f"{parent.name}/{path.name} is not trained ({count} files):"
+                f" {_reason(path, used, settings)}"
+            )
     loose = [path.name for path in list_pictures(parent)]
     if loose:
-        found.append(f"{parent.name}: {', '.join(loose[:5])} lie beside the folders and are not trained; move them into "
-                     f"{used.name}")
+        found.append(
+            f"{parent.name}: {', '.join(loose[:5])} lie beside the folders and are not trained;"
+            f" move them into {used.name}"
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""What a stage leaves behind in `log/STAGE.json`, read as what it is: a file that anybody may have written."""
+"""What a stage leaves behind in `log/STAGE.json`, read as what it is: a file that anybody may have
+written.
+"""
 
 from __future__ import annotations
 
@@ -45,53 +47,91 @@ class Row:
     length: int
 
 
-# A shape is str, bool, int, float (whole numbers too), a dict (a key with ? may be missing), [of what a list is], Map or Row;
-# a tuple of types takes any of them.
+# A shape is str, bool, int, float (whole numbers too), a dict (a key with ? may be missing), [of
+# what a list is], Map or Row; a tuple of types takes any of them.
 TEXTS = [str]
 SYMMETRY = {"score": float, "flip": bool, "differs": TEXTS, "sentence": str}
-VIEW = {"box?": Row(4), "tags?": TEXTS, "confidence?": float, "symmetry?": SYMMETRY, "pixels?": Row(2), "bucket?": Row(2),
-        "enlarged?": float, "*": None}
+VIEW = {
+    "box?": Row(4),
+    "tags?": TEXTS,
+    "confidence?": float,
+    "symmetry?": SYMMETRY,
+    "pixels?": Row(2),
+    "bucket?": Row(2),
+    "enlarged?": float,
+    "*": None,
+}
 DECISION = {"kept": bool, "reasons": TEXTS, "by": str, "seed": int, "prompt": str, "caption": str}
 DATA: dict[str, dict[str, Any]] = {
     "prepare": {"mask_confidence?": float},
     "crop": {"views?": Map(VIEW), "symmetry?": SYMMETRY, "repeats?": int},
-    "caption": {"traits?": [{"tag": str, "category": str, "seen": int, "visible": int}], "seen?": Map(TEXTS)},
+    "caption": {
+        "traits?": [{"tag": str, "category": str, "seen": int, "visible": int}],
+        "seen?": Map(TEXTS),
+    },
     # A picture's name is a number: it becomes the name of a file.
     "regularize": {"decisions?": Map(DECISION, "[0-9]{1,9}"), "placing?": str, "moving?": str},
     "train": {"budget?": str, "blocks?": TEXTS, "warnings?": TEXTS},
-    "plot": {"recommendation?": {"epoch": int, "strength": float, "preset": str, "lora": str, "reason": str}},
+    "plot": {
+        "recommendation?": {
+            "epoch": int,
+            "strength": float,
+            "preset": str,
+            "lora": str,
+            "reason": str,
+        }
+    },
     "trigger": {"departures?": Map(float)},
 }
 
 
 def record_from(stage: str, values: Any) -> StageRecord:
-    """The record that JSON values tell.  Raises: WorkspaceError, naming the first value that is of another kind."""
-    shape = {"fingerprint": str, "complete": bool, "files": Map(str), "data": {"notes?": TEXTS, **DATA.get(stage, {}), "*": None}}
+    """The record that JSON values tell.
+
+    Raises: WorkspaceError, naming the first value that is of another kind.
+    """
+    shape = {
+        "fingerprint": str,
+        "complete": bool,
+        "files": Map(str),
+        "data": {"notes?": TEXTS, **DATA.get(stage, {}), "*": None},
+    }
     check(values, shape, f"log/{stage}.json")
     decisions = values["data"].get("decisions", {}) if stage == "regularize" else {}
     for key in ("placing", "moving") if stage == "regularize" else ():
         if values["data"].get(key) and values["data"][key] not in decisions:
             # Killed between the two: there is no decision left to go on with.
             values["data"][key] = ""
-    return StageRecord(stage, values["fingerprint"], values["complete"], values["files"], values["data"])
+    return StageRecord(
+        stage, values["fingerprint"], values["complete"], values["files"], values["data"]
+    )
 
 
 def check(value: Any, shape: Any, at: str) -> None:
-    """Raises: WorkspaceError, when a value that came from JSON has another shape.  at: where it stands, in words."""
+    """Raises: WorkspaceError, when a value that came from JSON has another shape.
+
+    at: where it stands, in words.
+    """
     if isinstance(shape, dict):
         _check_object(value, shape, at)
     elif isinstance(shape, Map):
         _expect(isinstance(value, dict), value, at, "an object")
         for key, each in value.items():
             if not re.fullmatch(shape.keys, key):
-                raise WorkspaceError(f"{at}: found the name {key[:60]!a}, expected one as the program writes them")
+                raise WorkspaceError(
+                    f"{at}: found the name {key[:60]!a}, expected one as the program writes them"
+                )
             check(each, shape.of, f"{at}, {key[:60]!a}")
     elif isinstance(shape, list):
         _expect(isinstance(value, list), value, at, "a list")
         for each in value:
             check(each, shape[0], at)
     elif isinstance(shape, Row):
-        whole = isinstance(value, list) and len(value) == shape.length and all(_is_whole(each) for each in value)
+        whole = (
+            isinstance(value, list)
+            and len(value) == shape.length
+            and all(_is_whole(each) for each in value)
+        )
         _expect(whole, value, at, f"{shape.length} whole numbers")
     elif shape is int:
         _expect(_is_whole(value), value, at, "a whole number")
@@ -108,7 +148,9 @@ def _check_object(value: Any, shape: Mapping[str, Any], at: str) -> None:
     _expect(isinstance(value, dict), value, at, "an object")
     names = {key.removesuffix("?") for key in shape}
     if "*" not in shape and (other := sorted(set(value) - names)):
-        raise WorkspaceError(f"{at}: found the name {other[0][:60]!a}, expected {', '.join(sorted(names))}")
+        raise WorkspaceError(
+            f"{at}: found the name {other[0][:60]!a}, expected {', '.join(sorted(names))}"
+        )
     for key, of in shape.items():
         name = key.removesuffix("?")
         if key == "*" or (key.endswith("?") and name not in value):
@@ -125,5 +167,8 @@ def _is_whole(value: Any) -> bool:
 def _expect(fits: bool, value: Any, at: str, what: str) -> None:
     if not fits:
         kind = "null" if value is None else type(value).__name__
-        raise WorkspaceError(f"{at}: found {kind if isinstance(value, dict | list) or value is None else repr(value)[:60]}, "
-                             f"expected {what}")
+        raise WorkspaceError(
+            f"{at}: found"
+            f" {kind if isinstance(value, dict | list) or value is None else repr(value)[:60]},"
+            f" expected {what}"
+        )

@@ -1,4 +1,6 @@
-"""How long a picture takes, as earlier ones of the workspace were measured, and how long the rest will."""
+"""How long a picture takes, as earlier ones of the workspace were measured, and how long the rest
+will.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def in_words(seconds: float) -> str:
 
 
 def expected(workspace: Workspace, host: Host, size: tuple[int, int], steps: int) -> float | None:
-    """Seconds of a picture: as measured at this size and these steps, else by what others took; None for nothing known."""
+    """Seconds of a picture: as measured at this size and these steps, else by what others took;
+    None for nothing known.
+    """
     known, (width, height) = _read(workspace), size
     if (exact := known.get(_exact(host, size, steps))) is not None:
         return exact
@@ -60,7 +64,13 @@ def expected(workspace: Workspace, host: Host, size: tuple[int, int], steps: int
     return None if rate is None else rate * width * height * steps
 
 
-def keep(workspace: Workspace, host: Host, watch: Stopwatch, size: tuple[int, int] | None = None, steps: int = 0) -> None:
+def keep(
+    workspace: Workspace,
+    host: Host,
+    watch: Stopwatch,
+    size: tuple[int, int] | None = None,
+    steps: int = 0,
+) -> None:
     """Note what was measured, if anything.  size: of every picture, where they had one."""
     if not watch.pace:
         return

@@ -1,7 +1,8 @@
 """One character's folder: every path, its settings, and what each stage made.
 
-The disk is the state.  A stage leaves a record of what it was asked (a fingerprint) and of what it wrote (a hash for
-each file); from that a later call knows what is complete, what is to be continued and what a person edited.
+The disk is the state.  A stage leaves a record of what it was asked (a fingerprint) and of what it
+wrote (a hash for each file); from that a later call knows what is complete, what is to be continued
+and what a person edited.
 
 A folder may come from anybody: no name in its files leads out of it, and no link in it is followed.
 """
@@ -44,11 +45,26 @@ from .stage_record import StageRecord, record_from
 
 log = logging.getLogger(__name__)
 
-STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")  # in the order of the job
-_LEFT = {".ds_store", ".directory", ".localized", "desktop.ini", "thumbs.db", "lost+found"}  # by file managers, and a new disk
+# In the order of the job
+STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")
+# By file managers, and a new disk
+_LEFT = {".ds_store", ".directory", ".localized", "desktop.ini", "thumbs.db", "lost+found"}
 # Where stages write, within a workspace and within each further source of one.
-_WRITTEN = ("source", "image/*", "reg/*", "model", "model/*", "log", "plots", "plots/*", "inpaint", "inpaint/*", "samples",
-            "trigger", "lineage")
+_WRITTEN = (
+    "source",
+    "image/*",
+    "reg/*",
+    "model",
+    "model/*",
+    "log",
+    "plots",
+    "plots/*",
+    "inpaint",
+    "inpaint/*",
+    "samples",
+    "trigger",
+    "lineage",
+)
 FOLDERS = (*_WRITTEN, "generated/*", *(f"generated/*/{part}" for part in _WRITTEN))
 
 
@@ -59,13 +75,19 @@ class Workspace:
     """
 
     def __init__(self, root: Path | str, *, create: bool = True) -> None:
-        # Absolute, but links are kept: the user's own name of the place stays in messages and results.
+        # Absolute, but links are kept: the user's own name of the place stays in messages and
+        # results.
         self.root = Path(os.path.abspath(Path(root).expanduser()))
         try:
             if self.root.exists() and not self.root.is_dir():
-                raise WorkspaceError(f"{self.root}: found a file, expected a folder; choose another --workspace")
+                raise WorkspaceError(
+                    f"{self.root}: found a file, expected a folder; choose another --workspace"
+                )
             if not create and not (self.root / "settings.json").exists():
-                raise NotFoundError(f"{self.root}: found no workspace; start one with 'run' or 'prepare' and a picture")
+                raise NotFoundError(
+                    f"{self.root}: found no workspace; start one with 'run' or 'prepare' and a"
+                    " picture"
+                )
             if create:
                 make_folder(self.root.parent)
                 self.root.mkdir(exist_ok=True)
@@ -78,48 +100,60 @@ class Workspace:
     def begun(cls, root: Path | str) -> Workspace:
         """A new workspace, or one that was begun.
 
-        Raises: ConflictError, for a folder with files in it that is no workspace: nothing is written among them.
+        Raises: ConflictError, for a folder with files in it that is no workspace: nothing is
+        written among them.
         """
         path = Path(os.path.abspath(Path(root).expanduser()))
         if path.is_dir() and not is_workspace(path) and not is_vacant(path):
-            raise ConflictError(f"{path}: found a folder with files in it that is no workspace, expected a new or empty one; "
-                                "choose another --workspace")
+            raise ConflictError(
+                f"{path}: found a folder with files in it that is no workspace, expected a new or"
+                " empty one; choose another --workspace"
+            )
         return cls(path)
 
-    # Writing ---------------------------------------------------------------------------------------------------------
+    # Writing
+    # ---------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def writing(self, what: str, wait: float | None = None) -> Iterator[None]:
-        """Hold the workspace against other writers: a job for all its time, a change of its files for a moment.
+        """Hold the workspace against other writers: a job for all its time, a change of its files
+        for a moment.
 
-        what: the work, in a word or two, for the message to whoever comes second.  wait: seconds.
-        While inside, a workspace that is deleted or replaced ends this thread's next write.
-        Raises: ConflictError, naming who holds it; WorkspaceError, for a folder in it that is a link; NotFoundError, when it
-        was deleted while this call waited.
+        what: the work, in a word or two, for the message to whoever comes second.
+        wait: seconds. While inside, a workspace that is deleted or replaced ends this thread's next
+            write.
+        Raises: ConflictError, naming who holds it; WorkspaceError, for a folder in it that is a
+        link; NotFoundError, when it was deleted while this call waited.
         """
         begun = is_workspace(self.root)
         with writer_lock.writing(self.root, what, wait) as outermost, held(self.root):
             if outermost:
                 if begun and not is_workspace(self.root):
                     self._leave_nothing()
-                    raise NotFoundError(f"{self.root}: found it deleted while '{what}' waited for it, expected the workspace; "
-                                        "start again with the picture")
+                    raise NotFoundError(
+                        f"{self.root}: found it deleted while '{what}' waited for it, expected the"
+                        " workspace; start again with the picture"
+                    )
                 self._refuse_linked_folders()
                 self.clear_temporaries()
             yield
 
     @contextmanager
     def adding(self) -> Iterator[None]:
-        """Hold what no job touches (kept pictures, files made of LoRAs), while one is at work or not.
+        """Hold what no job touches (kept pictures, files made of LoRAs), while one is at work or
+        not.
 
-        Raises: ConflictError, when it stays held; WorkspaceError, for a folder in it that is a link.
+        Raises: ConflictError, when it stays held; WorkspaceError, for a folder in it that is a
+        link.
         """
         with writer_lock.changing(self.root, "additions"):
             self._refuse_linked_folders()
             yield
 
     def _leave_nothing(self) -> None:
-        """Remove the folder that the lock made where a workspace was deleted, if nothing else is in it."""
+        """Remove the folder that the lock made where a workspace was deleted, if nothing else is in
+        it.
+        """
         with contextlib.suppress(OSError):  # Windows deletes no lock that is held
             if is_vacant(self.root):
                 for path in self.root.glob(".singlelora.*"):
@@ -127,7 +161,10 @@ class Workspace:
                 self.root.rmdir()
 
     def _refuse_linked_folders(self) -> None:
-        """What is written below a link lands elsewhere, over whatever lies there.  Raises: WorkspaceError."""
+        """What is written below a link lands elsewhere, over whatever lies there.
+
+        Raises: WorkspaceError.
+        """
         for folder, names, _ in os.walk(self.root):
             for name in names:
                 path = Path(folder) / name
@@ -135,10 +172,14 @@ class Workspace:
                 with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
                     linked = is_link(path)
                 if linked:
-                    raise WorkspaceError(f"{path}: found a link to a folder, expected a folder: what is written there would land "
-                                         "elsewhere; put the folder itself there, or move the whole workspace")
+                    raise WorkspaceError(
+                        f"{path}: found a link to a folder, expected a folder: what is written"
+                        " there would land elsewhere; put the folder itself there, or move the"
+                        " whole workspace"
+                    )
 
-    # Paths -----------------------------------------------------------------------------------------------------------
+    # Paths
+    # -----------------------------------------------------------------------------------------------------------
 
     @property
     def settings_file(self) -> Path:
@@ -190,11 +231,16 @@ class Workspace:
         return next((path for path in found if is_own_file(path)), None)
 
     def own_folders(self, settings: Settings) -> list[Path]:
-        """kohya's folders of this character, `N_trigger` with any number; `5_red_isabella` is another concept's."""
+        """kohya's folders of this character, `N_trigger` with any number; `5_red_isabella` is
+        another concept's.
+        """
         return self.image_folders(check_name(settings.character.trigger, "trigger"))
 
     def image_folders(self, name: str) -> list[Path]:
-        """kohya's folders of a name, with whatever repeats; no links.  Letters may be composed in another way on disk."""
+        """kohya's folders of a name, with whatever repeats; no links.
+
+        Letters may be composed in another way on disk.
+        """
         image, found = self.root / "image", []
         for path in sorted(image.iterdir() if image.is_dir() else ()):
             number, _, rest = path.name.partition("_")
@@ -204,11 +250,17 @@ class Workspace:
         return found
 
     def image_folder(self, settings: Settings) -> Path:
-        """kohya's folder of the crops, such as `image/5_isabella`: the one that is there, else the one to make.
+        """kohya's folder of the crops, such as `image/5_isabella`: the one that is there, else the
+        one to make.
 
-        Its number is what kohya's tools read; `stages.repeats.adopt_repeats` brings it and `training.repeats` together.
+        Its number is what kohya's tools read; `stages.repeats.adopt_repeats` brings it and
+        `training.repeats` together.
         """
-        wanted = self.root / "image" / f"{settings.training.repeats}_{check_name(settings.character.trigger, 'trigger')}"
+        wanted = (
+            self.root
+            / "image"
+            / f"{settings.training.repeats}_{check_name(settings.character.trigger, 'trigger')}"
+        )
         own = self.own_folders(settings)
         return wanted if wanted in own or not own else own[0]
 
@@ -220,10 +272,14 @@ class Workspace:
         """Base name of the LoRA files."""
         return check_name(settings.character.trigger, "trigger").replace(" ", "_")
 
-    # Settings --------------------------------------------------------------------------------------------------------
+    # Settings
+    # --------------------------------------------------------------------------------------------------------
 
     def load_settings(self) -> Settings:
-        """The saved settings, or the defaults.  Raises: SettingsError, when the file was damaged."""
+        """The saved settings, or the defaults.
+
+        Raises: SettingsError, when the file was damaged.
+        """
         return Settings.from_dict(self._read_settings()[0])
 
     def load_checkpoint_path(self) -> Path | None:
@@ -241,18 +297,27 @@ class Workspace:
             raise SettingsError(f"{error} (without it, all settings are the defaults)") from None
         if not isinstance(values, dict):
             kind = "null" if values is None else type(values).__name__
-            raise SettingsError(f"{self.settings_file}: found {kind}, expected an object of settings; fix it or delete it")
+            raise SettingsError(
+                f"{self.settings_file}: found {kind}, expected an object of settings; fix it or"
+                " delete it"
+            )
         checkpoint = values.pop("checkpoint", None) or ""
         if not isinstance(checkpoint, str) or "\0" in checkpoint:
-            raise SettingsError(f"{self.settings_file}: checkpoint: found {checkpoint!r}, expected the path of a file; fix it")
+            raise SettingsError(
+                f"{self.settings_file}: checkpoint: found {checkpoint!r}, expected the path of a"
+                " file; fix it"
+            )
         return values, checkpoint
 
     def save_settings(self, settings: Settings, checkpoint: Path | None = None) -> None:
         """Save the settings (and the checkpoint's path) if they changed."""
         self.change_settings(lambda _: settings, checkpoint)
 
-    def change_settings(self, change: Callable[[Settings], Settings], checkpoint: Path | None = None) -> Settings:
-        """Read, change and save the settings, in one: of changes that come at the same time none is lost.
+    def change_settings(
+        self, change: Callable[[Settings], Settings], checkpoint: Path | None = None
+    ) -> Settings:
+        """Read, change and save the settings, in one: of changes that come at the same time none is
+        lost.
 
         They may change while a job is at work, which has read its own at its start.
         Raises: SettingsError; whatever `change` raises, changing nothing.
@@ -269,7 +334,9 @@ class Workspace:
             return settings
 
     def settings_text(self) -> str | None:
-        """The settings file as it is, for `restore_settings`; None when there is none, or what lies there is none."""
+        """The settings file as it is, for `restore_settings`; None when there is none, or what lies
+        there is none.
+        """
         try:
             # Opening a pipe that came with a workspace would wait for ever.
             if not is_own_file(self.settings_file) or self.settings_file.stat().st_size > MAX_JSON:
@@ -279,7 +346,10 @@ class Workspace:
             return None
 
     def restore_settings(self, text: str | None, tried: Settings | None = None) -> None:
-        """Put the settings file back as it was.  tried: what is taken back; where others changed it since, theirs stay."""
+        """Put the settings file back as it was.
+
+        tried: what is taken back; where others changed it since, theirs stay.
+        """
         with writer_lock.changing(self.root, "settings"):
             if tried is not None and self.load_settings() != tried:
                 return
@@ -288,13 +358,15 @@ class Workspace:
             else:
                 write_text(self.settings_file, text)
 
-    # Records ---------------------------------------------------------------------------------------------------------
+    # Records
+    # ---------------------------------------------------------------------------------------------------------
 
     def _record_file(self, stage: str) -> Path:
         return self.root / "log" / f"{stage}.json"
 
     def record(self, stage: str) -> StageRecord:
-        """What the stage wrote last, or an empty record; also when its file was damaged, which is logged once.
+        """What the stage wrote last, or an empty record; also when its file was damaged, which is
+        logged once.
 
         Without a record nothing is lost: what lies there counts as edited by hand and is kept.
         """
@@ -304,24 +376,40 @@ class Workspace:
         except FileNotFoundError:
             return StageRecord(stage)
         except WorkspaceError as error:
-            _log_once(path, f"{self.root}: {error}; the stage '{stage}' starts without it, and keeps what it finds")
+            _log_once(
+                path,
+                f"{self.root}: {error}; the stage '{stage}' starts without it, and keeps what it"
+                " finds",
+            )
             return StageRecord(stage)
 
     def save_record(self, record: StageRecord) -> None:
         """Write the record atomically."""
-        write_json(self._record_file(record.stage),
-                   {"fingerprint": record.fingerprint, "complete": record.complete, "files": record.files,
-                    "data": record.data})
+        write_json(
+            self._record_file(record.stage),
+            {
+                "fingerprint": record.fingerprint,
+                "complete": record.complete,
+                "files": record.files,
+                "data": record.data,
+            },
+        )
 
     def relative(self, path: Path) -> str:
         """Path below the workspace with forward slashes; without kohya's repeats, which may change."""
         return re.sub(r"^image/\d+_", "image/", path.relative_to(self.root).as_posix())
 
     def own_path(self, name: object) -> Path | None:
-        """The place of a relative name that a file of the workspace holds; None for one that leads out of it."""
+        """The place of a relative name that a file of the workspace holds; None for one that leads
+        out of it.
+        """
         if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
             return None
-        if PurePosixPath(name).is_absolute() or ".." in name.split("/") or PureWindowsPath(name).drive:
+        if (
+            PurePosixPath(name).is_absolute()
+            or ".." in name.split("/")
+            or PureWindowsPath(name).drive
+        ):
             return None
         path = self.root / name
         with contextlib.suppress(OSError, RuntimeError, ValueError):
@@ -330,7 +418,9 @@ class Workspace:
         return None
 
     def files_of(self, record: StageRecord) -> list[Path]:
-        """The paths of what a record lists, wherever kohya's repeats moved them; none that leads out of the workspace."""
+        """The paths of what a record lists, wherever kohya's repeats moved them; none that leads
+        out of the workspace.
+        """
         paths: list[Path] = []
         for name in record.files:
             head, _, rest = name.partition("/")
@@ -349,11 +439,13 @@ class Workspace:
         """Whether a person changed or brought this file: it is there and not as the stage wrote it."""
         return path.exists() and record.files.get(self.relative(path)) != file_hash(path)
 
-    def write_unless_edited(self, record: StageRecord, path: Path, data: bytes, force: bool,
-                             equal_is_ours: bool = True) -> bool:
+    def write_unless_edited(
+        self, record: StageRecord, path: Path, data: bytes, force: bool, equal_is_ours: bool = True
+    ) -> bool:
         """Write a stage's file and note it; False when a person's edit was kept instead.
 
-        equal_is_ours: a file that is not noted and equal to the data was left by a kill between the two.
+        equal_is_ours: a file that is not noted and equal to the data was left by a kill between the
+            two.
         """
         if not force and self.edited(record, path):
             if not equal_is_ours or file_hash(path) != hashlib.sha256(data).hexdigest():
@@ -365,13 +457,19 @@ class Workspace:
         return True
 
     def clear_temporaries(self) -> None:
-        """Remove the temporary files that a killed process of ours left, in the folders that we write in."""
+        """Remove the temporary files that a killed process of ours left, in the folders that we
+        write in.
+        """
         folders = {self.root, *(folder for part in FOLDERS for folder in self.root.glob(part))}
-        clear_temporaries(folder for folder in sorted(folders) if folder.is_dir() and not folder.is_symlink())
+        clear_temporaries(
+            folder for folder in sorted(folders) if folder.is_dir() and not folder.is_symlink()
+        )
 
 
 def is_workspace(root: Path) -> bool:
-    """Whether a folder is a workspace, also one whose settings.json was deleted to start it with the defaults."""
+    """Whether a folder is a workspace, also one whose settings.json was deleted to start it with
+    the defaults.
+    """
     if is_own_file(root / "settings.json"):
         return True
     pictures = list((root / "source").glob("original.*")) if (root / "source").is_dir() else []
@@ -379,9 +477,14 @@ def is_workspace(root: Path) -> bool:
 
 
 def is_vacant(folder: Path) -> bool:
-    """Whether a folder holds nothing that somebody put there: nothing, or what systems and a start of ours leave."""
+    """Whether a folder holds nothing that somebody put there: nothing, or what systems and a start
+    of ours leave.
+    """
     try:
-        return all(each.name.startswith(".singlelora.") or each.name.lower() in _LEFT for each in folder.iterdir())
+        return all(
+            each.name.startswith(".singlelora.") or each.name.lower() in _LEFT
+            for each in folder.iterdir()
+        )
     except OSError:
         return False
 
@@ -390,7 +493,9 @@ _logged: dict[Path, int] = {}
 
 
 def _log_once(path: Path, message: str) -> None:
-    """Log what is wrong with a file, again only when the file has changed; pages ask for it every second."""
+    """Log what is wrong with a file, again only when the file has changed; pages ask for it every
+    second.
+    """
     with contextlib.suppress(OSError):
         changed = path.lstat().st_mtime_ns
         if _logged.get(path) != changed:

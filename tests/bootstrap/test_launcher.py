@@ -50,8 +50,30 @@ print(*sys.argv[1:], file=open("pip-was-called", "a"))
 print("pip talks")
 sys.exit({})
 """
-WORDS = ["demo", "test", "ui", "run", "prepare", "crop", "caption", "regularize", "train", "plot", "inpaint", "accept", "loopback", "bake",
-         "merge", "resize", "summary", "presets", "tags", "trigger", "settings", "bench"]
+WORDS = [
+    "demo",
+    "test",
+    "ui",
+    "run",
+    "prepare",
+    "crop",
+    "caption",
+    "regularize",
+    "train",
+    "plot",
+    "inpaint",
+    "accept",
+    "loopback",
+    "bake",
+    "merge",
+    "resize",
+    "summary",
+    "presets",
+    "tags",
+    "trigger",
+    "settings",
+    "bench",
+]
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 
 
@@ -63,8 +85,11 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "singlelora.py", root)
     shutil.copy(ROOT / "lib_singlelora" / "__init__.py", root / "lib_singlelora")
     shutil.copy(ROOT / "lib_singlelora" / "errors.py", root / "lib_singlelora")
-    shutil.copytree(ROOT / "lib_singlelora" / "bootstrap", root / "lib_singlelora" / "bootstrap",
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "lib_singlelora" / "bootstrap",
+        root / "lib_singlelora" / "bootstrap",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     (root / "lib_singlelora" / "__main__.py").write_text(MAIN)
     (root / "pyproject.toml").write_text(PYPROJECT)
     return root
@@ -74,18 +99,34 @@ def add_venv(root: Path, *, pip_status: int = 0, extras: tuple[str, ...] = ("sta
     """A `.venv` with a stand-in for pip, and a lock that says it is finished."""
     venv.create(root / ".venv", with_pip=False, symlinks=os.name != "nt")
     environment.add_project(root)
-    (root / "pip.py").write_text(PIP.format(pip_status))  # The checkout is on the path of its `.venv`.
+    # The checkout is on the path of its `.venv`.
+    (root / "pip.py").write_text(PIP.format(pip_status))
     wanted = environment.wanted_by(root, extras)
-    environment.write_lock(root, Lock(environment.digest(wanted), extras, "", environment.base_python(root)))
+    environment.write_lock(
+        root, Lock(environment.digest(wanted), extras, "", environment.base_python(root))
+    )
 
 
-def call(root: Path, *words: str, python: str = sys.executable, **variables: str) -> subprocess.CompletedProcess[str]:
+def call(
+    root: Path, *words: str, python: str = sys.executable, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Call the launcher from another folder; should it reach the real pip, that finds no package."""
-    environ = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PIP_FIND_LINKS")}
+    environ = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONPATH", "PIP_FIND_LINKS")
+    }
     environ = {**environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
     environ.pop(environment.TORCH_ARGS, None)
-    return subprocess.run([python, str(root / "singlelora.py"), *words], cwd=root.parent, env={**environ, **variables},
-                          capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [python, str(root / "singlelora.py"), *words],
+        cwd=root.parent,
+        env={**environ, **variables},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def pip_calls(root: Path) -> list[str]:
@@ -145,10 +186,14 @@ def test_the_exit_status_passes_through(project: Path) -> None:
 @posix_only
 def test_ctrl_c_reaches_the_program_whose_exit_status_passes_through(project: Path) -> None:
     add_venv(project)
-    # A shell that starts the tests in the background lets its children ignore SIGINT; here it must count.
-    child = subprocess.Popen([sys.executable, str(project / "singlelora.py"), "run", "interrupted"],
-                             stdout=subprocess.PIPE, text=True,
-                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    # A shell that starts the tests in the background lets its children ignore SIGINT; here it must
+    # count.
+    child = subprocess.Popen(
+        [sys.executable, str(project / "singlelora.py"), "run", "interrupted"],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert child.stdout is not None
     assert child.stdout.readline().strip() == "ready"
     child.send_signal(signal.SIGINT)
@@ -158,7 +203,9 @@ def test_ctrl_c_reaches_the_program_whose_exit_status_passes_through(project: Pa
 
 def test_changed_dependencies_are_installed_once_with_pip_s_words_on_stderr(project: Path) -> None:
     add_venv(project)
-    (project / "pyproject.toml").write_text(PYPROJECT.replace("standalone = []", 'standalone = ["torch==9.9", "b>=1"]'))
+    (project / "pyproject.toml").write_text(
+        PYPROJECT.replace("standalone = []", 'standalone = ["torch==9.9", "b>=1"]')
+    )
     first = call(project, "run", "--json")
     second = call(project, "run", "--json")
     assert first.stdout == second.stdout == "words ['run', '--json']\n"
@@ -183,7 +230,9 @@ def test_another_word_s_packages_are_added_to_those_that_are_there(project: Path
 def test_a_failed_update_is_one_line_and_leaves_the_old_install_as_it_was(project: Path) -> None:
     add_venv(project, pip_status=1)
     lock = environment.lock_file(project).read_text()
-    (project / "pyproject.toml").write_text(PYPROJECT.replace("standalone = []", 'standalone = ["b>=1"]'))
+    (project / "pyproject.toml").write_text(
+        PYPROJECT.replace("standalone = []", 'standalone = ["b>=1"]')
+    )
     done = call(project, "run")
     assert done.returncode == 1
     assert "pip could not install (exit 1)" in done.stderr.splitlines()[-1]
@@ -201,7 +250,9 @@ def test_a_half_made_environment_is_made_again(project: Path) -> None:
     assert not debris.exists()
 
 
-def test_a_full_disk_leaves_the_lock_that_was_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_lock_that_was_there(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -228,9 +279,15 @@ def test_an_environment_of_the_users_own_is_not_deleted(project: Path) -> None:
 def test_an_interrupted_install_exits_130_and_is_seen_as_half_made(project: Path) -> None:
     add_venv(project)
     (project / "pip.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
-    (project / "pyproject.toml").write_text(PYPROJECT.replace("standalone = []", 'standalone = ["b>=1"]'))
-    child = subprocess.Popen([sys.executable, str(project / "singlelora.py"), "run"], stderr=subprocess.PIPE, text=True,
-                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    (project / "pyproject.toml").write_text(
+        PYPROJECT.replace("standalone = []", 'standalone = ["b>=1"]')
+    )
+    child = subprocess.Popen(
+        [sys.executable, str(project / "singlelora.py"), "run"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert child.stderr is not None
     while child.stderr.readline().strip() != "ready":
         pass
@@ -275,7 +332,8 @@ def test_a_moved_checkout_still_imports_its_own_program(project: Path) -> None:
 @posix_only
 def test_a_folder_that_cannot_be_written_is_one_line(project: Path) -> None:
     if os.geteuid() == 0:
-        (project / ".venv.lock").mkdir()  # Root may write anywhere; a folder in the file's place fails all the same.
+        # Root may write anywhere; a folder in the file's place fails all the same.
+        (project / ".venv.lock").mkdir()
     else:
         project.chmod(0o555)
     done = call(project, "run", PYTHONDONTWRITEBYTECODE="1")
@@ -309,8 +367,11 @@ def old_python() -> str | None:
     """An interpreter that is too old: on PATH, or beside this one as pyenv lays them out."""
     names = [f"python3.{minor}" for minor in (9, 8, 7, 6)]
     beside = sorted(Path(sys.base_prefix).parent.glob("3.[6-9].*/bin/python"))
-    for name in [*filter(shutil.which, names), *map(str, beside)]:  # A version manager's stand-in may not run.
-        done = subprocess.run([name, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True)
+    # A version manager's stand-in may not run.
+    for name in [*filter(shutil.which, names), *map(str, beside)]:
+        done = subprocess.run(
+            [name, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True
+        )
         if done.returncode == 0:
             return done.stdout.strip()
     return None

@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-BLOCKED = ("diffusers", "transformers", "accelerate", "gradio", "peft", "onnxruntime", "cv2", "lycoris")
+BLOCKED = (
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "gradio",
+    "peft",
+    "onnxruntime",
+    "cv2",
+    "lycoris",
+)
 CODE = f"""
 import importlib, pkgutil, sys
 
@@ -27,11 +36,17 @@ print(len(wanted))
 
 
 def test_every_room_but_the_hosts_and_the_page_imports_without_its_packages() -> None:
-    result = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 40
 
 
 def test_every_file_is_python_3_10() -> None:
-    for path in (*ROOT.glob("*.py"), *ROOT.glob("lib_singlelora/**/*.py"), *ROOT.glob("tests/**/*.py")):
+    for path in (
+        *ROOT.glob("*.py"),
+        *ROOT.glob("lib_singlelora/**/*.py"),
+        *ROOT.glob("tests/**/*.py"),
+    ):
         ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 10))

@@ -11,7 +11,10 @@ CAPTION = "isabella, girl, white dress, smile"
 
 
 def test_tags_are_replaced_in_place_removed_and_added_at_the_end() -> None:
-    assert edit_caption(CAPTION, ["hat"], ["smile"], {"white dress": "dress"}) == "isabella, girl, dress, hat"
+    assert (
+        edit_caption(CAPTION, ["hat"], ["smile"], {"white dress": "dress"})
+        == "isabella, girl, dress, hat"
+    )
 
 
 def test_a_tag_is_found_however_it_is_written() -> None:
@@ -37,11 +40,18 @@ def test_the_table_counts_captions_and_not_repetitions() -> None:
     assert list(tag_table(["b", "a"])) == ["a", "b"]
 
 
-@pytest.mark.parametrize(("text", "pair"), [
-    ("white dress=dress", ("white dress", "dress")), (" a = b ", ("a", "b")), ("=_==closed eyes", ("=_=", "closed eyes")),
-    ("smile==_=", ("smile", "=_=")),
-])
-def test_a_replacement_is_read_even_with_faces_of_equals_signs(text: str, pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("white dress=dress", ("white dress", "dress")),
+        (" a = b ", ("a", "b")),
+        ("=_==closed eyes", ("=_=", "closed eyes")),
+        ("smile==_=", ("smile", "=_=")),
+    ],
+)
+def test_a_replacement_is_read_even_with_faces_of_equals_signs(
+    text: str, pair: tuple[str, str]
+) -> None:
     assert parse_replacement(text) == pair
 
 

@@ -6,8 +6,18 @@ from lib_singlelora.captions.prompt_sets import build_prompts
 from lib_singlelora.captions.text import split_tags
 from lib_singlelora.settings.schema import PROMPT_SETS
 
-CAPTIONS = ["isa, girl, full body, sitting, grey background", "isa, girl, portrait, grey background", "isa, girl, lower body"]
-TRAITS = {"blonde hair": (3, 3), "white hat": (2, 3), "green bow": (2, 3), "long skirt": (1, 3), "eyepatch": (1, 9)}
+CAPTIONS = [
+    "isa, girl, full body, sitting, grey background",
+    "isa, girl, portrait, grey background",
+    "isa, girl, lower body",
+]
+TRAITS = {
+    "blonde hair": (3, 3),
+    "white hat": (2, 3),
+    "green bow": (2, 3),
+    "long skirt": (1, 3),
+    "eyepatch": (1, 9),
+}
 
 
 def prompts(name: str) -> list[list[str]]:
@@ -31,11 +41,15 @@ def test_the_general_outfit_names_her_clothes_and_asks_once_without() -> None:
 def test_the_custom_outfit_takes_off_what_is_not_essential() -> None:
     bare, *others = prompts("custom_outfit")
     assert {"blonde hair", "long skirt"} <= set(bare) and not {"white hat", "green bow"} & set(bare)
-    assert all("blonde hair" in own and "long skirt" not in own for own in others) and len(others) > 3
+    assert (
+        all("blonde hair" in own and "long skirt" not in own for own in others) and len(others) > 3
+    )
 
 
 def test_her_own_pose_and_background_come_first() -> None:
-    assert "sitting" in prompts("poses")[0] and sum("sitting" in own for own in prompts("poses")) == 1
+    assert (
+        "sitting" in prompts("poses")[0] and sum("sitting" in own for own in prompts("poses")) == 1
+    )
     assert "grey background" in prompts("backgrounds")[0]
     assert all("grey background" in own for own in prompts("viewpoints"))
 

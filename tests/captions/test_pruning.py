@@ -10,12 +10,33 @@ from lib_singlelora.errors import SettingsError
 from lib_singlelora.settings.captions import CaptionSettings
 
 HERS = ["blonde hair", "long hair", "blunt bangs", "blue eyes", "large breasts", "dark skin"]
-KEPT = ["1girl", "solo", "white dress", "teal scarf", "hat", "standing", "hand on own hip", "peace sign", "smile", "open mouth",
-        "looking at viewer", "from above", "white background", "outdoors", "some unknown tag"]
-VIEWS = {"full_body": ["full body"], "face": ["close-up", "face focus"], "legs": ["lower body", "head out of frame"]}
+KEPT = [
+    "1girl",
+    "solo",
+    "white dress",
+    "teal scarf",
+    "hat",
+    "standing",
+    "hand on own hip",
+    "peace sign",
+    "smile",
+    "open mouth",
+    "looking at viewer",
+    "from above",
+    "white background",
+    "outdoors",
+    "some unknown tag",
+]
+VIEWS = {
+    "full_body": ["full body"],
+    "face": ["close-up", "face focus"],
+    "legs": ["lower body", "head out of frame"],
+}
 
 
-def pruned(seen: dict[str, list[str]], options: CaptionSettings, names: tuple[str, ...] = ()) -> dict[str, list[str]]:
+def pruned(
+    seen: dict[str, list[str]], options: CaptionSettings, names: tuple[str, ...] = ()
+) -> dict[str, list[str]]:
     policy = policy_of(options, names)
     traits = find_traits(seen, VIEWS, policy)
     return {name: prune(tags, traits, policy) for name, tags in seen.items()}
@@ -32,14 +53,28 @@ def test_a_trait_goes_even_where_only_one_crop_shows_it() -> None:
 
 def test_hair_style_goes_when_most_crops_that_could_show_it_agree() -> None:
     seen = {"full_body": ["twintails"], "face": ["twintails", "ponytail"], "legs": ["standing"]}
-    assert pruned(seen, CaptionSettings()) == {"full_body": [], "face": ["ponytail"], "legs": ["standing"]}
+    assert pruned(seen, CaptionSettings()) == {
+        "full_body": [],
+        "face": ["ponytail"],
+        "legs": ["standing"],
+    }
 
 
 def test_a_crop_that_cannot_show_a_trait_has_no_vote() -> None:
-    seen = {"full_body": ["blue eyes", "large breasts"], "face": ["blue eyes"], "legs": ["brown eyes"]}
-    traits = {trait.tag: (trait.seen, trait.visible, trait.shared)
-              for trait in find_traits(seen, VIEWS, policy_of(CaptionSettings()))}
-    assert traits == {"blue eyes": (2, 2, True), "large breasts": (1, 1, True), "brown eyes": (0, 2, False)}
+    seen = {
+        "full_body": ["blue eyes", "large breasts"],
+        "face": ["blue eyes"],
+        "legs": ["brown eyes"],
+    }
+    traits = {
+        trait.tag: (trait.seen, trait.visible, trait.shared)
+        for trait in find_traits(seen, VIEWS, policy_of(CaptionSettings()))
+    }
+    assert traits == {
+        "blue eyes": (2, 2, True),
+        "large breasts": (1, 1, True),
+        "brown eyes": (0, 2, False),
+    }
     assert "eye colour" in hidden(["lower body"]) and "eye colour" not in hidden(["portrait"])
 
 
@@ -51,7 +86,9 @@ def test_a_picture_without_a_view_is_judged_by_the_tagger_s_framing() -> None:
 
 def test_closed_eyes_and_a_turned_back_hide_the_eyes() -> None:
     seen = {"full_body": ["blue eyes"], "a": ["closed eyes"], "b": ["from behind"]}
-    [trait] = find_traits(seen, {"a": ["portrait"], "b": ["portrait"], **VIEWS}, policy_of(CaptionSettings()))
+    [trait] = find_traits(
+        seen, {"a": ["portrait"], "b": ["portrait"], **VIEWS}, policy_of(CaptionSettings())
+    )
     assert (trait.seen, trait.visible) == (1, 1)
 
 

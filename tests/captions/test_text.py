@@ -39,10 +39,16 @@ def test_caption_dropout_drops_all_of_it_and_about_as_often_as_asked() -> None:
 
 
 def test_prefix_and_suffix_come_before_everything_else() -> None:
-    assert compose_caption("b", random.Random(0), shuffle=False, prefix="a,", suffix=", c") == "a, b , c"
+    assert (
+        compose_caption("b", random.Random(0), shuffle=False, prefix="a,", suffix=", c")
+        == "a, b , c"
+    )
 
 
 def test_of_several_lines_the_first_counts_unless_wildcards_are_on() -> None:
     assert compose_caption("a\nb", random.Random(0), shuffle=False) == "a"
-    seen = {compose_caption("a {x|y}\nb", random.Random(n), shuffle=False, wildcards=True) for n in range(30)}
+    seen = {
+        compose_caption("a {x|y}\nb", random.Random(n), shuffle=False, wildcards=True)
+        for n in range(30)
+    }
     assert seen == {"a x", "a y", "b"}

@@ -16,13 +16,23 @@ LONG = ", ".join(["a very long caption"] * 40)
 
 def test_the_count_is_that_of_transformers() -> None:
     transformers = pytest.importorskip("transformers")
-    # Its slow one cuts punctuation in another way where the package ftfy is missing; the WebUI has ftfy.
+    # Its slow one cuts punctuation in another way where the package ftfy is missing; the WebUI has
+    # ftfy.
     kind = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
     theirs = kind.from_pretrained(CLIP)
     chance, tags = random.Random(1), list(atlas())
     texts = [", ".join(chance.sample(tags, 20)) for _ in range(50)]
-    for text in [*texts, "", "ISABELLA", "it's  a\n dog's", "héllo wörld 日本 :3 \U0001f600", ">_<, ^_^"]:
-        assert count_tokens(text) == len(theirs(text, add_special_tokens=False, truncation=False, verbose=False).input_ids), text
+    for text in [
+        *texts,
+        "",
+        "ISABELLA",
+        "it's  a\n dog's",
+        "héllo wörld 日本 :3 \U0001f600",
+        ">_<, ^_^",
+    ]:
+        assert count_tokens(text) == len(
+            theirs(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
+        ), text
 
 
 def test_the_limit_is_marked_where_75_tokens_end() -> None:
@@ -37,7 +47,9 @@ def test_a_short_text_has_nothing_beyond() -> None:
     assert mark_limit("") == ("", "")
 
 
-@pytest.mark.parametrize(("word", "whole"), [("dog", True), ("Isabella", True), ("saezu", False), ("dvthm", False)])
+@pytest.mark.parametrize(
+    ("word", "whole"), [("dog", True), ("Isabella", True), ("saezu", False), ("dvthm", False)]
+)
 def test_words_that_clip_has_whole(word: str, whole: bool) -> None:
     assert is_word(word) is whole
 

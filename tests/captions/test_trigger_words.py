@@ -15,11 +15,16 @@ from lib_singlelora.captions.trigger_words import (
 )
 
 
-@pytest.mark.parametrize(("word", "reason"), [
-    ("dog", "one whole word"), ("isabella", "one whole word"), ("Smile", "it is a tag (expression)"),
-    ("1girl", "it is a tag (count)"),
-    ("qxwzvkjhgpt", "is cut into"),
-])
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("dog", "one whole word"),
+        ("isabella", "one whole word"),
+        ("Smile", "it is a tag (expression)"),
+        ("1girl", "it is a tag (count)"),
+        ("qxwzvkjhgpt", "is cut into"),
+    ],
+)
 def test_a_word_that_is_taken_says_why(word: str, reason: str) -> None:
     check = check_word(word)
     assert not check.free
@@ -33,7 +38,9 @@ def test_a_word_that_nobody_knows_is_free() -> None:
 
 @pytest.mark.parametrize("word", ["kovra", "Kovra", "kovra (story)"])
 def test_a_character_that_the_tagger_knows_is_told(word: str) -> None:
-    assert any("known character" in reason for reason in check_word(word, ["kovra (story)"]).reasons)
+    assert any(
+        "known character" in reason for reason in check_word(word, ["kovra (story)"]).reasons
+    )
 
 
 def test_a_tag_that_only_the_tagger_knows_is_told() -> None:

@@ -27,7 +27,9 @@ def test_an_earlier_draw_does_not_change_a_later_one() -> None:
 
 
 def test_the_shipped_template_draws_from_the_shipped_files() -> None:
-    prompts = WildcardPrompts(Settings.from_dict({}).regularization.template.replace("{class}", "girl"))
+    prompts = WildcardPrompts(
+        Settings.from_dict({}).regularization.template.replace("{class}", "girl")
+    )
     for seed in range(50):
         prompt = prompts.draw(seed)
         assert prompt.startswith("1girl, solo, ")
@@ -39,13 +41,24 @@ def test_shipped_files_hold_each_line_once() -> None:
     names = {path.stem for path in SHIPPED.glob("*.txt")}
     assert {"expression", "pose", "camera_angle", "framing", "place", "clothes", "hair"} <= names
     for path in SHIPPED.glob("*.txt"):
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        lines = [
+            line
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if not line.startswith("#")
+        ]
         assert len(lines) == len(set(lines)) >= 10, path.name
         assert all(line == line.strip() != "" for line in lines), path.name
 
 
-@pytest.mark.parametrize("mistake", ["{{expression_wildcard}}", "{expression_wildcard}", "{{expression}}",
-                                     "{{ expression_wildcard }}"])
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "{{expression_wildcard}}",
+        "{expression_wildcard}",
+        "{{expression}}",
+        "{{ expression_wildcard }}",
+    ],
+)
 def test_the_article_s_mistaken_braces_are_told_with_what_to_write(mistake: str) -> None:
     with pytest.raises(WildcardError, match="write '__expression__'"):
         WildcardPrompts(f"1girl, {mistake}")
@@ -133,8 +146,15 @@ def test_several_values_of_a_weighted_file_are_never_the_same_twice(tmp_path: Pa
     assert sum(share for prompt, share in shares.items() if "red" in prompt) > 0.8
 
 
-@pytest.mark.parametrize(("text", "found"), [("", "no line"), ("\ufeff", "no line"), ("# only\n\n", "no line"),
-                                             ("0::a\n0::b\n", "weights are all 0")])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "no line"),
+        ("\ufeff", "no line"),
+        ("# only\n\n", "no line"),
+        ("0::a\n0::b\n", "weights are all 0"),
+    ],
+)
 def test_a_file_with_nothing_to_draw_is_told(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(WildcardError, match=rf"w_empty\.txt: found .*{found}"):
         WildcardPrompts("x, __w_empty__, y", [write(tmp_path, w_empty=text)])
@@ -151,22 +171,46 @@ def test_a_broken_json_file_is_named_when_its_wildcard_is_missed(tmp_path: Path)
         WildcardPrompts("__mine/hat__", [tmp_path])
 
 
-DOUBLED = "${v0=x}" + "".join(f"${{v{n}=${{v{n - 1}}}${{v{n - 1}}}}}" for n in range(1, 25)) + "${v24}"
+DOUBLED = (
+    "${v0=x}" + "".join(f"${{v{n}=${{v{n - 1}}}${{v{n - 1}}}}}" for n in range(1, 25)) + "${v24}"
+)
 
 
-@pytest.mark.parametrize(("template", "words"), [
-    ("{1000000$$a|b}", "found 1000000 options to choose"), ("{1-99999999999999999999$$a|b}", "options to choose"),
-    ("{100000$$__long__}", "options to choose"), ("{" + "|" * 5000 + "}", "found 5000 options"),
-    ("a, " * 20_000, "found 60000 letters"), ("__twice1__", "more than 1000 parts"), (DOUBLED, "more than 1000 parts"),
-    ("__deep0__", "wildcards deep"), ("__round__", "cycle"), ("__a*__", "cycle"), ("{" * 300 + "a" + "|b}" * 300, "recursion"),
-    ("${a=${a}}${a}", "recursively"), ("{" * 9_999, "recursion"), ("1" * 9_999 + "{", "cannot be resolved")], ids=range(14))
-def test_a_template_that_would_be_drawn_for_minutes_is_refused(template: str, words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{1000000$$a|b}", "found 1000000 options to choose"),
+        ("{1-99999999999999999999$$a|b}", "options to choose"),
+        ("{100000$$__long__}", "options to choose"),
+        ("{" + "|" * 5000 + "}", "found 5000 options"),
+        ("a, " * 20_000, "found 60000 letters"),
+        ("__twice1__", "more than 1000 parts"),
+        (DOUBLED, "more than 1000 parts"),
+        ("__deep0__", "wildcards deep"),
+        ("__round__", "cycle"),
+        ("__a*__", "cycle"),
+        ("{" * 300 + "a" + "|b}" * 300, "recursion"),
+        ("${a=${a}}${a}", "recursively"),
+        ("{" * 9_999, "recursion"),
+        ("1" * 9_999 + "{", "cannot be resolved"),
+    ],
+    ids=range(14),
+)
+def test_a_template_that_would_be_drawn_for_minutes_is_refused(
+    template: str, words: str, tmp_path: Path
+) -> None:
     """Each of them kept the job, which nothing can cancel meanwhile, for longer than anybody waits."""
-    (tmp_path / "long.txt").write_text("\n".join(f"value {n}" for n in range(2000)), encoding="utf-8")
+    (tmp_path / "long.txt").write_text(
+        "\n".join(f"value {n}" for n in range(2000)), encoding="utf-8"
+    )
     for n in range(25):
-        (tmp_path / f"twice{n}.txt").write_text(f"__twice{n + 1}__ __twice{n + 1}__" if n < 24 else "x", encoding="utf-8")
+        (tmp_path / f"twice{n}.txt").write_text(
+            f"__twice{n + 1}__ __twice{n + 1}__" if n < 24 else "x", encoding="utf-8"
+        )
     for n in range(40):
-        (tmp_path / f"deep{n}.txt").write_text(f"__deep{n + 1}__" if n < 39 else "x", encoding="utf-8")
+        (tmp_path / f"deep{n}.txt").write_text(
+            f"__deep{n + 1}__" if n < 39 else "x", encoding="utf-8"
+        )
     (tmp_path / "round.txt").write_text("{__round__|x}", encoding="utf-8")
     (tmp_path / "a1.txt").write_text("__a*__", encoding="utf-8")
     with pytest.raises(WildcardError, match=words) as caught:
@@ -175,7 +219,9 @@ def test_a_template_that_would_be_drawn_for_minutes_is_refused(template: str, wo
 
 
 def test_a_few_of_a_long_list_are_chosen_without_parsing_all_of_it(tmp_path: Path) -> None:
-    (tmp_path / "long.txt").write_text("\n".join(f"value {n}" for n in range(20_000)), encoding="utf-8")
+    (tmp_path / "long.txt").write_text(
+        "\n".join(f"value {n}" for n in range(20_000)), encoding="utf-8"
+    )
     assert WildcardPrompts("{2$$ and $$__long__}", [tmp_path]).draw(3).count("value") == 2
 
 

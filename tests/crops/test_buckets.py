@@ -6,7 +6,17 @@ from PIL import Image
 from lib_singlelora.crops.buckets import crop_box, fit_to_bucket, make_buckets, nearest_bucket
 
 # As sd-scripts v0.9.1 makes them for 512x512, step 64, 256 to 1024.
-KOHYA_512 = {(512, 512), (448, 576), (384, 640), (320, 704), (320, 768), (256, 832), (256, 896), (256, 960), (256, 1024)}
+KOHYA_512 = {
+    (512, 512),
+    (448, 576),
+    (384, 640),
+    (320, 704),
+    (320, 768),
+    (256, 832),
+    (256, 896),
+    (256, 960),
+    (256, 1024),
+}
 
 
 def test_at_512_the_buckets_are_kohya_s_seventeen() -> None:
@@ -16,7 +26,9 @@ def test_at_512_the_buckets_are_kohya_s_seventeen() -> None:
 
 
 @pytest.mark.parametrize("resolution", [64, 128, 192, 256, 320, 512, 640, 768, 1024])
-def test_buckets_hold_the_square_no_more_than_the_area_and_only_whole_steps(resolution: int) -> None:
+def test_buckets_hold_the_square_no_more_than_the_area_and_only_whole_steps(
+    resolution: int,
+) -> None:
     step = 64 if resolution >= 512 else 32
     buckets = make_buckets(resolution)
     assert (resolution, resolution) in buckets

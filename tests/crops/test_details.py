@@ -1,4 +1,6 @@
-"""Detail close-ups: on the badge of the photograph and the bow of a drawing, never on the face, none where nothing stands out."""
+"""Detail close-ups: on the badge of the photograph and the bow of a drawing, never on the face,
+none where nothing stands out.
+"""
 
 from pathlib import Path
 
@@ -23,8 +25,11 @@ def details(name: str, count: int = 2) -> tuple[list[View], tuple[int, int, int,
     return propose_details(mask, make_buckets(512), picture.image, face, count), face
 
 
-@pytest.mark.parametrize(("name", "middle"), [("tests/data/astronaut.png", (165, 385)),
-                                              ("examples/heldout/luna.png", (396, 620))], ids=["badge", "bow"])
+@pytest.mark.parametrize(
+    ("name", "middle"),
+    [("tests/data/astronaut.png", (165, 385)), ("examples/heldout/luna.png", (396, 620))],
+    ids=["badge", "bow"],
+)
 def test_the_first_is_where_most_is_drawn(name: str, middle: tuple[int, int]) -> None:
     found, face = details(name)
     left, top, right, bottom = found[0].box

@@ -28,11 +28,15 @@ def test_symmetric_characters_may_be_mirrored(name: str) -> None:
     assert "may be mirrored" in found.sentence
 
 
-@pytest.mark.parametrize(("name", "differs"), [
-    ("heldout/morgan", (EYES, HAIR, CLOTHES)),  # an eyepatch; a ponytail at one side that hangs beside the body
-    ("heldout/luna", (HAIR,)),  # hair of two colours
-    ("isabella", (HAIR,)),  # a bow at one side of the hat
-])
+@pytest.mark.parametrize(
+    ("name", "differs"),
+    [
+        # An eyepatch; a ponytail at one side that hangs beside the body
+        ("heldout/morgan", (EYES, HAIR, CLOTHES)),
+        ("heldout/luna", (HAIR,)),  # hair of two colours
+        ("isabella", (HAIR,)),  # a bow at one side of the hat
+    ],
+)
 def test_asymmetric_ones_may_not_and_it_says_why(name: str, differs: tuple[str, ...]) -> None:
     found = sides(name).of()
     assert not found.flip

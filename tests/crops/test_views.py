@@ -13,8 +13,15 @@ from lib_singlelora.crops.views import View, measure, overlap, propose_views
 BUCKETS = make_buckets(512)
 
 
-def figure(size: tuple[int, int], head: float, top: float, heads: float, *, long_hair: bool = False,
-           arms: bool = False) -> Image.Image:
+def figure(
+    size: tuple[int, int],
+    head: float,
+    top: float,
+    heads: float,
+    *,
+    long_hair: bool = False,
+    arms: bool = False,
+) -> Image.Image:
     """The outline of a standing figure: ellipse, neck, body, legs."""
     mask = Image.new("L", size, 0)
     draw = ImageDraw.Draw(mask)
@@ -24,9 +31,13 @@ def figure(size: tuple[int, int], head: float, top: float, heads: float, *, long
     draw.rectangle((x - 0.15 * head, top + 0.9 * head, x + 0.15 * head, shoulder + 2), fill=255)
     draw.rectangle((x - 0.7 * head, shoulder, x + 0.7 * head, hip), fill=255)
     for side in (-0.3, 0.3):
-        draw.rectangle((x + (side - 0.18) * head, hip - 2, x + (side + 0.18) * head, foot), fill=255)
+        draw.rectangle(
+            (x + (side - 0.18) * head, hip - 2, x + (side + 0.18) * head, foot), fill=255
+        )
     if long_hair:
-        draw.rounded_rectangle((x - 0.55 * head, top, x + 0.55 * head, top + 3 * head), 0.4 * head, fill=255)
+        draw.rounded_rectangle(
+            (x - 0.55 * head, top, x + 0.55 * head, top + 3 * head), 0.4 * head, fill=255
+        )
     if arms:
         draw.rectangle((x - 2 * head, shoulder, x + 2 * head, shoulder + 0.3 * head), fill=255)
     return mask
@@ -46,12 +57,22 @@ def test_the_neck_tells_the_head_of_any_proportion(heads: float) -> None:
 
 
 def test_shoulders_tell_the_head_where_hair_hides_the_neck() -> None:
-    assert measure(figure((900, 1500), 200, 60, 6.5, long_hair=True, arms=True)).head == pytest.approx(230, rel=0.15)
+    assert measure(
+        figure((900, 1500), 200, 60, 6.5, long_hair=True, arms=True)
+    ).head == pytest.approx(230, rel=0.15)
 
 
 def test_a_standing_figure_allows_every_view() -> None:
     assert [view.name for view in propose_views(STANDING, BUCKETS)] == [
-        "full_body", "cowboy_shot", "upper_body", "lower_body", "head_out_of_frame", "portrait", "face", "bangs_close-up"]
+        "full_body",
+        "cowboy_shot",
+        "upper_body",
+        "lower_body",
+        "head_out_of_frame",
+        "portrait",
+        "face",
+        "bangs_close-up",
+    ]
 
 
 def test_views_contain_what_their_names_say() -> None:
@@ -81,7 +102,10 @@ def test_boxes_lie_in_the_picture_and_have_a_bucket_s_aspect_ratio(resolution: i
             left, top, right, bottom = view.box
             assert 0 <= left < right <= mask.width
             assert 0 <= top < bottom <= mask.height
-            loss = min(abs(math.log((right - left) / (bottom - top) / (width / height))) for width, height in buckets)
+            loss = min(
+                abs(math.log((right - left) / (bottom - top) / (width / height)))
+                for width, height in buckets
+            )
             assert loss < 0.03, view
 
 
@@ -98,8 +122,15 @@ def test_no_two_views_show_the_same() -> None:
             assert all(overlap(view.box, other.box) < 0.9 for other in views[:index])
 
 
-@pytest.mark.parametrize("mask", [Image.new("L", (300, 200), 0), Image.new("L", (300, 200), 255),
-                                  Image.new("L", (33, 2000), 255), Image.new("L", (3000, 40), 255)])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        Image.new("L", (300, 200), 0),
+        Image.new("L", (300, 200), 255),
+        Image.new("L", (33, 2000), 255),
+        Image.new("L", (3000, 40), 255),
+    ],
+)
 def test_odd_masks_still_give_a_view(mask: Image.Image) -> None:
     views = propose_views(mask, BUCKETS)
     assert views
@@ -112,18 +143,27 @@ def test_every_view_has_a_caption_tag() -> None:
     assert all(view.tags for view in propose_views(STANDING, BUCKETS))
 
 
-def test_with_few_narrow_buckets_an_upper_body_grows_sideways_rather_than_down_to_the_thighs() -> None:
+def test_with_few_narrow_buckets_an_upper_body_grows_sideways_rather_than_down_to_the_thighs() -> (
+    None
+):
     mask = Image.new("L", (1411, 2048), 0)
     drawing = ImageDraw.Draw(mask)
     drawing.ellipse((407, 57, 1013, 808), fill=255)  # a head as high as two thirds of the body
     drawing.rectangle((286, 900, 1125, 1959), fill=255)
     drawing.rectangle((600, 790, 820, 910), fill=255)
-    views = {view.name: view.box for view in propose_views(mask, make_buckets(128), face=(480, 480, 928, 808))}
+    views = {
+        view.name: view.box
+        for view in propose_views(mask, make_buckets(128), face=(480, 480, 928, 808))
+    }
     upper, cowboy = views["upper_body"], views["cowboy_shot"]
-    assert upper[3] < cowboy[3] - 200 and upper[2] - upper[0] == pytest.approx(upper[3] - upper[1], abs=2)
+    assert upper[3] < cowboy[3] - 200 and upper[2] - upper[0] == pytest.approx(
+        upper[3] - upper[1], abs=2
+    )
 
 
-def test_where_all_is_trained_square_a_figure_too_tall_for_the_picture_is_not_proposed_whole() -> None:
+def test_where_all_is_trained_square_a_figure_too_tall_for_the_picture_is_not_proposed_whole() -> (
+    None
+):
     mask = figure((500, 1400), 200, 20, 6.5)
     views = {view.name: view.box for view in propose_views(mask, [(512, 512)])}
     assert not {"full_body", "cowboy_shot"} & views.keys() and {"portrait", "face"} <= views.keys()

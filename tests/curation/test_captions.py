@@ -16,7 +16,9 @@ from lib_singlelora.stages.caption import caption
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import cropped, quiet_host
 
-SETTINGS = Settings.from_dict({"character": {"trigger": "isabella", "class_token": "girl"}, "caption": {"tagger": "none"}})
+SETTINGS = Settings.from_dict(
+    {"character": {"trigger": "isabella", "class_token": "girl"}, "caption": {"tagger": "none"}}
+)
 
 
 @pytest.fixture
@@ -27,24 +29,40 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def texts(workspace: Workspace) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(workspace.image_folder(SETTINGS).glob("*.txt"))}
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(workspace.image_folder(SETTINGS).glob("*.txt"))
+    }
 
 
 def test_the_table_tells_every_tag_and_how_often(workspace: Workspace) -> None:
     found = list_tags(SETTINGS, workspace)
-    assert found.tags == {"girl": 3, "isabella": 3, "close-up": 1, "face focus": 1, "full body": 1, "head out of frame": 1,
-                          "lower body": 1}
+    assert found.tags == {
+        "girl": 3,
+        "isabella": 3,
+        "close-up": 1,
+        "face focus": 1,
+        "full body": 1,
+        "head out of frame": 1,
+        "lower body": 1,
+    }
     assert found.changed == () and found.undoable == 0
 
 
-def test_a_change_reaches_every_caption_and_counts_as_by_hand(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_change_reaches_every_caption_and_counts_as_by_hand(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     made = edit_tags(SETTINGS, workspace, ["white dress"], ["face focus"], {"girl": "woman"})
     assert made.tags["white dress"] == made.tags["woman"] == 3 and "face focus" not in made.tags
-    kept = caption(SETTINGS.with_values({"caption.underscores": True}), workspace, quiet_host(tmp_path), Job()).kept
+    kept = caption(
+        SETTINGS.with_values({"caption.underscores": True}), workspace, quiet_host(tmp_path), Job()
+    ).kept
     assert len(kept) == 3
 
 
-def test_undo_gives_the_same_bytes_change_by_change_after_a_restart(workspace: Workspace, tmp_path: Path) -> None:
+def test_undo_gives_the_same_bytes_change_by_change_after_a_restart(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     first = texts(workspace)
     edit_tags(SETTINGS, workspace, ["hat"])
     second = texts(workspace)
@@ -84,7 +102,9 @@ def test_other_repeats_do_not_lose_the_way_back(workspace: Workspace) -> None:
     edit_tags(SETTINGS, workspace, ["hat"])
     more = SETTINGS.with_values({"training.repeats": 9})
     undo_tags(more, workspace)
-    assert {path.name: path.read_bytes() for path in workspace.image_folder(more).glob("*.txt")} == before
+    assert {
+        path.name: path.read_bytes() for path in workspace.image_folder(more).glob("*.txt")
+    } == before
 
 
 def test_a_damaged_list_of_changes_is_none(workspace: Workspace) -> None:

@@ -31,7 +31,9 @@ def share(workspace: Workspace) -> float:
 
 
 @pytest.mark.parametrize(("add", "less"), [(True, False), (False, True)])
-def test_strokes_on_a_reduced_picture_add_or_take_away(workspace: Workspace, add: bool, less: bool) -> None:
+def test_strokes_on_a_reduced_picture_add_or_take_away(
+    workspace: Workspace, add: bool, less: bool
+) -> None:
     before = share(workspace)
     strokes = Image.new("L", (40, 60), 0)
     strokes.paste(255, (0, 0, 40, 20))  # the upper third, half in and half outside of her
@@ -50,7 +52,9 @@ def test_the_overlay_reddens_what_is_not_hers(workspace: Workspace) -> None:
 
 def test_a_mask_of_another_size_is_refused_and_nothing_lost(workspace: Workspace) -> None:
     before = workspace.mask.read_bytes()
-    with pytest.raises(WorkspaceError, match=r"found 10x10, expected the size of source/prepared\.png, 80x120"):
+    with pytest.raises(
+        WorkspaceError, match=r"found 10x10, expected the size of source/prepared\.png, 80x120"
+    ):
         replace_mask(workspace, Image.new("L", (10, 10), 255))
     with pytest.raises(WorkspaceError, match="found strokes of 60x40"):
         change_mask(workspace, Image.new("L", (60, 40), 255), True)

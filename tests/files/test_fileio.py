@@ -1,4 +1,6 @@
-"""Files that appear whole or not at all, temporary files by their writers, JSON that anybody may have written."""
+"""Files that appear whole or not at all, temporary files by their writers, JSON that anybody may
+have written.
+"""
 
 import os
 import subprocess
@@ -27,12 +29,14 @@ needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no umask t
 
 @needs_modes
 def test_new_files_have_the_mode_that_the_umask_gives_and_the_umask_is_never_touched(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = os.umask(0o027)
     touched: list[int] = []
     try:
         with monkeypatch.context() as patched:
-            # It is the whole process's: while it is set to be read, every other thread's new files are open to all.
+            # It is the whole process's: while it is set to be read, every other thread's new files
+            # are open to all.
             patched.setattr(os, "umask", lambda mask: touched.append(mask) or 0o027)
             write_text(tmp_path / "a.txt", "x")
             write_text(tmp_path / "a.txt", "y")
@@ -58,7 +62,10 @@ def test_a_folder_that_was_deleted_is_not_brought_back_by_a_write(tmp_path: Path
     (root / "model" / "a.txt").unlink()
     (root / "model").rmdir()
     root.rmdir()
-    for write in (lambda: write_text(root / "model" / "a.txt", "x"), lambda: make_folder(root / "log" / "deep")):
+    for write in (
+        lambda: write_text(root / "model" / "a.txt", "x"),
+        lambda: make_folder(root / "log" / "deep"),
+    ):
         with pytest.raises(NotFoundError, match="found it deleted or replaced"):
             write()
     assert not root.exists()
@@ -100,10 +107,16 @@ def test_half_characters_are_written_and_read_back(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == {"file": "\udc80.png"}
 
 
-@pytest.mark.parametrize(("content", "told"), [
-    (b"{", "not valid JSON"), (b"\xff\xfe{", "not UTF-8 at 0"), (b"[" * 100_000, "nested too deeply"),
-    (b"9" * 10_000, "not valid JSON"), (b"", "not valid JSON"),
-])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe{", "not UTF-8 at 0"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"9" * 10_000, "not valid JSON"),
+        (b"", "not valid JSON"),
+    ],
+)
 def test_what_is_no_json_is_one_clear_line(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(WorkspaceError, match=told) as caught:
@@ -132,8 +145,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("refusals", [2, 9])
-def test_a_file_that_windows_holds_for_a_reader_is_replaced_when_it_is_let_go(tmp_path: Path, refusals: int,
-                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_windows_holds_for_a_reader_is_replaced_when_it_is_let_go(
+    tmp_path: Path, refusals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another system's refusals are played; the files are real."""
     path, plain, left = tmp_path / "log.json", Path.replace, [refusals]
     write_text(path, "old")

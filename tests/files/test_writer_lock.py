@@ -1,4 +1,6 @@
-"""One writer in a workspace: who comes second is told who holds it, reading never waits, kill -9 releases it."""
+"""One writer in a workspace: who comes second is told who holds it, reading never waits, kill -9
+releases it.
+"""
 
 import errno
 import io
@@ -56,8 +58,13 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def holder(workspace: Workspace) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the workspace."""
-    child = subprocess.Popen([sys.executable, "-c", HOLDS, str(workspace.root)], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(workspace.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert child.stdout is not None and child.stdout.readline() == "held\n"
     yield child
     child.kill()
@@ -69,8 +76,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_lock, "JOB_WAIT", 0.1)
 
 
-def test_the_second_writer_is_told_of_the_first_and_kill_9_releases(workspace: Workspace,
-                                                                   holder: subprocess.Popen[str]) -> None:
+def test_the_second_writer_is_told_of_the_first_and_kill_9_releases(
+    workspace: Workspace, holder: subprocess.Popen[str]
+) -> None:
     with pytest.raises(ConflictError) as caught, workspace.writing("train", wait=0.1):
         pass
     said = str(caught.value)
@@ -81,15 +89,19 @@ def test_the_second_writer_is_told_of_the_first_and_kill_9_releases(workspace: W
         write_text(workspace.root / "log" / "a.txt", "x")
 
 
-def test_reading_never_waits_and_settings_may_change_under_a_job(workspace: Workspace, holder: subprocess.Popen[str]) -> None:
+def test_reading_never_waits_and_settings_may_change_under_a_job(
+    workspace: Workspace, holder: subprocess.Popen[str]
+) -> None:
     assert workspace.load_settings() == SETTINGS and workspace.record("crop") == StageRecord("crop")
     assert dataset_of(SETTINGS, workspace)["captions"]["face"]["text"] == "isa, girl"
     assert review(SETTINGS, workspace).kept == {}
     changed = workspace.change_settings(lambda saved: saved.with_values({"training.repeats": 7}))
     assert workspace.image_folder(changed).name == "5_isa"  # the job relies on the name
-    for change in (lambda: write_caption(SETTINGS, workspace, "face", "isa, boy"),
-                   lambda: replace_mask(workspace, Image.new("L", (64, 64), 255)),
-                   lambda: review(SETTINGS, workspace, reject=["1"])):
+    for change in (
+        lambda: write_caption(SETTINGS, workspace, "face", "isa, boy"),
+        lambda: replace_mask(workspace, Image.new("L", (64, 64), 255)),
+        lambda: review(SETTINGS, workspace, reject=["1"]),
+    ):
         with pytest.raises(ConflictError, match="found 'train'"):
             change()
     assert (workspace.root / "image" / "5_isa" / "face.txt").read_text() == "isa, girl"
@@ -115,14 +127,18 @@ def test_a_thread_may_enter_again_and_another_thread_may_not(workspace: Workspac
 
 
 def test_a_deleted_workspace_ends_its_writer_and_is_not_brought_back(workspace: Workspace) -> None:
-    with pytest.raises(NotFoundError, match="found it deleted or replaced"), workspace.writing("train"):
+    with (
+        pytest.raises(NotFoundError, match="found it deleted or replaced"),
+        workspace.writing("train"),
+    ):
         shutil.rmtree(workspace.root)
         workspace.save_record(StageRecord("train"))
     assert not workspace.root.exists()
 
 
-def test_a_workspace_deleted_while_somebody_waits_for_it_is_not_brought_back(workspace: Workspace,
-                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workspace_deleted_while_somebody_waits_for_it_is_not_brought_back(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = writer_lock._acquired
 
     def acquired(path: Path, wait: float) -> FileLock | None:
@@ -130,7 +146,10 @@ def test_a_workspace_deleted_while_somebody_waits_for_it_is_not_brought_back(wor
         return plain(path, wait)
 
     monkeypatch.setattr(writer_lock, "_acquired", acquired)
-    with pytest.raises(NotFoundError, match="found it deleted while 'crop' waited"), workspace.writing("crop"):
+    with (
+        pytest.raises(NotFoundError, match="found it deleted while 'crop' waited"),
+        workspace.writing("crop"),
+    ):
         pytest.fail("entered")
     monkeypatch.undo()
     assert os.name == "nt" or not workspace.root.exists()
@@ -138,7 +157,9 @@ def test_a_workspace_deleted_while_somebody_waits_for_it_is_not_brought_back(wor
         assert workspace.root.is_dir()  # the name is free again
 
 
-def test_the_command_line_sees_at_the_next_step_that_its_workspace_was_deleted(workspace: Workspace) -> None:
+def test_the_command_line_sees_at_the_next_step_that_its_workspace_was_deleted(
+    workspace: Workspace,
+) -> None:
     watching = _EndOnceDeleted(workspace, ProgressPrinter(io.StringIO()))
     with workspace.writing("train"):
         watching(Progress("train", 1, 10, "a step"))
@@ -147,18 +168,28 @@ def test_the_command_line_sees_at_the_next_step_that_its_workspace_was_deleted(w
             watching(Progress("train", 2, 10, "a step"))
 
 
-def test_a_workspace_that_was_replaced_gets_nothing_of_the_old_writer(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="found it deleted or replaced"), workspace.writing("train"):
+def test_a_workspace_that_was_replaced_gets_nothing_of_the_old_writer(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(NotFoundError, match="found it deleted or replaced"),
+        workspace.writing("train"),
+    ):
         workspace.root.rename(tmp_path / "away")
         workspace.root.mkdir()  # begun anew under the same name
         workspace.save_record(StageRecord("train"))
     assert list(workspace.root.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(errno.ENOLCK, "No locks available")])
-def test_a_share_without_locks_is_written_to_and_it_is_said(workspace: Workspace, error: Exception,
-                                                          caplog: pytest.LogCaptureFixture,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("no flock"), OSError(errno.ENOLCK, "No locks available")]
+)
+def test_a_share_without_locks_is_written_to_and_it_is_said(
+    workspace: Workspace,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def acquire(_: object, *__: object, **___: object) -> None:
         raise error
 
@@ -178,7 +209,13 @@ workspace = Workspace(sys.argv[1])
 for number in range(15):
     workspace.change_settings(lambda saved: saved.with_values({"caption.keep": (*saved.caption.keep, f"{sys.argv[2]}{number}")}))
 """
-    children = [subprocess.Popen([sys.executable, "-c", code, str(workspace.root), name], cwd=Path(__file__).parents[2])
-                for name in "ab"]
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(workspace.root), name], cwd=Path(__file__).parents[2]
+        )
+        for name in "ab"
+    ]
     assert [child.wait() for child in children] == [0, 0]
-    assert sorted(workspace.load_settings().caption.keep) == sorted(f"{name}{number}" for name in "ab" for number in range(15))
+    assert sorted(workspace.load_settings().caption.keep) == sorted(
+        f"{name}{number}" for name in "ab" for number in range(15)
+    )

@@ -16,7 +16,9 @@ HOSTS = ["standalone_host"]  # a host joins by a session fixture with a small ch
 
 
 class MakeLora(Protocol):
-    def __call__(self, name: str = "random", seed: int = 1, unet: bool = True, text_encoder: bool = True) -> Path: ...
+    def __call__(
+        self, name: str = "random", seed: int = 1, unet: bool = True, text_encoder: bool = True
+    ) -> Path: ...
 
 
 @pytest.fixture(params=HOSTS)
@@ -29,9 +31,13 @@ def host(request: pytest.FixtureRequest) -> Host:
 def lora(host: Host, tmp_path: Path) -> MakeLora:
     """Writes a LoRA with random weights for this host's checkpoint."""
 
-    def make(name: str = "random", seed: int = 1, unet: bool = True, text_encoder: bool = True) -> Path:
+    def make(
+        name: str = "random", seed: int = 1, unet: bool = True, text_encoder: bool = True
+    ) -> Path:
         with host.open_for_training() as model:
-            network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, text_encoder, seed, unet)
+            network = LoraNetwork(
+                model.targets(), model.layout, LoraShape(2, 2), {}, text_encoder, seed, unet
+            )
             for _, branch in network.items():
                 nn.init.normal_(branch.up, std=0.3, generator=torch.Generator().manual_seed(seed))
             write_lora(tmp_path / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32")

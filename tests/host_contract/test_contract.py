@@ -29,7 +29,16 @@ SIZE = 64
 
 
 def ask(**values: object) -> ImageRequest:
-    return ImageRequest(**{"prompt": "isabella, girl", "seeds": (1,), "width": SIZE, "height": SIZE, "steps": 4, **values})  # type: ignore[arg-type]
+    return ImageRequest(
+        **{
+            "prompt": "isabella, girl",
+            "seeds": (1,),
+            "width": SIZE,
+            "height": SIZE,
+            "steps": 4,
+            **values,
+        }
+    )  # type: ignore[arg-type]
 
 
 def draw(host: Host, **values: object) -> list[bytes]:
@@ -56,7 +65,14 @@ def test_every_sampler_draws(host: Host) -> None:
 
 
 def test_prompt_negative_cfg_clip_skip_and_steps_matter(host: Host) -> None:
-    variants = [{}, {"prompt": "a castle"}, {"negative_prompt": "hat"}, {"cfg_scale": 2.0}, {"clip_skip": 2}, {"steps": 5}]
+    variants = [
+        {},
+        {"prompt": "a castle"},
+        {"negative_prompt": "hat"},
+        {"cfg_scale": 2.0},
+        {"clip_skip": 2},
+        {"steps": 5},
+    ]
     assert len({draw(host, **variant)[0] for variant in variants}) == len(variants)
 
 
@@ -95,12 +111,16 @@ def test_a_lora_file_that_changed_is_read_again(host: Host, lora: MakeLora) -> N
 
 
 def test_a_lora_of_another_model_is_refused_and_changes_nothing(
-        host: Host, lora: MakeLora, tmp_path: Path) -> None:
+    host: Host, lora: MakeLora, tmp_path: Path
+) -> None:
     before = draw(host)
     with host.open_for_training() as model:
         name = next(name for name, module in model.targets() if name.endswith("attn1.to_q"))
         stem = canonical_to_kohya(name, model.layout)
-    wrong = {f"{stem}.lora_up.weight": torch.ones(999, 2), f"{stem}.lora_down.weight": torch.ones(2, 999)}
+    wrong = {
+        f"{stem}.lora_up.weight": torch.ones(999, 2),
+        f"{stem}.lora_down.weight": torch.ones(2, 999),
+    }
     write_lora(tmp_path / "wrong.safetensors", wrong, {}, "fp32")
     with pytest.raises(LoraKeyError, match="another base model"):
         draw(host, loras=(LoraUse(lora("one", 1)), LoraUse(tmp_path / "wrong.safetensors")))
@@ -128,7 +148,9 @@ def test_img2img_keeps_more_at_a_lower_denoise(host: Host) -> None:
 
     def distance(denoise: float) -> float:
         made = host.generate(ask(image=source, denoise=denoise, steps=10), Job())[0].image
-        difference = ImageChops.difference(made, host.generate(ask(image=source, denoise=0.0, steps=10), Job())[0].image)
+        difference = ImageChops.difference(
+            made, host.generate(ask(image=source, denoise=0.0, steps=10), Job())[0].image
+        )
         return sum(i * n for i, n in enumerate(difference.convert("L").histogram()))
 
     assert distance(0.3) < distance(0.9)
@@ -139,7 +161,9 @@ def test_inpainting_leaves_what_the_mask_leaves(host: Host, fill: str) -> None:
     source, mask = picture(), Image.new("L", (SIZE, SIZE))
     mask.paste(255, (16, 16, 40, 40))
     made = host.generate(ask(image=source, mask=mask, fill=fill), Job())[0].image
-    outside = Image.composite(Image.new("RGB", source.size), ImageChops.difference(made, source), mask)
+    outside = Image.composite(
+        Image.new("RGB", source.size), ImageChops.difference(made, source), mask
+    )
     assert outside.getbbox() is None
     assert made.crop((20, 20, 36, 36)).tobytes() != source.crop((20, 20, 36, 36)).tobytes()
 
@@ -150,23 +174,34 @@ def state(model: TrainingModel) -> dict[str, tuple[object, ...]]:
     for name, module in model.targets():
         weight = module.weight
         assert isinstance(weight, torch.Tensor)
-        found[name] = (weight.detach().clone(), weight.dtype, weight.device, len(module._forward_hooks))
+        found[name] = (
+            weight.detach().clone(),
+            weight.dtype,
+            weight.device,
+            len(module._forward_hooks),
+        )
     return found
 
 
 def same(one: dict[str, tuple[object, ...]], other: dict[str, tuple[object, ...]]) -> bool:
     return one.keys() == other.keys() and all(
-        torch.equal(a[0], b[0]) and a[1:] == b[1:] for a, b in zip(one.values(), other.values(), strict=True))  # type: ignore[arg-type]
+        torch.equal(a[0], b[0]) and a[1:] == b[1:]
+        for a, b in zip(one.values(), other.values(), strict=True)
+    )  # type: ignore[arg-type]
 
 
-def test_training_starts_without_applied_loras_and_gives_everything_back(host: Host, lora: MakeLora) -> None:
+def test_training_starts_without_applied_loras_and_gives_everything_back(
+    host: Host, lora: MakeLora
+) -> None:
     path, before = lora("one", 1), draw(host)
     with host.open_for_training() as model:
         clean = state(model)
     draw(host, loras=(LoraUse(path),))
     with pytest.raises(RuntimeError), host.open_for_training() as model:
         assert same(state(model), clean)
-        assert not any(p.requires_grad for _, module in model.targets() for p in module.parameters())
+        assert not any(
+            p.requires_grad for _, module in model.targets() for p in module.parameters()
+        )
         raise RuntimeError("in the middle")
     with host.open_for_training() as model:
         assert same(state(model), clean)
@@ -199,10 +234,16 @@ def test_gradients_reach_the_text_encoders_branches(host: Host) -> None:
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
         with attached(network, model.targets()):
             noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-            model.predict(noise, torch.tensor([500]), model.encode_prompts(["isabella"], 1)).square().mean().backward()
+            model.predict(
+                noise, torch.tensor([500]), model.encode_prompts(["isabella"], 1)
+            ).square().mean().backward()
         gradients = {name: branch.up.grad for name, branch in network.items()}
     assert all(gradient is not None for gradient in gradients.values())
-    assert any(float(g.abs().max()) > 0 for name, g in gradients.items() if name.startswith("text_model") and g is not None)
+    assert any(
+        float(g.abs().max()) > 0
+        for name, g in gradients.items()
+        if name.startswith("text_model") and g is not None
+    )
 
 
 def test_the_host_is_held_by_one_at_a_time(host: Host) -> None:

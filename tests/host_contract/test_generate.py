@@ -36,8 +36,13 @@ def test_every_sampler_draws_a_picture_of_the_size_asked_for(host: Host) -> None
 
 
 def test_every_sampler_comes_to_the_same_picture_in_many_steps(host: Host) -> None:
-    """Samplers without added noise solve one differential equation; tolerance: 6 of 255 on the mean."""
-    drawn = [draw(host, replace(REQUEST, sampler=sampler, steps=25)) for sampler in ("DPM++ 2M Karras", "Euler", "DDIM")]
+    """Samplers without added noise solve one differential equation; tolerance: 6 of 255 on the
+    mean.
+    """
+    drawn = [
+        draw(host, replace(REQUEST, sampler=sampler, steps=25))
+        for sampler in ("DPM++ 2M Karras", "Euler", "DDIM")
+    ]
     apart = np.abs(drawn[0] - draw(host, replace(REQUEST, steps=25, seeds=(2,)))).mean()
     for other in drawn[1:]:
         assert np.abs(drawn[0] - other).mean() < min(6, apart / 2)
@@ -77,15 +82,35 @@ def test_the_stage_that_draws_keeps_its_own_count(host: Host) -> None:
     job = Job("drawing", seen.append)
     job.report(Progress("plot", 3, 9, "epoch 2"))
     host.generate(REQUEST, job)
-    assert {(progress.stage, progress.done, progress.total) for progress in seen} == {("plot", 3, 9)}
+    assert {(progress.stage, progress.done, progress.total) for progress in seen} == {
+        ("plot", 3, 9)
+    }
     assert seen[-1].message.startswith("epoch 2; ")
 
 
 def test_the_parameters_are_the_webuis(host: Host) -> None:
-    request = replace(REQUEST, negative_prompt="hat", clip_skip=2, cfg_scale=6.5, image=photograph(), denoise=0.5, seeds=(3, 4))
+    request = replace(
+        REQUEST,
+        negative_prompt="hat",
+        clip_skip=2,
+        cfg_scale=6.5,
+        image=photograph(),
+        denoise=0.5,
+        seeds=(3, 4),
+    )
     first, negative, last = host.generate(request, Job())[1].parameters.split("\n")
     fields = dict(part.split(": ", 1) for part in last.split(", "))
     assert first == request.prompt and negative == "Negative prompt: hat"
-    assert {"Steps": "4", "Sampler": "DPM++ 2M Karras", "CFG scale": "6.5", "Seed": "4", "Size": "64x64", "Clip skip": "2",
-            "Denoising strength": "0.5", "Model": host.checkpoint.name}.items() <= fields.items()
-    assert host.checkpoint.sha256.startswith(fields["Model hash"]) and len(fields["Model hash"]) == 10
+    assert {
+        "Steps": "4",
+        "Sampler": "DPM++ 2M Karras",
+        "CFG scale": "6.5",
+        "Seed": "4",
+        "Size": "64x64",
+        "Clip skip": "2",
+        "Denoising strength": "0.5",
+        "Model": host.checkpoint.name,
+    }.items() <= fields.items()
+    assert (
+        host.checkpoint.sha256.startswith(fields["Model hash"]) and len(fields["Model hash"]) == 10
+    )

@@ -22,11 +22,18 @@ def with_loras(host: Host, *uses: LoraUse) -> np.ndarray:
 
 def test_each_network_has_its_own_strength(host: Host, lora: MakeLora) -> None:
     path = lora()
-    drawn = [with_loras(host, LoraUse(path, *strengths)) for strengths in ((0, 0), (1, 0), (0, 1), (1, 1), (0.5, 1))]
+    drawn = [
+        with_loras(host, LoraUse(path, *strengths))
+        for strengths in ((0, 0), (1, 0), (0, 1), (1, 1), (0.5, 1))
+    ]
     assert len({image.tobytes() for image in drawn}) == len(drawn)
     of_unet, of_text = lora("unet", text_encoder=False), lora("text", unet=False)
-    assert np.array_equal(with_loras(host, LoraUse(of_unet, 1, 0)), with_loras(host, LoraUse(of_unet, 1, 1)))
-    assert np.array_equal(with_loras(host, LoraUse(of_text, 0, 1)), with_loras(host, LoraUse(of_text, 1, 1)))
+    assert np.array_equal(
+        with_loras(host, LoraUse(of_unet, 1, 0)), with_loras(host, LoraUse(of_unet, 1, 1))
+    )
+    assert np.array_equal(
+        with_loras(host, LoraUse(of_text, 0, 1)), with_loras(host, LoraUse(of_text, 1, 1))
+    )
 
 
 def joined(first: Path, second: Path, target: Path) -> Path:
@@ -35,7 +42,11 @@ def joined(first: Path, second: Path, target: Path) -> Path:
     made = {}
     for key in one:
         dimension = 0 if "lora_down" in key else 1
-        made[key] = one[key] + two[key] if key.endswith(".alpha") else torch.cat([one[key], two[key]], dimension)
+        made[key] = (
+            one[key] + two[key]
+            if key.endswith(".alpha")
+            else torch.cat([one[key], two[key]], dimension)
+        )
     write_lora(target, made, {}, "fp32")
     return target
 
@@ -44,18 +55,33 @@ def test_several_loras_add(host: Host, lora: MakeLora, tmp_path: Path) -> None:
     """Tolerance: 1 of 255, from the order of fp32 sums."""
     first, second = lora("first", 1), lora("second", 2)
     both = with_loras(host, LoraUse(first), LoraUse(second))
-    assert np.abs(both - with_loras(host, LoraUse(joined(first, second, tmp_path / "sum.safetensors")))).max() <= 1
+    assert (
+        np.abs(
+            both - with_loras(host, LoraUse(joined(first, second, tmp_path / "sum.safetensors")))
+        ).max()
+        <= 1
+    )
     assert np.abs(both - with_loras(host, LoraUse(second), LoraUse(first))).max() <= 1
     assert not np.array_equal(both, with_loras(host, LoraUse(first)))
     halves = with_loras(host, LoraUse(first, 0.5, 0.5), LoraUse(first, 0.5, 0.5))
     assert np.abs(halves - with_loras(host, LoraUse(first))).max() <= 1
 
 
-def test_a_lora_that_does_not_fit_is_told_and_leaves_nothing_behind(host: Host, lora: MakeLora, tmp_path: Path) -> None:
+def test_a_lora_that_does_not_fit_is_told_and_leaves_nothing_behind(
+    host: Host, lora: MakeLora, tmp_path: Path
+) -> None:
     plain, good = draw(host), lora()
-    tensors, first, last = safetensors.torch.load_file(good), "te_text_model_encoder_layers_0", "te_text_model_encoder_layers_11"
-    deeper = {key.replace(first, last): tensor.clone() for key, tensor in tensors.items() if first in key}
-    unknown = {f"lora_unet_no_such_module.lora_{side}.weight": torch.ones(4, 4) for side in ("up", "down")}
+    tensors, first, last = (
+        safetensors.torch.load_file(good),
+        "te_text_model_encoder_layers_0",
+        "te_text_model_encoder_layers_11",
+    )
+    deeper = {
+        key.replace(first, last): tensor.clone() for key, tensor in tensors.items() if first in key
+    }
+    unknown = {
+        f"lora_unet_no_such_module.lora_{side}.weight": torch.ones(4, 4) for side in ("up", "down")
+    }
     for name, extra in (("deeper", deeper), ("unknown", unknown)):
         bad = tmp_path / f"{name}.safetensors"
         write_lora(bad, {**tensors, **extra}, {}, "fp32")

@@ -32,15 +32,32 @@ def state(modules: dict[str, nn.Module]) -> dict[str, tuple[object, ...]]:
     """Everything about the networks' modules that training could leave changed."""
     found: dict[str, tuple[object, ...]] = {}
     for name, module in modules.items():
-        hooks = len(module._forward_hooks), len(module._forward_pre_hooks), "forward" in vars(module)
-        values = [(key, p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(), p.dtype, p.device, p.requires_grad,
-                   p.grad is None, id(p)) for key, p in module.named_parameters()]
+        hooks = (
+            len(module._forward_hooks),
+            len(module._forward_pre_hooks),
+            "forward" in vars(module),
+        )
+        values = [
+            (
+                key,
+                p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes(),
+                p.dtype,
+                p.device,
+                p.requires_grad,
+                p.grad is None,
+                id(p),
+            )
+            for key, p in module.named_parameters()
+        ]
         found[name] = (module.training, hooks, *values)
     return found
 
 
 def test_latents_are_an_eighth_and_scaled(model: TrainingModel) -> None:
-    pixels = torch.rand((2, 3, 64, 96), generator=torch.Generator().manual_seed(1)).to(model.device) * 2 - 1
+    pixels = (
+        torch.rand((2, 3, 64, 96), generator=torch.Generator().manual_seed(1)).to(model.device) * 2
+        - 1
+    )
     with torch.no_grad():
         latents, again = model.encode_images(pixels), model.encode_images(pixels)
     assert latents.shape == (2, 4, 8, 12) and torch.isfinite(latents).all()
@@ -48,8 +65,12 @@ def test_latents_are_an_eighth_and_scaled(model: TrainingModel) -> None:
     assert 0.02 < float(latents.float().std()) < 20
 
 
-@pytest.mark.parametrize(("words", "chunks"), [(0, 1), (1, 1), (75, 1), (76, 2), (150, 2), (151, 3)])
-def test_a_prompt_takes_as_many_chunks_of_75_tokens_as_it_needs(model: TrainingModel, words: int, chunks: int) -> None:
+@pytest.mark.parametrize(
+    ("words", "chunks"), [(0, 1), (1, 1), (75, 1), (76, 2), (150, 2), (151, 3)]
+)
+def test_a_prompt_takes_as_many_chunks_of_75_tokens_as_it_needs(
+    model: TrainingModel, words: int, chunks: int
+) -> None:
     with torch.no_grad():
         context = model.encode_prompts([" ".join(["hat"] * words)], 1).context
     assert context.shape[:2] == (1, 77 * chunks) and torch.isfinite(context).all()
@@ -73,7 +94,9 @@ def test_clip_skip_takes_an_earlier_layer(model: TrainingModel) -> None:
 def test_the_schedule_is_stable_diffusions(model: TrainingModel) -> None:
     alphas = model.alphas_cumprod
     assert alphas.shape == (1000,) and bool((alphas[1:] < alphas[:-1]).all())
-    assert float(alphas[0]) == pytest.approx(0.99915, abs=1e-5) and float(alphas[-1]) == pytest.approx(0.00466, abs=1e-5)
+    assert float(alphas[0]) == pytest.approx(0.99915, abs=1e-5) and float(
+        alphas[-1]
+    ) == pytest.approx(0.00466, abs=1e-5)
     assert model.prediction in ("epsilon", "v_prediction")
 
 
@@ -82,8 +105,13 @@ def test_targets_are_every_module_of_the_layout_by_its_canonical_name(model: Tra
     assert len(names) == len(set(names))
     known = set(module_names(model.layout))
     assert set(names) <= known
-    assert {name for name in names if not is_text(name)} == {name for name in known if not is_text(name)}
-    assert {block_of(name, model.layout) for name in names} >= {"BASE", *model.layout.attention_labels}
+    assert {name for name in names if not is_text(name)} == {
+        name for name in known if not is_text(name)
+    }
+    assert {block_of(name, model.layout) for name in names} >= {
+        "BASE",
+        *model.layout.attention_labels,
+    }
     assert all(isinstance(module, nn.Linear | nn.Conv2d) for _, module in model.targets())
 
 
@@ -98,7 +126,11 @@ def test_gradients_reach_both_networks_and_nothing_of_the_checkpoint(model: Trai
         predicted = model.predict(noisy, torch.tensor([10, 900]).to(model.device), conditioning)
         assert predicted.shape == noisy.shape
         predicted.float().square().mean().backward()
-    without = [name for name, branch in network.items() if branch.up.grad is None or not bool(branch.up.grad.abs().sum() > 0)]
+    without = [
+        name
+        for name, branch in network.items()
+        if branch.up.grad is None or not bool(branch.up.grad.abs().sum() > 0)
+    ]
     assert without == []
     parameters = [parameter for _, module in model.targets() for parameter in module.parameters()]
     assert not any(parameter.requires_grad for parameter in parameters)
@@ -133,11 +165,15 @@ def train_a_step(model: TrainingModel) -> None:
     with attached(network, model.targets()):
         latents = torch.zeros((1, 4, 8, 8), device=model.device)
         timesteps = torch.tensor([500], device=model.device)
-        model.predict(latents, timesteps, model.encode_prompts(["a girl"], 1)).float().square().mean().backward()
+        model.predict(
+            latents, timesteps, model.encode_prompts(["a girl"], 1)
+        ).float().square().mean().backward()
         optimizer.step()
 
 
-def test_training_starts_from_the_checkpoint_without_the_loras_last_drawn_with(host: Host, lora: MakeLora) -> None:
+def test_training_starts_from_the_checkpoint_without_the_loras_last_drawn_with(
+    host: Host, lora: MakeLora
+) -> None:
     plain, path = draw(host), lora()
     modules = modules_of(host)
     before = state(modules)

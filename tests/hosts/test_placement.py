@@ -49,11 +49,17 @@ def test_a_part_is_moved_once_and_only_if_it_lies_elsewhere(parts: dict[str, Par
     places.set_aside("vae")
     places.bring("vae", "unet", "text encoder")
     places.bring("vae")
-    assert (parts["vae"].moves, parts["text encoder"].moves, parts["unet"].moves) == (["cpu", "cuda"], ["cuda"], [])
+    assert (parts["vae"].moves, parts["text encoder"].moves, parts["unet"].moves) == (
+        ["cpu", "cuda"],
+        ["cuda"],
+        [],
+    )
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_everything_is_where_it_was_after_the_exit(parts: dict[str, Part], error: type[BaseException] | None) -> None:
+def test_everything_is_where_it_was_after_the_exit(
+    parts: dict[str, Part], error: type[BaseException] | None
+) -> None:
     places = Placement(parts, "cuda")
     try:
         with places.kept():
@@ -74,8 +80,12 @@ def test_on_a_cpu_nothing_is_moved() -> None:
     assert parts["vae"].moves == []
 
 
-@pytest.mark.parametrize(("capability", "native"), [((7, 0), False), ((7, 5), False), ((8, 0), True), ((9, 0), True)])
-def test_bf16_is_native_from_ampere_on(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], native: bool) -> None:
+@pytest.mark.parametrize(
+    ("capability", "native"), [((7, 0), False), ((7, 5), False), ((8, 0), True), ((9, 0), True)]
+)
+def test_bf16_is_native_from_ampere_on(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], native: bool
+) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # older cards emulate it
     assert has_bf16("cuda") is native

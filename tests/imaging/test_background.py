@@ -18,14 +18,18 @@ def disc(background: str = "white", noise: float = 0.0) -> tuple[Image.Image, np
     large = Image.new("L", (800, 800), 0)
     ImageDraw.Draw(large).ellipse((200, 200, 600, 600), fill=255)
     share = large.resize((200, 200), Image.Resampling.BOX)
-    image = Image.composite(Image.new("RGB", (200, 200), (20, 60, 160)), Image.new("RGB", (200, 200), background), share)
+    image = Image.composite(
+        Image.new("RGB", (200, 200), (20, 60, 160)), Image.new("RGB", (200, 200), background), share
+    )
     if noise:
         pixels = np.asarray(image) + np.random.default_rng(0).normal(0, noise, (200, 200, 3))
         image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     return image, np.asarray(share) / 255
 
 
-@pytest.mark.parametrize(("background", "noise"), [("white", 0), ("#8fc0a0", 0), ("black", 0), ("white", 3)])
+@pytest.mark.parametrize(
+    ("background", "noise"), [("white", 0), ("#8fc0a0", 0), ("black", 0), ("white", 3)]
+)
 def test_a_flat_background_is_found_with_antialiased_edges(background: str, noise: float) -> None:
     image, share = disc(background, noise)
     found = foreground_mask(image)
@@ -81,12 +85,17 @@ def test_flatten_puts_the_character_on_the_colour() -> None:
 
 
 def test_a_flood_goes_around_corners_and_not_through_diagonals() -> None:
-    passable = np.array([[1, 0, 0, 0, 0, 0],
-                         [1, 0, 1, 1, 1, 0],
-                         [1, 1, 1, 0, 1, 0],
-                         [0, 0, 0, 0, 0, 0],
-                         [0, 0, 1, 0, 0, 0],
-                         [0, 0, 0, 0, 0, 1]], dtype=bool)
+    passable = np.array(
+        [
+            [1, 0, 0, 0, 0, 0],
+            [1, 0, 1, 1, 1, 0],
+            [1, 1, 1, 0, 1, 0],
+            [0, 0, 0, 0, 0, 0],
+            [0, 0, 1, 0, 0, 0],
+            [0, 0, 0, 0, 0, 1],
+        ],
+        dtype=bool,
+    )
     expected = passable.copy()
     expected[4, 2] = False
     assert np.array_equal(flood_from_border(passable), expected)
@@ -117,10 +126,14 @@ def test_a_tall_picture_is_widened_with_its_own_background_and_others_are_left()
     assert made is not None
     image, alpha, left = made
     assert (image.size, alpha, left) == ((200, 200), None, 40)
-    assert image.crop((40, 0, 160, 200)).tobytes() == tall.tobytes() and image.getpixel((3, 100)) == (0x8F, 0xC0, 0xA0)
+    assert image.crop((40, 0, 160, 200)).tobytes() == tall.tobytes() and image.getpixel(
+        (3, 100)
+    ) == (0x8F, 0xC0, 0xA0)
     assert widened(disc()[0], None) is None, "it is square"
     assert widened(disc()[0].crop((60, 0, 140, 200)), None) is None, "she touches the sides"
-    lively = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 100, 3), dtype=np.uint8))
+    lively = Image.fromarray(
+        np.random.default_rng(0).integers(0, 255, (200, 100, 3), dtype=np.uint8)
+    )
     assert widened(lively, None) is None
     clear = Image.new("L", (100, 200), 0)
     ImageDraw.Draw(clear).ellipse((20, 20, 80, 180), fill=255)

@@ -1,4 +1,6 @@
-"""Upscalers' model files: tiny ones with random weights, built here in the layouts that the field's files have."""
+"""Upscalers' model files: tiny ones with random weights, built here in the layouts that the field's
+files have.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ def conv(state: dict[str, torch.Tensor], name: str, into: int, out: int) -> None
     state[f"{name}.bias"] = torch.zeros(out)
 
 
-def srvgg(scale: int = 4, features: int = 8, depth: int = 2, channels: int = 3) -> dict[str, torch.Tensor]:
-    """Real-ESRGAN's compact network (SRVGGNetCompact); its last step adds the picture itself, enlarged."""
+def srvgg(
+    scale: int = 4, features: int = 8, depth: int = 2, channels: int = 3
+) -> dict[str, torch.Tensor]:
+    """Real-ESRGAN's compact network (SRVGGNetCompact); its last step adds the picture itself,
+    enlarged.
+    """
     torch.manual_seed(0)
     state: dict[str, torch.Tensor] = {}
     conv(state, "body.0", channels, features)
@@ -58,7 +64,9 @@ def rrdb(features: int = 4, growth: int = 32) -> dict[str, torch.Tensor]:
 
 
 def picture(width: int, height: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    )
 
 
 def saved(path: Path, state: dict[str, torch.Tensor]) -> Path:
@@ -81,7 +89,10 @@ def test_a_model_file_enlarges_by_its_scale(tmp_path: Path, name: str, build: ob
 def test_tiles_leave_no_seam(tmp_path: Path) -> None:
     spandrel_or_skip()
     path = saved(tmp_path / "model.safetensors", srvgg())
-    whole, tiled = (ModelUpscaler(path, device="cpu", tile=tile).upscale(picture(90, 70), 4) for tile in (200, 32))
+    whole, tiled = (
+        ModelUpscaler(path, device="cpu", tile=tile).upscale(picture(90, 70), 4)
+        for tile in (200, 32)
+    )
     assert np.abs(np.asarray(whole, dtype=int) - np.asarray(tiled, dtype=int)).max() <= 1
 
 
@@ -95,11 +106,15 @@ def test_every_tile_is_told_and_the_job_can_be_stopped_between_them(tmp_path: Pa
             raise JobCancelled("stop")
 
     with pytest.raises(JobCancelled):
-        ModelUpscaler(saved(tmp_path / "model.safetensors", srvgg()), each, "cpu", tile=32).upscale(picture(90, 70), 4)
+        ModelUpscaler(saved(tmp_path / "model.safetensors", srvgg()), each, "cpu", tile=32).upscale(
+            picture(90, 70), 4
+        )
     assert told == [(0, 9), (1, 9), (2, 9)]
 
 
-def test_a_scale_that_the_model_has_not_is_reached_and_a_larger_one_by_two_passes(tmp_path: Path) -> None:
+def test_a_scale_that_the_model_has_not_is_reached_and_a_larger_one_by_two_passes(
+    tmp_path: Path,
+) -> None:
     spandrel_or_skip()
     upscaler = ModelUpscaler(saved(tmp_path / "x2.safetensors", srvgg(scale=2)), device="cpu")
     assert upscaler.upscale(picture(20, 14), 1.5).size == (30, 21)
@@ -122,11 +137,18 @@ class Payload:
         return os.system, ("false",)
 
 
-@pytest.mark.parametrize(("kind", "told"), [
-    ("lora", "no architecture that spandrel knows"), ("grey", "1 channels in"), ("text", "no weights that can be read"),
-    ("pickle", "no weights that can be read"), ("empty", "found no tensors"), ("torn", "do not fit together"),
-    ("missing", "no such file"),
-])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("lora", "no architecture that spandrel knows"),
+        ("grey", "1 channels in"),
+        ("text", "no weights that can be read"),
+        ("pickle", "no weights that can be read"),
+        ("empty", "found no tensors"),
+        ("torn", "do not fit together"),
+        ("missing", "no such file"),
+    ],
+)
 def test_what_is_no_upscaler_is_one_clear_line(tmp_path: Path, kind: str, told: str) -> None:
     spandrel_or_skip()
     path = tmp_path / "model.pth"
@@ -160,7 +182,9 @@ def test_code_in_a_model_file_does_not_run(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-def test_without_spandrel_the_error_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spandrel_the_error_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "spandrel", None)
     with pytest.raises(MissingPackageError, match="pip install --no-deps spandrel"):
         ModelUpscaler(saved(tmp_path / "model.safetensors", srvgg()), device="cpu")

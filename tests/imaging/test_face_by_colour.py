@@ -42,9 +42,15 @@ def test_the_face_view_holds_the_face_and_the_other_views_what_they_say(name: st
 
 
 def test_where_there_is_no_skin_no_face_is_seen() -> None:
-    assert find_face(Image.new("RGB", (200, 300), (90, 120, 200)), Image.new("L", (200, 300), 255)) is None
+    assert (
+        find_face(Image.new("RGB", (200, 300), (90, 120, 200)), Image.new("L", (200, 300), 255))
+        is None
+    )
     assert find_face(Image.new("RGB", (200, 300)), Image.new("L", (200, 300))) is None
 
 
 def test_a_wholly_skin_coloured_picture_is_no_face() -> None:
-    assert find_face(Image.new("RGB", (200, 300), (255, 225, 205)), Image.new("L", (200, 300), 255)) is None
+    assert (
+        find_face(Image.new("RGB", (200, 300), (255, 225, 205)), Image.new("L", (200, 300), 255))
+        is None
+    )

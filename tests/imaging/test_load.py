@@ -49,16 +49,30 @@ def test_every_mode_becomes_rgb_of_the_same_size(tmp_path: Path, mode: str) -> N
 
 
 def test_cmyk_keeps_its_colour_and_is_told(tmp_path: Path) -> None:
-    picture = load_picture(save(tmp_path / "a.jpg", Image.new("RGB", (64, 64), RED).convert("CMYK"), quality=95))
+    picture = load_picture(
+        save(tmp_path / "a.jpg", Image.new("RGB", (64, 64), RED).convert("CMYK"), quality=95)
+    )
     assert np.allclose(picture.image.getpixel((5, 5)), RED, atol=4)
     assert any("CMYK" in note for note in picture.notes)
 
 
-@pytest.mark.parametrize(("suffix", "top", "dtype"), [("png", 65535, np.uint16), ("tif", 65535, np.uint16),
-                                                      ("tif", 65535, np.int32), ("tif", 1, np.float32),
-                                                      ("tif", 255, np.float32), ("tif", 5000, np.float32)])
-def test_deep_grey_is_scaled_and_not_clipped(tmp_path: Path, suffix: str, top: int, dtype: type) -> None:
-    values = np.asarray(load_picture(save(tmp_path / f"a.{suffix}", ramp(top, dtype))).image)[0, :, 0].astype(int)
+@pytest.mark.parametrize(
+    ("suffix", "top", "dtype"),
+    [
+        ("png", 65535, np.uint16),
+        ("tif", 65535, np.uint16),
+        ("tif", 65535, np.int32),
+        ("tif", 1, np.float32),
+        ("tif", 255, np.float32),
+        ("tif", 5000, np.float32),
+    ],
+)
+def test_deep_grey_is_scaled_and_not_clipped(
+    tmp_path: Path, suffix: str, top: int, dtype: type
+) -> None:
+    values = np.asarray(load_picture(save(tmp_path / f"a.{suffix}", ramp(top, dtype))).image)[
+        0, :, 0
+    ].astype(int)
     if (top, dtype) == (1, np.float32):
         assert (values[0], values[-1]) == (0, 255)
         return
@@ -70,10 +84,20 @@ def test_dark_16_bit_grey_stays_dark(tmp_path: Path) -> None:
     assert load_picture(save(tmp_path / "a.png", image)).image.getpixel((0, 0)) == (10, 10, 10)
 
 
-@pytest.mark.parametrize(("suffix", "top", "dtype"), [
-    ("png", 4095, np.uint16), ("tif", 4095, np.uint16), ("tif", 4095, ">u2"), ("png", 1023, np.uint16),
-    ("png", 16383, np.uint16), ("tif", 4095, np.int32)])
-def test_grey_of_fewer_bits_in_16_is_scaled_by_what_it_holds(tmp_path: Path, suffix: str, top: int, dtype: object) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "top", "dtype"),
+    [
+        ("png", 4095, np.uint16),
+        ("tif", 4095, np.uint16),
+        ("tif", 4095, ">u2"),
+        ("png", 1023, np.uint16),
+        ("png", 16383, np.uint16),
+        ("tif", 4095, np.int32),
+    ],
+)
+def test_grey_of_fewer_bits_in_16_is_scaled_by_what_it_holds(
+    tmp_path: Path, suffix: str, top: int, dtype: object
+) -> None:
     picture = load_picture(save(tmp_path / f"a.{suffix}", ramp(top, dtype)))
     assert np.abs(np.asarray(picture.image)[0, :, 0].astype(int) - np.arange(256)).max() <= 1
     assert any("bit grey in 16 bits" in note for note in picture.notes)
@@ -82,14 +106,25 @@ def test_grey_of_fewer_bits_in_16_is_scaled_by_what_it_holds(tmp_path: Path, suf
 def write_deep_png(path: Path, values: np.ndarray) -> Path:
     """A PNG of 16 bits a colour, (H, W, 3 or 4): Pillow writes none."""
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, {3: 2, 4: 6}[values.shape[2]], 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    header = struct.pack(
+        ">IIBBBBB", values.shape[1], values.shape[0], 16, {3: 2, 4: 6}[values.shape[2]], 0, 0, 0
+    )
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
     return path
 
 
 @pytest.mark.parametrize(("top", "channels"), [(65535, 3), (4095, 3), (4095, 4), (1023, 3)])
-def test_colours_of_16_bits_are_scaled_by_what_they_hold(tmp_path: Path, top: int, channels: int) -> None:
-    values = np.tile(np.linspace(0, top, 256).round().astype(np.uint16)[None, :, None], (64, 1, channels))
+def test_colours_of_16_bits_are_scaled_by_what_they_hold(
+    tmp_path: Path, top: int, channels: int
+) -> None:
+    values = np.tile(
+        np.linspace(0, top, 256).round().astype(np.uint16)[None, :, None], (64, 1, channels)
+    )
     values[..., 3:] = 65535
     picture = load_picture(write_deep_png(tmp_path / "a.png", values))
     assert np.abs(np.asarray(picture.image)[0, :, 1].astype(int) - np.arange(256)).max() <= 1
@@ -124,22 +159,44 @@ def test_the_camera_s_orientation_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("mode", ["RGB", "I;16", "L"])
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_all_eight_orientations_show_the_same(tmp_path: Path, orientation: int, mode: str, ending: str) -> None:
+def test_all_eight_orientations_show_the_same(
+    tmp_path: Path, orientation: int, mode: str, ending: str
+) -> None:
     upright = Image.fromarray(np.arange(64 * 40, dtype=np.uint16).reshape(64, 40) * 20)
-    upright = upright if mode == "I;16" else Image.fromarray(np.asarray(upright, dtype=np.float32) / 256).convert(mode)
-    stored = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-              5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
-              8: Image.Transpose.ROTATE_270}.get(orientation)
+    upright = (
+        upright
+        if mode == "I;16"
+        else Image.fromarray(np.asarray(upright, dtype=np.float32) / 256).convert(mode)
+    )
+    stored = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }.get(orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / f"a.{ending}", upright.transpose(stored) if stored is not None else upright, exif=exif)
+    path = save(
+        tmp_path / f"a.{ending}",
+        upright.transpose(stored) if stored is not None else upright,
+        exif=exif,
+    )
     expected = load_picture(save(tmp_path / "b.png", upright)).image
-    assert load_picture(path).image.tobytes() == expected.tobytes() and picture_size(path) == (40, 64)
+    assert load_picture(path).image.tobytes() == expected.tobytes() and picture_size(path) == (
+        40,
+        64,
+    )
 
 
 def test_bytes_are_read_as_a_file_is(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", Image.new("RGB", (64, 64), RED))
-    assert load_picture_bytes(path.read_bytes(), "given").image.tobytes() == load_picture(path).image.tobytes()
+    assert (
+        load_picture_bytes(path.read_bytes(), "given").image.tobytes()
+        == load_picture(path).image.tobytes()
+    )
     with pytest.raises(PictureError, match="given: found text"):
         load_picture_bytes(b"no picture", "given")
 
@@ -147,7 +204,11 @@ def test_bytes_are_read_as_a_file_is(tmp_path: Path) -> None:
 def test_avif_is_read_or_it_is_said_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     if "AVIF" in readable_formats():
-        assert np.allclose(load_picture(save(path, Image.new("RGB", (64, 64), RED))).image.getpixel((5, 5)), RED, atol=6)
+        assert np.allclose(
+            load_picture(save(path, Image.new("RGB", (64, 64), RED))).image.getpixel((5, 5)),
+            RED,
+            atol=6,
+        )
     else:
         path.write_bytes(b"\0\0\0\x1cftypavif" + bytes(50))
         with pytest.raises(PictureError, match=r"AVIF picture.*cannot read.*pillow-avif-plugin"):
@@ -156,17 +217,27 @@ def test_avif_is_read_or_it_is_said_what_to_do(tmp_path: Path) -> None:
 
 def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
     lab = ImageCms.createProfile("LAB")
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes().replace(b"sRGB", b"XYZW")
-    picture = load_picture(save(tmp_path / "a.png", Image.new("RGB", (64, 64), RED), icc_profile=profile))
+    profile = (
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes().replace(b"sRGB", b"XYZW")
+    )
+    picture = load_picture(
+        save(tmp_path / "a.png", Image.new("RGB", (64, 64), RED), icc_profile=profile)
+    )
     assert np.allclose(picture.image.getpixel((5, 5)), RED, atol=2)
     # A profile that does not fit the picture is no reason to refuse it.
-    broken = save(tmp_path / "b.png", Image.new("RGB", (64, 64), RED), icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
+    broken = save(
+        tmp_path / "b.png",
+        Image.new("RGB", (64, 64), RED),
+        icc_profile=ImageCms.ImageCmsProfile(lab).tobytes(),
+    )
     assert load_picture(broken).image.getpixel((5, 5)) == RED
 
 
 def test_an_animation_gives_its_first_picture_and_says_so(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (64, 64), colour) for colour in (RED, (0, 0, 255), (0, 255, 0))]
-    picture = load_picture(save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:]))
+    picture = load_picture(
+        save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    )
     assert np.allclose(picture.image.getpixel((5, 5)), RED, atol=8)
     assert any("3 frames" in note for note in picture.notes)
 
@@ -185,8 +256,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def broken(path: Path, kind: str) -> Path:
@@ -208,11 +283,21 @@ def broken(path: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("kind", "told"), [
-    ("text", "found text"), ("empty", "an empty file"), ("truncated", "cut short"), ("large", "12000x12000"),
-    ("huge", "900 megapixels"),
-    ("bomb", "16000 megapixels"), ("pixelless", "cut short"), ("heic", "HEIC"), ("svg", "SVG"), ("garbage", "unknown data"),
-])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("text", "found text"),
+        ("empty", "an empty file"),
+        ("truncated", "cut short"),
+        ("large", "12000x12000"),
+        ("huge", "900 megapixels"),
+        ("bomb", "16000 megapixels"),
+        ("pixelless", "cut short"),
+        ("heic", "HEIC"),
+        ("svg", "SVG"),
+        ("garbage", "unknown data"),
+    ],
+)
 def test_what_is_no_whole_picture_is_one_clear_line(tmp_path: Path, kind: str, told: str) -> None:
     with pytest.raises(PictureError, match=told) as caught:
         load_picture(broken(tmp_path / "a.png", kind))

@@ -18,7 +18,9 @@ TRUTH = np.zeros((160, 120), bool)
 TRUTH[40:100, 30:80] = True
 
 
-def layer(brush: tuple[int, int, int, int], paper: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Image.Image:
+def layer(
+    brush: tuple[int, int, int, int], paper: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> Image.Image:
     image = Image.new("RGBA", SIZE, paper)
     ImageDraw.Draw(image).rectangle(BOX, fill=brush)
     return image
@@ -114,5 +116,7 @@ def test_a_picture_is_no_mask_and_an_empty_layer_is_told(tmp_path: Path) -> None
 def test_a_mask_turned_by_its_camera_is_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    paper("black", "white").transpose(Image.Transpose.ROTATE_90).save(tmp_path / "mask.png", exif=exif)
+    paper("black", "white").transpose(Image.Transpose.ROTATE_90).save(
+        tmp_path / "mask.png", exif=exif
+    )
     assert np.array_equal(np.asarray(read_mask(tmp_path / "mask.png").image) > 127, TRUTH)

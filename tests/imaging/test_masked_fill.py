@@ -20,4 +20,7 @@ def test_the_hole_takes_the_colours_beside_it_and_nothing_else_changes() -> None
 
 
 def test_a_picture_that_is_all_hole_gives_no_error() -> None:
-    assert surroundings(Image.new("RGB", (16, 16), "red"), Image.new("L", (16, 16), 255)).size == (16, 16)
+    assert surroundings(Image.new("RGB", (16, 16), "red"), Image.new("L", (16, 16), 255)).size == (
+        16,
+        16,
+    )

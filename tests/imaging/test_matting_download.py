@@ -19,7 +19,10 @@ OFFER = {"u2netp": Offer(len(MODEL), hashlib.md5(MODEL).hexdigest())}
 
 
 class Site(ThreadingHTTPServer):
-    """data: what it sends.  cut: bytes after which an answer stops, 0 for none.  asked: the range of every request."""
+    """data: what it sends.
+
+    cut: bytes after which an answer stops, 0 for none.  asked: the range of every request.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -75,7 +78,9 @@ def test_what_is_broken_off_goes_on_where_it_stopped(site: Site, tmp_path: Path)
 
 
 @pytest.mark.parametrize("data", [MODEL[::-1], MODEL[:-5] + b"wrong", MODEL + b"more"])
-def test_other_bytes_than_announced_are_thrown_away(site: Site, tmp_path: Path, data: bytes) -> None:
+def test_other_bytes_than_announced_are_thrown_away(
+    site: Site, tmp_path: Path, data: bytes
+) -> None:
     site.data = data
     with pytest.raises(ImageModelError, match="thrown away"):
         fetch_matting_model("u2netp", tmp_path, Job(), OFFER)
@@ -83,7 +88,10 @@ def test_other_bytes_than_announced_are_thrown_away(site: Site, tmp_path: Path, 
 
 
 def test_a_site_without_it_is_told_in_one_line(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(ImageModelError, match=r"isnet-anime\.onnx: cannot be fetched \(HTTP 404\).*put isnet-anime\.onnx into"):
+    with pytest.raises(
+        ImageModelError,
+        match=r"isnet-anime\.onnx: cannot be fetched \(HTTP 404\).*put isnet-anime\.onnx into",
+    ):
         fetch_matting_model("isnet-anime", tmp_path, Job())
 
 
@@ -95,13 +103,19 @@ def test_a_cancelled_download_keeps_what_came(site: Site, tmp_path: Path) -> Non
     assert fetch_matting_model("u2netp", tmp_path, Job(), OFFER).read_bytes() == MODEL
 
 
-def test_rembg_s_own_copy_is_taken(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rembg_s_own_copy_is_taken(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("U2NET_HOME", str(tmp_path))
     (tmp_path / "u2netp.onnx").write_bytes(MODEL)
-    assert fetch_matting_model("u2netp", tmp_path / "home", Job(), OFFER) == tmp_path / "u2netp.onnx"
+    assert (
+        fetch_matting_model("u2netp", tmp_path / "home", Job(), OFFER) == tmp_path / "u2netp.onnx"
+    )
     assert site.asked == []
 
 
 def test_every_name_has_a_sum_and_a_size() -> None:
     assert {"u2net", "u2netp", "isnet-general-use", "isnet-anime"} == set(OFFERS)
-    assert set(ALIASES.values()) <= set(OFFERS) and all(len(offer.md5) == 32 and offer.size > 10**6 for offer in OFFERS.values())
+    assert set(ALIASES.values()) <= set(OFFERS) and all(
+        len(offer.md5) == 32 and offer.size > 10**6 for offer in OFFERS.values()
+    )

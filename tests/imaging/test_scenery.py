@@ -1,4 +1,6 @@
-"""Figures before scenery, drawn here in plain shapes: the mask is theirs, and how sure it is, is said."""
+"""Figures before scenery, drawn here in plain shapes: the mask is theirs, and how sure it is, is
+said.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ FIGURES = {
     "brown hair, red dress": ((90, 50, 30), (160, 30, 40), (40, 40, 120), None),
     "blonde, blue shirt, outlined": ((230, 200, 110), (60, 90, 200), (200, 60, 60), (30, 20, 30)),
     "blue hair, white shirt": ((60, 90, 190), (250, 250, 250), (60, 60, 70), None),
-    "pink hair, black clothes, outlined": ((240, 150, 190), (30, 30, 36), (120, 60, 160), (40, 30, 30)),
+    "pink hair, black clothes, outlined": (
+        (240, 150, 190),
+        (30, 30, 36),
+        (120, 60, 160),
+        (40, 30, 30),
+    ),
 }
 
 
@@ -72,7 +79,9 @@ def beach() -> Image.Image:
 
 def path() -> Image.Image:
     image = meadow()
-    ImageDraw.Draw(image).polygon([(170, 420), (230, 420), (350, 600), (50, 600)], fill=(210, 180, 140))
+    ImageDraw.Draw(image).polygon(
+        [(170, 420), (230, 420), (350, 600), (50, 600)], fill=(210, 180, 140)
+    )
     return image
 
 
@@ -88,18 +97,29 @@ def iou(mask: Image.Image, truth: np.ndarray) -> float:
     return float((found & truth).sum() / (found | truth).sum())
 
 
-@pytest.mark.parametrize(("looks", "scenery"), [
-    ("brown hair, red dress", meadow), ("blonde, blue shirt, outlined", room), ("blue hair, white shirt", beach),
-    ("pink hair, black clothes, outlined", meadow), ("blue hair, white shirt", meadow),
-    ("blonde, blue shirt, outlined", path), ("brown hair, red dress", path)])
+@pytest.mark.parametrize(
+    ("looks", "scenery"),
+    [
+        ("brown hair, red dress", meadow),
+        ("blonde, blue shirt, outlined", room),
+        ("blue hair, white shirt", beach),
+        ("pink hair, black clothes, outlined", meadow),
+        ("blue hair, white shirt", meadow),
+        ("blonde, blue shirt, outlined", path),
+        ("brown hair, red dress", path),
+    ],
+)
 def test_the_mask_is_the_figure_without_the_scenery(looks: str, scenery: object) -> None:
     image, truth = composed(looks, scenery())  # type: ignore[operator]
     assert iou(foreground_mask(image).mask, truth) > 0.9
 
 
 @pytest.mark.parametrize("looks", ["brown hair, red dress", "white hair, black clothes"])
-@pytest.mark.parametrize("cloud", [(215, 60, 345, 110), (140, 8, 260, 44), (60, 40, 340, 130)],
-                         ids=["beside the head", "above the head", "wide behind the head"])
+@pytest.mark.parametrize(
+    "cloud",
+    [(215, 60, 345, 110), (140, 8, 260, 44), (60, 40, 340, 130)],
+    ids=["beside the head", "above the head", "wide behind the head"],
+)
 def test_a_lonely_cloud_at_the_head_is_no_hat(looks: str, cloud: tuple[int, int, int, int]) -> None:
     sky = Image.new("RGB", SIZE, (140, 200, 245))
     ImageDraw.Draw(sky).ellipse(cloud, fill="white")
@@ -113,7 +133,10 @@ def test_a_lonely_cloud_at_the_head_is_no_hat(looks: str, cloud: tuple[int, int,
 @pytest.mark.parametrize("scenery", [meadow, path])
 def test_views_of_a_whole_figure_before_a_meadow_are_proposed(scenery: object) -> None:
     image, _ = composed("brown hair, red dress", scenery())  # type: ignore[operator]
-    views = {view.name: view.box for view in propose_views(foreground_mask(image).mask, make_buckets(512), image)}
+    views = {
+        view.name: view.box
+        for view in propose_views(foreground_mask(image).mask, make_buckets(512), image)
+    }
     assert {"full_body", "upper_body", "lower_body", "portrait", "face"} <= views.keys()
     assert views["full_body"][1] <= 25 and views["full_body"][3] >= 277
     assert views["upper_body"][1] <= 25 and 125 < views["upper_body"][3] < 200
@@ -134,7 +157,11 @@ def test_a_flat_background_is_sure() -> None:
 def test_two_figures_are_told_and_one_is_taken() -> None:
     wide = Image.new("RGB", (800, 600), (200, 220, 240))
     for x in (0, 400):
-        wide.paste(figure(FIGURES["brown hair, red dress"]).convert("RGB"), (x, 0), figure(FIGURES["brown hair, red dress"]))
+        wide.paste(
+            figure(FIGURES["brown hair, red dress"]).convert("RGB"),
+            (x, 0),
+            figure(FIGURES["brown hair, red dress"]),
+        )
     found = foreground_mask(wide)
     assert "2 figures stand apart" in found.notes[0]
     solid = np.asarray(found.mask) > 127

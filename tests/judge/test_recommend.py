@@ -44,31 +44,54 @@ def workspace(host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def settings(**values: object) -> Settings:
-    return Settings.from_dict({"character.trigger": "isabella", "training.preset": "embedded", "prepare.long_side": 576,
-                               "judge.probes": 0, **{key.replace("__", "."): value for key, value in values.items()}})
+    return Settings.from_dict(
+        {
+            "character.trigger": "isabella",
+            "training.preset": "embedded",
+            "prepare.long_side": 576,
+            "judge.probes": 0,
+            **{key.replace("__", "."): value for key, value in values.items()},
+        }
+    )
 
 
-def drawn(folder: Path, name: str, character: Character, pose: str, background: str, seed: int = 7) -> Path:
+def drawn(
+    folder: Path, name: str, character: Character, pose: str, background: str, seed: int = 7
+) -> Path:
     path = folder / f"{name}.png"
-    Image.fromarray(render(Scene((character,), pose, "front", "upper body", background, True, seed), 128).pixels).save(path)
+    Image.fromarray(
+        render(Scene((character,), pose, "front", "upper body", background, True, seed), 128).pixels
+    ).save(path)
     return path
 
 
 @pytest.fixture
 def cells(workspace: Workspace, tmp_path: Path) -> dict[Place, list[Path]]:
-    """The checkpoint draws somebody else; epoch 1 does too, 2 draws her in a pose of her own, 3 the crop, 4 nothing."""
+    """The checkpoint draws somebody else; epoch 1 does too, 2 draws her in a pose of her own, 3 the
+    crop, 4 nothing.
+    """
     stranger = HELD_OUT["wren"]
-    with Image.open(list_pictures(workspace.image_folder(settings()))[0].with_name("full_body.png")) as crop:
+    with Image.open(
+        list_pictures(workspace.image_folder(settings()))[0].with_name("full_body.png")
+    ) as crop:
         crop.crop((0, 0, crop.width, crop.width)).resize((128, 128)).save(tmp_path / "copy.png")
     Image.new("RGB", (128, 128), "grey").save(tmp_path / "blank.png")
-    return {Place(0, 0.0, "", None): [drawn(tmp_path, "base", stranger, "standing", "white")],
-            Place(1, 1.0, "ALL", tmp_path / "1"): [drawn(tmp_path, "early", stranger, "waving", "white")],
-            Place(2, 1.0, "ALL", tmp_path / "2"): [drawn(tmp_path, "she", ISABELLA, "arms up", "white")],
-            Place(3, 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
-            Place(4, 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"]}
+    return {
+        Place(0, 0.0, "", None): [drawn(tmp_path, "base", stranger, "standing", "white")],
+        Place(1, 1.0, "ALL", tmp_path / "1"): [
+            drawn(tmp_path, "early", stranger, "waving", "white")
+        ],
+        Place(2, 1.0, "ALL", tmp_path / "2"): [
+            drawn(tmp_path, "she", ISABELLA, "arms up", "white")
+        ],
+        Place(3, 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
+        Place(4, 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"],
+    }
 
 
-def test_figures_agree_with_what_was_drawn(workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]) -> None:
+def test_figures_agree_with_what_was_drawn(
+    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+) -> None:
     judged = judge(settings(), workspace, host, cells, PROMPT, Job())
     base, early, she, copy, blank = (judged[place].scores for place in cells)
     assert early["retention"] < 0.3 < 0.8 < she["retention"] and copy["retention"] > 0.8
@@ -76,17 +99,23 @@ def test_figures_agree_with_what_was_drawn(workspace: Workspace, host: Standalon
     assert blank["damage"] == 1 and early["damage"] == 0
     places = list(cells)
     assert judged[places[3]].nearest == "full_body" and judged[places[4]].harm == "blank"
-    assert judged[places[2]].traits["white hat"] == "1/1" and judged[places[1]].traits["white hat"] == "0/1"
+    assert (
+        judged[places[2]].traits["white hat"] == "1/1"
+        and judged[places[1]].traits["white hat"] == "0/1"
+    )
     assert recommend(judged) in places[2:4]
 
 
-def test_weights_of_the_settings_choose_another_cell(workspace: Workspace, host: StandaloneHost,
-                                                     cells: dict[Place, list[Path]]) -> None:
+def test_weights_of_the_settings_choose_another_cell(
+    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+) -> None:
     best = recommend(judge(settings(judge__copying=10), workspace, host, cells, PROMPT, Job()))
     assert best is not None and best.epoch != 3
 
 
-def test_all_figures_are_in_both_files(workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]) -> None:
+def test_all_figures_are_in_both_files(
+    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+) -> None:
     judged = judge(settings(), workspace, host, cells, PROMPT, Job())
     best = recommend(judged)
     table, data, sheet = write_scores(settings(), workspace, judged, best)
@@ -100,30 +129,40 @@ def test_all_figures_are_in_both_files(workspace: Workspace, host: StandaloneHos
     assert best is not None and values["recommended"] == reason(best, judged)
 
 
-def test_without_a_tagger_pixels_decide_and_that_is_said(workspace: Workspace, host: StandaloneHost,
-                                                         cells: dict[Place, list[Path]]) -> None:
+def test_without_a_tagger_pixels_decide_and_that_is_said(
+    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+) -> None:
     judged = judge(settings(caption__tagger="none"), workspace, host, cells, PROMPT, Job())
-    assert all("retention" not in seen.scores and "copying" in seen.scores for seen in judged.values())
+    assert all(
+        "retention" not in seen.scores and "copying" in seen.scores for seen in judged.values()
+    )
     best = recommend(judged)
     assert best is not None and best.epoch in (2, 3) and "no tagger" in reason(best, judged)
 
 
 def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
-        workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]], tmp_path: Path) -> None:
+    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]], tmp_path: Path
+) -> None:
     lora = empty_lora(tmp_path / "nothing.safetensors")
     places = list(cells)
     two = {places[0]: cells[places[0]], Place(2, 1.0, "ALL", lora): cells[places[2]]}
     quick = settings(judge__probes=1, judge__probe_steps=2)
-    stopped = Job(listener=lambda progress: stopped.cancel() if "trying" in progress.message and progress.done >= 2 else None)
+    stopped = Job(
+        listener=lambda progress: (
+            stopped.cancel() if "trying" in progress.message and progress.done >= 2 else None
+        )
+    )
     with pytest.raises(JobCancelled):
         judge(quick, workspace, host, two, PROMPT, stopped)
     folder = workspace.plots / "probes"
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
     assert kept
     first = judge(quick, workspace, host, two, PROMPT, Job())
-    (_, seen) = first.values()
+    _, seen = first.values()
     assert seen.scores["flexibility"] == 1 and seen.scores["leak"] == 0 and seen.gained == ()
-    assert set(seen.asked) and all(told.split("/")[0] == told.split("/")[1] for told in seen.asked.values())
+    assert set(seen.asked) and all(
+        told.split("/")[0] == told.split("/")[1] for told in seen.asked.values()
+    )
     all_of_them = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
     assert all(all_of_them[path] == when for path, when in kept.items())
     assert judge(quick, workspace, host, two, PROMPT, Job()) == first
@@ -139,6 +178,14 @@ def empty_lora(path: Path) -> Path:
     from lib_singlelora.lora.files import write_lora
 
     stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
-    write_lora(path, {f"{stem}.lora_up.weight": torch.zeros(64, 4), f"{stem}.lora_down.weight": torch.ones(4, 64),
-                      f"{stem}.alpha": torch.tensor(4.0)}, {}, "fp32")
+    write_lora(
+        path,
+        {
+            f"{stem}.lora_up.weight": torch.zeros(64, 4),
+            f"{stem}.lora_down.weight": torch.ones(4, 64),
+            f"{stem}.alpha": torch.tensor(4.0),
+        },
+        {},
+        "fp32",
+    )
     return path

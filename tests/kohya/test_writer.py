@@ -1,6 +1,8 @@
-"""What is exported runs in sd-scripts, by the table that its own parser gave, and comes back as it was.
+"""What is exported runs in sd-scripts, by the table that its own parser gave, and comes back as it
+was.
 
-`golden/sd_scripts_options.json` holds every option of train_network.py at v0.9.1: type, choices, default.
+`golden/sd_scripts_options.json` holds every option of train_network.py at v0.9.1: type, choices,
+default.
 """
 
 from __future__ import annotations
@@ -26,25 +28,69 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-OPTIONS = json.loads((Path(__file__).parents[1] / "golden" / "sd_scripts_options.json").read_text(encoding="utf-8"))
+OPTIONS = json.loads(
+    (Path(__file__).parents[1] / "golden" / "sd_scripts_options.json").read_text(encoding="utf-8")
+)
 TYPES = {"int": int, "float": (int, float), "int_or_float": (int, float), "str": str, "flag": bool}
 # What its own get_optimizer knows without a module.
 SHORT = {"AdamW", "AdamW8bit", "Lion", "Prodigy", "DAdaptAdam", "Adafactor"}
 SETTINGS: list[dict[str, Any]] = [
-    {}, {"preset": "article"}, {"preset": "embedded"}, {"preset": "quick"},
+    {},
+    {"preset": "article"},
+    {"preset": "embedded"},
+    {"preset": "quick"},
     *[{"optimizer": name, "preset": "article"} for name in SOURCES],
-    *[{"scheduler": name, "warmup": warmup} for name in ("constant", "cosine", "rex", "polynomial") for warmup in (0, 0.1, 30)],
-    *[{"algorithm": name, "conv_rank": rank} for name in ("LoRA", "LoCon", "LoHa", "LoKr", "DoRA") for rank in (0, 4)],
+    *[
+        {"scheduler": name, "warmup": warmup}
+        for name in ("constant", "cosine", "rex", "polynomial")
+        for warmup in (0, 0.1, 30)
+    ],
+    *[
+        {"algorithm": name, "conv_rank": rank}
+        for name in ("LoRA", "LoCon", "LoHa", "LoKr", "DoRA")
+        for rank in (0, 4)
+    ],
     {"algorithm": "LoKr", "lokr_factor": 8, "block_weights": "OUTD", "rank_dropout": 0.1},
     {"optimizer": "Prodigy", "unet_lr": 1, "text_encoder_lr": 0.5, "block_weights": "ALL0.5"},
     {"optimizer": "Adafactor", "optimizer_args": "relative_step=False; scale_parameter=False"},
     {"optimizer_args": "betas=(0.9, 0.98); eps=1e-8; foreach=true", "weight_decay": 0.1},
-    {"max_token_length": 75, "seed": 0, "clip_skip": 2, "flip": True, "buckets": False, "resolution": 640},
-    {"precision": "bf16", "save_precision": "fp32", "masked_loss": True, "mask_floor": 0.2, "loss": "huber", "min_timestep": 50},
+    {
+        "max_token_length": 75,
+        "seed": 0,
+        "clip_skip": 2,
+        "flip": True,
+        "buckets": False,
+        "resolution": 640,
+    },
+    {
+        "precision": "bf16",
+        "save_precision": "fp32",
+        "masked_loss": True,
+        "mask_floor": 0.2,
+        "loss": "huber",
+        "min_timestep": 50,
+    },
     {"noise_offset": 0.05, "multires_noise_iterations": 6, "dropout": 0.1, "scale_weight_norms": 1},
-    {"start_from": "a.safetensors", "seed": -1, "ema": True, "validation": "holdout", "validation_views": ("face",)},
-    {"unet_lr": 0, "text_encoder_lr": 1e-4, "prediction": "v_prediction", "zero_terminal_snr": True, "repeats": 7},
-    {"optimizer": "Lion", "tensorboard": True, "sample_prompts": 'a "girl"\n| # = [x]', "class_share": 0.5},
+    {
+        "start_from": "a.safetensors",
+        "seed": -1,
+        "ema": True,
+        "validation": "holdout",
+        "validation_views": ("face",),
+    },
+    {
+        "unet_lr": 0,
+        "text_encoder_lr": 1e-4,
+        "prediction": "v_prediction",
+        "zero_terminal_snr": True,
+        "repeats": 7,
+    },
+    {
+        "optimizer": "Lion",
+        "tensorboard": True,
+        "sample_prompts": 'a "girl"\n| # = [x]',
+        "class_share": 0.5,
+    },
 ]
 
 
@@ -77,14 +123,19 @@ def test_sd_scripts_can_do_what_is_written(values: dict[str, Any]) -> None:
     for argument in found["network_args"]:
         _, value = argument.split("=")
         assert value
-    assert found["lr_scheduler"] != "constant" or found["lr_warmup_steps"] == 0  # it raises otherwise
+    # It raises otherwise
+    assert found["lr_scheduler"] != "constant" or found["lr_warmup_steps"] == 0
     assert found["caption_extension"] == ".txt"
     kind = found["optimizer_type"]
     assert kind in SHORT or kind in OPTIMIZER_PATHS.values()
     if kind in ("Prodigy", "DAdaptAdam"):  # their libraries refuse two rates
         rates = {found[half] for half in ("unet_lr", "text_encoder_lr") if found[half]}
-        weights = [value for argument in found["network_args"] if "lr_weight" in argument
-                   for value in argument.partition("=")[2].split(",")]
+        weights = [
+            value
+            for argument in found["network_args"]
+            if "lr_weight" in argument
+            for value in argument.partition("=")[2].split(",")
+        ]
         assert len(rates) == 1 and set(weights) <= {"0", "1"}
     if kind == "Adafactor" and "relative_step=False" not in found["optimizer_args"]:
         assert found["lr_warmup_steps"] == 0  # its own schedule refuses a warm-up
@@ -121,11 +172,19 @@ def test_what_is_changed_in_an_exported_file_counts() -> None:
 def test_what_sd_scripts_lacks_is_told() -> None:
     assert "training.optimizer" in write_foreign(settings({"optimizer": "Muon"}), "toml").left
     assert "training.scheduler" in write_foreign(settings({"scheduler": "rex"}), "json").left
-    assert "training.block_weights" in write_foreign(settings({"algorithm": "LoHa", "block_weights": "OUTD"}), "toml").left
-    assert any("becomes 1" in each for each in write_foreign(settings({"optimizer": "Prodigy"}), "toml").remarks)
+    assert (
+        "training.block_weights"
+        in write_foreign(settings({"algorithm": "LoHa", "block_weights": "OUTD"}), "toml").left
+    )
+    assert any(
+        "becomes 1" in each
+        for each in write_foreign(settings({"optimizer": "Prodigy"}), "toml").remarks
+    )
 
 
 def test_lycoris_without_convolutions_is_told_by_its_preset() -> None:
     arguments = exported({"algorithm": "LoHa"})["network_args"]
-    assert arguments[:2] == ["algo=loha", "preset=full-lin"] and not any("conv" in each for each in arguments)
+    assert arguments[:2] == ["algo=loha", "preset=full-lin"] and not any(
+        "conv" in each for each in arguments
+    )
     assert "preset=full" in exported({"algorithm": "LoHa", "conv_rank": 4})["network_args"]

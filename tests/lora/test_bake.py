@@ -27,7 +27,9 @@ STRENGTH = 0.8
 
 
 def effect(parts: Mapping[str, Tensor], weight: Tensor) -> tuple[Tensor, Tensor | None]:
-    """What the WebUI adds to a weight and to a bias at strength 1, in fp64: extensions-builtin/Lora/network.py."""
+    """What the WebUI adds to a weight and to a bias at strength 1, in fp64:
+    extensions-builtin/Lora/network.py.
+    """
     change = natural_delta(parts).double().reshape(weight.shape)
     if "dora_scale" in parts:
         merged = change + weight
@@ -41,21 +43,36 @@ def weights_of(lora: LoraFile) -> dict[str, Tensor]:
     """A random checkpoint's weights, fp64."""
     generator = torch.Generator().manual_seed(9)
     shapes = {name: STEMS[stem] for name, stem in zip(lora.modules, lora.by_stem, strict=True)}
-    return {name: torch.randn(shape, generator=generator, dtype=torch.float32).double() for name, shape in shapes.items()}
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float32).double()
+        for name, shape in shapes.items()
+    }
 
 
-def assert_same_effect(original: LoraFile, baked: LoraFile, weights: BlockWeights, strength: float, later: float = 1.0,
-                       rtol: float = 1e-5) -> None:
+def assert_same_effect(
+    original: LoraFile,
+    baked: LoraFile,
+    weights: BlockWeights,
+    strength: float,
+    later: float = 1.0,
+    rtol: float = 1e-5,
+) -> None:
     """At a later strength too.  Tolerance: fp32 rounding of the largest change."""
     assert baked.modules.keys() <= original.modules.keys()
     for name, weight in weights_of(original).items():
         factor = weights[block_of(name, SD1)] * strength
         wanted = effect(original.modules[name], weight)
-        found = effect(baked.modules[name], weight) if name in baked.modules else (torch.zeros_like(weight), None)
+        found = (
+            effect(baked.modules[name], weight)
+            if name in baked.modules
+            else (torch.zeros_like(weight), None)
+        )
         for one, other in zip(wanted, found, strict=True):
             if one is not None and other is not None:
                 scale = float(one.abs().max())
-                torch.testing.assert_close(other * later, one * factor * later, rtol=0, atol=rtol * scale)
+                torch.testing.assert_close(
+                    other * later, one * factor * later, rtol=0, atol=rtol * scale
+                )
         if factor and wanted[1] is not None:
             assert found[1] is not None, "the bias's change is lost"
 
@@ -64,7 +81,9 @@ def assert_same_effect(original: LoraFile, baked: LoraFile, weights: BlockWeight
 def test_baked_equals_the_original_with_those_weights(tmp_path: Path, algorithm: str) -> None:
     lora = made(tmp_path, algorithm)
     save_lora(tmp_path / "b.safetensors", bake(lora, UNEVEN, STRENGTH))
-    assert_same_effect(lora, read_lora(tmp_path / "b.safetensors"), UNEVEN, STRENGTH, later=0.6, rtol=5e-7)
+    assert_same_effect(
+        lora, read_lora(tmp_path / "b.safetensors"), UNEVEN, STRENGTH, later=0.6, rtol=5e-7
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
@@ -81,16 +100,20 @@ def test_a_block_at_zero_is_dropped_and_the_rest_is_bit_for_bit(tmp_path: Path) 
     lora = made(tmp_path)
     baked = bake(lora, parse_block_weights("OUTD", SD1), 1.0)
     kept = {key.partition(".")[0] for key in baked.tensors}
-    assert kept == {"lora_te_text_model_encoder_layers_0_mlp_fc1",
-                    "lora_unet_up_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"}
+    assert kept == {
+        "lora_te_text_model_encoder_layers_0_mlp_fc1",
+        "lora_unet_up_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k",
+    }
     assert all(torch.equal(baked.tensors[key], lora.tensors[key]) for key in baked.tensors)
 
 
 @pytest.mark.parametrize("algorithm", ["lora", "lokr halves", "diff", "dora"])
-def test_a_preset_of_zeros_bakes_to_a_file_that_does_nothing(tmp_path: Path, algorithm: str) -> None:
+def test_a_preset_of_zeros_bakes_to_a_file_that_does_nothing(
+    tmp_path: Path, algorithm: str
+) -> None:
     lora = dora(tmp_path) if algorithm == "dora" else made(tmp_path, algorithm)
     save_lora(tmp_path / "b.safetensors", bake(lora, parse_block_weights("NONE", SD1)))
-    (name, parts), = read_lora(tmp_path / "b.safetensors").modules.items()
+    ((name, parts),) = read_lora(tmp_path / "b.safetensors").modules.items()
     change, bias = effect(parts, weights_of(lora)[name])
     assert float(change.abs().max()) == 0 and (bias is None or float(bias.abs().max()) == 0)
 
@@ -100,11 +123,14 @@ def test_a_strength_that_is_no_number_is_refused(tmp_path: Path) -> None:
         bake(made(tmp_path), UNEVEN, float("nan"))
 
 
-# DoRA ----------------------------------------------------------------------------------------------------------------------
+# DoRA
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def dora(folder: Path, algorithm: str = "lora", axis: int = 1) -> LoraFile:
-    """A DoRA whose magnitudes differ from the norms by up to a half; axis 1 as the WebUI reads it, 0 LyCORIS' other kind."""
+    """A DoRA whose magnitudes differ from the norms by up to a half; axis 1 as the WebUI reads it,
+    0 LyCORIS' other kind.
+    """
     generator = torch.Generator().manual_seed(5)
     own = tensors(algorithm)
     for stem, shape in STEMS.items():
@@ -119,7 +145,9 @@ def dora(folder: Path, algorithm: str = "lora", axis: int = 1) -> LoraFile:
 def test_a_dora_bakes_exactly_with_the_checkpoints_weights(tmp_path: Path, algorithm: str) -> None:
     lora = dora(tmp_path, algorithm)
     save_lora(tmp_path / "b.safetensors", bake(lora, UNEVEN, STRENGTH, checkpoint=weights_of(lora)))
-    assert_same_effect(lora, read_lora(tmp_path / "b.safetensors"), UNEVEN, STRENGTH, later=0.6, rtol=5e-6)
+    assert_same_effect(
+        lora, read_lora(tmp_path / "b.safetensors"), UNEVEN, STRENGTH, later=0.6, rtol=5e-6
+    )
 
 
 @pytest.mark.parametrize("strength", [-0.7, 1.8])
@@ -133,8 +161,12 @@ def test_a_dora_bakes_beyond_zero_and_one(tmp_path: Path, strength: float) -> No
 def test_a_baked_dora_stays_a_small_dora(tmp_path: Path) -> None:
     lora = dora(tmp_path)
     baked = bake(lora, UNEVEN, STRENGTH, checkpoint=weights_of(lora))
-    assert [name for name, parts in baked.modules.items() if "dora_scale" in parts] == list(lora.modules)
-    assert {key: tensor.shape for key, tensor in baked.tensors.items()} == {key: t.shape for key, t in lora.tensors.items()}
+    assert [name for name, parts in baked.modules.items() if "dora_scale" in parts] == list(
+        lora.modules
+    )
+    assert {key: tensor.shape for key, tensor in baked.tensors.items()} == {
+        key: t.shape for key, t in lora.tensors.items()
+    }
 
 
 def test_where_the_division_would_lose_digits_a_dora_becomes_a_diff(tmp_path: Path) -> None:
@@ -142,7 +174,8 @@ def test_where_the_division_would_lose_digits_a_dora_becomes_a_diff(tmp_path: Pa
     own, stem = weights_of(lora), next(iter(STEMS))
     name = next(iter(lora.modules))
     norm = (own[name] + natural_delta(lora.modules[name]).double()).norm(dim=0, keepdim=True)
-    lora = LoraFile(lora.name, SD1, {**lora.tensors, f"{stem}.dora_scale": (norm / 2).float()}, {})  # a = 1 - 2 + 2 / 2 = 0
+    # A = 1 - 2 + 2 / 2 = 0
+    lora = LoraFile(lora.name, SD1, {**lora.tensors, f"{stem}.dora_scale": (norm / 2).float()}, {})
     everywhere = parse_block_weights("ALL", SD1)
     baked = bake(lora, everywhere, 2.0, checkpoint=own)
     assert "diff" in baked.modules[name]
@@ -158,12 +191,17 @@ def test_a_dora_bakes_whole_blocks_without_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_dora_with_a_part_of_a_block_asks_for_the_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(LoraFileError, match=r"dora\.safetensors: found a DoRA and a factor of 0\.5 for BASE, expected 0 or 1"):
+    with pytest.raises(
+        LoraFileError,
+        match=r"dora\.safetensors: found a DoRA and a factor of 0\.5 for BASE, expected 0 or 1",
+    ):
         bake(dora(tmp_path), UNEVEN)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.6])
-def test_magnitudes_of_the_outputs_become_differences_that_every_host_draws(tmp_path: Path, factor: float) -> None:
+def test_magnitudes_of_the_outputs_become_differences_that_every_host_draws(
+    tmp_path: Path, factor: float
+) -> None:
     lora = dora(tmp_path, axis=0)  # two of its modules are square, where both kinds have as many
     everywhere, own = parse_block_weights("ALL", SD1), weights_of(lora)
     with pytest.raises(LoraFileError, match=r"one magnitude an output.*--checkpoint"):
@@ -174,9 +212,14 @@ def test_magnitudes_of_the_outputs_become_differences_that_every_host_draws(tmp_
         merged = weight + natural_delta(parts).double().reshape(weight.shape)
         wanted = np.empty_like(merged.numpy())
         for output, row in enumerate(merged.numpy()):
-            wanted[output] = row * float(parts["dora_scale"].flatten()[output]) / np.sqrt((row**2).sum())
+            wanted[output] = (
+                row * float(parts["dora_scale"].flatten()[output]) / np.sqrt((row**2).sum())
+            )
         found = effect(baked.modules[name], weight)[0].numpy()
-        np.testing.assert_allclose(found, factor * (wanted - weight.numpy()), atol=1e-5 * abs(wanted).max())  # stored as fp32
+        # Stored as fp32
+        np.testing.assert_allclose(
+            found, factor * (wanted - weight.numpy()), atol=1e-5 * abs(wanted).max()
+        )
 
 
 def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -185,12 +228,16 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
         bake(lora, UNEVEN, checkpoint={name: torch.ones(3, 3) for name in lora.modules})
 
 
-# The checkpoint's weights --------------------------------------------------------------------------------------------------
+# The checkpoint's weights
+# --------------------------------------------------------------------------------------------------
 
 
 def checkpoint(folder: Path, names: list[str]) -> Path:
     unet, text = "model.diffusion_model.", "cond_stage_model.transformer."
-    own = {f"{text if name.startswith('text') else unet}{name}.weight": torch.full((2, 2), i) for i, name in enumerate(names)}
+    own = {
+        f"{text if name.startswith('text') else unet}{name}.weight": torch.full((2, 2), i)
+        for i, name in enumerate(names)
+    }
     safetensors.torch.save_file(own, folder / "checkpoint.safetensors")
     return folder / "checkpoint.safetensors"
 
@@ -211,19 +258,24 @@ def test_a_weight_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_bad_checkpoint_is_one_clear_line(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "bad.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"bad\.safetensors: found no .* expected a checkpoint") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"bad\.safetensors: found no .* expected a checkpoint"
+    ) as caught:
         read_weights(tmp_path / "bad.safetensors", ["out.2"])
     assert "\n" not in str(caught.value)
 
 
-# What the file tells -------------------------------------------------------------------------------------------------------
+# What the file tells
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_the_metadata_is_kept_and_told(tmp_path: Path) -> None:
     lora = made(tmp_path, ss_steps="9", **{"modelspec.hash_sha256": "0xold"})
     once = bake(lora, UNEVEN, STRENGTH, "mine")
     assert once.metadata["ss_steps"] == "9" and once.metadata["modelspec.title"] == "isa"
-    assert once.metadata["ss_baked_preset"] == "mine" and once.metadata["ss_baked_strength"] == "0.8"
+    assert (
+        once.metadata["ss_baked_preset"] == "mine" and once.metadata["ss_baked_strength"] == "0.8"
+    )
     assert once.metadata["ss_baked_from"] == "lora-1.safetensors"
     assert once.metadata["ss_baked_block_weights"] == str(UNEVEN)
     assert "modelspec.hash_sha256" not in once.metadata  # of tensors that are no longer there
@@ -232,7 +284,10 @@ def test_the_metadata_is_kept_and_told(tmp_path: Path) -> None:
 def test_a_second_baking_is_told_behind_the_first(tmp_path: Path) -> None:
     once = bake(made(tmp_path), UNEVEN, STRENGTH, "mine")
     twice = bake(once, parse_block_weights("OUTD", SD1), 1, "OUTD")
-    assert history_of(twice.metadata) == ["baked mine at 0.8 into lora-1.safetensors", "baked OUTD at 1 into lora-1.safetensors"]
+    assert history_of(twice.metadata) == [
+        "baked mine at 0.8 into lora-1.safetensors",
+        "baked OUTD at 1 into lora-1.safetensors",
+    ]
 
 
 def test_both_hashes_of_a_baked_file_are_right(tmp_path: Path) -> None:
@@ -240,13 +295,19 @@ def test_both_hashes_of_a_baked_file_are_right(tmp_path: Path) -> None:
     # The legacy hash reads beyond the first megabyte.
     up = torch.randn(12, 40000, generator=generator)
     large = {f"{stem}.lora_up.weight": up, f"{stem}.lora_down.weight": torch.ones(40000, 8)}
-    write_lora(tmp_path / "a.safetensors", large, {"ss_steps": "9", "modelspec.title": "isa"}, "fp16")
+    write_lora(
+        tmp_path / "a.safetensors", large, {"ss_steps": "9", "modelspec.title": "isa"}, "fp16"
+    )
     lora = read_lora(tmp_path / "a.safetensors")
     save_lora(tmp_path / "b.safetensors", bake(lora, UNEVEN, STRENGTH))
     data = (tmp_path / "b.safetensors").read_bytes()
     length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8:8 + length])["__metadata__"]
-    assert metadata["sshs_model_hash"] == hashlib.sha256(data[8 + length:]).hexdigest() != lora.metadata["sshs_model_hash"]
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    assert (
+        metadata["sshs_model_hash"]
+        == hashlib.sha256(data[8 + length :]).hexdigest()
+        != lora.metadata["sshs_model_hash"]
+    )
     training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
     bare = safetensors.torch.save(safetensors.torch.load(data), training)
     assert metadata["sshs_legacy_hash"] == hashlib.sha256(bare[0x100000:0x110000]).hexdigest()[:8]

@@ -33,7 +33,9 @@ def modules() -> dict[str, nn.Module]:
     return {name: make().requires_grad_(False) for name, make in NAMES.items()}
 
 
-def network(algorithm: str, targets: dict[str, nn.Module], seed: int = 1, **more: float) -> LoraNetwork:
+def network(
+    algorithm: str, targets: dict[str, nn.Module], seed: int = 1, **more: float
+) -> LoraNetwork:
     shape = LoraShape(3, 2.0, conv_rank=2, algorithm=algorithm, **more)  # type: ignore[arg-type]
     return LoraNetwork(targets.items(), SD1, shape, {}, True, seed)
 
@@ -48,7 +50,9 @@ def shake(made: LoraNetwork) -> None:
 
 def example(name: str) -> Tensor:
     torch.manual_seed(4)
-    return torch.randn(2, 12, 6, 6) if isinstance(NAMES[name](), nn.Conv2d) else torch.randn(2, 5, 12)
+    return (
+        torch.randn(2, 12, 6, 6) if isinstance(NAMES[name](), nn.Conv2d) else torch.randn(2, 5, 12)
+    )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -60,11 +64,15 @@ def test_an_untrained_branch_changes_nothing(algorithm: str) -> None:
         before = module(example(name))
         with attached(made, targets.items()):
             # DoRA normalises W by its own norm, which rounds; the others add a plain zero.
-            assert torch.allclose(module(example(name)), before, atol=1e-6 if algorithm == "DoRA" else 0, rtol=0)
+            assert torch.allclose(
+                module(example(name)), before, atol=1e-6 if algorithm == "DoRA" else 0, rtol=0
+            )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_forward_pass_equals_the_weights_merged_from_the_file(algorithm: str, tmp_path: Path) -> None:
+def test_the_forward_pass_equals_the_weights_merged_from_the_file(
+    algorithm: str, tmp_path: Path
+) -> None:
     needs(algorithm)
     targets = modules()
     made = network(algorithm, targets)
@@ -101,7 +109,9 @@ def test_gradients_reach_every_parameter(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_same_seed_makes_the_same_network_and_leaves_the_global_one_alone(algorithm: str) -> None:
+def test_the_same_seed_makes_the_same_network_and_leaves_the_global_one_alone(
+    algorithm: str,
+) -> None:
     needs(algorithm)
     torch.manual_seed(7)
     first = network(algorithm, modules()).state_dict()
@@ -112,7 +122,9 @@ def test_the_same_seed_makes_the_same_network_and_leaves_the_global_one_alone(al
     torch.manual_seed(7)
     second = network(algorithm, targets).state_dict()
     assert torch.equal(torch.rand(3), expected)
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -129,9 +141,14 @@ def test_long_changes_are_shortened_to_the_limit(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["LoHa", "LoKr", "DoRA"])
-@pytest.mark.parametrize("name", ["input_blocks.1.1.transformer_blocks.0.attn1.to_q", "input_blocks.1.0.in_layers.2"])
+@pytest.mark.parametrize(
+    "name", ["input_blocks.1.1.transformer_blocks.0.attn1.to_q", "input_blocks.1.0.in_layers.2"]
+)
 def test_rank_dropout_leaves_out_what_lycoris_leaves_out(algorithm: str, name: str) -> None:
-    """The same rows for the same seed, none enlarged for them; DoRA's magnitude sees what is left.  Tolerance 1e-5."""
+    """The same rows for the same seed, none enlarged for them; DoRA's magnitude sees what is left.
+
+    Tolerance 1e-5.
+    """
     needs(algorithm)
     targets = modules()
     made = network(algorithm, targets, rank_dropout=0.5)
@@ -171,7 +188,10 @@ def test_dropout_acts_while_it_trains_only_and_keeps_the_mean(kind: str) -> None
 
 
 def test_cut_text_gradient_comes_from_the_trained_blocks_only() -> None:
-    key_in, key_out = (f"{block}.1.transformer_blocks.0.attn2.to_k" for block in ("input_blocks.1", "output_blocks.3"))
+    key_in, key_out = (
+        f"{block}.1.transformer_blocks.0.attn2.to_k"
+        for block in ("input_blocks.1", "output_blocks.3")
+    )
     targets: dict[str, nn.Module] = {key_in: nn.Linear(4, 4), key_out: nn.Linear(4, 4)}
     made = LoraNetwork(targets.items(), SD1, LoraShape(2, 2.0), {"IN01": 0.0}, True, 1)
     for cut, expected in ((False, True), (True, False)):

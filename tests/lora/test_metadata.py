@@ -6,31 +6,76 @@ from pathlib import Path
 from lib_singlelora.lora.metadata import TrainingFacts, build_metadata
 from lib_singlelora.settings.schema import Settings
 
-GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_metadata.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads(
+    (Path(__file__).parent.parent / "golden" / "kohya_sd1_metadata.json").read_text(
+        encoding="utf-8"
+    )
+)
 HASHES = {"sshs_legacy_hash", "sshs_model_hash"}  # known only when the file is written
 
 # The golden run, told in our own terms.
 FACTS = TrainingFacts(
-    output_name="isa", trigger="isabella", checkpoint_name="rand15.safetensors", checkpoint_legacy_hash="d4317e99",
-    checkpoint_sha256="138744aea27e1e00b27f60d09a288d43e092b0a908365cfd159ee65bb6764b93", resolution=512, prediction="epsilon",
-    epoch=1, steps=5, total_steps=5, batches_per_epoch=30, train_samples=30, reg_samples=0, batch_size=1, learning_rate=0.001,
-    warmup_steps=0, mixed_precision="no", session_id=854993644, started=1795383818.3492842, finished=1795384037.2408755,
-    ar_error=0.05000000000000001, folders={"5_isabella": (5, 6)},
-    buckets={(384, 640): 10, (448, 576): 5, (512, 512): 10, (640, 384): 5}, tags=json.loads(GOLDEN["ss_tag_frequency"]))
-SETTINGS = Settings.from_dict({"training": {
-    "rank": 16, "alpha": 16, "epochs": 1, "unet_lr": 1e-3, "text_encoder_lr": 5e-4, "noise_offset": 0.1, "min_snr_gamma": 0,
-    "clip_skip": 2, "seed": 1, "scheduler": "constant"}})
+    output_name="isa",
+    trigger="isabella",
+    checkpoint_name="rand15.safetensors",
+    checkpoint_legacy_hash="d4317e99",
+    checkpoint_sha256="138744aea27e1e00b27f60d09a288d43e092b0a908365cfd159ee65bb6764b93",
+    resolution=512,
+    prediction="epsilon",
+    epoch=1,
+    steps=5,
+    total_steps=5,
+    batches_per_epoch=30,
+    train_samples=30,
+    reg_samples=0,
+    batch_size=1,
+    learning_rate=0.001,
+    warmup_steps=0,
+    mixed_precision="no",
+    session_id=854993644,
+    started=1795383818.3492842,
+    finished=1795384037.2408755,
+    ar_error=0.05000000000000001,
+    folders={"5_isabella": (5, 6)},
+    buckets={(384, 640): 10, (448, 576): 5, (512, 512): 10, (640, 384): 5},
+    tags=json.loads(GOLDEN["ss_tag_frequency"]),
+)
+SETTINGS = Settings.from_dict(
+    {
+        "training": {
+            "rank": 16,
+            "alpha": 16,
+            "epochs": 1,
+            "unet_lr": 1e-3,
+            "text_encoder_lr": 5e-4,
+            "noise_offset": 0.1,
+            "min_snr_gamma": 0,
+            "clip_skip": 2,
+            "seed": 1,
+            "scheduler": "constant",
+        }
+    }
+)
 
 
 def test_the_golden_runs_metadata_comes_out() -> None:
     own = build_metadata(FACTS, SETTINGS.metadata())
-    told_otherwise = {"ss_sd_scripts_commit_hash", "ss_training_comment", "ss_min_bucket_reso", "ss_max_bucket_reso"}
-    differing = {key: (own.get(key), value) for key, value in GOLDEN.items() if own.get(key) != value}
+    told_otherwise = {
+        "ss_sd_scripts_commit_hash",
+        "ss_training_comment",
+        "ss_min_bucket_reso",
+        "ss_max_bucket_reso",
+    }
+    differing = {
+        key: (own.get(key), value) for key, value in GOLDEN.items() if own.get(key) != value
+    }
     assert differing.keys() <= HASHES | told_otherwise
 
 
 def test_all_values_are_strings_and_the_settings_can_be_read_back() -> None:
-    own = build_metadata(TrainingFacts(**{**vars(FACTS), "settings": SETTINGS.to_dict()}), SETTINGS.metadata())
+    own = build_metadata(
+        TrainingFacts(**{**vars(FACTS), "settings": SETTINGS.to_dict()}), SETTINGS.metadata()
+    )
     assert all(isinstance(value, str) for value in own.values())
     assert Settings.from_dict(json.loads(own["ss_singlelora_settings"])) == SETTINGS
 
@@ -38,4 +83,8 @@ def test_all_values_are_strings_and_the_settings_can_be_read_back() -> None:
 def test_block_learning_rates_are_told_as_kohyas_arguments() -> None:
     changed = {"block_lr": {"mid_lr_weight": (0.5,)}, "conv_rank": 8, "conv_alpha": 8}
     own = build_metadata(TrainingFacts(**{**vars(FACTS), **changed}), {})
-    assert json.loads(own["ss_network_args"]) == {"conv_dim": "8", "conv_alpha": "8", "mid_lr_weight": "0.5"}
+    assert json.loads(own["ss_network_args"]) == {
+        "conv_dim": "8",
+        "conv_alpha": "8",
+        "mid_lr_weight": "0.5",
+    }

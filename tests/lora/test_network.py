@@ -41,7 +41,6 @@ def shapes(network: LoraNetwork) -> dict[str, list[int]]:
     return {key: list(tensor.shape) for key, tensor in network.kohya_tensors().items()}
 
 
-
 def network(shape: LoraShape, preset: str = "ALL", text_encoder: bool = True) -> LoraNetwork:
     targets = [(name, module.to_empty(device="cpu")) for name, module in full_size_targets()]
     weights = parse_block_weights(preset, SD1).as_dict()
@@ -53,7 +52,10 @@ def test_every_key_and_shape_of_a_full_size_lora_is_sd_scripts() -> None:
 
 
 def test_every_key_and_shape_of_a_full_size_locon_is_sd_scripts() -> None:
-    assert shapes(network(LoraShape(16, 16, conv_rank=8))) == load("kohya_sd1_keys.json")["sd1_locon_rank16_conv8"]
+    assert (
+        shapes(network(LoraShape(16, 16, conv_rank=8)))
+        == load("kohya_sd1_keys.json")["sd1_locon_rank16_conv8"]
+    )
 
 
 BLOCK_RATES = {"article": ("article", 84), "outd": ("OUTD", 48), "all": ("ALL", 192)}
@@ -62,7 +64,10 @@ BLOCK_RATES = {"article": ("article", 84), "outd": ("OUTD", 48), "all": ("ALL", 
 @pytest.mark.parametrize("name", BLOCK_RATES)
 def test_per_block_rates_train_the_modules_that_sd_scripts_trains(name: str) -> None:
     preset, count = BLOCK_RATES[name]
-    stems = {key.partition(".")[0] for key in network(LoraShape(1, 1), preset, text_encoder=False).kohya_tensors()}
+    stems = {
+        key.partition(".")[0]
+        for key in network(LoraShape(1, 1), preset, text_encoder=False).kohya_tensors()
+    }
     assert len(stems) == count
     assert stems == set(load("kohya_sd1_blocks.json")["modules_created_by_block_lr"][name])
 
@@ -78,7 +83,11 @@ def test_every_unet_module_of_a_full_size_sdxl_lora_is_sd_scripts() -> None:
     blocks = dict.fromkeys(SDXL.labels, 0.5)  # rates of blocks add none
     made = LoraNetwork(targets, SDXL, LoraShape(1, 1), blocks, text_encoder=False, seed=1)
     stems = {canonical_to_kohya(name, SDXL) for name, _ in made.items()}
-    golden = {key.partition(".")[0] for key in load("kohya_sdxl_keys.json") if key.startswith("lora_unet_")}
+    golden = {
+        key.partition(".")[0]
+        for key in load("kohya_sdxl_keys.json")
+        if key.startswith("lora_unet_")
+    }
     assert stems == golden and len(stems) == 722
 
 
@@ -132,7 +141,11 @@ def test_the_branch_equals_the_merged_weight(name: str) -> None:
     with attached(own, targets.items()):
         branched = module(x)
     branch = dict(own.items())[name]
-    parts = {"lora_up.weight": branch.up.detach(), "lora_down.weight": branch.down.detach(), "alpha": torch.tensor(branch.alpha)}
+    parts = {
+        "lora_up.weight": branch.up.detach(),
+        "lora_down.weight": branch.down.detach(),
+        "alpha": torch.tensor(branch.alpha),
+    }
     assert isinstance(module.weight, nn.Parameter)
     with torch.no_grad():
         module.weight += module_delta(parts, tuple(module.weight.shape))

@@ -63,7 +63,9 @@ def test_retain_takes_the_smallest_rank_that_holds_the_share(tmp_path: Path, ret
     for name, module in resized.modules.items():
         values = torch.linalg.svdvals(natural_delta(lora.modules[name]).double().flatten(1))
         held = (values.square().cumsum(0).sqrt() / values.norm()).tolist()
-        assert held[module.after - 1] >= retain and (module.after == 1 or held[module.after - 2] < retain)
+        assert held[module.after - 1] >= retain and (
+            module.after == 1 or held[module.after - 2] < retain
+        )
 
 
 def test_modules_may_keep_different_ranks(tmp_path: Path) -> None:
@@ -74,20 +76,29 @@ def test_modules_may_keep_different_ranks(tmp_path: Path) -> None:
 
 def test_what_was_padding_goes_without_error(tmp_path: Path) -> None:
     lora = made(tmp_path)
+
     def padded(key: str, tensor: Tensor) -> Tensor:
         if key.endswith("alpha"):
             return tensor * 2
         side = 1 if "lora_up" in key else 0
         return torch.cat([tensor, torch.zeros_like(tensor)], side)
 
-    wide = LoraFile("wide.safetensors", lora.layout, {key: padded(key, tensor) for key, tensor in lora.tensors.items()}, {})
+    wide = LoraFile(
+        "wide.safetensors",
+        lora.layout,
+        {key: padded(key, tensor) for key, tensor in lora.tensors.items()},
+        {},
+    )
     assert resize(wide, 4).error < 1e-6
     assert resize(wide, retain=1.0).ranks == (4, 4)
 
 
 def test_a_module_of_zeros_keeps_rank_one(tmp_path: Path) -> None:
     lora = made(tmp_path)
-    still = {key: torch.zeros_like(tensor) if "lora_up" in key else tensor for key, tensor in lora.tensors.items()}
+    still = {
+        key: torch.zeros_like(tensor) if "lora_up" in key else tensor
+        for key, tensor in lora.tensors.items()
+    }
     resized = resize(LoraFile("still.safetensors", lora.layout, still, {}), retain=0.9)
     assert resized.ranks == (1, 1) and resized.error == 0
 
@@ -97,22 +108,34 @@ def test_the_rest_of_a_dora_stays(tmp_path: Path) -> None:
     stem = next(iter(lora.by_stem))
     magnitudes = torch.rand(1, 8)
     own = {**lora.tensors, f"{stem}.dora_scale": magnitudes}
-    assert torch.equal(resize(LoraFile("d.safetensors", lora.layout, own, {}), 2).lora.tensors[f"{stem}.dora_scale"], magnitudes)
+    assert torch.equal(
+        resize(LoraFile("d.safetensors", lora.layout, own, {}), 2).lora.tensors[
+            f"{stem}.dora_scale"
+        ],
+        magnitudes,
+    )
 
 
 def test_the_metadata_tells_the_new_rank_and_the_error(tmp_path: Path) -> None:
-    resized: Resized = resize(made(tmp_path, ss_network_dim="4", ss_network_alpha="2.0", ss_steps="9"), 2)
+    resized: Resized = resize(
+        made(tmp_path, ss_network_dim="4", ss_network_alpha="2.0", ss_steps="9"), 2
+    )
     told = resized.lora.metadata
     assert (told["ss_network_dim"], told["ss_network_alpha"], told["ss_steps"]) == ("2", "1.0", "9")
     assert float(told["ss_resized_error"]) == pytest.approx(resized.error, rel=1e-5)
     assert history_of(told) == [f"resized lora-1.safetensors to rank 2, error {resized.error:.2%}"]
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"rank": 0}, "rank: found 0, expected 1 or more"), ({"retain": 1.5}, "retain: found 1.5, expected a share"),
-    ({}, "expected one of them"), ({"rank": 2, "retain": 0.5}, "expected one of them"),
-    ({"rank": 4}, "found rank 4, expected one above 4"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rank": 0}, "rank: found 0, expected 1 or more"),
+        ({"retain": 1.5}, "retain: found 1.5, expected a share"),
+        ({}, "expected one of them"),
+        ({"rank": 2, "retain": 0.5}, "expected one of them"),
+        ({"rank": 4}, "found rank 4, expected one above 4"),
+    ],
+)
 def test_a_wrong_size_is_told(tmp_path: Path, given: dict[str, float], message: str) -> None:
     with pytest.raises(LoraFileError, match=message):
         resize(made(tmp_path), **given)  # type: ignore[arg-type]
@@ -128,7 +151,10 @@ def test_another_algorithm_is_refused_by_name(tmp_path: Path, algorithm: str) ->
 def test_a_rank_above_the_modules_own_size_is_cut_to_it(tmp_path: Path) -> None:
     stem = "lora_unet_mid_block_attentions_0_proj_in"
     generator = torch.Generator().manual_seed(2)
-    own = {f"{stem}.lora_up.weight": torch.randn(3, 9, generator=generator), f"{stem}.lora_down.weight": torch.randn(9, 5)}
+    own = {
+        f"{stem}.lora_up.weight": torch.randn(3, 9, generator=generator),
+        f"{stem}.lora_down.weight": torch.randn(9, 5),
+    }
     write_lora(tmp_path / "a.safetensors", own, {}, "fp32")
     resized = resize(read_lora(tmp_path / "a.safetensors"), 7)
     assert resized.ranks == (3, 3) and resized.error < 1e-6

@@ -11,11 +11,19 @@ from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.lora.warm_start import start_from
 from lib_singlelora.naming.blocks import SD1, SDXL
 
-NAMES = ("input_blocks.1.1.transformer_blocks.0.attn1.to_q", "output_blocks.3.1.transformer_blocks.0.attn2.to_k")
+NAMES = (
+    "input_blocks.1.1.transformer_blocks.0.attn1.to_q",
+    "output_blocks.3.1.transformer_blocks.0.attn2.to_k",
+)
 
 
-def network(seed: int = 1, names: tuple[str, ...] = NAMES, rank: int = 4, alpha: float = 4,
-            algorithm: str = "LoRA") -> LoraNetwork:
+def network(
+    seed: int = 1,
+    names: tuple[str, ...] = NAMES,
+    rank: int = 4,
+    alpha: float = 4,
+    algorithm: str = "LoRA",
+) -> LoraNetwork:
     targets = [(name, nn.Linear(16, 24, bias=False)) for name in names]
     generator = torch.Generator().manual_seed(0)
     for _, module in targets:
@@ -39,7 +47,9 @@ def test_it_is_the_file(algorithm: str) -> None:
     file, begun = trained(algorithm), network(algorithm=algorithm)
     assert start_from(begun, file) == []
     own = begun.kohya_tensors()
-    assert own.keys() == file.tensors.keys() and all(torch.equal(own[key], file.tensors[key]) for key in own)
+    assert own.keys() == file.tensors.keys() and all(
+        torch.equal(own[key], file.tensors[key]) for key in own
+    )
 
 
 def test_another_alpha_changes_nothing_of_what_it_does() -> None:
@@ -53,7 +63,10 @@ def test_another_alpha_changes_nothing_of_what_it_does() -> None:
 def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
     begun = network(rank=8, alpha=8)
     before = begun.kohya_tensors()
-    with pytest.raises(LoraFileError, match=r"found lora_down.weight \(4, 16\), expected \(8, 16\); choose the rank"):
+    with pytest.raises(
+        LoraFileError,
+        match=r"found lora_down.weight \(4, 16\), expected \(8, 16\); choose the rank",
+    ):
         start_from(begun, trained())
     pytest.importorskip("lycoris")
     with pytest.raises(LoraFileError, match="trained with another algorithm"):
@@ -69,7 +82,10 @@ def test_what_only_one_of_them_has_is_told() -> None:
     more, fewer = network(), network(names=NAMES[:1])
     part = {key: tensor for key, tensor in trained().tensors.items() if "up_blocks" not in key}
     assert start_from(more, LoraFile("her.safetensors", SD1, part, {})) == [
-        "her.safetensors has nothing for 1 of 2 modules: they start from zero"]
-    assert start_from(fewer, trained()) == ["her.safetensors: 1 of its 2 modules are not trained now and are left out"]
+        "her.safetensors has nothing for 1 of 2 modules: they start from zero"
+    ]
+    assert start_from(fewer, trained()) == [
+        "her.safetensors: 1 of its 2 modules are not trained now and are left out"
+    ]
     with pytest.raises(LoraFileError, match="found no module in it that is trained now"):
         start_from(network(names=NAMES[1:]), LoraFile("her.safetensors", SD1, part, {}))

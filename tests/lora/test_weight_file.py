@@ -16,7 +16,9 @@ from tests.tiny_lora import STEMS, tensors, written
 
 @pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin", "a.safetensors"])
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_pickle_of_weights_is_read_whatever_its_name(name: str, wrapped: bool, tmp_path: Path) -> None:
+def test_a_pickle_of_weights_is_read_whatever_its_name(
+    name: str, wrapped: bool, tmp_path: Path
+) -> None:
     own = tensors("lora")
     torch.save({"state_dict": own} if wrapped else own, tmp_path / name)
     lora = read_lora(tmp_path / name)
@@ -40,10 +42,17 @@ def test_code_in_a_pickle_is_named_and_not_run(tmp_path: Path) -> None:
         read_lora(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize(("head", "what"), [
-    (b"<!DOCTYPE html><html>", "a web page"), (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture"), (b"GGUF", "a GGUF model"), (b"", "an empty file"), (b'{"a": 1}', "a JSON file"),
-])
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"GGUF", "a GGUF model"),
+        (b"", "an empty file"),
+        (b'{"a": 1}', "a JSON file"),
+    ],
+)
 def test_other_files_are_named_for_what_they_are(head: bytes, what: str, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(head)
     with pytest.raises(LoraFileError, match=f"found {what}"):
@@ -60,7 +69,8 @@ def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
 def test_a_header_whose_length_begins_as_a_pickle_does_is_a_header(tmp_path: Path) -> None:
     stem, path = next(iter(STEMS)), tmp_path / "a.safetensors"
     own = {key: tensor for key, tensor in tensors("lora").items() if key.startswith(stem)}
-    for padding in range(8, 1024, 8):  # headers end at multiples of eight: one of these is 640, 896, 1152 or 1408 long
+    # Headers end at multiples of eight: one of these is 640, 896, 1152 or 1408 long
+    for padding in range(8, 1024, 8):
         path.write_bytes(safetensors.torch.save(own, {"note": "x" * padding}))
         if path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
             break

@@ -22,12 +22,17 @@ def drawing(seed: int, size: tuple[int, int] = (96, 144)) -> Image.Image:
     pen = ImageDraw.Draw(image)
     for _ in range(8):
         x, y = (int(rng.integers(0, side - 30)) for side in size)
-        pen.ellipse((x, y, x + int(rng.integers(15, 50)), y + int(rng.integers(15, 50))), tuple(rng.integers(0, 230, 3).tolist()))
+        pen.ellipse(
+            (x, y, x + int(rng.integers(15, 50)), y + int(rng.integers(15, 50))),
+            tuple(rng.integers(0, 230, 3).tolist()),
+        )
     return image
 
 
 def noisy(image: Image.Image, amount: float) -> Image.Image:
-    values = np.asarray(image, np.float32) + np.random.default_rng(1).normal(0, amount, (image.height, image.width, 1))
+    values = np.asarray(image, np.float32) + np.random.default_rng(1).normal(
+        0, amount, (image.height, image.width, 1)
+    )
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
@@ -61,17 +66,29 @@ def test_the_hash_outlives_size_and_noise() -> None:
     assert hash_likeness(bits, perceptual_hash(drawing(5))) < 0.5
 
 
-@pytest.mark.parametrize(("spoil", "name"), [
-    (lambda image: noisy(image, 25), "noise"),
-    (lambda image: Image.new("RGB", image.size, "grey"), "blank"),
-    (lambda image: Image.blend(image, Image.new("RGB", image.size, "white"), 0.75), "flat"),
-    (lambda image: Image.merge("RGB", [band.point(lambda v: 255 if v > 110 else 0) for band in image.split()]), "burnt"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        (lambda image: noisy(image, 25), "noise"),
+        (lambda image: Image.new("RGB", image.size, "grey"), "blank"),
+        (lambda image: Image.blend(image, Image.new("RGB", image.size, "white"), 0.75), "flat"),
+        (
+            lambda image: Image.merge(
+                "RGB", [band.point(lambda v: 255 if v > 110 else 0) for band in image.split()]
+            ),
+            "burnt",
+        ),
+    ],
+)
 def test_harm_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
     whole = [surface(drawing(seed)) for seed in range(4)]
-    muted = Image.blend(drawing(1), drawing(1).convert("L").convert("RGB"), 0.6 if name == "burnt" else 0)
-    value, what = harm(surface(spoil(muted if name != "burnt" else drawing(1))),
-                       [surface(muted)] if name == "burnt" else whole)
+    muted = Image.blend(
+        drawing(1), drawing(1).convert("L").convert("RGB"), 0.6 if name == "burnt" else 0
+    )
+    value, what = harm(
+        surface(spoil(muted if name != "burnt" else drawing(1))),
+        [surface(muted)] if name == "burnt" else whole,
+    )
     assert value > 0 and name in what
 
 
@@ -79,17 +96,31 @@ def test_a_whole_picture_is_not_harmed() -> None:
     assert harm(surface(drawing(9)), [surface(drawing(seed)) for seed in range(4)]) == (0.0, "")
 
 
-@pytest.mark.parametrize(("seen", "value", "name"), [
-    ({"1girl": 0.9, "solo": 0.9, "blue eyes": 0.4, "purple eyes": 0.4}, 0.0, ""),  # a doubtful colour
-    ({"1girl": 0.9, "closed eyes": 0.9}, 0.0, ""),
-    ({"1girl": 0.9, "looking at viewer": 0.8}, 0.0, ""),
-    ({"1girl": 0.9, "green hair": 0.9, "from behind": 0.9}, 1.0, "no eyes"),
-    ({"1girl": 0.1, "solo": 0.2, "blue eyes": 0.4, "no humans": 0.9}, 0.6, "nobody recognizable"),
-])
-def test_a_picture_that_fell_to_pieces_is_harmed(seen: dict[str, float], value: float, name: str) -> None:
-    own = [{"1girl": 1.0, "blue eyes": 0.9}, {"1girl": 0.9, "brown eyes": 0.8, "looking at viewer": 1.0}]
+@pytest.mark.parametrize(
+    ("seen", "value", "name"),
+    [
+        # A doubtful colour
+        ({"1girl": 0.9, "solo": 0.9, "blue eyes": 0.4, "purple eyes": 0.4}, 0.0, ""),
+        ({"1girl": 0.9, "closed eyes": 0.9}, 0.0, ""),
+        ({"1girl": 0.9, "looking at viewer": 0.8}, 0.0, ""),
+        ({"1girl": 0.9, "green hair": 0.9, "from behind": 0.9}, 1.0, "no eyes"),
+        (
+            {"1girl": 0.1, "solo": 0.2, "blue eyes": 0.4, "no humans": 0.9},
+            0.6,
+            "nobody recognizable",
+        ),
+    ],
+)
+def test_a_picture_that_fell_to_pieces_is_harmed(
+    seen: dict[str, float], value: float, name: str
+) -> None:
+    own = [
+        {"1girl": 1.0, "blue eyes": 0.9},
+        {"1girl": 0.9, "brown eyes": 0.8, "looking at viewer": 1.0},
+    ]
     assert lost(seen, own) == (pytest.approx(value), name)
-    turned = [{"1girl": 1.0, "from behind": 1.0}, {"1girl": 1.0, "blue eyes": 0.9}]  # the checkpoint draws no eyes here either
+    # The checkpoint draws no eyes here either
+    turned = [{"1girl": 1.0, "from behind": 1.0}, {"1girl": 1.0, "blue eyes": 0.9}]
     assert lost({"1girl": 0.9, "from behind": 0.9}, turned) == (0.0, "") == lost({}, [])
 
 
@@ -101,7 +132,9 @@ def test_leak_is_change_beside_that_of_another_seed() -> None:
 
 
 def test_her_traits_where_nobody_called_her_are_named() -> None:
-    share, names = gained(("hat", "red hair"), [{"hat": 0.9, "red hair": 0.9}], [{"hat": 0.1, "red hair": 0.8}])
+    share, names = gained(
+        ("hat", "red hair"), [{"hat": 0.9, "red hair": 0.9}], [{"hat": 0.1, "red hair": 0.8}]
+    )
     assert names == ("hat",) and share == pytest.approx(0.8)
 
 
@@ -111,13 +144,20 @@ def test_only_what_the_checkpoint_obeys_is_asked_of_the_lora() -> None:
 
 
 def test_probes_ask_for_what_no_crop_shows() -> None:
-    captions = [["isa", "girl", "1girl", "solo", "standing", "from side", "white hat", "blue dress"],
-                ["isa", "girl", "1girl", "solo", "white hat", "blue dress"]]
+    captions = [
+        ["isa", "girl", "1girl", "solo", "standing", "from side", "white hat", "blue dress"],
+        ["isa", "girl", "1girl", "solo", "white hat", "blue dress"],
+    ]
     probes = her_probes("isa", "girl", captions)
     asked = [tag for probe in probes for tag in probe.asks]
-    assert "from side" not in asked and "blue dress" not in asked and {"from behind", "sitting", "red dress"} <= set(asked)
+    assert (
+        "from side" not in asked
+        and "blue dress" not in asked
+        and {"from behind", "sitting", "red dress"} <= set(asked)
+    )
     assert all(probe.prompt.startswith("isa, girl, 1girl, solo") for probe in probes)
-    assert "white hat" in probes[0].prompt and "white hat" not in probes[-1].prompt  # other clothes are asked for there
+    # Other clothes are asked for there
+    assert "white hat" in probes[0].prompt and "white hat" not in probes[-1].prompt
     assert not any("isa" in probe.prompt for probe in other_probes("girl"))
 
 
@@ -126,21 +166,35 @@ def test_the_tagger_is_asked_only_for_tags_that_it_knows() -> None:
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
-    cells = {"good": {"retention": 0.9, "copying": 0.2}, "worse": {"retention": 0.8, "copying": 0.3},
-             "original": {"retention": 0.5, "copying": 0.0}, "harmed": {"retention": 0.9, "copying": 0.2, "damage": 1.0}}
-    assert front(cells, WEIGHTS) == ["good", "original", "harmed"]  # of the other's damage nothing is known
+    cells = {
+        "good": {"retention": 0.9, "copying": 0.2},
+        "worse": {"retention": 0.8, "copying": 0.3},
+        "original": {"retention": 0.5, "copying": 0.0},
+        "harmed": {"retention": 0.9, "copying": 0.2, "damage": 1.0},
+    }
+    # Of the other's damage nothing is known
+    assert front(cells, WEIGHTS) == ["good", "original", "harmed"]
     assert front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "harmed"]
 
 
 def test_weights_decide() -> None:
     strict, free = {"retention": 0.9, "flexibility": 0.4}, {"retention": 0.7, "flexibility": 0.9}
     assert total(free, WEIGHTS) > total(strict, WEIGHTS)
-    assert total(free, {**WEIGHTS, "flexibility": 0.1}) < total(strict, {**WEIGHTS, "flexibility": 0.1})
-    assert total({"damage": 1.0}, WEIGHTS) == 0 and total({"copying": 0.0}, WEIGHTS) == 1 and total({}, WEIGHTS) == 0
+    assert total(free, {**WEIGHTS, "flexibility": 0.1}) < total(
+        strict, {**WEIGHTS, "flexibility": 0.1}
+    )
+    assert (
+        total({"damage": 1.0}, WEIGHTS) == 0
+        and total({"copying": 0.0}, WEIGHTS) == 1
+        and total({}, WEIGHTS) == 0
+    )
 
 
 def test_the_probed_cells_are_no_neighbours() -> None:
-    near = {name: ("ALL", row, column) for name, row, column in (("a", 3, 3), ("b", 3, 2), ("c", 1, 3), ("d", 2, 3))}
+    near = {
+        name: ("ALL", row, column)
+        for name, row, column in (("a", 3, 3), ("b", 3, 2), ("c", 1, 3), ("d", 2, 3))
+    }
     assert spread("abcd", near, 2) == ["a", "c"]
     assert spread("abcd", near, 3) == ["a", "c", "b"]  # there are no others
     assert spread("abcd", near, 0) == []

@@ -6,7 +6,13 @@ from lib_singlelora.judge.recommend import Judgement, Place, reason, recommend
 from lib_singlelora.metrics.retention import gentlest, retention, smoothed, traits
 from lib_singlelora.metrics.similarity import Look
 
-SHE = {"white hat": 0.95, "blonde hair": 0.9, "smile": 0.9, "white background": 0.99, "green bow": 0.2}
+SHE = {
+    "white hat": 0.95,
+    "blonde hair": 0.9,
+    "smile": 0.9,
+    "white background": 0.99,
+    "green bow": 0.2,
+}
 
 
 def test_traits_are_hers_and_not_the_scenes() -> None:
@@ -24,13 +30,23 @@ def test_no_crops_have_no_traits() -> None:
 
 
 def test_retention_counts_pictures_and_averages_certainty() -> None:
-    found = retention(("white hat", "blonde hair"), [{"white hat": 0.9}, {"white hat": 0.7, "blonde hair": 0.2}])
+    found = retention(
+        ("white hat", "blonde hair"), [{"white hat": 0.9}, {"white hat": 0.7, "blonde hair": 0.2}]
+    )
     assert found.counts == {"white hat": 2, "blonde hair": 0} and found.kept == 1
     assert found.score == pytest.approx((0.9 + 0 + 0.7 + 0.2) / 4)
 
 
 def test_a_lone_lucky_cell_loses_against_a_good_neighbourhood() -> None:
-    values = {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 0.0, (1, 1): 0.5, (2, 1): 0.6, (1, 2): 0.6, (2, 2): 0.7}
+    values = {
+        (0, 0): 1.0,
+        (0, 1): 0.0,
+        (1, 0): 0.0,
+        (1, 1): 0.5,
+        (2, 1): 0.6,
+        (1, 2): 0.6,
+        (2, 2): 0.7,
+    }
     even = smoothed(values)
     assert max(even, key=lambda spot: even[spot]) == (2, 2)
 
@@ -45,17 +61,24 @@ def judged(score: float, broken: str = "") -> Judgement:
 
 
 def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
-    places = {Place(epoch, strength, "ALL", None): judged(0.1 * epoch + 0.3 * strength) for epoch in range(1, 6)
-              for strength in (0.4, 1.0)}
+    places = {
+        Place(epoch, strength, "ALL", None): judged(0.1 * epoch + 0.3 * strength)
+        for epoch in range(1, 6)
+        for strength in (0.4, 1.0)
+    }
     places[Place(0, 0.0, "", None)] = judged(1.0)
     best = recommend(places)
     assert best is not None and best.epoch >= 4 and best.strength == 1.0
     assert "1 of 1 traits" in reason(best, places)
-    spoiled = {place: (judged(1.0, "noise") if place == best else seen) for place, seen in places.items()}
+    spoiled = {
+        place: judged(1.0, "noise") if place == best else seen for place, seen in places.items()
+    }
     assert recommend(spoiled) != best
 
 
 def test_without_a_tagger_colours_decide() -> None:
-    looks = {Place(epoch, 1.0, "ALL", None): Judgement(Look(0.1 * epoch, "")) for epoch in (1, 2, 3)}
+    looks = {
+        Place(epoch, 1.0, "ALL", None): Judgement(Look(0.1 * epoch, "")) for epoch in (1, 2, 3)
+    }
     best = recommend(looks)
     assert best is not None and best.epoch == 3 and "colours" in reason(best, looks)

@@ -36,15 +36,21 @@ def test_every_length_is_read(count: int) -> None:
 
 def test_a_preset_with_13_values_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     assert read_preset_file(f"MINE:{ones(13)}") == {}
-    assert caplog.messages == [f"{FILE_NAME}: preset 'MINE': found 13 values, expected 12, 17, 20 or 26; it is left out"]
+    assert caplog.messages == [
+        f"{FILE_NAME}: preset 'MINE': found 13 values, expected 12, 17, 20 or 26; it is left out"
+    ]
 
 
-def test_words_and_presets_for_flux_are_passed_over_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+def test_words_and_presets_for_flux_are_passed_over_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     read_preset_file(f"Note: these are mine, and hers\nFLUXALL:{ones(61)}\nhttps://example.org")
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("place", ["", "scripts", "lora-block-weight/scripts", "extensions/lora-block-weight/scripts"])
+@pytest.mark.parametrize(
+    "place", ["", "scripts", "lora-block-weight/scripts", "extensions/lora-block-weight/scripts"]
+)
 def test_a_file_is_found_in_the_webuis_and_in_lbws_folder(tmp_path: Path, place: str) -> None:
     path = saved(tmp_path / place, "")
     assert find_preset_files([tmp_path]) == [path]
@@ -58,7 +64,11 @@ def test_the_users_presets_join_ours_and_the_later_file_goes_first(tmp_path: Pat
     saved(tmp_path / "one", f"MINE:{ones(17)}\nOUTD:{ones(17, '0.5')}")
     saved(tmp_path / "two", f"MINE:{ones(17, '0.2')}\nHERS:{ones(26)}")
     presets = gather_presets([tmp_path / "one", tmp_path / "two"])
-    assert presets["MINE"] == ones(17, "0.2") and presets["HERS"] == ones(26) and presets["OUTD"] == ones(17, "0.5")
+    assert (
+        presets["MINE"] == ones(17, "0.2")
+        and presets["HERS"] == ones(26)
+        and presets["OUTD"] == ones(17, "0.5")
+    )
     assert presets["MIDD"] == LBW_PRESETS["MIDD"]
 
 
@@ -67,7 +77,9 @@ def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
     assert list(gather_presets([tmp_path], {})) == ["MINE", "HERS"]
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = saved(tmp_path, "")
 
     def denied(*_: object, **__: object) -> str:
@@ -79,7 +91,9 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_folder_that_was_named_must_hold_one(tmp_path: Path) -> None:
-    with pytest.raises(PresetError, match=f"{tmp_path.name}: found no {FILE_NAME}, expected one there"):
+    with pytest.raises(
+        PresetError, match=f"{tmp_path.name}: found no {FILE_NAME}, expected one there"
+    ):
         gather_presets((), named=[tmp_path])
     saved(tmp_path / "scripts", f"MINE:{ones(17)}")
     assert gather_presets((), {}, [tmp_path]) == {"MINE": ones(17)}

@@ -13,10 +13,19 @@ def test_the_deeper_a_block_of_sd1_the_coarser_what_it_carries() -> None:
 
 
 def test_sdxl_follows_b_lora() -> None:
-    assert [carries(label, SDXL) for label in ("IN08", "OUT00", "OUT01")] == [COMPOSITION, OUTLINE, STYLE]
+    assert [carries(label, SDXL) for label in ("IN08", "OUT00", "OUT01")] == [
+        COMPOSITION,
+        OUTLINE,
+        STYLE,
+    ]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_every_block_carries_something(layout: BlockLayout) -> None:
-    assert {carries(label, layout) for label in layout.labels} == {COLOUR, STYLE, OUTLINE, COMPOSITION}
+    assert {carries(label, layout) for label in layout.labels} == {
+        COLOUR,
+        STYLE,
+        OUTLINE,
+        COMPOSITION,
+    }
     assert carries("BASE", layout) == WORDS

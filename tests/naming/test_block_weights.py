@@ -18,7 +18,9 @@ from lib_singlelora.naming.block_weights import (
 from lib_singlelora.naming.blocks import SD1, SDXL, block_of
 from lib_singlelora.naming.keys import kohya_to_canonical
 
-GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads(
+    (Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks.json").read_text(encoding="utf-8")
+)
 
 
 def created(preset: str) -> set[str]:
@@ -30,7 +32,15 @@ def created(preset: str) -> set[str]:
 
 def test_the_articles_vector_trains_what_sd_scripts_trained() -> None:
     assert created("article") == set(GOLDEN["modules_created_by_block_lr"]["article"])
-    assert parse_block_weights("article", SD1).trained() == ("IN07", "IN08", "OUT03", "OUT04", "OUT05", "OUT10", "OUT11")
+    assert parse_block_weights("article", SD1).trained() == (
+        "IN07",
+        "IN08",
+        "OUT03",
+        "OUT04",
+        "OUT05",
+        "OUT10",
+        "OUT11",
+    )
 
 
 def test_true_outd_trains_what_sd_scripts_trained() -> None:
@@ -63,16 +73,25 @@ def test_a_long_form_round_trips() -> None:
 
 @pytest.mark.parametrize("count", [12, 20])
 def test_sdxl_has_its_own_lengths(count: int) -> None:
-    assert len(parse_block_weights(",".join(["1"] * count), SDXL).values(short=count == 12)) == count
+    assert (
+        len(parse_block_weights(",".join(["1"] * count), SDXL).values(short=count == 12)) == count
+    )
     with pytest.raises(PresetError, match=f"found {count} values, expected 17 or 26"):
         parse_block_weights(",".join(["1"] * count), SD1)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("OUTF", "did you mean"), ("1,2,3", "found 3 values, expected 17 or 26"), ("1/0", "found 2 lists, expected three"),
-    (",".join(["1"] * 16 + ["one"]), "found 'one', expected numbers"), (",".join(["X*2"] * 17), r"found 'X\*2'"),
-    (",".join(["1"] * 13), "found 13 values, expected 17 or 26"), (",".join(["nan"] * 17), "found 'nan'"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("OUTF", "did you mean"),
+        ("1,2,3", "found 3 values, expected 17 or 26"),
+        ("1/0", "found 2 lists, expected three"),
+        (",".join(["1"] * 16 + ["one"]), "found 'one', expected numbers"),
+        (",".join(["X*2"] * 17), r"found 'X\*2'"),
+        (",".join(["1"] * 13), "found 13 values, expected 17 or 26"),
+        (",".join(["nan"] * 17), "found 'nan'"),
+    ],
+)
 def test_a_mistake_says_what_was_found_and_expected(text: str, message: str) -> None:
     with pytest.raises(PresetError, match=message):
         parse_block_weights(text, SD1)
@@ -83,7 +102,10 @@ def test_random_values_stay_in_their_ranges() -> None:
     values = parse_block_weights(text, SD1, chance=random.Random(3)).values()
     assert all(0 <= v <= 1 for v in values[:8]) and all(-0.5 <= v <= 1.5 for v in values[8:])
     assert values == parse_block_weights(text, SD1, chance=random.Random(3)).values()
-    assert len(set(parse_block_weights(",".join(["R"] * 17), SD1, chance=random.Random(3)).values())) > 10
+    assert (
+        len(set(parse_block_weights(",".join(["R"] * 17), SD1, chance=random.Random(3)).values()))
+        > 10
+    )
 
 
 def test_x_is_the_value_from_the_prompt() -> None:
@@ -101,7 +123,11 @@ def test_x_takes_what_is_added_and_taken_away() -> None:
 
 def test_a_name_in_its_own_letters_goes_first() -> None:
     own = {"mine": ",".join(["0.1"] * 17), "MINE": ",".join(["0.2"] * 17)}
-    assert [parse_block_weights(name, SD1, own)["M00"] for name in ("mine", "MINE", "Mine")] == [0.1, 0.2, 0.2]
+    assert [parse_block_weights(name, SD1, own)["M00"] for name in ("mine", "MINE", "Mine")] == [
+        0.1,
+        0.2,
+        0.2,
+    ]
 
 
 def test_the_users_own_all_goes_before_ours() -> None:
@@ -110,7 +136,19 @@ def test_the_users_own_all_goes_before_ours() -> None:
 
 
 CHOSEN = {
-    "IN05-OUT02": {"IN05", "IN06", "IN07", "IN08", "IN09", "IN10", "IN11", "M00", "OUT00", "OUT01", "OUT02"},
+    "IN05-OUT02": {
+        "IN05",
+        "IN06",
+        "IN07",
+        "IN08",
+        "IN09",
+        "IN10",
+        "IN11",
+        "M00",
+        "OUT00",
+        "OUT01",
+        "OUT02",
+    },
     "OUT02-IN11 BASE": {"BASE", "IN11", "M00", "OUT00", "OUT01", "OUT02"},
     "m00": {"M00"},
     "NOT IN00-OUT10": {"BASE", "OUT11"},
@@ -126,7 +164,9 @@ def test_a_range_takes_its_value_and_leaves_the_others(blocks: str) -> None:
 
 @pytest.mark.parametrize("blocks", ["", "NOT", "IN12", "IN05-", "IN01-IN02-IN03", "IN05,OUT05"])
 def test_a_mistaken_range_says_what_there_is(blocks: str) -> None:
-    with pytest.raises(PresetError, match=r"expected labels such as IN04.*sd1 has BASE and IN00 to OUT11"):
+    with pytest.raises(
+        PresetError, match=r"expected labels such as IN04.*sd1 has BASE and IN00 to OUT11"
+    ):
         with_blocks(parse_block_weights("ALL", SD1), blocks, 0.3)
 
 
@@ -136,21 +176,48 @@ def test_a_ranges_value_must_be_a_number() -> None:
 
 
 def test_kohyas_shapes_are_those_that_sd_scripts_computes() -> None:
-    """The tables are sd-scripts' formulas by hand: sin(pi/2 * i / 11) and i / 11, forwards and backwards."""
-    sine = (0, 0.142315, 0.281733, 0.415415, 0.540641, 0.654861, 0.75575, 0.841254, 0.909632, 0.959493, 0.989821, 1)
+    """The tables are sd-scripts' formulas by hand: sin(pi/2 * i / 11) and i / 11, forwards and
+    backwards.
+    """
+    sine = (
+        0,
+        0.142315,
+        0.281733,
+        0.415415,
+        0.540641,
+        0.654861,
+        0.75575,
+        0.841254,
+        0.909632,
+        0.959493,
+        0.989821,
+        1,
+    )
     line = tuple(index / 11 for index in range(12))
-    for down, up, wanted in (("sine", "cosine", (sine, sine[::-1])), ("linear", "reverse_linear", (line, line[::-1])),
-                             ("zeros+.5", "zeros", ((0.5,) * 12, (0,) * 12)),
-                             ("cosine+.25", "linear+0.1", (tuple(v + 0.25 for v in sine[::-1]), tuple(v + 0.1 for v in line)))):
+    for down, up, wanted in (
+        ("sine", "cosine", (sine, sine[::-1])),
+        ("linear", "reverse_linear", (line, line[::-1])),
+        ("zeros+.5", "zeros", ((0.5,) * 12, (0,) * 12)),
+        (
+            "cosine+.25",
+            "linear+0.1",
+            (tuple(v + 0.25 for v in sine[::-1]), tuple(v + 0.1 for v in line)),
+        ),
+    ):
         found = parse_block_weights(f"{down}/0.7/{up}", SD1).as_kohya()
         assert found["down_lr_weight"] == pytest.approx(wanted[0], abs=1e-6)
         assert found["up_lr_weight"] == pytest.approx(wanted[1], abs=1e-6)
         assert found["mid_lr_weight"] == (0.7,)
 
 
-@pytest.mark.parametrize(("text", "told"), [("cosin/1/sine", "found 'cosin', expected numbers, or one of cosine"),
-                                            ("1,1/sine/1", "found 'sine' for the one middle block"),
-                                            ("sine+a/1/1", "found 'a', expected numbers")])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cosin/1/sine", "found 'cosin', expected numbers, or one of cosine"),
+        ("1,1/sine/1", "found 'sine' for the one middle block"),
+        ("sine+a/1/1", "found 'a', expected numbers"),
+    ],
+)
 def test_a_shape_that_there_is_not_is_told(text: str, told: str) -> None:
     with pytest.raises(PresetError, match=re.escape(told)):
         parse_block_weights(text, SD1)
@@ -158,10 +225,13 @@ def test_a_shape_that_there_is_not_is_told(text: str, told: str) -> None:
 
 def test_short_and_long_lists_are_remarked_on() -> None:
     ones = ",".join("1" * 12)
-    assert [remarks(text, SD1) for text in (f"{ones}/1/{ones}", "OUTD", "article", "sine/1/zeros")] == [[]] * 4
+    assert [
+        remarks(text, SD1) for text in (f"{ones}/1/{ones}", "OUTD", "article", "sine/1/zeros")
+    ] == [[]] * 4
     assert remarks(f"1,1,1/1/{ones},1", SD1) == [
         "block weights: down has 3 values, expected 12; as with kohya 9 are taken to be 1",
-        "block weights: up has 13 values, expected 12; as with kohya the rest is cut"]
+        "block weights: up has 13 values, expected 12; as with kohya the rest is cut",
+    ]
 
 
 def test_what_is_not_above_0_is_not_trained_as_with_kohya() -> None:

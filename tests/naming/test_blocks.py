@@ -22,7 +22,9 @@ GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks
 
 def test_indices_equal_those_of_sd_scripts() -> None:
     golden = GOLDEN["block_index_of_module"]
-    assert {stem: kohya_block_index(kohya_to_canonical(stem, SD1), SD1) for stem in golden} == golden
+    assert {
+        stem: kohya_block_index(kohya_to_canonical(stem, SD1), SD1) for stem in golden
+    } == golden
 
 
 def test_labels_and_kohya_indices_agree() -> None:
@@ -30,30 +32,36 @@ def test_labels_and_kohya_indices_agree() -> None:
         assert block_of(kohya_to_canonical(stem, SD1), SD1) == SD1.labels[index]
 
 
-@pytest.mark.parametrize(("name", "label"), [
-    ("input_blocks.4.1.transformer_blocks.0.attn1.to_q", "IN04"),
-    ("input_blocks.11.0.in_layers.2", "IN11"),
-    ("middle_block.1.proj_in", "M00"),
-    ("middle_block", "M00"),
-    ("output_blocks.3.1.proj_in", "OUT03"),
-    ("output_blocks.11.0.skip_connection", "OUT11"),
-    ("text_model.encoder.layers.0.self_attn.q_proj", "BASE"),
-    ("time_embed.0", "IN00"),
-    ("input_blocks.0.0", "IN00"),
-    ("out.2", "OUT11"),
-])
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("input_blocks.4.1.transformer_blocks.0.attn1.to_q", "IN04"),
+        ("input_blocks.11.0.in_layers.2", "IN11"),
+        ("middle_block.1.proj_in", "M00"),
+        ("middle_block", "M00"),
+        ("output_blocks.3.1.proj_in", "OUT03"),
+        ("output_blocks.11.0.skip_connection", "OUT11"),
+        ("text_model.encoder.layers.0.self_attn.q_proj", "BASE"),
+        ("time_embed.0", "IN00"),
+        ("input_blocks.0.0", "IN00"),
+        ("out.2", "OUT11"),
+    ],
+)
 def test_sd1_labels(name: str, label: str) -> None:
     assert block_of(name, SD1) == label
 
 
-@pytest.mark.parametrize(("name", "label", "index"), [
-    ("te2.text_model.encoder.layers.0.mlp.fc1", "BASE", -1),
-    ("label_emb.0.0", "IN00", 0),
-    ("input_blocks.4.1.proj_in", "IN04", 5),
-    ("middle_block.2.in_layers.2", "M00", 12),
-    ("output_blocks.8.0.in_layers.2", "OUT08", 21),
-    ("out.2", "OUT08", 22),
-])
+@pytest.mark.parametrize(
+    ("name", "label", "index"),
+    [
+        ("te2.text_model.encoder.layers.0.mlp.fc1", "BASE", -1),
+        ("label_emb.0.0", "IN00", 0),
+        ("input_blocks.4.1.proj_in", "IN04", 5),
+        ("middle_block.2.in_layers.2", "M00", 12),
+        ("output_blocks.8.0.in_layers.2", "OUT08", 21),
+        ("out.2", "OUT08", 22),
+    ],
+)
 def test_sdxl_labels_and_indices(name: str, label: str, index: int) -> None:
     assert block_of(name, SDXL) == label
     assert kohya_block_index(name, SDXL) == index
@@ -75,7 +83,9 @@ def test_counts_are_those_of_kohyas_lists() -> None:
     assert SDXL.kohya_counts == (9, 3, 9)
 
 
-@pytest.mark.parametrize("name", ["input_blocks.12.0", "decoder.conv_in", "", "transformer_blocks.0"])
+@pytest.mark.parametrize(
+    "name", ["input_blocks.12.0", "decoder.conv_in", "", "transformer_blocks.0"]
+)
 def test_a_name_of_no_block_is_an_error(name: str) -> None:
     with pytest.raises(LoraKeyError, match="found no such block in sd1"):
         block_of(name, SD1)

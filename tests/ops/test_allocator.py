@@ -1,4 +1,6 @@
-"""The process's heap: what is freed is taken again without the system's help, and goes back when it is asked to."""
+"""The process's heap: what is freed is taken again without the system's help, and goes back when it
+is asked to.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ print(json.dumps({"prepared": prepared, "kept": kept, "second": second, "after":
 
 
 def told(manner: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT, manner], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, manner], check=True, capture_output=True, text=True
+    )
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -55,7 +59,9 @@ def test_without_it_every_large_array_is_new_memory() -> None:
 
 
 def test_the_command_line_prepares_it_before_torch_is_loaded() -> None:
-    code = ("import sys\nimport lib_singlelora.cli.main as cli\n"
-            "cli.keep_freed_memory = lambda: print('torch' in sys.modules) or True\ncli.main(['settings'])")
+    code = (
+        "import sys\nimport lib_singlelora.cli.main as cli\ncli.keep_freed_memory = lambda:"
+        " print('torch' in sys.modules) or True\ncli.main(['settings'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.stdout.splitlines()[0] == "False", done.stderr

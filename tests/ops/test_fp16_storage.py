@@ -1,4 +1,6 @@
-"""Weights in half their size between uses: the same bits come out, and the host gets back what it lent."""
+"""Weights in half their size between uses: the same bits come out, and the host gets back what it
+lent.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def halves(standalone_host: StandaloneHost) -> None:
 
 
 def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
-        standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     found: list[list[Tensor]] = []
     with lent(standalone_host, tmp_path, settings(text_encoder_lr=1e-4)) as trainer:
         for pack in (False, True, True):
@@ -45,7 +48,12 @@ def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
                 stack.enter_context(attached(trainer.network, trainer.model.targets()))
                 loss = trainer.loss([Sample(trainer.pictures[0], 3)])
                 loss.backward()
-            found.append([loss.detach(), *(p.grad.clone() for p in trainer.network.parameters() if p.grad is not None)])
+            found.append(
+                [
+                    loss.detach(),
+                    *(p.grad.clone() for p in trainer.network.parameters() if p.grad is not None),
+                ]
+            )
             trainer.network.zero_grad()
     assert len(found[0]) > 100
     for packed_run in found[1:]:
@@ -64,7 +72,9 @@ class Failing(nn.Module):
         raise MemoryError
 
 
-def test_inside_weights_take_half_and_outside_they_are_what_they_were(standalone_host: StandaloneHost) -> None:
+def test_inside_weights_take_half_and_outside_they_are_what_they_were(
+    standalone_host: StandaloneHost,
+) -> None:
     with standalone_host.open_for_training() as model:
         blocks = list(model.blocks())
         before = [(p.data.clone(), p.stride(), p.dtype) for p in weights(blocks)]
@@ -72,13 +82,20 @@ def test_inside_weights_take_half_and_outside_they_are_what_they_were(standalone
         odd.data.view(-1)[0] = 1 / 3
         with suppress(MemoryError), packed([*blocks[:2], Failing(blocks[2])]):
             raise AssertionError("unreachable")
-        assert all(p.dtype == torch.float32 for p in weights(blocks)), "an error in the middle loses nothing"
+        assert all(p.dtype == torch.float32 for p in weights(blocks)), (
+            "an error in the middle loses nothing"
+        )
         with suppress(RuntimeError), packed(blocks):
             assert odd.dtype == torch.float32, "fp16 cannot hold it"
             assert all(p.dtype == torch.float16 for p in weights(blocks) if p is not odd)
             raise RuntimeError
         odd.data.copy_(before[0][0])
         for parameter, (value, stride, dtype) in zip(weights(blocks), before, strict=True):
-            assert torch.equal(parameter, value) and (parameter.stride(), parameter.dtype) == (stride, dtype)
+            assert torch.equal(parameter, value) and (parameter.stride(), parameter.dtype) == (
+                stride,
+                dtype,
+            )
         assert all("forward" not in block.__dict__ for block in blocks)
-        assert len({p.untyped_storage().data_ptr() for p in weights(blocks)}) == len(before), "one still lies in shared memory"
+        assert len({p.untyped_storage().data_ptr() for p in weights(blocks)}) == len(before), (
+            "one still lies in shared memory"
+        )

@@ -29,7 +29,10 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wide, self.down = nn.Conv2d(6, 12, 3, padding=1), nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=2)
+        self.wide, self.down = (
+            nn.Conv2d(6, 12, 3, padding=1),
+            nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=2),
+        )
         self.point, self.gate = nn.Conv2d(12, 12, 1, bias=False), GEGLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,7 +58,9 @@ def answers(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, int]:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_values_and_gradients_are_equal_bit_for_bit_and_less_is_kept(layout: torch.memory_format) -> None:
+def test_values_and_gradients_are_equal_bit_for_bit_and_less_is_kept(
+    layout: torch.memory_format,
+) -> None:
     torch.manual_seed(0)
     block = Block().requires_grad_(False).to(memory_format=layout)
     x = torch.randn(2, 6, 16, 16).to(memory_format=layout)
@@ -85,20 +90,29 @@ def test_half_precision_under_autocast() -> None:
         plain = answers(block, x)
         with frugal(block.named_modules(), [block]):
             made = answers(block, x)
-    assert torch.equal(made[0], plain[0]) and torch.allclose(made[1], plain[1], rtol=0.02, atol=0.02)
+    assert torch.equal(made[0], plain[0]) and torch.allclose(
+        made[1], plain[1], rtol=0.02, atol=0.02
+    )
     assert made[1].dtype == torch.float32
 
 
 def test_a_linear_under_autocast_keeps_no_cast_copy_of_its_weight() -> None:
     """Weights in fp16, a pass in bf16, as in a WebUI on Ampere; the gradient within bf16's 8 bits."""
     torch.manual_seed(1)
-    linear, x = nn.Linear(64, 96).half().requires_grad_(False), torch.randn(4, 64, requires_grad=True)
+    linear, x = (
+        nn.Linear(64, 96).half().requires_grad_(False),
+        torch.randn(4, 64, requires_grad=True),
+    )
     answers, kept = [], []
     for again in (False, True):
         sizes: list[int] = []
-        with cast_again([("linear", linear)] if again else [], torch.bfloat16), \
-                torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.dtype) or t, lambda t: t), \
-                torch.autocast("cpu", dtype=torch.bfloat16):  # type: ignore[misc]
+        with (
+            cast_again([("linear", linear)] if again else [], torch.bfloat16),
+            torch.autograd.graph.saved_tensors_hooks(
+                lambda t, sizes=sizes: sizes.append(t.dtype) or t, lambda t: t
+            ),
+            torch.autocast("cpu", dtype=torch.bfloat16),
+        ):  # type: ignore[misc]
             out = linear(x)
         x.grad = None
         out.float().square().sum().backward()

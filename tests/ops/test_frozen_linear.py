@@ -1,4 +1,6 @@
-"""A frozen Linear and its LoRA in one operation: the same values and gradients as one after the other."""
+"""A frozen Linear and its LoRA in one operation: the same values and gradients as one after the
+other.
+"""
 
 import pytest
 import torch
@@ -42,8 +44,9 @@ def run(model: Small, network: LoraNetwork, x: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
-def test_values_and_gradients_are_those_of_one_after_the_other(bias: bool, shape: tuple[int, ...],
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_and_gradients_are_those_of_one_after_the_other(
+    bias: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = Small(bias)
     network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
     fused = run(model, network, x)
@@ -54,8 +57,16 @@ def test_values_and_gradients_are_those_of_one_after_the_other(bias: bool, shape
 
 def test_its_gradients_are_right() -> None:
     generator = torch.Generator().manual_seed(4)
-    given = [torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_(wanted) for size, wanted in
-             (((2, 3, 6), True), ((5, 6), False), ((5,), False), ((2, 6), True), ((5, 2), True))]
+    given = [
+        torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_(wanted)
+        for size, wanted in (
+            ((2, 3, 6), True),
+            ((5, 6), False),
+            ((5,), False),
+            ((2, 6), True),
+            ((5, 2), True),
+        )
+    ]
     assert torch.autograd.gradcheck(LinearWithLora.apply, [*given, False])
 
 
@@ -70,8 +81,11 @@ def test_it_is_used_where_it_may_be_and_gone_afterwards(monkeypatch: pytest.Monk
     x = torch.randn(3, 12)
     with attached(plain, [(NAME, module)]), plain.switched_off():
         assert torch.equal(module(x), nn.functional.linear(x, module.weight, module.bias))
-    # The WebUI's Lora extension puts its own function into the class; what it does must still be done.
-    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3)
+    # The WebUI's Lora extension puts its own function into the class; what it does must still be
+    # done.
+    monkeypatch.setattr(
+        nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3
+    )
     with attached(plain, [(NAME, module)]):
         assert "forward" not in vars(module) and module._forward_hooks
 
@@ -86,7 +100,9 @@ def test_half_the_input_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> N
         assert torch.equal(made, model.linear(x))
 
 
-needs_onednn = pytest.mark.skipif(not onednn.takes(torch.empty(1)), reason="this PyTorch has no oneDNN")
+needs_onednn = pytest.mark.skipif(
+    not onednn.takes(torch.empty(1)), reason="this PyTorch has no oneDNN"
+)
 
 
 @pytest.fixture
@@ -150,6 +166,8 @@ def test_onednn_leaves_to_others_what_is_theirs(monkeypatch: pytest.MonkeyPatch)
     x = torch.randn(2, 12)
     with faster([(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
         assert model.linear(x).dtype == torch.bfloat16
-    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3)
+    monkeypatch.setattr(
+        nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3
+    )
     with faster([(NAME, model.linear)]):  # as the WebUI's Lora extension does
         assert "forward" not in vars(model.linear)

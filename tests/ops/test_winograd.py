@@ -1,4 +1,6 @@
-"""Convolutions with fewer multiplications answer what plain ones answer, forward and back, and keep no picture."""
+"""Convolutions with fewer multiplications answer what plain ones answer, forward and back, and keep
+no picture.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,15 @@ from lib_singlelora.ops.winograd import fewer_products
 CLOSE = 2e-5  # at most, of an output that spreads by 1
 
 
-def given(channels: int = 128, out: int = 160, height: int = 24, width: int = 32, batch: int = 2) -> tuple[Tensor, nn.Conv2d]:
+def given(
+    channels: int = 128, out: int = 160, height: int = 24, width: int = 32, batch: int = 2
+) -> tuple[Tensor, nn.Conv2d]:
     torch.manual_seed(3)
-    conv = nn.Conv2d(channels, out, 3, padding=1).requires_grad_(False).to(memory_format=torch.channels_last)
+    conv = (
+        nn.Conv2d(channels, out, 3, padding=1)
+        .requires_grad_(False)
+        .to(memory_format=torch.channels_last)
+    )
     conv.weight.normal_().div_((9 * channels) ** 0.5)
     return torch.randn(batch, channels, height, width).to(memory_format=torch.channels_last), conv
 
@@ -43,13 +51,17 @@ def exact(x: Tensor, conv: nn.Conv2d, twice: bool = False) -> tuple[Tensor, Tens
     """In float64: the output, and the gradient of x for half of the output's squares."""
     own = x.double().requires_grad_()
     big = F.interpolate(own, scale_factor=2.0, mode="nearest") if twice else own
-    out = F.conv2d(big, conv.weight.double(), None if conv.bias is None else conv.bias.double(), padding=1)
+    out = F.conv2d(
+        big, conv.weight.double(), None if conv.bias is None else conv.bias.double(), padding=1
+    )
     out.backward(out.detach())
     assert own.grad is not None
     return out.detach(), own.grad
 
 
-def kept_and_answered(call: Callable[[Tensor], Tensor], x: Tensor, weight: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+def kept_and_answered(
+    call: Callable[[Tensor], Tensor], x: Tensor, weight: Tensor
+) -> tuple[list[Tensor], Tensor, Tensor]:
     own = x.clone(memory_format=torch.preserve_format).requires_grad_()
     kept: list[Tensor] = []
 
@@ -66,9 +78,12 @@ def kept_and_answered(call: Callable[[Tensor], Tensor], x: Tensor, weight: Tenso
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("part", "band"), [(winograd.PART, winograd.BAND), (36 * 128 * 50, 36 * 128 * 20)])
-def test_values_and_gradients_are_the_plain_convolution_s(monkeypatch: pytest.MonkeyPatch, layout: torch.memory_format,
-                                                          part: int, band: int) -> None:
+@pytest.mark.parametrize(
+    ("part", "band"), [(winograd.PART, winograd.BAND), (36 * 128 * 50, 36 * 128 * 20)]
+)
+def test_values_and_gradients_are_the_plain_convolution_s(
+    monkeypatch: pytest.MonkeyPatch, layout: torch.memory_format, part: int, band: int
+) -> None:
     monkeypatch.setattr(winograd, "PART", part)
     monkeypatch.setattr(winograd, "BAND", band)
     x, conv = given()
@@ -81,7 +96,8 @@ def test_values_and_gradients_are_the_plain_convolution_s(monkeypatch: pytest.Mo
     assert kept == []
     assert (out - wanted).abs().max() < CLOSE
     assert (grad - wanted_grad).abs().max() < CLOSE
-    assert not torch.equal(out, F.conv2d(x, conv.weight, conv.bias, padding=1))  # it was really computed otherwise
+    # It was really computed otherwise
+    assert not torch.equal(out, F.conv2d(x, conv.weight, conv.bias, padding=1))
     assert "_conv_forward" not in vars(conv)
 
 
@@ -92,7 +108,9 @@ def test_no_bias_and_no_gradient() -> None:
         assert (conv(x) - exact(x, conv)[0]).abs().max() < CLOSE
 
 
-@pytest.mark.parametrize("change", ["small", "odd", "few channels", "stride", "groups", "trained", "float64", "autocast"])
+@pytest.mark.parametrize(
+    "change", ["small", "odd", "few channels", "stride", "groups", "trained", "float64", "autocast"]
+)
 def test_what_does_not_gain_is_computed_as_it_was(change: str) -> None:
     x, conv = given(batch=1)
     if change == "small":
@@ -148,8 +166,12 @@ def test_enlarging_answers_the_same_forward_and_back() -> None:
 
 
 @pytest.mark.parametrize("change", ["hook", "before", "patched", "size", "small", "trained"])
-def test_enlarging_leaves_out_nobody_who_takes_part(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    """A LoCon is a hook on the convolution: computed without calling it, the enlargement would lose it."""
+def test_enlarging_leaves_out_nobody_who_takes_part(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A LoCon is a hook on the convolution: computed without calling it, the enlargement would lose
+    it.
+    """
     monkeypatch.setattr(enlarging_module, "PIXELS", 200)
     x, conv = given(batch=1, height=16, width=16)
     module, size = Enlarger(conv), None

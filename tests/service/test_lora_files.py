@@ -27,7 +27,13 @@ from lib_singlelora.service.lora_files import BenchDesk
 from lib_singlelora.service.service import Service
 
 PICTURE = Path(__file__).parents[1] / "data" / "astronaut.png"
-SMALL = {"training.resolution": 64, "training.epochs": 2, "plot.steps": 1, "plot.strengths": "1", "plot.sampler": "Euler"}
+SMALL = {
+    "training.resolution": 64,
+    "training.epochs": 2,
+    "plot.steps": 1,
+    "plot.strengths": "1",
+    "plot.sampler": "Euler",
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,11 @@ def desk(service: Service) -> Iterator[BenchDesk]:
 
 def test_a_baked_copy_can_be_used_by_its_name_at_once(service: Service, desk: BenchDesk) -> None:
     made = desk.bake("eileen", "eileen-000001", "OUTD", 0.8)
-    assert made["name"] == "eileen-000001-OUTD-0.8" and list(desk.files("eileen")) == ["eileen-000001", "eileen", made["name"]]
+    assert made["name"] == "eileen-000001-OUTD-0.8" and list(desk.files("eileen")) == [
+        "eileen-000001",
+        "eileen",
+        made["name"],
+    ]
     workspace = service.workspace("eileen")
     path = choose_lora(workspace.load_settings(), workspace, made["name"])
     assert path == workspace.root / made["file"]
@@ -67,13 +77,17 @@ def test_a_baked_copy_can_be_used_by_its_name_at_once(service: Service, desk: Be
     assert (told["ss_baked_preset"], told["ss_baked_strength"]) == ("OUTD", "0.8")
 
 
-def test_epochs_are_merged_and_cut_and_what_is_lost_is_told(service: Service, desk: BenchDesk) -> None:
+def test_epochs_are_merged_and_cut_and_what_is_lost_is_told(
+    service: Service, desk: BenchDesk
+) -> None:
     merged = desk.merge("eileen", ["eileen", "eileen-000001"], "ema")
     told = read_lora(service.file("eileen", merged["file"])).metadata["ss_merged_from"]
     assert told.startswith('["eileen-000001')  # the older first
     assert "2 files are merged" in merged["told"]
     cut = desk.resize("eileen", merged["name"], 1)
-    assert cut["told"].startswith("cut to rank 1; ") and cut["told"].endswith("% of what it does is lost")
+    assert cut["told"].startswith("cut to rank 1; ") and cut["told"].endswith(
+        "% of what it does is lost"
+    )
 
 
 def test_a_lora_is_told_with_a_picture_of_its_blocks(service: Service, desk: BenchDesk) -> None:
@@ -83,10 +97,14 @@ def test_a_lora_is_told_with_a_picture_of_its_blocks(service: Service, desk: Ben
         assert image.width == 900
 
 
-def test_presets_are_drawn_without_a_workspace_and_with_the_users_own(service: Service, desk: BenchDesk, tmp_path: Path) -> None:
+def test_presets_are_drawn_without_a_workspace_and_with_the_users_own(
+    service: Service, desk: BenchDesk, tmp_path: Path
+) -> None:
     with Image.open(desk.presets_picture()) as image:
         plain = image.size
-    (tmp_path / "lbwpresets.txt").write_text("".join(f"MINE{i}:{','.join(['0.5'] * 17)}\n" for i in range(4)), encoding="utf-8")
+    (tmp_path / "lbwpresets.txt").write_text(
+        "".join(f"MINE{i}:{','.join(['0.5'] * 17)}\n" for i in range(4)), encoding="utf-8"
+    )
     service.change("eileen", {"plot.preset_folders": [str(tmp_path)]})
     try:
         with Image.open(desk.presets_picture("eileen")) as image:
@@ -95,18 +113,46 @@ def test_presets_are_drawn_without_a_workspace_and_with_the_users_own(service: S
         service.change("eileen", {"plot.preset_folders": []})
 
 
-@pytest.mark.parametrize(("ask", "error", "told"), [
-    (lambda desk: desk.bake("eileen", "../eileen", "ALL", 1), LoraFileError,
-     "found no such LoRA in eileen, expected one of eileen-000001"),
-    (lambda desk: desk.bake("eileen", "", "OUTF", 1), PresetError, "unknown block preset 'OUTF'"),
-    (lambda desk: desk.bake("eileen", "", ",".join(["1"] * 13), 1), PresetError, "found 13 values, expected 17 or 26"),
-    (lambda desk: desk.merge("eileen", ["eileen"]), LoraFileError, "found 1 LoRA to merge"),
-    (lambda desk: desk.merge("eileen", [], "median"), SettingsError, "expected one of average, ema"),
-    (lambda desk: desk.resize("eileen", "", 0), LoraFileError, "rank: found 0, expected 1 or more"),
-    (lambda desk: desk.summary("nobody"), LoraFileError, "found no LoRA, expected a trained one"),
-    (lambda desk: desk.plan("nobody"), LoraFileError, "found no trained epochs"),
-])
-def test_a_mistake_is_one_clear_line(desk: BenchDesk, ask: Any, error: type[SingleLoraError], told: str) -> None:
+@pytest.mark.parametrize(
+    ("ask", "error", "told"),
+    [
+        (
+            lambda desk: desk.bake("eileen", "../eileen", "ALL", 1),
+            LoraFileError,
+            "found no such LoRA in eileen, expected one of eileen-000001",
+        ),
+        (
+            lambda desk: desk.bake("eileen", "", "OUTF", 1),
+            PresetError,
+            "unknown block preset 'OUTF'",
+        ),
+        (
+            lambda desk: desk.bake("eileen", "", ",".join(["1"] * 13), 1),
+            PresetError,
+            "found 13 values, expected 17 or 26",
+        ),
+        (lambda desk: desk.merge("eileen", ["eileen"]), LoraFileError, "found 1 LoRA to merge"),
+        (
+            lambda desk: desk.merge("eileen", [], "median"),
+            SettingsError,
+            "expected one of average, ema",
+        ),
+        (
+            lambda desk: desk.resize("eileen", "", 0),
+            LoraFileError,
+            "rank: found 0, expected 1 or more",
+        ),
+        (
+            lambda desk: desk.summary("nobody"),
+            LoraFileError,
+            "found no LoRA, expected a trained one",
+        ),
+        (lambda desk: desk.plan("nobody"), LoraFileError, "found no trained epochs"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    desk: BenchDesk, ask: Any, error: type[SingleLoraError], told: str
+) -> None:
     with pytest.raises(error, match=told) as caught:
         ask(desk)
     assert "\n" not in str(caught.value)
@@ -120,17 +166,33 @@ def test_the_routes_do_the_same(service: Service, desk: BenchDesk) -> None:
     assert client.get(f"{at}/presets").content.startswith(b"\x89PNG")
     assert client.get(f"{at}/summary", params={"lora": "eileen"}).json()["algorithm"] == "LoRA"
     baked = client.post(f"{at}/bake", json={"lora": "eileen", "preset": "OUTD"})
-    assert baked.status_code == 201 and client.get(f"{at}/files/{baked.json()['file']}").status_code == 200
-    assert client.post(f"{at}/merge", json={"loras": ["eileen-000001", "eileen"]}).status_code == 201
+    assert (
+        baked.status_code == 201
+        and client.get(f"{at}/files/{baked.json()['file']}").status_code == 200
+    )
+    assert (
+        client.post(f"{at}/merge", json={"loras": ["eileen-000001", "eileen"]}).status_code == 201
+    )
     assert client.post(f"{at}/resize", json={"rank": 1}).status_code == 201
-    answer = client.post(f"{at}/bake", json={"lora": str(service.workspace("eileen").models / "eileen.safetensors")})
-    assert answer.status_code == 422 and "found no such LoRA" in answer.text  # by name only: no file of elsewhere
+    answer = client.post(
+        f"{at}/bake", json={"lora": str(service.workspace("eileen").models / "eileen.safetensors")}
+    )
+    # By name only: no file of elsewhere
+    assert answer.status_code == 422 and "found no such LoRA" in answer.text
 
 
-def test_a_picture_from_elsewhere_is_kept_with_what_its_text_tells(service: Service, desk: BenchDesk, tmp_path: Path) -> None:
+def test_a_picture_from_elsewhere_is_kept_with_what_its_text_tells(
+    service: Service, desk: BenchDesk, tmp_path: Path
+) -> None:
     from lib_singlelora.imaging.png import png_bytes
 
     path = tmp_path / "00017-5.png"
-    path.write_bytes(png_bytes(Image.new("RGB", (64, 64), "red"), "eileen <lora:eileen-000001:0.7>\nSteps: 20, Seed: 5"))
+    path.write_bytes(
+        png_bytes(
+            Image.new("RGB", (64, 64), "red"), "eileen <lora:eileen-000001:0.7>\nSteps: 20, Seed: 5"
+        )
+    )
     kept = service.file("eileen", desk.accept("eileen", path))
-    assert '"lora": "eileen-000001.safetensors"' in kept.with_suffix(".json").read_text(encoding="utf-8")
+    assert '"lora": "eileen-000001.safetensors"' in kept.with_suffix(".json").read_text(
+        encoding="utf-8"
+    )

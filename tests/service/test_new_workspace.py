@@ -37,7 +37,11 @@ def other(tmp_path: Path) -> Path:
 
 
 def everything(folder: Path) -> dict[str, bytes]:
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     return {name: data for name, data in files.items() if ".singlelora." not in name}
 
 
@@ -49,11 +53,14 @@ def test_the_users_own_folder_of_that_name_is_left_alone(service: Service) -> No
     with pytest.raises(ConflictError, match="no workspace, expected a free name"):
         service.start(PICTURE, "elsa", "girl", "elsa")
     assert everything(service.root) == before
-    assert service.start(PICTURE, "elsa", "girl") == "elsa 2"  # a name nobody asked for is chosen beside it
+    # A name nobody asked for is chosen beside it
+    assert service.start(PICTURE, "elsa", "girl") == "elsa 2"
     assert (mine / "only copy.png").read_bytes() == b"mine"
 
 
-def test_a_workspace_whose_settings_were_deleted_keeps_all_else(service: Service, other: Path) -> None:
+def test_a_workspace_whose_settings_were_deleted_keeps_all_else(
+    service: Service, other: Path
+) -> None:
     name = service.start(PICTURE, "elsa", "girl")
     root = service.root / name
     Workspace(root).writing("a job").__enter__()  # leaves the lock file, as any job
@@ -67,7 +74,9 @@ def test_a_workspace_whose_settings_were_deleted_keeps_all_else(service: Service
     assert (root / "model" / "elsa.safetensors").read_bytes() == b"hours of training"
 
 
-def test_a_failed_start_takes_back_only_its_own_folder(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start_takes_back_only_its_own_folder(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise WorkspaceError("the disk is full")
 
@@ -90,7 +99,9 @@ def test_a_mistaken_setting_leaves_nothing_behind(service: Service) -> None:
 
 
 @pytest.mark.parametrize("same_picture", [True, False])
-def test_of_many_starts_at_once_none_loses_its_workspace(service: Service, tmp_path: Path, same_picture: bool) -> None:
+def test_of_many_starts_at_once_none_loses_its_workspace(
+    service: Service, tmp_path: Path, same_picture: bool
+) -> None:
     pictures = []
     for number in range(6):
         path = tmp_path / f"{number}.png"
@@ -118,7 +129,9 @@ def test_of_many_starts_at_once_none_loses_its_workspace(service: Service, tmp_p
         assert original is not None and original.read_bytes() == pictures[number].read_bytes()
 
 
-def test_a_name_that_the_file_system_takes_for_another_is_that_one(service: Service, other: Path) -> None:
+def test_a_name_that_the_file_system_takes_for_another_is_that_one(
+    service: Service, other: Path
+) -> None:
     """On Windows and macOS 'Elsa' opens 'elsa'; a link stands for that here."""
     assert service.start(PICTURE, "elsa", "girl") == "elsa"
     (service.root / "elsa" / "model").mkdir()
@@ -151,8 +164,16 @@ def test_forty_changes_at_once_are_all_there(service: Service) -> None:
 
 def test_changes_of_different_settings_at_once_are_all_there(service: Service) -> None:
     name = service.start(PICTURE, "elsa", "girl")
-    wanted = {"training.rank": 3, "training.epochs": 4, "training.repeats": 7, "plot.steps": 9, "inpaint.count": 2,
-              "regularization.count": 11, "inpaint.steps": 6, "crop.details": 1}
+    wanted = {
+        "training.rank": 3,
+        "training.epochs": 4,
+        "training.repeats": 7,
+        "plot.steps": 9,
+        "inpaint.count": 2,
+        "regularization.count": 11,
+        "inpaint.steps": 6,
+        "crop.details": 1,
+    }
     gate = threading.Barrier(len(wanted))
 
     def patch(setting: str, value: int) -> None:

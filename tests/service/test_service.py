@@ -1,4 +1,6 @@
-"""The service and the HTTP API on the real standalone host: workspaces, jobs, files, and what they refuse."""
+"""The service and the HTTP API on the real standalone host: workspaces, jobs, files, and what they
+refuse.
+"""
 
 import base64
 import json
@@ -24,9 +26,19 @@ from tests.two_colours import two_colours
 
 DATA = Path(__file__).parents[1] / "data"
 PICTURE = DATA / "astronaut.png"
-QUICK = {"prepare.long_side": 256, "regularization.count": 1, "regularization.steps": 2, "training.epochs": 2,
-         "training.repeats": 1, "training.rank": 2, "training.alpha": 2, "plot.strengths": "1", "plot.steps": 2,
-         "inpaint.count": 1, "inpaint.steps": 2}
+QUICK = {
+    "prepare.long_side": 256,
+    "regularization.count": 1,
+    "regularization.steps": 2,
+    "training.epochs": 2,
+    "training.repeats": 1,
+    "training.rank": 2,
+    "training.alpha": 2,
+    "plot.strengths": "1",
+    "plot.steps": 2,
+    "inpaint.count": 1,
+    "inpaint.steps": 2,
+}
 
 
 @pytest.fixture
@@ -43,11 +55,15 @@ def client(service: Service) -> TestClient:
 
 def started(service: Service, **settings: object) -> str:
     name = service.start(PICTURE, "eileen", "woman")
-    service.change(name, {**QUICK, **{key.replace("__", "."): value for key, value in settings.items()}})
+    service.change(
+        name, {**QUICK, **{key.replace("__", "."): value for key, value in settings.items()}}
+    )
     return name
 
 
-def test_a_workspace_takes_its_triggers_name_and_another_picture_gets_another(service: Service, tmp_path: Path) -> None:
+def test_a_workspace_takes_its_triggers_name_and_another_picture_gets_another(
+    service: Service, tmp_path: Path
+) -> None:
     assert service.start(PICTURE, "eileen", "woman") == "eileen"
     assert service.start(PICTURE, "eileen", "woman") == "eileen"
 
@@ -111,23 +127,43 @@ def test_a_second_job_waits_and_a_deleted_workspace_is_told(service: Service) ->
 
 def test_the_routes_do_the_whole_job(client: TestClient, service: Service) -> None:
     picture = base64.b64encode(PICTURE.read_bytes()).decode()
-    made = client.post("/singlelora/v1/workspaces", json={"picture": f"data:image/png;base64,{picture}", "trigger": "eileen",
-                                                          "class_token": "woman", "settings": QUICK})
+    made = client.post(
+        "/singlelora/v1/workspaces",
+        json={
+            "picture": f"data:image/png;base64,{picture}",
+            "trigger": "eileen",
+            "class_token": "woman",
+            "settings": QUICK,
+        },
+    )
     assert made.status_code == 201 and made.json() == {"workspace": "eileen"}
     job = client.post("/singlelora/v1/workspaces/eileen/jobs", json={"stage": "prepare"})
     assert job.status_code == 202
     service.runner.tickets[-1].wait(60)
     assert client.get(f"/singlelora/v1/jobs/{job.json()['id']}").json()["state"] == "done"
     assert client.get("/singlelora/v1/workspaces/eileen").json()["stages"]["prepare"] == "done"
-    assert client.patch("/singlelora/v1/workspaces/eileen", json={"training.rank": 3}).json()["training"]["rank"] == 3
-    assert client.get("/singlelora/v1/workspaces/eileen/files/source/prepared.png").content[:4] == b"\x89PNG"
+    assert (
+        client.patch("/singlelora/v1/workspaces/eileen", json={"training.rank": 3}).json()[
+            "training"
+        ]["rank"]
+        == 3
+    )
+    assert (
+        client.get("/singlelora/v1/workspaces/eileen/files/source/prepared.png").content[:4]
+        == b"\x89PNG"
+    )
     assert client.get("/singlelora/v1/workspaces").json() == ["eileen"]
     assert client.get("/singlelora/v1/stages").json()[0] == "run"
     assert {"name", "default", "help"} <= client.get("/singlelora/v1/settings").json()[0].keys()
 
 
-@pytest.mark.parametrize("path", ["../../x", "%2e%2e/%2e%2e/x", "/etc/passwd", "model/snapshot/state.pt", "nothing.png", "link"])
-def test_no_file_outside_a_workspace_is_given(client: TestClient, service: Service, tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["../../x", "%2e%2e/%2e%2e/x", "/etc/passwd", "model/snapshot/state.pt", "nothing.png", "link"],
+)
+def test_no_file_outside_a_workspace_is_given(
+    client: TestClient, service: Service, tmp_path: Path, path: str
+) -> None:
     name = started(service)
     (tmp_path / "x").write_text("secret")
     (service.root / name / "link").symlink_to(tmp_path / "x")
@@ -138,13 +174,19 @@ def test_no_file_outside_a_workspace_is_given(client: TestClient, service: Servi
 
 
 @pytest.mark.parametrize("setting", [d.name for d in declarations() if d.path])
-def test_a_setting_reaches_no_file_outside(client: TestClient, service: Service, tmp_path: Path, setting: str) -> None:
+def test_a_setting_reaches_no_file_outside(
+    client: TestClient, service: Service, tmp_path: Path, setting: str
+) -> None:
     name = started(service)
     (tmp_path / "secrets").mkdir()
     texts = [str(tmp_path / "secrets"), "../../secrets", "~/secrets", f" {tmp_path / 'x'}"]
     for text in texts + [f"a, {tmp_path / 'x'}"] * (declaration(setting).kind is not str):
-        for answer in (client.patch(f"/singlelora/v1/workspaces/{name}", json={setting: text}),
-                       client.post(f"/singlelora/v1/workspaces/{name}/jobs", json={"settings": {setting: text}})):
+        for answer in (
+            client.patch(f"/singlelora/v1/workspaces/{name}", json={setting: text}),
+            client.post(
+                f"/singlelora/v1/workspaces/{name}/jobs", json={"settings": {setting: text}}
+            ),
+        ):
             assert answer.status_code == 422 and "lies outside" in answer.text
     assert service.runner.tickets == []
 
@@ -152,15 +194,24 @@ def test_a_setting_reaches_no_file_outside(client: TestClient, service: Service,
 def test_a_setting_takes_names_and_files_inside(client: TestClient, service: Service) -> None:
     name = started(service)
     (service.root / "other").mkdir()
-    inside = {"plot.compare": "../other", "caption.tagger": "wd-swinv2-tagger-v3", "inpaint.lora": "2",
-              "regularization.wildcards": [str(service.root / "other")], "prepare.upscaler": "Lanczos"}
+    inside = {
+        "plot.compare": "../other",
+        "caption.tagger": "wd-swinv2-tagger-v3",
+        "inpaint.lora": "2",
+        "regularization.wildcards": [str(service.root / "other")],
+        "prepare.upscaler": "Lanczos",
+    }
     assert client.patch(f"/singlelora/v1/workspaces/{name}", json=inside).status_code == 200
 
 
-@pytest.mark.parametrize(("body", "said"), [
-    ({"picture": "!!", "trigger": "a"}, "base64"), ({"picture": "aGVsbG8=", "trigger": "a"}, "picture"),
-    ({"picture": "aGVsbG8=", "trigger": "../a"}, "trigger"),
-])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"picture": "!!", "trigger": "a"}, "base64"),
+        ({"picture": "aGVsbG8=", "trigger": "a"}, "picture"),
+        ({"picture": "aGVsbG8=", "trigger": "../a"}, "trigger"),
+    ],
+)
 def test_bad_bodies_are_told(client: TestClient, body: dict[str, Any], said: str) -> None:
     answer = client.post("/singlelora/v1/workspaces", json=body)
     assert answer.status_code == 422 and said in answer.text
@@ -171,7 +222,10 @@ def test_unknown_things_are_not_found(client: TestClient, service: Service) -> N
     assert client.get("/singlelora/v1/workspaces/nobody").status_code == 404
     assert client.get("/singlelora/v1/workspaces/..").status_code == 404
     assert client.get("/singlelora/v1/jobs/99").status_code == 404
-    assert client.post(f"/singlelora/v1/workspaces/{name}/jobs", json={"stage": "dance"}).status_code == 404
+    assert (
+        client.post(f"/singlelora/v1/workspaces/{name}/jobs", json={"stage": "dance"}).status_code
+        == 404
+    )
 
 
 def test_users_and_sessions_are_asked_for(service: Service) -> None:
@@ -193,8 +247,13 @@ def test_users_and_sessions_are_asked_for(service: Service) -> None:
     assert client.get("/singlelora/v1/workspaces").status_code == 200
 
 
-def test_quotes_open_no_way_out_of_the_workspaces(client: TestClient, service: Service, tmp_path: Path) -> None:
+def test_quotes_open_no_way_out_of_the_workspaces(
+    client: TestClient, service: Service, tmp_path: Path
+) -> None:
     name = started(service)
     outside = json.dumps(str(tmp_path / "secrets"))
     for setting in ("plot.compare", "plot.preset_folders", "regularization.wildcards"):
-        assert client.patch(f"/singlelora/v1/workspaces/{name}", json={setting: outside}).status_code == 422
+        assert (
+            client.patch(f"/singlelora/v1/workspaces/{name}", json={setting: outside}).status_code
+            == 422
+        )

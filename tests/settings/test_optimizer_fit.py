@@ -1,4 +1,6 @@
-"""A preset's rates and schedule under another optimizer: fitted where they are the preset's, told where a person set them."""
+"""A preset's rates and schedule under another optimizer: fitted where they are the preset's, told
+where a person set them.
+"""
 
 from __future__ import annotations
 
@@ -43,49 +45,74 @@ def test_a_presets_rate_becomes_1_and_a_half_that_is_not_trained_stays_so(optimi
 def test_another_rate_below_a_tenth_is_warned_of_and_stays(optimizer: str) -> None:
     fit = fitted(training(optimizer=optimizer, unet_lr=1e-4))
     assert fit.settings.unet_lr == 1e-4 and any("below 0.1" in sentence for sentence in fit.said)
-    assert not any("below" in sentence for sentence in fitted(training(optimizer=optimizer, unet_lr=0.5)).said)
+    assert not any(
+        "below" in sentence for sentence in fitted(training(optimizer=optimizer, unet_lr=0.5)).said
+    )
 
 
 def test_optimizers_that_take_a_rate_keep_it_without_a_word() -> None:
     for optimizer in ("AdamW", "AdamW8bit", "Lion", "CAME", "Muon"):
-        assert fitted(training(optimizer=optimizer)) == fitted(training(optimizer=optimizer, unet_lr=1e-3))
+        assert fitted(training(optimizer=optimizer)) == fitted(
+            training(optimizer=optimizer, unet_lr=1e-3)
+        )
         assert fitted(training(optimizer=optimizer)).said == ()
 
 
 def test_schedule_free_takes_no_schedule_of_a_preset() -> None:
     for optimizer in ("AdamWScheduleFree", "ProdigyPlusScheduleFree"):
         fit = fitted(training(optimizer=optimizer))
-        assert fit.settings.scheduler == "constant" and any("cosine becomes constant" in each for each in fit.said)
+        assert fit.settings.scheduler == "constant" and any(
+            "cosine becomes constant" in each for each in fit.said
+        )
         kept = fitted(training(optimizer=optimizer, scheduler="linear"))
         assert kept.settings.scheduler == "linear" and any("on top" in each for each in kept.said)
-    assert fitted(training(optimizer="ProdigyPlusScheduleFree", optimizer_args="use_schedulefree=False")).settings.scheduler == (
-        "cosine")
+    assert (
+        fitted(
+            training(optimizer="ProdigyPlusScheduleFree", optimizer_args="use_schedulefree=False")
+        ).settings.scheduler
+        == "cosine"
+    )
 
 
 def test_what_adafactor_does_with_rates_is_told() -> None:
     assert "count for nothing" in fitted(training(optimizer="Adafactor")).said[0]
-    assert "scale_parameter" in fitted(training(optimizer="Adafactor", optimizer_args="relative_step=False")).said[0]
-    fixed = training(optimizer="Adafactor", optimizer_args="relative_step=False; scale_parameter=False")
+    assert (
+        "scale_parameter"
+        in fitted(training(optimizer="Adafactor", optimizer_args="relative_step=False")).said[0]
+    )
+    fixed = training(
+        optimizer="Adafactor", optimizer_args="relative_step=False; scale_parameter=False"
+    )
     assert fitted(fixed).said == ()
 
 
 def test_one_rate_for_all_is_told() -> None:
     half = parse_block_weights("ALL0.5", SD1)
     assert "count as 1" in unscaled(training(optimizer="Prodigy"), half)[0]
-    assert unscaled(training(optimizer="ProdigyPlusScheduleFree"), half) == unscaled(training(), half) == []
+    assert (
+        unscaled(training(optimizer="ProdigyPlusScheduleFree"), half)
+        == unscaled(training(), half)
+        == []
+    )
     assert unscaled(training(optimizer="Prodigy"), parse_block_weights("OUTD", SD1)) == []
     said = fitted(training(optimizer="Prodigy", unet_lr=1, text_encoder_lr=0.5)).said
     assert any("one rate for all" in sentence for sentence in said)
 
 
-def test_a_saved_presets_own_rates_for_its_optimizer_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_saved_presets_own_rates_for_its_optimizer_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lib_singlelora.settings import schema as module
 
     monkeypatch.setattr(module, "OWN_PRESETS", tmp_path)
-    module.save_preset("mine", Settings.from_dict({"training": {"optimizer": "Prodigy", "unet_lr": 0.5}}))
+    module.save_preset(
+        "mine", Settings.from_dict({"training": {"optimizer": "Prodigy", "unet_lr": 0.5}})
+    )
     assert fitted(training(preset="mine")).settings.unet_lr == 0.5
     back = fitted(training(preset="mine", optimizer="AdamW"))
-    assert back.settings.unet_lr == 1e-4 and any("takes a rate" in sentence for sentence in back.said)
+    assert back.settings.unet_lr == 1e-4 and any(
+        "takes a rate" in sentence for sentence in back.said
+    )
 
 
 def test_broken_arguments_are_told_before_anything_is_trained() -> None:
@@ -101,7 +128,11 @@ def test_at_a_presets_rate_nothing_is_learned_and_fitted_it_is(optimizer: str) -
 
     def loss_after(options: TrainingSettings, steps: int = 300) -> float:
         weight = nn.Parameter(torch.zeros(8, 1))
-        made = build_optimizer(options, [{"params": [weight], "lr": options.unet_lr, "base_lr": options.unet_lr}], "cpu")
+        made = build_optimizer(
+            options,
+            [{"params": [weight], "lr": options.unet_lr, "base_lr": options.unet_lr}],
+            "cpu",
+        )
         made.training()
         for _ in range(steps):
             loss = (inputs @ weight - wanted).square().mean()
@@ -117,10 +148,14 @@ def test_at_a_presets_rate_nothing_is_learned_and_fitted_it_is(optimizer: str) -
     assert loss_after(fitted(options).settings) < 0.5 * start
 
 
-def test_the_trainer_trains_at_the_fitted_rate(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_the_trainer_trains_at_the_fitted_rate(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     pytest.importorskip("prodigyopt")
     options = training(optimizer="Prodigy", rank=2)
     with standalone_host.open_for_training() as model:
         network = LoraNetwork(model.targets(), model.layout, shape_of(options), {}, False, 1)
-        trainer = Trainer(model, network, pictures(tmp_path), options, tmp_path / "s.pt", "x", lambda *_: tmp_path)
+        trainer = Trainer(
+            model, network, pictures(tmp_path), options, tmp_path / "s.pt", "x", lambda *_: tmp_path
+        )
         assert {group["base_lr"] for group in trainer.optimizer.torch.param_groups} == {1.0}

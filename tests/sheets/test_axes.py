@@ -15,27 +15,45 @@ from lib_singlelora.sheets.axes import (
     values_at,
 )
 
-DIMENSIONS = (dimension("epoch", (2, 4)), dimension("preset", ("ALL", "OUTD")), dimension("strength", (0.5, 1.0, 1.5)),
-              dimension("prompt", ("a", "b")), dimension("sampler", ("Euler",)))
+DIMENSIONS = (
+    dimension("epoch", (2, 4)),
+    dimension("preset", ("ALL", "OUTD")),
+    dimension("strength", (0.5, 1.0, 1.5)),
+    dimension("prompt", ("a", "b")),
+    dimension("sampler", ("Euler",)),
+)
 
 
 def names(spot: tuple[int, ...]) -> tuple[object, ...]:
     return tuple(values_at(DIMENSIONS, spot).values())
 
 
-@pytest.mark.parametrize(("x", "y", "z"), [
-    ("strength", "epoch", "preset"), ("prompt", "epoch", "preset"), ("strength", "prompt", "none"), ("none", "none", "none"),
-    ("sampler", "strength", "epoch")])
+@pytest.mark.parametrize(
+    ("x", "y", "z"),
+    [
+        ("strength", "epoch", "preset"),
+        ("prompt", "epoch", "preset"),
+        ("strength", "prompt", "none"),
+        ("none", "none", "none"),
+        ("sampler", "strength", "epoch"),
+    ],
+)
 def test_every_combination_lies_in_one_place_whatever_the_axes(x: str, y: str, z: str) -> None:
     found = [spot for table in tables(DIMENSIONS, x, y, z) for row in table.spots for spot in row]
     assert sorted(found) == sorted(spots(DIMENSIONS)) and len(found) == prod((2, 2, 3, 2, 1))
     for table in tables(DIMENSIONS, x, y, z):
-        assert len(table.rows) == len(table.spots) and all(len(row) == len(table.columns) for row in table.spots)
+        assert len(table.rows) == len(table.spots) and all(
+            len(row) == len(table.columns) for row in table.spots
+        )
 
 
 def test_a_place_is_under_its_own_labels() -> None:
     second = tables(DIMENSIONS, "strength", "epoch", "preset")[2]
-    assert (second.title, second.rows[1], second.columns[2]) == ("Blocks: OUTD · a", "epoch 4", "strength 1.5")
+    assert (second.title, second.rows[1], second.columns[2]) == (
+        "Blocks: OUTD · a",
+        "epoch 4",
+        "strength 1.5",
+    )
     assert names(second.spots[1][2]) == (4, "OUTD", 1.5, "a", "Euler")
 
 
@@ -51,11 +69,17 @@ def test_one_name_on_two_axes_is_told() -> None:
 
 
 def test_prompts_are_told_apart_by_what_they_do_not_share() -> None:
-    assert prompt_labels(["isa, girl, sitting", "isa, girl", "isa, girl, waving, hat"]) == ["sitting", "plain", "waving, hat"]
+    assert prompt_labels(["isa, girl, sitting", "isa, girl", "isa, girl, waving, hat"]) == [
+        "sitting",
+        "plain",
+        "waving, hat",
+    ]
 
 
 def test_search_and_replace_is_the_webuis() -> None:
     assert replacements('red, blue, "green, tall"', "a red hat") == ["red", "blue", "green, tall"]
     assert replacements("", "a") == []
-    with pytest.raises(SettingsError, match=r"found 'rde hat' in no prompt, .*did you mean 'red hat'\?"):
+    with pytest.raises(
+        SettingsError, match=r"found 'rde hat' in no prompt, .*did you mean 'red hat'\?"
+    ):
         replacements("rde hat, blue hat", "girl, red hat")

@@ -41,7 +41,9 @@ def edges(sheet: Image.Image) -> bool:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("width", [NARROWEST, 900])
 def test_every_preset_fits_its_picture(name: str, width: int) -> None:
-    sheet = draw_preset(name, parse_block_weights(name, SD1), EVERYWHERE, "a LoRA of a long name " * 4, width)
+    sheet = draw_preset(
+        name, parse_block_weights(name, SD1), EVERYWHERE, "a LoRA of a long name " * 4, width
+    )
     assert sheet.width == width and edges(sheet)
 
 
@@ -54,24 +56,31 @@ def test_any_values_fit_the_picture(seed: int) -> None:
 
 
 def test_the_bars_are_in_the_colours_of_what_the_blocks_carry() -> None:
-    outd = draw_preset("OUTD", parse_block_weights("OUTD", SD1))  # three blocks of outline, one of style, and the text encoder
+    # Three blocks of outline, one of style, and the text encoder
+    outd = draw_preset("OUTD", parse_block_weights("OUTD", SD1))
     nothing = draw_preset("NONE", parse_block_weights("NONE", SD1))
     drawn = {hue: pixels(outd, hue) - pixels(nothing, hue) for hue in HUES}
     assert drawn[COLOUR] == drawn[COMPOSITION] == 0
-    assert drawn[OUTLINE] == pytest.approx(3 * drawn[STYLE], rel=0.02) and drawn[STYLE] == pytest.approx(drawn[WORDS], rel=0.02)
+    assert drawn[OUTLINE] == pytest.approx(3 * drawn[STYLE], rel=0.02) and drawn[
+        STYLE
+    ] == pytest.approx(drawn[WORDS], rel=0.02)
 
 
 def test_a_bar_is_as_high_as_its_factor() -> None:
-    nothing, half, whole = (pixels(draw_preset("x", parse_block_weights(",".join([factor] * 17), SD1)), OUTLINE)
-                            for factor in ("0", "0.5", "1"))
+    nothing, half, whole = (
+        pixels(draw_preset("x", parse_block_weights(",".join([factor] * 17), SD1)), OUTLINE)
+        for factor in ("0", "0.5", "1")
+    )
     assert half - nothing == pytest.approx((whole - nothing) / 2, rel=0.05)
 
 
 def test_a_bar_of_1_reaches_the_line_of_1() -> None:
     own = np.asarray(draw_preset("x", parse_block_weights("1" + ",0" * 16, SD1)))
-    nearly = (abs(own.astype(int) - HUES[WORDS]) < 40).all(axis=2)  # smoothing blurs an edge over three pixels
+    # Smoothing blurs an edge over three pixels
+    nearly = (abs(own.astype(int) - HUES[WORDS]) < 40).all(axis=2)
     bar = np.nonzero(nearly.sum(axis=1) > 10)[0].min()
-    lines = np.nonzero((own[:, -25] != 255).any(axis=1))[0]  # right of the last bar is nothing but the lines
+    # Right of the last bar is nothing but the lines
+    lines = np.nonzero((own[:, -25] != 255).any(axis=1))[0]
     assert abs(int(bar) - int(lines.min())) <= 2
 
 
@@ -85,26 +94,45 @@ def test_a_bar_below_zero_hangs_below_the_line() -> None:
 def test_a_bar_where_the_lora_has_no_weights_is_hollow() -> None:
     weights = parse_block_weights("ALL", SD1)
     held = draw_preset("ALL", weights, EVERYWHERE)
-    lacking = draw_preset("ALL", weights, {label: norm for label, norm in EVERYWHERE.items() if not label.startswith("OUT")})
-    assert pixels(lacking, COLOUR) < pixels(held, COLOUR) * 0.6 and pixels(lacking, WORDS) == pixels(held, WORDS)
+    lacking = draw_preset(
+        "ALL",
+        weights,
+        {label: norm for label, norm in EVERYWHERE.items() if not label.startswith("OUT")},
+    )
+    assert pixels(lacking, COLOUR) < pixels(held, COLOUR) * 0.6 and pixels(
+        lacking, WORDS
+    ) == pixels(held, WORDS)
 
 
 def test_a_block_of_zero_norm_counts_as_without_weights() -> None:
     weights = parse_block_weights("ALL", SD1)
-    assert pixels(draw_preset("ALL", weights, {**EVERYWHERE, "M00": 0.0}), COMPOSITION) < \
-        pixels(draw_preset("ALL", weights, EVERYWHERE), COMPOSITION) * 0.6
+    assert (
+        pixels(draw_preset("ALL", weights, {**EVERYWHERE, "M00": 0.0}), COMPOSITION)
+        < pixels(draw_preset("ALL", weights, EVERYWHERE), COMPOSITION) * 0.6
+    )
 
 
 def test_a_stronger_block_has_a_larger_dot() -> None:
     weights = parse_block_weights("NONE", SD1)
     weak, strong = ({**EVERYWHERE, "M00": norm} for norm in (0.01, 1.0))
-    assert pixels(draw_preset("x", weights, weak), COMPOSITION) < pixels(draw_preset("x", weights, strong), COMPOSITION)
+    assert pixels(draw_preset("x", weights, weak), COMPOSITION) < pixels(
+        draw_preset("x", weights, strong), COMPOSITION
+    )
 
 
-@pytest.mark.parametrize(("layout", "held", "count"), [
-    (SD1, (), 17), (SD1, ("BASE", "OUT11"), 17), (SD1, ("IN00",), 26), (SDXL, (), 12), (SDXL, ("OUT08",), 20)])
-def test_blocks_without_transformers_are_shown_once_a_lora_has_weights_there(layout: BlockLayout, held: tuple[str, ...],
-                                                                             count: int) -> None:
+@pytest.mark.parametrize(
+    ("layout", "held", "count"),
+    [
+        (SD1, (), 17),
+        (SD1, ("BASE", "OUT11"), 17),
+        (SD1, ("IN00",), 26),
+        (SDXL, (), 12),
+        (SDXL, ("OUT08",), 20),
+    ],
+)
+def test_blocks_without_transformers_are_shown_once_a_lora_has_weights_there(
+    layout: BlockLayout, held: tuple[str, ...], count: int
+) -> None:
     assert len(shown_labels(layout, dict.fromkeys(held, 1.0))) == count
 
 
@@ -118,8 +146,12 @@ def test_the_summary_shows_only_the_blocks_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [NARROWEST, 700, 1600])
 def test_a_summary_with_much_to_tell_fits(tmp_path: Path, width: int) -> None:
-    lora = made(tmp_path, ss_sd_model_name="a_checkpoint_of_a_very_long_name_" * 6, ss_epoch="3",
-                ss_singlelora_history=str([f"step {i}" for i in range(9)]).replace("'", '"'))
+    lora = made(
+        tmp_path,
+        ss_sd_model_name="a_checkpoint_of_a_very_long_name_" * 6,
+        ss_epoch="3",
+        ss_singlelora_history=str([f"step {i}" for i in range(9)]).replace("'", '"'),
+    )
     assert edges(draw_summary(summarize(lora), SD1, width))
 
 
@@ -137,6 +169,7 @@ def test_ticks_are_few_hold_the_range_and_zero(low: float, high: float) -> None:
 def test_a_flat_bar_is_drawn_and_stays_thin() -> None:
     canvas = Canvas(60)
     canvas.bar((10, 20, 50, 20), (255, 0, 0))
-    rows = np.nonzero((np.asarray(canvas.picture(40))[..., 1] < 230).any(axis=1))[0]  # smoothing leaves faint rows beside it
+    # Smoothing leaves faint rows beside it
+    rows = np.nonzero((np.asarray(canvas.picture(40))[..., 1] < 230).any(axis=1))[0]
     assert rows.min() >= 19 and rows.max() <= 21
     assert np.asarray(canvas.picture(40))[..., 1].min() < 64  # its middle has nearly its own colour

@@ -11,8 +11,12 @@ RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue"
 
 
 def grid(**values: object) -> Grid:
-    own = {"title": "Blocks", "rows": ("epoch 1", "epoch 2"), "columns": ("0.5", "1"),
-           "cells": ((Cell((RED,)), Cell((BLUE,), mark=True)), (Cell((BLUE,)), None))}
+    own = {
+        "title": "Blocks",
+        "rows": ("epoch 1", "epoch 2"),
+        "columns": ("0.5", "1"),
+        "cells": ((Cell((RED,)), Cell((BLUE,), mark=True)), (Cell((BLUE,)), None)),
+    }
     return Grid(**{**own, **values})  # type: ignore[arg-type]
 
 
@@ -35,8 +39,11 @@ def test_every_picture_is_there_at_the_cells_size() -> None:
 
 
 def test_nothing_touches_the_edges_whatever_the_labels() -> None:
-    long = grid(columns=("a strength with a very long name", "1"), rows=("an epoch with a name that must be wrapped", "2"),
-                cells=((Cell((RED, BLUE, RED)), Cell((BLUE,))), (None, None)))
+    long = grid(
+        columns=("a strength with a very long name", "1"),
+        rows=("an epoch with a name that must be wrapped", "2"),
+        cells=((Cell((RED, BLUE, RED)), Cell((BLUE,))), (None, None)),
+    )
     sheet = np.asarray(draw_sheet("t" * 200, "words " * 60, [long, grid()], 128))
     for edge in (sheet[:2], sheet[-2:], sheet[:, :2], sheet[:, -2:]):
         assert (edge == 255).all()
@@ -44,7 +51,9 @@ def test_nothing_touches_the_edges_whatever_the_labels() -> None:
 
 def test_a_sheet_of_many_columns_is_folded_and_stays_readable() -> None:
     columns = tuple(f"prompt {i} of many words" for i in range(40))
-    wide = grid(rows=("epoch 1",), columns=columns, cells=(tuple(Cell((RED,), f"{i}") for i in range(40)),))
+    wide = grid(
+        rows=("epoch 1",), columns=columns, cells=(tuple(Cell((RED,), f"{i}") for i in range(40)),)
+    )
     parts = folded(wide, 14)
     assert [column for part in parts for column in part.columns] == list(columns)
     assert [cell for part in parts for cell in part.cells[0]] == list(wide.cells[0])
@@ -54,19 +63,37 @@ def test_a_sheet_of_many_columns_is_folded_and_stays_readable() -> None:
 
 
 def test_ten_pictures_make_a_block_and_a_long_note_is_wrapped() -> None:
-    one = grid(rows=("epoch 1",), columns=("1",), cells=((Cell((RED,) * 10, "a note that is far longer than its cell " * 4),),))
+    one = grid(
+        rows=("epoch 1",),
+        columns=("1",),
+        cells=((Cell((RED,) * 10, "a note that is far longer than its cell " * 4),),),
+    )
     sheet = draw_sheet("t", "s", [one], 64, ["the legend"])
     assert pixels(sheet, (255, 0, 0)) == 10 * 64 * 64 and sheet.width <= 420
     assert not (np.asarray(sheet)[:, -3:] != 255).any()
 
 
-@pytest.mark.parametrize(("image", "why"), [
-    (Image.new("RGB", (64, 64), (90, 90, 90)), "blank"),
-    (Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)), "noise"),
-    (Image.merge("RGB", [Image.linear_gradient("L").point(lambda v, t=t: 255 * (v > t)) for t in (20, 128, 240)]),
-     "burnt colours"),
-    (Image.merge("RGB", [Image.linear_gradient("L")] * 3), ""),
-])
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (Image.new("RGB", (64, 64), (90, 90, 90)), "blank"),
+        (
+            Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)),
+            "noise",
+        ),
+        (
+            Image.merge(
+                "RGB",
+                [
+                    Image.linear_gradient("L").point(lambda v, t=t: 255 * (v > t))
+                    for t in (20, 128, 240)
+                ],
+            ),
+            "burnt colours",
+        ),
+        (Image.merge("RGB", [Image.linear_gradient("L")] * 3), ""),
+    ],
+)
 def test_broken_pictures_are_named(image: Image.Image, why: str) -> None:
     assert broken(image) == why
 

@@ -21,8 +21,14 @@ from lib_singlelora.sheets.lettering import (
     write,
 )
 
-TEXTS = {"kanji": "白い帽子", "hangul": "이사벨라", "arabic": "إيزابيلا تبتسم", "hebrew": "איזבלה", "cyrillic": "Изабелла",
-         "emoji": "😀"}
+TEXTS = {
+    "kanji": "白い帽子",
+    "hangul": "이사벨라",
+    "arabic": "إيزابيلا تبتسم",
+    "hebrew": "איזבלה",
+    "cyrillic": "Изабелла",
+    "emoji": "😀",
+}
 
 
 @pytest.fixture
@@ -52,7 +58,9 @@ def test_a_script_is_drawn_with_a_font_that_has_it(script: str) -> None:
     # Were they boxes, all of them would look alike.
     pictures = {drawn(letter).tobytes() for letter in set(text) if not letter.isspace()}
     assert len(pictures) == len({letter for letter in text if not letter.isspace()})
-    assert length(text, font(32)) > 16 and not np.array_equal(drawn(text), drawn("\U0010fffd" * len(text)))
+    assert length(text, font(32)) > 16 and not np.array_equal(
+        drawn(text), drawn("\U0010fffd" * len(text))
+    )
 
 
 @pytest.mark.skipif(not hasattr(font(16), "size"), reason="Pillow's old font has one size")
@@ -75,7 +83,8 @@ def test_words_of_two_directions_stand_in_the_order_in_which_they_are_read() -> 
         pytest.skip("no font, or no FriBiDi, for Arabic here")
     texts = [run.text for run in runs("girl, عربي جدا, solo")]
     assert texts[:2] == ["girl, ", "عربي جدا"] and "".join(texts[2:]) == ", solo"
-    assert [run.text for run in runs("عربي solo")][-1] == "عربي"  # the line goes leftwards: its first word is the rightmost
+    # The line goes leftwards: its first word is the rightmost
+    assert [run.text for run in runs("عربي solo")][-1] == "عربي"
 
 
 def test_ascii_needs_no_font_of_the_system() -> None:
@@ -92,14 +101,21 @@ def test_lines_fit_and_lose_nothing(text: str) -> None:
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     text = ", ".join(f"tag {number}" for number in range(100))
     short = shortened(text, 60)
-    assert len(short) <= 60 and short.startswith("tag 0, tag 1") and short.endswith("tag 99") and " … " in short
+    assert (
+        len(short) <= 60
+        and short.startswith("tag 0, tag 1")
+        and short.endswith("tag 99")
+        and " … " in short
+    )
     assert shortened("a  b\nc", 60) == "a b c"
 
 
 def test_long_labels_leave_room_for_pictures_and_stay_apart() -> None:
     rows = tuple("word " * 300 + end for end in ("same", "same"))
     cell = Cell((Image.new("RGB", (64, 64), "teal"),))
-    sheet = draw_sheet("t" * 3000, "s " * 3000, [Grid("g", rows, ("1",), ((cell,), (cell,)))], 64, ["l " * 3000])
+    sheet = draw_sheet(
+        "t" * 3000, "s " * 3000, [Grid("g", rows, ("1",), ((cell,), (cell,)))], 64, ["l " * 3000]
+    )
     assert sheet.height < 1500
     from lib_singlelora.sheets.grid import _labels
 

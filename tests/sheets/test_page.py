@@ -15,7 +15,9 @@ from PIL import Image
 
 from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 NASTY = "</script><script>alert(1)</script> \"quoted\" & 'so' <b>"
 
 
@@ -23,11 +25,15 @@ def noisy(path: Path, seed: int) -> Path:
     """A drawing-like picture with grain: what compresses worst of what a sheet shows."""
     chance = np.random.default_rng(seed)
     blocks = chance.integers(0, 255, (8, 8, 3)).repeat(16, 0).repeat(16, 1)
-    Image.fromarray((blocks + chance.integers(-12, 12, (128, 128, 3))).clip(0, 255).astype(np.uint8)).save(path)
+    Image.fromarray(
+        (blocks + chance.integers(-12, 12, (128, 128, 3))).clip(0, 255).astype(np.uint8)
+    ).save(path)
     return path
 
 
-def made(folder: Path, presets: int, epochs: int, strengths: int, seeds: int = 2, text: str = "isa, girl") -> tuple[Path, Page]:
+def made(
+    folder: Path, presets: int, epochs: int, strengths: int, seeds: int = 2, text: str = "isa, girl"
+) -> tuple[Path, Page]:
     """A page with pictures beside it in 'cells #1'; retention falls from cell to cell, copying too."""
     (folder / "cells #1").mkdir()
     total = presets * epochs * strengths
@@ -35,18 +41,44 @@ def made(folder: Path, presets: int, epochs: int, strengths: int, seeds: int = 2
 
     def cell(name: str) -> PageCell:
         i = next(number)
-        pictures = tuple(noisy(folder / "cells #1" / f"{i}-{seed}.png", i * seeds + seed) for seed in range(seeds))
+        pictures = tuple(
+            noisy(folder / "cells #1" / f"{i}-{seed}.png", i * seeds + seed)
+            for seed in range(seeds)
+        )
         share = 1 - i / total
-        return PageCell(name, text, "Euler · CFG 7", pictures, tuple(range(1, seeds + 1)), {"retention": share, "copying": share},
-                        f"{i} of {total} traits", "blank" if i == 1 else "", i == 2, {"hat": f"{i}/{seeds}"})
+        return PageCell(
+            name,
+            text,
+            "Euler · CFG 7",
+            pictures,
+            tuple(range(1, seeds + 1)),
+            {"retention": share, "copying": share},
+            f"{i} of {total} traits",
+            "blank" if i == 1 else "",
+            i == 2,
+            {"hat": f"{i}/{seeds}"},
+        )
 
     base = PageTable("Without the LoRA", ("",), ("",), ((cell("without the LoRA"),),))
-    labels = tuple(f"epoch {e}" for e in range(epochs)), tuple(f"strength {s}" for s in range(strengths))
-    tables = [PageTable(f"Blocks: {p}", *labels,
-                        tuple(tuple(cell(f"epoch {e}, {p} at {s}") for s in range(strengths)) for e in range(epochs)))
-              for p in range(presets)]
+    labels = (
+        tuple(f"epoch {e}" for e in range(epochs)),
+        tuple(f"strength {s}" for s in range(strengths)),
+    )
+    tables = [
+        PageTable(
+            f"Blocks: {p}",
+            *labels,
+            tuple(
+                tuple(cell(f"epoch {e}, {p} at {s}") for s in range(strengths))
+                for e in range(epochs)
+            ),
+        )
+        for p in range(presets)
+    ]
     source = noisy(folder / "source.png", 9999)
-    page = Page("isa: epochs and strengths", text, (base, *tables), source, "epoch 0 at 1: it keeps most")
+    page = Page(
+        "isa: epochs and strengths", text, (base, *tables), source, "epoch 0 at 1: it keeps most"
+    )
     write_page(folder / "sheet.html", page)
     return folder / "sheet.html", page
 
@@ -63,13 +95,19 @@ class Links(HTMLParser):
 
 
 def facts(page: Path) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>',
+        page.read_text(encoding="utf-8"),
+        re.S,
+    )
     assert found
     values: dict[str, Any] = json.loads(found[1])
     return values
 
 
-def test_a_page_of_240_pictures_stays_below_three_megabytes_and_needs_nothing_else(tmp_path: Path) -> None:
+def test_a_page_of_240_pictures_stays_below_three_megabytes_and_needs_nothing_else(
+    tmp_path: Path,
+) -> None:
     path, page = made(tmp_path, 3, 10, 4)
     assert sum(len(cell.pictures) for cell in page.cells) == 242
     assert path.stat().st_size <= 3_000_000
@@ -95,13 +133,18 @@ def test_no_text_can_break_the_page(tmp_path: Path) -> None:
 
 def test_one_cell_without_scores_makes_a_page_too(tmp_path: Path) -> None:
     path, page = made(tmp_path, 1, 1, 1, 1)
-    bare = tuple(replace(table, cells=tuple(tuple(replace(own, scores={}) for own in row) for row in table.cells))
-                 for table in page.tables)
+    bare = tuple(
+        replace(
+            table, cells=tuple(tuple(replace(own, scores={}) for own in row) for row in table.cells)
+        )
+        for table in page.tables
+    )
     write_page(path, replace(page, tables=bare, reason=""))
     assert facts(path)["names"] == [] and "Recommended" not in path.read_text(encoding="utf-8")
 
 
-# In a browser --------------------------------------------------------------------------------------------------------
+# In a browser
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +160,18 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """A page of nine cells with two seeds each, opened from the disk; no error may be said in the console."""
+    """A page of nine cells with two seeds each, opened from the disk; no error may be said in the
+    console.
+    """
     path, _ = made(tmp_path, 2, 2, 2)
     context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
+    opened.on(
+        "console",
+        lambda said: problems.append(said.text) if said.type in ("error", "warning") else None,
+    )
     opened.goto(path.as_uri())
     yield opened
     context.close()
@@ -132,7 +180,9 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
 def shown(page: Any) -> list[int]:
     """Numbers of the cells that are to be seen, in their order."""
-    found: list[int] = page.eval_on_selector_all(".cell:not(.out)", "cells => cells.map(cell => +cell.dataset.i)")
+    found: list[int] = page.eval_on_selector_all(
+        ".cell:not(.out)", "cells => cells.map(cell => +cell.dataset.i)"
+    )
     return found
 
 
@@ -143,11 +193,15 @@ def test_cells_are_sorted_by_a_score_and_go_back_to_their_tables(page: Any) -> N
     page.select_option("#sort", "retention")
     assert shown(page) == list(range(9)) and page.locator("#flow .cell").count() == 9
     page.select_option("#sort", "")
-    assert page.locator("#tables td .cell").count() == 9 and page.locator("#flow .cell").count() == 0
+    assert (
+        page.locator("#tables td .cell").count() == 9 and page.locator("#flow .cell").count() == 0
+    )
 
 
 def slide(page: Any, name: str, value: int) -> None:
-    page.eval_on_selector(f"input[name={name}]", f"s => {{ s.value = {value}; s.dispatchEvent(new Event('input')); }}")
+    page.eval_on_selector(
+        f"input[name={name}]", f"s => {{ s.value = {value}; s.dispatchEvent(new Event('input')); }}"
+    )
 
 
 def test_cells_below_a_score_are_hidden_until_the_slider_is_back(page: Any) -> None:
@@ -171,9 +225,14 @@ def test_keys_walk_from_cell_to_cell_and_escape_closes(page: Any) -> None:
     page.locator("[data-i='1'] .pic").first.click()
     assert seen(page) == "epoch 0, 0 at 0 · seed 1"
     assert page.evaluate("document.getElementById('large').src").endswith("cells%20%231/1-0.png")
-    for key, name in (("ArrowRight", "epoch 0, 0 at 0 · seed 2"), ("ArrowRight", "epoch 0, 0 at 1 · seed 1"),
-                      ("ArrowDown", "epoch 1, 0 at 1 · seed 1"), ("ArrowDown", "epoch 0, 1 at 1 · seed 1"),
-                      ("ArrowLeft", "epoch 0, 1 at 0 · seed 2"), ("ArrowUp", "epoch 1, 0 at 0 · seed 2")):
+    for key, name in (
+        ("ArrowRight", "epoch 0, 0 at 0 · seed 2"),
+        ("ArrowRight", "epoch 0, 0 at 1 · seed 1"),
+        ("ArrowDown", "epoch 1, 0 at 1 · seed 1"),
+        ("ArrowDown", "epoch 0, 1 at 1 · seed 1"),
+        ("ArrowLeft", "epoch 0, 1 at 0 · seed 2"),
+        ("ArrowUp", "epoch 1, 0 at 0 · seed 2"),
+    ):
         page.keyboard.press(key)
         assert seen(page) == name
     page.keyboard.press("Escape")
@@ -208,15 +267,25 @@ def test_the_large_picture_stands_beside_the_source_or_the_checkpoint_alone(page
 def test_what_a_picture_is_stands_beside_the_pointer(page: Any) -> None:
     page.locator("[data-i='2'] .pic").nth(1).hover()
     told = page.inner_text("#tip")
-    assert all(piece in told for piece in ("epoch 0, 0 at 1 · seed 2", "isa, girl", "Euler", "retention 75 %"))
+    assert all(
+        piece in told
+        for piece in ("epoch 0, 0 at 1 · seed 2", "isa, girl", "Euler", "retention 75 %")
+    )
 
 
 def test_headers_stay_in_sight(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 500})
     page.evaluate("document.querySelector('main').scrollTo(120, 420)")
-    top, left = (page.evaluate(f"document.querySelector('main').getBoundingClientRect().{side}") for side in ("top", "left"))
-    tops = page.eval_on_selector_all("thead th:nth-child(2)", "all => all.map(th => th.getBoundingClientRect().top)")
-    lefts = page.eval_on_selector_all("tbody th", "all => all.map(th => th.getBoundingClientRect().left)")
+    top, left = (
+        page.evaluate(f"document.querySelector('main').getBoundingClientRect().{side}")
+        for side in ("top", "left")
+    )
+    tops = page.eval_on_selector_all(
+        "thead th:nth-child(2)", "all => all.map(th => th.getBoundingClientRect().top)"
+    )
+    lefts = page.eval_on_selector_all(
+        "tbody th", "all => all.map(th => th.getBoundingClientRect().left)"
+    )
     assert any(abs(each - top) < 2 for each in tops) and all(abs(each - left) < 2 for each in lefts)
 
 
@@ -240,20 +309,35 @@ def test_dark_follows_the_system_until_the_button_is_pressed(page: Any) -> None:
     assert page.evaluate(paper) == dark
 
 
-def test_a_page_moved_away_from_its_pictures_shows_its_thumbnails(browser: Any, tmp_path: Path) -> None:
+def test_a_page_moved_away_from_its_pictures_shows_its_thumbnails(
+    browser: Any, tmp_path: Path
+) -> None:
     path, _ = made(tmp_path, 1, 1, 1)
     shutil.rmtree(tmp_path / "cells #1")
     opened = browser.new_page()
     opened.goto(path.as_uri())
     opened.locator(".pic").nth(2).click()
-    opened.wait_for_function("large => large.src.startsWith('data:') && large.naturalWidth", arg=opened.query_selector("#large"))
+    opened.wait_for_function(
+        "large => large.src.startsWith('data:') && large.naturalWidth",
+        arg=opened.query_selector("#large"),
+    )
     opened.close()
 
 
-def test_only_the_front_and_what_it_is_compared_with_can_be_shown(browser: Any, tmp_path: Path) -> None:
+def test_only_the_front_and_what_it_is_compared_with_can_be_shown(
+    browser: Any, tmp_path: Path
+) -> None:
     path, page = made(tmp_path, 1, 2, 2, 1)
-    marked = tuple(replace(table, cells=tuple(tuple(replace(own, front="epoch 1, 0 at 1" in own.name) for own in row)
-                                              for row in table.cells)) for table in page.tables)
+    marked = tuple(
+        replace(
+            table,
+            cells=tuple(
+                tuple(replace(own, front="epoch 1, 0 at 1" in own.name) for own in row)
+                for row in table.cells
+            ),
+        )
+        for table in page.tables
+    )
     write_page(path, replace(page, tables=marked))
     opened = browser.new_page()
     opened.goto(path.as_uri())

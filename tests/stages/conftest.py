@@ -18,15 +18,31 @@ from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 
 PHOTOGRAPH = Path(__file__).parents[1] / "data" / "astronaut.png"
-SMALL = {"character.trigger": "eileen", "character.class_token": "woman", "prepare.mask": "none",
-         "prepare.long_side": 256, "regularization.count": 0,
-         "training.resolution": 64, "training.epochs": 2, "training.repeats": 2, "training.rank": 2, "training.alpha": 2,
-         "caption.tagger": "none", "inpaint.steps": 2, "inpaint.count": 1, "plot.steps": 1, "plot.strengths": "1",
-         "plot.sampler": "Euler", "judge.probes": 0}
+SMALL = {
+    "character.trigger": "eileen",
+    "character.class_token": "woman",
+    "prepare.mask": "none",
+    "prepare.long_side": 256,
+    "regularization.count": 0,
+    "training.resolution": 64,
+    "training.epochs": 2,
+    "training.repeats": 2,
+    "training.rank": 2,
+    "training.alpha": 2,
+    "caption.tagger": "none",
+    "inpaint.steps": 2,
+    "inpaint.count": 1,
+    "plot.steps": 1,
+    "plot.strengths": "1",
+    "plot.sampler": "Euler",
+    "judge.probes": 0,
+}
 
 
 def small(**values: object) -> Settings:
-    return Settings.from_dict({**SMALL, **{key.replace("__", "."): value for key, value in values.items()}})
+    return Settings.from_dict(
+        {**SMALL, **{key.replace("__", "."): value for key, value in values.items()}}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +53,23 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, standalone_host: Standal
         image.resize((192, 192)).save(small_picture)
     workspace.save_settings(small(), standalone_host.checkpoint.path)
     for stage in ("prepare", "crop", "caption"):
-        run_stage(stage, small(), workspace, standalone_host, Job(), False, small_picture if stage == "prepare" else None)
+        run_stage(
+            stage,
+            small(),
+            workspace,
+            standalone_host,
+            Job(),
+            False,
+            small_picture if stage == "prepare" else None,
+        )
     with standalone_host.open_for_training() as model:
         for seed, name in ((1, "eileen-000001"), (2, "eileen")):
             network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, seed)
             for _, branch in network.items():
                 nn.init.normal_(branch.up, std=0.3, generator=torch.Generator().manual_seed(seed))
-            write_lora(workspace.models / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32")
+            write_lora(
+                workspace.models / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32"
+            )
     return workspace.root
 
 

@@ -14,7 +14,11 @@ from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
 
 COLOURS = {"full_body": "red", "face": "blue", "legs": "lime"}
-VIEWS = {"full_body": ["full body"], "face": ["close-up", "face focus"], "legs": ["lower body", "head out of frame"]}
+VIEWS = {
+    "full_body": ["full body"],
+    "face": ["close-up", "face focus"],
+    "legs": ["lower body", "head out of frame"],
+}
 
 
 @dataclass
@@ -22,7 +26,9 @@ class QuietHost:
     """paths, checkpoint: as a host has them.  own: its taggers."""
 
     paths: HostPaths = field(default_factory=HostPaths)
-    checkpoint: CheckpointInfo = field(default_factory=lambda: CheckpointInfo("none", Path("none.safetensors")))
+    checkpoint: CheckpointInfo = field(
+        default_factory=lambda: CheckpointInfo("none", Path("none.safetensors"))
+    )
     own: tuple[HostTagger, ...] = ()
     name: str = "quiet"
 

@@ -1,4 +1,6 @@
-"""Captions of crops: a tagger built here answers red to the body, blue to the face, green to the legs."""
+"""Captions of crops: a tagger built here answers red to the body, blue to the face, green to the
+legs.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,33 @@ from tests.tagging.test_wd import write_tagger
 
 RATINGS = [("general", 9), ("sensitive", 9)]
 # Blue, green, red answer to their colour; the rest is always seen.
-ALWAYS = [("blonde_hair", 0), ("long_hair", 0), ("white_dress", 0), ("hat", 0), ("smile", 0), ("standing", 0), ("outdoors", 0),
-          ("^_^", 0), ("full_body", 0), ("isabella_(story)", 4)]
+ALWAYS = [
+    ("blonde_hair", 0),
+    ("long_hair", 0),
+    ("white_dress", 0),
+    ("hat", 0),
+    ("smile", 0),
+    ("standing", 0),
+    ("outdoors", 0),
+    ("^_^", 0),
+    ("full_body", 0),
+    ("isabella_(story)", 4),
+]
 TAGS = [*RATINGS, ("blue_eyes", 0), ("striped_skirt", 0), ("twintails", 0), *ALWAYS]
 
 
 def settings_of(**caption_settings: object) -> Settings:
-    return Settings.from_dict({"character": {"trigger": "isabella", "class_token": "girl"},
-                               "caption": {"general_threshold": 0.45, "character_threshold": 0.45, **caption_settings}})
+    return Settings.from_dict(
+        {
+            "character": {"trigger": "isabella", "class_token": "girl"},
+            "caption": {"general_threshold": 0.45, "character_threshold": 0.45, **caption_settings},
+        }
+    )
 
 
-def captions(workspace: Workspace, settings: Settings, host: Host, force: bool = False) -> dict[str, str]:
+def captions(
+    workspace: Workspace, settings: Settings, host: Host, force: bool = False
+) -> dict[str, str]:
     made = caption(settings, workspace, host, Job(), force)
     return {path.stem: text for path, text in made.captions.items()}
 
@@ -47,7 +65,16 @@ class Deepbooru:
     name = "deepbooru"
 
     def tag(self, images: Sequence[Image.Image]) -> list[dict[str, float]]:
-        return [{"holding_sword": 0.9, "blonde_hair": 0.9, "^_^": 0.9, "smile": 0.1, "rating:safe": 0.99} for _ in images]
+        return [
+            {
+                "holding_sword": 0.9,
+                "blonde_hair": 0.9,
+                "^_^": 0.9,
+                "smile": 0.1,
+                "rating:safe": 0.99,
+            }
+            for _ in images
+        ]
 
 
 @pytest.fixture
@@ -60,30 +87,51 @@ def host(tmp_path: Path) -> Host:
     return quiet_host(tmp_path, (write_tagger(tmp_path / "tagger", tags=TAGS, batch="N"),))
 
 
-def test_without_a_tagger_a_caption_is_trigger_class_and_view(workspace: Workspace, tmp_path: Path, host: Host) -> None:
-    plain = {"full_body": "isabella, girl, full body", "face": "isabella, girl, close-up, face focus",
-             "legs": "isabella, girl, lower body, head out of frame"}
+def test_without_a_tagger_a_caption_is_trigger_class_and_view(
+    workspace: Workspace, tmp_path: Path, host: Host
+) -> None:
+    plain = {
+        "full_body": "isabella, girl, full body",
+        "face": "isabella, girl, close-up, face focus",
+        "legs": "isabella, girl, lower body, head out of frame",
+    }
     assert captions(workspace, settings_of(), quiet_host(tmp_path)) == plain
     assert captions(workspace, settings_of(tagger="none"), host) == plain
 
 
-def test_the_first_tagger_found_is_taken_and_what_is_hers_left_out(workspace: Workspace, host: Host) -> None:
+def test_the_first_tagger_found_is_taken_and_what_is_hers_left_out(
+    workspace: Workspace, host: Host
+) -> None:
     found = captions(workspace, settings_of(), host)
     # Two crops could show the twintails and one does: not most of them.
-    assert found["full_body"] == "isabella, girl, full body, twintails, standing, smile, ^_^, white dress, hat, outdoors"
-    assert found["legs"] == (
-        "isabella, girl, lower body, head out of frame, standing, smile, ^_^, striped skirt, white dress, hat, outdoors")
-    assert not {"blonde hair", "long hair", "blue eyes", "isabella (story)"} & set(", ".join(found.values()).split(", "))
+    assert (
+        found["full_body"]
+        == "isabella, girl, full body, twintails, standing, smile, ^_^, white dress, hat, outdoors"
+    )
+    assert (
+        found["legs"]
+        == "isabella, girl, lower body, head out of frame, standing, smile, ^_^, striped skirt,"
+        " white dress, hat, outdoors"
+    )
+    assert not {"blonde hair", "long hair", "blue eyes", "isabella (story)"} & set(
+        ", ".join(found.values()).split(", ")
+    )
 
 
-def test_what_the_crops_tell_of_her_is_reported_the_second_time_too(workspace: Workspace, host: Host) -> None:
+def test_what_the_crops_tell_of_her_is_reported_the_second_time_too(
+    workspace: Workspace, host: Host
+) -> None:
     for _ in range(2):
-        traits = {trait.tag: (trait.seen, trait.visible)
-                  for trait in caption(settings_of(), workspace, host, Job()).traits}
+        traits = {
+            trait.tag: (trait.seen, trait.visible)
+            for trait in caption(settings_of(), workspace, host, Job()).traits
+        }
         assert traits["blonde hair"] == (2, 2) and traits["blue eyes"] == (1, 2)
 
 
-def test_every_tagger_named_is_asked_and_their_tags_are_merged(workspace: Workspace, tmp_path: Path, host: Host) -> None:
+def test_every_tagger_named_is_asked_and_their_tags_are_merged(
+    workspace: Workspace, tmp_path: Path, host: Host
+) -> None:
     other = write_tagger(tmp_path / "other", tags=[*TAGS[:5], ("sword", 0)])
     [first] = host.paths.taggers
     found = captions(workspace, settings_of(tagger=[str(first), str(other)]), host)
@@ -93,10 +141,19 @@ def test_every_tagger_named_is_asked_and_their_tags_are_merged(workspace: Worksp
 def test_the_hosts_own_tagger_is_asked_when_it_is_named(workspace: Workspace, host: Host) -> None:
     [first], own = host.paths.taggers, (Deepbooru(),)
     both = QuietHost(host.paths, own=own)
-    assert "holding sword" not in captions(workspace, settings_of(), cast(Host, both))["face"]  # not by itself
-    found = captions(workspace, settings_of(tagger=[str(first), "deepbooru"]), cast(Host, both))["face"].split(", ")
-    assert {"holding sword", "smile", "^_^"} <= set(found) and not {"blonde hair", "rating:safe", "rating:general"} & set(found)
-    alone = captions(workspace, settings_of(tagger="deepbooru"), cast(Host, both))["face"].split(", ")
+    # Not by itself
+    assert "holding sword" not in captions(workspace, settings_of(), cast(Host, both))["face"]
+    found = captions(workspace, settings_of(tagger=[str(first), "deepbooru"]), cast(Host, both))[
+        "face"
+    ].split(", ")
+    assert {"holding sword", "smile", "^_^"} <= set(found) and not {
+        "blonde hair",
+        "rating:safe",
+        "rating:general",
+    } & set(found)
+    alone = captions(workspace, settings_of(tagger="deepbooru"), cast(Host, both))["face"].split(
+        ", "
+    )
     assert "holding sword" in alone and "smile" not in alone
     with pytest.raises(TaggerError, match=r"there are: .*deepbooru"):
         captions(workspace, settings_of(tagger="deepboru"), cast(Host, both))
@@ -109,26 +166,37 @@ def test_a_tagger_is_found_by_its_name(workspace: Workspace, host: Host) -> None
 def test_merging_keeps_the_highest_probability() -> None:
     one = TagScores({"a": 0.2, "b": 0.9}, {}, {"general": 0.4})
     two = TagScores({"a": 0.6, "c": 0.1}, {"x": 1.0}, {"general": 0.5})
-    assert taggers.merged([one, two]) == TagScores({"a": 0.6, "b": 0.9, "c": 0.1}, {"x": 1.0}, {"general": 0.5})
+    assert taggers.merged([one, two]) == TagScores(
+        {"a": 0.6, "b": 0.9, "c": 0.1}, {"x": 1.0}, {"general": 0.5}
+    )
 
 
 def test_mcut_takes_each_picture_s_own_threshold_and_the_rating_is_there_on_demand() -> None:
-    scores = TagScores({"a": 0.3, "b": 0.28, "c": 0.05, "d": 0.04}, {}, {"general": 0.4, "sensitive": 0.5})
+    scores = TagScores(
+        {"a": 0.3, "b": 0.28, "c": 0.05, "d": 0.04}, {}, {"general": 0.4, "sensitive": 0.5}
+    )
     assert taggers.tags_above(scores, settings_of(thresholds="MCut").caption) == ["a", "b"]
     assert taggers.tags_above(scores, settings_of(rating=True).caption) == ["rating:sensitive"]
 
 
-def test_a_caption_written_by_hand_stays_even_in_kohya_s_own_file(workspace: Workspace, host: Host) -> None:
+def test_a_caption_written_by_hand_stays_even_in_kohya_s_own_file(
+    workspace: Workspace, host: Host
+) -> None:
     folder = workspace.image_folder(settings_of())
     (folder / "face.txt").write_text("by hand", encoding="utf-8")
     (folder / "legs.caption").write_text("by hand too", encoding="utf-8")
     made = caption(settings_of(), workspace, host, Job())
     assert {path.name for path in made.kept} == {"face.txt", "legs.caption"}
     assert not (folder / "legs.txt").exists()
-    assert made.captions[folder / "face.png"] == "by hand" and made.captions[folder / "legs.png"] == "by hand too"
+    assert (
+        made.captions[folder / "face.png"] == "by hand"
+        and made.captions[folder / "legs.png"] == "by hand too"
+    )
 
 
-def test_another_policy_or_tagger_writes_anew_and_the_same_does_nothing(workspace: Workspace, host: Host, tmp_path: Path) -> None:
+def test_another_policy_or_tagger_writes_anew_and_the_same_does_nothing(
+    workspace: Workspace, host: Host, tmp_path: Path
+) -> None:
     before = captions(workspace, settings_of(), host)
     file = workspace.image_folder(settings_of()) / "face.txt"
     stamp = file.stat().st_mtime_ns
@@ -139,11 +207,15 @@ def test_another_policy_or_tagger_writes_anew_and_the_same_does_nothing(workspac
 
 
 def test_the_policy_does_not_touch_the_regularization_set() -> None:
-    assert looking(settings_of().caption) == looking(settings_of(outfit="prune", prune="skin", underscores=True).caption)
+    assert looking(settings_of().caption) == looking(
+        settings_of(outfit="prune", prune="skin", underscores=True).caption
+    )
     assert looking(settings_of().caption) != looking(settings_of(general_threshold=0.5).caption)
 
 
-def test_the_embedded_tagger_serves_the_embedded_checkpoint_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_embedded_tagger_serves_the_embedded_checkpoint_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(taggers, "TAGGER", write_tagger(tmp_path / "embedded", tags=TAGS))
     paths = HostPaths(downloads=tmp_path / "none")
     for preset, expected in (("embedded", [tmp_path / "embedded"]), ("recommended", [])):
@@ -159,16 +231,24 @@ def test_a_downloaded_tagger_is_found_the_next_time(workspace: Workspace, tmp_pa
         assert "smile" in captions(workspace, settings_of(tagger=named), host)["face"]
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    ({"tagger": "/none/such"}, "found no folder '/none/such'"), ({"prune": "hair color"}, "did you mean 'hair colour'"),
-])
-def test_bad_settings_are_one_line(workspace: Workspace, host: Host, values: dict[str, object], words: str) -> None:
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"tagger": "/none/such"}, "found no folder '/none/such'"),
+        ({"prune": "hair color"}, "did you mean 'hair colour'"),
+    ],
+)
+def test_bad_settings_are_one_line(
+    workspace: Workspace, host: Host, values: dict[str, object], words: str
+) -> None:
     with pytest.raises((TaggerError, SettingsError), match=words) as caught:
         captions(workspace, settings_of(**values), host)
     assert "\n" not in str(caught.value)
 
 
-def test_a_tagger_without_its_table_is_one_line(workspace: Workspace, host: Host, tmp_path: Path) -> None:
+def test_a_tagger_without_its_table_is_one_line(
+    workspace: Workspace, host: Host, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TaggerError, match=r"no selected_tags\.csv"):
         captions(workspace, settings_of(tagger=str(tmp_path / "empty")), host)

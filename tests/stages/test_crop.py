@@ -1,4 +1,6 @@
-"""What the crops tell a person: real sizes, coverage, repeats; views that a person moves or adds; detectors."""
+"""What the crops tell a person: real sizes, coverage, repeats; views that a person moves or adds;
+detectors.
+"""
 
 import json
 from pathlib import Path
@@ -28,11 +30,15 @@ BUCKETS = make_buckets(512)
 
 
 def cut(workspace: Workspace, host: StandaloneHost, **values: object) -> Cropped:
-    return crop(small(**{f"crop__{key}": value for key, value in values.items()}), workspace, host, Job())
+    return crop(
+        small(**{f"crop__{key}": value for key, value in values.items()}), workspace, host, Job()
+    )
 
 
 def views(workspace: Workspace) -> dict[str, dict[str, object]]:
-    return json.loads((workspace.root / "log" / "crop.json").read_text(encoding="utf-8"))["data"]["views"]
+    return json.loads((workspace.root / "log" / "crop.json").read_text(encoding="utf-8"))["data"][
+        "views"
+    ]
 
 
 def test_a_crop_tells_its_real_pixels_its_bucket_and_how_far_it_is_enlarged() -> None:
@@ -46,7 +52,10 @@ def test_coverage_counts_and_what_is_never_shown_is_told() -> None:
     assert counts[0].tolist() == [1, 1, 1, 2, 2, 1, 1, 1, 0, 0] and counts.shape == (4, 10)
     mask = np.ones((4, 10), dtype=bool)
     told = sentences({"a": figures(View("a", (), (0, 0, 5, 4)), 1, BUCKETS)}, counts, mask, 5, 25)
-    assert told[0].startswith("a: 5x4 pixels of the picture are shown ") and "20% of her is in no crop" in told[1]
+    assert (
+        told[0].startswith("a: 5x4 pixels of the picture are shown ")
+        and "20% of her is in no crop" in told[1]
+    )
     assert told[2] == "training.repeats is 5; 25 would show 25 samples of her an epoch"
     picture = np.asarray(coverage_picture(Image.new("RGB", (10, 4), "white"), counts))
     assert picture[0, 9].sum() > picture[0, 0].sum() > picture[0, 3].sum()
@@ -59,30 +68,50 @@ def test_repeats_show_fifty_samples_and_the_rarely_seen_five_times() -> None:
     assert proposed_repeats(np.full((10, 10), 3), mask, 1) == 50
 
 
-def test_a_view_is_moved_and_one_of_ones_own_is_added(eileen: Workspace, standalone_host: StandaloneHost) -> None:
+def test_a_view_is_moved_and_one_of_ones_own_is_added(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
     before = views(eileen)
     made = cut(eileen, standalone_host, boxes="face:10:20:110:140, hat pin:0:0:64:64")
     after = views(eileen)
-    assert after["face"]["box"] == [10, 20, 110, 140] and after["face"]["tags"] == before["face"]["tags"]
+    assert (
+        after["face"]["box"] == [10, 20, 110, 140]
+        and after["face"]["tags"] == before["face"]["tags"]
+    )
     assert after["hat_pin"]["box"] == [0, 0, 64, 64] and after["hat_pin"]["tags"] == ["hat pin"]
     with Image.open(next(path for path in made.crops if path.stem == "hat_pin")) as image:
         assert image.size == (64, 64)
     assert {name for name in before if name not in ("face", "hat_pin")} <= after.keys()
     assert eileen.coverage.exists() and made.repeats >= 1
     assert any("training.repeats is 2" in note for note in made.notes)
-    assert any(note.startswith("the background is not of one colour") for note in made.notes)  # a photograph
-    assert any(note.startswith("not proposed: full_body, ") and "lower_body" in note for note in made.notes)
+    # A photograph
+    assert any(note.startswith("the background is not of one colour") for note in made.notes)
+    assert any(
+        note.startswith("not proposed: full_body, ") and "lower_body" in note for note in made.notes
+    )
     assert {"pixels", "bucket", "enlarged", "confidence", "symmetry"} <= after["face"].keys()
 
 
-@pytest.mark.parametrize("text", ["face", "face:1:2:3", "face:a:b:c:d", "face:0:0:9999:10", "face:50:0:20:90", "a/b:0:0:64:64",
-                                  "face:0:0:9:9"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "face",
+        "face:1:2:3",
+        "face:a:b:c:d",
+        "face:0:0:9999:10",
+        "face:50:0:20:90",
+        "a/b:0:0:64:64",
+        "face:0:0:9:9",
+    ],
+)
 def test_a_box_that_is_none_is_told(text: str) -> None:
     with pytest.raises(SettingsError, match=r"crop\.boxes: found"):
         moved([], [text], (256, 256))
 
 
-def test_a_detector_moves_the_face(eileen: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_detector_moves_the_face(
+    eileen: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     from tests.imaging.test_face_detector import V8, write
@@ -91,6 +120,11 @@ def test_a_detector_moves_the_face(eileen: Workspace, standalone_host: Standalon
     left, top, right, bottom = views(eileen)["face"]["box"]  # type: ignore[misc]
     with Image.open(eileen.prepared) as image:
         factor = image.width / 64
-    assert left < 24 * factor and right > 40 * factor and top < 16 * factor and abs(bottom - 26 * factor) < 6 * factor
+    assert (
+        left < 24 * factor
+        and right > 40 * factor
+        and top < 16 * factor
+        and abs(bottom - 26 * factor) < 6 * factor
+    )
     with pytest.raises(ImageModelError, match="no such file"):
         cut(eileen, standalone_host, detector=str(tmp_path / "none.onnx"))

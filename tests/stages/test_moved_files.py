@@ -1,4 +1,6 @@
-"""LoRA files that were moved away after the training: each word says so, and none sends to another that has nothing to do."""
+"""LoRA files that were moved away after the training: each word says so, and none sends to another
+that has nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def trained(eileen: Workspace, standalone_host: StandaloneHost) -> Workspace:
     return eileen
 
 
-def test_moved_files_are_told_by_every_word(trained: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_moved_files_are_told_by_every_word(
+    trained: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     files = sorted(trained.models.glob("*.safetensors"))
     assert len(files) == 2 and moved_away(trained) == []
     (tmp_path / "elsewhere").mkdir()
@@ -34,7 +38,10 @@ def test_moved_files_are_told_by_every_word(trained: Workspace, standalone_host:
     assert len(part["loras"]) == 1 and files[0].name in part["warnings"][0]
     files[1].rename(tmp_path / "elsewhere" / files[1].name)
     for word in ("train", "plot"):
-        with pytest.raises(LoraFileError, match=r"found none of the 2 files that were trained.*put them back.*'train --force'"):
+        with pytest.raises(
+            LoraFileError,
+            match=r"found none of the 2 files that were trained.*put them back.*'train --force'",
+        ):
             run_stage(word, SETTINGS, trained, standalone_host, Job())
     with pytest.raises(LoraFileError, match="put them back"):
         choose_lora(SETTINGS, trained)
@@ -43,7 +50,9 @@ def test_moved_files_are_told_by_every_word(trained: Workspace, standalone_host:
     assert len(run_stage("train", SETTINGS, trained, standalone_host, Job())["loras"]) == 2
 
 
-def test_where_nothing_was_trained_training_is_what_to_do(eileen: Workspace, standalone_host: StandaloneHost) -> None:
+def test_where_nothing_was_trained_training_is_what_to_do(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
     for file in eileen.models.glob("*.safetensors"):
         file.unlink()
     with pytest.raises(LoraFileError, match="call 'train' first"):

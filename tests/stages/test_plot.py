@@ -37,8 +37,17 @@ from lib_singlelora.workspace.timing import Stopwatch, keep
 from lib_singlelora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"character.trigger": "isa", "training.resolution": 64, "training.epochs": 2, "plot.strengths": "0.5,1", "plot.steps": 1,
-         "plot.epochs": "1,2", "plot.sampler": "Euler", "caption.tagger": "none", "plot.prompt": "isa, girl, hat"}
+SMALL = {
+    "character.trigger": "isa",
+    "training.resolution": 64,
+    "training.epochs": 2,
+    "plot.strengths": "0.5,1",
+    "plot.steps": 1,
+    "plot.epochs": "1,2",
+    "plot.sampler": "Euler",
+    "caption.tagger": "none",
+    "plot.prompt": "isa, girl, hat",
+}
 
 
 def small(**values: object) -> Settings:
@@ -55,7 +64,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, standalone_host: Standalon
     for path in (workspace.prepared, workspace.image_folder(settings) / "a.png"):
         Image.linear_gradient("L").convert("RGB").save(path)
     Image.new("L", (256, 256), 255).save(workspace.mask)
-    (workspace.image_folder(settings) / "a.txt").write_text("isa, girl, sitting, grey background", encoding="utf-8")
+    (workspace.image_folder(settings) / "a.txt").write_text(
+        "isa, girl, sitting, grey background", encoding="utf-8"
+    )
     traits = [{"tag": "white hat", "category": "accessory", "seen": 1, "visible": 1}]
     workspace.save_record(StageRecord("caption", "x", True, {}, {"traits": traits}))
     with standalone_host.open_for_training() as model:
@@ -63,7 +74,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, standalone_host: Standalon
             network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, seed)
             for _, branch in network.items():
                 nn.init.normal_(branch.up, std=0.3, generator=torch.Generator().manual_seed(seed))
-            write_lora(workspace.models / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32")
+            write_lora(
+                workspace.models / f"{name}.safetensors", network.kohya_tensors(), {}, "fp32"
+            )
     return workspace.root
 
 
@@ -83,21 +96,41 @@ def drawn(workspace: Workspace) -> dict[str, str]:
 
 
 def tables(made: Plotted) -> str:
-    return made.page.read_text(encoding="utf-8").split('<div id="tables">')[1].split('<div id="flow"')[0]
+    return (
+        made.page.read_text(encoding="utf-8")
+        .split('<div id="tables">')[1]
+        .split('<div id="flow"')[0]
+    )
 
 
-@pytest.mark.parametrize(("values", "fields"), [
-    ({"x": "sampler", "samplers": "Euler,DDIM"}, ("Sampler: Euler", "Sampler: DDIM")),
-    ({"x": "cfg_scale", "cfg_scales": "3,6.5"}, ("CFG scale: 3,", "CFG scale: 6.5,")),
-    ({"x": "clip_skip", "clip_skips": "1,2"}, ("Seed: 1", "Clip skip: 2")),
-    ({"x": "negative_prompt", "negative_prompts": "fog | rain"}, ("Negative prompt: fog\n", "Negative prompt: rain\n")),
-    ({"x": "prompt", "prompts": "isa, hat | isa, bow"}, ("isa, hat", "isa, bow")),
-    ({"x": "prompt", "prompts": "{trigger}, {class}, hat | {class}, bow"}, ("isa, girl, hat", "girl, bow")),
-    ({"x": "search_replace", "search_replace": "hat, bow"}, ("isa, girl, hat", "isa, girl, bow")),
-    ({"x": "seed", "seeds": "3,9"}, ("Seed: 3,", "Seed: 9,")),
-])
+@pytest.mark.parametrize(
+    ("values", "fields"),
+    [
+        ({"x": "sampler", "samplers": "Euler,DDIM"}, ("Sampler: Euler", "Sampler: DDIM")),
+        ({"x": "cfg_scale", "cfg_scales": "3,6.5"}, ("CFG scale: 3,", "CFG scale: 6.5,")),
+        ({"x": "clip_skip", "clip_skips": "1,2"}, ("Seed: 1", "Clip skip: 2")),
+        (
+            {"x": "negative_prompt", "negative_prompts": "fog | rain"},
+            ("Negative prompt: fog\n", "Negative prompt: rain\n"),
+        ),
+        ({"x": "prompt", "prompts": "isa, hat | isa, bow"}, ("isa, hat", "isa, bow")),
+        (
+            {"x": "prompt", "prompts": "{trigger}, {class}, hat | {class}, bow"},
+            ("isa, girl, hat", "girl, bow"),
+        ),
+        (
+            {"x": "search_replace", "search_replace": "hat, bow"},
+            ("isa, girl, hat", "isa, girl, bow"),
+        ),
+        ({"x": "seed", "seeds": "3,9"}, ("Seed: 3,", "Seed: 9,")),
+    ],
+)
 def test_an_axis_draws_each_of_its_values_with_and_without_the_lora(
-        workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str], fields: tuple[str, str]) -> None:
+    workspace: Workspace,
+    standalone_host: StandaloneHost,
+    values: dict[str, str],
+    fields: tuple[str, str],
+) -> None:
     made = plot(small(**values, strengths="1", epochs="2"), workspace, standalone_host, Job())
     found = drawn(workspace).values()
     assert len(found) == 4
@@ -108,14 +141,25 @@ def test_an_axis_draws_each_of_its_values_with_and_without_the_lora(
         assert sheet.info["parameters"] in found
 
 
-def test_what_has_several_values_and_no_axis_gets_tables(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_what_has_several_values_and_no_axis_gets_tables(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     made = plot(small(presets="ALL,OUTD", samplers="Euler,DDIM"), workspace, standalone_host, Job())
-    assert [text for text in tables(made).split("</h2>")[:-1] if "<h2>" in text][1].endswith("Blocks: ALL · Euler")
+    assert [text for text in tables(made).split("</h2>")[:-1] if "<h2>" in text][1].endswith(
+        "Blocks: ALL · Euler"
+    )
     assert tables(made).count("<section") == 1 + 4 and len(drawn(workspace)) == 2 + 2 * 2 * 2 * 2
 
 
-def test_a_prompt_set_is_made_of_her_captions_and_traits(workspace: Workspace, standalone_host: StandaloneHost) -> None:
-    plot(small(prompt_set="general", strengths="1", epochs="2", y="prompt"), workspace, standalone_host, Job())
+def test_a_prompt_set_is_made_of_her_captions_and_traits(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
+    plot(
+        small(prompt_set="general", strengths="1", epochs="2", y="prompt"),
+        workspace,
+        standalone_host,
+        Job(),
+    )
     firsts = {text.split(" <lora")[0].split("\n")[0] for text in drawn(workspace).values()}
     assert len(firsts) == 5 and sum("white hat" in split_tags(text) for text in firsts) == 4
 
@@ -125,14 +169,18 @@ def test_files_change_least_often(workspace: Workspace, standalone_host: Standal
     merge = standalone_host._loras._merge
     standalone_host._loras._merge = lambda use: (loads.append(use), merge(use))[1]  # type: ignore[method-assign,func-returns-value]
     try:
-        settings = small(samplers="Euler,DDIM", clip_skips="1,2", x="sampler").with_values({"judge.probes": 0})
+        settings = small(samplers="Euler,DDIM", clip_skips="1,2", x="sampler").with_values(
+            {"judge.probes": 0}
+        )
         plot(settings, workspace, standalone_host, Job())
     finally:
         standalone_host._loras._merge = merge  # type: ignore[method-assign]
     assert len(loads) == len(set(loads)) == 4  # two epochs at two strengths, each once
 
 
-def test_a_plan_tells_what_is_missing_and_how_long_it_takes(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_a_plan_tells_what_is_missing_and_how_long_it_takes(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     before = plan(small(), workspace, standalone_host)
     assert (before.pictures, before.missing, before.seconds) == (5, 5, None)
     job = Job("plot", lambda progress: job.cancel() if progress.done == 3 else None)
@@ -143,16 +191,23 @@ def test_a_plan_tells_what_is_missing_and_how_long_it_takes(workspace: Workspace
     assert "2 of 5 pictures to draw, about" in after.sentence
     seen: list[Progress] = []
     plot(small(), workspace, standalone_host, Job("plot", seen.append))
-    assert seen[0].message == after.sentence and plan(small(), workspace, standalone_host).missing == 0
+    assert (
+        seen[0].message == after.sentence and plan(small(), workspace, standalone_host).missing == 0
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_call_is_finished_by_the_next_which_draws_the_rest_only(
-        workspace: Workspace, standalone_host: StandaloneHost) -> None:
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     settings = small(steps=8, seeds="2", strengths="0.25,0.5,1")
     workspace.save_settings(settings, standalone_host.checkpoint.path)
-    process = subprocess.Popen([sys.executable, "-m", "lib_singlelora", "plot", "--workspace", str(workspace.root)], cwd=ROOT,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lib_singlelora", "plot", "--workspace", str(workspace.root)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     cells, deadline = workspace.plots / "cells", time.monotonic() + 120
     while len(list(cells.glob("*.png"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
@@ -160,7 +215,9 @@ def test_a_killed_call_is_finished_by_the_next_which_draws_the_rest_only(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     left = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
-    assert 2 <= len(left) < 14, "the machine is so fast that all was drawn before the kill: draw more steps here"
+    assert 2 <= len(left) < 14, (
+        "the machine is so fast that all was drawn before the kill: draw more steps here"
+    )
     made = plot(settings, workspace, standalone_host, Job())
     after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
     assert len(after) == 14 and all(after[name] == changed for name, changed in left.items())
@@ -177,7 +234,12 @@ def empty(path: Path) -> None:
 
 def of_sdxl(path: Path) -> None:
     stem = "lora_unet_output_blocks_0_1_transformer_blocks_0_attn1_to_q"
-    write_lora(path, {f"{stem}.lora_up.weight": torch.ones(8, 2), f"{stem}.lora_down.weight": torch.ones(2, 8)}, {}, None)
+    write_lora(
+        path,
+        {f"{stem}.lora_up.weight": torch.ones(8, 2), f"{stem}.lora_down.weight": torch.ones(2, 8)},
+        {},
+        None,
+    )
 
 
 def with_unknown_keys(path: Path) -> None:
@@ -186,53 +248,91 @@ def with_unknown_keys(path: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", ["ALL", "OUTD"])
-@pytest.mark.parametrize(("spoil", "told"), [
-    (truncated, "it is truncated"), (empty, "found an empty file"), (of_sdxl, "another base model"),
-    (with_unknown_keys, r"1 of \d+ keys match no sd1 module")])
-def test_a_spoiled_lora_is_one_clear_line(workspace: Workspace, standalone_host: StandaloneHost, preset: str,
-                                          spoil: Callable[[Path], None], told: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (truncated, "it is truncated"),
+        (empty, "found an empty file"),
+        (of_sdxl, "another base model"),
+        (with_unknown_keys, r"1 of \d+ keys match no sd1 module"),
+    ],
+)
+def test_a_spoiled_lora_is_one_clear_line(
+    workspace: Workspace,
+    standalone_host: StandaloneHost,
+    preset: str,
+    spoil: Callable[[Path], None],
+    told: str,
+) -> None:
     spoil(workspace.models / "isa.safetensors")
     with pytest.raises(LoraFileError, match=rf"^isa[-\w]*\.safetensors: .*{told}") as caught:
         plot(small(presets=preset), workspace, standalone_host, Job())
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("values", "error", "told"), [
-    ({"presets": "OUTF"}, PresetError, "unknown block preset 'OUTF'; did you mean"),
-    ({"epochs": "3"}, LoraFileError, "epoch 3: found no file of it in model/, expected one of 1, 2"),
-    ({"samplers": "Eular"}, SettingsError, "sampler: found 'Eular', expected one of"),
-    ({"search_replace": "cape, bow"}, SettingsError, "found 'cape' in no prompt"),
-    ({"x": "epoch"}, SettingsError, "found 'epoch' on two of them"),
-])
-def test_a_mistake_is_told_before_anything_is_drawn(workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str],
-                                                    error: type[SingleLoraError], told: str) -> None:
+@pytest.mark.parametrize(
+    ("values", "error", "told"),
+    [
+        ({"presets": "OUTF"}, PresetError, "unknown block preset 'OUTF'; did you mean"),
+        (
+            {"epochs": "3"},
+            LoraFileError,
+            "epoch 3: found no file of it in model/, expected one of 1, 2",
+        ),
+        ({"samplers": "Eular"}, SettingsError, "sampler: found 'Eular', expected one of"),
+        ({"search_replace": "cape, bow"}, SettingsError, "found 'cape' in no prompt"),
+        ({"x": "epoch"}, SettingsError, "found 'epoch' on two of them"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_drawn(
+    workspace: Workspace,
+    standalone_host: StandaloneHost,
+    values: dict[str, str],
+    error: type[SingleLoraError],
+    told: str,
+) -> None:
     with pytest.raises(error, match=told) as caught:
         plot(small(**values), workspace, standalone_host, Job())
     assert "\n" not in str(caught.value) and not (workspace.plots / "cells").exists()
 
 
-def test_a_preset_of_13_values_is_told(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_a_preset_of_13_values_is_told(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     with pytest.raises(PresetError, match="found 13 values, expected 17 or 26"):
         plot(small(presets=[",".join(["1"] * 13)]), workspace, standalone_host, Job())
 
 
-def test_an_epoch_that_was_deleted_is_told(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_an_epoch_that_was_deleted_is_told(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     (workspace.models / "isa-000001.safetensors").unlink()
-    with pytest.raises(LoraFileError, match="epoch 1: found no file of it in model/, expected one of 2; choose"):
+    with pytest.raises(
+        LoraFileError, match="epoch 1: found no file of it in model/, expected one of 2; choose"
+    ):
         plot(small(), workspace, standalone_host, Job())
 
 
-def test_the_page_tells_the_recommended_cell(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_the_page_tells_the_recommended_cell(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     made = plot(small(x="seed", z="strength", seeds="2"), workspace, standalone_host, Job())
-    assert made.recommendation is None or tables(made).count('class="cell best"') == 2  # of every seed
-    data = json.loads(made.page.read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0])
+    # Of every seed
+    assert made.recommendation is None or tables(made).count('class="cell best"') == 2
+    data = json.loads(
+        made.page.read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0]
+    )
     assert len(data["cells"]) == 2 + 8 and data["names"] == ["copying", "damage", "colours"]
 
 
-def test_checkpoints_are_compared_and_the_loaded_one_is_back(workspace: Workspace, standalone_host: StandaloneHost,
-                                                             tmp_path: Path) -> None:
+def test_checkpoints_are_compared_and_the_loaded_one_is_back(
+    workspace: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     tensors = safetensors.torch.load_file(standalone_host.checkpoint.path)
-    other = {key: value * 1.5 if key.startswith("model.diffusion_model.out") else value for key, value in tensors.items()}
+    other = {
+        key: value * 1.5 if key.startswith("model.diffusion_model.out") else value
+        for key, value in tensors.items()
+    }
     safetensors.torch.save_file(other, tmp_path / "other.safetensors")
     for beside in standalone_host.checkpoint.path.parent.glob("*.yaml"):
         shutil.copy(beside, tmp_path / "other.yaml")
@@ -253,11 +353,14 @@ def test_checkpoints_are_compared_and_the_loaded_one_is_back(workspace: Workspac
         plot(small(checkpoints="nobody"), workspace, standalone_host, Job())
 
 
-def test_a_users_own_preset_is_drawn_and_drawn_again_when_it_changes(workspace: Workspace, standalone_host: StandaloneHost,
-                                                                     tmp_path: Path) -> None:
+def test_a_users_own_preset_is_drawn_and_drawn_again_when_it_changes(
+    workspace: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     folder = tmp_path / "lbw" / "scripts"
     folder.mkdir(parents=True)
-    settings = small(presets="MINE,ALL", preset_folders=str(tmp_path / "lbw"), epochs="2", strengths="1")
+    settings = small(
+        presets="MINE,ALL", preset_folders=str(tmp_path / "lbw"), epochs="2", strengths="1"
+    )
     (folder / "lbwpresets.txt").write_text("MINE:" + ",".join(["0"] * 17), encoding="utf-8")
     plot(settings, workspace, standalone_host, Job())
     before = set((workspace.plots / "cells").iterdir())
@@ -268,13 +371,18 @@ def test_a_users_own_preset_is_drawn_and_drawn_again_when_it_changes(workspace: 
     assert len(set((workspace.plots / "cells").iterdir()) - before) == 1
 
 
-def test_values_are_drawn_as_the_preset_of_that_name(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_values_are_drawn_as_the_preset_of_that_name(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     for presets in (f'"{LBW_PRESETS["OUTD"]}"', "OUTD"):
         plot(small(presets=presets, epochs="2", strengths="1"), workspace, standalone_host, Job())
-    assert len(list((workspace.plots / "baked").iterdir())) == 1  # the same weights are the same file
+    # The same weights are the same file
+    assert len(list((workspace.plots / "baked").iterdir())) == 1
 
 
-def test_a_cell_that_was_broken_off_keeps_what_was_shown(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_a_cell_that_was_broken_off_keeps_what_was_shown(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     shown: list[Path] = []
 
     def stop_in_the_first_cell(progress: Progress) -> None:
@@ -285,30 +393,55 @@ def test_a_cell_that_was_broken_off_keeps_what_was_shown(workspace: Workspace, s
     job = Job("plot", stop_in_the_first_cell)
     with pytest.raises(JobCancelled):
         plot(small(seeds="3"), workspace, standalone_host, job)
-    assert all(path.exists() for path in shown) and len(list((workspace.plots / "cells").iterdir())) == 2
+    assert (
+        all(path.exists() for path in shown)
+        and len(list((workspace.plots / "cells").iterdir())) == 2
+    )
     assert plan(small(seeds="3"), workspace, standalone_host).missing == 13
 
 
-def test_before_the_first_sheet_the_pace_of_the_set_is_taken(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_before_the_first_sheet_the_pace_of_the_set_is_taken(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     watch = Stopwatch()
     for _ in range(2):
         with watch.measured(1, 64 * 64 * 4):
             time.monotonic()
     keep(workspace, standalone_host, watch)
     before = plan(small(steps=1), workspace, standalone_host)
-    assert before.seconds == round(5 * watch.pace / 4, 1)  # five pictures of the same size at a quarter of the steps
+    # Five pictures of the same size at a quarter of the steps
+    assert before.seconds == round(5 * watch.pace / 4, 1)
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    ({"strengths": ",".join(f"{n / 5000:g}" for n in range(5001))}, r"10002 pictures \(5001 strengths x 2 epochs"),
-    ({"seeds": ",".join(map(str, range(9000)))}, "9000 seeds"),
-    ({"seeds": ",".join(map(str, range(9000))), "x": "seed", "y": "none", "z": "none"}, "9000 seeds"),
-    ({"cfg_scales": ",".join(f"{1 + n / 100:g}" for n in range(2000)), "clip_skips": "1,2,3,4"}, "2000 cfg scales"),
-    ({"refine": ",".join(f"{n / 2000:g}" for n in range(4000))}, "4000 refines")])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"strengths": ",".join(f"{n / 5000:g}" for n in range(5001))},
+            r"10002 pictures \(5001 strengths x 2 epochs",
+        ),
+        ({"seeds": ",".join(map(str, range(9000)))}, "9000 seeds"),
+        (
+            {"seeds": ",".join(map(str, range(9000))), "x": "seed", "y": "none", "z": "none"},
+            "9000 seeds",
+        ),
+        (
+            {
+                "cfg_scales": ",".join(f"{1 + n / 100:g}" for n in range(2000)),
+                "clip_skips": "1,2,3,4",
+            },
+            "2000 cfg scales",
+        ),
+        ({"refine": ",".join(f"{n / 2000:g}" for n in range(4000))}, "4000 refines"),
+    ],
+)
 def test_more_cells_than_a_sheet_can_show_are_refused_with_the_lists_that_made_them(
-        workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str], words: str) -> None:
-    for call in (lambda: plan(small(**values), workspace, standalone_host),
-                 lambda: plot(small(**values), workspace, standalone_host, Job())):
+    workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str], words: str
+) -> None:
+    for call in (
+        lambda: plan(small(**values), workspace, standalone_host),
+        lambda: plot(small(**values), workspace, standalone_host, Job()),
+    ):
         with pytest.raises(SettingsError, match=words):
             call()
     assert not (workspace.plots / "cells").exists()
@@ -321,7 +454,9 @@ def test_thousands_of_pictures_are_small_on_the_png() -> None:
     assert _side(512, 10_000) ** 2 * 10_000 <= 150_000_000
 
 
-def test_one_large_number_of_seeds_is_that_seed_and_it_is_said(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_one_large_number_of_seeds_is_that_seed_and_it_is_said(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
     """As a count it asked for 170 GB before anything was drawn."""
     for number in (4211, 2**32 - 1):
         planned = plan(small(seeds=str(number)), workspace, standalone_host)

@@ -53,8 +53,13 @@ def settings(**values: object) -> Settings:
     return Settings.from_dict({"character.trigger": "isabella", "prepare.long_side": 1152, **own})
 
 
-def run(workspace: Workspace, given: Settings, picture: Path | None = None, force: bool = False,
-        host: Bare | None = None) -> Prepared:
+def run(
+    workspace: Workspace,
+    given: Settings,
+    picture: Path | None = None,
+    force: bool = False,
+    host: Bare | None = None,
+) -> Prepared:
     return prepare(given, workspace, host or Bare(), Job(), picture, force)  # type: ignore[arg-type]
 
 
@@ -80,7 +85,8 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"), dtype=int)
 
 
-# Artifacts -----------------------------------------------------------------------------------------------------------
+# Artifacts
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_artifacts_are_listed_and_shown_and_left_alone(workspace: Workspace, specked: Path) -> None:
@@ -89,13 +95,19 @@ def test_artifacts_are_listed_and_shown_and_left_alone(workspace: Workspace, spe
     assert made.artifacts == workspace.artifacts
     listed = json.loads(workspace.artifacts.read_text(encoding="utf-8"))
     assert [a["name"] for a in listed["artifacts"]] == ["1", "2", "3"] and listed["cleaned"] == []
-    assert {tuple(a["box"]) for a in listed["artifacts"]} == {(x, y, x + w, y + h) for x, y, w, h in SPOTS}
+    assert {tuple(a["box"]) for a in listed["artifacts"]} == {
+        (x, y, x + w, y + h) for x, y, w, h in SPOTS
+    }
     assert workspace.artifacts.with_suffix(".png").exists() and not workspace.uncleaned.exists()
     assert any("3 stray colours (none cleaned" in note for note in made.notes)
-    assert np.array_equal(pixels(workspace.prepared)[600:605, 232:237], pixels(specked)[600:605, 232:237])
+    assert np.array_equal(
+        pixels(workspace.prepared)[600:605, 232:237], pixels(specked)[600:605, 232:237]
+    )
 
 
-def test_cleaning_paints_them_over_and_keeps_the_picture_before(workspace: Workspace, specked: Path) -> None:
+def test_cleaning_paints_them_over_and_keeps_the_picture_before(
+    workspace: Workspace, specked: Path
+) -> None:
     pytest.importorskip("cv2", reason="needs OpenCV")
     run(workspace, settings(clean_artifacts="all"), specked)
     assert np.array_equal(pixels(workspace.uncleaned), pixels(specked))
@@ -105,10 +117,15 @@ def test_cleaning_paints_them_over_and_keeps_the_picture_before(workspace: Works
     assert not workspace.uncleaned.exists()  # what is no longer so is not kept
 
 
-def test_some_are_cleaned_by_their_numbers_and_a_wrong_number_loses_nothing(workspace: Workspace, specked: Path) -> None:
+def test_some_are_cleaned_by_their_numbers_and_a_wrong_number_loses_nothing(
+    workspace: Workspace, specked: Path
+) -> None:
     pytest.importorskip("cv2", reason="needs OpenCV")
     run(workspace, settings(clean_artifacts="2"), specked)
-    cleaned = {a["name"]: a["cleaned"] for a in json.loads(workspace.artifacts.read_text(encoding="utf-8"))["artifacts"]}
+    cleaned = {
+        a["name"]: a["cleaned"]
+        for a in json.loads(workspace.artifacts.read_text(encoding="utf-8"))["artifacts"]
+    }
     assert cleaned == {"1": False, "2": True, "3": False}
     before = file_hash(workspace.prepared)
     with pytest.raises(SettingsError, match=r"found 7, .*numbers from 1 to 3"):
@@ -123,27 +140,42 @@ def test_a_clean_drawing_gets_an_empty_list_and_no_sheet(workspace: Workspace) -
     assert not workspace.artifacts.with_suffix(".png").exists()
 
 
-# Enlarging -----------------------------------------------------------------------------------------------------------
+# Enlarging
+# -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_host_s_best_upscaler_is_taken_and_lanczos_can_be_asked_for(workspace: Workspace) -> None:
+def test_the_host_s_best_upscaler_is_taken_and_lanczos_can_be_asked_for(
+    workspace: Workspace,
+) -> None:
     host = Bare(Tripler())
-    assert any("with tripler" in note for note in run(workspace, settings(long_side=1500), EXAMPLE, host=host).notes)
-    assert any("with Lanczos" in note for note in run(workspace, settings(long_side=1500, upscaler="Lanczos"), host=host).notes)
+    assert any(
+        "with tripler" in note
+        for note in run(workspace, settings(long_side=1500), EXAMPLE, host=host).notes
+    )
+    assert any(
+        "with Lanczos" in note
+        for note in run(workspace, settings(long_side=1500, upscaler="Lanczos"), host=host).notes
+    )
 
 
-def test_a_wrong_upscaler_is_told_and_what_was_there_stays(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_wrong_upscaler_is_told_and_what_was_there_stays(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     run(workspace, settings(), EXAMPLE)
     before = file_hash(workspace.prepared)
     (tmp_path / "bad.pth").write_text("no model")
-    for wish, words in (("tripla", "expected a model file"), (str(tmp_path / "none.pth"), "no such file"),
-                        (str(tmp_path / "bad.pth"), "bad.pth: found no weights")):
+    for wish, words in (
+        ("tripla", "expected a model file"),
+        (str(tmp_path / "none.pth"), "no such file"),
+        (str(tmp_path / "bad.pth"), "bad.pth: found no weights"),
+    ):
         with pytest.raises(ImageModelError, match=words):
             run(workspace, settings(upscaler=wish, long_side=1500))
     assert file_hash(workspace.prepared) == before
 
 
-# Mask and background -------------------------------------------------------------------------------------------------
+# Mask and background
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_background_takes_any_colour_without_a_rim_of_the_old_one(workspace: Workspace) -> None:
@@ -159,7 +191,9 @@ def test_the_background_takes_any_colour_without_a_rim_of_the_old_one(workspace:
 
 def test_a_word_that_is_no_background_is_told() -> None:
     for wrong in ("blue", "#12345", "#1234567"):
-        with pytest.raises(SettingsError, match=r"prepare\.background: .*white, grey, keep, or a colour such as"):
+        with pytest.raises(
+            SettingsError, match=r"prepare\.background: .*white, grey, keep, or a colour such as"
+        ):
             settings(background=wrong)
 
 
@@ -172,7 +206,9 @@ def test_a_mask_edited_by_hand_is_kept_and_the_background_follows_it(workspace: 
     assert any("edited by hand" in note for note in made.notes)
     assert np.array_equal(pixels(workspace.mask)[..., 0], np.asarray(mask))
     assert tuple(pixels(workspace.prepared)[800, 400]) == (128, 128, 128)
-    assert np.array_equal(pixels(workspace.prepared)[300:700, 200:500], pixels(EXAMPLE)[300:700, 200:500])
+    assert np.array_equal(
+        pixels(workspace.prepared)[300:700, 200:500], pixels(EXAMPLE)[300:700, 200:500]
+    )
     before = workspace.prepared.stat().st_mtime_ns
     run(workspace, settings(background="grey"))
     assert workspace.prepared.stat().st_mtime_ns == before  # done once
@@ -192,17 +228,26 @@ def test_an_edited_mask_of_another_size_is_told_and_kept(workspace: Workspace) -
 def test_an_edited_picture_is_kept_until_force(workspace: Workspace) -> None:
     run(workspace, settings(), EXAMPLE)
     Image.new("RGB", (768, 1152), "red").save(workspace.prepared)
-    assert any("prepared.png was edited" in note for note in run(workspace, settings(background="grey")).notes)
+    assert any(
+        "prepared.png was edited" in note
+        for note in run(workspace, settings(background="grey")).notes
+    )
     assert tuple(pixels(workspace.prepared)[5, 5]) == (255, 0, 0)
     run(workspace, settings(background="grey"), force=True)
     assert tuple(pixels(workspace.prepared)[5, 5]) == (128, 128, 128)
 
 
-def test_a_mask_method_and_a_model_that_cannot_be_had_are_told(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_mask_method_and_a_model_that_cannot_be_had_are_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     with pytest.raises(PictureError, match="no transparency in the file"):
         run(workspace, settings(mask="transparency"), EXAMPLE)
     (tmp_path / "bad.onnx").write_text("no model")
-    for name, words in (("bad.onnx", "no ONNX model"), ("none.onnx", "no such file"), ("u2net.pth", "expected an .onnx file")):
+    for name, words in (
+        ("bad.onnx", "no ONNX model"),
+        ("none.onnx", "no such file"),
+        ("u2net.pth", "expected an .onnx file"),
+    ):
         if name == "bad.onnx":
             pytest.importorskip("onnxruntime")
         with pytest.raises(ImageModelError, match=words):
@@ -215,7 +260,8 @@ def test_a_matting_model_makes_the_mask(workspace: Workspace, tmp_path: Path) ->
     pytest.importorskip("onnxruntime")
     from tests.imaging.test_matting import write_model
 
-    model = write_model(tmp_path / "u2net.onnx", 64, gain=-20, bias=40)  # what is not bright red or white is she
+    # What is not bright red or white is she
+    model = write_model(tmp_path / "u2net.onnx", 64, gain=-20, bias=40)
     made = run(workspace, settings(matting_model=str(model)), EXAMPLE)
     assert "foreground: matting model" in made.notes
 
@@ -235,7 +281,8 @@ def test_it_can_be_cancelled_while_it_searches(workspace: Workspace) -> None:
     assert run(workspace, settings()).source.exists()
 
 
-# Crops ---------------------------------------------------------------------------------------------------------------
+# Crops
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_each_crop_has_its_mask_and_its_symmetry(workspace: Workspace) -> None:
@@ -246,7 +293,9 @@ def test_each_crop_has_its_mask_and_its_symmetry(workspace: Workspace) -> None:
     for path in crops:
         box = workspace.record("crop").data["views"][path.stem]["box"]
         found = view_mask(workspace, path)
-        assert found is not None and np.array_equal(np.asarray(found), whole[box[1] : box[3], box[0] : box[2]])
+        assert found is not None and np.array_equal(
+            np.asarray(found), whole[box[1] : box[3], box[0] : box[2]]
+        )
         assert view_symmetry(workspace, path.stem) is not None
     everything = view_symmetry(workspace)
     assert everything is not None and not everything.flip and "headwear" in everything.sentence
@@ -262,7 +311,9 @@ def test_a_picture_brought_by_hand_has_no_mask(workspace: Workspace) -> None:
     assert view_symmetry(workspace, "mine") is None
 
 
-def test_a_square_takes_in_the_whole_figure_where_a_checkpoint_draws_squares_only(workspace: Workspace) -> None:
+def test_a_square_takes_in_the_whole_figure_where_a_checkpoint_draws_squares_only(
+    workspace: Workspace,
+) -> None:
     wish = Settings.from_dict({**settings(square=True).to_dict(), "training": {"buckets": False}})
     made = run(workspace, wish, EXAMPLE)
     assert any("widened from 768 to 1152 px" in note for note in made.notes)
@@ -271,20 +322,32 @@ def test_a_square_takes_in_the_whole_figure_where_a_checkpoint_draws_squares_onl
     assert {"full_body", "cowboy_shot", "upper_body", "lower_body", "portrait"} <= shapes.keys()
     assert all(abs(wide - high) <= 2 for wide, high in shapes.values())
     with Image.open(workspace.mask) as mask:
-        figure, (left, top, right, bottom) = mask.getbbox(), workspace.record("crop").data["views"]["full_body"]["box"]
+        figure, (left, top, right, bottom) = (
+            mask.getbbox(),
+            workspace.record("crop").data["views"]["full_body"]["box"],
+        )
         assert mask.size == (1152, 1152) and figure is not None
         assert left < figure[0] and top <= figure[1] and right > figure[2] and bottom >= figure[3]
         edited = mask.convert("L")
     edited.paste(255, (0, 0, 20, 20))
     edited.save(workspace.mask)
-    run(workspace, Settings.from_dict({**wish.to_dict(), "prepare": {**wish.to_dict()["prepare"], "background": "grey"}}))
-    assert pixels(workspace.prepared)[5, 5].tolist() == [255, 255, 255], "a mask of the widened picture, edited, counts"
+    run(
+        workspace,
+        Settings.from_dict(
+            {**wish.to_dict(), "prepare": {**wish.to_dict()["prepare"], "background": "grey"}}
+        ),
+    )
+    assert pixels(workspace.prepared)[5, 5].tolist() == [255, 255, 255], (
+        "a mask of the widened picture, edited, counts"
+    )
 
 
 def test_what_cannot_be_widened_says_so_and_keeps_its_shape(workspace: Workspace) -> None:
     photograph = EXAMPLE.parents[1] / "tests" / "data" / "astronaut.png"
     with Image.open(photograph) as image:
-        image.convert("RGB").crop((0, 0, image.width // 2, image.height)).save(workspace.root / "tall.png")
+        image.convert("RGB").crop((0, 0, image.width // 2, image.height)).save(
+            workspace.root / "tall.png"
+        )
     made = run(workspace, settings(square=True, long_side=256), workspace.root / "tall.png")
     assert any("no plain background" in note for note in made.notes)
     with Image.open(made.source) as kept:

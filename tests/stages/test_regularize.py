@@ -1,4 +1,6 @@
-"""The regularization set: a host that hands out given pictures, and the embedded tagger that looks at them."""
+"""The regularization set: a host that hands out given pictures, and the embedded tagger that looks
+at them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ from tools.world.scenes.scene import render
 from tools.world.scenes.spec import Scene
 
 # Numbers of scenes with one girl who is not like Isabella.
-OTHERS = [seed for seed in range(7000, 7060) if [who.hair.colour == "blonde" for who in sample_scene(seed).characters] == [False]]
+OTHERS = [
+    seed
+    for seed in range(7000, 7060)
+    if [who.hair.colour == "blonde" for who in sample_scene(seed).characters] == [False]
+]
 
 
 def drawn(scene: Scene) -> Image.Image:
@@ -44,16 +50,27 @@ def other(number: int) -> Image.Image:
 
 
 def hers(seed: int) -> Image.Image:
-    return drawn(replace(sample_scene(seed, framing="full body"), characters=(ISABELLA,), view="front"))
+    return drawn(
+        replace(sample_scene(seed, framing="full body"), characters=(ISABELLA,), view="front")
+    )
 
 
-TWO = drawn(replace(sample_scene(1), characters=tuple(sample_scene(s).characters[0] for s in OTHERS[:2]), framing="full body"))
+TWO = drawn(
+    replace(
+        sample_scene(1),
+        characters=tuple(sample_scene(s).characters[0] for s in OTHERS[:2]),
+        framing="full body",
+    )
+)
 NOBODY = drawn(Scene((), background="outdoors"))
 
 
 @dataclass
 class PlannedHost(QuietHost):
-    """Draws what the plan says of the nth seed, else another girl for each seed.  asked: what it was asked to draw."""
+    """Draws what the plan says of the nth seed, else another girl for each seed.
+
+    asked: what it was asked to draw.
+    """
 
     plan: dict[int, Image.Image] = field(default_factory=dict)
     asked: list[ImageRequest] = field(default_factory=list)
@@ -63,7 +80,9 @@ class PlannedHost(QuietHost):
         self.asked.append(request)
         seed = request.seeds[0]
         picture = self.plan.get(seed, other(seed))
-        return [GeneratedImage(picture, seed, f"{request.prompt}\nSeed: {seed}", seed in self.skipped)]
+        return [
+            GeneratedImage(picture, seed, f"{request.prompt}\nSeed: {seed}", seed in self.skipped)
+        ]
 
 
 @dataclass
@@ -72,11 +91,17 @@ class Scenery:
     host: PlannedHost
 
     def settings(self, **values: object) -> Settings:
-        return Settings.from_dict({"character": {"trigger": "isabella", "class_token": "girl"},
-                                   "regularization": {"count": 4, **values}})
+        return Settings.from_dict(
+            {
+                "character": {"trigger": "isabella", "class_token": "girl"},
+                "regularization": {"count": 4, **values},
+            }
+        )
 
     def run(self, job: Job | None = None, force: bool = False, **values: object) -> Regularized:
-        return regularize(self.settings(**values), self.workspace, cast(Host, self.host), job or Job(), force)
+        return regularize(
+            self.settings(**values), self.workspace, cast(Host, self.host), job or Job(), force
+        )
 
     @property
     def names(self) -> list[str]:
@@ -84,14 +109,19 @@ class Scenery:
 
     @property
     def aside(self) -> dict[str, list[str]]:
-        values = json.loads((self.workspace.root / "reg" / "rejected" / "reasons.json").read_text(encoding="utf-8"))
+        values = json.loads(
+            (self.workspace.root / "reg" / "rejected" / "reasons.json").read_text(encoding="utf-8")
+        )
         return {Path(name).stem: own["reasons"] for name, own in values.items()}
 
 
 @pytest.fixture
 def scenery(tmp_path: Path) -> Scenery:
     workspace = Workspace(tmp_path / "w")
-    host = PlannedHost(HostPaths(downloads=tmp_path / "none"), CheckpointInfo("x", Path("x"), 128, preset="embedded"))
+    host = PlannedHost(
+        HostPaths(downloads=tmp_path / "none"),
+        CheckpointInfo("x", Path("x"), 128, preset="embedded"),
+    )
     made = Scenery(workspace, host)
     workspace.save_settings(made.settings())
     folder = workspace.image_folder(made.settings())
@@ -102,7 +132,11 @@ def scenery(tmp_path: Path) -> Scenery:
 
 
 def files(root: Path) -> dict[str, str]:
-    return {path.relative_to(root).as_posix(): file_hash(path) for path in sorted((root / "reg").rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): file_hash(path)
+        for path in sorted((root / "reg").rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_what_spoils_the_set_goes_aside_with_its_reason_and_is_drawn_anew(scenery: Scenery) -> None:
@@ -112,19 +146,33 @@ def test_what_spoils_the_set_goes_aside_with_its_reason_and_is_drawn_anew(scener
     assert scenery.names == ["0005", "0007", "0008", "0009"]
     found = {name: " ".join(reasons) for name, reasons in scenery.aside.items()}
     assert found.keys() == {"0001", "0002", "0003", "0004", "0006"}
-    for name, words in (("0001", "more than one person: 2girls"), ("0002", "no person"), ("0003", "broken: blank"),
-                        ("0004", "resembles her: looks like her"), ("0006", "near-duplicate of 0005")):
+    for name, words in (
+        ("0001", "more than one person: 2girls"),
+        ("0002", "no person"),
+        ("0003", "broken: blank"),
+        ("0004", "resembles her: looks like her"),
+        ("0006", "near-duplicate of 0005"),
+    ):
         assert words in found[name]
-    assert {path.stem for path in made.rejected} == found.keys() and all(path.is_file() for path in made.rejected)
+    assert {path.stem for path in made.rejected} == found.keys() and all(
+        path.is_file() for path in made.rejected
+    )
     assert [request.seeds for request in scenery.host.asked] == [(n,) for n in range(1, 10)]
     assert "5 pictures were put aside" in made.notes[0]
 
 
-def test_captions_are_the_tagger_s_without_trigger_and_the_rejected_have_none(scenery: Scenery) -> None:
+def test_captions_are_the_tagger_s_without_trigger_and_the_rejected_have_none(
+    scenery: Scenery,
+) -> None:
     scenery.host.plan = {1: NOBODY}
     for path in scenery.run().pictures:
         text = path.with_suffix(".txt").read_text(encoding="utf-8")
-        assert text.startswith("girl, ") and "1girl" in text and "isabella" not in text and " hair" in text
+        assert (
+            text.startswith("girl, ")
+            and "1girl" in text
+            and "isabella" not in text
+            and " hair" in text
+        )
     assert not list((scenery.workspace.root / "reg" / "rejected").glob("*.txt"))
 
 
@@ -136,7 +184,11 @@ def test_too_many_tags_or_edges_are_too_complex(scenery: Scenery) -> None:
 def test_the_limit_ends_the_drawing_and_is_told(scenery: Scenery) -> None:
     scenery.host.plan = dict.fromkeys(range(1, 99), NOBODY)
     made = scenery.run(draw_limit=2)
-    assert made.pictures == () and len(scenery.host.asked) == 8 and "0 pictures stay, expected 4" in made.notes[1]
+    assert (
+        made.pictures == ()
+        and len(scenery.host.asked) == 8
+        and "0 pictures stay, expected 4" in made.notes[1]
+    )
 
 
 def test_without_the_filter_everything_stays(scenery: Scenery) -> None:
@@ -146,29 +198,47 @@ def test_without_the_filter_everything_stays(scenery: Scenery) -> None:
 
 def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
     def told(**training: object) -> list[str]:
-        settings = Settings.from_dict({**scenery.settings().to_dict(), "training": {"repeats": 1, "epochs": 1, **training},
-                                       "regularization": {"count": 5, "filter": False}})
+        settings = Settings.from_dict(
+            {
+                **scenery.settings().to_dict(),
+                "training": {"repeats": 1, "epochs": 1, **training},
+                "regularization": {"count": 5, "filter": False},
+            }
+        )
         made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
         return [note for note in made.notes if "altogether" in note or "uses none" in note]
 
-    assert told() == ["training shows 4 samples of her altogether, so 4 of the 5 pictures will be used; regularization.count=4 "
-                      "would do, or regularization.as_used=true"]
+    assert told() == [
+        "training shows 4 samples of her altogether, so 4 of the 5 pictures will be used;"
+        " regularization.count=4 would do, or regularization.as_used=true"
+    ]
     assert told(epochs=2) == []
-    assert told(regularization="prior prediction") == ["training.regularization is 'prior prediction', which uses none of these "
-                                                       "pictures; regularization.count=0 draws none"]
+    assert told(regularization="prior prediction") == [
+        "training.regularization is 'prior prediction', which uses none of these "
+        "pictures; regularization.count=0 draws none"
+    ]
 
 
 def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery) -> None:
     def count(**training: object) -> tuple[int, tuple[str, ...]]:
-        settings = Settings.from_dict({**scenery.settings().to_dict(), "training": {"repeats": 1, "epochs": 2, **training},
-                                       "regularization": {"count": 0, "as_used": True, "filter": False}})
+        settings = Settings.from_dict(
+            {
+                **scenery.settings().to_dict(),
+                "training": {"repeats": 1, "epochs": 2, **training},
+                "regularization": {"count": 0, "as_used": True, "filter": False},
+            }
+        )
         made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
         pictures = collect_pictures(settings, scenery.workspace, make_buckets(128))
         asked = budget(pictures, settings.training.epochs, 1, 0)
         assert asked.reg_used == asked.reg_pictures == len(made.pictures)
         return len(made.pictures), made.notes
 
-    assert count() == (8, ()) and count(epochs=1) == (4, ()) and count(regularization="prior prediction") == (0, ())
+    assert (
+        count() == (8, ())
+        and count(epochs=1) == (4, ())
+        and count(regularization="prior prediction") == (0, ())
+    )
     with pytest.raises(SettingsError, match=r"would want \d+ pictures, expected at most 10000"):
         count(epochs=1000, repeats=100)
     for path in scenery.workspace.image_folder(scenery.settings()).glob("*.png"):
@@ -185,7 +255,9 @@ def test_a_second_call_draws_nothing(scenery: Scenery) -> None:
     assert files(scenery.workspace.root) == before and len(scenery.host.asked) == drawings
 
 
-def test_another_filter_judges_what_is_there_and_draws_only_what_is_missing(scenery: Scenery) -> None:
+def test_another_filter_judges_what_is_there_and_draws_only_what_is_missing(
+    scenery: Scenery,
+) -> None:
     scenery.host.plan = {2: NOBODY}
     scenery.run(filter=False)
     assert scenery.names == ["0001", "0002", "0003", "0004"]
@@ -200,12 +272,18 @@ def test_what_is_taken_back_or_rejected_by_hand_stays_so(scenery: Scenery) -> No
     scenery.host.plan = {2: NOBODY}
     scenery.run()
     state = review(scenery.settings(), scenery.workspace, take_back=["2"], reject=["0003.png"])
-    assert {path.stem for path in state.rejected} == {"0003"} and state.rejected[next(iter(state.rejected))].by == "hand"
-    assert "no humans" in (scenery.workspace.root / "reg" / "1_girl" / "0002.txt").read_text(encoding="utf-8")
+    assert {path.stem for path in state.rejected} == {"0003"} and state.rejected[
+        next(iter(state.rejected))
+    ].by == "hand"
+    assert "no humans" in (scenery.workspace.root / "reg" / "1_girl" / "0002.txt").read_text(
+        encoding="utf-8"
+    )
     scenery.run()
     assert scenery.names == ["0001", "0002", "0004", "0005"]
     scenery.run(most_edges=0.39)  # another filter
-    assert scenery.names == ["0001", "0002", "0004", "0005"] and scenery.aside == {"0003": ["rejected by hand"]}
+    assert scenery.names == ["0001", "0002", "0004", "0005"] and scenery.aside == {
+        "0003": ["rejected by hand"]
+    }
     picture = file_hash(scenery.workspace.root / "reg" / "1_girl" / "0002.png")
     scenery.host.plan = {}
     scenery.run(steps=30)  # other pictures: those chosen by hand stay
@@ -238,7 +316,8 @@ def test_a_file_moved_by_hand_is_a_decision_too(scenery: Scenery) -> None:
 def test_the_set_is_looked_at_where_it_may_not_be_changed(scenery: Scenery, tmp_path: Path) -> None:
     scenery.run()
     (tmp_path / "elsewhere").mkdir()
-    (scenery.workspace.root / "linked").symlink_to(tmp_path / "elsewhere")  # nothing is written beside such a one
+    # Nothing is written beside such a one
+    (scenery.workspace.root / "linked").symlink_to(tmp_path / "elsewhere")
     assert len(review(scenery.settings(), scenery.workspace).kept) == 4
     with pytest.raises(WorkspaceError, match="link"):
         review(scenery.settings(), scenery.workspace, reject=["1"])
@@ -254,7 +333,8 @@ def test_a_picture_that_there_is_not_is_told_and_nothing_changes(scenery: Scener
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_a_cancelled_or_killed_call_goes_on_as_if_nothing_had_been(
-        scenery: Scenery, stop_at: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scenery: Scenery, stop_at: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     scenery.host.plan = {2: NOBODY, 3: hers(3)}
     scenery.run()
     whole = files(scenery.workspace.root)
@@ -299,26 +379,41 @@ def test_each_picture_has_its_own_prompt_and_the_settings_reach_the_host(scenery
     scenery.run(steps=7, cfg_scale=3.5, sampler="Euler a", seed=11)
     assert len({request.prompt for request in scenery.host.asked}) == 4
     assert {(r.steps, r.cfg_scale, r.sampler) for r in scenery.host.asked} == {(7, 3.5, "Euler a")}
-    for path, seed in zip(sorted((scenery.workspace.root / "reg" / "1_girl").glob("*.png")), range(11, 15), strict=True):
+    for path, seed in zip(
+        sorted((scenery.workspace.root / "reg" / "1_girl").glob("*.png")),
+        range(11, 15),
+        strict=True,
+    ):
         with Image.open(path) as image:
-            assert image.info["parameters"].endswith(f"Seed: {seed}") and "1girl" in image.info["parameters"]
+            assert (
+                image.info["parameters"].endswith(f"Seed: {seed}")
+                and "1girl" in image.info["parameters"]
+            )
 
 
-def test_wildcards_of_an_own_folder_are_found_and_mistakes_told_before_drawing(scenery: Scenery, tmp_path: Path) -> None:
+def test_wildcards_of_an_own_folder_are_found_and_mistakes_told_before_drawing(
+    scenery: Scenery, tmp_path: Path
+) -> None:
     (tmp_path / "cards").mkdir()
     (tmp_path / "cards" / "mood.txt").write_text("gloomy\n", encoding="utf-8")
     scenery.run(template="1girl, __mood__, __place__", wildcards=str(tmp_path / "cards"))
     assert all("gloomy" in request.prompt for request in scenery.host.asked)
     before = files(scenery.workspace.root)
-    mistakes: tuple[dict[str, str], ...] = ({"template": "__mod__", "wildcards": str(tmp_path / "cards")},
-                                            {"wildcards": str(tmp_path / "none")})
+    mistakes: tuple[dict[str, str], ...] = (
+        {"template": "__mod__", "wildcards": str(tmp_path / "cards")},
+        {"wildcards": str(tmp_path / "none")},
+    )
     for values in mistakes:
         with pytest.raises(WildcardError, match=r"did you mean '__mood__'|found no folder"):
-            regularize(scenery.settings(**values), scenery.workspace, cast(Host, scenery.host), Job())
+            regularize(
+                scenery.settings(**values), scenery.workspace, cast(Host, scenery.host), Job()
+            )
     assert len(scenery.host.asked) == 4 and files(scenery.workspace.root) == before
 
 
-def test_the_command_line_lists_takes_back_and_rejects(scenery: Scenery, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_lists_takes_back_and_rejects(
+    scenery: Scenery, capsys: pytest.CaptureFixture[str]
+) -> None:
     scenery.host.plan = {2: NOBODY}
     scenery.run()
     words = ["regularize", "--workspace", str(scenery.workspace.root)]
@@ -326,6 +421,8 @@ def test_the_command_line_lists_takes_back_and_rejects(scenery: Scenery, capsys:
     assert "0002  rejected  no person: no humans" in capsys.readouterr().out
     assert main([*words, "--take-back", "2", "--reject", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert [Path(path).stem for path in result["rejected"]] == ["0001"] and len(result["by_hand"]) == 2
+    assert [Path(path).stem for path in result["rejected"]] == ["0001"] and len(
+        result["by_hand"]
+    ) == 2
     assert main([*words, "--reject", "99"]) == 1
     assert "found no picture '99'" in capsys.readouterr().err

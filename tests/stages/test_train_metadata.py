@@ -1,4 +1,6 @@
-"""What a file says of its training, against what was computed and how sd-scripts writes it (train_network.py v0.9.1)."""
+"""What a file says of its training, against what was computed and how sd-scripts writes it
+(train_network.py v0.9.1).
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,26 @@ class Model(TinyModel):
 
 def metadata(folder: Path, dtype: torch.dtype = torch.float32, **values: Any) -> dict[str, str]:
     options = {"rank": 2, "alpha": 2, "epochs": 1, "text_encoder_lr": 0, **values}
-    settings = Settings.from_dict({"character.trigger": "isa", **{f"training.{key}": v for key, v in options.items()}})
+    settings = Settings.from_dict(
+        {"character.trigger": "isa", **{f"training.{key}": v for key, v in options.items()}}
+    )
     model, shown = Model(), [Picture(folder / "5_isa" / "a.png", "isa, girl", (64, 64))]
     model.dtype = dtype
     network = LoraNetwork(model.targets(), SD1, shape_of(settings.training), {}, False, 1)
-    trainer = Trainer(model, network, shown, settings.training, folder / "s.pt", "x", lambda *_: folder)
+    trainer = Trainer(
+        model, network, shown, settings.training, folder / "s.pt", "x", lambda *_: folder
+    )
     weights = parse_block_weights("ALL", SD1)
     facts = training_facts(settings, cast(Host, QuietHost()), shown, trainer, 64, weights, 0.0)
     return build_metadata(facts, settings.metadata())
 
 
-@pytest.mark.parametrize(("dtype", "said"), [(torch.float32, "no"), (torch.float16, "fp16"), (torch.bfloat16, "bf16")])
-def test_the_precision_is_the_one_that_was_computed_in(tmp_path: Path, dtype: torch.dtype, said: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "said"), [(torch.float32, "no"), (torch.float16, "fp16"), (torch.bfloat16, "bf16")]
+)
+def test_the_precision_is_the_one_that_was_computed_in(
+    tmp_path: Path, dtype: torch.dtype, said: str
+) -> None:
     assert metadata(tmp_path, dtype)["ss_mixed_precision"] == said
 
 
@@ -55,9 +65,18 @@ def test_the_whole_batch_counts_what_was_accumulated(tmp_path: Path) -> None:
     assert [found[name] for name in names] == ["2", "3", "6"]
 
 
-@pytest.mark.parametrize(("values", "said"), [
-    ({}, "torch.optim.adamw.AdamW"),
-    ({"weight_decay": 0.1}, "torch.optim.adamw.AdamW(weight_decay=0.1)"),
-    ({"optimizer_args": "betas=(0.9, 0.99); weight_decay=0.02"}, "torch.optim.adamw.AdamW(betas=(0.9, 0.99),weight_decay=0.02)")])
-def test_the_optimizer_s_arguments_are_those_it_was_given(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "torch.optim.adamw.AdamW"),
+        ({"weight_decay": 0.1}, "torch.optim.adamw.AdamW(weight_decay=0.1)"),
+        (
+            {"optimizer_args": "betas=(0.9, 0.99); weight_decay=0.02"},
+            "torch.optim.adamw.AdamW(betas=(0.9, 0.99),weight_decay=0.02)",
+        ),
+    ],
+)
+def test_the_optimizer_s_arguments_are_those_it_was_given(
+    tmp_path: Path, values: dict[str, Any], said: str
+) -> None:
     assert metadata(tmp_path, **values)["ss_optimizer"] == said

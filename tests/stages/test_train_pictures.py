@@ -26,43 +26,70 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.mark.parametrize("folder", ["image", "reg"])
-def test_a_picture_turned_by_its_camera_gets_the_bucket_that_it_is_seen_in(workspace: Workspace, folder: str) -> None:
+def test_a_picture_turned_by_its_camera_gets_the_bucket_that_it_is_seen_in(
+    workspace: Workspace, folder: str
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (96, 64), "red").save(workspace.image_folder(SETTINGS) / "plain.png")
-    target = workspace.image_folder(SETTINGS) if folder == "image" else workspace.reg_folder(SETTINGS)
+    target = (
+        workspace.image_folder(SETTINGS) if folder == "image" else workspace.reg_folder(SETTINGS)
+    )
     Image.new("RGB", (768, 512), "blue").save(target / "phone.jpg", exif=exif)
-    found = {picture.path.name: picture.bucket for picture in collect_pictures(SETTINGS, workspace, BUCKETS)}
+    found = {
+        picture.path.name: picture.bucket
+        for picture in collect_pictures(SETTINGS, workspace, BUCKETS)
+    }
     assert found["phone.jpg"][0] < found["phone.jpg"][1], "it stands upright"
 
 
 @pytest.mark.parametrize("suffix", ["gif", "tif", "TIFF", "jfif", "webp", "bmp"])
 def test_pictures_of_every_kind_are_trained_on(workspace: Workspace, suffix: str) -> None:
-    Image.new("RGB", (96, 64), "red").save(workspace.image_folder(SETTINGS) / f"own.{suffix}",
-                                           {"jfif": "JPEG", "tif": "TIFF", "TIFF": "TIFF"}.get(suffix, suffix))
-    assert [picture.path.suffix for picture in collect_pictures(SETTINGS, workspace, BUCKETS)] == [f".{suffix}"]
+    Image.new("RGB", (96, 64), "red").save(
+        workspace.image_folder(SETTINGS) / f"own.{suffix}",
+        {"jfif": "JPEG", "tif": "TIFF", "TIFF": "TIFF"}.get(suffix, suffix),
+    )
+    assert [picture.path.suffix for picture in collect_pictures(SETTINGS, workspace, BUCKETS)] == [
+        f".{suffix}"
+    ]
 
 
 def test_what_is_not_used_is_named_with_the_reason(workspace: Workspace) -> None:
     folder = workspace.image_folder(SETTINGS)
     Image.new("RGB", (96, 64), "red").save(folder / "face.png")
-    for name in ("face.txt", "face.npz", "lost.txt", "scan.heic", "clip.mp4", "Thumbs.db", ".hidden.png"):
+    for name in (
+        "face.txt",
+        "face.npz",
+        "lost.txt",
+        "scan.heic",
+        "clip.mp4",
+        "Thumbs.db",
+        ".hidden.png",
+    ):
         (folder / name).write_text("x", encoding="utf-8")
     (folder / "more").mkdir()
     told = unused_files(SETTINGS, workspace)
     assert [sentence.split(" ")[0] for sentence in told] == [
-        "5_isabella/clip.mp4", "5_isabella/lost.txt", "5_isabella/more", "5_isabella/scan.heic"]
+        "5_isabella/clip.mp4",
+        "5_isabella/lost.txt",
+        "5_isabella/more",
+        "5_isabella/scan.heic",
+    ]
     assert "'.heic' are not read as pictures" in told[-1] and "no picture of that name" in told[1]
 
 
 def test_of_an_animation_the_first_frame_is_trained_and_that_is_told(workspace: Workspace) -> None:
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
-    frames[0].save(workspace.image_folder(SETTINGS) / "own.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(
+        workspace.image_folder(SETTINGS) / "own.gif", save_all=True, append_images=frames[1:]
+    )
     assert unused_files(SETTINGS, workspace) == ["own.gif: animated (2 frames); the first is used"]
 
 
 def test_what_is_no_picture_stops_the_training_with_one_line(workspace: Workspace) -> None:
     (workspace.image_folder(SETTINGS) / "face.png").write_text("no picture", encoding="utf-8")
-    with pytest.raises(TrainingError, match=r"5_isabella/face\.png: found text, expected a picture") as caught:
+    with pytest.raises(
+        TrainingError, match=r"5_isabella/face\.png: found text, expected a picture"
+    ) as caught:
         collect_pictures(SETTINGS, workspace, BUCKETS)
     assert "\n" not in str(caught.value)

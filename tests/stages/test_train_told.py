@@ -1,4 +1,6 @@
-"""The stage with what a careful user switches on: held-out crops, an average, the peak beside the budget."""
+"""The stage with what a careful user switches on: held-out crops, an average, the peak beside the
+budget.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,18 @@ from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 
-def test_validation_average_and_memory_are_told(eileen: Workspace, standalone_host: StandaloneHost) -> None:
+def test_validation_average_and_memory_are_told(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
     told: list[dict[str, Any]] = []
     job = Job("train")
     job.log = lambda kind, **values: told.append({"kind": kind, **values})  # type: ignore[method-assign]
-    options = {"training__epochs": 1, "training__repeats": 1, "training__text_encoder_lr": 0, "training__ema": True}
+    options = {
+        "training__epochs": 1,
+        "training__repeats": 1,
+        "training__text_encoder_lr": 0,
+        "training__ema": True,
+    }
     asked = small(**options, training__validation="holdout")
     made = run_stage("train", asked, eileen, standalone_host, job, True)
     [begun] = [event for event in told if event["kind"] == "train"]
@@ -27,5 +36,12 @@ def test_validation_average_and_memory_are_told(eileen: Workspace, standalone_ho
     assert made["budget"].startswith(f"{len(crops) - len(begun['validated'])} samples")
     found = read_lora(eileen.models / "eileen.safetensors").metadata
     assert found["ss_mixed_precision"] == "no" and found["ss_total_batch_size"] == "1"
-    again = run_stage("train", small(**options, training__validation="picture"), eileen, standalone_host, Job(), False)
+    again = run_stage(
+        "train",
+        small(**options, training__validation="picture"),
+        eileen,
+        standalone_host,
+        Job(),
+        False,
+    )
     assert again["loras"]

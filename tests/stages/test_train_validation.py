@@ -19,7 +19,9 @@ NAMES = ("face", "full_body", "upper_body", "lower_body", "hair", "hat")
 
 
 def settings(**values: Any) -> Settings:
-    return Settings.from_dict({"character.trigger": "isa", **{f"training.{key}": value for key, value in values.items()}})
+    return Settings.from_dict(
+        {"character.trigger": "isa", **{f"training.{key}": value for key, value in values.items()}}
+    )
 
 
 def part(root: Path, count: int = 6, **values: Any) -> tuple[list[str], list[str]]:
@@ -43,7 +45,13 @@ def test_a_fifth_is_held_out_and_always_the_same(tmp_path: Path) -> None:
 
 def test_named_crops_are_held_out(tmp_path: Path) -> None:
     trained, held = part(tmp_path, validation="holdout", validation_views="face,hat")
-    assert held == ["face", "hat"] and trained == ["full_body", "upper_body", "lower_body", "hair", "reg"]
+    assert held == ["face", "hat"] and trained == [
+        "full_body",
+        "upper_body",
+        "lower_body",
+        "hair",
+        "reg",
+    ]
 
 
 def test_an_unknown_crop_names_the_nearest(tmp_path: Path) -> None:
@@ -51,8 +59,12 @@ def test_an_unknown_crop_names_the_nearest(tmp_path: Path) -> None:
         part(tmp_path, validation="holdout", validation_views="ful_body")
 
 
-@pytest.mark.parametrize(("count", "views", "said"), [(1, "", "found 1 crop"), (2, "face,full_body", "all 2 crops")])
-def test_something_must_be_left_to_train_on(tmp_path: Path, count: int, views: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("count", "views", "said"), [(1, "", "found 1 crop"), (2, "face,full_body", "all 2 crops")]
+)
+def test_something_must_be_left_to_train_on(
+    tmp_path: Path, count: int, views: str, said: str
+) -> None:
     with pytest.raises(TrainingError, match=said):
         part(tmp_path, count, validation="holdout", validation_views=views)
 

@@ -15,20 +15,33 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.trigger import check_trigger
 from lib_singlelora.workspace.workspace import Workspace
 
-SETTINGS = Settings.from_dict({"character": {"trigger": "isabella"}, "plot": {"steps": 1}, "caption": {"tagger": "none"}})
+SETTINGS = Settings.from_dict(
+    {"character": {"trigger": "isabella"}, "plot": {"steps": 1}, "caption": {"tagger": "none"}}
+)
 
 
-def test_the_word_is_measured_drawn_and_others_are_suggested(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_the_word_is_measured_drawn_and_others_are_suggested(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     workspace = Workspace(tmp_path)
     made = check_trigger(SETTINGS, workspace, standalone_host, Job())
-    assert made.check.word == "isabella" and made.check.ordinary and any("whole word" in reason for reason in made.reasons)
-    assert made.departures.trigger > 0 and len(made.departures.ordinary) == len(made.departures.meaningless) == 8
+    assert (
+        made.check.word == "isabella"
+        and made.check.ordinary
+        and any("whole word" in reason for reason in made.reasons)
+    )
+    assert (
+        made.departures.trigger > 0
+        and len(made.departures.ordinary) == len(made.departures.meaningless) == 8
+    )
     assert [path.name for path in made.pictures] == ["1.png", "2.png", "3.png", "4.png"]
     assert len({file_hash(path) for path in made.pictures}) == 4
     assert len(made.suggestions) == 4
 
 
-def test_the_same_word_is_not_asked_twice_and_another_one_is(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_the_same_word_is_not_asked_twice_and_another_one_is(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     workspace = Workspace(tmp_path)
     first = check_trigger(SETTINGS, workspace, standalone_host, Job())
     stamps = [path.stat().st_mtime_ns for path in first.pictures]
@@ -38,7 +51,9 @@ def test_the_same_word_is_not_asked_twice_and_another_one_is(standalone_host: St
     assert other.check.free and other.pictures[0].stat().st_mtime_ns != stamps[0]
 
 
-def test_an_empty_word_moves_nothing_and_the_numbers_repeat(standalone_host: StandaloneHost) -> None:
+def test_an_empty_word_moves_nothing_and_the_numbers_repeat(
+    standalone_host: StandaloneHost,
+) -> None:
     with standalone_host.open_for_training() as model:
         first = departures(model, ["", "hat"], (8, 8), 1, Job())
         assert departures(model, ["", "hat"], (8, 8), 1, Job()) == first
@@ -53,7 +68,9 @@ def test_meaning_lies_between_words_without_and_with_one() -> None:
     assert meaning(0.3, 0.1) is None and meaning(0.3, 0.11) is None
 
 
-def test_a_cancelled_check_is_completed_by_the_next(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_cancelled_check_is_completed_by_the_next(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     job = Job()
 
     def stop(progress: Progress) -> None:

@@ -1,4 +1,6 @@
-"""Two trainings in one workspace, in processes of their own: one trains, the other is told; kill -9 lets the next one on."""
+"""Two trainings in one workspace, in processes of their own: one trains, the other is told; kill -9
+lets the next one on.
+"""
 
 import subprocess
 import sys
@@ -18,11 +20,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_of_two_trainings_at_once_one_trains_and_kill_9_lets_the_next_one_on(
-        eileen: Workspace, standalone_host: StandaloneHost) -> None:
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
     long, words = small(training__epochs=1000), ["train", "--workspace", str(eileen.root)]
     eileen.save_settings(long, standalone_host.checkpoint.path)
-    child = subprocess.Popen([sys.executable, "-m", "lib_singlelora", *words], cwd=ROOT, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lib_singlelora", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         while not any(event["event"] == "step" for event in eileen.events.read()):
             assert child.poll() is None, child.communicate()
@@ -30,14 +38,22 @@ def test_of_two_trainings_at_once_one_trains_and_kill_9_lets_the_next_one_on(
         before = {path: path.read_bytes() for path in (eileen.root / "log").glob("*.json")}
         with pytest.raises(ConflictError) as caught:
             run_stage("train", small(training__epochs=1), eileen, standalone_host, Job())
-        assert f"found 'train' (process {child.pid}, since" in str(caught.value) and "\n" not in str(caught.value)
+        assert f"found 'train' (process {child.pid}, since" in str(
+            caught.value
+        ) and "\n" not in str(caught.value)
         changed = {path.name for path, data in before.items() if path.read_bytes() != data}
         assert changed <= {"train.json"}  # the first one's own
-        assert eileen.change_settings(lambda saved: saved.with_values({"training.epochs": 1})).training.epochs == 1
+        assert (
+            eileen.change_settings(
+                lambda saved: saved.with_values({"training.epochs": 1})
+            ).training.epochs
+            == 1
+        )
         assert child.poll() is None
     finally:
         child.kill()
         child.communicate()
     made = run_stage("train", small(training__epochs=1), eileen, standalone_host, Job())
     assert [Path(path).name for path in made["loras"]] == ["eileen.safetensors"]
-    assert not list(eileen.root.rglob(".singlelora-*.tmp"))  # what the killed one was writing is gone
+    # What the killed one was writing is gone
+    assert not list(eileen.root.rglob(".singlelora-*.tmp"))

@@ -26,26 +26,44 @@ from lib_singlelora.workspace.workspace import Workspace
 
 PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 QUICK = {
-    "character.trigger": "eileen", "character.class_token": "woman", "prepare.long_side": 512, "regularization.count": 3,
-    "regularization.steps": 2, "training.epochs": 2, "training.repeats": 1, "training.rank": 2, "training.alpha": 2,
+    "character.trigger": "eileen",
+    "character.class_token": "woman",
+    "prepare.long_side": 512,
+    "regularization.count": 3,
+    "regularization.steps": 2,
+    "training.epochs": 2,
+    "training.repeats": 1,
+    "training.rank": 2,
+    "training.alpha": 2,
     "training.text_encoder_lr": 5e-5,
-    "plot.strengths": "0.5,1", "plot.steps": 2, "plot.presets": "ALL,OUTD", "inpaint.count": 2, "inpaint.steps": 3,
+    "plot.strengths": "0.5,1",
+    "plot.steps": 2,
+    "plot.presets": "ALL,OUTD",
+    "inpaint.count": 2,
+    "inpaint.steps": 3,
 }
 
 
 def quick(**values: object) -> Settings:
-    return Settings.from_dict({**QUICK, **{key.replace("__", "."): value for key, value in values.items()}})
+    return Settings.from_dict(
+        {**QUICK, **{key.replace("__", "."): value for key, value in values.items()}}
+    )
 
 
 def state(workspace: Workspace) -> dict[str, tuple[str, int]]:
     """Hash and time of change of every file that a stage makes."""
     skipped = {"log", "settings.json"}
-    return {p.relative_to(workspace.root).as_posix(): (file_hash(p), p.stat().st_mtime_ns)
-            for p in sorted(workspace.root.rglob("*")) if p.is_file() and p.relative_to(workspace.root).parts[0] not in skipped}
+    return {
+        p.relative_to(workspace.root).as_posix(): (file_hash(p), p.stat().st_mtime_ns)
+        for p in sorted(workspace.root.rglob("*"))
+        if p.is_file() and p.relative_to(workspace.root).parts[0] not in skipped
+    }
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, standalone_host: StandaloneHost) -> tuple[Workspace, dict[str, object]]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, standalone_host: StandaloneHost
+) -> tuple[Workspace, dict[str, object]]:
     workspace = Workspace(tmp_path_factory.mktemp("job") / "a workspace")
     return workspace, run_all(quick(), workspace, standalone_host, Job(), PICTURE)
 
@@ -58,10 +76,22 @@ def copy(finished: tuple[Workspace, dict[str, object]], tmp_path: Path) -> Itera
     yield Workspace(tmp_path / "copy")
 
 
-def test_the_result_names_files_that_are_there(finished: tuple[Workspace, dict[str, object]]) -> None:
+def test_the_result_names_files_that_are_there(
+    finished: tuple[Workspace, dict[str, object]],
+) -> None:
     _, result = finished
-    assert {"workspace", "source", "crops", "regularization", "loras", "sheet", "page", "inpainted", "recommendation",
-            "seconds"} <= result.keys()
+    assert {
+        "workspace",
+        "source",
+        "crops",
+        "regularization",
+        "loras",
+        "sheet",
+        "page",
+        "inpainted",
+        "recommendation",
+        "seconds",
+    } <= result.keys()
     for key in ("crops", "regularization", "loras", "inpainted"):
         paths = result[key]
         assert isinstance(paths, list) and paths
@@ -73,14 +103,21 @@ def test_the_result_names_files_that_are_there(finished: tuple[Workspace, dict[s
 def test_the_folders_are_kohyas(finished: tuple[Workspace, dict[str, object]]) -> None:
     root = finished[0].root
     crops = sorted((root / "image" / "1_eileen").glob("*.png"))
-    assert crops and all(path.with_suffix(".txt").read_text().startswith("eileen, woman, ") for path in crops)
-    assert [path.name for path in sorted((root / "reg" / "1_woman").glob("*.png"))] == ["0001.png", "0002.png", "0003.png"]
+    assert crops and all(
+        path.with_suffix(".txt").read_text().startswith("eileen, woman, ") for path in crops
+    )
+    assert [path.name for path in sorted((root / "reg" / "1_woman").glob("*.png"))] == [
+        "0001.png",
+        "0002.png",
+        "0003.png",
+    ]
     models = sorted(path.name for path in (root / "model").glob("*.safetensors"))
     assert models == ["eileen-000001.safetensors", "eileen.safetensors"]
 
 
 def test_regularization_draws_anew_for_each_picture_and_keeps_seed_and_prompt(
-        finished: tuple[Workspace, dict[str, object]]) -> None:
+    finished: tuple[Workspace, dict[str, object]],
+) -> None:
     texts = []
     for path in sorted((finished[0].root / "reg" / "1_woman").glob("*.png")):
         with Image.open(path) as image:
@@ -96,8 +133,15 @@ def test_the_lora_says_what_it_is(finished: tuple[Workspace, dict[str, object]])
     lora = read_lora(path)
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-    assert metadata["ss_network_dim"] == "2" and metadata["ss_epoch"] == "2" and metadata["ss_num_epochs"] == "2"
-    assert metadata["modelspec.trigger_phrase"] == "eileen" and '"1_woman"' in metadata["ss_reg_dataset_dirs"]
+    assert (
+        metadata["ss_network_dim"] == "2"
+        and metadata["ss_epoch"] == "2"
+        and metadata["ss_num_epochs"] == "2"
+    )
+    assert (
+        metadata["modelspec.trigger_phrase"] == "eileen"
+        and '"1_woman"' in metadata["ss_reg_dataset_dirs"]
+    )
     assert any(float(parts["lora_up.weight"].abs().max()) > 0 for parts in lora.modules.values())
     assert all(torch.isfinite(tensor).all() for tensor in lora.tensors.values())
 
@@ -108,7 +152,9 @@ def test_a_second_call_does_nothing_again(copy: Workspace, standalone_host: Stan
     assert state(copy) == before
 
 
-def test_an_edited_caption_is_kept_and_force_overwrites_it(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_an_edited_caption_is_kept_and_force_overwrites_it(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     caption = next((copy.root / "image" / "1_eileen").glob("*.txt"))
     caption.write_text("by hand", encoding="utf-8")
     changed = quick(caption__general_threshold=0.5)
@@ -118,14 +164,18 @@ def test_an_edited_caption_is_kept_and_force_overwrites_it(copy: Workspace, stan
     assert caption.read_text().startswith("eileen, woman")
 
 
-def test_a_crop_taken_out_by_hand_stays_out(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_a_crop_taken_out_by_hand_stays_out(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     crop = sorted((copy.root / "image" / "1_eileen").glob("*.png"))[0]
     crop.unlink()
     result = run_stage("crop", quick(), copy, standalone_host, Job())
     assert str(crop) not in result["crops"] and not crop.exists()
 
 
-def test_an_edited_regularization_picture_is_kept(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_an_edited_regularization_picture_is_kept(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     path = copy.root / "reg" / "1_woman" / "0002.png"
     Image.new("RGB", (64, 64), "red").save(path)
     run_stage("regularize", quick(regularization__steps=3), copy, standalone_host, Job())
@@ -133,7 +183,9 @@ def test_an_edited_regularization_picture_is_kept(copy: Workspace, standalone_ho
         assert image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
 
 
-def test_more_regularization_pictures_add_to_those_drawn(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_more_regularization_pictures_add_to_those_drawn(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     before = state(copy)
     result = run_stage("regularize", quick(regularization__count=5), copy, standalone_host, Job())
     assert len(result["regularization"]) == 5
@@ -141,7 +193,9 @@ def test_more_regularization_pictures_add_to_those_drawn(copy: Workspace, standa
     assert all(after[name] == before[name] for name in before if name.startswith("reg/"))
 
 
-def test_another_trigger_or_picture_is_refused(copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_another_trigger_or_picture_is_refused(
+    copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     other = tmp_path / "other.png"
     Image.effect_noise((256, 256), 50).save(other)
     with pytest.raises(WorkspaceError, match="another picture"):
@@ -150,7 +204,11 @@ def test_another_trigger_or_picture_is_refused(copy: Workspace, standalone_host:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_cancelled_in_the_middle_is_completed_by_the_next_call(
-        stage: str, standalone_host: StandaloneHost, tmp_path: Path, finished: tuple[Workspace, dict[str, object]]) -> None:
+    stage: str,
+    standalone_host: StandaloneHost,
+    tmp_path: Path,
+    finished: tuple[Workspace, dict[str, object]],
+) -> None:
     workspace = Workspace(tmp_path)
     settings = quick(plot__presets="ALL", plot__epochs="2")
     job = Job()
@@ -161,21 +219,37 @@ def test_a_stage_cancelled_in_the_middle_is_completed_by_the_next_call(
 
     job._listener = stop
     with pytest.raises(JobCancelled):
-        job.run(lambda running: run_all(settings, workspace, standalone_host, running, PICTURE) and running.raise_if_cancelled())
+        job.run(
+            lambda running: (
+                run_all(settings, workspace, standalone_host, running, PICTURE)
+                and running.raise_if_cancelled()
+            )
+        )
     result = run_all(settings, workspace, standalone_host, Job(), PICTURE)
-    assert len(result["loras"]) == 2 and len(result["inpainted"]) == 2 and len(result["regularization"]) == 3
-    ours, theirs = (read_lora(root / "model" / "eileen.safetensors").tensors for root in (tmp_path, finished[0].root))
+    assert (
+        len(result["loras"]) == 2
+        and len(result["inpainted"]) == 2
+        and len(result["regularization"]) == 3
+    )
+    ours, theirs = (
+        read_lora(root / "model" / "eileen.safetensors").tensors
+        for root in (tmp_path, finished[0].root)
+    )
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_training_again_with_other_settings_replaces_the_epochs(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_training_again_with_other_settings_replaces_the_epochs(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     result = run_stage("train", quick(training__epochs=1), copy, standalone_host, Job())
     assert [Path(path).name for path in result["loras"]] == ["eileen.safetensors"]
     assert not (copy.root / "model" / "eileen-000001.safetensors").exists()
 
 
-def test_the_sheet_draws_only_what_is_missing(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_the_sheet_draws_only_what_is_missing(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     cells = copy.root / "plots" / "cells"
     before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
     gone = sorted(cells.glob("*.png"))[0]
@@ -195,10 +269,14 @@ def test_what_cannot_be_plotted_is_told(copy: Workspace, standalone_host: Standa
         run_stage("plot", quick(plot__strengths=""), copy, standalone_host, Job())
     (copy.root / "model" / "eileen.safetensors").write_bytes(b"short")
     with pytest.raises(LoraFileError, match=r"eileen\.safetensors"):
-        run_stage("plot", quick(plot__presets="OUTD", plot__epochs="2"), copy, standalone_host, Job())
+        run_stage(
+            "plot", quick(plot__presets="OUTD", plot__epochs="2"), copy, standalone_host, Job()
+        )
 
 
-def test_inpainting_changes_the_masked_part_only(copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_inpainting_changes_the_masked_part_only(
+    copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     picture, mask = tmp_path / "p.png", tmp_path / "m.png"
     with Image.open(PICTURE) as image:
         image.convert("RGB").resize((64, 64)).save(picture)
@@ -208,8 +286,18 @@ def test_inpainting_changes_the_masked_part_only(copy: Workspace, standalone_hos
     result = run_stage("inpaint", quick(), copy, standalone_host, Job(), picture=picture, mask=mask)
     with Image.open(result["inpainted"][0]) as drawn, Image.open(picture) as original:
         big = original.resize(drawn.size, Image.Resampling.LANCZOS)
-        corner = [abs(a - b) for a, b in zip(drawn.crop((0, 0, 8, 8)).tobytes(), big.crop((0, 0, 8, 8)).tobytes(), strict=True)]
-        middle = (drawn.width // 2 - 4, drawn.height // 2 - 4, drawn.width // 2 + 4, drawn.height // 2 + 4)
+        corner = [
+            abs(a - b)
+            for a, b in zip(
+                drawn.crop((0, 0, 8, 8)).tobytes(), big.crop((0, 0, 8, 8)).tobytes(), strict=True
+            )
+        ]
+        middle = (
+            drawn.width // 2 - 4,
+            drawn.height // 2 - 4,
+            drawn.width // 2 + 4,
+            drawn.height // 2 + 4,
+        )
         assert max(corner) <= 2
         assert drawn.crop(middle).tobytes() != big.crop(middle).tobytes()
 
@@ -218,7 +306,9 @@ def test_the_log_tells_every_step(finished: tuple[Workspace, dict[str, object]])
     events = finished[0].events.read()
     steps = [event for event in events if event["event"] == "step"]
     assert [event["step"] for event in steps] == list(range(1, len(steps) + 1))
-    assert {"loss", "smoothed", "lr", "rates", "seconds", "samples_per_second", "epoch"} <= steps[0].keys()
+    assert {"loss", "smoothed", "lr", "rates", "seconds", "samples_per_second", "epoch"} <= steps[
+        0
+    ].keys()
     norms = [event["norms"] for event in events if event["event"] == "epoch"]
     assert norms and all({"BASE", "M00", "OUT03"} <= each.keys() for each in norms)
     assert [event["stage"] for event in events if event["event"] == "stage"] == list(STAGES)
@@ -228,7 +318,8 @@ def test_tensorboard_is_told_the_same(copy: Workspace, standalone_host: Standalo
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job())  # it is trained already
+    # It is trained already
+    run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job())
     assert not (copy.root / "log" / "tensorboard").exists()
     run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job(), force=True)
     steps = [event for event in copy.events.read() if event["event"] == "step"][-4:]
@@ -236,15 +327,21 @@ def test_tensorboard_is_told_the_same(copy: Workspace, standalone_host: Standalo
     board.Reload()
     told = [event.value for event in board.Scalars("training/loss")][-4:]
     assert told == pytest.approx([step["loss"] for step in steps], abs=1e-5)
-    assert {"epoch/loss", "norm/BASE", "norm/OUT03", "training/learning_rate_1"} <= set(board.Tags()["scalars"])
+    assert {"epoch/loss", "norm/BASE", "norm/OUT03", "training/learning_rate_1"} <= set(
+        board.Tags()["scalars"]
+    )
 
 
 def test_captions_of_both_sets_come_from_the_tagger_where_there_is_one(
-        copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     from tests.tagging.test_wd import write_tagger
 
-    settings = quick(caption__tagger=str(write_tagger(tmp_path / "tagger")), caption__general_threshold=0.45,
-                     regularization__filter=False)  # this tagger knows no persons
+    settings = quick(
+        caption__tagger=str(write_tagger(tmp_path / "tagger")),
+        caption__general_threshold=0.45,
+        regularization__filter=False,
+    )  # this tagger knows no persons
     for stage in ("caption", "regularize"):
         run_stage(stage, settings, copy, standalone_host, Job())
     crop = (copy.root / "image" / "1_eileen" / "face.txt").read_text(encoding="utf-8")
@@ -253,14 +350,20 @@ def test_captions_of_both_sets_come_from_the_tagger_where_there_is_one(
     assert reg.startswith("woman, ") and "^_^" in reg and "eileen" not in reg
 
 
-def test_block_weights_and_presets_of_the_settings_reach_the_file(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_block_weights_and_presets_of_the_settings_reach_the_file(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     outd = quick(training__preset="outd", training__epochs=1, training__text_encoder_lr=0)
     result = run_stage("train", outd, copy, standalone_host, Job())
     assert result["blocks"] == ["OUT03", "OUT04", "OUT05", "OUT06"]
-    assert all(name.startswith("output_blocks.") for name in read_lora(Path(result["loras"][0])).modules)
+    assert all(
+        name.startswith("output_blocks.") for name in read_lora(Path(result["loras"][0])).modules
+    )
 
 
-def test_a_picture_and_caption_brought_by_hand_are_trained_too(copy: Workspace, standalone_host: StandaloneHost) -> None:
+def test_a_picture_and_caption_brought_by_hand_are_trained_too(
+    copy: Workspace, standalone_host: StandaloneHost
+) -> None:
     folder = copy.root / "image" / "1_eileen"
     with Image.open(PICTURE) as image:
         image.convert("RGB").crop((100, 0, 300, 200)).save(folder / "mine.jpg")
@@ -271,10 +374,15 @@ def test_a_picture_and_caption_brought_by_hand_are_trained_too(copy: Workspace, 
 
 
 def test_a_mask_that_is_missing_empty_or_of_another_size_is_told(
-        copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     Image.new("L", (512, 512)).save(tmp_path / "empty.png")
     Image.new("L", (30, 30), 255).save(tmp_path / "small.png")
-    for mask, words in (("none.png", "found no such mask"), ("empty.png", "found an empty mask"), ("small.png", "found 30x30")):
+    for mask, words in (
+        ("none.png", "found no such mask"),
+        ("empty.png", "found an empty mask"),
+        ("small.png", "found 30x30"),
+    ):
         with pytest.raises(PictureError, match=words):
             run_stage("inpaint", quick(), copy, standalone_host, Job(), mask=tmp_path / mask)
     with pytest.raises(PictureError, match="expected --mask FILE"):

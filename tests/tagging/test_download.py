@@ -1,4 +1,6 @@
-"""Downloading a tagger, from a server that answers as the Hub does: a redirect that carries the hash, then the bytes."""
+"""Downloading a tagger, from a server that answers as the Hub does: a redirect that carries the
+hash, then the bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ MODEL, TABLE = bytes(range(256)) * 40_000, b"tag_id,name,category,count\n0,gener
 
 
 class Hub(ThreadingHTTPServer):
-    """files: bytes by name.  asked: (method, path, range) of every request.  cut: bytes after which the model stops, once."""
+    """files: bytes by name.
+
+    asked: (method, path, range) of every request.  cut: bytes after which the model stops, once.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -52,7 +57,9 @@ class Answer(BaseHTTPRequestHandler):
         hub.asked.append((self.command, self.path, wanted))
         name = self.path.rsplit("/", 1)[1]
         data = hub.files.get(name)
-        if data is None or not (self.path.startswith(("/cdn/", f"/SmilingWolf/{NAME}/resolve/main/"))):
+        if data is None or not (
+            self.path.startswith(("/cdn/", f"/SmilingWolf/{NAME}/resolve/main/"))
+        ):
             self.send_error(404)
         elif name == FILES[0] and not self.path.startswith("/cdn/"):
             self.send_response(302)
@@ -65,8 +72,11 @@ class Answer(BaseHTTPRequestHandler):
         else:
             start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
             self.send_response(206 if start else 200)
-            own = hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()  # as git names a small file
-            self.send_header("ETag", f'"{own}"' if name == FILES[1] else '"a multipart tag of the store"')
+            # As git names a small file
+            own = hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
+            self.send_header(
+                "ETag", f'"{own}"' if name == FILES[1] else '"a multipart tag of the store"'
+            )
             self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()
             if body:
@@ -89,14 +99,19 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def fetched(folder: Path) -> bool:
-    return sorted(path.name for path in folder.iterdir()) == sorted(FILES) and (folder / FILES[0]).read_bytes() == MODEL
+    return (
+        sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+        and (folder / FILES[0]).read_bytes() == MODEL
+    )
 
 
 def test_both_files_arrive_whole_and_the_large_one_is_read_once(hub: Hub, tmp_path: Path) -> None:
     folder = fetch_tagger(NAME, tmp_path, Job())
     assert folder == tmp_path / NAME and fetched(folder)
     assert [(method, path) for method, path, _ in hub.asked if path.startswith("/cdn/")] == [
-        ("HEAD", "/cdn/model.onnx"), ("GET", "/cdn/model.onnx")]
+        ("HEAD", "/cdn/model.onnx"),
+        ("GET", "/cdn/model.onnx"),
+    ]
 
 
 def test_what_is_there_is_not_asked_for_again(hub: Hub, tmp_path: Path) -> None:
@@ -150,16 +165,22 @@ def test_without_a_hash_nothing_is_taken(hub: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / NAME / FILES[0]).exists()
 
 
-def test_a_missing_file_and_no_network_are_one_line_each(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_and_no_network_are_one_line_each(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del hub.files[FILES[1]]
     with pytest.raises(TaggerError, match=r"HTTP 404.*caption\.tagger=none") as missing:
         fetch_tagger(NAME, tmp_path, Job())
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(TaggerError, match=r"put model\.onnx and selected_tags\.csv into") as unreachable:
+    with pytest.raises(
+        TaggerError, match=r"put model\.onnx and selected_tags\.csv into"
+    ) as unreachable:
         fetch_tagger(NAME, tmp_path, Job())
     assert "\n" not in str(missing.value) + str(unreachable.value)
 
 
 def test_the_names_are_those_of_the_hub() -> None:
-    assert len(set(NAMES)) == 10 and all(name.startswith("wd-") and name[-2:] in ("v2", "v3") for name in NAMES)
+    assert len(set(NAMES)) == 10 and all(
+        name.startswith("wd-") and name[-2:] in ("v2", "v3") for name in NAMES
+    )
     assert download.OWNER == "SmilingWolf"

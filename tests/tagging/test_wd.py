@@ -1,4 +1,6 @@
-"""The WD contract against a real ONNX model, small enough to be built here: mean colour × weights, sigmoid."""
+"""The WD contract against a real ONNX model, small enough to be built here: mean colour × weights,
+sigmoid.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +16,69 @@ from lib_singlelora.tagging.wd import PROVIDERS, WdTagger, mcut_threshold, to_in
 onnx = pytest.importorskip("onnx", reason="builds its model with onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-TAGS = [("general", 9), ("sensitive", 9), ("blue_hair", 0), ("green_eyes", 0), ("red_hat", 0), ("^_^", 0),
-        ("isabella_(story)", 4)]
+TAGS = [
+    ("general", 9),
+    ("sensitive", 9),
+    ("blue_hair", 0),
+    ("green_eyes", 0),
+    ("red_hat", 0),
+    ("^_^", 0),
+    ("isabella_(story)", 4),
+]
 BLUE, GREEN, RED = 2, 3, 4
 
 
-def write_tagger(folder: Path, *, side: int = 32, batch: int | str = 1, tags: list[tuple[str, int]] = TAGS,
-                 outputs: int | None = None, channels_first: bool = False) -> Path:
-    """A tagger whose tags 2, 3, 4 answer to the first, second and third channel; 5 and 6 are always 0.5."""
+def write_tagger(
+    folder: Path,
+    *,
+    side: int = 32,
+    batch: int | str = 1,
+    tags: list[tuple[str, int]] = TAGS,
+    outputs: int | None = None,
+    channels_first: bool = False,
+) -> Path:
+    """A tagger whose tags 2, 3, 4 answer to the first, second and third channel; 5 and 6 are always
+    0.5.
+    """
     folder.mkdir(exist_ok=True)
     count = outputs or len(tags)
     weights = np.zeros((3, count), np.float32)
     for channel, tag in enumerate((BLUE, GREEN, RED)):
         weights[channel, tag] = 0.1
-    bias = np.where(np.arange(count) >= 5, 0.0, -12.75).astype(np.float32)  # Channel mean 127.5 gives 0.5.
+    # Channel mean 127.5 gives 0.5.
+    bias = np.where(np.arange(count) >= 5, 0.0, -12.75).astype(np.float32)
     helper, kinds = onnx.helper, onnx.TensorProto
     shape = [batch, 3, side, side] if channels_first else [batch, side, side, 3]
-    nodes = [helper.make_node("ReduceMean", ["input_1"], ["mean"], axes=[2, 3] if channels_first else [1, 2], keepdims=0),
-             helper.make_node("MatMul", ["mean", "weights"], ["product"]),
-             helper.make_node("Add", ["product", "bias"], ["logits"]),
-             helper.make_node("Sigmoid", ["logits"], ["predictions"])]
+    nodes = [
+        helper.make_node(
+            "ReduceMean",
+            ["input_1"],
+            ["mean"],
+            axes=[2, 3] if channels_first else [1, 2],
+            keepdims=0,
+        ),
+        helper.make_node("MatMul", ["mean", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["predictions"]),
+    ]
     graph = helper.make_graph(
-        nodes, "tagger", [helper.make_tensor_value_info("input_1", kinds.FLOAT, shape)],
+        nodes,
+        "tagger",
+        [helper.make_tensor_value_info("input_1", kinds.FLOAT, shape)],
         [helper.make_tensor_value_info("predictions", kinds.FLOAT, [batch, count])],
-        [onnx.numpy_helper.from_array(weights, "weights"), onnx.numpy_helper.from_array(bias, "bias")])
+        [
+            onnx.numpy_helper.from_array(weights, "weights"),
+            onnx.numpy_helper.from_array(bias, "bias"),
+        ],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(folder / "model.onnx"))
-    rows = "".join(f"{number},{name},{category},{100}\n" for number, (name, category) in enumerate(tags))
-    (folder / "selected_tags.csv").write_text("tag_id,name,category,count\n" + rows, encoding="utf-8")
+    rows = "".join(
+        f"{number},{name},{category},{100}\n" for number, (name, category) in enumerate(tags)
+    )
+    (folder / "selected_tags.csv").write_text(
+        "tag_id,name,category,count\n" + rows, encoding="utf-8"
+    )
     return folder
 
 
@@ -49,7 +86,9 @@ def colour(name: str, size: tuple[int, int] = (40, 40)) -> Image.Image:
     return Image.new("RGB", size, name)
 
 
-@pytest.mark.parametrize(("name", "tag"), [("blue", "blue hair"), ("lime", "green eyes"), ("red", "red hat")])
+@pytest.mark.parametrize(
+    ("name", "tag"), [("blue", "blue hair"), ("lime", "green eyes"), ("red", "red hat")]
+)
 def test_channels_arrive_as_bgr(tmp_path: Path, name: str, tag: str) -> None:
     scores = WdTagger(write_tagger(tmp_path)).tag([colour(name)])[0]
     colours = {key: scores.general[key] for key in ("blue hair", "green eyes", "red hat")}
@@ -85,7 +124,9 @@ def test_the_size_is_read_from_the_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3, "N"])
-def test_many_pictures_give_the_same_scores_as_one_whatever_the_model_s_batch(tmp_path: Path, batch: int | str) -> None:
+def test_many_pictures_give_the_same_scores_as_one_whatever_the_model_s_batch(
+    tmp_path: Path, batch: int | str
+) -> None:
     tagger = WdTagger(write_tagger(tmp_path, batch=batch), batch_size=2)
     pictures = [colour(name) for name in ("red", "lime", "blue", "white", "black")]
     together = tagger.tag(pictures)
@@ -93,14 +134,20 @@ def test_many_pictures_give_the_same_scores_as_one_whatever_the_model_s_batch(tm
         assert scores.general == pytest.approx(tagger.tag([picture])[0].general, abs=1e-6)
 
 
-def test_a_gpu_that_cannot_be_used_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_cannot_be_used_leaves_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_tagger(tmp_path)
     expected = WdTagger(folder).tag([colour("red")])
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", *PROVIDERS])
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", *PROVIDERS]
+    )
     assert WdTagger(folder).tag([colour("red")]) == expected
 
 
-def test_a_gpu_that_fails_at_work_leaves_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_fails_at_work_leaves_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class FullGpu:
         def get_providers(self) -> list[str]:
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -137,7 +184,9 @@ def test_a_folder_without_its_files_is_told(tmp_path: Path) -> None:
 
 
 def test_a_table_of_another_length_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TaggerError, match=r"found 7 tags in selected_tags\.csv, expected the model's 9"):
+    with pytest.raises(
+        TaggerError, match=r"found 7 tags in selected_tags\.csv, expected the model's 9"
+    ):
         WdTagger(write_tagger(tmp_path, outputs=9))
 
 
@@ -146,7 +195,9 @@ def test_a_model_of_another_shape_is_told(tmp_path: Path) -> None:
         WdTagger(write_tagger(tmp_path, channels_first=True))
 
 
-@pytest.mark.parametrize("contents", [b"", b"no model at all", b"version https://git-lfs.example/spec/v1\n"])
+@pytest.mark.parametrize(
+    "contents", [b"", b"no model at all", b"version https://git-lfs.example/spec/v1\n"]
+)
 def test_what_is_no_model_is_one_line(tmp_path: Path, contents: bytes) -> None:
     write_tagger(tmp_path)
     (tmp_path / "model.onnx").write_bytes(contents)

@@ -25,7 +25,9 @@ def test_the_table_has_a_line_for_each_measurement() -> None:
     assert len(lines) == 3 and lines[2].split() == ["b", "3", "s", "2.000", "a"]
 
 
-def test_steps_take_turns_and_the_first_round_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_take_turns_and_the_first_round_is_not_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     order: list[str] = []
     found = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
     assert order == ["a", "b"] * 3 and set(found) == {"a", "b"}
@@ -33,8 +35,10 @@ def test_steps_take_turns_and_the_first_round_is_not_counted(capsys: pytest.Capt
 
 
 def test_retention_counts_at_equal_flexibility_only() -> None:
-    rows = [{"epoch": epoch, "retention": kept, "flexibility": obeys}
-            for epoch, kept, obeys in ((3, 0.6, 0.9), (1, 0.6, 0.5), (2, 0.3, 0.9), (4, 0.9, 0.9))]
+    rows = [
+        {"epoch": epoch, "retention": kept, "flexibility": obeys}
+        for epoch, kept, obeys in ((3, 0.6, 0.9), (1, 0.6, 0.5), (2, 0.3, 0.9), (4, 0.9, 0.9))
+    ]
     wanted = {"retention": 0.5, "flexibility": 0.92}
     assert first_as_good(rows, wanted) == 3
     assert first_as_good(rows[1:3], wanted) is None
@@ -61,7 +65,15 @@ def test_the_shipped_results_have_every_name_that_the_contract_lists() -> None:
         pytest.skip("no results are recorded yet")
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))["measurements"]
     pairs = {(row["name"], row["ratio_to"]) for row in rows}
-    assert {("step.full", "step.limit"), ("step.full", "step.peer"), ("step.outd", "step.full"), ("memory.full", "memory.peer"),
-            ("memory.checkpointing", "memory.peer"), ("memory.outd", "memory.peer"), ("latents", "latents.peer"),
-            ("time_to_quality", "time_to_quality.article"), ("time_to_retention", "time_to_retention.article")} <= pairs
+    assert {
+        ("step.full", "step.limit"),
+        ("step.full", "step.peer"),
+        ("step.outd", "step.full"),
+        ("memory.full", "memory.peer"),
+        ("memory.checkpointing", "memory.peer"),
+        ("memory.outd", "memory.peer"),
+        ("latents", "latents.peer"),
+        ("time_to_quality", "time_to_quality.article"),
+        ("time_to_retention", "time_to_retention.article"),
+    } <= pairs
     assert "first_step_seconds" in {row["name"] for row in rows} and PARTS

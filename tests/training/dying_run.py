@@ -1,4 +1,6 @@
-"""A training in a process of its own, killed after some seconds: python -m tests.training.dying_run FOLDER SECONDS (0: never)."""
+"""A training in a process of its own, killed after some seconds: python -m tests.training.dying_run
+FOLDER SECONDS (0: never).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,32 @@ from lib_singlelora.training.epoch_plan import Picture
 from lib_singlelora.training.trainer import Progressed, Trainer
 from tests.training.tiny_model import TinyModel
 
-VALUES = {"rank": 3, "alpha": 3, "epochs": 60, "unet_lr": 1e-2, "text_encoder_lr": 0, "rank_dropout": 0.2, "scheduler": "cosine",
-          "noise_offset": 0.1, "gradient_accumulation": 2, "save_precision": "fp32"}
+VALUES = {
+    "rank": 3,
+    "alpha": 3,
+    "epochs": 60,
+    "unet_lr": 1e-2,
+    "text_encoder_lr": 0,
+    "rank_dropout": 0.2,
+    "scheduler": "cosine",
+    "noise_offset": 0.1,
+    "gradient_accumulation": 2,
+    "save_precision": "fp32",
+}
 
 
 def main(folder: Path, seconds: float) -> None:
-    settings = Settings.from_dict({f"training.{name}": value for name, value in VALUES.items()}).training
-    pictures = [Picture(path, f"isabella, girl, {path.stem}", (64, 64), 3, index == 0)
-                for index, path in enumerate(sorted((folder.parent / "pictures").glob("*.png")))]
+    settings = Settings.from_dict(
+        {f"training.{name}": value for name, value in VALUES.items()}
+    ).training
+    pictures = [
+        Picture(path, f"isabella, girl, {path.stem}", (64, 64), 3, index == 0)
+        for index, path in enumerate(sorted((folder.parent / "pictures").glob("*.png")))
+    ]
     model = TinyModel()
-    network = LoraNetwork(model.targets(), model.layout, shape_of(settings), {}, False, settings.seed)
+    network = LoraNetwork(
+        model.targets(), model.layout, shape_of(settings), {}, False, settings.seed
+    )
 
     def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
         path = folder / f"{epoch}.safetensors"

@@ -39,11 +39,19 @@ class _OnGpu(TinyModel):
         return self.dtype
 
 
-@pytest.mark.parametrize(("options", "shape"), [
-    ({"cuda_graphs": False}, LoraShape(2, 2)), ({"gradient_checkpointing": True}, LoraShape(2, 2)),
-    ({"regularization": "prior prediction"}, LoraShape(2, 2)),
-    ({}, LoraShape(2, 2, dropout=0.1)), ({}, LoraShape(2, 2))])
-def test_what_differs_from_step_to_step_is_not_recorded(options: dict[str, object], shape: LoraShape) -> None:
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"cuda_graphs": False}, LoraShape(2, 2)),
+        ({"gradient_checkpointing": True}, LoraShape(2, 2)),
+        ({"regularization": "prior prediction"}, LoraShape(2, 2)),
+        ({}, LoraShape(2, 2, dropout=0.1)),
+        ({}, LoraShape(2, 2)),
+    ],
+)
+def test_what_differs_from_step_to_step_is_not_recorded(
+    options: dict[str, object], shape: LoraShape
+) -> None:
     model = _OnGpu()
     network = LoraNetwork(model.targets(), model.layout, shape, {}, False, 1)
     assert recordable(model, network, settings(**options)) == (not options and not shape.random)
@@ -74,8 +82,15 @@ def test_what_cannot_be_recorded_is_computed_and_told_once(tmp_path: Path) -> No
         job = Job("train")
         told: list[dict[str, object]] = []
         job.log = lambda kind, told=told, **values: told.append({"kind": kind, **values})  # type: ignore[method-assign]
-        trainer = Trainer(model, network, pictures(folder), settings(epochs=1, text_encoder_lr=0), folder / "s.pt", "x",
-                          lambda *_: tmp_path / "x.safetensors")
+        trainer = Trainer(
+            model,
+            network,
+            pictures(folder),
+            settings(epochs=1, text_encoder_lr=0),
+            folder / "s.pt",
+            "x",
+            lambda *_: tmp_path / "x.safetensors",
+        )
         trainer.recorder = Recorder(trainer.objective) if records else None
         trainer.run(job)
         losses.append([event["loss"] for event in told if event["kind"] == "step"])
@@ -83,28 +98,51 @@ def test_what_cannot_be_recorded_is_computed_and_told_once(tmp_path: Path) -> No
         weights.append([p.detach().clone() for p in network.parameters()])
     assert losses[0] and losses[0] == losses[1]
     assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
-    assert not events[0] and len(events[1]) == 1 and "CUDA graphs are off" in str(events[1][0]["message"])
+    assert (
+        not events[0]
+        and len(events[1]) == 1
+        and "CUDA graphs are off" in str(events[1][0]["message"])
+    )
 
 
-def _trained(host: StandaloneHost, folder: Path, graphs: bool) -> tuple[list[float], dict[str, torch.Tensor], Trainer]:
+def _trained(
+    host: StandaloneHost, folder: Path, graphs: bool
+) -> tuple[list[float], dict[str, torch.Tensor], Trainer]:
     folder.mkdir()
     losses = []
     with host.open_for_training() as model:
-        options = settings(cuda_graphs=graphs, batch_size=2, unet_lr=5e-3, text_encoder_lr=1e-3, gradient_accumulation=2)
+        options = settings(
+            cuda_graphs=graphs,
+            batch_size=2,
+            unet_lr=5e-3,
+            text_encoder_lr=1e-3,
+            gradient_accumulation=2,
+        )
         network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 4), {}, True, 1)
-        trainer = Trainer(model, network, pictures(folder), options, folder / "s.pt", "x", lambda *_: folder)
+        trainer = Trainer(
+            model, network, pictures(folder), options, folder / "s.pt", "x", lambda *_: folder
+        )
         trainer.latents.fill(model, trainer.pictures, Versions(), lambda done, total: None)
         network.train()
         with attached(network, model.targets()):
             for step in range(6):
-                batches = [[Sample(trainer.pictures[0], 4 * step + 2 * half + n) for n in range(2)] for half in range(2)]
+                batches = [
+                    [Sample(trainer.pictures[0], 4 * step + 2 * half + n) for n in range(2)]
+                    for half in range(2)
+                ]
                 losses.append(trainer.step(batches)[0])
                 trainer.state.step += 1
-        return losses, {name: p.detach().cpu().clone() for name, p in network.named_parameters()}, trainer
+        return (
+            losses,
+            {name: p.detach().cpu().clone() for name, p in network.named_parameters()},
+            trainer,
+        )
 
 
 @needs_gpu
-def test_a_recorded_training_is_the_plain_one(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_recorded_training_is_the_plain_one(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     host = StandaloneHost(standalone_host.checkpoint.path, "cuda")
     plain, weights, _ = _trained(host, tmp_path / "plain", False)
     recorded, own, trainer = _trained(host, tmp_path / "graphs", True)

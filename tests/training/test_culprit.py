@@ -50,8 +50,15 @@ class NoWords(TinyModel):
 
 def message(model: TinyModel, folder: Path) -> str:
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
-    trainer = Trainer(model, network, pictures(folder), settings(text_encoder_lr=0, batch_size=1), folder / "s.pt", "x",
-                      lambda *_: folder)
+    trainer = Trainer(
+        model,
+        network,
+        pictures(folder),
+        settings(text_encoder_lr=0, batch_size=1),
+        folder / "s.pt",
+        "x",
+        lambda *_: folder,
+    )
     with pytest.raises(TrainingError) as raised:
         trainer.run(Job("train"))
     return str(raised.value)
@@ -59,7 +66,11 @@ def message(model: TinyModel, folder: Path) -> str:
 
 def test_a_checkpoint_that_half_precision_is_too_little_for(tmp_path: Path) -> None:
     told = message(Half(), tmp_path)
-    assert told.startswith("step 1: the loss is nan") and "Half precision is too little" in told and "--no-half" in told
+    assert (
+        told.startswith("step 1: the loss is nan")
+        and "Half precision is too little" in told
+        and "--no-half" in told
+    )
     assert "unet_lr" not in told
 
 
@@ -67,7 +78,9 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     model = TinyModel()
     with torch.no_grad():
         model.unet.weight.fill_(NAN)
-    assert "own weights are no numbers (first: input_blocks.1.1.proj_in)" in message(model, tmp_path)
+    assert "own weights are no numbers (first: input_blocks.1.1.proj_in)" in message(
+        model, tmp_path
+    )
 
 
 def test_the_picture_that_the_vae_cannot_encode_is_named(tmp_path: Path) -> None:

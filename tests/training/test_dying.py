@@ -1,4 +1,6 @@
-"""kill -9 at ten random moments: every resume goes on, and what comes out is bit for bit the uninterrupted run's."""
+"""kill -9 at ten random moments: every resume goes on, and what comes out is bit for bit the
+uninterrupted run's.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,20 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 KILLS = 10
-# Twelve processes in turn, each with a few hundred weights: more threads would only wait for each other.
+# Twelve processes in turn, each with a few hundred weights: more threads would only wait for each
+# other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AUTO"}
 
 
 def run(folder: Path, seconds: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tests.training.dying_run", str(folder), str(seconds)], cwd=ROOT,
-                          capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
+    return subprocess.run(
+        [sys.executable, "-m", "tests.training.dying_run", str(folder), str(seconds)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **ONE_THREAD},
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -43,9 +52,13 @@ def test_a_run_killed_ten_times_equals_an_uninterrupted_one(tmp_path: Path) -> N
         if ended.returncode == 0:
             break
     assert ended.returncode == 0 and starts == sorted(starts) and starts[-1] > 0
-    assert killed >= min(KILLS, 3), "the machine is so fast that hardly any run was killed: train longer in dying_run.py"
+    assert killed >= min(KILLS, 3), (
+        "the machine is so fast that hardly any run was killed: train longer in dying_run.py"
+    )
     files = sorted(path.name for path in (tmp_path / "whole").glob("*.safetensors"))
-    assert len(files) == 60 and files == sorted(path.name for path in (tmp_path / "killed").glob("*.safetensors"))
+    assert len(files) == 60 and files == sorted(
+        path.name for path in (tmp_path / "killed").glob("*.safetensors")
+    )
     for name in files:
         whole, resumed = (load_file(tmp_path / kind / name) for kind in ("whole", "killed"))
         assert all(torch.equal(whole[key], resumed[key]) for key in whole), name

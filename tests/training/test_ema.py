@@ -61,7 +61,10 @@ def test_it_is_the_weighted_mean_of_the_steps() -> None:
 def test_the_file_holds_the_average_and_the_training_is_not_changed_by_it(tmp_path: Path) -> None:
     plain, weights = trained(tmp_path / "plain")
     average, same = trained(tmp_path / "ema", ema=True, ema_decay=0.9)
-    assert all(torch.equal(weights[key], same[key]) and torch.equal(plain[key], weights[key]) for key in weights)
+    assert all(
+        torch.equal(weights[key], same[key]) and torch.equal(plain[key], weights[key])
+        for key in weights
+    )
     assert any(not torch.equal(average[key], weights[key]) for key in weights)
 
 

@@ -9,12 +9,17 @@ from lib_singlelora.training.epoch_plan import Picture, budget, epoch_batches
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.schedule import learning_rate_factor
 
-OWN = [Picture(Path(f"own{i}.png"), "isa", (64, 64) if i % 2 else (64, 128), repeats=5) for i in range(8)]
+OWN = [
+    Picture(Path(f"own{i}.png"), "isa", (64, 64) if i % 2 else (64, 128), repeats=5)
+    for i in range(8)
+]
 REG = [Picture(Path(f"reg{i}.png"), "girl", (64, 64), regularization=True) for i in range(60)]
 
 
 def shown(pictures: list[Picture], epoch: int) -> Counter[str]:
-    return Counter(s.picture.path.name for batch in epoch_batches(pictures, epoch, 1, 2) for s in batch)
+    return Counter(
+        s.picture.path.name for batch in epoch_batches(pictures, epoch, 1, 2) for s in batch
+    )
 
 
 def test_every_picture_is_shown_as_often_as_its_repeats() -> None:
@@ -40,7 +45,11 @@ def test_a_batch_shares_a_bucket() -> None:
 
 def test_an_epoch_depends_on_seed_and_number_alone() -> None:
     def order(epoch: int, seed: int) -> list[int]:
-        return [sample.number for batch in epoch_batches([*OWN, *REG], epoch, seed, 1) for sample in batch]
+        return [
+            sample.number
+            for batch in epoch_batches([*OWN, *REG], epoch, seed, 1)
+            for sample in batch
+        ]
 
     assert order(3, 1) == order(3, 1)
     assert order(3, 1) != order(3, 2)
@@ -55,23 +64,40 @@ def test_the_budget_counts_what_will_be_done() -> None:
 
 def test_the_rate_rises_over_the_warm_up_and_follows_its_schedule() -> None:
     rates = [learning_rate_factor("linear", step, 100, 0.1) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1 and rates[-1] == pytest.approx(1 / 90)
+    assert (
+        rates[0] == pytest.approx(0.1)
+        and rates[9] == rates[10] == 1
+        and rates[-1] == pytest.approx(1 / 90)
+    )
     assert learning_rate_factor("cosine", 55, 100, 0.1) == pytest.approx(0.5)
     assert {learning_rate_factor("constant", step, 100, 0.0) for step in range(100)} == {1.0}
 
 
 def test_symmetric_pictures_alone_are_mirrored_unless_all_are() -> None:
-    plain, both = Picture(Path("a.png"), "a", (64, 64)), Picture(Path("b.png"), "b", (64, 64), symmetric=True)
+    plain, both = (
+        Picture(Path("a.png"), "a", (64, 64)),
+        Picture(Path("b.png"), "b", (64, 64), symmetric=True),
+    )
     reg = Picture(Path("r.png"), "r", (64, 64), regularization=True, symmetric=True)
-    mirrored = {name: [len(list(versions.of(picture).all())) for picture in (plain, both, reg)] for name, versions in
-                (("none", Versions()), ("symmetric", Versions(symmetric=True)), ("all", Versions(flip=True)))}
+    mirrored = {
+        name: [len(list(versions.of(picture).all())) for picture in (plain, both, reg)]
+        for name, versions in (
+            ("none", Versions()),
+            ("symmetric", Versions(symmetric=True)),
+            ("all", Versions(flip=True)),
+        )
+    }
     assert mirrored == {"none": [1, 1, 1], "symmetric": [1, 2, 1], "all": [2, 2, 1]}
 
 
 def test_a_smaller_share_of_the_class_walks_through_all_of_its_pictures_all_the_same() -> None:
     seen: Counter[str] = Counter()
     for epoch in range(6):
-        batch = [sample.picture for part in epoch_batches([*OWN, *REG], epoch, 1, 4, 0.25) for sample in part]
+        batch = [
+            sample.picture
+            for part in epoch_batches([*OWN, *REG], epoch, 1, 4, 0.25)
+            for sample in part
+        ]
         assert sum(not picture.regularization for picture in batch) == 40
         seen += Counter(picture.path.name for picture in batch if picture.regularization)
     assert len(seen) == 60 and set(seen.values()) == {1}

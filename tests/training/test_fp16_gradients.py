@@ -1,4 +1,5 @@
-"""Half weights under autocast, as in the WebUI on a GPU, emulated on a CPU at a real picture's size.
+"""Half weights under autocast, as in the WebUI on a GPU, emulated on a CPU at a real picture's
+size.
 
 The embedded checkpoint at 256 x 256 pixels; gradients are compared with those of fp32.
 """
@@ -23,14 +24,23 @@ from lib_singlelora.training.trainer import Trainer
 from tests.training.test_trainer import settings
 
 Gradients = dict[str, Tensor]
-needs_fp16 = pytest.mark.skipif(not hasattr(torch.amp, "GradScaler"),
-                                reason="PyTorch before 2.3 computes no fp16 on a CPU")
+needs_fp16 = pytest.mark.skipif(
+    not hasattr(torch.amp, "GradScaler"), reason="PyTorch before 2.3 computes no fp16 on a CPU"
+)
 
 
 def drawn() -> Drawn:
     generator = torch.Generator().manual_seed(5)
     latents, noise = (torch.randn(1, 4, 32, 32, generator=generator) for _ in range(2))
-    return Drawn(latents, noise, torch.tensor([500]), torch.ones(1), torch.ones(1, 1, 32, 32), ["isabella, girl"], [])
+    return Drawn(
+        latents,
+        noise,
+        torch.tensor([500]),
+        torch.ones(1),
+        torch.ones(1, 1, 32, 32),
+        ["isabella, girl"],
+        [],
+    )
 
 
 def gradients(host: StandaloneHost, precision: str, scaled: bool) -> Gradients:
@@ -71,7 +81,9 @@ def true(half_host: StandaloneHost) -> Gradients:
 
 
 @needs_fp16
-def test_fp16_s_small_gradients_are_lost_without_scaling_and_kept_with_it(half_host: StandaloneHost, true: Gradients) -> None:
+def test_fp16_s_small_gradients_are_lost_without_scaling_and_kept_with_it(
+    half_host: StandaloneHost, true: Gradients
+) -> None:
     lost, kept = gradients(half_host, "fp16", False), gradients(half_host, "fp16", True)
     assert zeros(lost) > 0.2 and relative_error(lost, true) > 0.2  # or this test could not fail
     assert zeros(kept) < 0.01 and relative_error(kept, true) < 0.01
@@ -82,12 +94,22 @@ def test_auto_in_a_host_of_fp16_is_scaled_too(half_host: StandaloneHost, tmp_pat
     with half_host.open_for_training() as model:
         assert model.compute_dtype == torch.float16
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
-        made = Trainer(model, network, [], settings(text_encoder_lr=0), tmp_path / "s.pt", "x", lambda *_: tmp_path)
+        made = Trainer(
+            model,
+            network,
+            [],
+            settings(text_encoder_lr=0),
+            tmp_path / "s.pt",
+            "x",
+            lambda *_: tmp_path,
+        )
         assert made.scaler.wanted and made.recorder is None
 
 
 @needs_fp16
-def test_fp32_is_honoured_where_the_weights_lie_in_fp16(half_host: StandaloneHost, true: Gradients) -> None:
+def test_fp32_is_honoured_where_the_weights_lie_in_fp16(
+    half_host: StandaloneHost, true: Gradients
+) -> None:
     """Bit for bit: the file is read again, as halved weights would not be the checkpoint's."""
     found = gradients(half_host, "fp32", True)
     assert all(torch.equal(found[name], true[name]) for name in true)

@@ -1,4 +1,6 @@
-"""Loss scaling: steps that overflow are left out, the scale grows and falls, and a resume goes on with it."""
+"""Loss scaling: steps that overflow are left out, the scale grows and falls, and a resume goes on
+with it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class _Weight:
 def test_a_step_that_overflows_is_left_out_and_the_scale_halved(gradient: float) -> None:
     weight = _Weight()
     assert not weight.step(gradient)
-    assert weight.value.item() == 1 and weight.scaler.scale == FIRST / 2 and weight.scaler.skipped == 1
+    assert (
+        weight.value.item() == 1 and weight.scaler.scale == FIRST / 2 and weight.scaler.skipped == 1
+    )
     assert weight.step(0.25) and weight.value.item() == 0.75
 
 

@@ -1,4 +1,6 @@
-"""The calculated peak beside what autograd really keeps, at a size that was not tried; tolerances 5 % and 10 %."""
+"""The calculated peak beside what autograd really keeps, at a size that was not tried; tolerances 5
+% and 10 %.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def counted(host: StandaloneHost, folder: Path, **values: Any) -> int:
         return total[0]
 
 
-def test_what_a_pass_keeps_is_foretold_from_tiny_pictures(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_what_a_pass_keeps_is_foretold_from_tiny_pictures(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     options = {"text_encoder_lr": 0, "masked_loss": False}
     found = counted(standalone_host, tmp_path, **options)
     assert calculated(standalone_host, tmp_path, **options).kept == pytest.approx(found, rel=0.05)
@@ -43,10 +47,14 @@ def test_a_batch_keeps_as_often_as_much(standalone_host: StandaloneHost, tmp_pat
     assert three.kept == pytest.approx(3 * one.kept) and three.weights == one.weights
 
 
-def test_weights_lora_and_state_are_counted_by_their_numbers(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_weights_lora_and_state_are_counted_by_their_numbers(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     with lent(standalone_host, tmp_path, settings()) as trainer:
         numbers = sum(p.numel() for p in trainer.network.parameters())
-        weights = sum(p.numel() for _, module in trainer.model.targets() for p in module.parameters())
+        weights = sum(
+            p.numel() for _, module in trainer.model.targets() for p in module.parameters()
+        )
     found = calculated(standalone_host, tmp_path)
     assert (found.weights, found.lora, found.optimizer) == (4 * weights, 8 * numbers, 8 * numbers)
     assert calculated(standalone_host, tmp_path, ema=True).lora == 12 * numbers
@@ -54,23 +62,39 @@ def test_weights_lora_and_state_are_counted_by_their_numbers(standalone_host: St
     assert f"about {found.total / 1e6:,.0f} MB" in str(found)
 
 
-def test_gradient_checkpointing_is_foretold_to_keep_less(standalone_host: StandaloneHost, tmp_path: Path) -> None:
-    plain, again = (calculated(standalone_host, tmp_path, gradient_checkpointing=on) for on in (False, True))
+def test_gradient_checkpointing_is_foretold_to_keep_less(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
+    plain, again = (
+        calculated(standalone_host, tmp_path, gradient_checkpointing=on) for on in (False, True)
+    )
     assert again.kept < 0.6 * plain.kept
 
 
 def test_calculating_changes_nothing(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     with lent(standalone_host, tmp_path, settings()) as trainer:
-        state, before = torch.random.get_rng_state(), {k: v.clone() for k, v in trainer.network.state_dict().items()}
-        hooks = [len(block._forward_hooks) + len(block._forward_pre_hooks) for block in trainer.model.blocks()]
+        state, before = (
+            torch.random.get_rng_state(),
+            {k: v.clone() for k, v in trainer.network.state_dict().items()},
+        )
+        hooks = [
+            len(block._forward_hooks) + len(block._forward_pre_hooks)
+            for block in trainer.model.blocks()
+        ]
         trainer.peak_memory()
         assert torch.random.get_rng_state().equal(state)
         assert all(torch.equal(before[k], v) for k, v in trainer.network.state_dict().items())
-        assert [len(block._forward_hooks) + len(block._forward_pre_hooks) for block in trainer.model.blocks()] == hooks
+        assert [
+            len(block._forward_hooks) + len(block._forward_pre_hooks)
+            for block in trainer.model.blocks()
+        ] == hooks
 
 
-def test_foretelling_the_peak_leaves_no_tensor_behind(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_foretelling_the_peak_leaves_no_tensor_behind(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     """A pass that held itself in circles left 28 MB after each training of one process."""
+
     def alive() -> int:
         gc.collect()
         return sum(isinstance(each, torch.Tensor) for each in gc.get_objects())

@@ -21,7 +21,9 @@ ALPHA_BAR = torch.tensor([0.9985, 0.7, 0.3, 0.0047])
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(4, 4, 5, 6, generator=generator), torch.randn(4, 4, 5, 6, generator=generator)
+    return torch.randn(4, 4, 5, 6, generator=generator), torch.randn(
+        4, 4, 5, 6, generator=generator
+    )
 
 
 def test_noisy_latents_follow_ddpm() -> None:
@@ -38,7 +40,9 @@ def test_epsilon_and_v_targets_lead_back_to_the_latents() -> None:
     v = target(latents, noise, ALPHA_BAR, "v_prediction")
     assert target(latents, noise, ALPHA_BAR, "epsilon") is noise
     for i, a in enumerate(ALPHA_BAR.tolist()):
-        torch.testing.assert_close(math.sqrt(a) * noisy[i] - math.sqrt(1 - a) * v[i], latents[i], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            math.sqrt(a) * noisy[i] - math.sqrt(1 - a) * v[i], latents[i], rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
@@ -55,7 +59,9 @@ def test_offset_noise_shifts_each_channels_mean_only() -> None:
     _, noise = pair()
     shifted = offset_noise(noise, 0.1, torch.Generator().manual_seed(1))
     difference = shifted - noise
-    torch.testing.assert_close(difference, difference[:, :, :1, :1].expand_as(difference), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        difference, difference[:, :, :1, :1].expand_as(difference), rtol=0, atol=1e-6
+    )
     assert difference[:, :, 0, 0].std() == pytest.approx(0.1, rel=0.6)
     assert offset_noise(noise, 0.0, torch.Generator()) is noise
 
@@ -63,8 +69,16 @@ def test_offset_noise_shifts_each_channels_mean_only() -> None:
 def test_the_loss_is_the_mean_of_weighted_squares() -> None:
     predicted, wanted = pair()
     weight = torch.tensor([1.0, 0.5, 0.0, 2.0])
-    expected = sum(w * ((predicted[i].double() - wanted[i].double()) ** 2).mean() for i, w in enumerate(weight.tolist())) / 4
-    assert float(weighted_loss(elementwise("l2", predicted, wanted, weight), weight)) == pytest.approx(float(expected), rel=1e-5)
+    expected = (
+        sum(
+            w * ((predicted[i].double() - wanted[i].double()) ** 2).mean()
+            for i, w in enumerate(weight.tolist())
+        )
+        / 4
+    )
+    assert float(
+        weighted_loss(elementwise("l2", predicted, wanted, weight), weight)
+    ) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_multires_noise_has_unit_deviation_and_coarser_parts_than_white_noise() -> None:

@@ -1,4 +1,6 @@
-"""The loss of a batch equals the formulas, written a second time here in plain numpy; tolerance 1e-5."""
+"""The loss of a batch equals the formulas, written a second time here in plain numpy; tolerance
+1e-5.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,12 @@ from tests.training.tiny_model import TinyModel
 Kind = Literal["epsilon", "v_prediction"]
 OFF = {"min_snr_gamma": 0}
 OPTIONS: list[dict[str, Any]] = [
-    {**OFF}, {"min_snr_gamma": 5}, {**OFF, "debiased_estimation": True}, {**OFF, "loss": "huber", "huber_schedule": "constant"},
-    {**OFF, "loss": "huber", "huber_schedule": "snr"}, {**OFF, "loss": "smooth_l1", "huber_schedule": "exponential"},
+    {**OFF},
+    {"min_snr_gamma": 5},
+    {**OFF, "debiased_estimation": True},
+    {**OFF, "loss": "huber", "huber_schedule": "constant"},
+    {**OFF, "loss": "huber", "huber_schedule": "snr"},
+    {**OFF, "loss": "smooth_l1", "huber_schedule": "exponential"},
     {"min_snr_gamma": 1, "loss": "smooth_l1", "huber_c": 0.3},
 ]
 
@@ -43,7 +49,9 @@ def drawn(masked: bool = False, prior: list[int] | None = None) -> Drawn:
 
 def objective(options: TrainingSettings, prediction: Kind = "epsilon") -> Objective:
     model = TinyModel(prediction)
-    return Objective(model, LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1), options)
+    return Objective(
+        model, LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1), options
+    )
 
 
 def reference(batch: Drawn, options: TrainingSettings, kind: Kind, model: TinyModel) -> float:
@@ -66,7 +74,9 @@ def reference(batch: Drawn, options: TrainingSettings, kind: Kind, model: TinyMo
         elif options.huber_schedule == "snr":
             c = (1 - options.huber_c) / (1 + ((1 - a) / a) ** 0.5) ** 2 + options.huber_c
         curve = np.sqrt(d**2 + c**2) - c
-        each = {"l2": d**2, "huber": 2 * c * curve, "smooth_l1": 2 * curve}[options.loss] * batch.mask[i].double().numpy()
+        each = {"l2": d**2, "huber": 2 * c * curve, "smooth_l1": 2 * curve}[
+            options.loss
+        ] * batch.mask[i].double().numpy()
         snr = a / (1 - a)
         share = 1.0
         if options.min_snr_gamma:
@@ -78,13 +88,17 @@ def reference(batch: Drawn, options: TrainingSettings, kind: Kind, model: TinyMo
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: " ".join(f"{k}={v}" for k, v in o.items()))
+@pytest.mark.parametrize(
+    "options", OPTIONS, ids=lambda o: " ".join(f"{k}={v}" for k, v in o.items())
+)
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_loss_is_its_formula(options: dict[str, Any], kind: Kind, masked: bool) -> None:
     own, batch = settings(**options), drawn(masked)
     made = objective(own, kind)
     assert isinstance(made.model, TinyModel)
-    assert float(made.loss(batch)) == pytest.approx(reference(batch, own, kind, made.model), rel=1e-5)
+    assert float(made.loss(batch)) == pytest.approx(
+        reference(batch, own, kind, made.model), rel=1e-5
+    )
 
 
 def test_prior_rows_are_judged_by_the_frozen_model_alone() -> None:
@@ -99,7 +113,9 @@ def test_prior_rows_are_judged_by_the_frozen_model_alone() -> None:
         assert float(untouched) == 0 and float(moved) > 0.001
         made.loss(drawn(prior=[0, 1, 2])).backward()
     assert made.network.enabled
-    assert any(float(p.grad.abs().sum()) > 0 for p in made.network.parameters() if p.grad is not None)
+    assert any(
+        float(p.grad.abs().sum()) > 0 for p in made.network.parameters() if p.grad is not None
+    )
 
 
 def test_zero_terminal_snr_is_for_v_prediction_only() -> None:
@@ -114,7 +130,9 @@ def test_zero_terminal_snr_is_for_v_prediction_only() -> None:
 def test_a_long_caption_loses_whole_pieces_at_its_end() -> None:
     count = TinyModel().count_tokens
     assert cut_caption("a girl, red hat, blue bow", 6, count) == "a girl, red hat"
-    assert cut_caption("one piece that is far too long", 3, count) == "one piece that is far too long"
+    assert (
+        cut_caption("one piece that is far too long", 3, count) == "one piece that is far too long"
+    )
 
 
 def test_what_was_encoded_ahead_is_not_encoded_again_and_is_the_same() -> None:
@@ -127,14 +145,22 @@ def test_what_was_encoded_ahead_is_not_encoded_again_and_is_the_same() -> None:
 
 @pytest.mark.parametrize("kind", ["pictures", "prior prediction"])
 def test_the_captions_of_an_epoch_are_those_that_are_drawn(kind: str) -> None:
-    options = settings(regularization=kind, caption_dropout=0.3, tag_dropout=0.3, flip=True, color_aug=True)
+    options = settings(
+        regularization=kind, caption_dropout=0.3, tag_dropout=0.3, flip=True, color_aug=True
+    )
     cache = LatentCache()
     cache.get = lambda *_: torch.zeros(1, 4, 2, 2)  # type: ignore[method-assign, assignment]
-    shown = [Picture(Path(f"{n}.png"), "isa, girl, red, blue, hat", (16, 16), 1, n == 2, "isa") for n in range(3)]
+    shown = [
+        Picture(Path(f"{n}.png"), "isa, girl, red, blue, hat", (16, 16), 1, n == 2, "isa")
+        for n in range(3)
+    ]
     for number in range(10):
         batch = [Sample(picture, 3 * number + place) for place, picture in enumerate(shown)]
         made = draw(options, cache, batch, 1000)
-        assert captions_of(options, batch) == (made.captions, [made.captions[row] for row in made.prior])
+        assert captions_of(options, batch) == (
+            made.captions,
+            [made.captions[row] for row in made.prior],
+        )
 
 
 def test_conditioning_is_kept_while_the_text_encoder_does_not_learn() -> None:

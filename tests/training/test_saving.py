@@ -1,4 +1,6 @@
-"""What a step keeps, cuts and counts: recomputation, accumulation, block weights, prior prediction, samples, warnings."""
+"""What a step keeps, cuts and counts: recomputation, accumulation, block weights, prior prediction,
+samples, warnings.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from tests.training.tiny_model import TinyModel
 
 @contextmanager
 def kept() -> Iterator[list[int]]:
-    """Bytes of the tensors that autograd keeps for a backward pass, each storage once; frozen weights are not counted."""
+    """Bytes of the tensors that autograd keeps for a backward pass, each storage once; frozen
+    weights are not counted.
+    """
     seen: dict[int, int] = {}
     total = [0]
 
@@ -51,13 +55,25 @@ def lent(host: StandaloneHost, folder: Path, options: TrainingSettings) -> Itera
     with host.open_for_training() as model:
         weights = parse_block_weights(options.block_weights, model.layout).as_dict()
         text = options.text_encoder_lr > 0
-        network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, text, options.seed)
-        trainer = Trainer(model, network, pictures(folder), options, folder / "state.pt", "same", lambda *_: folder)
+        network = LoraNetwork(
+            model.targets(), model.layout, shape_of(options), weights, text, options.seed
+        )
+        trainer = Trainer(
+            model,
+            network,
+            pictures(folder),
+            options,
+            folder / "state.pt",
+            "same",
+            lambda *_: folder,
+        )
         trainer.latents.fill(model, trainer.pictures, Versions(), lambda done, total: None)
         yield trainer
 
 
-def loss_and_bytes(trainer: Trainer, cut: bool = False, again: bool = False) -> tuple[float, int, list[Tensor]]:
+def loss_and_bytes(
+    trainer: Trainer, cut: bool = False, again: bool = False
+) -> tuple[float, int, list[Tensor]]:
     with attached(trainer.network, trainer.model.targets(), cut), kept() as total:
         if again:
             with recomputed(trainer.model.blocks()):
@@ -71,21 +87,29 @@ def loss_and_bytes(trainer: Trainer, cut: bool = False, again: bool = False) -> 
     return float(loss.detach()), total[0], gradients
 
 
-def test_recomputing_gives_the_same_gradients_from_much_less(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_recomputing_gives_the_same_gradients_from_much_less(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     with lent(standalone_host, tmp_path, settings()) as trainer:
         plain, again = loss_and_bytes(trainer), loss_and_bytes(trainer, again=True)
         assert all("forward" not in block.__dict__ for block in trainer.model.blocks())
     assert again[1] < 0.6 * plain[1]
     assert again[0] == pytest.approx(plain[0], rel=1e-6)
-    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(plain[2], again[2], strict=True))
+    assert all(
+        torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(plain[2], again[2], strict=True)
+    )
 
 
-def test_a_checkpointed_training_equals_a_plain_one(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_checkpointed_training_equals_a_plain_one(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     results = []
     for flag in (False, True):
         folder = tmp_path / str(flag)
         folder.mkdir()
-        with lent(standalone_host, folder, settings(epochs=1, gradient_checkpointing=flag)) as trainer:
+        with lent(
+            standalone_host, folder, settings(epochs=1, gradient_checkpointing=flag)
+        ) as trainer:
             trainer.run(Job("train"))
             results.append([p.detach().clone() for p in trainer.network.parameters()])
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*results, strict=True))
@@ -95,17 +119,23 @@ def first_module(trainer: Trainer, start: str) -> nn.Module:
     return next(module for name, module in trainer.model.targets() if name.startswith(start))
 
 
-@pytest.mark.parametrize(("options", "wanted"), [
-    ({"block_weights": "OUTD", "text_encoder_lr": 0}, False),
-    ({"block_weights": "OUTD", "text_gradient": "trained blocks"}, False),
-    ({"block_weights": "OUTD"}, True),
-])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"block_weights": "OUTD", "text_encoder_lr": 0}, False),
+        ({"block_weights": "OUTD", "text_gradient": "trained blocks"}, False),
+        ({"block_weights": "OUTD"}, True),
+    ],
+)
 def test_with_outd_nothing_before_out03_is_kept_unless_the_text_encoder_asks(
-        standalone_host: StandaloneHost, tmp_path: Path, options: dict[str, Any], wanted: bool) -> None:
+    standalone_host: StandaloneHost, tmp_path: Path, options: dict[str, Any], wanted: bool
+) -> None:
     seen: list[bool] = []
     with lent(standalone_host, tmp_path, settings(**options)) as trainer:
         into = first_module(trainer, "output_blocks.3.0.in_layers")
-        handle = into.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].requires_grad))
+        handle = into.register_forward_pre_hook(
+            lambda module, inputs: seen.append(inputs[0].requires_grad)
+        )
         loss_and_bytes(trainer, cut=options.get("text_gradient") == "trained blocks")
         handle.remove()
     assert seen == [wanted]
@@ -114,20 +144,32 @@ def test_with_outd_nothing_before_out03_is_kept_unless_the_text_encoder_asks(
 def test_outd_keeps_less_than_all_blocks(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     found = {}
     for preset in ("ALL", "OUTD"):
-        with lent(standalone_host, tmp_path, settings(block_weights=preset, text_encoder_lr=0)) as trainer:
+        with lent(
+            standalone_host, tmp_path, settings(block_weights=preset, text_encoder_lr=0)
+        ) as trainer:
             found[preset] = loss_and_bytes(trainer)[1]
     assert found["OUTD"] < 0.7 * found["ALL"]
 
 
-def test_two_batches_accumulated_are_one_of_both(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_two_batches_accumulated_are_one_of_both(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     results = []
     for batches in ([[0, 1]], [[0], [1]]):
-        with lent(standalone_host, tmp_path, settings()) as trainer, attached(trainer.network, trainer.model.targets()):
-            loss, _ = trainer.step([[Sample(trainer.pictures[i], 5 + i) for i in batch] for batch in batches])
+        with (
+            lent(standalone_host, tmp_path, settings()) as trainer,
+            attached(trainer.network, trainer.model.targets()),
+        ):
+            loss, _ = trainer.step(
+                [[Sample(trainer.pictures[i], 5 + i) for i in batch] for batch in batches]
+            )
             gradients = [p.grad.clone() for p in trainer.network.parameters() if p.grad is not None]
             results.append((loss, gradients))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
-    assert all((a - b).norm() <= 1e-3 * a.norm() + 1e-7 for a, b in zip(results[0][1], results[1][1], strict=True))
+    assert all(
+        (a - b).norm() <= 1e-3 * a.norm() + 1e-7
+        for a, b in zip(results[0][1], results[1][1], strict=True)
+    )
 
 
 def test_accumulation_groups_all_batches_and_the_budget_counts_steps(tmp_path: Path) -> None:
@@ -137,9 +179,14 @@ def test_accumulation_groups_all_batches_and_the_budget_counts_steps(tmp_path: P
     assert budget(own, 2, 1, 1, 3).steps == 6
 
 
-def test_samples_are_drawn_by_the_networks_in_training(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_samples_are_drawn_by_the_networks_in_training(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     options = settings(rank_dropout=0.5)
-    with lent(standalone_host, tmp_path, options) as trainer, attached(trainer.network, trainer.model.targets()):
+    with (
+        lent(standalone_host, tmp_path, options) as trainer,
+        attached(trainer.network, trainer.model.targets()),
+    ):
         trainer.network.train()
         first = sample(trainer.model, trainer.network, "a girl", "", 3, 64, 1)
         assert trainer.network.training
@@ -148,7 +195,9 @@ def test_samples_are_drawn_by_the_networks_in_training(standalone_host: Standalo
             for _, branch in trainer.network.items():
                 for parameter in branch.parameters():
                     parameter.add_(0.05)
-        assert not torch.equal(first, sample(trainer.model, trainer.network, "a girl", "", 3, 64, 1))
+        assert not torch.equal(
+            first, sample(trainer.model, trainer.network, "a girl", "", 3, 64, 1)
+        )
     assert first.shape == (1, 3, 64, 64) and float(first.abs().max()) <= 1
 
 
@@ -168,7 +217,9 @@ class Mute(TinyModel):
 
 def tiny(model: TinyModel, folder: Path, options: TrainingSettings) -> Trainer:
     network = LoraNetwork(model.targets(), model.layout, shape_of(options), {}, True, 1)
-    return Trainer(model, network, pictures(folder), options, folder / "state.pt", "same", lambda *_: folder)
+    return Trainer(
+        model, network, pictures(folder), options, folder / "state.pt", "same", lambda *_: folder
+    )
 
 
 def test_out_of_memory_names_three_settings(tmp_path: Path) -> None:
@@ -180,11 +231,15 @@ def test_out_of_memory_names_three_settings(tmp_path: Path) -> None:
 
 def test_a_text_encoder_that_tells_nothing_apart_has_no_spread(tmp_path: Path) -> None:
     options = settings()
-    spreads = [text_spread(tiny(model, tmp_path, options).objective) for model in (Mute(), TinyModel())]
+    spreads = [
+        text_spread(tiny(model, tmp_path, options).objective) for model in (Mute(), TinyModel())
+    ]
     assert spreads[0] == 0 < spreads[1]
 
 
 def test_one_rate_optimizers_get_one_group(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     pytest.importorskip("prodigyopt")
-    with lent(standalone_host, tmp_path, settings(optimizer="Prodigy", unet_lr=1, text_encoder_lr=0.1)) as trainer:
+    with lent(
+        standalone_host, tmp_path, settings(optimizer="Prodigy", unet_lr=1, text_encoder_lr=0.1)
+    ) as trainer:
         assert [group["lr"] for group in trainer.optimizer.torch.param_groups] == [1]

@@ -27,6 +27,7 @@ def test_falling_schedules_fall_to_nearly_nothing(name: str) -> None:
 def test_the_middle_of_each_schedule_is_its_formula() -> None:
     def middle(name: str, **more: float) -> float:
         return learning_rate_factor(name, 50, 100, 0, **more)  # type: ignore[arg-type]
+
     assert middle("linear") == pytest.approx(0.5)
     assert middle("cosine") == pytest.approx(0.5 * (1 + math.cos(math.pi / 2)))
     assert middle("polynomial", power=2.0) == pytest.approx(0.25)
@@ -34,7 +35,9 @@ def test_the_middle_of_each_schedule_is_its_formula() -> None:
 
 
 def test_restarts_begin_again_at_one() -> None:
-    factors = [learning_rate_factor("cosine_with_restarts", step, 90, 0, restarts=3) for step in range(90)]
+    factors = [
+        learning_rate_factor("cosine_with_restarts", step, 90, 0, restarts=3) for step in range(90)
+    ]
     assert [round(factors[step], 6) for step in (0, 30, 60)] == [1, 1, 1]
     assert factors[29] < 0.01 and factors[59] < 0.01
 

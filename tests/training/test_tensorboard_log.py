@@ -15,7 +15,10 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
     found = EventAccumulator(str(folder))
     found.Reload()
-    return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
 
 
 def test_what_is_written_is_read_back_and_a_resumed_training_goes_on(tmp_path: Path) -> None:
@@ -28,7 +31,9 @@ def test_what_is_written_is_read_back_and_a_resumed_training_goes_on(tmp_path: P
     assert scalars(tmp_path) == {"training/loss": [(1, 0.5), (2, 1.0), (3, 9.0)]}
 
 
-def test_without_the_package_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingPackageError, match="pip install tensorboard, or switch it off"):
         Board(tmp_path)

@@ -32,12 +32,28 @@ def pictures(folder: Path) -> list[Picture]:
 
 
 def settings(**values: object) -> TrainingSettings:
-    own = {"rank": 2, "alpha": 2, "epochs": 2, "unet_lr": 1e-3, "text_encoder_lr": 1e-3, "warmup": 0, **values}
+    own = {
+        "rank": 2,
+        "alpha": 2,
+        "epochs": 2,
+        "unet_lr": 1e-3,
+        "text_encoder_lr": 1e-3,
+        "warmup": 0,
+        **values,
+    }
     return Settings.from_dict({f"training.{key}": value for key, value in own.items()}).training
 
 
-def train(host: StandaloneHost, folder: Path, options: TrainingSettings, stop_at: int = 0, steps: int | None = None) -> Result:
-    """Train and give the network's state after the last step; with stop_at, cancel after that many steps; steps 0: before any."""
+def train(
+    host: StandaloneHost,
+    folder: Path,
+    options: TrainingSettings,
+    stop_at: int = 0,
+    steps: int | None = None,
+) -> Result:
+    """Train and give the network's state after the last step; with stop_at, cancel after that many
+    steps; steps 0: before any.
+    """
     job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
 
@@ -45,8 +61,17 @@ def train(host: StandaloneHost, folder: Path, options: TrainingSettings, stop_at
         return folder / f"{epoch}.safetensors"
 
     with host.open_for_training() as model:
-        network = LoraNetwork(model.targets(), model.layout, shape_of(options), {}, options.text_encoder_lr > 0, options.seed)
-        trainer = Trainer(model, network, pictures(folder), options, folder / "state.pt", "same", save)
+        network = LoraNetwork(
+            model.targets(),
+            model.layout,
+            shape_of(options),
+            {},
+            options.text_encoder_lr > 0,
+            options.seed,
+        )
+        trainer = Trainer(
+            model, network, pictures(folder), options, folder / "state.pt", "same", save
+        )
         if steps != 0:
             trainer.resume()
             trainer.run(job)
@@ -55,7 +80,8 @@ def train(host: StandaloneHost, folder: Path, options: TrainingSettings, stop_at
 
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 7])
 def test_a_cancelled_and_resumed_run_equals_an_uninterrupted_one(
-        standalone_host: StandaloneHost, tmp_path: Path, stop_at: int) -> None:
+    standalone_host: StandaloneHost, tmp_path: Path, stop_at: int
+) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole = train(standalone_host, tmp_path / "whole", settings(flip=True, noise_offset=0.1))
@@ -67,11 +93,20 @@ def test_a_cancelled_and_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_training_lowers_the_loss_and_an_untrained_network_changes_nothing(
-        standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     with standalone_host.open_for_training() as model:
         options = settings(epochs=20, repeats=1, unet_lr=5e-3)
         network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 4), {}, True, 1)
-        trainer = Trainer(model, network, pictures(tmp_path)[:1], options, tmp_path / "s.pt", "x", lambda *_: tmp_path)
+        trainer = Trainer(
+            model,
+            network,
+            pictures(tmp_path)[:1],
+            options,
+            tmp_path / "s.pt",
+            "x",
+            lambda *_: tmp_path,
+        )
         trainer.latents.fill(model, trainer.pictures, Versions(), lambda done, total: None)
         from lib_singlelora.training.epoch_plan import Sample
 
@@ -85,7 +120,9 @@ def test_training_lowers_the_loss_and_an_untrained_network_changes_nothing(
             assert float(trainer.loss(fixed)) < plain * 0.95
 
 
-def test_regularization_pictures_count_with_their_weight(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_regularization_pictures_count_with_their_weight(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     from lib_singlelora.training.epoch_plan import Sample
 
     own = pictures(tmp_path)
@@ -94,16 +131,24 @@ def test_regularization_pictures_count_with_their_weight(standalone_host: Standa
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
         for weight in (1.0, 0.25):
             options = settings(prior_loss_weight=weight)
-            trainer = Trainer(model, network, own, options, tmp_path / "s.pt", "x", lambda *_: tmp_path)
+            trainer = Trainer(
+                model, network, own, options, tmp_path / "s.pt", "x", lambda *_: tmp_path
+            )
             trainer.latents.fill(model, own, Versions(), lambda done, total: None)
             with torch.no_grad():
                 losses.append(float(trainer.loss([Sample(own[2], 5)])))
     assert losses[1] == pytest.approx(losses[0] * 0.25, rel=1e-6)
 
 
-def test_a_loss_that_is_no_number_stops_and_says_what_to_lower(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_and_says_what_to_lower(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     with pytest.raises(TrainingError, match=r"training\.unet_lr"):
-        train(standalone_host, tmp_path, settings(unet_lr=1, text_encoder_lr=1, rank=8, alpha=320, max_grad_norm=0, epochs=30))
+        train(
+            standalone_host,
+            tmp_path,
+            settings(unet_lr=1, text_encoder_lr=1, rank=8, alpha=320, max_grad_norm=0, epochs=30),
+        )
 
 
 def test_a_broken_snapshot_is_told(standalone_host: StandaloneHost, tmp_path: Path) -> None:
@@ -116,7 +161,15 @@ def test_progress_names_epoch_and_loss(standalone_host: StandaloneHost, tmp_path
     seen: list[Progress] = []
     with standalone_host.open_for_training() as model:
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
-        trainer = Trainer(model, network, pictures(tmp_path), settings(epochs=1), tmp_path / "s.pt", "x", lambda *_: tmp_path)
+        trainer = Trainer(
+            model,
+            network,
+            pictures(tmp_path),
+            settings(epochs=1),
+            tmp_path / "s.pt",
+            "x",
+            lambda *_: tmp_path,
+        )
         trainer.run(Job("train", seen.append))
     assert seen[-1].done == seen[-1].total == trainer.budget.steps
     assert "epoch 1 of 1" in seen[-1].message and seen[-1].values["loss"] > 0

@@ -34,16 +34,27 @@ def events(folder: Path, stop_at: int = 0, **values: Any) -> list[Event]:
     job.log = lambda kind, **more: told.append({"kind": kind, **more})  # type: ignore[method-assign]
     options, shown, model = settings(text_encoder_lr=0, **values), pictures(folder), TinyModel()
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
-    trainer = Trainer(model, network, shown[:2], options, folder / "s.pt", "x", lambda *_: folder, shown[2:])
+    trainer = Trainer(
+        model, network, shown[:2], options, folder / "s.pt", "x", lambda *_: folder, shown[2:]
+    )
     trainer.resume()
     with suppress(JobCancelled):
         trainer.run(job)
     return [event for event in told if event["kind"] == "validation"]
 
 
-@pytest.mark.parametrize(("first", "last", "expected"), [
-    (0, 1000, [200, 400, 600, 800]), (200, 700, [300, 400, 500, 600]), (10, 12, [10, 11]), (5, 6, [5])])
-def test_the_bands_part_the_timesteps_that_are_trained(first: int, last: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (0, 1000, [200, 400, 600, 800]),
+        (200, 700, [300, 400, 500, 600]),
+        (10, 12, [10, 11]),
+        (5, 6, [5]),
+    ],
+)
+def test_the_bands_part_the_timesteps_that_are_trained(
+    first: int, last: int, expected: list[int]
+) -> None:
     assert bands(first, last) == expected
 
 
@@ -51,8 +62,13 @@ def test_each_band_is_the_mean_squared_error_there() -> None:
     """Against the formula written anew, tolerance 1e-5."""
     model = TinyModel()
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
-    objective = Objective(model, network, settings(text_encoder_lr=0, min_snr_gamma=5, prior_loss_weight=0.1))
-    cache, latents = LatentCache(), torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1))
+    objective = Objective(
+        model, network, settings(text_encoder_lr=0, min_snr_gamma=5, prior_loss_weight=0.1)
+    )
+    cache, latents = (
+        LatentCache(),
+        torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1)),
+    )
     cache.get = lambda picture: latents  # type: ignore[method-assign, misc, assignment]
     shown = [type("P", (), {"caption": "a dog"})()]
     found = Validation(objective, shown, cache).measure()  # type: ignore[arg-type]
@@ -61,7 +77,9 @@ def test_each_band_is_the_mean_squared_error_there() -> None:
     for timestep, value in found.bands.items():
         alpha, errors = model.alphas_cumprod[timestep].double(), []
         for number in range(NOISES):
-            noise = torch.randn(latents.shape, generator=seeded(1, "validation", 0, number)).double()
+            noise = torch.randn(
+                latents.shape, generator=seeded(1, "validation", 0, number)
+            ).double()
             noisy = alpha.sqrt() * latents.double() + (1 - alpha).sqrt() * noise
             answer = model.unet.double()(noisy) + 5 / 50 + timestep / 1000
             model.unet.float()
@@ -102,7 +120,9 @@ def test_a_cancel_while_an_epoch_is_measured_loses_none_of_its_steps(tmp_path: P
         trainer.resume()
         plain = trainer._validate
         trainer._validate = lambda epoch, job: (  # type: ignore[method-assign]
-            job.cancel() if cancelled and epoch else None, plain(epoch, job))[1]  # type: ignore[func-returns-value]
+            job.cancel() if cancelled and epoch else None,
+            plain(epoch, job),
+        )[1]  # type: ignore[func-returns-value]
         with suppress(JobCancelled):
             trainer.run(job)
 
@@ -121,11 +141,21 @@ def test_a_resumed_training_still_tells_what_it_began_with(tmp_path: Path) -> No
     for stop_at in (3, 0):
         job = Job("train")
         job._listener = lambda progress, job=job, stop_at=stop_at: (  # type: ignore[misc]
-            told.append(dict(progress.values)), job.cancel() if stop_at and progress.done == stop_at else None)
+            told.append(dict(progress.values)),
+            job.cancel() if stop_at and progress.done == stop_at else None,
+        )
         model, shown = TinyModel(), pictures(tmp_path)
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
-        trainer = Trainer(model, network, shown[:2], settings(text_encoder_lr=0), tmp_path / "s.pt", "x", lambda *_: tmp_path,
-                          shown[2:])
+        trainer = Trainer(
+            model,
+            network,
+            shown[:2],
+            settings(text_encoder_lr=0),
+            tmp_path / "s.pt",
+            "x",
+            lambda *_: tmp_path,
+            shown[2:],
+        )
         trainer.resume()
         with suppress(JobCancelled):
             trainer.run(job)
@@ -133,11 +163,21 @@ def test_a_resumed_training_still_tells_what_it_began_with(tmp_path: Path) -> No
     assert len(starts) == 1 and "validation_start" in told[-1]
 
 
-def test_measuring_changes_nothing_of_the_training(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_measuring_changes_nothing_of_the_training(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     with standalone_host.open_for_training() as model:
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
-        trainer = Trainer(model, network, pictures(tmp_path), settings(), tmp_path / "s.pt", "x", lambda *_: tmp_path,
-                          pictures(tmp_path)[:1])
+        trainer = Trainer(
+            model,
+            network,
+            pictures(tmp_path),
+            settings(),
+            tmp_path / "s.pt",
+            "x",
+            lambda *_: tmp_path,
+            pictures(tmp_path)[:1],
+        )
         validation = trainer.validation
         assert validation
         validation.fill(lambda done, total: None)
@@ -153,19 +193,52 @@ def test_tensorboard_gets_every_band(tmp_path: Path) -> None:
     written: list[tuple[str, list[str], int]] = []
     model = TinyModel()
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
-    trainer = Trainer(model, network, pictures(tmp_path)[:1], settings(text_encoder_lr=0, epochs=1, repeats=2), tmp_path / "s.pt",
-                      "x", lambda *_: tmp_path, pictures(tmp_path)[1:])
-    board: Any = type("B", (), {"write": lambda _, group, values, step: written.append((group, list(values), step))})()
+    trainer = Trainer(
+        model,
+        network,
+        pictures(tmp_path)[:1],
+        settings(text_encoder_lr=0, epochs=1, repeats=2),
+        tmp_path / "s.pt",
+        "x",
+        lambda *_: tmp_path,
+        pictures(tmp_path)[1:],
+    )
+    board: Any = type(
+        "B",
+        (),
+        {"write": lambda _, group, values, step: written.append((group, list(values), step))},
+    )()
     trainer.board = board
     trainer.run(Job("train"))
     names = ["loss", "t200", "t400", "t600", "t800"]
-    assert [each for each in written if each[0] == "validation"] == [("validation", names, 0), ("validation", names, 2)]
+    assert [each for each in written if each[0] == "validation"] == [
+        ("validation", names, 0),
+        ("validation", names, 2),
+    ]
 
 
 def test_the_page_shows_it_beside_the_loss() -> None:
-    values = {"loss": 0.2, "validation_loss": 0.11, "validation_start": 0.125, "validation_t200": 0.2, "validation_t800": 0.02}
-    job = {"state": "running", "id": 1, "title": "train", "stage": "train", "fraction": 0.5, "seconds": 3, "eta": None,
-           "message": "", "values": values}
-    assert "loss 0.2000 · validation 0.1100, at the start 0.1250 (t200 0.2000, t800 0.0200)" in render([job])
+    values = {
+        "loss": 0.2,
+        "validation_loss": 0.11,
+        "validation_start": 0.125,
+        "validation_t200": 0.2,
+        "validation_t800": 0.02,
+    }
+    job = {
+        "state": "running",
+        "id": 1,
+        "title": "train",
+        "stage": "train",
+        "fraction": 0.5,
+        "seconds": 3,
+        "eta": None,
+        "message": "",
+        "values": values,
+    }
+    assert (
+        "loss 0.2000 · validation 0.1100, at the start 0.1250 (t200 0.2000, t800 0.0200)"
+        in render([job])
+    )
     del values["validation_start"]  # it was switched on when the training was under way
     assert "validation 0.1100 (t200" in render([job])

@@ -1,4 +1,6 @@
-"""The page's part on the data set in a real browser: the mask is painted, a crop moved, captions edited, a picture put aside."""
+"""The page's part on the data set in a real browser: the mask is painted, a crop moved, captions
+edited, a picture put aside.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +15,45 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.service.dataset import DatasetDesk
 from lib_singlelora.service.service import Service
-from tests.ui.test_page import CHROMIUM, open_workspace, page, served, type_in  # noqa: F401 - fixtures
+from tests.ui.test_page import CHROMIUM, open_workspace, type_in
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
-QUICK = {"prepare.long_side": 256, "regularization.count": 2, "regularization.steps": 2, "regularization.filter": False,
-         "caption.tagger": "none", "crop.details": 0}
+QUICK = {
+    "prepare.long_side": 256,
+    "regularization.count": 2,
+    "regularization.steps": 2,
+    "regularization.filter": False,
+    "caption.tagger": "none",
+    "crop.details": 0,
+}
 
 
 @pytest.fixture
-def looked(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:  # noqa: F811
+def looked(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:
     open_workspace(page, served, "mara", QUICK, ("prepare", "crop", "caption", "regularize"))
     page.locator("#singlelora_look_picture").wait_for()
     yield page, served[1]
 
 
-def opened(page: Any, part: str) -> Any:  # noqa: F811
+def opened(page: Any, part: str) -> Any:
     found = page.locator(f"#singlelora_look_{part}")
     found.locator("button.label-wrap").first.click()
     page.wait_for_timeout(1500)
     return found
 
 
-def told(page: Any, text: str) -> None:  # noqa: F811
+def told(page: Any, text: str) -> None:
     page.locator("#singlelora_note", has_text=text).first.wait_for()
 
 
-def value(page: Any, name: str) -> str:  # noqa: F811
-    return str(page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first.input_value())
+def value(page: Any, name: str) -> str:
+    return str(
+        page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first.input_value()
+    )
 
 
 def test_a_painted_mask_is_kept(looked: tuple[Any, Service]) -> None:
-    page, service = looked  # noqa: F811
+    page, service = looked
     before = service.workspace("mara").mask.read_bytes()
     opened(page, "picture")
     page.locator("#singlelora_paint").click()
@@ -64,7 +74,7 @@ def test_a_painted_mask_is_kept(looked: tuple[Any, Service]) -> None:
 
 
 def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
-    page, service = looked  # noqa: F811
+    page, service = looked
     told_of = opened(page, "crops")
     told_of.get_by_text("may be mirrored").wait_for()
     page.locator("#singlelora_crops button img").first.click()
@@ -76,8 +86,11 @@ def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
     for dx, dy in ((-60, -60), (60, 60)):
         picture.click(position={"x": box["width"] / 2 + dx, "y": box["height"] / 2 + dy})
         page.wait_for_timeout(1000)
-    left, top, right, bottom = (int(value(page, f"box_{side}")) for side in ("left", "top", "right", "bottom"))
-    assert 0 < left < 256 < right < 512 and 0 < top < 256 < bottom < 512  # the picture has 512 by 512
+    left, top, right, bottom = (
+        int(value(page, f"box_{side}")) for side in ("left", "top", "right", "bottom")
+    )
+    # The picture has 512 by 512
+    assert 0 < left < 256 < right < 512 and 0 < top < 256 < bottom < 512
     page.locator("#singlelora_move").click()
     told(page, "The crops are cut anew")
     assert service.runner.tickets[-1].wait(60).error is None
@@ -87,7 +100,7 @@ def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
 
 
 def test_a_caption_shows_its_limit_and_changes_are_taken_back(looked: tuple[Any, Service]) -> None:
-    page, service = looked  # noqa: F811
+    page, service = looked
     desk = DatasetDesk(service)
     first = desk.captions("mara")["captions"]
     opened(page, "captions")
@@ -106,7 +119,7 @@ def test_a_caption_shows_its_limit_and_changes_are_taken_back(looked: tuple[Any,
 
 
 def test_a_regularization_picture_is_put_aside_and_taken_back(looked: tuple[Any, Service]) -> None:
-    page, service = looked  # noqa: F811
+    page, service = looked
     opened(page, "regularization")
     page.locator("#singlelora_kept button img").first.click()
     page.wait_for_timeout(1000)
@@ -121,10 +134,12 @@ def test_a_regularization_picture_is_put_aside_and_taken_back(looked: tuple[Any,
 
 
 def test_the_trigger_is_checked(looked: tuple[Any, Service]) -> None:
-    page, service = looked  # noqa: F811
+    page, service = looked
     opened(page, "trigger")
     type_in(page, {"word": "hat"})
     page.locator("#singlelora_check").click()
     told(page, "The checkpoint is asked")
     assert service.runner.tickets[-1].wait(120).error is None
-    page.locator("#singlelora_trigger_told").get_by_text("CLIP has it as one whole word").first.wait_for()
+    page.locator("#singlelora_trigger_told").get_by_text(
+        "CLIP has it as one whole word"
+    ).first.wait_for()

@@ -1,4 +1,6 @@
-"""The accordion "LoRA files" in a real browser: what is in a file, a baked copy, a merge, a lower rank."""
+"""The accordion "LoRA files" in a real browser: what is in a file, a baked copy, a merge, a lower
+rank.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,23 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.service.service import Service
-from tests.ui.test_page import CHROMIUM, open_workspace, page, served, type_in  # noqa: F401 - fixtures
+from tests.ui.test_page import CHROMIUM, open_workspace, type_in
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
-QUICK = {"prepare.long_side": 256, "regularization.count": 0, "caption.tagger": "none", "crop.details": 0, "training.rank": 4,
-         "training.epochs": 2, "training.repeats": 1, "training.preset": "recommended"}
+QUICK = {
+    "prepare.long_side": 256,
+    "regularization.count": 0,
+    "caption.tagger": "none",
+    "crop.details": 0,
+    "training.rank": 4,
+    "training.epochs": 2,
+    "training.repeats": 1,
+    "training.preset": "recommended",
+}
 
 
 @pytest.fixture
-def trained(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:  # noqa: F811
+def trained(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:
     open_workspace(page, served, "nora", QUICK, ("prepare", "crop", "caption", "train"))
     accordion = page.locator("#singlelora_files")
     accordion.locator("button.label-wrap").first.click()
@@ -31,15 +41,28 @@ def trained(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Servi
 
 
 def test_a_file_is_looked_into_baked_merged_and_cut(trained: tuple[Any, Service]) -> None:
-    page, service = trained  # noqa: F811
-    told, made = page.locator("#singlelora_files_told"), service.workspace("nora").root / "model" / "made"
+    page, service = trained
+    told, made = (
+        page.locator("#singlelora_files_told"),
+        service.workspace("nora").root / "model" / "made",
+    )
     page.locator("#singlelora_look_file").click()
     told.get_by_text("rank 4").first.wait_for()
-    page.wait_for_function("document.querySelector('#singlelora_file_blocks img')?.naturalWidth > 0")
+    page.wait_for_function(
+        "document.querySelector('#singlelora_file_blocks img')?.naturalWidth > 0"
+    )
     before = set(made.glob("*.safetensors"))
-    presses = [("bake", lambda: type_in(page, {"bake_strength": "0.5"})),
-               ("merge", lambda: [box.check() for box in page.locator("#singlelora_merge_files input[type=checkbox]").all()[:2]]),
-               ("resize", lambda: type_in(page, {"resize_rank": "2"}))]
+    presses = [
+        ("bake", lambda: type_in(page, {"bake_strength": "0.5"})),
+        (
+            "merge",
+            lambda: [
+                box.check()
+                for box in page.locator("#singlelora_merge_files input[type=checkbox]").all()[:2]
+            ],
+        ),
+        ("resize", lambda: type_in(page, {"resize_rank": "2"})),
+    ]
     for button, prepare in presses:
         prepare()
         page.locator(f"#singlelora_{button}").click()
@@ -51,12 +74,13 @@ def test_a_file_is_looked_into_baked_merged_and_cut(trained: tuple[Any, Service]
         before.add(file)
         told.get_by_text(f"<lora:{file.stem}:1>").first.wait_for()
         tensors = read_lora(file).tensors
-        assert {tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_down.weight")} == {
-            2 if button == "resize" else 4}
+        assert {
+            tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_down.weight")
+        } == {2 if button == "resize" else 4}
 
 
 def test_a_preset_that_there_is_not_is_told(trained: tuple[Any, Service]) -> None:
-    page, _ = trained  # noqa: F811
+    page, _ = trained
     type_in(page, {"bake_preset": "1,2,3"})
     page.locator("#singlelora_bake").click()
     page.locator("#singlelora_files_told .singlelora-error", has_text="found").wait_for()

@@ -1,7 +1,8 @@
-"""A page of another site, in a real browser: it can neither read nor change what the standalone page has.
+"""A page of another site, in a real browser: it can neither read nor change what the standalone
+page has.
 
-The other site is a server of its own under a name that Chromium is told to find on this machine; the same trick is DNS
-rebinding, a foreign name that points at the page itself.
+The other site is a server of its own under a name that Chromium is told to find on this machine;
+the same trick is DNS rebinding, a foreign name that points at the page itself.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class _Site(BaseHTTPRequestHandler):
 
 
 def state(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +107,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Serv
     (root.parent / "letter.txt").write_text(SECRET)
     plots = root / "eileen" / "plots"
     plots.mkdir()
-    (plots / "sheet.html").write_text("<title>sheet</title><script>document.title = 'it ran'</script><img src=x onerror="
-                                      "\"document.title = 'it ran'\"><p>tables</p>")
-    (plots / "evil.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='it ran'</script></svg>")
+    (plots / "sheet.html").write_text(
+        "<title>sheet</title><script>document.title = 'it ran'</script><img src=x onerror="
+        "\"document.title = 'it ran'\"><p>tables</p>"
+    )
+    (plots / "evil.svg").write_text(
+        "<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='it ran'</script></svg>"
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    server = uvicorn.Server(uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -146,8 +155,11 @@ def attacked(browser: Any, home: str, target: str, service: Service) -> dict[str
     """What the attack found, from a page of `home`."""
     stream = io.BytesIO()
     two_colours((64, 64), "blue").save(stream, "PNG")
-    words = {"PNG": base64.b64encode(stream.getvalue()).decode(), "LETTER": str(service.root.parent / "letter.txt"),
-             "OWN": str(service.root / "eileen" / "source" / "original.png")}
+    words = {
+        "PNG": base64.b64encode(stream.getvalue()).decode(),
+        "LETTER": str(service.root.parent / "letter.txt"),
+        "OWN": str(service.root / "eileen" / "source" / "original.png"),
+    }
     script = ATTACK
     for word, value in words.items():
         script = script.replace(f"= {word}", f"= {json.dumps(value)}")
@@ -157,8 +169,12 @@ def attacked(browser: Any, home: str, target: str, service: Service) -> dict[str
         return cast(dict[str, Any], page.evaluate(script, target))
 
 
-@pytest.mark.parametrize("home", ["http://evil.example:{site}/", "http://localhost:{site}/", "http://127.0.0.1:{site}/"])
-def test_a_foreign_page_neither_reads_nor_writes(served: tuple[int, Service], site: int, browser: Any, home: str) -> None:
+@pytest.mark.parametrize(
+    "home", ["http://evil.example:{site}/", "http://localhost:{site}/", "http://127.0.0.1:{site}/"]
+)
+def test_a_foreign_page_neither_reads_nor_writes(
+    served: tuple[int, Service], site: int, browser: Any, home: str
+) -> None:
     port, service = served
     before = state(service.root)
     found = attacked(browser, home.format(site=site), f"http://127.0.0.1:{port}", service)
@@ -166,34 +182,58 @@ def test_a_foreign_page_neither_reads_nor_writes(served: tuple[int, Service], si
     # A blind request tells the page nothing; what it did is seen below.
     assert {name for name in answers if "blindly" not in name} <= {"queue", "upload"}, answers
     assert {answers[name] for name in answers} <= {"sent"}
-    assert state(service.root) == before and service.runner.tickets == [] and service.names() == ["eileen"]
+    assert (
+        state(service.root) == before
+        and service.runner.tickets == []
+        and service.names() == ["eileen"]
+    )
 
 
-def test_a_foreign_name_that_points_here_is_no_way_in(served: tuple[int, Service], browser: Any) -> None:
+def test_a_foreign_name_that_points_here_is_no_way_in(
+    served: tuple[int, Service], browser: Any
+) -> None:
     port, service = served
     before = state(service.root)
     rebound = f"http://rebound.example:{port}"
     found = attacked(browser, rebound, rebound, service)
     told = json.dumps(found)
     assert SECRET not in told and '\\"training\\"' not in told and "fn_index" not in told
-    read = [str(value) for name, value in found.items() if name.startswith("read ") and "blindly" not in name]
+    read = [
+        str(value)
+        for name, value in found.items()
+        if name.startswith("read ") and "blindly" not in name
+    ]
     assert read and all("--allow-host" in value for value in read)
     assert found["picture"] == found["gradio's picture"] == found["events"] == "refused"
-    assert state(service.root) == before and service.runner.tickets == [] and service.names() == ["eileen"]
+    assert (
+        state(service.root) == before
+        and service.runner.tickets == []
+        and service.names() == ["eileen"]
+    )
 
 
 def test_the_page_itself_reads_and_writes(served: tuple[int, Service], browser: Any) -> None:
-    """The attack from the page's own address: that the others are refused proves something only if this works."""
+    """The attack from the page's own address: that the others are refused proves something only if
+    this works.
+    """
     port, service = served
     home = f"http://127.0.0.1:{port}"
     found = attacked(browser, home, home, service)
-    assert "eileen" in found["read list"] and found["picture"] == found["gradio's picture"] == "loaded"
-    assert "planted" in found["start with json"] and '"rank":3' in found["change"] and "planted.html" in found["upload and read"]
+    assert (
+        "eileen" in found["read list"] and found["picture"] == found["gradio's picture"] == "loaded"
+    )
+    assert (
+        "planted" in found["start with json"]
+        and '"rank":3' in found["change"]
+        and "planted.html" in found["upload and read"]
+    )
     assert SECRET not in json.dumps(found)  # that file is nobody's, not even the page's
 
 
 @pytest.mark.parametrize("file", ["plots/sheet.html", "plots/evil.svg"])
-def test_what_came_with_a_workspace_runs_no_script(served: tuple[int, Service], browser: Any, file: str) -> None:
+def test_what_came_with_a_workspace_runs_no_script(
+    served: tuple[int, Service], browser: Any, file: str
+) -> None:
     port, _ = served
     page = browser.new_page()
     with contextlib.suppress(Exception):  # "Download is starting" ends a visit
@@ -205,7 +245,9 @@ def test_what_came_with_a_workspace_runs_no_script(served: tuple[int, Service], 
     page.close()
 
 
-def test_the_products_own_sheet_works_as_it_is_served(served: tuple[int, Service], browser: Any, tmp_path: Path) -> None:
+def test_the_products_own_sheet_works_as_it_is_served(
+    served: tuple[int, Service], browser: Any, tmp_path: Path
+) -> None:
     port, service = served
     picture = tmp_path / "mara.png"
     two_colours((96, 96), "green").save(picture)
@@ -213,15 +255,30 @@ def test_the_products_own_sheet_works_as_it_is_served(served: tuple[int, Service
     plots, source = service.root / name / "plots", service.root / name / "source" / "original.png"
     plots.mkdir()
     Image.new("RGB", (96, 96), "blue").save(plots / "1.png")
-    cell = PageCell("epoch 1", "mara", "Euler", (plots / "1.png",), (1,), {"retention": 0.5}, "half", "", False, {})
-    write_page(plots / "sheet.html", Page("mara", "mara", (PageTable("ALL", ("",), ("",), ((cell,),)),), source, "it is"))
+    cell = PageCell(
+        "epoch 1",
+        "mara",
+        "Euler",
+        (plots / "1.png",),
+        (1,),
+        {"retention": 0.5},
+        "half",
+        "",
+        False,
+        {},
+    )
+    write_page(
+        plots / "sheet.html",
+        Page("mara", "mara", (PageTable("ALL", ("",), ("",), ((cell,),)),), source, "it is"),
+    )
     page, problems = browser.new_page(), []
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     page.goto(f"http://127.0.0.1:{port}/singlelora/v1/workspaces/{name}/files/plots/sheet.html")
     page.locator("#count", has_text="1 cells").wait_for(state="attached")  # the script's work
     page.locator(".pic").first.click()
     for _ in range(50):
-        if page.locator("#large").evaluate("image => image.naturalWidth") == 96:  # the file beside it
+        # The file beside it
+        if page.locator("#large").evaluate("image => image.naturalWidth") == 96:
             break
         page.wait_for_timeout(100)
     else:

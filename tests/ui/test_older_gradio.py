@@ -32,7 +32,9 @@ def png(size: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("data", [EPS, b"", b"GIF89a", png((10_001, 10_000))])
-def test_nothing_is_opened_that_is_no_picture_of_a_size(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_opened_that_is_no_picture_of_a_size(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def start(*given: object, **more: object) -> None:
         raise AssertionError("it was opened")
 
@@ -40,7 +42,10 @@ def test_nothing_is_opened_that_is_no_picture_of_a_size(data: bytes, monkeypatch
     monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", start)
     with gradio.Blocks():
         picture, painter = compat.picture("x", "x"), compat.painter("y", "y", 100)
-    for ask in (lambda: picture.preprocess(sent(data)), lambda: painter.preprocess({"image": sent(data), "mask": sent(data)})):
+    for ask in (
+        lambda: picture.preprocess(sent(data)),
+        lambda: painter.preprocess({"image": sent(data), "mask": sent(data)}),
+    ):
         with pytest.raises(gradio.Error):
             ask()
 
@@ -48,6 +53,10 @@ def test_nothing_is_opened_that_is_no_picture_of_a_size(data: bytes, monkeypatch
 def test_pictures_are_handed_over() -> None:
     with gradio.Blocks():
         picture, painter = compat.picture("x", "x"), compat.painter("y", "y", 100)
-    assert picture.get_block_name() == "image" and picture_size(Path(picture.preprocess(sent(png((8, 4)))))) == (8, 4)
-    assert painter.preprocess({"image": sent(png((8, 4))), "mask": sent(png((8, 4)))})["mask"].size == (8, 4)
+    assert picture.get_block_name() == "image" and picture_size(
+        Path(picture.preprocess(sent(png((8, 4)))))
+    ) == (8, 4)
+    assert painter.preprocess({"image": sent(png((8, 4))), "mask": sent(png((8, 4)))})[
+        "mask"
+    ].size == (8, 4)
     assert picture.preprocess(None) is None

@@ -1,4 +1,6 @@
-"""The standalone page in a real browser, on the small checkpoint: upload, run, reload, cancel, go on."""
+"""The standalone page in a real browser, on the small checkpoint: upload, run, reload, cancel, go
+on.
+"""
 
 import re
 import shutil
@@ -21,18 +23,38 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.service.service import Service
 
 PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
-QUICK = {"prepare_long_side": "256", "regularization_count": "1", "regularization_steps": "2", "training_repeats": "1",
-         "training_epochs": "400", "training_rank": "2", "plot_strengths": "1", "plot_steps": "2", "inpaint_count": "1",
-         "inpaint_steps": "2"}
-SECTIONS = {"prepare": "prepare", "regularization": "regularize", "training": "train", "plot": "plot", "inpaint": "inpaint"}
-# What gradio itself asks of a network (fonts), and what it says of the requests that a reload breaks off, is none of ours.
+QUICK = {
+    "prepare_long_side": "256",
+    "regularization_count": "1",
+    "regularization_steps": "2",
+    "training_repeats": "1",
+    "training_epochs": "400",
+    "training_rank": "2",
+    "plot_strengths": "1",
+    "plot_steps": "2",
+    "inpaint_count": "1",
+    "inpaint_steps": "2",
+}
+SECTIONS = {
+    "prepare": "prepare",
+    "regularization": "regularize",
+    "training": "train",
+    "plot": "plot",
+    "inpaint": "inpaint",
+}
+# What gradio itself asks of a network (fonts), and what it says of the requests that a reload
+# breaks off, is none of ours.
 KNOWN = ("Failed to load resource", "ERR_", "AbortError", "Connection errored out")
 
 
 @pytest.fixture(scope="module")
-def served(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
+def served(
+    standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Service]]:
     from lib_singlelora.ui.serve import application
 
     root = tmp_path_factory.mktemp("workspaces")
@@ -40,7 +62,9 @@ def served(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFac
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -64,14 +88,22 @@ def page(served: tuple[str, Service]) -> Iterator[Any]:
         opened.set_default_timeout(90_000)
         problems: list[str] = []
         opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        opened.on(
+            "console", lambda said: problems.append(said.text) if said.type == "error" else None
+        )
         visit(opened, served[0])
         yield opened
         browser.close()
         assert [p for p in problems if not any(known in p for known in KNOWN)] == []
 
 
-def open_workspace(page: Any, served: tuple[str, Service], name: str, values: dict[str, object], stages: tuple[str, ...]) -> None:
+def open_workspace(
+    page: Any,
+    served: tuple[str, Service],
+    name: str,
+    values: dict[str, object],
+    stages: tuple[str, ...],
+) -> None:
     """Choose a workspace on the page; where it is not there yet it is made and its stages are run."""
     url, service = served
     if name not in service.names():
@@ -82,7 +114,9 @@ def open_workspace(page: Any, served: tuple[str, Service], name: str, values: di
     visit(page, url)
     page.wait_for_timeout(2000)
     page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role("option", name=name, exact=True).first.click()
+    page.locator("#singlelora_workspace, body").get_by_role(
+        "option", name=name, exact=True
+    ).first.click()
 
 
 def visit(page: Any, url: str) -> None:
@@ -91,8 +125,13 @@ def visit(page: Any, url: str) -> None:
 
 
 def type_in(page: Any, values: dict[str, str]) -> None:
-    """Fill fields by the names of their elements, until they hold: a section that was just opened lays its values once more."""
-    fields = {page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first: text for name, text in values.items()}
+    """Fill fields by the names of their elements, until they hold: a section that was just opened
+    lays its values once more.
+    """
+    fields = {
+        page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first: text
+        for name, text in values.items()
+    }
     for _ in range(20):
         for field, value in fields.items():
             field.fill(value)
@@ -120,7 +159,9 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     page.locator("#singlelora_picture img").wait_for()
     type_in(page, {"trigger": "eileen", "class": "woman"})
     for section, stage in SECTIONS.items():
-        fill_section(page, stage, {name: value for name, value in QUICK.items() if name.startswith(section)})
+        fill_section(
+            page, stage, {name: value for name, value in QUICK.items() if name.startswith(section)}
+        )
     page.locator("#singlelora_run").click()
     page.locator("#singlelora_job .singlelora-bar").wait_for()
     visit(page, url)  # the browser is reloaded in the middle
@@ -138,7 +179,9 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     assert trigger.input_value() == "eileen"
     fill_section(page, "train", {"training_epochs": "2"})
     page.locator("#singlelora_run").click()
-    page.locator('#singlelora_job [data-state="running"], #singlelora_job [data-state="done"]').wait_for()
+    page.locator(
+        '#singlelora_job [data-state="running"], #singlelora_job [data-state="done"]'
+    ).wait_for()
     assert service.settings("eileen").training.epochs == 2
     job.get_by_text("eileen: run: done").wait_for(timeout=200_000)
     page.locator("#singlelora_sheet img").wait_for()
@@ -146,19 +189,25 @@ def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) 
     assert set(service.results("eileen")["loras"]) == {"eileen-000001", "eileen"}
 
 
-def test_an_inpainted_picture_is_kept_and_becomes_the_next_version(page: Any, served: tuple[str, Service]) -> None:
+def test_an_inpainted_picture_is_kept_and_becomes_the_next_version(
+    page: Any, served: tuple[str, Service]
+) -> None:
     _, service = served
     visit(page, served[0])
     page.wait_for_timeout(2000)
     page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role("option", name="eileen", exact=True).first.click()
+    page.locator("#singlelora_workspace, body").get_by_role(
+        "option", name="eileen", exact=True
+    ).first.click()
     page.locator("#singlelora_keep").wait_for()
     page.locator("#singlelora_plot button.label-wrap").first.click()
     page.locator("#singlelora_show_presets").click()
     page.locator("#singlelora_presets img").wait_for()
     page.locator("#singlelora_inpaint button.label-wrap").first.click()
     page.locator("#singlelora_suggest").click()
-    prompt = page.locator("#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt input").first
+    prompt = page.locator(
+        "#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt input"
+    ).first
     for _ in range(40):
         if prompt.input_value().startswith("eileen, woman, solo"):
             break
@@ -166,15 +215,23 @@ def test_an_inpainted_picture_is_kept_and_becomes_the_next_version(page: Any, se
     assert prompt.input_value().startswith("eileen, woman, solo")
     page.locator("#singlelora_inpainted button img").first.click()
     page.locator("#singlelora_keep").click()
-    page.locator("#singlelora_note", has_text="Kept, with all that made it: inpaint/accepted/").wait_for()
+    page.locator(
+        "#singlelora_note", has_text="Kept, with all that made it: inpaint/accepted/"
+    ).wait_for()
     assert len(service.results("eileen")["accepted"]) == 1
     page.locator("#singlelora_again").click()
-    page.locator("#singlelora_note", has_text="The picture goes into the workspace eileen-v2").wait_for()
+    page.locator(
+        "#singlelora_note", has_text="The picture goes into the workspace eileen-v2"
+    ).wait_for()
     page.locator("#singlelora_job").get_by_text("eileen: loopback: done").wait_for()
-    assert service.results("eileen-v2")["version"] == 2 and service.results("eileen-v2")["generated"]
+    assert (
+        service.results("eileen-v2")["version"] == 2 and service.results("eileen-v2")["generated"]
+    )
 
 
-def test_a_page_that_is_opened_later_offers_the_workspaces_that_came_since(page: Any, served: tuple[str, Service]) -> None:
+def test_a_page_that_is_opened_later_offers_the_workspaces_that_came_since(
+    page: Any, served: tuple[str, Service]
+) -> None:
     _, service = served
     name = service.start(PICTURE, "latecomer", "woman")
     visit(page, served[0])

@@ -13,16 +13,33 @@ import torch
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.running import PROBE, ROOT, WebUI, python_of_webui
 
-FAST = {"prepare.long_side": 512, "regularization.count": 2, "regularization.steps": 3, "regularization.filter": False,
-        "training.epochs": 2, "training.repeats": 1, "training.rank": 4, "training.unet_lr": 0.02, "training.warmup": 0,
-        "plot.steps": 3, "plot.strengths": "1", "plot.presets": "ALL,OUTD", "inpaint.count": 1, "inpaint.steps": 3}
+FAST = {
+    "prepare.long_side": 512,
+    "regularization.count": 2,
+    "regularization.steps": 3,
+    "regularization.filter": False,
+    "training.epochs": 2,
+    "training.repeats": 1,
+    "training.rank": 4,
+    "training.unet_lr": 0.02,
+    "training.warmup": 0,
+    "plot.steps": 3,
+    "plot.strengths": "1",
+    "plot.presets": "ALL,OUTD",
+    "inpaint.count": 1,
+    "inpaint.steps": 3,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = not os.environ.get("SD_WEBUI_DIR")
     for item in items:
         if missing and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="needs AUTOMATIC1111's WebUI: set SD_WEBUI_DIR, and SD_WEBUI_PYTHON"))
+            item.add_marker(
+                pytest.mark.skip(
+                    reason="needs AUTOMATIC1111's WebUI: set SD_WEBUI_DIR, and SD_WEBUI_PYTHON"
+                )
+            )
 
 
 def link_of(tmp: Path) -> Path:
@@ -34,7 +51,9 @@ def link_of(tmp: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
-    """The WebUI with the product, the probe, LBW where SD_WEBUI_LBW names a checkout, and two small checkpoints."""
+    """The WebUI with the product, the probe, LBW where SD_WEBUI_LBW names a checkout, and two small
+    checkpoints.
+    """
     data = tmp_path_factory.mktemp("webui data")  # with a space, as many have
     checkpoints = data / "models" / "Stable-diffusion"
     checkpoints.mkdir(parents=True)
@@ -52,6 +71,14 @@ def new_workspace(webui: WebUI, name: str, **settings: object) -> str:
     """A workspace of the example character with quick settings."""
     picture = base64.b64encode((ROOT / "examples" / "isabella.png").read_bytes()).decode()
     own = {**FAST, **{key.replace("__", "."): value for key, value in settings.items()}}
-    answer = webui.ask("/singlelora/v1/workspaces", {"picture": picture, "trigger": "isabella", "class_token": "girl",
-                                                     "name": name, "settings": own})
+    answer = webui.ask(
+        "/singlelora/v1/workspaces",
+        {
+            "picture": picture,
+            "trigger": "isabella",
+            "class_token": "girl",
+            "name": name,
+            "settings": own,
+        },
+    )
     return str(answer["workspace"])

@@ -1,4 +1,6 @@
-"""Small checkpoints of the other kinds that the WebUI loads: Stable Diffusion 2 with v-prediction, and inpainting."""
+"""Small checkpoints of the other kinds that the WebUI loads: Stable Diffusion 2 with v-prediction,
+and inpainting.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,12 @@ def build_inpainting(folder: Path) -> Path:
     key = "model.diffusion_model.input_blocks.0.0.weight"
     made[key] = torch.cat([made[key], torch.zeros(made[key].shape[0], 5, 3, 3)], dim=1)
     config = yaml_text((folder / "clip").resolve())
-    for before, after in (("in_channels: 4", "in_channels: 9"), ("LatentDiffusion", "LatentInpaintDiffusion"),
-                          ("key: crossattn", "key: hybrid"), ("use_ema: False", "use_ema: False\n    finetune_keys: null")):
+    for before, after in (
+        ("in_channels: 4", "in_channels: 9"),
+        ("LatentDiffusion", "LatentInpaintDiffusion"),
+        ("key: crossattn", "key: hybrid"),
+        ("use_ema: False", "use_ema: False\n    finetune_keys: null"),
+    ):
         config = config.replace(before, after)
     return write(folder, "inpainting", made, config)
 
@@ -32,23 +38,45 @@ def build_inpainting(folder: Path) -> Path:
 def build_sd2(folder: Path) -> Path:
     """A narrow Stable Diffusion 2 that predicts v."""
     size = replace(SMALL, text=TEXT)
-    made = {key: value for key, value in tensors(0, size).items() if not key.startswith("cond_stage_model.")}
+    made = {
+        key: value
+        for key, value in tensors(0, size).items()
+        if not key.startswith("cond_stage_model.")
+    }
     generator = torch.Generator().manual_seed(1)
     for key, shape in open_clip_shapes():
         values = torch.randn(shape, generator=generator)
         made[f"cond_stage_model.model.{key}"] = (
-            values * 0.5 if "embedding" in key else 1 + values * 0.1 if "ln_" in key and key.endswith("weight")
-            else values * 0.05 + 0.2 * (key == "ln_final.bias") if len(shape) == 1 else values / math.prod(shape[1:]) ** 0.5)
+            values * 0.5
+            if "embedding" in key
+            else (
+                1 + values * 0.1
+                if "ln_" in key and key.endswith("weight")
+                else (
+                    values * 0.05 + 0.2 * (key == "ln_final.bias")
+                    if len(shape) == 1
+                    else values / math.prod(shape[1:]) ** 0.5
+                )
+            )
+        )
     made["cond_stage_model.model.logit_scale"] = torch.tensor(4.6)
-    config = yaml_text(CLIP, size).replace("num_timesteps_cond: 1\n", 'num_timesteps_cond: 1\n    parameterization: "v"\n')
+    config = yaml_text(CLIP, size).replace(
+        "num_timesteps_cond: 1\n", 'num_timesteps_cond: 1\n    parameterization: "v"\n'
+    )
     head, _, _ = config.partition("    cond_stage_config:")
-    return write(folder, "two", made, head + f"""    cond_stage_config:
+    return write(
+        folder,
+        "two",
+        made,
+        head
+        + f"""    cond_stage_config:
       target: ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder
       params:
         arch: {ARCH}
         freeze: True
         layer: "penultimate"
-""")
+""",
+    )
 
 
 def open_clip_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -58,8 +86,14 @@ def open_clip_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "token_embedding.weight", (VOCABULARY, TEXT)
     for layer in range(LAYERS):
         own = f"transformer.resblocks.{layer}"
-        for name, shape in (("attn.in_proj_", (3 * TEXT, TEXT)), ("attn.out_proj.", (TEXT, TEXT)), ("ln_1.", (TEXT,)),
-                            ("ln_2.", (TEXT,)), ("mlp.c_fc.", (4 * TEXT, TEXT)), ("mlp.c_proj.", (TEXT, 4 * TEXT))):
+        for name, shape in (
+            ("attn.in_proj_", (3 * TEXT, TEXT)),
+            ("attn.out_proj.", (TEXT, TEXT)),
+            ("ln_1.", (TEXT,)),
+            ("ln_2.", (TEXT,)),
+            ("mlp.c_fc.", (4 * TEXT, TEXT)),
+            ("mlp.c_proj.", (TEXT, 4 * TEXT)),
+        ):
             yield f"{own}.{name}weight", shape
             yield f"{own}.{name}bias", shape[:1]
     yield "ln_final.weight", (TEXT,)
@@ -69,5 +103,9 @@ def open_clip_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
 def write(folder: Path, name: str, made: dict[str, Tensor], config: str) -> Path:
     path = folder / f"{name}.safetensors"
     path.with_suffix(".yaml").write_text(config, encoding="utf-8")
-    safetensors.torch.save_file({key: value.contiguous() for key, value in made.items()}, path, {"native_size": json.dumps(64)})
+    safetensors.torch.save_file(
+        {key: value.contiguous() for key, value in made.items()},
+        path,
+        {"native_size": json.dumps(64)},
+    )
     return path

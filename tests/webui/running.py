@@ -17,8 +17,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-FLAGS = ("--skip-torch-cuda-test", "--skip-python-version-check", "--skip-install", "--no-half", "--use-cpu", "all", "--api",
-         "--no-download-sd-model", "--do-not-download-clip")
+FLAGS = (
+    "--skip-torch-cuda-test",
+    "--skip-python-version-check",
+    "--skip-install",
+    "--no-half",
+    "--use-cpu",
+    "all",
+    "--api",
+    "--no-download-sd-model",
+    "--do-not-download-clip",
+)
 PROBE = Path(__file__).parent / "probe"
 
 
@@ -48,18 +57,43 @@ class WebUI:
         """Link extensions in."""
         (self.data / "extensions").mkdir(parents=True, exist_ok=True)
         for extension in extensions:
-            (self.data / "extensions" / extension.name).symlink_to(extension, target_is_directory=True)
+            (self.data / "extensions" / extension.name).symlink_to(
+                extension, target_is_directory=True
+            )
 
     def start(self, timeout: float = 240) -> None:
         """Start it and wait until it answers."""
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GIT_PYTHON_REFRESH": "quiet", "PYTHONUNBUFFERED": "1",
-                       "OMP_NUM_THREADS": "1", "SD_WEBUI_RESTARTING": "1"}
-        self._starts = self.log.read_text(errors="replace").count("Startup time") if self.log.exists() else 0
+        environment = {
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "GIT_PYTHON_REFRESH": "quiet",
+            "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": "1",
+            "SD_WEBUI_RESTARTING": "1",
+        }
+        self._starts = (
+            self.log.read_text(errors="replace").count("Startup time") if self.log.exists() else 0
+        )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, "launch.py", *FLAGS, *self.flags, "--port", str(self.port), "--data-dir", str(self.data)],
-                cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-        # A request in the middle of its start makes it fail ("Cannot add middleware"): it is waited for in its log.
+                [
+                    self.python,
+                    "launch.py",
+                    *FLAGS,
+                    *self.flags,
+                    "--port",
+                    str(self.port),
+                    "--data-dir",
+                    str(self.data),
+                ],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        # A request in the middle of its start makes it fail ("Cannot add middleware"): it is waited
+        # for in its log.
         self.wait_for(self._started, timeout, "the WebUI to start")
         self.wait_for(self.ready, 30, "the WebUI to answer")
 
@@ -67,7 +101,10 @@ class WebUI:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the WebUI ended:\n{self.tail()}")
-        return self.log.read_text(encoding="utf-8", errors="replace").count("Startup time") > self._starts
+        return (
+            self.log.read_text(encoding="utf-8", errors="replace").count("Startup time")
+            > self._starts
+        )
 
     def ready(self) -> bool:
         """Whether it answers now."""
@@ -88,15 +125,27 @@ class WebUI:
 
     def tail(self, lines: int = 40) -> str:
         """The end of its log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "\n".join(
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        )
 
-    def ask(self, path: str, body: object = None, method: str | None = None, timeout: float = 300,
-            headers: dict[str, str] | None = None) -> Any:
+    def ask(
+        self,
+        path: str,
+        body: object = None,
+        method: str | None = None,
+        timeout: float = 300,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         """JSON from a route.  Raises: Refused."""
         data = None if body is None else json.dumps(body).encode()
         url = self.url + urllib.parse.quote(path, safe="/%?=&")
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json", **self.headers, **(headers or {})},
-                                         method=method)
+        request = urllib.request.Request(
+            url,
+            data,
+            {"Content-Type": "application/json", **self.headers, **(headers or {})},
+            method=method,
+        )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 return json.loads(answer.read() or b"null")
@@ -113,12 +162,18 @@ class WebUI:
             time.sleep(0.25)
         raise AssertionError(f"waited {timeout:.0f} s for {what}")
 
-    # The product's routes --------------------------------------------------------------------------------------------
+    # The product's routes
+    # --------------------------------------------------------------------------------------------
 
     def submit(self, name: str, stage: str = "run", **settings: object) -> int:
         """Queue a job; its number."""
-        answer = self.ask(f"/singlelora/v1/workspaces/{name}/jobs",
-                          {"stage": stage, "settings": {key.replace("__", "."): value for key, value in settings.items()}})
+        answer = self.ask(
+            f"/singlelora/v1/workspaces/{name}/jobs",
+            {
+                "stage": stage,
+                "settings": {key.replace("__", "."): value for key, value in settings.items()},
+            },
+        )
         return int(answer["id"])
 
     def job(self, number: int) -> Any:
@@ -127,8 +182,11 @@ class WebUI:
 
     def ended(self, number: int, timeout: float = 400) -> Any:
         """A job's view once it ended."""
-        return self.wait_for(lambda: (view := self.job(number))["state"] not in ("waiting", "running") and view, timeout,
-                             f"job {number}: {self.job(number)}")
+        return self.wait_for(
+            lambda: (view := self.job(number))["state"] not in ("waiting", "running") and view,
+            timeout,
+            f"job {number}: {self.job(number)}",
+        )
 
     def prepared(self, name: str) -> str:
         """The workspace, ready to train."""
@@ -138,20 +196,29 @@ class WebUI:
 
     def training_step(self, number: int, step: int, timeout: float = 240) -> Any:
         """A job's view once its training is at a step."""
+
         def there() -> Any:
             view = self.job(number)
             assert view["state"] in ("waiting", "running"), view
             return view["stage"] == "train" and view["done"] >= step and view
+
         return self.wait_for(there, timeout, f"step {step} of job {number}")
 
     def picture(self, prompt: str = "isabella, girl", **options: object) -> str:
         """txt2img by the WebUI's own API, base64."""
-        answer = self.ask("/sdapi/v1/txt2img", {"prompt": prompt, "seed": 5, "steps": 4, "width": 64, "height": 64, **options})
+        answer = self.ask(
+            "/sdapi/v1/txt2img",
+            {"prompt": prompt, "seed": 5, "steps": 4, "width": 64, "height": 64, **options},
+        )
         self.infotext = str(json.loads(answer["info"])["infotexts"][0])
         return str(answer["images"][0])
 
 
 def python_of_webui() -> str:
     """SD_WEBUI_PYTHON, or the interpreter in the WebUI's own venv."""
-    own = Path(os.environ["SD_WEBUI_DIR"]) / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    own = (
+        Path(os.environ["SD_WEBUI_DIR"])
+        / "venv"
+        / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    )
     return os.environ.get("SD_WEBUI_PYTHON") or (str(own) if own.exists() else sys.executable)

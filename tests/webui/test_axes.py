@@ -33,7 +33,11 @@ def trained(webui: WebUI) -> None:
 def axis(webui: WebUI, label: str, img2img: bool = False) -> int:
     """Place of an axis in the script's list, as its page numbers them."""
     labels = webui.ask("/probe/page")["axes"]
-    shown = [label for label in labels if label not in (HIDDEN_IN_IMG2IMG if img2img else HIDDEN_IN_TXT2IMG)]
+    shown = [
+        label
+        for label in labels
+        if label not in (HIDDEN_IN_IMG2IMG if img2img else HIDDEN_IN_TXT2IMG)
+    ]
     if not img2img:  # "Sampler" is there twice, once for each tab
         shown.pop(len(shown) - 1 - shown[::-1].index("Sampler"))
     else:
@@ -45,21 +49,59 @@ HIDDEN_IN_TXT2IMG = ("Image CFG Scale", "Cond. Image Mask Weight")
 HIDDEN_IN_IMG2IMG = ("Hires steps", "Hires sampler", "Hires upscaler")
 
 
-def grid(webui: WebUI, prompt: str, x: tuple[str, str], y: tuple[str, str] = ("Nothing", ""), **options: Any) -> list[str]:
+def grid(
+    webui: WebUI,
+    prompt: str,
+    x: tuple[str, str],
+    y: tuple[str, str] = ("Nothing", ""),
+    **options: Any,
+) -> list[str]:
     """The cells of an X/Y plot, row by row."""
     img2img = "init_images" in options
     numbers = [axis(webui, name, img2img) for name in (x[0], y[0], "Nothing")]
-    arguments = [numbers[0], x[1], [], numbers[1], y[1], [], numbers[2], "", [], False, True, False, False, False, False, False,
-                 0, True]  # the last: values are written, not chosen
+    arguments = [
+        numbers[0],
+        x[1],
+        [],
+        numbers[1],
+        y[1],
+        [],
+        numbers[2],
+        "",
+        [],
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+        0,
+        True,
+    ]  # the last: values are written, not chosen
     route = "/sdapi/v1/img2img" if img2img else "/sdapi/v1/txt2img"
-    answer = webui.ask(route, {"prompt": prompt, "seed": 5, "steps": 4, "width": 64, "height": 64, "script_name": "x/y/z plot",
-                               "script_args": arguments, **options})
+    answer = webui.ask(
+        route,
+        {
+            "prompt": prompt,
+            "seed": 5,
+            "steps": 4,
+            "width": 64,
+            "height": 64,
+            "script_name": "x/y/z plot",
+            "script_args": arguments,
+            **options,
+        },
+    )
     return list(answer["images"])
 
 
 def cells(images: list[str], count: int) -> list[np.ndarray[Any, Any]]:
     """The last `count` pictures of 64 × 64."""
-    opened = [np.asarray(Image.open(io.BytesIO(base64.b64decode(image))).convert("RGB")) for image in images]
+    opened = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(image))).convert("RGB"))
+        for image in images
+    ]
     return [image for image in opened if image.shape == (64, 64, 3)][-count:]
 
 
@@ -70,13 +112,19 @@ def pixels(image: str) -> np.ndarray[Any, Any]:
 def test_the_axes_are_there_once(webui: WebUI) -> None:
     labels = webui.ask("/probe/page")["axes"]
     assert [labels.count(label) for label in OURS] == [1, 1, 1]
-    assert len(labels) == len(set(labels)) + 1  # the WebUI's own "Sampler" is there once for each tab
+    # The WebUI's own "Sampler" is there once for each tab
+    assert len(labels) == len(set(labels)) + 1
 
 
 def test_epoch_and_strength_give_what_the_tags_give(webui: WebUI) -> None:
-    found = cells(grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), (OURS[1], "0.5,1")), 4)
-    expected = [pixels(webui.picture(f"isabella, girl <lora:{name}:{strength}>"))
-                for strength in ("0.5", "1") for name in ("axes-000001", "axes")]
+    found = cells(
+        grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), (OURS[1], "0.5,1")), 4
+    )
+    expected = [
+        pixels(webui.picture(f"isabella, girl <lora:{name}:{strength}>"))
+        for strength in ("0.5", "1")
+        for name in ("axes-000001", "axes")
+    ]
     assert len(found) == 4
     for mine, other in zip(found, expected, strict=True):
         assert np.array_equal(mine, other)
@@ -97,7 +145,9 @@ def test_presets_bake_into_files_that_differ(webui: WebUI) -> None:
 
 def test_the_axes_work_in_img2img(webui: WebUI) -> None:
     source = webui.picture()
-    found = cells(grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), init_images=[source]), 2)
+    found = cells(
+        grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), init_images=[source]), 2
+    )
     assert len(found) == 2 and not np.array_equal(found[0], found[1])
 
 
@@ -111,7 +161,9 @@ def test_presets_in_a_file_of_lbws_kind_are_known_without_a_setting(webui: WebUI
     folder = webui.data / "extensions" / "fork-of-lbw" / "scripts"
     folder.mkdir(parents=True)
     values = ",".join(f"{value:g}" for value in parse_block_weights("OUTD", SD1).values())
-    (folder / "lbwpresets.txt").write_text(f"MYOUTD:{values}\n# a remark\nSHORT:1,0\n", encoding="utf-8")
+    (folder / "lbwpresets.txt").write_text(
+        f"MYOUTD:{values}\n# a remark\nSHORT:1,0\n", encoding="utf-8"
+    )
     found = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,MYOUTD")), 3)
     assert np.array_equal(found[1], found[2]) and not np.array_equal(found[0], found[2])
 
@@ -120,18 +172,25 @@ def test_png_info_reads_a_cell_of_a_sheet(webui: WebUI) -> None:
     job = webui.ended(webui.submit("axes", "plot", plot__epochs="1"))
     assert job["state"] == "done", job
     picture = next(webui.data.glob("outputs/**/axes/plots/cells/**/*.png"))
-    read = webui.ask("/sdapi/v1/png-info", {"image": base64.b64encode(picture.read_bytes()).decode()})
+    read = webui.ask(
+        "/sdapi/v1/png-info", {"image": base64.b64encode(picture.read_bytes()).decode()}
+    )
     told = read["parameters"]
     assert told["Steps"] == "3" and int(told["Seed"]) >= 0 and "isabella" in told["Prompt"], read
 
 
-needs_lbw = pytest.mark.skipif(not os.environ.get("SD_WEBUI_LBW"), reason="needs LBW beside: set SD_WEBUI_LBW to a checkout")
+needs_lbw = pytest.mark.skipif(
+    not os.environ.get("SD_WEBUI_LBW"), reason="needs LBW beside: set SD_WEBUI_LBW to a checkout"
+)
 
 
 @needs_lbw
 def test_our_preset_equals_lbws(webui: WebUI) -> None:
     ours = cells(grid(webui, "isabella, girl <lora:axes:0.8>", (OURS[2], "OUTD,MIDD")), 2)
-    theirs = [pixels(webui.picture(f"isabella, girl <lora:axes:0.8:0.8:lbw={name}>")) for name in ("OUTD", "MIDD")]
+    theirs = [
+        pixels(webui.picture(f"isabella, girl <lora:axes:0.8:0.8:lbw={name}>"))
+        for name in ("OUTD", "MIDD")
+    ]
     plain = pixels(webui.picture("isabella, girl <lora:axes:0.8>"))
     for mine, other in zip(ours, theirs, strict=True):
         assert not np.array_equal(other, plain)
@@ -143,7 +202,10 @@ def test_our_preset_equals_lbws(webui: WebUI) -> None:
 def test_a_baked_file_equals_lbw(webui: WebUI, preset: str) -> None:
     folder = webui.data / "models" / "Lora"
     lora = read_lora(folder / "singlelora" / "axes" / "axes.safetensors")
-    save_lora(folder / f"baked {preset}.safetensors", bake(lora, parse_block_weights(preset, lora.layout), 0.8))
+    save_lora(
+        folder / f"baked {preset}.safetensors",
+        bake(lora, parse_block_weights(preset, lora.layout), 0.8),
+    )
     webui.ask("/sdapi/v1/refresh-loras", {})
     mine = pixels(webui.picture(f"isabella, girl <lora:baked {preset}:1>")).astype(int)
     other = pixels(webui.picture(f"isabella, girl <lora:axes:0.8:0.8:lbw={preset}>"))
@@ -153,21 +215,57 @@ def test_a_baked_file_equals_lbw(webui: WebUI, preset: str) -> None:
 
 @needs_lbw
 def test_lbws_own_axes_work_beside_ours(webui: WebUI) -> None:
-    """Its X/Y/Z plot is a part of its own script: which blocks down, their values across, `lbw=XYZ` in the prompt."""
-    arguments = ["OUTD:1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0", True, 1, "values", "0,1", "Block ID", "IN04-OUT05,OUT03", "none", "",
-                 "0.5,1", "IN04", 1, "black", "20", False, "", False, False]
-    answer = webui.ask("/sdapi/v1/txt2img", {
-        "prompt": "isabella, girl <lora:axes:1:1:lbw=XYZ>", "seed": 5, "steps": 4, "width": 64, "height": 64,
-        "script_name": "LoRA Block Weight", "script_args": arguments})
+    """Its X/Y/Z plot is a part of its own script: which blocks down, their values across, `lbw=XYZ`
+    in the prompt.
+    """
+    arguments = [
+        "OUTD:1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0",
+        True,
+        1,
+        "values",
+        "0,1",
+        "Block ID",
+        "IN04-OUT05,OUT03",
+        "none",
+        "",
+        "0.5,1",
+        "IN04",
+        1,
+        "black",
+        "20",
+        False,
+        "",
+        False,
+        False,
+    ]
+    answer = webui.ask(
+        "/sdapi/v1/txt2img",
+        {
+            "prompt": "isabella, girl <lora:axes:1:1:lbw=XYZ>",
+            "seed": 5,
+            "steps": 4,
+            "width": 64,
+            "height": 64,
+            "script_name": "LoRA Block Weight",
+            "script_args": arguments,
+        },
+    )
     sheet = pixels(answer["images"][0])
-    assert sheet.shape[0] > 128 and sheet.shape[1] > 128  # two rows and columns of 64 and what is written beside them
-    whole, without = pixels(webui.picture("isabella, girl <lora:axes:1>")), pixels(webui.picture("isabella, girl"))
+    # Two rows and columns of 64 and what is written beside them
+    assert sheet.shape[0] > 128 and sheet.shape[1] > 128
+    whole, without = (
+        pixels(webui.picture("isabella, girl <lora:axes:1>")),
+        pixels(webui.picture("isabella, girl")),
+    )
     assert contains(sheet, whole) and not contains(sheet, without)
 
 
 def contains(sheet: np.ndarray[Any, Any], picture: np.ndarray[Any, Any]) -> bool:
     """Whether a picture stands somewhere on a sheet, nearly."""
     height, width = picture.shape[:2]
-    return any(np.abs(sheet[y:y + height, x:x + width].astype(int) - picture).max() <= 2
-               for y in range(sheet.shape[0] - height + 1) for x in range(sheet.shape[1] - width + 1)
-               if np.abs(sheet[y, x].astype(int) - picture[0, 0]).max() <= 2)
+    return any(
+        np.abs(sheet[y : y + height, x : x + width].astype(int) - picture).max() <= 2
+        for y in range(sheet.shape[0] - height + 1)
+        for x in range(sheet.shape[1] - width + 1)
+        if np.abs(sheet[y, x].astype(int) - picture[0, 0]).max() <= 2
+    )

@@ -1,4 +1,6 @@
-"""The tab in the real WebUI, in a browser, as a user sees it; then "Reload UI", and a WebUI that is killed."""
+"""The tab in the real WebUI, in a browser, as a user sees it; then "Reload UI", and a WebUI that is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from tests.webui.running import ROOT, WebUI
 from tests.webui.test_whole_job import same_weights
 
 pytestmark = pytest.mark.timeout(1200)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 DRAWING = "1girl, solo, upper body, blonde hair, long hair, white hat, black dress, smile, outdoors"
 SAMPLERS = {"Euler": ("Euler", "Automatic"), "DPM++ 2M Karras": ("DPM++ 2M", "Karras")}
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
@@ -38,7 +42,10 @@ def page(webui: WebUI) -> Iterator[Any]:
         opened.set_default_timeout(60_000)
         opened.problems = []
         opened.on("pageerror", lambda error: opened.problems.append(error.stack or str(error)))
-        opened.on("console", lambda said: opened.problems.append(said.text) if said.type == "error" else None)
+        opened.on(
+            "console",
+            lambda said: opened.problems.append(said.text) if said.type == "error" else None,
+        )
         visit(webui, opened)
         yield opened
         browser.close()
@@ -68,19 +75,33 @@ def number(page: Any, setting: str, value: str) -> None:
 
 
 def own_problems(page: Any) -> list[str]:
-    """Without what the WebUI itself asks of a network that is not there, and what its script makes of Escape in other tabs."""
-    return [text for text in page.problems if "ERR_NAME_NOT_RESOLVED" not in text and "ERR_INTERNET" not in text
-            and "Failed to load resource" not in text and not ("reading 'style'" in text and "file=script.js" in text)]
+    """Without what the WebUI itself asks of a network that is not there, and what its script makes
+    of Escape in other tabs.
+    """
+    return [
+        text
+        for text in page.problems
+        if "ERR_NAME_NOT_RESOLVED" not in text
+        and "ERR_INTERNET" not in text
+        and "Failed to load resource" not in text
+        and not ("reading 'style'" in text and "file=script.js" in text)
+    ]
 
 
 @needs_browser
 def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
-    page.locator("#singlelora_picture input[type=file]").set_input_files(ROOT / "examples" / "isabella.png")
+    page.locator("#singlelora_picture input[type=file]").set_input_files(
+        ROOT / "examples" / "isabella.png"
+    )
     page.locator("#singlelora_picture img").wait_for()
     page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.fill("browser")
-    values = {"prepare": {"prepare_long_side": "512"}, "regularize": {"regularization_count": "2", "regularization_steps": "3"},
-              "train": {"training_epochs": "3", "training_repeats": "2", "training_rank": "4"},
-              "plot": {"plot_steps": "3", "plot_strengths": "1"}, "inpaint": {"inpaint_count": "1", "inpaint_steps": "3"}}
+    values = {
+        "prepare": {"prepare_long_side": "512"},
+        "regularize": {"regularization_count": "2", "regularization_steps": "3"},
+        "train": {"training_epochs": "3", "training_repeats": "2", "training_rank": "4"},
+        "plot": {"plot_steps": "3", "plot_strengths": "1"},
+        "inpaint": {"inpaint_count": "1", "inpaint_steps": "3"},
+    }
     for stage, fields in values.items():
         page.locator(f"#singlelora_{stage} .label-wrap").first.click()
         for name, value in fields.items():
@@ -93,14 +114,19 @@ def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
     job.get_by_text("browser: run: done").wait_for(timeout=300_000)
     page.locator("#singlelora_sheet img").wait_for()
     page.locator("#singlelora_results .singlelora-take").wait_for()
-    assert page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.input_value() == "browser"
+    assert (
+        page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.input_value()
+        == "browser"
+    )
     assert page.locator("#singlelora_training_epochs input").first.input_value() == "3"
     if folder := os.environ.get("SD_WEBUI_SHOTS"):
         page.screenshot(path=Path(folder) / "tab.png", full_page=True)
     page.locator("#singlelora_send_txt2img").click()
     prompt = page.locator("#txt2img_prompt textarea")
     prompt.wait_for(state="visible")
-    page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value.includes('<lora:browser')")
+    page.wait_for_function(
+        "document.querySelector('#txt2img_prompt textarea').value.includes('<lora:browser')"
+    )
     assert own_problems(page) == []
 
 
@@ -109,7 +135,9 @@ def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any
     new_workspace(webui, "watched", training__epochs=300, regularization__count=0)
     visit(webui, page)  # a page offers the workspaces that were there when it was opened
     choose(page, "#singlelora_workspace", "watched")
-    page.wait_for_function("document.querySelector('#singlelora_training_epochs input').value === '300'")
+    page.wait_for_function(
+        "document.querySelector('#singlelora_training_epochs input').value === '300'"
+    )
     page.locator("#singlelora_run").click()
     page.locator("#singlelora_job .singlelora-bar").wait_for()
     other = page.context.browser.new_context().new_page()
@@ -125,12 +153,18 @@ def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any
 
 
 @needs_browser
-def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(webui: WebUI, page: Any) -> None:
+def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(
+    webui: WebUI, page: Any
+) -> None:
     job = webui.submit(webui.prepared(new_workspace(webui, "busy", training__epochs=300)), "train")
     webui.training_step(job, 2)
     choose(page, "#setting_sd_model_checkpoint", "z other")
-    page.locator(".toast-body", has_text="'busy: train' is running on this checkpoint").first.wait_for()
-    page.wait_for_function("document.querySelector('#setting_sd_model_checkpoint input').value.startsWith('small')")
+    page.locator(
+        ".toast-body", has_text="'busy: train' is running on this checkpoint"
+    ).first.wait_for()
+    page.wait_for_function(
+        "document.querySelector('#setting_sd_model_checkpoint input').value.startsWith('small')"
+    )
     webui.ask(f"/singlelora/v1/jobs/{job}/cancel", {})
     assert webui.ended(job)["state"] == "cancelled"
 
@@ -151,7 +185,9 @@ def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any)
     page.get_by_role("button", name="Send to inpaint").click()
     page.locator("#img_inpaint_base img").wait_for(state="visible")
     page.locator("#img_inpaint_mask img").wait_for(state="visible")
-    page.wait_for_function("document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')")
+    page.wait_for_function(
+        "document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')"
+    )
 
 
 @needs_browser
@@ -159,7 +195,9 @@ def test_a_result_goes_to_img2img_with_its_picture(webui: WebUI, page: Any) -> N
     choose(page, "#singlelora_workspace", "browser")
     page.locator("#singlelora_send_img2img").click()
     page.locator("#img2img_image img").wait_for(state="visible")
-    page.wait_for_function("document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')")
+    page.wait_for_function(
+        "document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')"
+    )
 
 
 @needs_browser
@@ -171,13 +209,19 @@ def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, 
     page.locator("#singlelora_presets img").wait_for()
     page.locator("#singlelora_inpaint .label-wrap").first.click()
     page.locator("#singlelora_suggest").click()
-    page.wait_for_function("document.querySelector('#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt input')"
-                           ".value.startsWith('browser, girl, solo')")
+    page.wait_for_function(
+        "document.querySelector('#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt"
+        " input').value.startsWith('browser, girl, solo')"
+    )
     page.locator("#singlelora_inpainted button img").first.click()
     page.locator("#singlelora_keep").click()
-    page.locator("#singlelora_note", has_text="Kept, with all that made it: inpaint/accepted/").first.wait_for()
+    page.locator(
+        "#singlelora_note", has_text="Kept, with all that made it: inpaint/accepted/"
+    ).first.wait_for()
     page.locator("#singlelora_again").click()
-    page.locator("#singlelora_job").first.get_by_text("browser: loopback: done").wait_for(timeout=120_000)
+    page.locator("#singlelora_job").first.get_by_text("browser: loopback: done").wait_for(
+        timeout=120_000
+    )
     assert webui.ask("/singlelora/v1/workspaces/browser-v2")["generated"]
     if folder := os.environ.get("SD_WEBUI_SHOTS"):
         page.screenshot(path=Path(folder) / "loopback.png", full_page=True)
@@ -197,14 +241,26 @@ def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> N
 
 @needs_browser
 @pytest.mark.skipif(not CHECKPOINT.exists(), reason="needs the embedded checkpoint")
-def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(webui: WebUI, page: Any) -> None:
+def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(
+    webui: WebUI, page: Any
+) -> None:
     page.locator("#singlelora_embedded").click()
     page.locator("#singlelora_note", has_text="lies in").first.wait_for()
     webui.ask("/sdapi/v1/refresh-checkpoints", {})
     webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "singlelora.safetensors"})
     try:
-        drawn = {sampler: webui.picture(DRAWING, seed=7, steps=20, width=128, height=128, sampler_name=name, scheduler=schedule)
-                 for sampler, (name, schedule) in SAMPLERS.items()}
+        drawn = {
+            sampler: webui.picture(
+                DRAWING,
+                seed=7,
+                steps=20,
+                width=128,
+                height=128,
+                sampler_name=name,
+                scheduler=schedule,
+            )
+            for sampler, (name, schedule) in SAMPLERS.items()
+        }
     finally:
         webui.ask("/sdapi/v1/options", {"sd_model_checkpoint": "small.safetensors"})
     pytest.importorskip("diffusers")
@@ -212,7 +268,9 @@ def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(web
 
     host = StandaloneHost(CHECKPOINT)
     for sampler, encoded in drawn.items():
-        theirs = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), np.float32)
+        theirs = np.asarray(
+            Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), np.float32
+        )
         request = ImageRequest(DRAWING, (7,), 128, 128, sampler=sampler, steps=20, cfg_scale=7)
         ours = np.asarray(host.generate(request, Job("draw"))[0].image, np.float32)
         if folder := os.environ.get("SD_WEBUI_SHOTS"):
@@ -222,13 +280,23 @@ def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(web
 
 
 def test_reload_ui_doubles_nothing(webui: WebUI) -> None:
-    before, starts = webui.ask("/probe/page"), webui.log.read_text(errors="replace").count("Startup time")
+    before, starts = (
+        webui.ask("/probe/page"),
+        webui.log.read_text(errors="replace").count("Startup time"),
+    )
     webui.ask("/probe/reload", {})
-    # A request in the middle of the WebUI's own start makes it fail ("Cannot add middleware"), with or without us.
-    webui.wait_for(lambda: webui.log.read_text(errors="replace").count("Startup time") > starts, 120, "the page to come back")
+    # A request in the middle of the WebUI's own start makes it fail ("Cannot add middleware"), with
+    # or without us.
+    webui.wait_for(
+        lambda: webui.log.read_text(errors="replace").count("Startup time") > starts,
+        120,
+        "the page to come back",
+    )
     webui.wait_for(webui.ready, 30, "an answer")
     after = webui.ask("/probe/page")
-    assert after["axes"].count("[Single LoRA] Epoch") == 1 and len(after["axes"]) == len(before["axes"])
+    assert after["axes"].count("[Single LoRA] Epoch") == 1 and len(after["axes"]) == len(
+        before["axes"]
+    )
     assert sorted(after["routes"]) == sorted(before["routes"])
     assert after["callbacks"] == before["callbacks"]
     assert len(after["threads"]) <= len(before["threads"])
@@ -245,13 +313,19 @@ LEAVE_THE_QUEUE = """url => new Promise(done => {
 
 
 @needs_browser
-def test_reload_ui_ends_after_pages_were_closed_on_their_way_into_gradio_s_queue(webui: WebUI, page: Any) -> None:
+def test_reload_ui_ends_after_pages_were_closed_on_their_way_into_gradio_s_queue(
+    webui: WebUI, page: Any
+) -> None:
     for _ in range(5):  # without us the WebUI waits for these for ever
         page.evaluate(LEAVE_THE_QUEUE, webui.url.replace("http", "ws") + "/queue/join")
     page.close()
     starts = webui.log.read_text(errors="replace").count("Startup time")
     webui.ask("/probe/reload", {})
-    webui.wait_for(lambda: webui.log.read_text(errors="replace").count("Startup time") > starts, 60, "the page to come back")
+    webui.wait_for(
+        lambda: webui.log.read_text(errors="replace").count("Startup time") > starts,
+        60,
+        "the page to come back",
+    )
     webui.wait_for(webui.ready, 30, "an answer")
 
 
@@ -262,7 +336,11 @@ def test_reload_ui_stops_a_job_as_interrupt_does_and_it_goes_on(webui: WebUI) ->
     webui.training_step(job, 2)
     starts = webui.log.read_text(errors="replace").count("Startup time")
     webui.ask("/probe/reload", {})
-    webui.wait_for(lambda: webui.log.read_text(errors="replace").count("Startup time") > starts, 120, "the page to come back")
+    webui.wait_for(
+        lambda: webui.log.read_text(errors="replace").count("Startup time") > starts,
+        120,
+        "the page to come back",
+    )
     webui.wait_for(webui.ready, 30, "an answer")
     assert webui.ended(job, 30)["state"] == "cancelled"
     assert webui.ended(webui.submit(name, "train"))["state"] == "done"
@@ -288,4 +366,7 @@ def test_a_killed_webui_goes_on_where_it_was(webui: WebUI) -> None:
     trained = sum('"event": "step"' in line for line in events)
     assert trained < steps * 3 // 2  # it did not begin anew
     assert webui.ended(webui.submit("alive", "train"))["state"] == "done"
-    same_weights(folder / name / "model" / "isabella.safetensors", folder / "alive" / "model" / "isabella.safetensors")
+    same_weights(
+        folder / name / "model" / "isabella.safetensors",
+        folder / "alive" / "model" / "isabella.safetensors",
+    )

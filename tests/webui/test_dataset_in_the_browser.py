@@ -1,4 +1,6 @@
-"""The page's part on the data set in the real WebUI, on its older gradio: mask, crops, captions, regularization, trigger."""
+"""The page's part on the data set in the real WebUI, on its older gradio: mask, crops, captions,
+regularization, trigger.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from PIL import Image
 
 from tests.webui.conftest import new_workspace
 from tests.webui.running import WebUI
-from tests.webui.test_browser import choose, needs_browser, own_problems, page  # noqa: F401 - a fixture
+from tests.webui.test_browser import choose, needs_browser, own_problems
 
 pytestmark = [pytest.mark.timeout(1200), needs_browser]
 NAME = "looked at"
 
 
 @pytest.fixture
-def looked(webui: WebUI, page: Any) -> Any:  # noqa: F811
+def looked(webui: WebUI, page: Any) -> Any:
     """The page with a workspace chosen whose data set is there."""
     if not (folder(webui) / "reg").exists():
         new_workspace(webui, NAME)
@@ -36,18 +38,18 @@ def folder(webui: WebUI) -> Path:
     return webui.data / "outputs" / "singlelora" / NAME
 
 
-def opened(page: Any, part: str) -> Any:  # noqa: F811
+def opened(page: Any, part: str) -> Any:
     found = page.locator(f"#singlelora_look_{part}")
     found.locator(".label-wrap").first.click()
     page.wait_for_timeout(1500)
     return found
 
 
-def told(page: Any, text: str) -> None:  # noqa: F811
+def told(page: Any, text: str) -> None:
     page.locator("#singlelora_note", has_text=text).first.wait_for()
 
 
-def shot(page: Any, part: str) -> None:  # noqa: F811
+def shot(page: Any, part: str) -> None:
     if wanted := os.environ.get("SD_WEBUI_SHOTS"):
         page.locator(f"#singlelora_look_{part}").screenshot(path=Path(wanted) / f"look-{part}.png")
 
@@ -72,7 +74,9 @@ def test_a_mask_is_painted(webui: WebUI, looked: Any) -> None:
     looked.locator("#singlelora_paint").click()
     told(looked, "The mask is changed")
     after = Image.open(mask).convert("L")
-    assert after.size == before.size and sum(after.histogram()[200:]) < sum(before.histogram()[200:])
+    assert after.size == before.size and sum(after.histogram()[200:]) < sum(
+        before.histogram()[200:]
+    )
     assert own_problems(looked) == []
 
 
@@ -80,19 +84,35 @@ def test_a_crop_is_moved_and_cut(webui: WebUI, looked: Any) -> None:
     opened(looked, "crops").get_by_text("may be mirrored").wait_for()
     looked.locator("#singlelora_crops button img").first.click()
     looked.wait_for_timeout(1500)
-    name = looked.locator("#singlelora_crop_name textarea, #singlelora_crop_name input").first.input_value()
+    name = looked.locator(
+        "#singlelora_crop_name textarea, #singlelora_crop_name input"
+    ).first.input_value()
     picture = looked.locator("#singlelora_boxes img").first
     box = picture.bounding_box()
     for dx, dy in ((-60, -60), (60, 60)):
         picture.click(position={"x": box["width"] / 2 + dx, "y": box["height"] / 2 + dy})
         looked.wait_for_timeout(1500)
-    left, right = (int(looked.locator(f"#singlelora_box_{side} input").first.input_value()) for side in ("left", "right"))
+    left, right = (
+        int(looked.locator(f"#singlelora_box_{side} input").first.input_value())
+        for side in ("left", "right")
+    )
     assert 0 < left < right
     shot(looked, "crops")
     looked.locator("#singlelora_move").click()
     told(looked, "The crops are cut anew")
-    webui.wait_for(lambda: name and any(one.startswith(f"{name}:{left}:") for one in webui.ask(
-        f"/singlelora/v1/workspaces/{NAME.replace(' ', '%20')}")["settings"]["crop"]["boxes"]), 60, "the box to be kept")
+    webui.wait_for(
+        lambda: (
+            name
+            and any(
+                one.startswith(f"{name}:{left}:")
+                for one in webui.ask(f"/singlelora/v1/workspaces/{NAME.replace(' ', '%20')}")[
+                    "settings"
+                ]["crop"]["boxes"]
+            )
+        ),
+        60,
+        "the box to be kept",
+    )
     assert own_problems(looked) == []
 
 
@@ -100,7 +120,9 @@ def test_captions_are_edited_and_taken_back(webui: WebUI, looked: Any) -> None:
     texts = sorted((folder(webui) / "image").rglob("*.txt"))
     first = [path.read_text(encoding="utf-8") for path in texts]
     opened(looked, "captions")
-    looked.locator("#singlelora_caption_text textarea").first.fill(", ".join(["isabella", *["orange suit"] * 30]))
+    looked.locator("#singlelora_caption_text textarea").first.fill(
+        ", ".join(["isabella", *["orange suit"] * 30])
+    )
     looked.locator("#singlelora_count .singlelora-beyond").wait_for()
     looked.locator("#singlelora_save_caption").click()
     told(looked, "is saved")
@@ -139,6 +161,8 @@ def test_the_trigger_is_checked_by_the_checkpoint(webui: WebUI, looked: Any) -> 
     looked.locator("#singlelora_word textarea, #singlelora_word input").first.fill("hat")
     looked.locator("#singlelora_check").click()
     told(looked, "The checkpoint is asked")
-    looked.locator("#singlelora_trigger_told").get_by_text("CLIP has it as one whole word").first.wait_for()
+    looked.locator("#singlelora_trigger_told").get_by_text(
+        "CLIP has it as one whole word"
+    ).first.wait_for()
     shot(looked, "trigger")
     assert own_problems(looked) == []

@@ -1,4 +1,6 @@
-"""The product under the WebUI's other ways to start: logins, a sub-path, other folders, little memory, fp8."""
+"""The product under the WebUI's other ways to start: logins, a sub-path, other folders, little
+memory, fp8.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,20 @@ from tests.webui.test_browser import CHROMIUM, choose, needs_browser
 from tests.webui.test_whole_job import untouched
 
 pytestmark = pytest.mark.timeout(1200)
-QUICK = {"regularization__count": 1, "training__epochs": 1, "training__sample_every": 1, "plot__presets": "ALL"}
+QUICK = {
+    "regularization__count": 1,
+    "training__epochs": 1,
+    "training__sample_every": 1,
+    "plot__presets": "ALL",
+}
 
 
-def started(data: Path, *flags: str, options: dict[str, Any] | None = None, settings_file: str = "config.json") -> WebUI:
+def started(
+    data: Path,
+    *flags: str,
+    options: dict[str, Any] | None = None,
+    settings_file: str = "config.json",
+) -> WebUI:
     """A WebUI with these flags and options and the small checkpoint."""
     checkpoints = data / "models" / "Stable-diffusion"
     checkpoints.mkdir(parents=True)
@@ -43,18 +55,39 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
-    """With logins, listening, under a sub-path, with its settings and our workspaces elsewhere, and --medvram."""
+    """With logins, listening, under a sub-path, with its settings and our workspaces elsewhere, and
+    --medvram.
+    """
     data = tmp_path_factory.mktemp("guarded")
-    options = {"singlelora_workspaces": str(data / "else where"), "token_merging_ratio": 0.5, "hypertile_enable_unet": True}
-    running = started(data, "--listen", "--subpath", "sd", "--ui-settings-file", str(data / "own.json"), "--gradio-auth",
-                      "anna:secret", "--api-auth", "bob:word", "--medvram", options=options, settings_file="own.json")
+    options = {
+        "singlelora_workspaces": str(data / "else where"),
+        "token_merging_ratio": 0.5,
+        "hypertile_enable_unet": True,
+    }
+    running = started(
+        data,
+        "--listen",
+        "--subpath",
+        "sd",
+        "--ui-settings-file",
+        str(data / "own.json"),
+        "--gradio-auth",
+        "anna:secret",
+        "--api-auth",
+        "bob:word",
+        "--medvram",
+        options=options,
+        settings_file="own.json",
+    )
     running.headers = basic("bob", "word")
     yield running
     running.kill()
 
 
-@pytest.mark.parametrize(("headers", "status"), [({"Authorization": ""}, 401), (basic("bob", "wrong"), 401),
-                                                 (basic("anna", "secret"), 401)])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Authorization": ""}, 401), (basic("bob", "wrong"), 401), (basic("anna", "secret"), 401)],
+)
 def test_the_api_asks_who_is_there(guarded: WebUI, headers: dict[str, str], status: int) -> None:
     for path in ("/singlelora/v1/workspaces", "/singlelora/v1/jobs", "/singlelora/v1/settings"):
         with pytest.raises(Refused) as refused:
@@ -66,15 +99,25 @@ def test_the_api_asks_who_is_there(guarded: WebUI, headers: dict[str, str], stat
 def test_the_pages_login_opens_the_api_too(guarded: WebUI) -> None:
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     opener.open(f"{guarded.url}/login", b"username=anna&password=secret").read()
-    assert isinstance(json.loads(opener.open(f"{guarded.url}/singlelora/v1/workspaces").read()), list)
+    assert isinstance(
+        json.loads(opener.open(f"{guarded.url}/singlelora/v1/workspaces").read()), list
+    )
 
 
-@pytest.mark.parametrize(("headers", "status"), [
-    ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Sec-Fetch-Site": "cross-site"}, 403),
-    ({"Content-Type": "text/plain"}, 415), ({"Content-Type": "text/plain", "Authorization": ""}, 401),
-    ({"Authorization": "Basic \xe9"}, 401),
-])
-def test_no_page_of_another_site_writes(guarded: WebUI, headers: dict[str, str], status: int) -> None:
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "text/plain", "Authorization": ""}, 401),
+        ({"Authorization": "Basic \xe9"}, 401),
+    ],
+)
+def test_no_page_of_another_site_writes(
+    guarded: WebUI, headers: dict[str, str], status: int
+) -> None:
     for path in ("/singlelora/v1/workspaces", "/singlelora/v1/jobs/1/cancel"):
         with pytest.raises(Refused) as refused:
             guarded.ask(path, {"picture": "", "trigger": "planted"}, headers=headers)
@@ -83,13 +126,20 @@ def test_no_page_of_another_site_writes(guarded: WebUI, headers: dict[str, str],
 
 
 def test_the_whole_job_with_medvram_token_merging_and_hypertile(guarded: WebUI) -> None:
-    before, picture, patches = guarded.ask("/probe/state"), guarded.picture(width=128, height=128), guarded.ask("/probe/patches")
+    before, picture, patches = (
+        guarded.ask("/probe/state"),
+        guarded.picture(width=128, height=128),
+        guarded.ask("/probe/patches"),
+    )
     assert patches["lowvram"] and any(patches["tiles"])
     job = guarded.ended(guarded.submit(new_workspace(guarded, "isabella", **QUICK)))
     assert job["state"] == "done", job["error"]
     assert guarded.picture(width=128, height=128) == picture
     assert guarded.picture("isabella <lora:isabella:1>", width=128, height=128) != picture
-    assert "Token merging ratio: 0.5" in guarded.infotext and "Hypertile U-Net: True" in guarded.infotext
+    assert (
+        "Token merging ratio: 0.5" in guarded.infotext
+        and "Hypertile U-Net: True" in guarded.infotext
+    )
     guarded.picture(width=128, height=128)
     untouched(before, guarded.ask("/probe/state"))
     assert guarded.ask("/probe/patches") == patches
@@ -117,7 +167,9 @@ class Proxy:
             client, _ = self._listener.accept()
             server = socket.create_connection(("127.0.0.1", self._target))
             for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self._carry, args=(source, target, source is client), daemon=True).start()
+                threading.Thread(
+                    target=self._carry, args=(source, target, source is client), daemon=True
+                ).start()
 
     @staticmethod
     def _carry(source: socket.socket, target: socket.socket, asks: bool) -> None:
@@ -148,7 +200,9 @@ def test_the_tab_works_behind_the_login_under_the_sub_path(guarded: WebUI) -> No
         choose(page, "#singlelora_workspace", "isabella")
         page.locator("#singlelora_results .singlelora-take").wait_for()
         page.wait_for_function("document.querySelector('#singlelora_sheet img').naturalWidth > 0")
-        page.wait_for_function("document.querySelector('#singlelora_inpainted img').naturalWidth > 0")
+        page.wait_for_function(
+            "document.querySelector('#singlelora_inpainted img').naturalWidth > 0"
+        )
         browser.close()
 
 
@@ -158,8 +212,15 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     data = tmp_path_factory.mktemp("lean")
     other = build_small_checkpoint(data / "other", seed=2)
     vae(other, data / "models" / "VAE" / "own.safetensors")
-    running = started(data, "--lowvram", options={"fp8_storage": "Enable", "sd_vae": "own.safetensors",
-                                                  "cross_attention_optimization": "sub-quadratic"})
+    running = started(
+        data,
+        "--lowvram",
+        options={
+            "fp8_storage": "Enable",
+            "sd_vae": "own.safetensors",
+            "cross_attention_optimization": "sub-quadratic",
+        },
+    )
     yield running
     running.kill()
 
@@ -171,13 +232,22 @@ def vae(checkpoint: Path, target: Path) -> None:
     target.parent.mkdir(parents=True)
     prefix = "first_stage_model."
     found = safetensors.torch.load_file(checkpoint)
-    safetensors.torch.save_file({k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}, target)
+    safetensors.torch.save_file(
+        {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}, target
+    )
 
 
 def test_training_with_lowvram_fp8_and_another_vae(lean: WebUI) -> None:
-    """The WebUI itself draws nothing in fp8 on a CPU ("Got unsupported ScalarType BFloat16"); training it can."""
+    """The WebUI itself draws nothing in fp8 on a CPU ("Got unsupported ScalarType BFloat16");
+    training it can.
+    """
     before, patches = lean.ask("/probe/state"), lean.ask("/probe/patches")
-    assert patches["lowvram"] and patches["fp8"] and "torch.float8_e4m3fn" in patches["dtypes"] and "own" in patches["vae"]
+    assert (
+        patches["lowvram"]
+        and patches["fp8"]
+        and "torch.float8_e4m3fn" in patches["dtypes"]
+        and "own" in patches["vae"]
+    )
     assert "sub_quad" in before["attention"]
     name = lean.prepared(new_workspace(lean, "isabella", **QUICK))
     job = lean.ended(lean.submit(name, "train"))

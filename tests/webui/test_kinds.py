@@ -1,4 +1,6 @@
-"""Checkpoints of other kinds in the real WebUI: Stable Diffusion 2 with v-prediction is trained, inpainting is refused."""
+"""Checkpoints of other kinds in the real WebUI: Stable Diffusion 2 with v-prediction is trained,
+inpainting is refused.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def embedded(webui: WebUI) -> Iterator[WebUI]:
     shutil.copy(CHECKPOINT, folder)
     config = CHECKPOINT.with_suffix(".yaml").read_text(encoding="utf-8")
     (folder / "singlelora.yaml").write_text(
-        config.replace("version: clip", f"version: {json.dumps(str(CLIP))}"), encoding="utf-8")
+        config.replace("version: clip", f"version: {json.dumps(str(CLIP))}"), encoding="utf-8"
+    )
     webui.ask("/sdapi/v1/refresh-checkpoints", {})
     load(webui, "singlelora")
     yield webui
@@ -60,8 +61,17 @@ def ours() -> StandaloneHost:
 
 
 def drawn_there(webui: WebUI, prompt: str, negative: str = "") -> np.ndarray:
-    text = webui.picture(prompt, negative_prompt=negative, seed=SEED, steps=STEPS, width=SIDE, height=SIDE, cfg_scale=7,
-                         sampler_name="Euler", scheduler="Automatic")
+    text = webui.picture(
+        prompt,
+        negative_prompt=negative,
+        seed=SEED,
+        steps=STEPS,
+        width=SIDE,
+        height=SIDE,
+        cfg_scale=7,
+        sampler_name="Euler",
+        scheduler="Automatic",
+    )
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"), np.float32)
 
 
@@ -76,7 +86,9 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_a_prompt_draws_the_same_picture(embedded: WebUI, ours: StandaloneHost, prompt: str) -> None:
+def test_a_prompt_draws_the_same_picture(
+    embedded: WebUI, ours: StandaloneHost, prompt: str
+) -> None:
     here, there = drawn_here(ours, prompt), drawn_there(embedded, prompt)
     assert difference(here, there) < 1
     if prompt != PLAIN:

@@ -1,4 +1,6 @@
-"""The product in the real WebUI, asked by HTTP: the job, what it leaves behind, and what it refuses."""
+"""The product in the real WebUI, asked by HTTP: the job, what it leaves behind, and what it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ pytestmark = pytest.mark.timeout(1200)
 
 def untouched(before: Any, after: Any) -> None:
     """Weights, flags, hooks, attention and settings are what they were."""
-    assert {key: value for key, value in before.items() if key != "loaded"} == \
-        {key: value for key, value in after.items() if key != "loaded"}
+    assert {key: value for key, value in before.items() if key != "loaded"} == {
+        key: value for key, value in after.items() if key != "loaded"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +39,26 @@ def trained(webui: WebUI) -> dict[str, Any]:
 
 def test_the_whole_job_gives_what_the_contract_names(webui: WebUI, trained: dict[str, Any]) -> None:
     result = trained["job"]["result"]
-    assert {"workspace", "source", "crops", "regularization", "loras", "sheet", "page", "inpainted", "recommendation",
-            "seconds"} <= result.keys()
-    for path in (result["source"], result["sheet"], result["page"], *result["crops"], *result["loras"], *result["inpainted"]):
+    assert {
+        "workspace",
+        "source",
+        "crops",
+        "regularization",
+        "loras",
+        "sheet",
+        "page",
+        "inpainted",
+        "recommendation",
+        "seconds",
+    } <= result.keys()
+    for path in (
+        result["source"],
+        result["sheet"],
+        result["page"],
+        *result["crops"],
+        *result["loras"],
+        *result["inpainted"],
+    ):
         assert Path(path).is_file()
     assert Path(result["workspace"]) == webui.data / "outputs" / "singlelora" / "isabella"
 
@@ -48,19 +68,28 @@ def test_the_webui_is_bit_for_bit_what_it_was(webui: WebUI, trained: dict[str, A
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-def test_the_lora_works_at_once_by_name_and_leaves_other_prompts_alone(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_the_lora_works_at_once_by_name_and_leaves_other_prompts_alone(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     with_lora = webui.picture("isabella, girl <lora:isabella:1>")
     assert with_lora != trained["picture"]
-    assert webui.picture("isabella, girl <lora:isabella-000001:1>") not in (with_lora, trained["picture"])
+    assert webui.picture("isabella, girl <lora:isabella-000001:1>") not in (
+        with_lora,
+        trained["picture"],
+    )
     assert webui.picture() == trained["picture"]
 
 
-def test_the_files_lie_in_the_lora_folder_with_card_and_thumbnail(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_the_files_lie_in_the_lora_folder_with_card_and_thumbnail(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     folder = webui.data / "models" / "Lora" / "singlelora" / "isabella"
     names = {path.name for path in folder.iterdir()}
     for stem in ("isabella", "isabella-000001"):
         assert {f"{stem}.safetensors", f"{stem}.json", f"{stem}.preview.png"} <= names
-    assert {"isabella", "isabella-000001"} <= {lora["name"] for lora in webui.ask("/sdapi/v1/loras")}
+    assert {"isabella", "isabella-000001"} <= {
+        lora["name"] for lora in webui.ask("/sdapi/v1/loras")
+    }
     assert len(read_lora(folder / "isabella.safetensors").modules) > 100
 
 
@@ -71,7 +100,9 @@ def test_a_second_call_does_nothing_again(webui: WebUI, trained: dict[str, Any])
     assert job["result"]["loras"] == trained["job"]["result"]["loras"]
 
 
-def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     name = new_workspace(webui, "cancelled", training__epochs=6)
     for stage in ("prepare", "crop", "caption"):
         assert webui.ended(webui.submit(name, stage))["state"] == "done"
@@ -85,7 +116,10 @@ def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(webui: W
     untouched(trained["state"], webui.ask("/probe/state"))
     assert webui.ended(webui.submit(name, "train"))["state"] == "done"
     assert webui.ended(webui.submit("uninterrupted", "train"))["state"] == "done"
-    mine, other = (webui.data / "outputs" / "singlelora" / n / "model" / "isabella.safetensors" for n in (name, "uninterrupted"))
+    mine, other = (
+        webui.data / "outputs" / "singlelora" / n / "model" / "isabella.safetensors"
+        for n in (name, "uninterrupted")
+    )
     same_weights(mine, other)
 
 
@@ -98,9 +132,19 @@ def same_weights(mine: Path, other: Path) -> None:
     assert all(first[key].equal(second[key]) for key in first)
 
 
-def test_weights_that_were_packed_for_gradient_checkpointing_come_back(webui: WebUI, trained: dict[str, Any]) -> None:
-    name = webui.prepared(new_workspace(webui, "packed", training__gradient_checkpointing=True, training__text_encoder_lr=1e-4,
-                                        training__epochs=2, regularization__count=0))
+def test_weights_that_were_packed_for_gradient_checkpointing_come_back(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
+    name = webui.prepared(
+        new_workspace(
+            webui,
+            "packed",
+            training__gradient_checkpointing=True,
+            training__text_encoder_lr=1e-4,
+            training__epochs=2,
+            regularization__count=0,
+        )
+    )
     before = webui.ask("/probe/state")
     assert webui.ended(webui.submit(name, "train"))["state"] == "done"
     assert webui.picture() == trained["picture"]
@@ -109,18 +153,32 @@ def test_weights_that_were_packed_for_gradient_checkpointing_come_back(webui: We
 
 
 def test_a_failed_training_leaves_nothing_behind(webui: WebUI, trained: dict[str, Any]) -> None:
-    name = new_workspace(webui, "failing", training__unet_lr=1.0, training__text_encoder_lr=1.0, training__epochs=50,
-                         training__max_grad_norm=0, training__alpha=320, training__rank=1)
+    name = new_workspace(
+        webui,
+        "failing",
+        training__unet_lr=1.0,
+        training__text_encoder_lr=1.0,
+        training__epochs=50,
+        training__max_grad_norm=0,
+        training__alpha=320,
+        training__rank=1,
+    )
     for stage in ("prepare", "crop", "caption"):
         webui.ended(webui.submit(name, stage))
     job = webui.ended(webui.submit(name, "train"), timeout=500)
-    assert job["state"] == "failed" and "expected a number" in job["error"] and "unet_lr" in job["error"]
+    assert (
+        job["state"] == "failed"
+        and "expected a number" in job["error"]
+        and "unet_lr" in job["error"]
+    )
     assert webui.picture() == trained["picture"]
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
 @pytest.mark.parametrize(("kind", "said"), [("memory", "memory"), ("exception", "the probe's")])
-def test_an_error_in_the_middle_leaves_nothing_behind(webui: WebUI, trained: dict[str, Any], kind: str, said: str) -> None:
+def test_an_error_in_the_middle_leaves_nothing_behind(
+    webui: WebUI, trained: dict[str, Any], kind: str, said: str
+) -> None:
     name = webui.prepared(new_workspace(webui, f"broken by {kind}"))
     webui.ask(f"/probe/break/{kind}", {})
     job = webui.ended(webui.submit(name, "train"))
@@ -134,13 +192,19 @@ def test_a_lora_that_the_webui_leaves_out_is_told(webui: WebUI, trained: dict[st
     webui.picture()  # without a LoRA, so that the next one is read from disk
     webui.ask("/probe/break/lora", {})
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{"inpaint.seed": 99}))
-    assert job["state"] == "failed" and "isabella" in job["error"] and "drew without it" in job["error"]
+    assert (
+        job["state"] == "failed"
+        and "isabella" in job["error"]
+        and "drew without it" in job["error"]
+    )
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{"inpaint.seed": 1}))
     assert job["state"] == "done", job["error"]
     assert webui.picture() == trained["picture"]
 
 
-def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     name = new_workspace(webui, "skipped", regularization__count=3, regularization__steps=60)
     number = webui.submit(name)
 
@@ -151,19 +215,39 @@ def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(webu
 
     found = webui.wait_for(seen, 120, "a live preview")
     webui.ask("/sdapi/v1/skip", {})
-    assert found["state"]["job"] == "Single LoRA: skipped: run" and "regularize" in found["textinfo"]
+    assert (
+        found["state"]["job"] == "Single LoRA: skipped: run" and "regularize" in found["textinfo"]
+    )
     assert 0 < found["progress"] < 1
-    webui.wait_for(lambda: webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"], 60, "the skipped picture")
+    webui.wait_for(
+        lambda: webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"],
+        60,
+        "the skipped picture",
+    )
     webui.ask(f"/singlelora/v1/jobs/{number}/cancel", {})
     assert webui.ended(number)["state"] == "cancelled"
-    assert list(webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"].values()) == [["skipped before it was finished"]]
+    assert list(webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"].values()) == [
+        ["skipped before it was finished"]
+    ]
     assert webui.picture() == trained["picture"]
 
 
-def test_the_webuis_interrupt_stops_training_and_drawing(webui: WebUI, trained: dict[str, Any]) -> None:
-    name = new_workspace(webui, "interrupted", training__epochs=300, regularization__count=60, regularization__steps=20)
+def test_the_webuis_interrupt_stops_training_and_drawing(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
+    name = new_workspace(
+        webui,
+        "interrupted",
+        training__epochs=300,
+        regularization__count=60,
+        regularization__steps=20,
+    )
     number = webui.submit(name)
-    webui.wait_for(lambda: webui.job(number)["stage"] == "regularize" and webui.job(number)["done"] >= 1, 120, "a picture")
+    webui.wait_for(
+        lambda: webui.job(number)["stage"] == "regularize" and webui.job(number)["done"] >= 1,
+        120,
+        "a picture",
+    )
     webui.ask("/sdapi/v1/interrupt", {})
     assert webui.ended(number, 30)["state"] == "cancelled"
     webui.ask(f"/singlelora/v1/workspaces/{name}", {"regularization.count": 0}, "PATCH")
@@ -175,8 +259,12 @@ def test_the_webuis_interrupt_stops_training_and_drawing(webui: WebUI, trained: 
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(webui: WebUI, trained: dict[str, Any]) -> None:
-    """The prompt's LoRA is merged into the weights when training starts; it must be taken out first."""
+def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
+    """The prompt's LoRA is merged into the weights when training starts; it must be taken out
+    first.
+    """
     names = []
     for name, prompt in (("after lora", "isabella <lora:isabella:1>"), ("after none", "isabella")):
         new_workspace(webui, name, training__epochs=1)
@@ -184,18 +272,24 @@ def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(webui: WebUI,
             webui.ended(webui.submit(name, stage))
         webui.picture(prompt)
         assert webui.ended(webui.submit(name, "train"))["state"] == "done"
-        names.append(webui.data / "outputs" / "singlelora" / name / "model" / "isabella.safetensors")
+        names.append(
+            webui.data / "outputs" / "singlelora" / name / "model" / "isabella.safetensors"
+        )
     same_weights(*names)
     assert webui.picture() == trained["picture"]
 
 
-def test_two_workspaces_of_one_trigger_have_files_of_different_names(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_two_workspaces_of_one_trigger_have_files_of_different_names(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     lora = webui.data / "models" / "Lora"
     stems = [path.stem for path in lora.glob("**/*.safetensors") if ".baked" not in path.parts]
     assert len(stems) == len(set(stems)) and {"isabella", "after_lora", "after_none"} <= set(stems)
 
 
-def test_jobs_queue_behind_one_another_and_behind_a_generation(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_jobs_queue_behind_one_another_and_behind_a_generation(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     import threading
 
     drawing = threading.Thread(target=lambda: webui.picture(steps=60))
@@ -216,30 +310,68 @@ def read(path: str | Path) -> tuple[dict[Any, Any], Any]:
         return dict(opened.info), np.asarray(opened.convert("RGB"), int)
 
 
-def test_a_sheet_of_two_checkpoints_leaves_the_loaded_one(webui: WebUI, trained: dict[str, Any]) -> None:
-    settings = {"plot.checkpoints": "small,z other", "plot.x": "checkpoint", "plot.y": "strength", "plot.presets": "ALL",
-                "plot.epochs": "2"}
+def test_a_sheet_of_two_checkpoints_leaves_the_loaded_one(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
+    settings = {
+        "plot.checkpoints": "small,z other",
+        "plot.x": "checkpoint",
+        "plot.y": "strength",
+        "plot.presets": "ALL",
+        "plot.epochs": "2",
+    }
     job = webui.ended(webui.submit(trained["name"], "plot", **settings))
     assert job["state"] == "done", job["error"]
-    cells = {str(read(path)[0]["parameters"]).rpartition("Model: ")[2].split(",")[0]
-             for path in (Path(job["result"]["sheet"]).parent / "cells").glob("*.png")}
+    cells = {
+        str(read(path)[0]["parameters"]).rpartition("Model: ")[2].split(",")[0]
+        for path in (Path(job["result"]["sheet"]).parent / "cells").glob("*.png")
+    }
     assert {"small", "z other"} <= cells
-    refused = webui.ended(webui.submit(trained["name"], "plot", **{"plot.checkpoints": "nobody at all"}))
-    assert refused["state"] == "failed" and "found no such checkpoint in the WebUI" in refused["error"]
-    webui.ask(f"/singlelora/v1/workspaces/{trained['name']}", {"plot.checkpoints": "", "plot.x": "strength", "plot.y": "epoch",
-                                                             "plot.presets": "ALL,OUTD", "plot.epochs": "all"}, "PATCH")
+    refused = webui.ended(
+        webui.submit(trained["name"], "plot", **{"plot.checkpoints": "nobody at all"})
+    )
+    assert (
+        refused["state"] == "failed" and "found no such checkpoint in the WebUI" in refused["error"]
+    )
+    webui.ask(
+        f"/singlelora/v1/workspaces/{trained['name']}",
+        {
+            "plot.checkpoints": "",
+            "plot.x": "strength",
+            "plot.y": "epoch",
+            "plot.presets": "ALL,OUTD",
+            "plot.epochs": "all",
+        },
+        "PATCH",
+    )
     assert webui.picture() == trained["picture"]
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-@pytest.mark.parametrize("settings", [{"inpaint.area": "only masked", "inpaint.fill": "fill"}, {"inpaint.fill": "latent nothing"},
-                                      {"inpaint.redraw": "whole picture", "inpaint.preset": "OUTD", "inpaint.lora": "1"}])
-def test_inpainting_takes_every_way(webui: WebUI, trained: dict[str, Any], settings: dict[str, str]) -> None:
-    plain = {"inpaint.area": "whole picture", "inpaint.fill": "original", "inpaint.redraw": "masked part",
-             "inpaint.preset": "ALL", "inpaint.lora": ""}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"inpaint.area": "only masked", "inpaint.fill": "fill"},
+        {"inpaint.fill": "latent nothing"},
+        {"inpaint.redraw": "whole picture", "inpaint.preset": "OUTD", "inpaint.lora": "1"},
+    ],
+)
+def test_inpainting_takes_every_way(
+    webui: WebUI, trained: dict[str, Any], settings: dict[str, str]
+) -> None:
+    plain = {
+        "inpaint.area": "whole picture",
+        "inpaint.fill": "original",
+        "inpaint.redraw": "masked part",
+        "inpaint.preset": "ALL",
+        "inpaint.lora": "",
+    }
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{**plain, **settings}))
     assert job["state"] == "done", job["error"]
-    made, source = read(job["result"]["inpainted"][0])[1], read(trained["job"]["result"]["source"])[1]
+    made, source = (
+        read(job["result"]["inpainted"][0])[1],
+        read(trained["job"]["result"]["source"])[1],
+    )
     if settings.get("inpaint.area") == "only masked":
         mask = read(job["result"]["inpaint_mask"])[1][..., 0]
         assert made.shape == source.shape
@@ -248,11 +380,19 @@ def test_inpainting_takes_every_way(webui: WebUI, trained: dict[str, Any], setti
     assert webui.picture() == trained["picture"]
 
 
-def test_an_inpainted_picture_becomes_the_next_version(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_an_inpainted_picture_becomes_the_next_version(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     name, root = trained["name"], Path(trained["job"]["result"]["workspace"])
     drawn = Path(trained["job"]["result"]["inpainted"][0]).relative_to(root).as_posix()
-    kept = webui.ask(f"/singlelora/v1/workspaces/{name}/accepted", {"pictures": [drawn]})["accepted"]
-    job = webui.ended(webui.ask(f"/singlelora/v1/workspaces/{name}/versions", {"picture": kept[0], "start": "last"})["id"])
+    kept = webui.ask(f"/singlelora/v1/workspaces/{name}/accepted", {"pictures": [drawn]})[
+        "accepted"
+    ]
+    job = webui.ended(
+        webui.ask(
+            f"/singlelora/v1/workspaces/{name}/versions", {"picture": kept[0], "start": "last"}
+        )["id"]
+    )
     assert job["state"] == "done", job["error"]
     version = webui.ask(f"/singlelora/v1/workspaces/{name}-v2")
     assert version["version"] == 2 and version["generated"] and version["crops"]
@@ -263,7 +403,9 @@ def test_an_inpainted_picture_becomes_the_next_version(webui: WebUI, trained: di
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-def test_the_checkpoint_cannot_be_switched_while_a_job_runs(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_the_checkpoint_cannot_be_switched_while_a_job_runs(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     name = new_workspace(webui, "switching", training__epochs=300, regularization__count=0)
     number = webui.submit(name)
     webui.training_step(number, 2)
@@ -278,7 +420,9 @@ def test_the_checkpoint_cannot_be_switched_while_a_job_runs(webui: WebUI, traine
     assert webui.picture() == trained["picture"]
 
 
-def test_a_workspace_deleted_under_a_running_job_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_a_workspace_deleted_under_a_running_job_is_told(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     name = new_workspace(webui, "deleted", training__epochs=300, regularization__count=0)
     number = webui.submit(name)
     webui.training_step(number, 2)
@@ -291,7 +435,9 @@ def test_a_workspace_deleted_under_a_running_job_is_told(webui: WebUI, trained: 
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-def test_a_lora_folder_that_cannot_be_written_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_a_lora_folder_that_cannot_be_written_is_told(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     own = webui.data / "models" / "Lora" / "singlelora"
     aside = own.with_name("aside")
     own.rename(aside)
@@ -299,7 +445,11 @@ def test_a_lora_folder_that_cannot_be_written_is_told(webui: WebUI, trained: dic
         own.write_text("a file in the way")  # permissions do not stop an administrator
         name = new_workspace(webui, "no folder", training__epochs=1, regularization__count=0)
         job = webui.ended(webui.submit(name))
-        assert job["state"] == "failed" and "cannot be written" in job["error"] and "singlelora" in job["error"]
+        assert (
+            job["state"] == "failed"
+            and "cannot be written" in job["error"]
+            and "singlelora" in job["error"]
+        )
     finally:
         own.unlink()
         aside.rename(own)
@@ -317,15 +467,24 @@ def test_no_checkpoint_loaded_is_told(webui: WebUI, trained: dict[str, Any]) -> 
     assert webui.picture() == trained["picture"]
 
 
-def test_the_api_gives_no_file_outside_the_workspaces(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_the_api_gives_no_file_outside_the_workspaces(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     listed = webui.ask("/singlelora/v1/workspaces/isabella/files")
     assert "settings.json" in listed and not any("snapshot" in path for path in listed)
-    for path in ("../../../config.json", "%2e%2e/%2e%2e/%2e%2e/config.json", "/etc/passwd", "model/snapshot/state.pt"):
+    for path in (
+        "../../../config.json",
+        "%2e%2e/%2e%2e/%2e%2e/config.json",
+        "/etc/passwd",
+        "model/snapshot/state.pt",
+    ):
         with pytest.raises(Refused) as refused:
             webui.ask(f"/singlelora/v1/workspaces/isabella/files/{path}")
         assert refused.value.status in (404, 422)
     with pytest.raises(Refused, match="lies outside"):
-        webui.ask("/singlelora/v1/workspaces/isabella", {"regularization.wildcards": "/etc"}, "PATCH")
+        webui.ask(
+            "/singlelora/v1/workspaces/isabella", {"regularization.wildcards": "/etc"}, "PATCH"
+        )
     with pytest.raises(Refused) as refused:
         webui.ask("/singlelora/v1/workspaces/..%2Fsinglelora")
     assert refused.value.status == 404

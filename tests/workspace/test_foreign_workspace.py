@@ -1,4 +1,6 @@
-"""A workspace that somebody sent: no name in it leads out, no link in it is followed, no code in it runs."""
+"""A workspace that somebody sent: no name in it leads out, no link in it is followed, no code in it
+runs.
+"""
 
 from __future__ import annotations
 
@@ -55,14 +57,33 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def untouched(workspace: Workspace) -> bool:
     beside = workspace.root.parent
-    return all((beside / name).read_text() == "mine" for name in ("victim.txt", "victim.png", "outside/victim.txt"))
+    return all(
+        (beside / name).read_text() == "mine"
+        for name in ("victim.txt", "victim.png", "outside/victim.txt")
+    )
 
 
-@pytest.mark.parametrize("name", [
-    "../victim.txt", "image/../../victim.txt", "image/isa/../../../victim.txt", "log/../../victim.txt", "..\\victim.txt",
-    "{absolute}", "C:\\victim.txt", "C:victim.txt", "//host/share/victim.txt", "\\\\host\\share", "way/victim.txt", "", ".",
-    "image/*/face.txt", "image/[a-z]*/face.txt", "a\0b",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../victim.txt",
+        "image/../../victim.txt",
+        "image/isa/../../../victim.txt",
+        "log/../../victim.txt",
+        "..\\victim.txt",
+        "{absolute}",
+        "C:\\victim.txt",
+        "C:victim.txt",
+        "//host/share/victim.txt",
+        "\\\\host\\share",
+        "way/victim.txt",
+        "",
+        ".",
+        "image/*/face.txt",
+        "image/[a-z]*/face.txt",
+        "a\0b",
+    ],
+)
 def test_a_name_in_a_record_leads_nowhere_outside(workspace: Workspace, name: str) -> None:
     (workspace.root / "way").symlink_to(workspace.root.parent / "outside")
     victim = workspace.root.parent / "victim.txt"
@@ -86,11 +107,17 @@ def test_an_ordinary_file_of_a_record_is_still_cleared_away(workspace: Workspace
     assert not old.exists()
 
 
-@pytest.mark.parametrize("name", ["../../victim", "..\\..\\victim", "/tmp/victim", "0001/../../../victim", "face"])
+@pytest.mark.parametrize(
+    "name", ["../../victim", "..\\..\\victim", "/tmp/victim", "0001/../../../victim", "face"]
+)
 def test_a_decision_on_a_picture_moves_nothing_outside(workspace: Workspace, name: str) -> None:
     decision = {"kept": False, "reasons": [], "by": "hand", "seed": 1, "prompt": "", "caption": ""}
-    record = {"fingerprint": "x", "complete": True, "files": {}, "data": {"decisions": {name: decision}, "moving": name,
-                                                                          "placing": name}}
+    record = {
+        "fingerprint": "x",
+        "complete": True,
+        "files": {},
+        "data": {"decisions": {name: decision}, "moving": name, "placing": name},
+    }
     (workspace.root / "log").mkdir()
     (workspace.root / "log" / "regularize.json").write_text(json.dumps(record))
     assert review(SETTINGS, workspace).kept == {}
@@ -98,14 +125,22 @@ def test_a_decision_on_a_picture_moves_nothing_outside(workspace: Workspace, nam
     assert untouched(workspace)
 
 
-@pytest.mark.parametrize("lora", ["{outside}", "../secret.safetensors", "../../secret.safetensors", "link.safetensors"])
+@pytest.mark.parametrize(
+    "lora", ["{outside}", "../secret.safetensors", "../../secret.safetensors", "link.safetensors"]
+)
 def test_a_recommended_file_of_elsewhere_is_not_taken(workspace: Workspace, lora: str) -> None:
     secret = workspace.root.parent / "secret.safetensors"
     secret.write_bytes(b"secret")
     workspace.models.mkdir()
     (workspace.models / "link.safetensors").symlink_to(secret)
     (workspace.models / "isa.safetensors").symlink_to(secret)
-    best = {"epoch": 1, "strength": 0.8, "preset": "ALL", "lora": lora.replace("{outside}", str(secret)), "reason": ""}
+    best = {
+        "epoch": 1,
+        "strength": 0.8,
+        "preset": "ALL",
+        "lora": lora.replace("{outside}", str(secret)),
+        "reason": "",
+    }
     workspace.save_record(StageRecord("plot", "x", True, {}, {"recommendation": best}))
     assert saved_recommendation(workspace) is None
     with pytest.raises(Exception, match="found no LoRA"):
@@ -115,7 +150,10 @@ def test_a_recommended_file_of_elsewhere_is_not_taken(workspace: Workspace, lora
 def test_a_recommendation_of_a_workspace_that_was_moved_still_counts(workspace: Workspace) -> None:
     workspace.models.mkdir()
     (workspace.models / "isa.safetensors").write_bytes(b"x")
-    for lora in ("C:\\Users\\anna\\isa\\model\\isa.safetensors", "/elsewhere/isa/model/isa.safetensors"):
+    for lora in (
+        "C:\\Users\\anna\\isa\\model\\isa.safetensors",
+        "/elsewhere/isa/model/isa.safetensors",
+    ):
         best = {"epoch": 1, "strength": 0.8, "preset": "ALL", "lora": lora, "reason": ""}
         workspace.save_record(StageRecord("plot", "x", True, {}, {"recommendation": best}))
         found = saved_recommendation(workspace)
@@ -133,11 +171,16 @@ def test_links_among_the_pictures_are_not_read(workspace: Workspace) -> None:
 
 def test_nothing_is_written_below_a_linked_folder(workspace: Workspace) -> None:
     (workspace.root / "model").symlink_to(workspace.root.parent / "outside")
-    with pytest.raises(WorkspaceError, match="model: found a link to a folder"), workspace.writing("train"):
+    with (
+        pytest.raises(WorkspaceError, match="model: found a link to a folder"),
+        workspace.writing("train"),
+    ):
         pass
 
 
-def test_what_is_kept_beside_a_job_is_not_written_below_a_linked_folder(workspace: Workspace) -> None:
+def test_what_is_kept_beside_a_job_is_not_written_below_a_linked_folder(
+    workspace: Workspace,
+) -> None:
     (workspace.root / "inpaint").symlink_to(workspace.root.parent / "outside")
     with pytest.raises(WorkspaceError, match="inpaint: found a link to a folder"):
         accept(SETTINGS, workspace, [workspace.root / "image" / "5_isa" / "face.png"])
@@ -161,7 +204,7 @@ def test_the_log_is_not_written_below_a_linked_folder(workspace: Workspace) -> N
 def test_a_caption_of_gigabytes_is_told_and_not_read(workspace: Workspace) -> None:
     with (workspace.root / "image" / "5_isa" / "face.txt").open("wb") as file:
         file.truncate(3 << 30)  # takes no room on most disks
-    told, = dataset_of(SETTINGS, workspace)["unreadable"]
+    (told,) = dataset_of(SETTINGS, workspace)["unreadable"]
     assert "found 3072 MB, expected a text of at most 16 MB" in told
 
 
@@ -205,7 +248,11 @@ def test_a_snapshot_runs_no_code(workspace: Workspace, tmp_path: Path) -> None:
     torch.save({"format": FORMAT, "fingerprint": Calls(marker)}, state)
     with pytest.raises(SnapshotError):
         load_snapshot(state, "x")
-    torch.save({"format": FORMAT, "fingerprint": Calls(marker)}, state, _use_new_zipfile_serialization=False)
+    torch.save(
+        {"format": FORMAT, "fingerprint": Calls(marker)},
+        state,
+        _use_new_zipfile_serialization=False,
+    )
     with pytest.raises(SnapshotError):
         load_snapshot(state, "x")
     assert not marker.exists()
@@ -221,10 +268,21 @@ def test_a_torchscript_program_is_not_loaded(tmp_path: Path) -> None:
         read_pickle(path)
 
 
-@pytest.mark.parametrize("values", [
-    {"step": "x"}, {"step": -1}, {"losses": None}, {"network": []}, {"fingerprint": 5}, {"seconds": "long"}, {"more": 1},
-    {"ema": 5}, {"validated": 5}, {"validated": {"validation_loss": "low"}},
-])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"step": "x"},
+        {"step": -1},
+        {"losses": None},
+        {"network": []},
+        {"fingerprint": 5},
+        {"seconds": "long"},
+        {"more": 1},
+        {"ema": 5},
+        {"validated": 5},
+        {"validated": {"validation_loss": "low"}},
+    ],
+)
 def test_a_snapshot_of_other_values_is_told(workspace: Workspace, values: dict[str, Any]) -> None:
     state = workspace.snapshot / "state.pt"
     save_snapshot(state, Snapshot("x", 1, 0, 1, 1.0, {}, {}, [0.1], {}))
@@ -234,30 +292,88 @@ def test_a_snapshot_of_other_values_is_told(workspace: Workspace, values: dict[s
         load_snapshot(state, "x")
 
 
-WRONG: list[Any] = [None, [], 5, "text", True, {"a": None}, {"0001": None}, [None], [{}], {"views": {"face": None}}, 1e999, -1]
+WRONG: list[Any] = [
+    None,
+    [],
+    5,
+    "text",
+    True,
+    {"a": None},
+    {"0001": None},
+    [None],
+    [{}],
+    {"views": {"face": None}},
+    1e999,
+    -1,
+]
 
 
 def records(stage: str, value: Any) -> list[bytes]:
     """A stage's record in which something is of another kind."""
     good: dict[str, Any] = {"fingerprint": "x", "complete": True, "files": {}, "data": {}}
-    keys = ("views", "symmetry", "repeats", "notes", "traits", "seen", "decisions", "placing", "moving", "recommendation",
-            "departures", "budget", "blocks", "warnings", "mask_confidence", "memory", "validation", "count", "judged")
-    made: list[Any] = [value, *({**good, key: value} for key in good), *({**good, "data": {key: value}} for key in keys)]
+    keys = (
+        "views",
+        "symmetry",
+        "repeats",
+        "notes",
+        "traits",
+        "seen",
+        "decisions",
+        "placing",
+        "moving",
+        "recommendation",
+        "departures",
+        "budget",
+        "blocks",
+        "warnings",
+        "mask_confidence",
+        "memory",
+        "validation",
+        "count",
+        "judged",
+    )
+    made: list[Any] = [
+        value,
+        *({**good, key: value} for key in good),
+        *({**good, "data": {key: value}} for key in keys),
+    ]
     if stage == "crop":
-        made += [{**good, "data": {"views": {"face": {key: value}}}} for key in ("box", "tags", "symmetry", "pixels")]
+        made += [
+            {**good, "data": {"views": {"face": {key: value}}}}
+            for key in ("box", "tags", "symmetry", "pixels")
+        ]
     if stage == "regularize":
-        decision = {"kept": True, "reasons": [], "by": "hand", "seed": 1, "prompt": "", "caption": ""}
-        made += [{**good, "data": {"decisions": {"0001": {**decision, key: value}}}} for key in decision]
+        decision = {
+            "kept": True,
+            "reasons": [],
+            "by": "hand",
+            "seed": 1,
+            "prompt": "",
+            "caption": "",
+        }
+        made += [
+            {**good, "data": {"decisions": {"0001": {**decision, key: value}}}} for key in decision
+        ]
     return [json.dumps(each).encode() for each in made]
 
 
-@pytest.mark.parametrize("stage", ["prepare", "crop", "caption", "regularize", "train", "plot", "trigger"])
-def test_a_record_of_the_wrong_kind_is_no_record_and_no_traceback(workspace: Workspace, stage: str,
-                                                                 caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "stage", ["prepare", "crop", "caption", "regularize", "train", "plot", "trigger"]
+)
+def test_a_record_of_the_wrong_kind_is_no_record_and_no_traceback(
+    workspace: Workspace, stage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path = workspace.root / "log" / f"{stage}.json"
     path.parent.mkdir()
     contents = [content for value in WRONG for content in records(stage, value)]
-    contents += [b"", b"\xff\xfe\x00", b"{", b"[" * 100_000, "{}".encode("utf-16"), b"\xef\xbb\xbf{}"]
+    contents += [
+        b"",
+        b"\xff\xfe\x00",
+        b"{",
+        b"[" * 100_000,
+        "{}".encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+    ]
     for content in contents:
         path.write_bytes(content)
         read = workspace.record(stage)
@@ -268,35 +384,87 @@ def test_a_record_of_the_wrong_kind_is_no_record_and_no_traceback(workspace: Wor
         unsure_mask(workspace)
         workspace.files_of(read)
         Review(SETTINGS, workspace, workspace.record("regularize"))
-    told = [record.getMessage() for record in caplog.records if "keeps what it finds" in record.getMessage()]
-    assert told and all("\n" not in line and f"log/{stage}.json" in line.replace("\\", "/") for line in told)
+    told = [
+        record.getMessage()
+        for record in caplog.records
+        if "keeps what it finds" in record.getMessage()
+    ]
+    assert told and all(
+        "\n" not in line and f"log/{stage}.json" in line.replace("\\", "/") for line in told
+    )
 
 
-@pytest.mark.parametrize("content", [b"null", b"[]", b"5", b'{"generated": null}', b'{"generated": {"..": {}}}', b"\xff",
-                                     b'{"generated": {"1": {"sha256": 5}}}', b'{"version": "2"}', b'{"version": 1e400}', b"{"])
-def test_a_lineage_of_the_wrong_kind_is_one_clear_line(workspace: Workspace, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"null",
+        b"[]",
+        b"5",
+        b'{"generated": null}',
+        b'{"generated": {"..": {}}}',
+        b"\xff",
+        b'{"generated": {"1": {"sha256": 5}}}',
+        b'{"version": "2"}',
+        b'{"version": 1e400}',
+        b"{",
+    ],
+)
+def test_a_lineage_of_the_wrong_kind_is_one_clear_line(
+    workspace: Workspace, content: bytes
+) -> None:
     (workspace.root / "lineage.json").write_bytes(content)
     with pytest.raises(WorkspaceError, match=r"lineage\.json") as caught:
         lineage_of(workspace)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"null", b"[]", b'"x"', b"\xff", b"[" * 100_000, b'{"training": null}', b'{"checkpoint": 5}',
-                                     b'{"checkpoint": "a\\u0000b"}', b'{"training": {"rank": null}}', b'{"version": null}',
-                                     b'{"version": 0}', b'{"version": -5}'])
-def test_settings_of_the_wrong_kind_are_one_clear_line(workspace: Workspace, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"null",
+        b"[]",
+        b'"x"',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"training": null}',
+        b'{"checkpoint": 5}',
+        b'{"checkpoint": "a\\u0000b"}',
+        b'{"training": {"rank": null}}',
+        b'{"version": null}',
+        b'{"version": 0}',
+        b'{"version": -5}',
+    ],
+)
+def test_settings_of_the_wrong_kind_are_one_clear_line(
+    workspace: Workspace, content: bytes
+) -> None:
     workspace.settings_file.write_bytes(content)
     for read in (workspace.load_settings, workspace.load_checkpoint_path):
         try:
             read()
         except SettingsError as error:
-            assert ("\n" not in str(error) and "found" in str(error)) or "this program knows" in str(error)
+            assert (
+                "\n" not in str(error) and "found" in str(error)
+            ) or "this program knows" in str(error)
     with pytest.raises(SettingsError):
         workspace.load_settings()
 
 
-@pytest.mark.parametrize("content", [b"null", b"[]", b'{"artifacts": 5}', b'{"artifacts": [5]}', b'{"a": NaN}', b"\xff", b"[[]]",
-                                     b'[{"image/isa/face.txt": {"before": 5, "after": "x"}}]', b'{"a": "b"}', b'{"a": 1e400}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"null",
+        b"[]",
+        b'{"artifacts": 5}',
+        b'{"artifacts": [5]}',
+        b'{"a": NaN}',
+        b"\xff",
+        b"[[]]",
+        b'[{"image/isa/face.txt": {"before": 5, "after": "x"}}]',
+        b'{"a": "b"}',
+        b'{"a": 1e400}',
+    ],
+)
 def test_notes_beside_of_the_wrong_kind_count_as_none(workspace: Workspace, content: bytes) -> None:
     for name in ("source/artifacts.json", "log/edits.json", "log/pace.json"):
         (workspace.root / name).parent.mkdir(exist_ok=True)

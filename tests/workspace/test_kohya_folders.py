@@ -20,7 +20,9 @@ def test_repeats_and_class_come_from_the_folder_s_name() -> None:
     assert (folder.repeats, folder.name) == (5, "isabella of_spain")
 
 
-@pytest.mark.parametrize("name", ["isabella", "_isabella", "0_isabella", "5_", "five_isabella", "-1_isabella"])
+@pytest.mark.parametrize(
+    "name", ["isabella", "_isabella", "0_isabella", "5_", "five_isabella", "-1_isabella"]
+)
 def test_another_name_is_one_clear_line(name: str) -> None:
     with pytest.raises(TrainingError, match="such as '5_isabella'"):
         TrainingFolder.from_path(Path(name))
@@ -30,7 +32,10 @@ def test_folders_without_repeats_are_left_out(tmp_path: Path) -> None:
     for name in ("2_b", "10_a", "rejected", "0_zero"):
         (tmp_path / name).mkdir()
     (tmp_path / "3_file").touch()
-    assert [(folder.repeats, folder.name) for folder in training_folders(tmp_path)] == [(10, "a"), (2, "b")]
+    assert [(folder.repeats, folder.name) for folder in training_folders(tmp_path)] == [
+        (10, "a"),
+        (2, "b"),
+    ]
     assert training_folders(tmp_path / "missing") == []
 
 

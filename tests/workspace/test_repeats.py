@@ -16,8 +16,14 @@ from lib_singlelora.workspace.repeats import adopt_repeats, left_out
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import cropped, quiet_host
 
-SETTINGS = Settings.from_dict({"character.trigger": "isabella", "character.class_token": "girl", "training.repeats": 5,
-                               "caption.tagger": "none"})
+SETTINGS = Settings.from_dict(
+    {
+        "character.trigger": "isabella",
+        "character.class_token": "girl",
+        "training.repeats": 5,
+        "caption.tagger": "none",
+    }
+)
 
 
 @pytest.fixture
@@ -37,7 +43,9 @@ def test_renaming_the_folder_is_a_wish_for_other_repeats(workspace: Workspace) -
     settings, told = adopt_repeats(SETTINGS, workspace)
     assert (settings.training.repeats, workspace.load_settings().training.repeats) == (20, 20)
     assert "20 repeats" in told[0] and workspace.image_folder(settings) == folder
-    assert {picture.repeats for picture in collect_pictures(settings, workspace, [(512, 512)])} == {20}
+    assert {picture.repeats for picture in collect_pictures(settings, workspace, [(512, 512)])} == {
+        20
+    }
     assert adopt_repeats(settings, workspace) == (settings, [])
 
 
@@ -65,16 +73,27 @@ def test_looking_at_the_captions_renames_nothing(workspace: Workspace) -> None:
 
 def test_what_is_not_trained_is_named(workspace: Workspace) -> None:
     own = workspace.image_folder(SETTINGS)
-    for name in ("image/5_red_isabella", "image/isabella", "image/3_isabella", "image/5_empty", "reg/1_boy", "reg/1_girl",
-                 "reg/rejected"):
+    for name in (
+        "image/5_red_isabella",
+        "image/isabella",
+        "image/3_isabella",
+        "image/5_empty",
+        "reg/1_boy",
+        "reg/1_girl",
+        "reg/rejected",
+    ):
         (workspace.root / name).mkdir(parents=True)
         if "empty" not in name:
             Image.new("RGB", (8, 8)).save(workspace.root / name / "a.png")
     Image.new("RGB", (8, 8)).save(workspace.root / "image" / "loose.png")
     told = left_out(SETTINGS, workspace)
-    for words in ("image/5_red_isabella is not trained (1 files): it is the concept 'red_isabella'",
-                  "image/isabella is not trained",
-                  "image/3_isabella is not trained (1 files): 5_isabella is used", "reg/1_boy is not trained", "loose.png"):
+    for words in (
+        "image/5_red_isabella is not trained (1 files): it is the concept 'red_isabella'",
+        "image/isabella is not trained",
+        "image/3_isabella is not trained (1 files): 5_isabella is used",
+        "reg/1_boy is not trained",
+        "loose.png",
+    ):
         assert any(words in sentence for sentence in told), (words, told)
     assert len(told) == 5
     shown = collect_pictures(SETTINGS, workspace, [(512, 512)])

@@ -68,7 +68,14 @@ def test_another_number_in_the_folder_s_name_keeps_the_record(tmp_path: Path) ->
 
 def test_a_concept_whose_name_ends_alike_is_not_the_character_s(tmp_path: Path) -> None:
     settings = Settings.from_dict({"character": {"trigger": "isabella"}})
-    for name in ("5_red_isabella", "5_isabella_dress", "5_Isabella2", "isabella", "0_isabella", "x_isabella"):
+    for name in (
+        "5_red_isabella",
+        "5_isabella_dress",
+        "5_Isabella2",
+        "isabella",
+        "0_isabella",
+        "x_isabella",
+    ):
         (tmp_path / "image" / name).mkdir(parents=True)
     workspace = Workspace(tmp_path)
     assert workspace.own_folders(settings) == []
@@ -102,7 +109,9 @@ def test_fingerprints_tell_values_apart() -> None:
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
 
 
-def test_a_file_that_a_kill_left_without_its_note_is_not_taken_for_a_persons(tmp_path: Path) -> None:
+def test_a_file_that_a_kill_left_without_its_note_is_not_taken_for_a_persons(
+    tmp_path: Path,
+) -> None:
     """Killed between the file and the record, the next call kept it as edited by hand, for ever."""
     workspace = Workspace(tmp_path / "w")
     path = workspace.root / "source" / "prepared.png"

@@ -1,8 +1,10 @@
-"""Do captions leave out what is hers and keep all else?  python -m tools.accuracy.captions [--characters 50] [--first 3000] [--json]
+"""Do captions leave out what is hers and keep all else?  python -m tools.accuracy.captions
+[--characters 50] [--first 3000] [--json]
 
-Characters of tools/world's renderer in every pose and background are cropped and captioned by the stages themselves, with the
-embedded tagger and the policy as it comes.  What is a trait is read off the renderer's own vocabulary, not off the tag atlas:
-colour and length of hair, bangs, colour of eyes.  Everything else that the tagger found, but framings, must stand in the caption.
+Characters of tools/world's renderer in every pose and background are cropped and captioned by the
+stages themselves, with the embedded tagger and the policy as it comes.  What is a trait is read off
+the renderer's own vocabulary, not off the tag atlas: colour and length of hair, bangs, colour of
+eyes.  Everything else that the tagger found, but framings, must stand in the caption.
 """
 
 from __future__ import annotations
@@ -33,15 +35,26 @@ from tools.world.scenes.sample import sample_scene
 from tools.world.scenes.scene import render
 from tools.world.scenes.spec import BANGS, EYE_COLOURS, FRAMINGS, HAIR_COLOURS, HAIR_LENGTHS, Scene
 
-TRAITS = frozenset((*(f"{colour} hair" for colour in HAIR_COLOURS), *(f"{length} hair" for length in HAIR_LENGTHS),
-                    *(f"{kind} bangs" for kind in BANGS), *(f"{colour} eyes" for colour in EYE_COLOURS), "split-color hair"))
+TRAITS = frozenset(
+    (
+        *(f"{colour} hair" for colour in HAIR_COLOURS),
+        *(f"{length} hair" for length in HAIR_LENGTHS),
+        *(f"{kind} bangs" for kind in BANGS),
+        *(f"{colour} eyes" for colour in EYE_COLOURS),
+        "split-color hair",
+    )
+)
 NO_MATTER = frozenset((*FRAMINGS, "face focus"))  # what the crop itself says
-HAIR_STYLES = frozenset(("twintails", "ponytail", "bob cut"))  # left out where most crops agree on them
+# Left out where most crops agree on them
+HAIR_STYLES = frozenset(("twintails", "ponytail", "bob cut"))
 
 
 @dataclass
 class Count:
-    """captions; traits: trait tags that the tagger found; leaked: of them in captions.  others, lost: what is no trait."""
+    """captions; traits: trait tags that the tagger found; leaked: of them in captions.
+
+    others, lost: what is no trait.
+    """
 
     captions: int = 0
     traits: int = 0
@@ -51,14 +64,18 @@ class Count:
     wrong: list[str] = field(default_factory=list)
 
 
-def measure(scene: Scene, host: StandaloneHost, settings: Settings, folder: Path, count: Count) -> None:
+def measure(
+    scene: Scene, host: StandaloneHost, settings: Settings, folder: Path, count: Count
+) -> None:
     """Crop and caption one character and count."""
     image = Image.fromarray(render(scene, 768, 1152).pixels)
     workspace = Workspace(folder)
     workspace.save_settings(settings)
     pictures = workspace.image_folder(settings)
     pictures.mkdir(parents=True)
-    views = propose_views(foreground_mask(image).mask, make_buckets(host.checkpoint.native_size), image)
+    views = propose_views(
+        foreground_mask(image).mask, make_buckets(host.checkpoint.native_size), image
+    )
     for view in views:
         image.crop(view.box).save(pictures / f"{view.name}.png")
     told = {view.name: {"box": list(view.box), "tags": list(view.tags)} for view in views}
@@ -74,7 +91,9 @@ def measure(scene: Scene, host: StandaloneHost, settings: Settings, folder: Path
         count.others += len(found - TRAITS - NO_MATTER - HAIR_STYLES)
         count.lost += len(lost)
         if leaked or lost:
-            count.wrong.append(f"{folder.name} {path.stem}: leaked {sorted(leaked)}, lost {sorted(lost)}")
+            count.wrong.append(
+                f"{folder.name} {path.stem}: leaked {sorted(leaked)}, lost {sorted(lost)}"
+            )
 
 
 def bench(characters: int, first: int) -> Count:
@@ -96,7 +115,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--characters", type=int, default=50)
     parser.add_argument("--first", type=int, default=3000, help="seed of the first")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else on stdout"
+    )
     options = parser.parse_args()
     started = time.monotonic()
     count = bench(options.characters, options.first)
@@ -104,12 +125,25 @@ def main() -> int:
     for line in count.wrong:
         print(line, file=sys.stderr)
     if options.json:
-        print(json.dumps({"captions": count.captions, "traits": count.traits, "leaked": count.leaked, "others": count.others,
-                          "lost": count.lost, "reached": reached}))
+        print(
+            json.dumps(
+                {
+                    "captions": count.captions,
+                    "traits": count.traits,
+                    "leaked": count.leaked,
+                    "others": count.others,
+                    "lost": count.lost,
+                    "reached": reached,
+                }
+            )
+        )
     else:
-        print(f"{count.captions} captions of {options.characters} characters: {count.leaked} of {count.traits} trait tags left "
-              f"in, {count.lost} of {count.others} other tags lost; {time.monotonic() - started:.0f} s; goal (none, none): "
-              f"{'reached' if reached else 'missed'}")
+        print(
+            f"{count.captions} captions of {options.characters} characters: {count.leaked} of"
+            f" {count.traits} trait tags left in, {count.lost} of {count.others} other tags lost;"
+            f" {time.monotonic() - started:.0f} s; goal (none, none):"
+            f" {'reached' if reached else 'missed'}"
+        )
     return 0 if reached else 1
 
 

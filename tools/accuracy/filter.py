@@ -1,8 +1,10 @@
-"""What the regularization filter removes and keeps: python -m tools.accuracy.filter [--each 40] [--checkpoint 0] [--json].
+"""What the regularization filter removes and keeps: python -m tools.accuracy.filter [--each 40]
+[--checkpoint 0] [--json].
 
-Planted look-alikes are the example characters with their looks and clothes in other poses, views, framings and places; the others
-are girls of the embedded world.  Pictures come from tools/world's renderer, and with --checkpoint N also N of each kind from the
-embedded checkpoint, asked by their tags; as nobody knows whether it drew her then, the goal is of the renderer's alone.  Only
+Planted look-alikes are the example characters with their looks and clothes in other poses, views,
+framings and places; the others are girls of the embedded world.  Pictures come from tools/world's
+renderer, and with --checkpoint N also N of each kind from the embedded checkpoint, asked by their
+tags; as nobody knows whether it drew her then, the goal is of the renderer's alone.  Only
 resemblance is measured: other reasons do not count as removed.
 """
 
@@ -29,7 +31,15 @@ from tools.world.scenes.spec import Character, Scene
 from tools.world.scenes.tags import tags as tags_of
 
 CHARACTERS = {"isabella": ISABELLA, **HELD_OUT}
-CROPS = ("full body", "cowboy shot", "upper body", "portrait", "close-up", "lower body", "head out of frame")
+CROPS = (
+    "full body",
+    "cowboy shot",
+    "upper body",
+    "portrait",
+    "close-up",
+    "lower body",
+    "head out of frame",
+)
 GOAL_REMOVED, GOAL_KEPT = 0.95, 0.90
 FIRST = 90_000  # seed; far from those of the checkpoint's training and of the tests
 
@@ -50,8 +60,12 @@ class Count:
         self.kept += other.kept
 
     def row(self) -> dict[str, float]:
-        return {"planted": self.planted, "removed": round(self.removed / max(1, self.planted), 4),
-                "others": self.others, "kept": round(self.kept / max(1, self.others), 4)}
+        return {
+            "planted": self.planted,
+            "removed": round(self.removed / max(1, self.planted), 4),
+            "others": self.others,
+            "kept": round(self.kept / max(1, self.others), 4),
+        }
 
 
 def lookalikes(who: Character, count: int, start: int = FIRST) -> list[Scene]:
@@ -79,7 +93,9 @@ def picture(scene: Scene, side: int = 128) -> Image.Image:
 
 
 def subject_of(who: Character, tagger: WdTagger) -> Subject:
-    """What the filter knows of her: from views of one pose on white, as the crops of one picture are."""
+    """What the filter knows of her: from views of one pose on white, as the crops of one picture
+    are.
+    """
     crops = [picture(Scene((who,), framing=framing), 256) for framing in CROPS]
     return describe([scores.above() for scores in tagger.tag(crops)], crops, [None] * len(crops))
 
@@ -89,9 +105,15 @@ def resembles(image: Image.Image, subject: Subject, tagger: WdTagger) -> bool:
     return any(reason.startswith("resembles") for reason in found)
 
 
-def measure(subject: Subject, planted: Sequence[Image.Image], rest: Sequence[Image.Image], tagger: WdTagger) -> Count:
-    return Count(len(planted), sum(resembles(image, subject, tagger) for image in planted),
-                 len(rest), sum(not resembles(image, subject, tagger) for image in rest))
+def measure(
+    subject: Subject, planted: Sequence[Image.Image], rest: Sequence[Image.Image], tagger: WdTagger
+) -> Count:
+    return Count(
+        len(planted),
+        sum(resembles(image, subject, tagger) for image in planted),
+        len(rest),
+        sum(not resembles(image, subject, tagger) for image in rest),
+    )
 
 
 def by_checkpoint(scenes: Sequence[Scene], seed: int) -> list[Image.Image]:
@@ -111,9 +133,21 @@ def by_checkpoint(scenes: Sequence[Scene], seed: int) -> list[Image.Image]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=40, help="look-alikes of each character, and others, by the renderer")
-    parser.add_argument("--checkpoint", type=int, default=0, help="as many of each by the embedded checkpoint; a second each")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    parser.add_argument(
+        "--each",
+        type=int,
+        default=40,
+        help="look-alikes of each character, and others, by the renderer",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=int,
+        default=0,
+        help="as many of each by the embedded checkpoint; a second each",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else on stdout"
+    )
     options = parser.parse_args()
     tagger, started = WdTagger(TAGGER), time.monotonic()
     girls = [picture(scene) for scene in others(options.each)]
@@ -122,7 +156,11 @@ def main() -> int:
     totals = {"renderer": Count(), "checkpoint": Count()}
     for name, who in CHARACTERS.items():
         subject = subject_of(who, tagger)
-        rows = {"renderer": measure(subject, [picture(scene) for scene in lookalikes(who, options.each)], girls, tagger)}
+        rows = {
+            "renderer": measure(
+                subject, [picture(scene) for scene in lookalikes(who, options.each)], girls, tagger
+            )
+        }
         if options.checkpoint:
             drawn = by_checkpoint(lookalikes(who, options.checkpoint), 1000)
             rows["checkpoint"] = measure(subject, drawn, girls_drawn, tagger)
@@ -138,9 +176,14 @@ def main() -> int:
     else:
         print(f"{'':<22} planted  removed  others    kept")
         for name, row in result.items():
-            print(f"{name:<22} {row['planted']:7} {row['removed']:8.1%} {row['others']:7} {row['kept']:7.1%}")
-        print(f"{time.monotonic() - started:.0f} s; goal (95 % of look-alikes removed, 90 % of the others kept): "
-              f"{'reached' if reached else 'missed'}")
+            print(
+                f"{name:<22} {row['planted']:7} {row['removed']:8.1%} {row['others']:7}"
+                f" {row['kept']:7.1%}"
+            )
+        print(
+            f"{time.monotonic() - started:.0f} s; goal (95 % of look-alikes removed, 90 % of the"
+            f" others kept): {'reached' if reached else 'missed'}"
+        )
     return 0 if reached else 1
 
 

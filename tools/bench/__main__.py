@@ -17,14 +17,17 @@ from .measurement import Measurement, against, table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
-GPU_RESULTS = RESULTS.with_name("gpu.json")  # measured on another machine, so that each file tells one
+# Measured on another machine, so that each file tells one
+GPU_RESULTS = RESULTS.with_name("gpu.json")
 PARTS = ("steps", "memory", "latents", "quality")
 OPTIONAL = ("gpu",)
 ROUNDS = 3
 
 
 def interleaved(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each step; one round to warm up, then all in turn, so that the machine's moods meet all alike."""
+    """Median seconds of each step; one round to warm up, then all in turn, so that the machine's
+    moods meet all alike.
+    """
     found: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 1):
         for name, step in steps.items():
@@ -38,7 +41,9 @@ def interleaved(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, 
 
 
 def measure_steps(rounds: int) -> list[Measurement]:
-    """A step of ours against the limit, the peer, and ours with less to compute; ours and theirs each in a process of its own."""
+    """A step of ours against the limit, the peer, and ours with less to compute; ours and theirs
+    each in a process of its own.
+    """
     from .worker import worker
 
     with worker("ours", ["full", "outd"]) as mine:
@@ -47,7 +52,8 @@ def measure_steps(rounds: int) -> list[Measurement]:
         with worker("ours", ["checkpointing"]) as again:
             price = interleaved({"full": mine["full"]} | again, rounds)
     return [
-        Measurement("step.limit", round(found["limit"], 4), "s"), Measurement("step.peer", round(found["peer"], 4), "s"),
+        Measurement("step.limit", round(found["limit"], 4), "s"),
+        Measurement("step.peer", round(found["peer"], 4), "s"),
         against("step.full", found["full"], "s", "step.limit", found["limit"]),
         against("step.full", found["full"], "s", "step.peer", found["peer"]),
         against("step.outd", found["outd"], "s", "step.full", found["full"]),
@@ -61,8 +67,10 @@ def measure_memory(rounds: int) -> list[Measurement]:
 
     peer = peak_of("peer")
     found = [Measurement("memory.peer", round(peer, 1), "MB")]
-    return found + [against(f"memory.{kind}", peak_of(kind), "MB", "memory.peer", peer)
-                    for kind in ("full", "checkpointing", "outd")]
+    return found + [
+        against(f"memory.{kind}", peak_of(kind), "MB", "memory.peer", peer)
+        for kind in ("full", "checkpointing", "outd")
+    ]
 
 
 def measure_latents(rounds: int) -> list[Measurement]:
@@ -71,12 +79,16 @@ def measure_latents(rounds: int) -> list[Measurement]:
 
     with worker("ours", ["latents"]) as mine, worker("plain", ["latents.peer"]) as plain:
         found = interleaved(plain | mine, max(3, rounds))
-    return [Measurement("latents.peer", round(found["latents.peer"], 4), "s"),
-            against("latents", found["latents"], "s", "latents.peer", found["latents.peer"])]
+    return [
+        Measurement("latents.peer", round(found["latents.peer"], 4), "s"),
+        against("latents", found["latents"], "s", "latents.peer", found["latents.peer"]),
+    ]
 
 
 def measure_quality(rounds: int) -> list[Measurement]:
-    """On the embedded checkpoint: steps a second, time to the first step, and to what `article` reaches at its end."""
+    """On the embedded checkpoint: steps a second, time to the first step, and to what `article`
+    reaches at its end.
+    """
     from .quality import time_to_quality
     from .retention import time_to_retention
 
@@ -96,32 +108,57 @@ def machine() -> dict[str, object]:
     import peft
     import torch
 
-    return {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version(),
-            "torch": torch.__version__, "diffusers": diffusers.__version__, "peft": peft.__version__,
-            "threads": torch.get_num_threads(), "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+    return {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "peft": peft.__version__,
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def record(path: Path, found: Sequence[Measurement]) -> None:
     """Put measurements in the place of those of the same names."""
     before = json.loads(path.read_text(encoding="utf-8"))["measurements"] if path.exists() else []
     names = {measurement.name for measurement in found}
-    rows = [row for row in before if row["name"] not in names] + [asdict(measurement) for measurement in found]
+    rows = [row for row in before if row["name"] not in names] + [
+        asdict(measurement) for measurement in found
+    ]
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "measurements": rows}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"machine": machine(), "measurements": rows}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="singlelora.py bench", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the measurements as one JSON list and nothing else")
-    parser.add_argument("--only", default=",".join(PARTS),
-                        help=f"some of {', '.join(PARTS + OPTIONAL)}; the others keep their last figures")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the measurements as one JSON list and nothing else",
+    )
+    parser.add_argument(
+        "--only",
+        default=",".join(PARTS),
+        help=f"some of {', '.join(PARTS + OPTIONAL)}; the others keep their last figures",
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args(arguments)
     wanted = given.only.split(",")
     if unknown := [name for name in wanted if name not in PARTS + OPTIONAL]:
-        parser.error(f"--only: found {unknown[0]!r}, expected some of {', '.join(PARTS + OPTIONAL)}")
-    work = {"steps": measure_steps, "memory": measure_memory, "latents": measure_latents, "quality": measure_quality,
-            "gpu": measure_gpu}
+        parser.error(
+            f"--only: found {unknown[0]!r}, expected some of {', '.join(PARTS + OPTIONAL)}"
+        )
+    work = {
+        "steps": measure_steps,
+        "memory": measure_memory,
+        "latents": measure_latents,
+        "quality": measure_quality,
+        "gpu": measure_gpu,
+    }
     found = []
     for part in wanted:
         measured = work[part](given.rounds)

@@ -36,7 +36,9 @@ def _limit(networks: Networks, batch: int) -> Step:
 
 
 def _peer(networks: Networks, batch: int) -> Step:
-    """As diffusers' own LoRA script: frozen weights in bf16, LoRA in fp32, the pass under autocast, fused AdamW."""
+    """As diffusers' own LoRA script: frozen weights in bf16, LoRA in fp32, the pass under autocast,
+    fused AdamW.
+    """
     from peft import LoraConfig
 
     unet, text = twin(networks)
@@ -46,8 +48,9 @@ def _peer(networks: Networks, batch: int) -> Step:
     for parameter in parameters:
         parameter.data = parameter.data.float()
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
-    tokens = networks.tokenizer([CAPTION] * batch, padding="max_length", max_length=77, truncation=True,
-                                return_tensors="pt").input_ids.to("cuda")
+    tokens = networks.tokenizer(
+        [CAPTION] * batch, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+    ).input_ids.to("cuda")
     latents = torch.randn(batch, 4, SIDE // 8, SIDE // 8, device="cuda", dtype=torch.bfloat16)
     alphas = networks.alphas_cumprod.to("cuda")
 
@@ -96,12 +99,16 @@ def measure_gpu(rounds: int) -> list[Measurement]:
         limit, _ = _timed(_limit(networks, batch), rounds)
         rows.append(Measurement(f"gpu.{batch}.limit", round(1 / limit, 3), "steps/s"))
         peer, memory = _timed(_peer(networks, batch), rounds)
-        rows.append(against(f"gpu.{batch}.peer", 1 / peer, "steps/s", f"gpu.{batch}.limit", 1 / limit))
+        rows.append(
+            against(f"gpu.{batch}.peer", 1 / peer, "steps/s", f"gpu.{batch}.limit", 1 / limit)
+        )
         rows.append(Measurement(f"gpu.{batch}.peer.memory", round(memory, 1), "MB"))
         torch.cuda.empty_cache()
         for kind in KINDS:
             with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-                seconds, own = _timed(ours(networks, kind, Path(folder), stack, "cuda", batch), rounds)
+                seconds, own = _timed(
+                    ours(networks, kind, Path(folder), stack, "cuda", batch), rounds
+                )
             name = f"gpu.{batch}.{kind.replace(' ', '_')}"
             rows.append(against(name, 1 / seconds, "steps/s", f"gpu.{batch}.peer", 1 / peer))
             rows.append(against(f"{name}.memory", own, "MB", f"gpu.{batch}.peer.memory", memory))

@@ -25,6 +25,12 @@ def against(name: str, value: float, unit: str, other: str, other_value: float) 
 def table(found: Sequence[Measurement]) -> str:
     """Lines for a person."""
     rows = [("", "value", "unit", "ratio", "to")]
-    rows += [(m.name, f"{m.value:g}", m.unit, "" if m.ratio is None else f"{m.ratio:.3f}", m.ratio_to) for m in found]
+    rows += [
+        (m.name, f"{m.value:g}", m.unit, "" if m.ratio is None else f"{m.ratio:.3f}", m.ratio_to)
+        for m in found
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

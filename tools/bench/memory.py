@@ -1,4 +1,6 @@
-"""Peak resident memory of two steps, in a process of its own: python -m tools.bench.memory KIND; prints MB."""
+"""Peak resident memory of two steps, in a process of its own: python -m tools.bench.memory KIND;
+prints MB.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def peak_of(kind: str) -> float:
-    """MB, of the weights and everything that two steps need; the building of the weights is not counted."""
+    """MB, of the weights and everything that two steps need; the building of the weights is not
+    counted.
+    """
     command = [sys.executable, "-m", "tools.bench.memory", kind]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
@@ -23,7 +27,10 @@ def peak_of(kind: str) -> float:
 def _peak() -> float:
     """High-water mark since it was last reset, MB.  Source: proc(5), VmHWM and clear_refs."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return next(float(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+    return (
+        next(float(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        / 1024
+    )
 
 
 def main(kind: str) -> None:

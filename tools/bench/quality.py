@@ -1,4 +1,6 @@
-"""How long until the embedded checkpoint has learned as much of Isabella as the `article` preset teaches it in all."""
+"""How long until the embedded checkpoint has learned as much of Isabella as the `article` preset
+teaches it in all.
+"""
 
 from __future__ import annotations
 
@@ -33,22 +35,30 @@ from lib_singlelora.workspace.workspace import Workspace
 from .measurement import Measurement, against
 
 ROOT = Path(__file__).parents[2]
-HELD_OUT = ("upper_body", "portrait", "face")  # seen from other crops too, so that what is learned of her shows in them
+# Seen from other crops too, so that what is learned of her shows in them
+HELD_OUT = ("upper_body", "portrait", "face")
 DRAWS = 48  # noise and timesteps at which the held-out crops are judged, the same for all
 EVERY = 5  # steps between two looks
 END = 5  # looks that tell what a training ends with
 
 
 def _settings(preset: str) -> Settings:
-    return Settings.from_dict({"character": {"trigger": "isabella", "class_token": "girl"}, "regularization": {"count": 0},
-                               "training": {"preset": preset}})
+    return Settings.from_dict(
+        {
+            "character": {"trigger": "isabella", "class_token": "girl"},
+            "regularization": {"count": 0},
+            "training": {"preset": preset},
+        }
+    )
 
 
 class _Watch:
     """Held-out loss after every few steps."""
 
     def __init__(self, objective: Objective, held: list[Picture], cache: LatentCache) -> None:
-        plain = replace(objective.settings, min_snr_gamma=0.0, noise_offset=0.0, loss="l2", caption_dropout=0.0)
+        plain = replace(
+            objective.settings, min_snr_gamma=0.0, noise_offset=0.0, loss="l2", caption_dropout=0.0
+        )
         self.objective, self.cache, self.plain = objective, cache, plain
         self.samples = [Sample(held[n % len(held)], 10_000 + n) for n in range(DRAWS)]
         self.curve: list[float] = []
@@ -57,18 +67,26 @@ class _Watch:
         judge = Objective(self.objective.model, self.objective.network, self.plain)
         self.objective.network.eval()
         with torch.no_grad():
-            parts = [float(judge.loss(draw(self.plain, self.cache, [sample], 1000))) for sample in self.samples]
+            parts = [
+                float(judge.loss(draw(self.plain, self.cache, [sample], 1000)))
+                for sample in self.samples
+            ]
         self.objective.network.train()
         self.curve.append(sum(parts) / len(parts))
 
 
-def _pictures(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[Picture], list[Picture]]:
+def _pictures(
+    host: StandaloneHost, preset: str, folder: Path
+) -> tuple[list[Picture], list[Picture]]:
     """(those that are shown, those that are held out)."""
     settings = _settings(preset)
     pictures = collect_pictures(settings, Workspace(folder), training_buckets(settings, host))
     held = [p for p in pictures if p.path.stem in HELD_OUT]
     if not held:
-        raise SystemExit(f"found crops {', '.join(p.path.stem for p in pictures)}, expected some of {', '.join(HELD_OUT)}")
+        raise SystemExit(
+            f"found crops {', '.join(p.path.stem for p in pictures)}, expected some of"
+            f" {', '.join(HELD_OUT)}"
+        )
     return [p for p in pictures if p.path.stem not in HELD_OUT], held
 
 
@@ -76,7 +94,9 @@ def _trainer(model: TrainingModel, preset: str, shown: list[Picture], folder: Pa
     options = _settings(preset).training
     weights = parse_block_weights(options.block_weights, model.layout).as_dict()
     text = options.text_encoder_lr > 0
-    network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, text, options.seed)
+    network = LoraNetwork(
+        model.targets(), model.layout, shape_of(options), weights, text, options.seed
+    )
 
     def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
         return folder / f"{epoch}.safetensors"
@@ -85,7 +105,9 @@ def _trainer(model: TrainingModel, preset: str, shown: list[Picture], folder: Pa
 
 
 def _train(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[float], float, int]:
-    """(held-out loss after every EVERY steps, seconds from the call to the first step, steps in all)."""
+    """(held-out loss after every EVERY steps, seconds from the call to the first step, steps in
+    all).
+    """
     called = time.perf_counter()
     first: list[float] = []
     shown, held = _pictures(host, preset, folder)
@@ -113,7 +135,9 @@ def _train(host: StandaloneHost, preset: str, folder: Path) -> tuple[list[float]
 
 
 def _paces(presets: tuple[str, str], folder: Path) -> list[float]:
-    """Seconds of a step of each preset, the median of an epoch's; in turn, each on a checkpoint of its own."""
+    """Seconds of a step of each preset, the median of an epoch's; in turn, each on a checkpoint of
+    its own.
+    """
     with ExitStack() as stack:
         steps: list[list[Callable[[], object]]] = []
         for preset in presets:
@@ -121,7 +145,9 @@ def _paces(presets: tuple[str, str], folder: Path) -> list[float]:
             shown, _ = _pictures(host, preset, folder)
             model = stack.enter_context(host.open_for_training())
             trainer = _trainer(model, preset, shown, folder)
-            trainer.latents.fill(model, shown, versions_of(trainer.settings), lambda done, total: None)
+            trainer.latents.fill(
+                model, shown, versions_of(trainer.settings), lambda done, total: None
+            )
             stack.enter_context(trainer.prepared())
             trainer.network.train()
             samples = epoch_steps(shown, 0, trainer.settings.seed, trainer.settings.batch_size)
@@ -140,7 +166,8 @@ def _host() -> StandaloneHost:
 
 
 def time_to_quality(preset: str = "recommended") -> list[Measurement]:
-    """Seconds of training until a preset's held-out loss is what `article` ends with, both in one run.
+    """Seconds of training until a preset's held-out loss is what `article` ends with, both in one
+    run.
 
     Steps are counted in the trainings; what a step of each takes is measured with both in turn.
     """
@@ -149,18 +176,29 @@ def time_to_quality(preset: str = "recommended") -> list[Measurement]:
         folder = Path(name)
         settings, workspace, job = _settings(preset), Workspace(folder), Job("quality")
         for stage in ("prepare", "crop", "caption"):
-            run_stage(stage, settings, workspace, host, job, False,
-                      ROOT / "examples" / "isabella.png" if stage == "prepare" else None)
+            run_stage(
+                stage,
+                settings,
+                workspace,
+                host,
+                job,
+                False,
+                ROOT / "examples" / "isabella.png" if stage == "prepare" else None,
+            )
         article, _, steps = _train(host, "article", folder)
         own, first, _ = _train(host, preset, folder)
         of_article, of_own = _paces(("article", preset), folder)
     seconds = steps * of_article
     wanted = sum(article[-END:]) / END  # one look swings with what was just shown
-    reached = next((count * EVERY * of_own for count, loss in enumerate(own) if loss <= wanted), float("inf"))
+    reached = next(
+        (count * EVERY * of_own for count, loss in enumerate(own) if loss <= wanted), float("inf")
+    )
     return [
-        Measurement("heldout.untrained", round(own[0], 5), "loss"), Measurement("heldout.article", round(wanted, 5), "loss"),
+        Measurement("heldout.untrained", round(own[0], 5), "loss"),
+        Measurement("heldout.article", round(wanted, 5), "loss"),
         Measurement(f"heldout.{preset}", round(sum(own[-END:]) / END, 5), "loss"),
-        Measurement("first_step_seconds", round(first, 3), "s"), Measurement("embedded.steps", round(1 / of_own, 3), "steps/s"),
+        Measurement("first_step_seconds", round(first, 3), "s"),
+        Measurement("embedded.steps", round(1 / of_own, 3), "steps/s"),
         Measurement("time_to_quality.article", round(seconds, 2), "s"),
         against("time_to_quality", reached, "s", "time_to_quality.article", seconds),
     ]

@@ -1,4 +1,6 @@
-"""How long until a LoRA of Isabella keeps as many of her traits as `article`'s last files, and obeys as well."""
+"""How long until a LoRA of Isabella keeps as many of her traits as `article`'s last files, and
+obeys as well.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,21 @@ from tools.accuracy.judge.training import ROOT, Run
 
 from .measurement import Measurement, against
 
-LAST = (8, 9, 10)  # of article's ten files: what it ends with is their mean, for one file's score swings
-EQUAL = 0.05  # less flexibility that is still called equal; between epochs of one training it swings by more
+# Of article's ten files: what it ends with is their mean, for one file's score swings
+LAST = (8, 9, 10)
+# Less flexibility that is still called equal; between epochs of one training it swings by more
+EQUAL = 0.05
 FIGURES = ("retention", "flexibility", "leak")
 
 
 def first_as_good(rows: list[dict[str, Any]], wanted: dict[str, float]) -> int | None:
     """The first epoch with as much retention at equal flexibility."""
-    good = (row["epoch"] for row in sorted(rows, key=lambda row: row["epoch"])
-            if row["retention"] >= wanted["retention"] and row["flexibility"] >= wanted["flexibility"] - EQUAL)
+    good = (
+        row["epoch"]
+        for row in sorted(rows, key=lambda row: row["epoch"])
+        if row["retention"] >= wanted["retention"]
+        and row["flexibility"] >= wanted["flexibility"] - EQUAL
+    )
     return next(good, None)
 
 
@@ -31,9 +39,15 @@ def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in FIGURES}
 
 
-def _judged(preset: str, epochs: tuple[int, ...], host: Host, folder: Path) -> tuple[list[dict[str, Any]], list[float]]:
+def _judged(
+    preset: str, epochs: tuple[int, ...], host: Host, folder: Path
+) -> tuple[list[dict[str, Any]], list[float]]:
     """(rows of the epochs, seconds of training at the end of each epoch)."""
-    values = {"training.preset": preset, "regularization.count": 0, "training.regularization": "none"}
+    values = {
+        "training.preset": preset,
+        "regularization.count": 0,
+        "training.regularization": "none",
+    }
     run = Run("isabella", preset, values, epochs)
     rows = [row for row in judged(run, host, folder, Job(preset)) if row["epoch"]]
     seconds = [0.0] * (max(epochs) + 1)
@@ -53,8 +67,17 @@ def time_to_retention(preset: str = "recommended") -> list[Measurement]:
     wanted, ends = _means(of_article), _means([row for row in own if row["epoch"] in LAST])
     reached = first_as_good(own, wanted)
     return [
-        *(Measurement(f"{name}.{whose}", round(figures[name], 3), "") for whose, figures in (("article", wanted), (preset, ends))
-          for name in FIGURES),
+        *(
+            Measurement(f"{name}.{whose}", round(figures[name], 3), "")
+            for whose, figures in (("article", wanted), (preset, ends))
+            for name in FIGURES
+        ),
         Measurement("time_to_retention.article", round(spent[-1], 2), "s"),
-        against("time_to_retention", took[reached] if reached else float("inf"), "s", "time_to_retention.article", spent[-1]),
+        against(
+            "time_to_retention",
+            took[reached] if reached else float("inf"),
+            "s",
+            "time_to_retention.article",
+            spent[-1],
+        ),
     ]

@@ -29,8 +29,20 @@ Step = Callable[[], None]
 CAPTION = "isabella, girl, white hat, green bow, standing, simple background"
 KINDS: dict[str, dict[str, Any]] = {
     "full": {"rank": 16, "alpha": 16, "unet_lr": 1e-4, "text_encoder_lr": 5e-5},
-    "checkpointing": {"rank": 16, "alpha": 16, "unet_lr": 1e-4, "text_encoder_lr": 5e-5, "gradient_checkpointing": True},
-    "outd": {"rank": 16, "alpha": 16, "unet_lr": 1e-4, "text_encoder_lr": 0, "block_weights": "OUTD"},
+    "checkpointing": {
+        "rank": 16,
+        "alpha": 16,
+        "unet_lr": 1e-4,
+        "text_encoder_lr": 5e-5,
+        "gradient_checkpointing": True,
+    },
+    "outd": {
+        "rank": 16,
+        "alpha": 16,
+        "unet_lr": 1e-4,
+        "text_encoder_lr": 0,
+        "block_weights": "OUTD",
+    },
 }
 PEER_UNET = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
 PEER_TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
@@ -58,7 +70,9 @@ def peer(networks: Networks) -> Step:
     text.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=PEER_TEXT))
     parameters = [p for network in (unet, text) for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
-    tokens = networks.tokenizer(CAPTION, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+    tokens = networks.tokenizer(
+        CAPTION, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+    ).input_ids
     latents = torch.randn(1, 4, SIDE // 8, SIDE // 8)
 
     def step() -> None:
@@ -74,22 +88,39 @@ def peer(networks: Networks) -> Step:
     return step
 
 
-def ours(networks: Networks, kind: str, folder: Path, stack: ExitStack, device: str = "cpu", batch: int = 1) -> Step:
-    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with ` graphs` behind it or not.
+def ours(
+    networks: Networks,
+    kind: str,
+    folder: Path,
+    stack: ExitStack,
+    device: str = "cpu",
+    batch: int = 1,
+) -> Step:
+    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with `
+    graphs` behind it or not.
 
-    With gradient checkpointing the networks' weights are packed from now on, so that no other step may share them.
+    With gradient checkpointing the networks' weights are packed from now on, so that no other step
+    may share them.
     """
     plain, _, graphs = kind.partition(" ")
     chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": bool(graphs)}
-    options = Settings.from_dict({f"training.{name}": value for name, value in chosen.items()}).training
+    options = Settings.from_dict(
+        {f"training.{name}": value for name, value in chosen.items()}
+    ).training
     path = folder / f"{plain}.png"
-    Image.fromarray(np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)).save(path)
+    Image.fromarray(
+        np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
+    ).save(path)
     picture = Picture(path, CAPTION, (SIDE, SIDE))
     stack.enter_context(lent(networks, device))
     model = StandaloneTrainingModel(networks, device)
     weights = parse_block_weights(options.block_weights, model.layout).as_dict()
-    network = LoraNetwork(model.targets(), model.layout, shape_of(options), weights, options.text_encoder_lr > 0, 1)
-    trainer = Trainer(model, network, [picture], options, folder / "state.pt", kind, lambda *_: folder)
+    network = LoraNetwork(
+        model.targets(), model.layout, shape_of(options), weights, options.text_encoder_lr > 0, 1
+    )
+    trainer = Trainer(
+        model, network, [picture], options, folder / "state.pt", kind, lambda *_: folder
+    )
     trainer.latents.fill(model, [picture], Versions(), lambda done, total: None)
     network.train()
     if options.gradient_checkpointing:

@@ -1,6 +1,8 @@
-"""Steps in a process of their own: python -m tools.bench.worker plain|ours NAME,…; each line that it reads names a step to do.
+"""Steps in a process of their own: python -m tools.bench.worker plain|ours NAME,…; each line that
+it reads names a step to do.
 
-`plain` is Python as it comes, for the limit and the peer; `ours` prepares the process as the command line does.
+`plain` is Python as it comes, for the limit and the peer; `ours` prepares the process as the
+command line does.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def worker(manner: str, names: Sequence[str]) -> Iterator[dict[str, Callable[[],
     Raises: RuntimeError, when the process ends early.
     """
     command = [sys.executable, "-m", "tools.bench.worker", manner, ",".join(names)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         try:
             _answer(process)
@@ -65,8 +69,11 @@ def main(manner: str, names: Sequence[str]) -> None:
     networks = full_size()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         makers: dict[str, Callable[[], Callable[[], None]]] = {
-            "limit": lambda: limit(networks), "peer": lambda: peer(networks), "latents.peer": lambda: peer_encode(networks),
-            "latents": lambda: encode(networks, stack)}
+            "limit": lambda: limit(networks),
+            "peer": lambda: peer(networks),
+            "latents.peer": lambda: peer_encode(networks),
+            "latents": lambda: encode(networks, stack),
+        }
         for kind in KINDS:
             makers[kind] = lambda kind=kind: ours(networks, kind, Path(folder), stack)  # type: ignore[misc]
         steps = {name: makers[name]() for name in names}

@@ -20,7 +20,12 @@ SIZES = ((640, 960), (768, 768), (720, 960), (960, 720), (600, 1000))
 
 @dataclass(frozen=True)
 class Scene:
-    """name: what it shows.  mask: (H, W), the figure.  parts: boxes, pixels.  rows: of places of the body, pixels."""
+    """name: what it shows.
+
+    mask: (H, W), the figure.
+    parts: boxes, pixels.
+    rows: of places of the body, pixels.
+    """
 
     name: str
     image: Image.Image
@@ -30,7 +35,10 @@ class Scene:
 
 
 def make_scene(seed: int) -> Scene:
-    """The same seed gives the same picture.  Every background comes in every style; each third figure is the renderer's."""
+    """The same seed gives the same picture.
+
+    Every background comes in every style; each third figure is the renderer's.
+    """
     rng = random.Random(seed * 9176 + 5)
     kind = list(KINDS)[seed // 2 % len(KINDS)]
     style, place = rng.choice(STYLES), rng.choice(PLACES)
@@ -81,15 +89,24 @@ def _world_figure(size: tuple[int, int], place: str, rng: random.Random) -> Figu
         seed += 1
     drawing = render(scene, *size)
     found: dict[str, Box] = {}
-    for part, (left, top, right, bottom) in parts(scene.characters[0], scene.pose, scene.view).items():
+    for part, (left, top, right, bottom) in parts(
+        scene.characters[0], scene.pose, scene.view
+    ).items():
         sides = (-right, -left) if scene.mirrored else (left, right)
         box = drawing.window.to_pixels((sides[0], top, sides[1], bottom))
         if part in ("hat", "hands"):
-            box = max(0.0, box[0]), max(0.0, box[1]), min(float(size[0]), box[2]), min(float(size[1]), box[3])
+            box = (
+                max(0.0, box[0]),
+                max(0.0, box[1]),
+                min(float(size[0]), box[2]),
+                min(float(size[1]), box[3]),
+            )
         if box[2] > box[0] and box[3] > box[1]:
             found[part] = box
     units = {**UNITS, "knee": SITTING_KNEE if scene.pose == "sitting" else UNITS["knee"]}
-    rows = {name: (unit - drawing.window.top) * drawing.window.scale for name, unit in units.items()}
+    rows = {
+        name: (unit - drawing.window.top) * drawing.window.scale for name, unit in units.items()
+    }
     layer = drawing.figure.astype(np.float32)
     share = np.maximum(layer[..., 3:], 1) / 255
     layer[..., :3] = np.minimum(layer[..., :3] / share, 255)
@@ -105,7 +122,9 @@ def _styled(image: Image.Image, style: str, rng: random.Random) -> Image.Image:
         grid = noise.normal(1, 0.07, (6, 5)).astype(np.float32)
         light = np.asarray(Image.fromarray(grid).resize(image.size, Image.Resampling.BICUBIC))
         pixels = pixels * light[..., None] + noise.normal(0, 2, pixels.shape)
-        return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7))
+        return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).filter(
+            ImageFilter.GaussianBlur(0.7)
+        )
     pixels = pixels + noise.normal(0, 7, pixels.shape)
     data = io.BytesIO()
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(data, "JPEG", quality=60)

@@ -1,1 +1,3 @@
-"""Attacks on the product by machines: kills, generated inputs, long running, many clients (python -m tools.torture)."""
+"""Attacks on the product by machines: kills, generated inputs, long running, many clients (python
+-m tools.torture).
+"""

@@ -41,12 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.torture", description=__doc__)
-    parser.add_argument("--state", type=Path, help="folder for what is tried on (default: a temporary one)")
+    parser.add_argument(
+        "--state", type=Path, help="folder for what is tried on (default: a temporary one)"
+    )
     words = parser.add_subparsers(dest="word", required=True)
     kill = words.add_parser("kill", help="SIGKILL the whole job at random moments and resume it")
     kill.add_argument("--kills", type=int, default=100)
     kill.add_argument("--seed", type=int, default=0)
-    soak = words.add_parser("soak", help="jobs through one server for hours, with cancels and full disks")
+    soak = words.add_parser(
+        "soak", help="jobs through one server for hours, with cancels and full disks"
+    )
     soak.add_argument("--minutes", type=float, default=240)
     soak.add_argument("--seed", type=int, default=0)
     races = words.add_parser("races", help="many clients on one workspace")
@@ -55,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     fuzz = words.add_parser("fuzz", help="generated inputs for every reader")
     fuzz.add_argument("--minutes", type=float, default=30)
     fuzz.add_argument("--seed", type=int, default=0)
-    fuzz.add_argument("--only", default="", metavar="WORDS", help="the readers whose name has these words in it")
+    fuzz.add_argument(
+        "--only", default="", metavar="WORDS", help="the readers whose name has these words in it"
+    )
     return parser
 
 

@@ -28,7 +28,11 @@ PREFIX = "/singlelora/v1"
 
 @dataclass
 class Answers:
-    """What came back.  statuses: how often each.  broken: answers of 500 and more, and connections that broke."""
+    """What came back.
+
+    statuses: how often each.
+    broken: answers of 500 and more, and connections that broke.
+    """
 
     statuses: Counter[int] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
@@ -45,7 +49,12 @@ class Client:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             data = None if body is None else json.dumps(body).encode()
-            connection.request(method, PREFIX + quote(path), data, {"Content-Type": "application/json"} if data else {})
+            connection.request(
+                method,
+                PREFIX + quote(path),
+                data,
+                {"Content-Type": "application/json"} if data else {},
+            )
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -63,9 +72,21 @@ class Client:
     def start(self, name: str, **settings: Any) -> int:
         """A new workspace with quick settings; the status."""
         picture = base64.b64encode(PICTURE.read_bytes()).decode()
-        values = {**{key: value for key, value in QUICK.items() if key != "caption.tagger"}, **settings}
-        return self.ask("POST", "/workspaces", {"picture": picture, "trigger": TRIGGER, "class_token": CLASS, "name": name,
-                                                "settings": values})[0]
+        values = {
+            **{key: value for key, value in QUICK.items() if key != "caption.tagger"},
+            **settings,
+        }
+        return self.ask(
+            "POST",
+            "/workspaces",
+            {
+                "picture": picture,
+                "trigger": TRIGGER,
+                "class_token": CLASS,
+                "name": name,
+                "settings": values,
+            },
+        )[0]
 
     def job(self, number: int) -> dict[str, Any]:
         """The view of a job, {} when it is not told any more."""
@@ -74,24 +95,43 @@ class Client:
 
 
 def temporary_folder(output: Path) -> Path:
-    """Where a server puts what the system's folder for temporary files holds else; of its own, so that it can be counted."""
+    """Where a server puts what the system's folder for temporary files holds else; of its own, so
+    that it can be counted.
+    """
     return output.with_name("temporary")
 
 
 @contextmanager
-def server(workspaces: Path, checkpoint: Path, output: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def server(
+    workspaces: Path, checkpoint: Path, output: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """(process, port) of `singlelora.py ui`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    words = [sys.executable, "-m", "lib_singlelora", "ui", "--port", str(port), "--workspaces", str(workspaces), "--checkpoint",
-             str(checkpoint)]
+    words = [
+        sys.executable,
+        "-m",
+        "lib_singlelora",
+        "ui",
+        "--port",
+        str(port),
+        "--workspaces",
+        str(workspaces),
+        "--checkpoint",
+        str(checkpoint),
+    ]
     temporary = temporary_folder(output)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     with output.open("ab") as file:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=file, stderr=file,
-                                   env={**os.environ, **ENVIRONMENT, "TMPDIR": str(temporary)})
+        process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **ENVIRONMENT, "TMPDIR": str(temporary)},
+        )
     try:
         _wait(process, port)
         yield process, port

@@ -19,7 +19,10 @@ EVERY: tuple[Reader, ...] = (*READERS, HTTP)
 
 @dataclass
 class Fuzzed:
-    """inputs: tried, by reader.  found: a line for each reader that let something else out than our errors."""
+    """inputs: tried, by reader.
+
+    found: a line for each reader that let something else out than our errors.
+    """
 
     inputs: dict[str, int] = field(default_factory=dict)
     found: dict[str, str] = field(default_factory=dict)
@@ -27,14 +30,21 @@ class Fuzzed:
 
 
 def feed(reader: Reader, examples: int, number: int | None = None) -> int:
-    """Feed a reader; how many inputs it took.  number: of the random sequence, None for always the same one.
+    """Feed a reader; how many inputs it took.  number: of the random sequence, None for always the
+    same one.
 
     Raises: the first error that is not ours, with the smallest input that gives it.
     """
     tried = 0
 
-    @settings(max_examples=examples, database=None, deadline=None, derandomize=number is None,
-              phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=number is None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(reader.fed())
     def taken(value: Any) -> None:
         nonlocal tried
@@ -69,8 +79,12 @@ def torture(minutes: float, number: int = 0, only: str = "") -> Fuzzed:
                 found.found[reader.name] = told
                 print(f"{reader.name}: {told}", file=sys.stderr, flush=True)
         number += 1
-        print(f"{time.monotonic() - began:.0f} s: {sum(COUNTS.values())} inputs, {len(found.found)} found", file=sys.stderr,
-              flush=True)
+        print(
+            f"{time.monotonic() - began:.0f} s: {sum(COUNTS.values())} inputs, {len(found.found)}"
+            " found",
+            file=sys.stderr,
+            flush=True,
+        )
         if len(found.found) == len(readers):
             break
     found.inputs, found.minutes = dict(COUNTS), round((time.monotonic() - began) / 60, 1)

@@ -21,7 +21,9 @@ NAME = "eileen"
 
 
 class _Place:
-    """A service on a real host, whose queue is held by a job that waits, so that nothing is trained."""
+    """A service on a real host, whose queue is held by a job that waits, so that nothing is
+    trained.
+    """
 
     def __init__(self) -> None:
         from fastapi import FastAPI
@@ -39,11 +41,15 @@ class _Place:
         self.service.runner.submit("held", lambda job: threading.Event().wait())
         app = FastAPI()
         api.mount(app, self.service)
-        self.client = TestClient(app, base_url="http://127.0.0.1:7870", raise_server_exceptions=True)
+        self.client = TestClient(
+            app, base_url="http://127.0.0.1:7870", raise_server_exceptions=True
+        )
         self.service.start(PICTURE, NAME, "woman")
         (root / NAME / "image" / f"5_{NAME}").mkdir(parents=True)
         schema: dict[str, Any] = app.openapi()
-        self.routes = sorted((path, method.upper()) for path, own in schema["paths"].items() for method in own)
+        self.routes = sorted(
+            (path, method.upper()) for path, own in schema["paths"].items() for method in own
+        )
         models = schema.get("components", {}).get("schemas", {}).values()
         self.keys = tuple(sorted({key for model in models for key in model.get("properties", {})}))
 
@@ -61,16 +67,44 @@ def _place() -> _Place:
 
 def _requests() -> SearchStrategy[Any]:
     place = _place()
-    body = st.one_of(inputs.objects((*place.keys, *_names()[:40])), inputs.values(),
-                     st.fixed_dictionaries({key: inputs.values(3) for key in ("picture", "trigger", "name")}))
-    data = st.one_of(body.map(lambda value: json.dumps(value).encode()), inputs.json_bytes(body), st.just(b""))
-    name = st.one_of(st.just(NAME), st.just(NAME), inputs.texts(12), st.sampled_from(("..", ".", "%2e%2e", "a/b", "CON", "1")))
-    kind = st.sampled_from(("application/json", "application/json", "application/json", "text/plain", "",
-                            "application/x-www-form-urlencoded"))
-    origin = st.sampled_from(({}, {}, {}, {"Origin": "http://evil.example"}, {"Host": "evil.example"},
-                              {"Sec-Fetch-Site": "cross-site"},
-                              {"Authorization": "Basic \xe9"}, {"Authorization": "Basic !!!"}, {"Content-Length": "-1"},
-                              {"Origin": "null"}))
+    body = st.one_of(
+        inputs.objects((*place.keys, *_names()[:40])),
+        inputs.values(),
+        st.fixed_dictionaries({key: inputs.values(3) for key in ("picture", "trigger", "name")}),
+    )
+    data = st.one_of(
+        body.map(lambda value: json.dumps(value).encode()), inputs.json_bytes(body), st.just(b"")
+    )
+    name = st.one_of(
+        st.just(NAME),
+        st.just(NAME),
+        inputs.texts(12),
+        st.sampled_from(("..", ".", "%2e%2e", "a/b", "CON", "1")),
+    )
+    kind = st.sampled_from(
+        (
+            "application/json",
+            "application/json",
+            "application/json",
+            "text/plain",
+            "",
+            "application/x-www-form-urlencoded",
+        )
+    )
+    origin = st.sampled_from(
+        (
+            {},
+            {},
+            {},
+            {"Origin": "http://evil.example"},
+            {"Host": "evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Authorization": "Basic \xe9"},
+            {"Authorization": "Basic !!!"},
+            {"Content-Length": "-1"},
+            {"Origin": "null"},
+        )
+    )
     return st.tuples(st.sampled_from(place.routes), name, name, data, kind, origin)
 
 
@@ -82,17 +116,29 @@ def _ask(given: tuple[tuple[str, str], str, str, bytes, str, dict[str, str]], fo
     first, pieces = True, []
     for piece in path.split("/"):
         if piece.startswith("{"):
-            pieces.append(quote((name if first else other).encode("utf-8", "surrogatepass"), safe=""))
+            pieces.append(
+                quote((name if first else other).encode("utf-8", "surrogatepass"), safe="")
+            )
             first = False
         else:
             pieces.append(piece)
-    headers = {key: value.encode("latin-1") for key, value in {"Content-Type": kind, **origin}.items() if value}
-    answer = place.client.request(method, "/".join(pieces), content=data if method != "GET" else None, headers=headers)
+    headers = {
+        key: value.encode("latin-1")
+        for key, value in {"Content-Type": kind, **origin}.items()
+        if value
+    }
+    answer = place.client.request(
+        method, "/".join(pieces), content=data if method != "GET" else None, headers=headers
+    )
     with contextlib.suppress(Exception):
         place.tidy()
-    assert answer.status_code < 500 or answer.status_code == 507, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+    assert answer.status_code < 500 or answer.status_code == 507, (
+        f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+    )
     if answer.status_code >= 400:
-        assert "Traceback" not in answer.text and '"detail"' in answer.text, f"{method} {path}: {answer.text[:300]}"
+        assert "Traceback" not in answer.text and '"detail"' in answer.text, (
+            f"{method} {path}: {answer.text[:300]}"
+        )
     assert place.service.runner.running is not None
 
 

@@ -1,4 +1,6 @@
-"""The small whole job that is attacked: every stage on a checkpoint of random weights, in some seconds."""
+"""The small whole job that is attacked: every stage on a checkpoint of random weights, in some
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +18,63 @@ ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "tests" / "data" / "astronaut.png"
 TRIGGER, CLASS = "eileen", "woman"
 QUICK = {
-    "prepare.long_side": 512, "regularization.count": 3, "regularization.steps": 2, "training.epochs": 2,
-    "training.repeats": 1, "training.rank": 2, "training.alpha": 2, "training.text_encoder_lr": 5e-5, "caption.tagger": "none",
-    "regularization.filter": False, "plot.strengths": "0.5,1", "plot.steps": 2, "plot.presets": "ALL,OUTD", "inpaint.count": 2,
+    "prepare.long_side": 512,
+    "regularization.count": 3,
+    "regularization.steps": 2,
+    "training.epochs": 2,
+    "training.repeats": 1,
+    "training.rank": 2,
+    "training.alpha": 2,
+    "training.text_encoder_lr": 5e-5,
+    "caption.tagger": "none",
+    "regularization.filter": False,
+    "plot.strengths": "0.5,1",
+    "plot.steps": 2,
+    "plot.presets": "ALL,OUTD",
+    "inpaint.count": 2,
     "inpaint.steps": 3,
 }
 # One thread: the machine is not ours alone, and small tensors gain nothing by more.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_CBWR": "AUTO",
-               "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_CBWR": "AUTO",
+    "HF_HUB_OFFLINE": "1",
+}
 
 
 def checkpoint_in(folder: Path) -> Path:
     """The small checkpoint, made once."""
     path = folder / "checkpoint" / "small.safetensors"
     if not path.exists():
-        subprocess.run([sys.executable, "-m", "tests.small_checkpoint", str(path)], cwd=ROOT, check=True,
-                       stdout=subprocess.DEVNULL, env={**os.environ, **ENVIRONMENT})
+        subprocess.run(
+            [sys.executable, "-m", "tests.small_checkpoint", str(path)],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
+        )
     return path
 
 
 def whole_job(workspace: Path, checkpoint: Path) -> list[str]:
     """The words after `singlelora.py`."""
     sets = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
-    return ["run", str(PICTURE), "--workspace", str(workspace), "--trigger", TRIGGER, "--class-token", CLASS,
-            "--checkpoint", str(checkpoint), "--json", *sets]
+    return [
+        "run",
+        str(PICTURE),
+        "--workspace",
+        str(workspace),
+        "--trigger",
+        TRIGGER,
+        "--class-token",
+        CLASS,
+        "--checkpoint",
+        str(checkpoint),
+        "--json",
+        *sets,
+    ]
 
 
 def fresh(folder: Path) -> Path:
@@ -51,7 +86,8 @@ def fresh(folder: Path) -> Path:
 def prepared_child(words: list[str], output: Path) -> int:
     """The number of a new process that runs the command line, with everything imported already.
 
-    A fork of this process, which has computed nothing and so has no threads of torch.  Wants a POSIX system.
+    A fork of this process, which has computed nothing and so has no threads of torch.  Wants a
+    POSIX system.
     """
     child = os.fork()
     if child:
@@ -77,7 +113,9 @@ def prepared_child(words: list[str], output: Path) -> int:
 
 
 def import_everything() -> None:
-    """What the command line imports only when it needs it; a child that is forked afterwards has it."""
+    """What the command line imports only when it needs it; a child that is forked afterwards has
+    it.
+    """
     import lib_singlelora.hosts.standalone.host
     import lib_singlelora.hosts.standalone.sampler
     import lib_singlelora.stages.pipeline

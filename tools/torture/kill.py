@@ -1,4 +1,6 @@
-"""SIGKILL at random moments of the whole job; the same command again; the files must be those of the undisturbed job."""
+"""SIGKILL at random moments of the whole job; the same command again; the files must be those of
+the undisturbed job.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ from PIL import Image
 from .job import checkpoint_in, ended, fresh, import_everything, prepared_child, whole_job
 
 # What is allowed to differ: when it happened and how long it took.  Everything else is compared.
-TIMES = ("ss_training_started_at", "ss_training_finished_at", "ss_session_id", "modelspec.date", "sshs_legacy_hash")
+TIMES = (
+    "ss_training_started_at",
+    "ss_training_finished_at",
+    "ss_session_id",
+    "modelspec.date",
+    "sshs_legacy_hash",
+)
 HASHES = re.compile(r"(?<![0-9a-zA-Z+])[0-9a-f]{8,64}(?![0-9a-zA-Z+=])")
 NOT_COMPARED = ("log/events.jsonl", "log/events.1.jsonl", "log/pace.json")
 
@@ -47,7 +55,9 @@ def torture(state: Path, kills: int, seed: int = 0, until: float | None = None) 
     import_everything()
     chance, found, began = random.Random(seed), Killed(), time.monotonic()
     wanted, lasts = _undisturbed(workspace, checkpoint, output)
-    print(f"undisturbed: {lasts:.1f} s, {len(wanted)} files are compared", file=sys.stderr, flush=True)
+    print(
+        f"undisturbed: {lasts:.1f} s, {len(wanted)} files are compared", file=sys.stderr, flush=True
+    )
     while found.kills < kills and (until is None or time.time() < until):
         _one_job(fresh(workspace), checkpoint, output, chance, lasts, found, kills)
         wrong = _difference(wanted, contents(workspace))
@@ -55,8 +65,12 @@ def torture(state: Path, kills: int, seed: int = 0, until: float | None = None) 
         if wrong:
             shutil.copytree(workspace, state / f"differs-{found.jobs}", dirs_exist_ok=True)
         found.seconds = round(time.monotonic() - began, 1)
-        print(f"job {found.jobs}: {found.kills} kills {found.by_stage}, {len(found.differing)} differences",
-              file=sys.stderr, flush=True)
+        print(
+            f"job {found.jobs}: {found.kills} kills {found.by_stage}, {len(found.differing)}"
+            " differences",
+            file=sys.stderr,
+            flush=True,
+        )
     return found
 
 
@@ -69,8 +83,15 @@ def _undisturbed(workspace: Path, checkpoint: Path, output: Path) -> tuple[dict[
     return contents(workspace), time.monotonic() - started
 
 
-def _one_job(workspace: Path, checkpoint: Path, output: Path, chance: random.Random, lasts: float, found: Killed,
-             most: int) -> None:
+def _one_job(
+    workspace: Path,
+    checkpoint: Path,
+    output: Path,
+    chance: random.Random,
+    lasts: float,
+    found: Killed,
+    most: int,
+) -> None:
     """One job, killed some times on its way, and then left to end."""
     found.jobs += 1
     for _ in range(chance.randint(1, 12)):
@@ -85,7 +106,14 @@ def _one_job(workspace: Path, checkpoint: Path, output: Path, chance: random.Ran
         found.tracebacks += status == 99
 
 
-def _killed(workspace: Path, checkpoint: Path, output: Path, chance: random.Random, lasts: float, found: Killed) -> bool:
+def _killed(
+    workspace: Path,
+    checkpoint: Path,
+    output: Path,
+    chance: random.Random,
+    lasts: float,
+    found: Killed,
+) -> bool:
     """Start or go on, and kill; False when the job ended before.
 
     Half of the kills wait for a file that is being written, where most could be lost.
@@ -94,7 +122,9 @@ def _killed(workspace: Path, checkpoint: Path, output: Path, chance: random.Rand
     moment, writing = time.monotonic() + chance.uniform(0.0, lasts * 0.7), chance.random() < 0.5
 
     def now() -> bool:
-        return time.monotonic() > moment and (not writing or _is_writing(workspace) or time.monotonic() > moment + 2)
+        return time.monotonic() > moment and (
+            not writing or _is_writing(workspace) or time.monotonic() > moment + 2
+        )
 
     status = ended(child, now)
     if status is not None:
@@ -119,7 +149,9 @@ def _stage(workspace: Path) -> str:
     """The stage that had begun and not ended."""
     for stage in ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint"):
         try:
-            if not json.loads((workspace / "log" / f"{stage}.json").read_text(encoding="utf-8"))["complete"]:
+            if not json.loads((workspace / "log" / f"{stage}.json").read_text(encoding="utf-8"))[
+                "complete"
+            ]:
                 return stage
         except (OSError, ValueError, KeyError):
             return stage
@@ -127,10 +159,12 @@ def _stage(workspace: Path) -> str:
 
 
 def contents(workspace: Path) -> dict[str, str]:
-    """Path -> what must be equal of every file: its hash, without times and without what is named by them.
+    """Path -> what must be equal of every file: its hash, without times and without what is named
+    by them.
 
-    A LoRA's metadata tells when it was trained; pictures of the sheet and inpainted ones are named by the hash of the LoRA
-    that drew them.  So hashes in names and texts count as one sign, and such pictures are told apart by what they show.
+    A LoRA's metadata tells when it was trained; pictures of the sheet and inpainted ones are named
+    by the hash of the LoRA that drew them.  So hashes in names and texts count as one sign, and
+    such pictures are told apart by what they show.
     """
     found: dict[str, str] = {}
     for path in sorted(workspace.rglob("*")):
@@ -170,10 +204,14 @@ def _picture(path: Path) -> str:
 def _lora(path: Path) -> str:
     data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
-    header: dict[str, Any] = json.loads(data[8:8 + length])
-    metadata = {key: value for key, value in header.pop("__metadata__", {}).items() if key not in TIMES}
-    told = json.dumps([metadata, {key: value["shape"] for key, value in header.items()}], sort_keys=True)
-    return hashlib.sha256(told.encode() + data[8 + length:]).hexdigest()
+    header: dict[str, Any] = json.loads(data[8 : 8 + length])
+    metadata = {
+        key: value for key, value in header.pop("__metadata__", {}).items() if key not in TIMES
+    }
+    told = json.dumps(
+        [metadata, {key: value["shape"] for key, value in header.items()}], sort_keys=True
+    )
+    return hashlib.sha256(told.encode() + data[8 + length :]).hexdigest()
 
 
 def _snapshot(path: Path) -> str:
@@ -182,7 +220,9 @@ def _snapshot(path: Path) -> str:
 
     def told(value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            return hashlib.sha256(value.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+            return hashlib.sha256(
+                value.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
+            ).hexdigest()
         if isinstance(value, dict):
             return {str(key): told(each) for key, each in value.items() if key != "seconds"}
         return [told(each) for each in value] if isinstance(value, list | tuple) else str(value)
@@ -191,16 +231,23 @@ def _snapshot(path: Path) -> str:
 
 
 def _record(path: Path) -> str:
-    """A stage's record: whether it is complete, and which files it made, those that tell no time with their hashes."""
+    """A stage's record: whether it is complete, and which files it made, those that tell no time
+    with their hashes.
+    """
     values = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or "files" not in values:
         return json.dumps(sorted(values))
     timed = (".safetensors", ".json", ".csv", ".html")
-    files = sorted((HASHES.sub("#", name), "" if name.endswith(timed) else digest) for name, digest in values["files"].items())
+    files = sorted(
+        (HASHES.sub("#", name), "" if name.endswith(timed) else digest)
+        for name, digest in values["files"].items()
+    )
     return json.dumps([values["complete"], files, sorted(values["data"])], sort_keys=True)
 
 
 def _difference(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     lines = [f"{name} is missing" for name in wanted if name not in found]
     lines += [f"{name} should not be there" for name in found if name not in wanted]
-    return lines + [f"{name} differs" for name in wanted if name in found and found[name] != wanted[name]]
+    return lines + [
+        f"{name} differs" for name in wanted if name in found and found[name] != wanted[name]
+    ]

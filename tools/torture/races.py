@@ -1,4 +1,6 @@
-"""Many clients on one workspace by HTTP: nothing that was answered with yes is lost, nothing is torn."""
+"""Many clients on one workspace by HTTP: nothing that was answered with yes is lost, nothing is
+torn.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,26 @@ from .job import checkpoint_in, fresh
 
 CLIENTS = 8
 # Each client writes settings of its own, so that a change by one that is lost by another is seen.
-OWN = ("regularization.seed", "training.seed", "inpaint.seed", "plot.first_seed", "training.sample_seed", "training.epochs",
-       "regularization.count", "inpaint.count")
+OWN = (
+    "regularization.seed",
+    "training.seed",
+    "inpaint.seed",
+    "plot.first_seed",
+    "training.sample_seed",
+    "training.epochs",
+    "regularization.count",
+    "inpaint.count",
+)
 HIGHEST = {"training.epochs": 900, "regularization.count": 2000, "inpaint.count": 100}
 
 
 @dataclass
 class Raced:
-    """rounds: of all clients at once.  lost, torn: what went wrong, a line each.  answers: how many of each status."""
+    """rounds: of all clients at once.
+
+    lost, torn: what went wrong, a line each.
+    answers: how many of each status.
+    """
 
     rounds: int = 0
     changes: int = 0
@@ -45,15 +59,19 @@ def torture(state: Path, minutes: float, seed: int = 0) -> Raced:
     workspaces.mkdir()
     found, answers = Raced(), Answers()
     with server(workspaces, checkpoint, state / "server.txt") as (_, port):
-        clients, began = [Client(port, answers) for _ in range(CLIENTS)], time.monotonic()  # a server takes its time to start
+        # A server takes its time to start
+        clients, began = [Client(port, answers) for _ in range(CLIENTS)], time.monotonic()
         while time.monotonic() - began < minutes * 60:
             chance = random.Random(f"{seed}-{found.rounds}")
             for race in (_starts, _changes, _queue):
                 race(clients, workspaces, chance, found)
             found.rounds += 1
-            print(f"{found.rounds} rounds, {found.changes} changes, {found.jobs} jobs; lost {len(found.lost)}, "
-                  f"torn {len(found.torn)}, "
-                  f"broken {len(answers.broken)}", file=sys.stderr, flush=True)
+            print(
+                f"{found.rounds} rounds, {found.changes} changes, {found.jobs} jobs; lost"
+                f" {len(found.lost)}, torn {len(found.torn)}, broken {len(answers.broken)}",
+                file=sys.stderr,
+                flush=True,
+            )
         found.minutes = round((time.monotonic() - began) / 60, 1)
     found.answers = {str(status): count for status, count in sorted(answers.statuses.items())}
     found.broken = answers.broken[:50]
@@ -98,7 +116,9 @@ def _whole(folder: Path) -> bool:
 
 
 def _changes(clients: list[Client], workspaces: Path, chance: random.Random, found: Raced) -> None:
-    """Each changes its own setting some times, and reads all meanwhile; at the end each has its last value."""
+    """Each changes its own setting some times, and reads all meanwhile; at the end each has its
+    last value.
+    """
     name, wanted = f"racer {found.rounds}", dict[str, int]()
     values = {own: [chance.randrange(1, HIGHEST.get(own, 2**31)) for _ in range(5)] for own in OWN}
 
@@ -111,7 +131,10 @@ def _changes(clients: list[Client], workspaces: Path, chance: random.Random, fou
                 found.changes += 1
             status, seen = client.ask("GET", f"/workspaces/{name}")
             if status == 200 and own in wanted and _value(seen["settings"], own) != wanted[own]:
-                found.lost.append(f"{name}: {own} is {_value(seen['settings'], own)} right after {wanted[own]} was taken")
+                found.lost.append(
+                    f"{name}: {own} is {_value(seen['settings'], own)} right after {wanted[own]}"
+                    " was taken"
+                )
 
     _at_once(clients, change)
     try:
@@ -119,8 +142,11 @@ def _changes(clients: list[Client], workspaces: Path, chance: random.Random, fou
     except (OSError, ValueError) as error:
         found.torn.append(f"{name}: settings.json: {error!r}")
         return
-    found.lost += [f"{name}: {own} is {_value(saved, own)}, and {value} had been taken" for own, value in wanted.items()
-                   if _value(saved, own) != value]
+    found.lost += [
+        f"{name}: {own} is {_value(saved, own)}, and {value} had been taken"
+        for own, value in wanted.items()
+        if _value(saved, own) != value
+    ]
 
 
 def _value(settings: dict[str, Any], name: str) -> Any:
@@ -129,11 +155,17 @@ def _value(settings: dict[str, Any], name: str) -> Any:
 
 
 def _queue(clients: list[Client], workspaces: Path, chance: random.Random, found: Raced) -> None:
-    """Each queues a job, and a random one cancels each; every job that was taken is told of until it ended."""
+    """Each queues a job, and a random one cancels each; every job that was taken is told of until
+    it ended.
+    """
     name, taken = f"racer {found.rounds}", list[int]()
 
     def queue(number: int, client: Client) -> None:
-        status, view = client.ask("POST", f"/workspaces/{name}/jobs", {"stage": ("prepare", "crop", "caption")[number % 3]})
+        status, view = client.ask(
+            "POST",
+            f"/workspaces/{name}/jobs",
+            {"stage": ("prepare", "crop", "caption")[number % 3]},
+        )
         if status == 202:
             taken.append(view["id"])
         if taken and number % 2:
@@ -143,7 +175,10 @@ def _queue(clients: list[Client], workspaces: Path, chance: random.Random, found
     found.jobs += len(taken)
     last = time.monotonic() + 300
     for job in taken:
-        while (state := clients[0].job(job).get("state")) in ("waiting", "running") and time.monotonic() < last:
+        while (state := clients[0].job(job).get("state")) in (
+            "waiting",
+            "running",
+        ) and time.monotonic() < last:
             time.sleep(0.2)
         if state not in ("done", "failed", "cancelled"):
             found.lost.append(f"{name}: job {job} is {state}")

@@ -1,4 +1,7 @@
-"""Every reader of ours with what it is fed.  It may raise our own errors, each one line, and nothing else."""
+"""Every reader of ours with what it is fed.
+
+It may raise our own errors, each one line, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,18 @@ class Reader:
     read: Callable[[Any, Path], object]
 
     def take(self, value: Any) -> None:
-        """Read one input.  Raises: AssertionError, for an error of ours that is no single line; whatever is not ours."""
+        """Read one input.
+
+        Raises: AssertionError, for an error of ours that is no single line; whatever is not ours.
+        """
         with tempfile.TemporaryDirectory(prefix="singlelora-torture-") as folder:
             try:
                 self.read(value, Path(folder))
             except SingleLoraError as error:
                 text = str(error)
-                assert text and "\n" not in text and "Traceback" not in text, f"{self.name}: {text!r}"
+                assert text and "\n" not in text and "Traceback" not in text, (
+                    f"{self.name}: {text!r}"
+                )
                 assert len(text) < 4000, f"{self.name}: {len(text)} letters"
 
 
@@ -44,16 +52,21 @@ def _file(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-# Settings ------------------------------------------------------------------------------------------------------------
+# Settings
+# ------------------------------------------------------------------------------------------------------------
 
 
 @cache
 def _names() -> tuple[str, ...]:
     from lib_singlelora.settings.schema import declarations
 
-    return (*(d.name for d in declarations()), *{d.section for d in declarations()}, *{d.key for d in declarations()},
-            "version",
-            "checkpoint")
+    return (
+        *(d.name for d in declarations()),
+        *{d.section for d in declarations()},
+        *{d.key for d in declarations()},
+        "version",
+        "checkpoint",
+    )
 
 
 def _settings(given: dict[str, Any], folder: Path) -> None:
@@ -87,13 +100,45 @@ def _every_setting(given: tuple[str, str], folder: Path) -> None:
     Settings.from_dict({given[0]: given[1]})
 
 
-KOHYA = ("learning_rate", "unet_lr", "text_encoder_lr", "network_dim", "network_alpha", "max_train_epochs", "epoch",
-         "optimizer",
-         "optimizer_type", "optimizer_args", "network_args", "LoRA_type", "network_module", "down_lr_weight", "mid_lr_weight",
-         "up_lr_weight", "lr_warmup", "lr_warmup_steps", "lr_scheduler", "max_resolution", "resolution", "noise_offset", "seed",
-         "conv_dim", "caption_dropout_rate", "min_snr_gamma", "keep_tokens", "clip_skip", "train_batch_size",
-         "max_token_length",
-         "save_precision", "mixed_precision", "network_weights", "scale_weight_norms", "loss_type", "huber_c", "flip_aug")
+KOHYA = (
+    "learning_rate",
+    "unet_lr",
+    "text_encoder_lr",
+    "network_dim",
+    "network_alpha",
+    "max_train_epochs",
+    "epoch",
+    "optimizer",
+    "optimizer_type",
+    "optimizer_args",
+    "network_args",
+    "LoRA_type",
+    "network_module",
+    "down_lr_weight",
+    "mid_lr_weight",
+    "up_lr_weight",
+    "lr_warmup",
+    "lr_warmup_steps",
+    "lr_scheduler",
+    "max_resolution",
+    "resolution",
+    "noise_offset",
+    "seed",
+    "conv_dim",
+    "caption_dropout_rate",
+    "min_snr_gamma",
+    "keep_tokens",
+    "clip_skip",
+    "train_batch_size",
+    "max_token_length",
+    "save_precision",
+    "mixed_precision",
+    "network_weights",
+    "scale_weight_norms",
+    "loss_type",
+    "huber_c",
+    "flip_aug",
+)
 
 
 def _kohya(given: tuple[str, str], folder: Path) -> None:
@@ -114,17 +159,22 @@ def _kohya_json() -> SearchStrategy[tuple[str, str]]:
 
 
 def _kohya_toml() -> SearchStrategy[tuple[str, str]]:
-    value = st.one_of(st.integers(), st.floats().map(str), st.booleans().map(lambda b: str(b).lower()),
-                      inputs.texts(12).map(repr),
-                      st.lists(st.integers(), max_size=3).map(str),
-                      st.sampled_from(('["conv_dim=4", "algo=loha"]', '""', "1_000", "0x10")))
+    value = st.one_of(
+        st.integers(),
+        st.floats().map(str),
+        st.booleans().map(lambda b: str(b).lower()),
+        inputs.texts(12).map(repr),
+        st.lists(st.integers(), max_size=3).map(str),
+        st.sampled_from(('["conv_dim=4", "algo=loha"]', '""', "1_000", "0x10")),
+    )
     line = st.builds(lambda key, text: f"{key} = {text}", st.sampled_from(KOHYA), value)
     head = st.sampled_from(("[a]", "[[a]]", "[network_arguments]", "", "[a.b]", "# x"))
     written = st.lists(st.one_of(line, line, head, inputs.texts(12)), max_size=8).map("\n".join)
     return st.tuples(st.one_of(written, inputs.texts()), st.just("a.toml"))
 
 
-# Texts ---------------------------------------------------------------------------------------------------------------
+# Texts
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def _caption(data: bytes, folder: Path) -> None:
@@ -155,13 +205,39 @@ TEMPLATE = "{}|$_:0123.,-~@%()# ab"
 
 
 def _templates() -> SearchStrategy[tuple[str, bytes, int]]:
-    piece = st.one_of(st.text(TEMPLATE, max_size=4), st.sampled_from((
-        "__mine__", "__expression__", "__mi*__", "__other__", "__~mine__", "__mine(a=b)__", "{", "}", "|", "2$$",
-        "1-3$$ and $$", "0.5::",
-        "${a=x}", "${a}", "${a=!{x|y}}", "{{", "}}", "%{a$$b}", "\\", "::")))
+    piece = st.one_of(
+        st.text(TEMPLATE, max_size=4),
+        st.sampled_from(
+            (
+                "__mine__",
+                "__expression__",
+                "__mi*__",
+                "__other__",
+                "__~mine__",
+                "__mine(a=b)__",
+                "{",
+                "}",
+                "|",
+                "2$$",
+                "1-3$$ and $$",
+                "0.5::",
+                "${a=x}",
+                "${a}",
+                "${a=!{x|y}}",
+                "{{",
+                "}}",
+                "%{a$$b}",
+                "\\",
+                "::",
+            )
+        ),
+    )
     text = st.lists(piece, max_size=14).map("".join)
-    file = st.one_of(text.map(lambda value: value.encode("utf-8", "replace")), st.binary(max_size=30),
-                     st.lists(text, max_size=3).map(lambda lines: "\n".join(lines).encode()))
+    file = st.one_of(
+        text.map(lambda value: value.encode("utf-8", "replace")),
+        st.binary(max_size=30),
+        st.lists(text, max_size=3).map(lambda lines: "\n".join(lines).encode()),
+    )
     return st.tuples(st.one_of(text, text, inputs.texts()), file, st.integers(0, 2**32 - 1))
 
 
@@ -187,20 +263,51 @@ def _block_weights(given: tuple[str, str], folder: Path) -> None:
 
 
 def _block_texts() -> SearchStrategy[str]:
-    value = st.one_of(st.sampled_from(("R", "U", "X", "X+0.2", "X-.2", "0", "1", "0.5", "-1", "nan", "inf", "1e400", "",
-                                       "cosine+.25")),
-                      inputs.texts(4))
-    row = st.builds(lambda values, comma: comma.join(values), st.lists(value, max_size=27),
-                    st.sampled_from((",", ", ", "/", "\n")))
-    exact = st.sampled_from((12, 17, 20,
-                             26)).flatmap(lambda count: st.lists(value, min_size=count, max_size=count).map(",".join))
-    return st.one_of(row, exact, exact.map("MINE:".__add__), inputs.texts(),
-                     st.sampled_from(("cosine/1/sine", "1,1/1/0.5", "/", "a/b/c/d")))
+    value = st.one_of(
+        st.sampled_from(
+            (
+                "R",
+                "U",
+                "X",
+                "X+0.2",
+                "X-.2",
+                "0",
+                "1",
+                "0.5",
+                "-1",
+                "nan",
+                "inf",
+                "1e400",
+                "",
+                "cosine+.25",
+            )
+        ),
+        inputs.texts(4),
+    )
+    row = st.builds(
+        lambda values, comma: comma.join(values),
+        st.lists(value, max_size=27),
+        st.sampled_from((",", ", ", "/", "\n")),
+    )
+    exact = st.sampled_from((12, 17, 20, 26)).flatmap(
+        lambda count: st.lists(value, min_size=count, max_size=count).map(",".join)
+    )
+    return st.one_of(
+        row,
+        exact,
+        exact.map("MINE:".__add__),
+        inputs.texts(),
+        st.sampled_from(("cosine/1/sine", "1,1/1/0.5", "/", "a/b/c/d")),
+    )
 
 
 def _ranges() -> SearchStrategy[str]:
-    piece = st.one_of(st.sampled_from(("IN", "OUT", "M00", "BASE", "NOT", "-", "=", ",", " ", "05", "11", "99",
-                                       "IN05-OUT05")), inputs.texts(3))
+    piece = st.one_of(
+        st.sampled_from(
+            ("IN", "OUT", "M00", "BASE", "NOT", "-", "=", ",", " ", "05", "11", "99", "IN05-OUT05")
+        ),
+        inputs.texts(3),
+    )
     return st.lists(piece, max_size=8).map("".join)
 
 
@@ -225,7 +332,8 @@ def _name(text: str, folder: Path) -> None:
     (folder / checked / f"{checked}.txt").write_text(checked, encoding="utf-8")
 
 
-# Files of a workspace ------------------------------------------------------------------------------------------------
+# Files of a workspace
+# ------------------------------------------------------------------------------------------------
 
 
 def _events(data: bytes, folder: Path) -> None:
@@ -238,9 +346,41 @@ def _events(data: bytes, folder: Path) -> None:
     assert all(isinstance(event["event"], str) for event in before)
 
 
-RECORD = ("fingerprint", "complete", "files", "data", "views", "traits", "recommendation", "notes", "decisions", "box", "tag",
-          "category", "seen", "visible", "epoch", "strength", "preset", "lora", "reason", "rejected", "version")
-STAGE_NAMES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint", "trigger", "tags", "pace")
+RECORD = (
+    "fingerprint",
+    "complete",
+    "files",
+    "data",
+    "views",
+    "traits",
+    "recommendation",
+    "notes",
+    "decisions",
+    "box",
+    "tag",
+    "category",
+    "seen",
+    "visible",
+    "epoch",
+    "strength",
+    "preset",
+    "lora",
+    "reason",
+    "rejected",
+    "version",
+)
+STAGE_NAMES = (
+    "prepare",
+    "crop",
+    "caption",
+    "regularize",
+    "train",
+    "plot",
+    "inpaint",
+    "trigger",
+    "tags",
+    "pace",
+)
 
 
 def _record(given: tuple[str, bytes], folder: Path) -> None:
@@ -258,10 +398,15 @@ def _record(given: tuple[str, bytes], folder: Path) -> None:
     _file(workspace.root, "source/artifacts.json", data)
     _file(workspace.root, "lineage.json", data)
     calls: Sequence[Callable[[], object]] = (
-        lambda: workspace.files_of(workspace.record(stage)), lambda: lineage_of(workspace),
+        lambda: workspace.files_of(workspace.record(stage)),
+        lambda: lineage_of(workspace),
         lambda: saved_recommendation(workspace),
-        lambda: rejections(workspace), lambda: artifacts_of(workspace), lambda: crops_of(settings, workspace),
-        lambda: captions_of(settings, workspace), lambda: traits_of(settings, workspace))
+        lambda: rejections(workspace),
+        lambda: artifacts_of(workspace),
+        lambda: crops_of(settings, workspace),
+        lambda: captions_of(settings, workspace),
+        lambda: traits_of(settings, workspace),
+    )
     for call in calls:
         with suppress(SingleLoraError):
             call()
@@ -269,13 +414,20 @@ def _record(given: tuple[str, bytes], folder: Path) -> None:
 
 
 def _records() -> SearchStrategy[tuple[str, bytes]]:
-    whole = st.fixed_dictionaries({"fingerprint": st.one_of(st.text("ab", max_size=3), inputs.values(2)),
-                                   "complete": st.one_of(st.booleans(), inputs.values(2)),
-                                   "files": st.one_of(st.dictionaries(inputs.texts(10), inputs.values(2), max_size=3),
-                                                      inputs.values(2)),
-                                   "data": st.one_of(inputs.objects(RECORD), inputs.values(3))})
-    return st.tuples(st.sampled_from(STAGE_NAMES),
-                     inputs.json_bytes(st.one_of(whole, whole, inputs.objects(RECORD), inputs.values())))
+    whole = st.fixed_dictionaries(
+        {
+            "fingerprint": st.one_of(st.text("ab", max_size=3), inputs.values(2)),
+            "complete": st.one_of(st.booleans(), inputs.values(2)),
+            "files": st.one_of(
+                st.dictionaries(inputs.texts(10), inputs.values(2), max_size=3), inputs.values(2)
+            ),
+            "data": st.one_of(inputs.objects(RECORD), inputs.values(3)),
+        }
+    )
+    return st.tuples(
+        st.sampled_from(STAGE_NAMES),
+        inputs.json_bytes(st.one_of(whole, whole, inputs.objects(RECORD), inputs.values())),
+    )
 
 
 def _picture(data: bytes, folder: Path) -> None:
@@ -283,27 +435,62 @@ def _picture(data: bytes, folder: Path) -> None:
     from lib_singlelora.imaging.mask_reader import read_mask_bytes
 
     path = _file(folder, "a.png", data)
-    for call in (lambda: load_picture(path), lambda: picture_size(path), lambda: read_mask_bytes(data)):
+    for call in (
+        lambda: load_picture(path),
+        lambda: picture_size(path),
+        lambda: read_mask_bytes(data),
+    ):
         with suppress(SingleLoraError):
             call()
     load_picture_bytes(data, "a")
 
 
-# Weights -------------------------------------------------------------------------------------------------------------
+# Weights
+# -------------------------------------------------------------------------------------------------------------
 
 STEM = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
-LORA_KEYS = (*(f"{stem}.{part}" for stem in (STEM, STEM.replace("to_q", "to_k")) for part in (
-    "lora_up.weight", "lora_down.weight", "alpha", "lora_mid.weight", "hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b",
-    "lokr_w1",
-    "lokr_w2", "lokr_w2_a", "lokr_w2_b", "dora_scale", "diff", "w_norm", "b_norm", "oft_blocks")),
+LORA_KEYS = (
+    *(
+        f"{stem}.{part}"
+        for stem in (STEM, STEM.replace("to_q", "to_k"))
+        for part in (
+            "lora_up.weight",
+            "lora_down.weight",
+            "alpha",
+            "lora_mid.weight",
+            "hada_w1_a",
+            "hada_w1_b",
+            "hada_w2_a",
+            "hada_w2_b",
+            "lokr_w1",
+            "lokr_w2",
+            "lokr_w2_a",
+            "lokr_w2_b",
+            "dora_scale",
+            "diff",
+            "w_norm",
+            "b_norm",
+            "oft_blocks",
+        )
+    ),
     "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight",
     "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight",
-    "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha", "lora_unet_input_blocks_4_1_proj_in.lora_up.weight",
-    "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight", "bundle_emb.a.string_to_param.*")
-CHECKPOINT_KEYS = ("model.diffusion_model.input_blocks.0.0.weight", "model.diffusion_model.out.2.weight",
-                   "first_stage_model.encoder.conv_in.weight", "cond_stage_model.transformer.text_model.final_layer_norm.bias",
-                   "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
-                   "cond_stage_model.model.ln_final.weight", "conditioner.embedders.0.x", "double_blocks.0", "__metadata__")
+    "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha",
+    "lora_unet_input_blocks_4_1_proj_in.lora_up.weight",
+    "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight",
+    "bundle_emb.a.string_to_param.*",
+)
+CHECKPOINT_KEYS = (
+    "model.diffusion_model.input_blocks.0.0.weight",
+    "model.diffusion_model.out.2.weight",
+    "first_stage_model.encoder.conv_in.weight",
+    "cond_stage_model.transformer.text_model.final_layer_norm.bias",
+    "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+    "cond_stage_model.model.ln_final.weight",
+    "conditioner.embedders.0.x",
+    "double_blocks.0",
+    "__metadata__",
+)
 
 
 def _lora(data: bytes, folder: Path) -> None:
@@ -321,9 +508,15 @@ def _lora(data: bytes, folder: Path) -> None:
     history_of(lora.metadata)
     torch.manual_seed(0)
     calls: Sequence[Callable[[], object]] = (
-        lambda: summarize(lora), lambda: bake(lora, parse_block_weights("ALL", lora.layout), 0.5), lambda: resize(lora, 1),
-        lambda: resize(lora, None, 0.9), lambda: merge([lora, lora]),
-        lambda: save_lora(folder / "b.safetensors", bake(lora, parse_block_weights("NONE", lora.layout), -1)))
+        lambda: summarize(lora),
+        lambda: bake(lora, parse_block_weights("ALL", lora.layout), 0.5),
+        lambda: resize(lora, 1),
+        lambda: resize(lora, None, 0.9),
+        lambda: merge([lora, lora]),
+        lambda: save_lora(
+            folder / "b.safetensors", bake(lora, parse_block_weights("NONE", lora.layout), -1)
+        ),
+    )
     for call in calls:
         with suppress(SingleLoraError):
             call()
@@ -344,17 +537,31 @@ def _checkpoint(given: tuple[bytes, bytes], folder: Path) -> None:
 def _yaml() -> SearchStrategy[bytes]:
     import yaml
 
-    unet = st.fixed_dictionaries({"params": inputs.objects(("model_channels", "channel_mult", "num_heads"))})
-    vae = st.fixed_dictionaries({"params": st.fixed_dictionaries({"ddconfig": inputs.objects(("ch", "ch_mult"))})})
-    params = st.fixed_dictionaries({
-        "unet_config": st.one_of(unet,
-                                 inputs.values(2)),
-        "first_stage_config": vae,
-        "timesteps": inputs.values(1), "scale_factor": inputs.values(1)})
-    whole = params.map(lambda value: yaml.safe_dump({"model": {"params": value}},
-                                                    allow_unicode=False).encode("ascii", "replace"))
-    return st.one_of(whole, inputs.spoiled(whole), st.binary(max_size=30),
-                     st.sampled_from((b"[" * 5000, b"a: &a [*a]", b"2020-99-99")))
+    unet = st.fixed_dictionaries(
+        {"params": inputs.objects(("model_channels", "channel_mult", "num_heads"))}
+    )
+    vae = st.fixed_dictionaries(
+        {"params": st.fixed_dictionaries({"ddconfig": inputs.objects(("ch", "ch_mult"))})}
+    )
+    params = st.fixed_dictionaries(
+        {
+            "unet_config": st.one_of(unet, inputs.values(2)),
+            "first_stage_config": vae,
+            "timesteps": inputs.values(1),
+            "scale_factor": inputs.values(1),
+        }
+    )
+    whole = params.map(
+        lambda value: yaml.safe_dump({"model": {"params": value}}, allow_unicode=False).encode(
+            "ascii", "replace"
+        )
+    )
+    return st.one_of(
+        whole,
+        inputs.spoiled(whole),
+        st.binary(max_size=30),
+        st.sampled_from((b"[" * 5000, b"a: &a [*a]", b"2020-99-99")),
+    )
 
 
 def _pickle(data: bytes, folder: Path) -> None:
@@ -363,7 +570,11 @@ def _pickle(data: bytes, folder: Path) -> None:
     from lib_singlelora.training.snapshot import load_snapshot
 
     path = _file(folder, "a.ckpt", data)
-    for call in (lambda: inspect(path), lambda: read_weights(path), lambda: load_snapshot(path, "x")):
+    for call in (
+        lambda: inspect(path),
+        lambda: read_weights(path),
+        lambda: load_snapshot(path, "x"),
+    ):
         with suppress(SingleLoraError):
             call()
     read_tensors(path)
@@ -371,23 +582,55 @@ def _pickle(data: bytes, folder: Path) -> None:
 
 READERS: tuple[Reader, ...] = (
     Reader("settings", lambda: inputs.objects(_names()), _settings),
-    Reader("settings.json", lambda: inputs.json_bytes(st.one_of(inputs.objects(_names()), inputs.values())), _settings_file),
-    Reader("--set", lambda: st.one_of(inputs.texts(), st.builds("{}={}".format, st.sampled_from(_names()),
-                                                                inputs.texts(20))), _assignment),
-    Reader("one setting", lambda: st.tuples(st.sampled_from(_names()), st.one_of(inputs.texts(20), inputs.values(4))),
-           _every_setting),
-    Reader("kohya_ss' JSON", _kohya_json, _kohya), Reader("sd-scripts' TOML", _kohya_toml, _kohya),
-    Reader("captions", lambda: st.one_of(inputs.texts().map(lambda text: text.encode("utf-8", "surrogatepass")),
-                                         st.binary(max_size=60)),
-           _caption),
+    Reader(
+        "settings.json",
+        lambda: inputs.json_bytes(st.one_of(inputs.objects(_names()), inputs.values())),
+        _settings_file,
+    ),
+    Reader(
+        "--set",
+        lambda: st.one_of(
+            inputs.texts(), st.builds("{}={}".format, st.sampled_from(_names()), inputs.texts(20))
+        ),
+        _assignment,
+    ),
+    Reader(
+        "one setting",
+        lambda: st.tuples(st.sampled_from(_names()), st.one_of(inputs.texts(20), inputs.values(4))),
+        _every_setting,
+    ),
+    Reader("kohya_ss' JSON", _kohya_json, _kohya),
+    Reader("sd-scripts' TOML", _kohya_toml, _kohya),
+    Reader(
+        "captions",
+        lambda: st.one_of(
+            inputs.texts().map(lambda text: text.encode("utf-8", "surrogatepass")),
+            st.binary(max_size=60),
+        ),
+        _caption,
+    ),
     Reader("wildcard templates", _templates, _template),
     Reader("block weights", lambda: st.tuples(_block_texts(), _ranges()), _block_weights),
-    Reader("lists and prompts", inputs.texts, _lists), Reader("names", lambda: inputs.texts(80), _name),
-    Reader("event log", lambda: st.one_of(st.lists(inputs.json_bytes(inputs.objects(("event", "time", "step"))), max_size=3)
-                                          .map(b"\n".join), st.binary(max_size=80)), _events),
-    Reader("stage records", _records, _record), Reader("pictures and masks", inputs.pictures, _picture),
+    Reader("lists and prompts", inputs.texts, _lists),
+    Reader("names", lambda: inputs.texts(80), _name),
+    Reader(
+        "event log",
+        lambda: st.one_of(
+            st.lists(inputs.json_bytes(inputs.objects(("event", "time", "step"))), max_size=3).map(
+                b"\n".join
+            ),
+            st.binary(max_size=80),
+        ),
+        _events,
+    ),
+    Reader("stage records", _records, _record),
+    Reader("pictures and masks", inputs.pictures, _picture),
     Reader("LoRA headers", lambda: inputs.headers(LORA_KEYS), _lora),
     Reader("LoRA files", lambda: inputs.fitting_loras(LORA_KEYS), _lora),
-    Reader("checkpoint headers", lambda: st.tuples(inputs.headers(CHECKPOINT_KEYS), _yaml()), _checkpoint),
+    Reader(
+        "checkpoint headers",
+        lambda: st.tuples(inputs.headers(CHECKPOINT_KEYS), _yaml()),
+        _checkpoint,
+    ),
     Reader("pickles", inputs.pickles, _pickle),
 )

@@ -1,4 +1,7 @@
-"""Jobs for hours through one server: two clients, cancels, full disks, workspaces that are deleted.  Does anything grow?"""
+"""Jobs for hours through one server: two clients, cancels, full disks, workspaces that are deleted.
+
+Does anything grow?
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,14 @@ STAGES = ("run", "run", "run", "crop", "caption", "regularize", "train", "plot",
 
 @dataclass
 class Soaked:
-    """Figures.  before, after: medians of the first and the last quarter of the looks after the first jobs.
+    """Figures.  before, after: medians of the first and the last quarter of the looks after the
+    first jobs.
 
-    rss in MB; handles, threads: of the server's process; temporaries: files of ours in the folder of workspaces and in the
-    system's.  full_disks: times the disk was filled, 0 where no tmpfs could be made.  failures: why jobs
-    failed, as they told it.
+    rss in MB; handles, threads: of the server's process; temporaries: files of ours in the folder
+    of workspaces and in the system's.  full_disks: times the disk was filled, 0 where no tmpfs
+    could be made.  failures: why jobs
+    full_disks: times the disk was filled, 0 where no tmpfs could be made.
+    failures: why jobs failed, as they told it.
     """
 
     hours: float = 0.0
@@ -54,33 +60,58 @@ def torture(state: Path, seconds: float, seed: int = 0) -> Soaked:
     """Soak for so long."""
     os.nice(10)
     state.mkdir(parents=True, exist_ok=True)
-    checkpoint, output, workspaces = checkpoint_in(state), state / "server.txt", state / "workspaces"
+    checkpoint, output, workspaces = (
+        checkpoint_in(state),
+        state / "server.txt",
+        state / "workspaces",
+    )
     output.unlink(missing_ok=True)
     found, answers, looks = Soaked(), Answers(), list[dict[str, Any]]()
     with _disk(workspaces) as small, server(workspaces, checkpoint, output) as (process, port):
         began, until = time.time(), time.time() + seconds
         lock, jobs = threading.Lock(), Counter[str]()
         shared = (workspaces, until, jobs, lock, found, seed)
-        clients = [threading.Thread(target=_client, args=(number, Client(port, answers), *shared), daemon=True)
-                   for number in range(2)]
+        clients = [
+            threading.Thread(
+                target=_client, args=(number, Client(port, answers), *shared), daemon=True
+            )
+            for number in range(2)
+        ]
         if small:
-            clients.append(threading.Thread(target=_fill, args=(workspaces, until, found, seed), daemon=True))
+            clients.append(
+                threading.Thread(target=_fill, args=(workspaces, until, found, seed), daemon=True)
+            )
         for client in clients:
             client.start()
         with (state / "looks.jsonl").open("w", encoding="utf-8") as log:
             while time.time() < until and process.poll() is None:
                 time.sleep(min(BETWEEN, max(0.1, until - time.time())))
-                looks.append({**_look(process.pid, workspaces, temporary_folder(output)), "jobs": sum(jobs.values()),
-                              "time": round(time.time() - began)})
+                looks.append(
+                    {
+                        **_look(process.pid, workspaces, temporary_folder(output)),
+                        "jobs": sum(jobs.values()),
+                        "time": round(time.time() - began),
+                    }
+                )
                 log.write(json.dumps(looks[-1]) + "\n")
                 log.flush()
-                print(looks[-1], dict(jobs), found.full_disks, len(answers.broken), file=sys.stderr, flush=True)
+                print(
+                    looks[-1],
+                    dict(jobs),
+                    found.full_disks,
+                    len(answers.broken),
+                    file=sys.stderr,
+                    flush=True,
+                )
         if process.poll() is not None:
             found.broken.append(f"the server ended with {process.returncode}")
         for client in clients:
             client.join(60)
     found.hours = round((time.time() - began) / 3600, 2)
-    found.jobs, found.answers = dict(jobs), {str(status): count for status, count in sorted(answers.statuses.items())}
+    found.jobs, found.answers = (
+        dict(jobs),
+        {str(status): count for status, count in sorted(answers.statuses.items())},
+    )
     found.broken += answers.broken[:50]
     found.tracebacks = output.read_text(encoding="utf-8", errors="replace").count("Traceback")
     steady = [look for look in looks if look["jobs"] >= WARM]
@@ -92,8 +123,16 @@ def torture(state: Path, seconds: float, seed: int = 0) -> Soaked:
     return found
 
 
-def _client(number: int, client: Client, workspaces: Path, until: float, jobs: Counter[str], lock: threading.Lock,
-            found: Soaked, seed: int) -> None:
+def _client(
+    number: int,
+    client: Client,
+    workspaces: Path,
+    until: float,
+    jobs: Counter[str],
+    lock: threading.Lock,
+    found: Soaked,
+    seed: int,
+) -> None:
     """One user: starts, changes, cancels, looks, deletes."""
     chance = random.Random(f"{seed}-{number}")
     while time.time() < until:
@@ -101,10 +140,16 @@ def _client(number: int, client: Client, workspaces: Path, until: float, jobs: C
         if not (workspaces / name / "settings.json").exists() and client.start(name) != 201:
             time.sleep(2)
             continue
-        client.ask("PATCH", f"/workspaces/{name}", {"training.seed": chance.randrange(1000),
-                                                    "regularization.seed": chance.randrange(3)})
-        status, view = client.ask("POST", f"/workspaces/{name}/jobs", {"stage": chance.choice(STAGES),
-                                                                       "force": chance.random() < 0.3})
+        client.ask(
+            "PATCH",
+            f"/workspaces/{name}",
+            {"training.seed": chance.randrange(1000), "regularization.seed": chance.randrange(3)},
+        )
+        status, view = client.ask(
+            "POST",
+            f"/workspaces/{name}/jobs",
+            {"stage": chance.choice(STAGES), "force": chance.random() < 0.3},
+        )
         if status != 202:
             time.sleep(1)
             continue
@@ -115,7 +160,9 @@ def _client(number: int, client: Client, workspaces: Path, until: float, jobs: C
             shutil.rmtree(workspaces / name, ignore_errors=True)
 
 
-def _watched(client: Client, job: int, name: str, until: float, chance: random.Random, found: Soaked) -> str:
+def _watched(
+    client: Client, job: int, name: str, until: float, chance: random.Random, found: Soaked
+) -> str:
     """How a job ended that was looked at, and cancelled in one of three cases."""
     cancel = time.time() + chance.uniform(0, 20) if chance.random() < 0.33 else None
     last = time.time() + 600
@@ -127,8 +174,18 @@ def _watched(client: Client, job: int, name: str, until: float, chance: random.R
         if cancel is not None and time.time() > cancel:
             client.ask("POST", f"/jobs/{job}/cancel")
             cancel = None
-        client.ask("GET", chance.choice((f"/workspaces/{name}", "/workspaces", "/jobs", f"/workspaces/{name}/files",
-                                         f"/workspaces/{name}/dataset")))
+        client.ask(
+            "GET",
+            chance.choice(
+                (
+                    f"/workspaces/{name}",
+                    "/workspaces",
+                    "/jobs",
+                    f"/workspaces/{name}/files",
+                    f"/workspaces/{name}/dataset",
+                )
+            ),
+        )
         time.sleep(1)
     if view.get("state") == "failed":
         words = re.sub(r"\d+", "#", str(view["error"]).rpartition("/")[2])[:120]
@@ -152,13 +209,19 @@ def _fill(workspaces: Path, until: float, found: Soaked, seed: int) -> None:
 
 
 def _look(process: int, workspaces: Path, temporary: Path) -> dict[str, Any]:
-    """Resident memory (MB), file handles and threads of a process (from /proc), and temporary files of ours."""
+    """Resident memory (MB), file handles and threads of a process (from /proc), and temporary files
+    of ours.
+    """
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     temporaries = sum(path.name.endswith(".tmp") for path in workspaces.rglob(".*"))
     temporaries += sum(path.is_file() for path in temporary.rglob("*"))
-    return {"rss": round(int(values["VmRSS"].split()[0]) / 1024, 1), "threads": int(values["Threads"]),
-            "handles": len(list(Path(f"/proc/{process}/fd").iterdir())), "temporaries": temporaries}
+    return {
+        "rss": round(int(values["VmRSS"].split()[0]) / 1024, 1),
+        "threads": int(values["Threads"]),
+        "handles": len(list(Path(f"/proc/{process}/fd").iterdir())),
+        "temporaries": temporaries,
+    }
 
 
 @contextmanager
@@ -167,9 +230,15 @@ def _disk(folder: Path) -> Iterator[bool]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     words = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
-    mounted = hasattr(os, "geteuid") and os.geteuid() == 0 and subprocess.run(words, check=False).returncode == 0
+    mounted = (
+        hasattr(os, "geteuid")
+        and os.geteuid() == 0
+        and subprocess.run(words, check=False).returncode == 0
+    )
     if not mounted:
-        print("no tmpfs could be mounted (that wants root): full disks are left out", file=sys.stderr)
+        print(
+            "no tmpfs could be mounted (that wants root): full disks are left out", file=sys.stderr
+        )
     try:
         yield mounted
     finally:

@@ -1,4 +1,5 @@
-"""The embedded world: drawings whose truth is known, and the makers of the checkpoint and the tagger that learn them.
+"""The embedded world: drawings whose truth is known, and the makers of the checkpoint and the
+tagger that learn them.
 
     python -m tools.world.sheet      a contact sheet of drawings
     python -m tools.world.examples   the pictures in examples/

@@ -1,6 +1,7 @@
 """State -> lib_singlelora/embedded/: python -m tools.world.export [--state DIR] [--out FOLDER].
 
-Writes singlelora.safetensors (fp16, LDM keys), singlelora.yaml, clip/config.json, tagger/ and README.md.
+Writes singlelora.safetensors (fp16, LDM keys), singlelora.yaml, clip/config.json, tagger/ and
+README.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from .networks.models import NATIVE, SCALE, TEXT, UNET, VAE, alphas_cumprod
 from .networks.store import Store, default_state
 
 
-def ldm_state(unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, Tensor]) -> dict[str, Tensor]:
+def ldm_state(
+    unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """The tensors under the names that SD 1 files have."""
     out = {f"model.diffusion_model.{k}": v for k, v in unet.items()}
     out |= {f"first_stage_model.{k}": v for k, v in vae.items()}
@@ -28,16 +31,25 @@ def ldm_state(unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, T
 
 
 def schedule() -> dict[str, Tensor]:
-    """The buffers of LDM's DDPM class, fp32. Source: ldm/models/diffusion/ddpm.py, register_schedule."""
+    """The buffers of LDM's DDPM class, fp32.
+
+    Source: ldm/models/diffusion/ddpm.py, register_schedule.
+    """
     alphas = alphas_cumprod()
     before = torch.cat([alphas.new_ones(1), alphas[:-1]])
     betas = 1 - alphas / before
     variance = betas * (1 - before) / (1 - alphas)
     found = {
-        "betas": betas, "alphas_cumprod": alphas, "alphas_cumprod_prev": before, "sqrt_alphas_cumprod": alphas.sqrt(),
-        "sqrt_one_minus_alphas_cumprod": (1 - alphas).sqrt(), "log_one_minus_alphas_cumprod": (1 - alphas).log(),
-        "sqrt_recip_alphas_cumprod": alphas.rsqrt(), "sqrt_recipm1_alphas_cumprod": (1 / alphas - 1).sqrt(),
-        "posterior_variance": variance, "posterior_log_variance_clipped": variance.clamp(min=1e-20).log(),
+        "betas": betas,
+        "alphas_cumprod": alphas,
+        "alphas_cumprod_prev": before,
+        "sqrt_alphas_cumprod": alphas.sqrt(),
+        "sqrt_one_minus_alphas_cumprod": (1 - alphas).sqrt(),
+        "log_one_minus_alphas_cumprod": (1 - alphas).log(),
+        "sqrt_recip_alphas_cumprod": alphas.rsqrt(),
+        "sqrt_recipm1_alphas_cumprod": (1 / alphas - 1).sqrt(),
+        "posterior_variance": variance,
+        "posterior_log_variance_clipped": variance.clamp(min=1e-20).log(),
         "posterior_mean_coef1": betas * before.sqrt() / (1 - alphas),
         "posterior_mean_coef2": (1 - before) * (1 - betas).sqrt() / (1 - alphas),
     }
@@ -45,7 +57,9 @@ def schedule() -> dict[str, Tensor]:
 
 
 def yaml_text() -> str:
-    """Source: configs/stable-diffusion/v1-inference.yaml; only the widths, the image size and the CLIP folder differ."""
+    """Source: configs/stable-diffusion/v1-inference.yaml; only the widths, the image size and the
+    CLIP folder differ.
+    """
     return f"""model:
   base_learning_rate: 1.0e-04
   target: ldm.models.diffusion.ddpm.LatentDiffusion
@@ -110,17 +124,26 @@ def yaml_text() -> str:
 
 def write_clip_config(folder: Path) -> None:
     """What CLIPTextConfig.from_pretrained and CLIPTextModel read."""
-    values = {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", **TEXT, "layer_norm_eps": 1e-5,
-              "attention_dropout": 0.0,
-              "initializer_factor": 1.0, "initializer_range": 0.02, "bos_token_id": 49406, "eos_token_id": 49407,
-              "pad_token_id": 1,
-              "torch_dtype": "float32"}
+    values = {
+        "architectures": ["CLIPTextModel"],
+        "model_type": "clip_text_model",
+        **TEXT,
+        "layer_norm_eps": 1e-5,
+        "attention_dropout": 0.0,
+        "initializer_factor": 1.0,
+        "initializer_range": 0.02,
+        "bos_token_id": 49406,
+        "eos_token_id": 49407,
+        "pad_token_id": 1,
+        "torch_dtype": "float32",
+    }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def weights(store: Store) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """U-Net, text encoder and VAE as shipped: moving averages, the VAE's decoder from its own stage when that has run.
+    """U-Net, text encoder and VAE as shipped: moving averages, the VAE's decoder from its own stage
+    when that has run.
 
     Raises: SystemExit, when a stage has not run yet.
     """
@@ -131,7 +154,9 @@ def weights(store: Store) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--state", type=Path, default=default_state())
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--only", choices=("all", "config", "checkpoint", "tagger"), default="all")
@@ -143,10 +168,15 @@ def main() -> None:
 
         store = Store(given.state)
         state = ldm_state(*weights(store))
-        metadata = {"format": "pt", "native_size": str(NATIVE), "modelspec.architecture": "stable-diffusion-v1",
-                    "modelspec.title": "Single-Image LoRA embedded world", "modelspec.resolution": f"{NATIVE}x{NATIVE}",
-                    "singlelora_preset": "embedded",
-                    "unet_steps": str(store.load("unet")["step"])}
+        metadata = {
+            "format": "pt",
+            "native_size": str(NATIVE),
+            "modelspec.architecture": "stable-diffusion-v1",
+            "modelspec.title": "Single-Image LoRA embedded world",
+            "modelspec.resolution": f"{NATIVE}x{NATIVE}",
+            "singlelora_preset": "embedded",
+            "unet_steps": str(store.load("unet")["step"]),
+        }
         save_file(state, given.out / f"{NAME}.safetensors", metadata)
         (given.out / f"{NAME}.yaml").write_text(yaml_text(), encoding="utf-8")
     if given.only in ("all", "tagger"):

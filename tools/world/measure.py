@@ -1,7 +1,9 @@
-"""What the checkpoint obeys: python -m tools.world.measure [--checkpoint FILE | --state DIR] [--prompts 200] [--out FOLDER].
+"""What the checkpoint obeys: python -m tools.world.measure [--checkpoint FILE | --state DIR]
+[--prompts 200] [--out FOLDER].
 
-Draws `prompts` × 2 seeds of tags that training could have shown, reads them with the tagger, measures colours where
-the drawing of the same tags has them, and writes measures.json and sheet.png.
+Draws `prompts` × 2 seeds of tags that training could have shown, reads them with the tagger,
+measures colours where the drawing of the same tags has them, and writes measures.json and
+sheet.png.
 """
 
 from __future__ import annotations
@@ -63,34 +65,46 @@ class Reader:
 
         rows = (folder / "selected_tags.csv").read_text(encoding="utf-8").splitlines()[1:]
         self.names = [r.split(",")[1].replace("_", " ") for r in rows]
-        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, pictures: NDArray[np.uint8]) -> list[dict[str, float]]:
-        out = self.session.run(None, {self.session.get_inputs()[0].name: pictures[..., ::-1].astype(np.float32)})[0]
+        out = self.session.run(
+            None, {self.session.get_inputs()[0].name: pictures[..., ::-1].astype(np.float32)}
+        )[0]
         return [dict(zip(self.names, map(float, row), strict=True)) for row in out]
 
 
 def obeys(tag: str, read: dict[str, float]) -> bool:
-    """Whether the tagger sees the tag before its rivals of the same group, or, without rivals, at all."""
+    """Whether the tagger sees the tag before its rivals of the same group, or, without rivals, at
+    all.
+    """
     group = group_of(tag)
     if group in (None, "expression", "outfit colour"):
         own = read.get(tag, 0.0)
         thing = tag.rsplit(" ", 1)[-1]
         if group != "outfit colour":
             return own >= 0.5
-        return own >= max(p for t, p in read.items() if t.rsplit(" ", 1)[-1] == thing and group_of(t) == group)
+        return own >= max(
+            p for t, p in read.items() if t.rsplit(" ", 1)[-1] == thing and group_of(t) == group
+        )
     return read.get(tag, 0.0) >= max(p for t, p in read.items() if group_of(t) == group)
 
 
 def colour_error(scene: Scene, picture: NDArray[np.uint8]) -> dict[str, float]:
-    """Without the tagger: how far the background's and the hair's colours are from the palette, of 255.
+    """Without the tagger: how far the background's and the hair's colours are from the palette, of
+    255.
 
-    The background is read at the upper corners, the hair at the crown where the true drawing of the scene has it.
+    The background is read at the upper corners, the hair at the crown where the true drawing of the
+    scene has it.
     """
     out: dict[str, float] = {}
     size = picture.shape[0]
     if scene.background in SIMPLE:
-        corner = np.concatenate([picture[2:10, 2:10].reshape(-1, 3), picture[2:10, -10:-2].reshape(-1, 3)])
+        corner = np.concatenate(
+            [picture[2:10, 2:10].reshape(-1, 3), picture[2:10, -10:-2].reshape(-1, 3)]
+        )
         out["background"] = float(np.abs(np.median(corner, 0) - BACKDROP[scene.background]).mean())
     if len(scene.characters) == 1 and scene.characters[0].headwear.kind == "none":
         true = render(scene, size).pixels.astype(int)
@@ -115,12 +129,17 @@ def prompts(count: int) -> list[tuple[Scene, str]]:
 
 
 def tagger_accuracy(reader: Reader, count: int = 400) -> dict[str, float]:
-    """Mean accuracy and mean F1 over the tags on fresh drawings, at a threshold of 0.5; F1 over tags seen at least five times."""
+    """Mean accuracy and mean F1 over the tags on fresh drawings, at a threshold of 0.5; F1 over
+    tags seen at least five times.
+    """
     from .networks.train_tagger import scene_of
 
     scenes = [scene_of(SEED + 100_000 + k) for k in range(count)]
     truth = np.array([[t in tags(s) for t in reader.names[4:]] for s in scenes])
-    read = [reader(np.stack([render(s).pixels for s in scenes[i:i + 32]])) for i in range(0, count, 32)]
+    read = [
+        reader(np.stack([render(s).pixels for s in scenes[i : i + 32]]))
+        for i in range(0, count, 32)
+    ]
     found = np.array([[p >= 0.5 for p in list(r.values())[4:]] for rows in read for r in rows])
     hit, wrong, missed = (truth & found).sum(0), (~truth & found).sum(0), (truth & ~found).sum(0)
     often = truth.sum(0) >= 5
@@ -143,13 +162,17 @@ def vae_error(checkpoint: Checkpoint, count: int = 64) -> dict[str, float]:
         pixels = ((y[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
         for name, value in colour_error(scene, pixels).items():
             errors[name].append(value)
-    return found | {f"VAE {name} colour error /255": float(np.mean(v)) for name, v in errors.items()}
+    return found | {
+        f"VAE {name} colour error /255": float(np.mean(v)) for name, v in errors.items()
+    }
 
 
 Measured = tuple[dict[str, float], list[NDArray[np.uint8]]]
 
 
-def measure(checkpoint: Checkpoint, reader: Reader, count: int, seeds: Sequence[int] = (1, 2)) -> Measured:
+def measure(
+    checkpoint: Checkpoint, reader: Reader, count: int, seeds: Sequence[int] = (1, 2)
+) -> Measured:
     """The figures and the pictures of the first 40 prompts."""
     wanted = prompts(count)
     hits: dict[str, list[bool]] = {}
@@ -159,30 +182,50 @@ def measure(checkpoint: Checkpoint, reader: Reader, count: int, seeds: Sequence[
     drawing = 0.0
     for seed in seeds:
         for at in range(0, len(wanted), 8):
-            part = wanted[at:at + 8]
+            part = wanted[at : at + 8]
             began = time.monotonic()
-            pictures = draw(checkpoint, [p for _, p in part], [seed * 100_000 + at + k for k in range(len(part))])
+            pictures = draw(
+                checkpoint,
+                [p for _, p in part],
+                [seed * 100_000 + at + k for k in range(len(part))],
+            )
             drawing += time.monotonic() - began
             if seed == seeds[0]:
                 shown += list(pictures)
-            for (scene, prompt), picture, read in zip(part, pictures, reader(pictures), strict=True):
+            for (scene, prompt), picture, read in zip(
+                part, pictures, reader(pictures), strict=True
+            ):
                 own = prompt.split(", ")
                 for tag in own:
                     group = group_of(tag)
                     if group:
                         hits.setdefault(group, []).append(obeys(tag, read))
-                if "1girl" in own and any(f in own for f in ("full body", "cowboy shot", "upper body", "portrait")):
+                if "1girl" in own and any(
+                    f in own for f in ("full body", "cowboy shot", "upper body", "portrait")
+                ):
                     hats = [t for t in own if t.endswith(" hat") or t == "hat"]
                     if hats or not any(t.endswith(" hat") for t in tags(scene)):
-                        hits.setdefault("hat", []).append((read.get("hat", 0.0) >= 0.5) == bool(hats))
+                        hits.setdefault("hat", []).append(
+                            (read.get("hat", 0.0) >= 0.5) == bool(hats)
+                        )
                 told = colour_error(scene, picture)
-                asked = {"background": f"{scene.background} background", "hair": f"{scene.characters[0].hair.colour} hair"}
+                asked = {
+                    "background": f"{scene.background} background",
+                    "hair": f"{scene.characters[0].hair.colour} hair",
+                }
                 for name in told:
                     if asked[name] in own:
                         colours[name].append(told[name])
     found = {f"obeys {g}": float(np.mean(v)) for g, v in sorted(hits.items())}
-    found |= {f"{n} colour within 40/255": float(np.mean([x < 40 for x in v])) for n, v in colours.items() if v}
-    found |= {"seconds a picture": drawing / (len(wanted) * len(seeds)), "seconds in all": time.monotonic() - start}
+    found |= {
+        f"{n} colour within 40/255": float(np.mean([x < 40 for x in v]))
+        for n, v in colours.items()
+        if v
+    }
+    found |= {
+        "seconds a picture": drawing / (len(wanted) * len(seeds)),
+        "seconds in all": time.monotonic() - start,
+    }
     return found, shown[:40]
 
 
@@ -198,15 +241,23 @@ def load(path: Path) -> Checkpoint:
     text = part("cond_stage_model.transformer.text_model.")
     from .networks.models import new_text_encoder
 
-    nested = next(iter(new_text_encoder().state_dict())).startswith("text_model.")  # older transformers nest
-    return assemble(part("model.diffusion_model."), {f"text_model.{k}" if nested else k: v for k, v in text.items()},
-                    part("first_stage_model."))
+    # Older transformers nest
+    nested = next(iter(new_text_encoder().state_dict())).startswith("text_model.")
+    return assemble(
+        part("model.diffusion_model."),
+        {f"text_model.{k}" if nested else k: v for k, v in text.items()},
+        part("first_stage_model."),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--state", type=Path, help="measure a training's state instead of an exported file")
+    parser.add_argument(
+        "--state", type=Path, help="measure a training's state instead of an exported file"
+    )
     parser.add_argument("--tagger", type=Path, default=TAGGER)
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--out", type=Path, default=FOLDER)

@@ -1,8 +1,9 @@
-"""The product on the world's characters: python -m tools.world.prove [--names isabella,pearl] [--workspaces DIR] [--docs FOLDER].
+"""The product on the world's characters: python -m tools.world.prove [--names isabella,pearl]
+[--workspaces DIR] [--docs FOLDER].
 
-Runs the whole job on examples/ with the embedded checkpoint, draws ten seeds in two framings with the recommended LoRA and with
-the checkpoint alone, and writes a sheet for each character and figures.json: what the tagger sees of her, and how far prompts
-without her trigger have moved.
+Runs the whole job on examples/ with the embedded checkpoint, draws ten seeds in two framings with
+the recommended LoRA and with the checkpoint alone, and writes a sheet for each character and
+figures.json: what the tagger sees of her, and how far prompts without her trigger have moved.
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ FRAMINGS = ("upper body", "cowboy shot")
 OTHERS = (
     "1girl, solo, upper body, red hair, blue dress, grey background",
     "1girl, solo, full body, standing, black hair, white shirt, red skirt",
-    "1girl, solo, portrait, blue hair, green eyes, smile, white background", "1girl, solo, cowboy shot, pink dress, outdoors",
+    "1girl, solo, portrait, blue hair, green eyes, smile, white background",
+    "1girl, solo, cowboy shot, pink dress, outdoors",
     "no humans, outdoors, scenery",
 )
 # What a reader of the sheet would call her; the tagger's tags for it.
 LOOKED_FOR = {
     "isabella": ("white hat", "long hair", "blonde hair", "striped capelet"),
-    "pearl": ("polka dot", "red dress", "brown hair"), "wren": ("red scarf", "black hair", "grey shirt"),
-    "morgan": ("eyepatch", "red hair", "white shirt"), "luna": ("split-color hair", "twintails", "purple collar"),
+    "pearl": ("polka dot", "red dress", "brown hair"),
+    "wren": ("red scarf", "black hair", "grey shirt"),
+    "morgan": ("eyepatch", "red hair", "white shirt"),
+    "luna": ("split-color hair", "twintails", "purple collar"),
     "mika": ("cat ears", "pink hair", "yellow dress"),
 }
 
@@ -55,11 +59,17 @@ def request(prompt: str, seeds: Sequence[int], loras: tuple[LoraUse, ...]) -> Im
     return ImageRequest(prompt, tuple(seeds), NATIVE, NATIVE, steps=20, cfg_scale=7, loras=loras)
 
 
-def prove(name: str, host: StandaloneHost, reader: Reader, workspaces: Path) -> tuple[dict[str, Any], Image.Image]:
+def prove(
+    name: str, host: StandaloneHost, reader: Reader, workspaces: Path
+) -> tuple[dict[str, Any], Image.Image]:
     """One character: (figures, sheet)."""
     job, workspace = Job(name), Workspace(workspaces / name)
-    settings = Settings.from_dict({"character": {"trigger": name, "class_token": "girl"},
-                                   "training": {"preset": host.checkpoint.preset}})
+    settings = Settings.from_dict(
+        {
+            "character": {"trigger": name, "class_token": "girl"},
+            "training": {"preset": host.checkpoint.preset},
+        }
+    )
     picture = ROOT / "examples" / ("isabella.png" if name == "isabella" else f"heldout/{name}.png")
     result = run_all(settings, workspace, host, job, picture)
     best = result["recommendation"]
@@ -75,17 +85,36 @@ def prove(name: str, host: StandaloneHost, reader: Reader, workspaces: Path) -> 
         base, drawn = draw(prompt, SEEDS), draw(prompt, SEEDS, lora)
         for who, pictures in (("LoRA", drawn), ("base", base)):
             read = reader(np.stack([np.asarray(one) for one in pictures]))
-            seen |= {f"{framing}, {who}: {tag}": sum(r.get(tag, 0.0) >= 0.5 for r in read) for tag in LOOKED_FOR[name]}
-        grids.append(Grid(f"{framing}, ten seeds", ("with the LoRA", "without"), ("",) * len(SEEDS),
-                          (tuple(Cell((one,)) for one in drawn), tuple(Cell((one,)) for one in base))))
+            seen |= {
+                f"{framing}, {who}: {tag}": sum(r.get(tag, 0.0) >= 0.5 for r in read)
+                for tag in LOOKED_FOR[name]
+            }
+        grids.append(
+            Grid(
+                f"{framing}, ten seeds",
+                ("with the LoRA", "without"),
+                ("",) * len(SEEDS),
+                (tuple(Cell((one,)) for one in drawn), tuple(Cell((one,)) for one in base)),
+            )
+        )
     plain = [draw(prompt, (7,))[0] for prompt in OTHERS]
     under = [draw(prompt, (7,), lora)[0] for prompt in OTHERS]
-    grids.append(Grid("Other prompts, without her trigger", ("with the LoRA", "without"), ("",) * len(OTHERS),
-                      (tuple(Cell((one,)) for one in under), tuple(Cell((one,)) for one in plain))))
+    grids.append(
+        Grid(
+            "Other prompts, without her trigger",
+            ("with the LoRA", "without"),
+            ("",) * len(OTHERS),
+            (tuple(Cell((one,)) for one in under), tuple(Cell((one,)) for one in plain)),
+        )
+    )
     other_seed = [draw(prompt, (8,))[0] for prompt in OTHERS]
-    figures = {"seconds": result["seconds"], "recommended": best["reason"], **seen,
-               "without the trigger: moved /255": distance(plain, under),
-               "the same prompts with another seed /255": distance(plain, other_seed)}
+    figures = {
+        "seconds": result["seconds"],
+        "recommended": best["reason"],
+        **seen,
+        "without the trigger: moved /255": distance(plain, under),
+        "the same prompts with another seed /255": distance(plain, other_seed),
+    }
     original = load_picture(picture).image.convert("RGB")
     grids.insert(0, Grid("The picture", ("",), ("",), ((Cell((original,)),),)))
     return figures, draw_sheet(f"{name}: one picture, one LoRA", best["reason"], grids, 96)
@@ -93,13 +122,17 @@ def prove(name: str, host: StandaloneHost, reader: Reader, workspaces: Path) -> 
 
 def distance(left: Pictures, right: Pictures) -> float:
     """Mean absolute difference of the pixels, of 255."""
+
     def values(pictures: Pictures) -> NDArray[np.float32]:
         return np.stack([np.asarray(one, np.float32) for one in pictures])
+
     return float(np.abs(values(left) - values(right)).mean())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--names", default=",".join(LOOKED_FOR))
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--tagger", type=Path, default=TAGGER)

@@ -1,4 +1,6 @@
-"""lib_singlelora/embedded/README.md, from the log and the last measurement: python -m tools.world.readme [--state DIR]."""
+"""lib_singlelora/embedded/README.md, from the log and the last measurement: python -m
+tools.world.readme [--state DIR].
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,27 @@ from .scenes.sample import sample_scene
 from .scenes.tags import tags
 
 GOALS = {
-    "VAE PSNR dB": ("≥", 26), "VAE hair colour error /255": ("≤", 12), "VAE background colour error /255": ("≤", 12),
-    "obeys framing": ("≥", 0.95), "obeys background": ("≥", 0.9), "obeys hair colour": ("≥", 0.85), "obeys hat": ("≥", 0.85),
-    "obeys hair length": ("≥", 0.8), "obeys outfit colour": ("≥", 0.7), "obeys pose": ("≥", 0.7),
-    "obeys expression": ("≥", 0.6), "tagger accuracy": ("≥", 0.97), "tagger F1": ("≥", 0.9),
+    "VAE PSNR dB": ("≥", 26),
+    "VAE hair colour error /255": ("≤", 12),
+    "VAE background colour error /255": ("≤", 12),
+    "obeys framing": ("≥", 0.95),
+    "obeys background": ("≥", 0.9),
+    "obeys hair colour": ("≥", 0.85),
+    "obeys hat": ("≥", 0.85),
+    "obeys hair length": ("≥", 0.8),
+    "obeys outfit colour": ("≥", 0.7),
+    "obeys pose": ("≥", 0.7),
+    "obeys expression": ("≥", 0.6),
+    "tagger accuracy": ("≥", 0.97),
+    "tagger F1": ("≥", 0.9),
 }
-STAGES = {"vae": "VAE", "text": "text encoder, before the U-Net", "unet": "U-Net with text encoder",
-          "decoder": "VAE decoder alone", "tagger": "tagger"}
+STAGES = {
+    "vae": "VAE",
+    "text": "text encoder, before the U-Net",
+    "unet": "U-Net with text encoder",
+    "decoder": "VAE decoder alone",
+    "tagger": "tagger",
+}
 
 
 def world_tags(count: int = 6000) -> list[str]:
@@ -35,27 +51,56 @@ def figures(measures: Path) -> str:
     lines = ["| measured | value | goal | |", "|---|---|---|---|"]
     for name, value in json.loads(measures.read_text(encoding="utf-8")).items():
         sign, goal = GOALS.get(name, ("", None))
-        reached = "" if goal is None else "reached" if (value >= goal) == (sign == "≥") else "**not reached**"
-        lines.append(f"| {name} | {value:.3g} | {f'{sign} {goal}' if goal is not None else ''} | {reached} |")
-    return "\n".join(lines) + "\n\nBy `python -m tools.world.measure`: 200 prompts × 2 seeds, DDIM, 20 steps, CFG 5."
+        reached = (
+            ""
+            if goal is None
+            else "reached"
+            if (value >= goal) == (sign == "≥")
+            else "**not reached**"
+        )
+        lines.append(
+            f"| {name} | {value:.3g} | {f'{sign} {goal}' if goal is not None else ''} | {reached} |"
+        )
+    return (
+        "\n".join(lines)
+        + "\n\nBy `python -m tools.world.measure`: 200 prompts × 2 seeds, DDIM, 20 steps, CFG 5."
+    )
 
 
 def made(store: Store, path: Path) -> list[dict[str, Any]]:
-    """What the shipped files went through, in order: the rows of made.json, and those of this state that are not there yet."""
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    """What the shipped files went through, in order: the rows of made.json, and those of this state
+    that are not there yet.
+    """
+    rows: list[dict[str, Any]] = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    )
     for stage in STAGES:
         state = store.load(stage)
         own = store.note() | {"stage": stage, "steps": state["step"] if state else 0}
-        if state and not any(all(row[key] == own[key] for key in ("stage", "steps")) for row in rows):
-            rows.append({"pictures": "?", "machine": "?", **own, "minutes": round(store.seconds(stage) / 60, 1)})
-    path.write_text("[\n " + ",\n ".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
+        if state and not any(
+            all(row[key] == own[key] for key in ("stage", "steps")) for row in rows
+        ):
+            rows.append(
+                {
+                    "pictures": "?",
+                    "machine": "?",
+                    **own,
+                    "minutes": round(store.seconds(stage) / 60, 1),
+                }
+            )
+    path.write_text(
+        "[\n " + ",\n ".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8"
+    )
     return rows
 
 
 def text(store: Store, out: Path) -> str:
     """The whole README."""
-    rows = [f"| {STAGES[row['stage']]} | {row['machine']} | {row['steps']:,} × {row['pictures']} | {row['minutes']:g} min |"
-            for row in made(store, out / "made.json")]
+    rows = [
+        f"| {STAGES[row['stage']]} | {row['machine']} | {row['steps']:,} × {row['pictures']} |"
+        f" {row['minutes']:g} min |"
+        for row in made(store, out / "made.json")
+    ]
     known = world_tags()
     sheet = "![Forty prompts](sheet.png)\n" if (out / "sheet.png").exists() else ""
     return f"""# The embedded checkpoint and tagger

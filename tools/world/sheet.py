@@ -21,7 +21,7 @@ def grid(pictures: Sequence[NDArray[np.uint8]], columns: int) -> Image.Image:
     sheet = np.full((rows * (h + 4), columns * (w + 4), 3), 255, np.uint8)
     for i, picture in enumerate(pictures):
         y, x = i // columns * (h + 4), i % columns * (w + 4)
-        sheet[y:y + h, x:x + w] = picture
+        sheet[y : y + h, x : x + w] = picture
     return Image.fromarray(sheet)
 
 
@@ -33,7 +33,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--columns", type=int, default=8)
     given = parser.parse_args()
-    grid([render(sample_scene(given.seed + i), given.size).pixels for i in range(given.count)], given.columns).save(given.out)
+    grid(
+        [render(sample_scene(given.seed + i), given.size).pixels for i in range(given.count)],
+        given.columns,
+    ).save(given.out)
 
 
 if __name__ == "__main__":

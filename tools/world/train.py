@@ -1,7 +1,8 @@
-"""Trains the embedded world: python -m tools.world.train [--stage all|vae|text|unet|decoder|tagger] [--minutes 60] [--state DIR].
+"""Trains the embedded world: python -m tools.world.train [--stage all|vae|text|unet|decoder|tagger]
+[--minutes 60] [--state DIR].
 
-Every stage resumes where it stopped. `all` goes vae -> text -> tagger -> unet -> decoder, each until its share of the
-minutes is over or its planned steps are done.
+Every stage resumes where it stopped. `all` goes vae -> text -> tagger -> unet -> decoder, each
+until its share of the minutes is over or its planned steps are done.
 """
 
 from __future__ import annotations
@@ -52,7 +53,14 @@ def train(stage: str, store: Store, minutes: float, steps: int | None, device: s
         from .networks.train_unet import UnetTraining
 
         text = store.load("text")
-        run(UnetTraining(frozen_vae(store), text and text["model"], store.folder / "latents", device), store, minutes, steps)
+        run(
+            UnetTraining(
+                frozen_vae(store), text and text["model"], store.folder / "latents", device
+            ),
+            store,
+            minutes,
+            steps,
+        )
     else:
         from .networks.train_tagger import TaggerTraining
 
@@ -60,13 +68,19 @@ def train(stage: str, store: Store, minutes: float, steps: int | None, device: s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--stage", choices=("all", *STAGES), default="all")
     parser.add_argument("--minutes", type=float, default=60.0, help="of this call")
-    parser.add_argument("--steps", type=int, help="stop at this step of the stage, earlier calls counted in")
+    parser.add_argument(
+        "--steps", type=int, help="stop at this step of the stage, earlier calls counted in"
+    )
     parser.add_argument("--state", type=Path, default=default_state())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="beside other work one is the fastest")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="beside other work one is the fastest"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     store = Store(given.state)

@@ -1,6 +1,8 @@
-"""Textual inversions that a LoRA file brings (`bundle_emb.NAME. …`): in prompts their names stand for their vectors.
+"""Textual inversions that a LoRA file brings (`bundle_emb.NAME. …`): in prompts their names stand
+for their vectors.
 
-Source: AUTOMATIC1111 1.10.1 extensions-builtin/Lora/networks.py, load_network, and modules/textual_inversion.
+Source: AUTOMATIC1111 1.10.1 extensions-builtin/Lora/networks.py, load_network, and
+modules/textual_inversion.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ Words = Mapping[tuple[int, ...], tuple[int, ...]]
 
 
 def vectors_of(name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Embedding name -> its vectors (n, D), of a file's `bundle_emb.` tensors.  name: of the file, for messages.
+    """Embedding name -> its vectors (n, D), of a file's `bundle_emb.` tensors.  name: of the file,
+    for messages.
 
     Raises: LoraFileError, for one that is no embedding of a Stable Diffusion 1 or 2.
     """
@@ -32,15 +35,18 @@ def vectors_of(name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]
         told = [tensor for part, tensor in parts.items() if part.startswith("string_to_param.")]
         usable = told or [tensor for part, tensor in parts.items() if part == "clip_l"]
         if len(usable) != 1 or (not told and len(parts) > 1):
-            raise LoraFileError(f"{name}: found the bundled embedding '{word}' with {', '.join(parts)}, expected one tensor, as "
-                                "Stable Diffusion 1 has; was it trained for another base model?")
+            raise LoraFileError(
+                f"{name}: found the bundled embedding '{word}' with {', '.join(parts)}, expected"
+                " one tensor, as Stable Diffusion 1 has; was it trained for another base model?"
+            )
         vectors[word] = usable[0].float().reshape(-1, usable[0].shape[-1])
     return vectors
 
 
 @contextmanager
 def words_for(text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]) -> Iterator[Words]:
-    """While inside, the text encoder knows the vectors under new tokens; which ones, by the tokens of their names.
+    """While inside, the text encoder knows the vectors under new tokens; which ones, by the tokens
+    of their names.
 
     One whose vectors are of another width than the text encoder's is left out, as the WebUI does.
     """
@@ -50,7 +56,9 @@ def words_for(text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]) ->
     rows, following = [table.weight], table.num_embeddings
     for name, own in vectors.items():
         if own.shape[1] == table.embedding_dim:
-            tokens = tokenizer(name, add_special_tokens=False, truncation=False, verbose=False).input_ids
+            tokens = tokenizer(
+                name, add_special_tokens=False, truncation=False, verbose=False
+            ).input_ids
             words[tuple(tokens)] = tuple(range(following, following + len(own)))
             rows.append(own.to(table.weight))
             following += len(own)
@@ -67,5 +75,5 @@ def words_for(text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]) ->
 
 def word_at(tokens: list[int], place: int, words: Words) -> tuple[int, ...]:
     """The name that begins at a place, the longest of several; () for none."""
-    fitting = [name for name in words if tuple(tokens[place:place + len(name)]) == name]
+    fitting = [name for name in words if tuple(tokens[place : place + len(name)]) == name]
     return max(fitting, key=len, default=())

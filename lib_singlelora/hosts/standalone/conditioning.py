@@ -1,8 +1,8 @@
 """Prompts in the WebUI's language to what the U-Net is given at each step.
 
-Chunks, weights and the order of things are those of AUTOMATIC1111's WebUI 1.10.1 with its default options
-(modules/sd_hijack_clip.py, sd_emphasis.py "Original", sd_samplers_cfg_denoiser.py).  Captions in training are encoded by
-`hosts/clip.py`, as sd-scripts does.
+Chunks, weights and the order of things are those of AUTOMATIC1111's WebUI 1.10.1 with its default
+options (modules/sd_hijack_clip.py, sd_emphasis.py "Original", sd_samplers_cfg_denoiser.py).
+Captions in training are encoded by `hosts/clip.py`, as sd-scripts does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ...captions.prompt_language import (
 from ..clip import CHUNK, hidden_states
 from .bundled_embeddings import Words, word_at
 
-BACKTRACK = 20  # tokens after a comma that move to the next chunk together; the WebUI's comma_padding_backtrack
+# Tokens after a comma that move to the next chunk together; the WebUI's comma_padding_backtrack
+BACKTRACK = 20
 
 NO_WORDS: Words = {}
 Row = list[tuple[int, float]]  # (token, weight), CHUNK of them
@@ -33,7 +34,12 @@ Row = list[tuple[int, float]]  # (token, weight), CHUNK of them
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A prompt over the steps.  phases: (last step, text).  contexts: (77k, D), one a phase.  weight: of the prompt."""
+    """A prompt over the steps.
+
+    phases: (last step, text).
+    contexts: (77k, D), one a phase.
+    weight: of the prompt.
+    """
 
     phases: tuple[tuple[int, str], ...]
     contexts: tuple[Tensor, ...]
@@ -51,11 +57,21 @@ class Guidance:
     positive: tuple[Scheduled, ...]
     negative: Scheduled
 
-    def predict(self, unet: Callable[[Tensor, Tensor], Tensor], latents: Tensor, index: int, cfg_scale: float) -> Tensor:
+    def predict(
+        self,
+        unet: Callable[[Tensor, Tensor], Tensor],
+        latents: Tensor,
+        index: int,
+        cfg_scale: float,
+    ) -> Tensor:
         """The guided answer of the U-Net: e_n + cfg · Σ w_i (e_i - e_n).
 
-        unet(latents, context): (B, 4, h, w), (B, 77k, D) to (B, 4, h, w).  latents: (1, 4, h, w).  index: of the step, from 0.
-        Source: Liu et al. 2022, Compositional Visual Generation with Composable Diffusion Models, eq. 11.
+        unet(latents, context): (B, 4, h, w), (B, 77k, D) to (B, 4, h, w).  latents: (1, 4, h, w).
+        index: of the step, from 0.
+        latents: (1, 4, h, w).
+        index: of the step, from 0.
+        Source: Liu et al. 2022, Compositional Visual Generation with Composable Diffusion Models,
+        eq. 11.
         """
         positive = _stacked([part.at(index) for part in self.positive])
         negative = self.negative.at(index)[None]
@@ -72,24 +88,45 @@ class Guidance:
         return guided
 
 
-def guidance(text: nn.Module, tokenizer: Any, prompt: str, negative_prompt: str, clip_skip: int, steps: int,
-             device: str, words: Words = NO_WORDS) -> Guidance:
-    """The encoded prompts; comments and `<lora:…>` are taken out before.  AND is read in the positive prompt only.
+def guidance(
+    text: nn.Module,
+    tokenizer: Any,
+    prompt: str,
+    negative_prompt: str,
+    clip_skip: int,
+    steps: int,
+    device: str,
+    words: Words = NO_WORDS,
+) -> Guidance:
+    """The encoded prompts; comments and `<lora:…>` are taken out before.  AND is read in the
+    positive prompt only.
 
     Raises: SettingsError, for a weight that is no number.
     """
 
     def encoded(part: str, weight: float) -> Scheduled:
         phases = schedule(part, steps)
-        contexts = encode_weighted(text, tokenizer, [shown for _, shown in phases], clip_skip, device, words)
+        contexts = encode_weighted(
+            text, tokenizer, [shown for _, shown in phases], clip_skip, device, words
+        )
         return Scheduled(tuple(phases), tuple(contexts), weight)
 
-    return Guidance(tuple(encoded(part, weight) for part, weight in split_at_and(prompt)), encoded(negative_prompt, 1.0))
+    return Guidance(
+        tuple(encoded(part, weight) for part, weight in split_at_and(prompt)),
+        encoded(negative_prompt, 1.0),
+    )
 
 
-def encode_weighted(text: nn.Module, tokenizer: Any, texts: Sequence[str], clip_skip: int, device: str,
-                    words: Words = NO_WORDS) -> Tensor:
-    """Context (B, 77k, D) of texts with emphasis and BREAK; a shorter text is filled with empty chunks.
+def encode_weighted(
+    text: nn.Module,
+    tokenizer: Any,
+    texts: Sequence[str],
+    clip_skip: int,
+    device: str,
+    words: Words = NO_WORDS,
+) -> Tensor:
+    """Context (B, 77k, D) of texts with emphasis and BREAK; a shorter text is filled with empty
+    chunks.
 
     Raises: SettingsError.
     """
@@ -99,7 +136,9 @@ def encode_weighted(text: nn.Module, tokenizer: Any, texts: Sequence[str], clip_
     parts = []
     for number in range(count):
         chunk = [own[number] if number < len(own) else _filled([], end) for own in rows]
-        tokens = torch.tensor([[tokenizer.bos_token_id, *(token for token, _ in row), end] for row in chunk])
+        tokens = torch.tensor(
+            [[tokenizer.bos_token_id, *(token for token, _ in row), end] for row in chunk]
+        )
         weights = torch.tensor([[1.0, *(weight for _, weight in row), 1.0] for row in chunk])
         hidden = hidden_states(text, tokens.to(device), clip_skip)
         parts.append(_weighted(hidden, weights.to(hidden)))
@@ -119,7 +158,10 @@ def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
 
 
 def chunks(tokenizer: Any, text: str, words: Words = NO_WORDS) -> list[Row]:
-    """The text in rows of 75 (token, weight), one at least.  words: names of embeddings, see `bundled_embeddings`."""
+    """The text in rows of 75 (token, weight), one at least.
+
+    words: names of embeddings, see `bundled_embeddings`.
+    """
     end = tokenizer.eos_token_id
     comma = tokenizer.convert_tokens_to_ids(",</w>")
     rows: list[Row] = []
@@ -136,15 +178,17 @@ def chunks(tokenizer: Any, text: str, words: Words = NO_WORDS) -> list[Row]:
         if piece == BREAK and weight == BREAK_WEIGHT:
             finish()
             continue
-        tokens = tokenizer(piece, add_special_tokens=False, truncation=False, verbose=False).input_ids
+        tokens = tokenizer(
+            piece, add_special_tokens=False, truncation=False, verbose=False
+        ).input_ids
         place = 0
         while place < len(tokens):
             token = tokens[place]
             if token == comma:
                 last_comma = len(row)
             elif len(row) == CHUNK and last_comma != -1 and CHUNK - last_comma <= BACKTRACK:
-                moved = row[last_comma + 1:]
-                row = row[:last_comma + 1]
+                moved = row[last_comma + 1 :]
+                row = row[: last_comma + 1]
                 finish()
                 row = moved
             if len(row) == CHUNK:
@@ -167,4 +211,9 @@ def _filled(row: Row, end: int) -> Row:
 def _stacked(contexts: Sequence[Tensor]) -> Tensor:
     """(B, 77k, D); of prompts between AND the shorter one repeats its last vector, as in the WebUI."""
     longest = max(len(context) for context in contexts)
-    return torch.stack([torch.cat([context, context[-1:].expand(longest - len(context), -1)]) for context in contexts])
+    return torch.stack(
+        [
+            torch.cat([context, context[-1:].expand(longest - len(context), -1)])
+            for context in contexts
+        ]
+    )

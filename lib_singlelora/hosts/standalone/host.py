@@ -53,7 +53,8 @@ LATENT_FILLS = {"latent noise": "noise", "latent nothing": "nothing"}
 
 
 class StandaloneHost:
-    """A Host on diffusers.  The file is inspected at once, the networks are loaded when they are first needed.
+    """A Host on diffusers.  The file is inspected at once, the networks are loaded when they are
+    first needed.
 
     Raises: CheckpointError, for a file that cannot be used.
     """
@@ -72,22 +73,35 @@ class StandaloneHost:
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
         path = self._found.path
-        return CheckpointInfo(path.stem, path, self._found.native_size, legacy_hash(path), cached_sha256(path),
-                              self._found.preset)
+        return CheckpointInfo(
+            path.stem,
+            path,
+            self._found.native_size,
+            legacy_hash(path),
+            cached_sha256(path),
+            self._found.preset,
+        )
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
         """A file by its path, or by its name beside the loaded one.  Raises: CheckpointError."""
         path = self._file(name)
         found = inspect(path)
-        return CheckpointInfo(path.stem, path, found.native_size, legacy_hash(path), cached_sha256(path), found.preset)
+        return CheckpointInfo(
+            path.stem, path, found.native_size, legacy_hash(path), cached_sha256(path), found.preset
+        )
 
     def _file(self, name: str) -> Path:
         beside = self._found.path.parent
-        for path in (Path(name).expanduser(), *(beside / f"{name}{suffix}" for suffix in ("", ".safetensors", ".ckpt"))):
+        for path in (
+            Path(name).expanduser(),
+            *(beside / f"{name}{suffix}" for suffix in ("", ".safetensors", ".ckpt")),
+        ):
             if path.is_file():
                 return path.resolve()
-        raise CheckpointError(f"{name}: found no such checkpoint, expected a file, or the name of one in {beside}; check the "
-                              "path")
+        raise CheckpointError(
+            f"{name}: found no such checkpoint, expected a file, or the name of one in {beside};"
+            " check the path"
+        )
 
     @contextmanager
     def drawing_with(self, name: str) -> Iterator[None]:
@@ -96,7 +110,9 @@ class StandaloneHost:
             yield
             return
         loaded = ("checkpoint", "networks", "_loras")
-        kept: dict[str, object] = {key: self.__dict__.pop(key) for key in loaded if key in self.__dict__}
+        kept: dict[str, object] = {
+            key: self.__dict__.pop(key) for key in loaded if key in self.__dict__
+        }
         found, self._found = self._found, inspect(self._file(name))
         try:
             yield
@@ -128,7 +144,10 @@ class StandaloneHost:
     def exclusive(self, job: Job) -> Iterator[None]:
         """Hold the host.  Raises: HostBusyError, when another thread does."""
         if not self._lock.acquire(blocking=False):
-            raise HostBusyError(f"{job.title}: the host is busy, expected it to be free; wait for the other job or cancel it")
+            raise HostBusyError(
+                f"{job.title}: the host is busy, expected it to be free; wait for the other job or"
+                " cancel it"
+            )
         try:
             yield
         finally:
@@ -142,7 +161,9 @@ class StandaloneHost:
 
     @cached_property
     def networks(self) -> Networks:
-        """The networks on their device: bf16 on a GPU that has it, else fp16 (the VAE in fp32); fp32 on the CPU."""
+        """The networks on their device: bf16 on a GPU that has it, else fp16 (the VAE in fp32);
+        fp32 on the CPU.
+        """
         return self._loaded(torch.float32 if self._device == "cpu" else half_of(self._device))
 
     def _loaded(self, dtype: torch.dtype) -> Networks:
@@ -163,8 +184,15 @@ class StandaloneHost:
         self._loras.remove()
         own = weights_dtype(self.networks)
         wanted = DTYPES.get(precision, own)
-        if wanted == torch.bfloat16 and torch.device(self._device).type == "cuda" and not has_bf16(self._device):
-            log.warning("training.precision=bf16: this GPU has no bf16 and emulates it, which is slow; fp16 suits it")
+        if (
+            wanted == torch.bfloat16
+            and torch.device(self._device).type == "cuda"
+            and not has_bf16(self._device)
+        ):
+            log.warning(
+                "training.precision=bf16: this GPU has no bf16 and emulates it, which is slow; fp16"
+                " suits it"
+            )
         with self._lying_in(wanted) as networks, lent(networks, self._device) as places:
             yield StandaloneTrainingModel(networks, self._device, wanted, places)
 
@@ -189,30 +217,60 @@ class StandaloneHost:
                 placement(fresh, self._device).set_aside(*PARTS)  # both have no room there
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
-        """Draw one picture per seed, one after another, so that a picture does not depend on its company.
+        """Draw one picture per seed, one after another, so that a picture does not depend on its
+        company.
 
         The prompts are written in the WebUI's language (`captions/prompt_language.py`).
-        Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8, a mistaken prompt), LoraFileError.
+        Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8, a
+        mistaken prompt), LoraFileError.
         """
         if request.sampler not in SAMPLERS:
-            raise SettingsError(f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}")
+            raise SettingsError(
+                f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}"
+            )
         if request.steps < 1:
             raise SettingsError(f"steps: found {request.steps}, expected at least 1")
         if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
-            raise SettingsError(f"size: found {request.width}x{request.height}, expected multiples of 8")
+            raise SettingsError(
+                f"size: found {request.width}x{request.height}, expected multiples of 8"
+            )
         prompt, found = without_extra_networks(without_comments(request.prompt))
         self._loras.apply((*request.loras, *loras_of(found, request, self._found.path)))
         networks, outer = self.networks, job.view().progress
         with torch.inference_mode():
             with words_for(networks.text, networks.tokenizer, self._loras.embeddings) as words:
-                texts = guidance(networks.text, networks.tokenizer, prompt, without_comments(request.negative_prompt),
-                                 request.clip_skip, request.steps, self._device, words)
-            return [self._draw(request, seed, texts, index, job, outer) for index, seed in enumerate(request.seeds)]
+                texts = guidance(
+                    networks.text,
+                    networks.tokenizer,
+                    prompt,
+                    without_comments(request.negative_prompt),
+                    request.clip_skip,
+                    request.steps,
+                    self._device,
+                    words,
+                )
+            return [
+                self._draw(request, seed, texts, index, job, outer)
+                for index, seed in enumerate(request.seeds)
+            ]
 
-    def _draw(self, request: ImageRequest, seed: int, texts: Guidance, index: int, job: Job, outer: Progress) -> GeneratedImage:
+    def _draw(
+        self,
+        request: ImageRequest,
+        seed: int,
+        texts: Guidance,
+        index: int,
+        job: Job,
+        outer: Progress,
+    ) -> GeneratedImage:
         networks, count = self.networks, len(request.seeds)
-        scheduler = make_scheduler(request.sampler, networks.beta_start, networks.beta_end, len(networks.alphas_cumprod),
-                                   networks.prediction)
+        scheduler = make_scheduler(
+            request.sampler,
+            networks.beta_start,
+            networks.beta_end,
+            len(networks.alphas_cumprod),
+            networks.prediction,
+        )
         noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
 
         steps_done = count_from(0)
@@ -235,9 +293,19 @@ class StandaloneHost:
             else:
                 job.report(Progress("generate", index * total + done, count * total, message))
 
-        latents = denoise(scheduler, guided, noise.to(self._device), generators, request.steps, self._start(request), each)
+        latents = denoise(
+            scheduler,
+            guided,
+            noise.to(self._device),
+            generators,
+            request.steps,
+            self._start(request),
+            each,
+        )
         decoded = networks.vae.decode(latents.float() / networks.scale).sample[0]
-        image = Image.fromarray(((decoded / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+        image = Image.fromarray(
+            ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        )
         if request.image is not None and request.mask is not None:
             image = _paste_back(image, request.image, request.mask)
         return GeneratedImage(image, seed, self._parameters(request, seed))
@@ -248,30 +316,52 @@ class StandaloneHost:
         size = (request.width, request.height)
         picture = request.image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         if request.fill == "fill" and request.mask is not None:
-            picture = surroundings(picture, request.mask.convert("L").resize(size, Image.Resampling.LANCZOS))
-        pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
-        latents = self.networks.vae.encode(pixels.to(self._device)).latent_dist.mode() * self.networks.scale
+            picture = surroundings(
+                picture, request.mask.convert("L").resize(size, Image.Resampling.LANCZOS)
+            )
+        pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(
+            2, 0, 1
+        )[None]
+        latents = (
+            self.networks.vae.encode(pixels.to(self._device)).latent_dist.mode()
+            * self.networks.scale
+        )
         mask = None
         if request.mask is not None:
-            small = request.mask.convert("L").resize((size[0] // 8, size[1] // 8), Image.Resampling.BOX)
-            # Any cell that the mask touches is redrawn; the exact edge is drawn when the original is pasted back.
-            mask = torch.from_numpy((np.asarray(small) > 8).astype(np.float32))[None, None].to(self._device)
+            small = request.mask.convert("L").resize(
+                (size[0] // 8, size[1] // 8), Image.Resampling.BOX
+            )
+            # Any cell that the mask touches is redrawn; the exact edge is drawn when the original
+            # is pasted back.
+            mask = torch.from_numpy((np.asarray(small) > 8).astype(np.float32))[None, None].to(
+                self._device
+            )
         return Start(latents, request.denoise, mask, LATENT_FILLS.get(request.fill, ""))
 
     def _parameters(self, request: ImageRequest, seed: int) -> str:
         """The text that the WebUI's PNG Info reads."""
         tags = "".join(f" <lora:{use.path.stem}:{_strengths(use)}>" for use in request.loras)
-        fields = {"Steps": request.steps, "Sampler": request.sampler, "CFG scale": f"{request.cfg_scale:g}", "Seed": seed,
-                  "Size": f"{request.width}x{request.height}", "Model hash": self.checkpoint.sha256[:10],
-                  "Model": self.checkpoint.name}
+        fields = {
+            "Steps": request.steps,
+            "Sampler": request.sampler,
+            "CFG scale": f"{request.cfg_scale:g}",
+            "Seed": seed,
+            "Size": f"{request.width}x{request.height}",
+            "Model hash": self.checkpoint.sha256[:10],
+            "Model": self.checkpoint.name,
+        }
         if request.image is not None:
             fields["Denoising strength"] = f"{request.denoise:g}"
         if request.clip_skip > 1:
             fields["Clip skip"] = request.clip_skip
         if request.mask is not None:
             fields["Masked content"] = request.fill
-        negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
-        return f"{request.prompt}{tags}{negative}\n" + ", ".join(f"{key}: {_quoted(value)}" for key, value in fields.items())
+        negative = (
+            f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
+        )
+        return f"{request.prompt}{tags}{negative}\n" + ", ".join(
+            f"{key}: {_quoted(value)}" for key, value in fields.items()
+        )
 
 
 def _strengths(use: LoraUse) -> str:
@@ -293,4 +383,6 @@ def _paste_back(image: Image.Image, original: Image.Image, mask: Image.Image) ->
     own = original.convert("RGB").resize(image.size, Image.Resampling.LANCZOS)
     hole = mask.convert("L").resize(image.size, Image.Resampling.LANCZOS)
     soft = hole.filter(ImageFilter.GaussianBlur(max(1, image.width // 256)))
-    return Image.composite(image, own, Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole))))
+    return Image.composite(
+        image, own, Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole)))
+    )

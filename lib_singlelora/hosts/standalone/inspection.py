@@ -32,7 +32,12 @@ WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
 
 @dataclass(frozen=True)
 class Inspected:
-    """A checkpoint that can be loaded.  params: of the `.yaml` beside it, or empty.  native_size: pixels.  preset: its own."""
+    """A checkpoint that can be loaded.
+
+    params: of the `.yaml` beside it, or empty.
+    native_size: pixels.
+    preset: its own.
+    """
 
     path: Path
     params: Mapping[str, object]
@@ -43,7 +48,8 @@ class Inspected:
 def inspect(path: Path) -> Inspected:
     """Look at a checkpoint's keys.
 
-    Raises: CheckpointError, for a file that is missing, broken, or of another architecture, which is named.
+    Raises: CheckpointError, for a file that is missing, broken, or of another architecture, which
+    is named.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: found no such file, {WANTED}; check --checkpoint")
@@ -56,7 +62,9 @@ def inspect(path: Path) -> Inspected:
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     _check_architecture(path, shapes)
-    return Inspected(path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata), preset_of(metadata))
+    return Inspected(
+        path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata), preset_of(metadata)
+    )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -72,12 +80,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if isinstance(loaded, dict):
         loaded = loaded.get("state_dict", loaded)
     if not isinstance(loaded, dict) or not loaded:
-        raise CheckpointError(f"{path.name}: found a {type(loaded).__name__} without weights, {WANTED}")
+        raise CheckpointError(
+            f"{path.name}: found a {type(loaded).__name__} without weights, {WANTED}"
+        )
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By what is in the file.  Raises: CheckpointError, for one that holds no weights at all, which is named."""
+    """By what is in the file.
+
+    Raises: CheckpointError, for one that holds no weights at all, which is named.
+    """
     try:
         what = other_kind(path)
         found = is_safetensors(path)
@@ -96,18 +109,27 @@ def _header(path: Path) -> Header:
     except UnreadableWeights as error:
         raise _broken(path, error) from None
     if header.end != size:
-        raise CheckpointError(f"{path.name}: found {size} bytes, expected {header.end}: the file is "
-                              "truncated; download it again")
+        raise CheckpointError(
+            f"{path.name}: found {size} bytes, expected {header.end}: the file is "
+            "truncated; download it again"
+        )
     return header
 
 
 def _broken(path: Path, error: UnreadableWeights) -> CheckpointError:
-    what = "convert it to .safetensors where you trust it" if "code in a file" in str(error) else "download it again"
+    what = (
+        "convert it to .safetensors where you trust it"
+        if "code in a file" in str(error)
+        else "download it again"
+    )
     return CheckpointError(f"{path.name}: found {error}, {WANTED}; {what}")
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{path.name}: found a file that cannot be read ({error.strerror}), {WANTED}; check its permissions")
+    return CheckpointError(
+        f"{path.name}: found a file that cannot be read ({error.strerror}), {WANTED}; check its"
+        " permissions"
+    )
 
 
 def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -121,7 +143,13 @@ def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> No
         kind = "a Stable Diffusion 2 checkpoint, which is not supported yet"
     elif any(key.startswith("lora_") or ".lora_" in key or ".lora." in key for key in shapes):
         kind = "a LoRA"
-    elif any_starts(*(f"{prefix}{blocks}" for prefix in ("", UNET) for blocks in ("double_blocks.", "joint_blocks."))):
+    elif any_starts(
+        *(
+            f"{prefix}{blocks}"
+            for prefix in ("", UNET)
+            for blocks in ("double_blocks.", "joint_blocks.")
+        )
+    ):
         kind = "a checkpoint of another family (SD3 or Flux), which is not supported"
     elif any_starts("down_blocks.", "unet.down_blocks."):
         kind = "a U-Net in diffusers' layout"
@@ -129,15 +157,22 @@ def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> No
         raise CheckpointError(f"{path.name}: found {kind}, {WANTED}")
     for prefix, what in ((UNET, "a U-Net"), (VAE, "a VAE"), (TEXT, "a CLIP text encoder")):
         if not any_starts(prefix):
-            raise CheckpointError(f"{path.name}: found no {what[2:]} in it ({len(shapes)} tensors), {WANTED} with {what}")
+            raise CheckpointError(
+                f"{path.name}: found no {what[2:]} in it ({len(shapes)} tensors), {WANTED} with"
+                f" {what}"
+            )
     first = shapes.get(f"{UNET}input_blocks.0.0.weight", ())
     if len(first) != 4:
-        raise CheckpointError(f"{path.name}: found no first convolution in the U-Net, {WANTED}; download it again")
+        raise CheckpointError(
+            f"{path.name}: found no first convolution in the U-Net, {WANTED}; download it again"
+        )
     channels = first[1]
     if channels != 4:
         what = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
-        raise CheckpointError(f"{path.name}: found {what} with {channels} input channels, expected 4; use the base checkpoint "
-                              "that it was made from, masked latents do the inpainting")
+        raise CheckpointError(
+            f"{path.name}: found {what} with {channels} input channels, expected 4; use the base"
+            " checkpoint that it was made from, masked latents do the inpainting"
+        )
 
 
 def _yaml_params(path: Path) -> Mapping[str, object]:
@@ -145,11 +180,14 @@ def _yaml_params(path: Path) -> Mapping[str, object]:
         return {}
     try:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
-        params["unet_config"]["params"], params["first_stage_config"]["params"]["ddconfig"]  # both are needed
+        # Both are needed
+        params["unet_config"]["params"], params["first_stage_config"]["params"]["ddconfig"]
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise CheckpointError(f"{path.name}: found no architecture in it ({type(error).__name__}: {reason}), expected "
-                              "model.params as in v1-inference.yaml; mend it or take it away") from None
+        raise CheckpointError(
+            f"{path.name}: found no architecture in it ({type(error).__name__}: {reason}), expected"
+            " model.params as in v1-inference.yaml; mend it or take it away"
+        ) from None
     found: Mapping[str, object] = params
     return found
 
@@ -160,7 +198,9 @@ def _native_size(metadata: Mapping[str, str]) -> int:
 
 
 def legacy_hash(path: Path) -> str:
-    """First 8 hex digits of the SHA-256 of 0x10000 bytes at 0x100000: what `ss_sd_model_hash` holds."""
+    """First 8 hex digits of the SHA-256 of 0x10000 bytes at 0x100000: what `ss_sd_model_hash`
+    holds.
+    """
     with path.open("rb") as file:
         file.seek(0x100000)
         return hashlib.sha256(file.read(0x10000)).hexdigest()[:8]
@@ -168,18 +208,22 @@ def legacy_hash(path: Path) -> str:
 
 def cached_sha256(path: Path) -> str:
     """SHA-256 of a large file, remembered by size and time of change in the user's cache folder."""
-    root = Path(os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(
+        os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    )
     cache, stat = root / "singlelora" / "hashes.json", path.stat()
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
     try:
         read = json.loads(cache.read_text(encoding="utf-8"))
         known = {str(name): str(value) for name, value in read.items()}
-    except (OSError, ValueError, AttributeError, RecursionError):  # not there yet, or broken: it is written anew
+    # Not there yet, or broken: it is written anew
+    except (OSError, ValueError, AttributeError, RecursionError):
         known = {}
     if key in known:
         return known[key]
     value = file_hash(path)
-    if stat.st_size > 100_000_000:  # smaller ones are hashed faster than it is worth a file in the user's home
+    # Smaller ones are hashed faster than it is worth a file in the user's home
+    if stat.st_size > 100_000_000:
         with contextlib.suppress(WorkspaceError):  # a home that cannot be written only costs time
             write_json(cache, {**known, key: value})
     return value

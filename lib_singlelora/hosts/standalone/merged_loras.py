@@ -24,7 +24,9 @@ class AppliedLoras:
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
         self._current: tuple[tuple[LoraUse, int], ...] = ()
         self.embeddings: dict[str, Tensor] = {}
-        """Vectors of the textual inversions that the files bring, by name; see `bundled_embeddings`."""
+        """Vectors of the textual inversions that the files bring, by name; see
+        `bundled_embeddings`.
+        """
 
     def apply(self, uses: Iterable[LoraUse]) -> None:
         """Make exactly these LoRAs effective; nothing is done when they already are.
@@ -56,15 +58,19 @@ class AppliedLoras:
     def _parameter(self, name: str, kind: str) -> Tensor:
         found = getattr(self._modules[name], kind, None)
         if not isinstance(found, Tensor):
-            raise LoraFileError(f"found a change of its {kind}, expected none, for this checkpoint's has no {kind}; was it "
-                                "trained for another base model?")
+            raise LoraFileError(
+                f"found a change of its {kind}, expected none, for this checkpoint's has no {kind};"
+                " was it trained for another base model?"
+            )
         return found
 
     def _add(self, name: str, kind: str, change: Tensor) -> None:
         parameter = self._parameter(name, kind)
         if change.numel() != parameter.numel():
-            raise LoraFileError(f"found a change of shape {tuple(change.shape)}, expected {tuple(parameter.shape)}; was it "
-                                "trained for another base model?")
+            raise LoraFileError(
+                f"found a change of shape {tuple(change.shape)}, expected {tuple(parameter.shape)};"
+                " was it trained for another base model?"
+            )
         self._backup.setdefault((name, kind), parameter.detach().clone())
         parameter.copy_(parameter.float() + change.reshape(parameter.shape).to(parameter.device))
 
@@ -73,15 +79,19 @@ class AppliedLoras:
         lora = read_lora(use.path)
         unknown = [name for name in lora.modules if name not in self._modules]
         if unknown:
-            raise LoraKeyError(f"{use.path.name}: {len(unknown)} of {len(lora.modules)} modules are not in this checkpoint "
-                               f"(first: {unknown[0]!r}). Was it trained for another base model?")
+            raise LoraKeyError(
+                f"{use.path.name}: {len(unknown)} of {len(lora.modules)} modules are not in this"
+                f" checkpoint (first: {unknown[0]!r}). Was it trained for another base model?"
+            )
         self.embeddings.update(vectors_of(use.path.name, lora.embeddings))
         for name, parts in lora.modules.items():
             strength = use.text_encoder if is_text(name) else use.unet
             if not strength:
                 continue
             try:
-                self._add(name, "weight", strength * module_change(parts, self._parameter(name, "weight")))
+                self._add(
+                    name, "weight", strength * module_change(parts, self._parameter(name, "weight"))
+                )
                 if (bias := bias_change(parts)) is not None:
                     self._add(name, "bias", strength * bias)
             except (LoraFileError, RuntimeError) as error:

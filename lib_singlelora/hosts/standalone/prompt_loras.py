@@ -13,8 +13,11 @@ from ...host import ImageRequest, LoraUse
 MOST = 4096  # files of a folder that are looked through
 
 
-def loras_of(found: Iterable[ExtraNetwork], request: ImageRequest, checkpoint: Path) -> tuple[LoraUse, ...]:
-    """The LoRAs that a prompt names, looked for beside those of the request and in the folders of the checkpoint.
+def loras_of(
+    found: Iterable[ExtraNetwork], request: ImageRequest, checkpoint: Path
+) -> tuple[LoraUse, ...]:
+    """The LoRAs that a prompt names, looked for beside those of the request and in the folders of
+    the checkpoint.
 
     A name is never a path: a prompt may come from anybody.
     Raises: SettingsError, LoraFileError.
@@ -34,16 +37,24 @@ def _folders(request: ImageRequest, checkpoint: Path) -> Iterator[Path]:
 def _use(network: ExtraNetwork, folders: Iterable[Path]) -> LoraUse:
     shown = f"<{network.kind}:{':'.join(network.values)}…>"
     if network.kind != "lora":
-        raise SettingsError(f"prompt: found {shown}, expected <lora:NAME:strength>; nothing else is known without a WebUI")
+        raise SettingsError(
+            f"prompt: found {shown}, expected <lora:NAME:strength>; nothing else is known without a"
+            " WebUI"
+        )
     unknown = sorted(set(network.named) - {"te", "unet"})
     if unknown or len(network.values) > 3:
         extra = ", ".join(unknown) or "a fourth value"
-        raise SettingsError(f"prompt: found {extra} in {shown}, expected <lora:NAME:text encoder:U-Net>; block weights "
-                            "are set by plot.presets, or multiplied into a file by `bake`")
+        raise SettingsError(
+            f"prompt: found {extra} in {shown}, expected <lora:NAME:text encoder:U-Net>; block"
+            " weights are set by plot.presets, or multiplied into a file by `bake`"
+        )
     numbers = [*network.values[1:], *["1"] * (3 - len(network.values))]
     text_encoder = _strength(network.named.get("te", numbers[0]), shown)
-    unet = _strength(network.named["unet"], shown) if "unet" in network.named else (
-        _strength(network.values[2], shown) if len(network.values) > 2 else text_encoder)
+    unet = (
+        _strength(network.named["unet"], shown)
+        if "unet" in network.named
+        else (_strength(network.values[2], shown) if len(network.values) > 2 else text_encoder)
+    )
     return LoraUse(_file(network.values[0] if network.values else "", folders), unet, text_encoder)
 
 
@@ -53,7 +64,9 @@ def _strength(text: str, shown: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise SettingsError(f"prompt: found the strength {text!r} in {shown}, expected a number such as 0.8")
+        raise SettingsError(
+            f"prompt: found the strength {text!r} in {shown}, expected a number such as 0.8"
+        )
     return value
 
 
@@ -67,5 +80,7 @@ def _file(name: str, folders: Iterable[Path]) -> Path:
             for _, path in zip(range(MOST), files, strict=False):
                 if path.stem == name:
                     return path
-    raise LoraFileError(f"prompt: found no LoRA named {name!r}, expected {name}.safetensors in one of "
-                        f"{', '.join(dict.fromkeys(searched))}; write the file's name without its suffix")
+    raise LoraFileError(
+        f"prompt: found no LoRA named {name!r}, expected {name}.safetensors in one of "
+        f"{', '.join(dict.fromkeys(searched))}; write the file's name without its suffix"
+    )

@@ -47,8 +47,13 @@ class StandaloneTrainingModel:
 
     recordable = True
 
-    def __init__(self, networks: Networks, device: str, dtype: torch.dtype | None = None,
-                 places: Placement | None = None) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        device: str,
+        dtype: torch.dtype | None = None,
+        places: Placement | None = None,
+    ) -> None:
         self._networks, self._device = networks, device
         self._dtype = dtype or weights_dtype(networks)
         self._places = places or placement(networks, device)
@@ -73,7 +78,9 @@ class StandaloneTrainingModel:
     @contextmanager
     def _pass(self) -> Iterator[None]:
         """bf16 weights on a GPU need no autocast; fp16's norms and sums are safer with it."""
-        if self._dtype == torch.float32 or (self._dtype == torch.bfloat16 == weights_dtype(self._networks)):
+        if self._dtype == torch.float32 or (
+            self._dtype == torch.bfloat16 == weights_dtype(self._networks)
+        ):
             yield
             return
         with autocast(self._device, self._dtype):
@@ -84,14 +91,19 @@ class StandaloneTrainingModel:
         self._places.bring("vae")
         own = pixels.to(self._device, next(self._networks.vae.parameters()).dtype)
         mode: Tensor = self._networks.vae.encode(own).latent_dist.mode()
-        return checked_vae(mode, pixels, "choose another checkpoint: this one's VAE is damaged") * self._networks.scale
+        return (
+            checked_vae(mode, pixels, "choose another checkpoint: this one's VAE is damaged")
+            * self._networks.scale
+        )
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].  Raises: TrainingError."""
         self._places.bring("vae")
         own = latents.to(self._device, next(self._networks.vae.parameters()).dtype)
         pixels: Tensor = self._networks.vae.decode(own / self._networks.scale).sample
-        return checked_vae(pixels, latents, "choose another checkpoint: this one's VAE is damaged").clamp(-1, 1)
+        return checked_vae(
+            pixels, latents, "choose another checkpoint: this one's VAE is damaged"
+        ).clamp(-1, 1)
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
@@ -101,13 +113,19 @@ class StandaloneTrainingModel:
         """Prompts to context (B, 77k, D)."""
         self._places.bring("text encoder")
         with self._pass():
-            return Conditioning(encode(self._networks.text, self._networks.tokenizer, prompts, clip_skip, self._device))
+            return Conditioning(
+                encode(
+                    self._networks.text, self._networks.tokenizer, prompts, clip_skip, self._device
+                )
+            )
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's noise for latents (B, 4, h, w) at timesteps (B,)."""
         dtype = weights_dtype(self._networks)
         with self._pass():
-            answer: Tensor = self._networks.unet(noisy.to(dtype), timesteps, conditioning.context.to(dtype)).sample
+            answer: Tensor = self._networks.unet(
+                noisy.to(dtype), timesteps, conditioning.context.to(dtype)
+            ).sample
         return answer
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
@@ -131,14 +149,18 @@ def weights_dtype(networks: Networks) -> torch.dtype:
 
 def placement(networks: Networks, device: str) -> Placement:
     """Where the parts of a checkpoint lie."""
-    return Placement({"unet": networks.unet, "vae": networks.vae, "text encoder": networks.text}, device)
+    return Placement(
+        {"unet": networks.unet, "vae": networks.vae, "text encoder": networks.text}, device
+    )
 
 
 @contextmanager
 def channels_last(networks: Networks) -> Iterator[None]:
-    """Lay the convolutions' weights out as the CPU computes fastest while inside; values and Parameters stay the same.
+    """Lay the convolutions' weights out as the CPU computes fastest while inside; values and
+    Parameters stay the same.
 
-    Measured at full size on two cores: encoding a picture takes 0.82, a pass of the U-Net and back 0.83 to 0.93 of the time.
+    Measured at full size on two cores: encoding a picture takes 0.82, a pass of the U-Net and back
+    0.83 to 0.93 of the time.
     """
     modules = (module for network in (networks.unet, networks.vae) for module in network.modules())
     weights = [module.weight for module in modules if isinstance(module, nn.Conv2d)]
@@ -153,8 +175,12 @@ def channels_last(networks: Networks) -> Iterator[None]:
 
 @contextmanager
 def on_a_cpu(networks: Networks) -> Iterator[None]:
-    """What a CPU computes fastest while inside: layouts, fewer multiplications in the VAE and where pictures are enlarged."""
-    enlargers = (module for network in (networks.unet, networks.vae) for module in network.modules())
+    """What a CPU computes fastest while inside: layouts, fewer multiplications in the VAE and where
+    pictures are enlarged.
+    """
+    enlargers = (
+        module for network in (networks.unet, networks.vae) for module in network.modules()
+    )
     with channels_last(networks), fewer_products(networks.vae.modules()), enlarging(enlargers):
         yield
 
@@ -166,7 +192,11 @@ def frozen(networks: Networks) -> Iterator[None]:
     The weights stay in the mode for evaluation: SD's U-Net has no dropout, CLIP's is 0.
     """
     modules: list[nn.Module] = [networks.unet, networks.vae, networks.text]
-    flags = [(parameter, parameter.requires_grad) for module in modules for parameter in module.parameters()]
+    flags = [
+        (parameter, parameter.requires_grad)
+        for module in modules
+        for parameter in module.parameters()
+    ]
     modes = [(child, child.training) for module in modules for child in module.modules()]
     try:
         for module in modules:
@@ -187,7 +217,11 @@ def lent(networks: Networks, device: str) -> Iterator[Placement]:
     """The networks as a training wants them; all is as it was after the exit."""
     places = placement(networks, device)
     try:
-        with frozen(networks), places.kept(), on_a_cpu(networks) if device == "cpu" else nullcontext():
+        with (
+            frozen(networks),
+            places.kept(),
+            on_a_cpu(networks) if device == "cpu" else nullcontext(),
+        ):
             give_back()  # what loading them and laying them out anew left over
             yield places
     finally:

@@ -17,7 +17,10 @@ ANOTHER_VAE = "choose another one in Settings > VAE"
 
 
 def own_dtype() -> torch.dtype:
-    """What the WebUI's own passes compute in.  Source: AUTOMATIC1111 1.10.1, modules/devices.py, autocast."""
+    """What the WebUI's own passes compute in.
+
+    Source: AUTOMATIC1111 1.10.1, modules/devices.py, autocast.
+    """
     whole = torch.float32 in (devices.dtype, getattr(devices, "dtype_inference", devices.dtype))
     if getattr(devices, "fp8", False):  # weights in 8 bits, which nothing multiplies
         return torch.bfloat16 if _kind() == "cpu" else devices.dtype
@@ -33,11 +36,17 @@ def pass_dtype(wanted: str) -> torch.dtype:
     """
     own = own_dtype()
     if wanted == "auto":
-        return precision.half_of(devices.device) if own == torch.float16 and _kind() == "cuda" and not _casts_by_hand() else own
+        return (
+            precision.half_of(devices.device)
+            if own == torch.float16 and _kind() == "cuda" and not _casts_by_hand()
+            else own
+        )
     asked = precision.DTYPES[wanted]
     if asked == torch.float32 != own:
-        raise TrainingError("training.precision=fp32: found the checkpoint in half precision, as the WebUI loads it, expected "
-                            "fp32; start the WebUI with --no-half, or set training.precision to auto")
+        raise TrainingError(
+            "training.precision=fp32: found the checkpoint in half precision, as the WebUI loads"
+            " it, expected fp32; start the WebUI with --no-half, or set training.precision to auto"
+        )
     return asked
 
 
@@ -50,7 +59,8 @@ def autocast(dtype: torch.dtype) -> AbstractContextManager[Any]:
 
 
 def through_vae(vae: nn.Module, call: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """call(values) in the numbers that the VAE lies in; once more in fp32 when it gives NaN in half precision.
+    """call(values) in the numbers that the VAE lies in; once more in fp32 when it gives NaN in half
+    precision.
 
     With --no-half-vae it lies in fp32, and autocast would halve it again.
     Raises: TrainingError, when NaN comes out all the same.
@@ -92,6 +102,8 @@ def _kind() -> str:
 
 
 def _casts_by_hand() -> bool:
-    """Whether the WebUI casts each module itself: for the GeForce GTX 16, which autocast computes wrongly on."""
+    """Whether the WebUI casts each module itself: for the GeForce GTX 16, which autocast computes
+    wrongly on.
+    """
     ask = getattr(devices, "cuda_no_autocast", None)
     return bool(ask()) if ask else False

@@ -15,22 +15,28 @@ RESIZE_AND_FILL, SIDE = 2, 512
 
 
 class Deepbooru:
-    """The model that *Interrogate DeepBooru* uses; the WebUI downloads it (0.6 GB) where it is not there.
+    """The model that *Interrogate DeepBooru* uses; the WebUI downloads it (0.6 GB) where it is not
+    there.
 
-    The WebUI's own function cuts at a threshold, filters and escapes by settings made for prompts, so the probabilities are read
-    from the model.
+    The WebUI's own function cuts at a threshold, filters and escapes by settings made for prompts,
+    so the probabilities are read from the model.
     """
 
     name = "deepbooru"
 
     def tag(self, pictures: Sequence[Image.Image]) -> list[dict[str, float]]:
-        """Probability of each tag (underscores, ratings as `rating:safe`), for each picture.  Raises: TaggerError."""
+        """Probability of each tag (underscores, ratings as `rating:safe`), for each picture.
+
+        Raises: TaggerError.
+        """
         model = deepbooru.model
         try:
             model.start()
         except Exception as error:  # no network, half a download, too little memory
-            raise TaggerError(f"deepbooru: the WebUI could not load it ({type(error).__name__}: {error}); press Interrogate "
-                              "DeepBooru in img2img once, or take it out of caption.tagger") from error
+            raise TaggerError(
+                f"deepbooru: the WebUI could not load it ({type(error).__name__}: {error}); press"
+                " Interrogate DeepBooru in img2img once, or take it out of caption.tagger"
+            ) from error
         try:
             return [self._one(image) for image in pictures]
         finally:

@@ -38,16 +38,22 @@ NATIVE_SIZES = {"sd1": 512, "sd2": 768}
 def _loaded() -> Any:
     model = shared.sd_model
     if model is None:
-        raise CheckpointError("found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose one "
-                              "at the top of the page")
+        raise CheckpointError(
+            "found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose"
+            " one at the top of the page"
+        )
     return model
 
 
 def _named(name: str) -> Any:
     info = sd_models.get_closet_checkpoint_match(name)  # the WebUI's own spelling
     if info is None:
-        known = ", ".join(sorted(Path(each.filename).stem for each in sd_models.checkpoints_list.values()))
-        raise CheckpointError(f"{name}: found no such checkpoint in the WebUI, expected one of {known}")
+        known = ", ".join(
+            sorted(Path(each.filename).stem for each in sd_models.checkpoints_list.values())
+        )
+        raise CheckpointError(
+            f"{name}: found no such checkpoint in the WebUI, expected one of {known}"
+        )
     return info
 
 
@@ -56,8 +62,14 @@ def _told(info: Any, native_size: int) -> CheckpointInfo:
     sha256 = info.sha256 or hashes.sha256(info.filename, f"checkpoint/{info.name}") or ""
     native = str(info.metadata.get("native_size", "")) if info.metadata else ""
     size = int(native) if native.isdecimal() and 64 <= int(native) <= 2048 else native_size
-    return CheckpointInfo(Path(info.filename).stem, Path(info.filename), size, sd_models.model_hash(info.filename), sha256,
-                          preset_of(info.metadata))
+    return CheckpointInfo(
+        Path(info.filename).stem,
+        Path(info.filename),
+        size,
+        sd_models.model_hash(info.filename),
+        sha256,
+        preset_of(info.metadata),
+    )
 
 
 class WebUIHost:
@@ -101,13 +113,21 @@ class WebUIHost:
 
     @property
     def paths(self) -> HostPaths:
-        """The Lora folder; where the usual tagger extensions keep their models; where LBW keeps its presets."""
+        """The Lora folder; where the usual tagger extensions keep their models; where LBW keeps its
+        presets.
+        """
         models = Path(paths.models_path)
-        # Those of the wd14-tagger extensions (toriato's and picobyte's forks, xiaolaa2's), and of dataset-tag-editor.
-        taggers = tuple(p.parent for base in ("tagger", "interrogators", "TaggerOnnx", "wd-tagger", "WD14")
-                        for p in sorted((models / base).glob("**/selected_tags.csv")))
+        # Those of the wd14-tagger extensions (toriato's and picobyte's forks, xiaolaa2's), and of
+        # dataset-tag-editor.
+        taggers = tuple(
+            p.parent
+            for base in ("tagger", "interrogators", "TaggerOnnx", "wd-tagger", "WD14")
+            for p in sorted((models / base).glob("**/selected_tags.csv"))
+        )
         wildcards = tuple(sorted(Path(paths.extensions_dir).glob("*/wildcards")))
-        return HostPaths(lora_folder(), taggers, wildcards, models / "tagger", (Path(paths.extensions_dir),))
+        return HostPaths(
+            lora_folder(), taggers, wildcards, models / "tagger", (Path(paths.extensions_dir),)
+        )
 
     @property
     def samplers(self) -> Sequence[str]:
@@ -115,7 +135,9 @@ class WebUIHost:
         return generate.sampler_names()
 
     def upscalers(self) -> Sequence[Upscaler]:
-        """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what would have to be fetched."""
+        """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what
+        would have to be fetched.
+        """
         return upscalers()
 
     def taggers(self) -> Sequence[HostTagger]:

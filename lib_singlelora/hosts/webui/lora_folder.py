@@ -28,7 +28,10 @@ def lora_folder() -> Path:
 
 
 class Library:
-    """What of ours the WebUI's Lora extension knows.  names: file in a workspace -> what prompts call it."""
+    """What of ours the WebUI's Lora extension knows.
+
+    names: file in a workspace -> what prompts call it.
+    """
 
     def __init__(self) -> None:
         self._names: dict[Path, str] = {}
@@ -56,7 +59,9 @@ class Library:
         if name and name in networks.available_networks:
             return name
         if not path.is_file():
-            raise LoraFileError(f"{path}: found no such LoRA file, expected a .safetensors; was it deleted?")
+            raise LoraFileError(
+                f"{path}: found no such LoRA file, expected a .safetensors; was it deleted?"
+            )
         stat = path.stat()
         mark = hashlib.sha256(f"{path}|{stat.st_mtime_ns}|{stat.st_size}".encode()).hexdigest()[:8]
         name = f"{path.stem}-{mark}"
@@ -65,7 +70,9 @@ class Library:
         return name
 
     def published(self) -> dict[str, Path]:
-        """Every file of ours in the Lora folder by name, from disk, so that it holds after a restart too."""
+        """Every file of ours in the Lora folder by name, from disk, so that it holds after a
+        restart too.
+        """
         found = sorted((lora_folder() / FOLDER).glob("*/*.safetensors"))
         return {path.stem: path for path in found if not path.parent.name.startswith(".")}
 
@@ -83,7 +90,9 @@ def register(name: str, path: Path) -> None:
 
 
 def _unique(name: str, folder: Path) -> str:
-    """The name, unless a LoRA elsewhere bears it; the WebUI finds files by name, whatever their folder."""
+    """The name, unless a LoRA elsewhere bears it; the WebUI finds files by name, whatever their
+    folder.
+    """
     own = folder.resolve()
     for number in range(1, 1000):
         candidate = name if number == 1 else f"{name}-sl{number}"
@@ -95,11 +104,15 @@ def _unique(name: str, folder: Path) -> str:
 
 def _same(one: Path, other: Path) -> bool:
     first, second = one.stat(), other.stat()
-    return os.path.samestat(first, second) or (first.st_size == second.st_size and one.read_bytes() == other.read_bytes())
+    return os.path.samestat(first, second) or (
+        first.st_size == second.st_size and one.read_bytes() == other.read_bytes()
+    )
 
 
 def _place(source: Path, target: Path) -> None:
-    """A copy: a hard link would let a tool that edits metadata in place change the workspace's file too."""
+    """A copy: a hard link would let a tool that edits metadata in place change the workspace's file
+    too.
+    """
     with atomic(target) as file, source.open("rb") as given:
         shutil.copyfileobj(given, file)
 
@@ -107,7 +120,12 @@ def _place(source: Path, target: Path) -> None:
 def _write_card(target: Path, card: LoraCard) -> None:
     """The WebUI's user metadata and thumbnail; what the user wrote there himself is kept."""
     # Not "sd version": the WebUI reads it off the file's own metadata.
-    data: dict[str, Any] = {"description": card.description, "activation text": card.trigger, "preferred weight": 0, "notes": ""}
+    data: dict[str, Any] = {
+        "description": card.description,
+        "activation text": card.trigger,
+        "preferred weight": 0,
+        "notes": "",
+    }
     path, found = target.with_suffix(".json"), None
     with contextlib.suppress(OSError, WorkspaceError):
         found = read_json(path)
@@ -117,7 +135,9 @@ def _write_card(target: Path, card: LoraCard) -> None:
     if data != found and (isinstance(found, dict) or not os.path.lexists(path)):
         write_json(path, data)
     preview = target.with_suffix(".preview.png")
-    if card.preview is None or (preview.exists() and preview.stat().st_mtime_ns >= card.preview.stat().st_mtime_ns):
+    if card.preview is None or (
+        preview.exists() and preview.stat().st_mtime_ns >= card.preview.stat().st_mtime_ns
+    ):
         return
     small = read_rgb(card.preview)
     small.thumbnail(PREVIEW, Image.Resampling.LANCZOS)

@@ -51,7 +51,9 @@ class QueueLock:
             queue_lock.release()
 
     def mirror(self, progress: Progress) -> None:
-        """Show progress in the WebUI's own state; its Interrupt cancels the job, a cancelled job interrupts a picture."""
+        """Show progress in the WebUI's own state; its Interrupt cancels the job, a cancelled job
+        interrupts a picture.
+        """
         job = self.job
         if job is None or self._owner != threading.get_ident():
             return
@@ -93,11 +95,15 @@ def _acquire(job: Job) -> None:
 def locked(job: Job, show_warning: Callable[[str], None]) -> Iterator[None]:
     """Refuse to change what a running job stands on: the checkpoint and how it computes.
 
-    The WebUI sets an option back to its old value when the callback of its change raises; it tells its console why, so the
-    user is told here.
+    The WebUI sets an option back to its old value when the callback of its change raises; it tells
+    its console why, so the user is told here.
     """
+
     def refuse() -> None:
-        why = f"Single LoRA: '{job.title}' is running on this checkpoint; cancel the job or wait until it ends"
+        why = (
+            f"Single LoRA: '{job.title}' is running on this checkpoint; cancel the job or wait"
+            " until it ends"
+        )
         show_warning(why)
         raise HostBusyError(why)
 

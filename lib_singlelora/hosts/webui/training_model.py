@@ -35,8 +35,15 @@ class WebUITrainingModel:
         self._model, self._dtype = sd_model, computing.pass_dtype(precision)
         self._places = placement.Placement(_named(sd_model), str(devices.device))
         self.layout = layout_of(sd_model)
-        self.prediction: Literal["epsilon", "v_prediction"] = "v_prediction" if sd_model.parameterization == "v" else "epsilon"
-        self.alphas_cumprod: Tensor = getattr(sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod).detach().float().cpu()
+        self.prediction: Literal["epsilon", "v_prediction"] = (
+            "v_prediction" if sd_model.parameterization == "v" else "epsilon"
+        )
+        self.alphas_cumprod: Tensor = (
+            getattr(sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod)
+            .detach()
+            .float()
+            .cpu()
+        )
 
     @property
     def device(self) -> str:
@@ -58,7 +65,8 @@ class WebUITrainingModel:
         self._places.set_aside(*parts)
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8), by whatever VAE the user chose.
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8), by whatever VAE the user
+        chose.
 
         Raises: TrainingError, when the VAE gives NaN in fp32 too.
         """
@@ -68,9 +76,16 @@ class WebUITrainingModel:
         return mode.float() * self._model.scale_factor
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].  Raises: TrainingError, as `encode_images`."""
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].
+
+        Raises: TrainingError, as `encode_images`.
+        """
         vae = self._bring_vae()
-        return computing.through_vae(vae, vae.decode, latents / self._model.scale_factor).float().clamp(-1, 1)
+        return (
+            computing.through_vae(vae, vae.decode, latents / self._model.scale_factor)
+            .float()
+            .clamp(-1, 1)
+        )
 
     def _bring_vae(self) -> Any:
         if getattr(self._model, "lowvram", False):
@@ -94,7 +109,9 @@ class WebUITrainingModel:
                 return Conditioning(_encode_open_clip(stage, prompts))
             clip = stage.wrapped
             norm = clip.transformer.text_model.final_layer_norm
-            return Conditioning(encode(clip.transformer, clip.tokenizer, prompts, clip_skip, self.device, norm))
+            return Conditioning(
+                encode(clip.transformer, clip.tokenizer, prompts, clip_skip, self.device, norm)
+            )
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
@@ -103,15 +120,16 @@ class WebUITrainingModel:
         with computing.autocast(self._dtype):
             if self._dtype == computing.own_dtype():
                 noisy, context = noisy.to(devices.dtype_unet), context.to(devices.dtype_unet)
-            # Otherwise they stay in fp32: a cast to the weights' fp16 on the way in is one on the way
-            # back, where bf16's small gradients would be lost.
+            # Otherwise they stay in fp32: a cast to the weights' fp16 on the way in is one on the
+            # way back, where bf16's small gradients would be lost.
             answer: Tensor = unet(noisy.to(devices.device), timesteps.to(devices.device), context)
         return answer
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
         """(canonical name, module) of every Linear and Conv2d of the text encoder and the U-Net.
 
-        SD2's text encoder keeps its attention in one fused module, which takes no branches: only its U-Net is given.
+        SD2's text encoder keeps its attention in one fused module, which takes no branches: only
+        its U-Net is given.
         """
         if self.layout.name == "sd1":
             for name, module in self._model.cond_stage_model.wrapped.transformer.named_modules():
@@ -132,28 +150,50 @@ class WebUITrainingModel:
 
 def _encode_open_clip(stage: Any, prompts: Sequence[str]) -> Tensor:
     """SD2: the WebUI's own wrapper, whose parser takes escaped brackets as plain ones."""
-    plain = [prompt.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)").replace("[", "\\[").replace("]", "\\]")
-             for prompt in prompts]
+    plain = [
+        prompt.replace("\\", "\\\\")
+        .replace("(", "\\(")
+        .replace(")", "\\)")
+        .replace("[", "\\[")
+        .replace("]", "\\]")
+        for prompt in prompts
+    ]
     context: Tensor = stage(plain)
     return context
 
 
 def layout_of(sd_model: Any) -> BlockLayout:
-    """The layout of the loaded checkpoint.  Raises: CheckpointError, for one that cannot be trained, with the reason."""
+    """The layout of the loaded checkpoint.
+
+    Raises: CheckpointError, for one that cannot be trained, with the reason.
+    """
     if sd_model is None:
-        raise CheckpointError("found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose one at the "
-                              "top of the page")
+        raise CheckpointError(
+            "found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose"
+            " one at the top of the page"
+        )
     name = sd_model.sd_checkpoint_info.name
     if getattr(sd_model, "is_sdxl", False):
-        raise CheckpointError(f"{name}: found an SDXL checkpoint, which is not supported yet, expected Stable Diffusion 1.x")
-    if getattr(sd_model, "is_sd3", False) or not hasattr(sd_model, "model") or not hasattr(sd_model.model, "diffusion_model"):
-        raise CheckpointError(f"{name}: found a checkpoint of another family, expected Stable Diffusion 1.x")
+        raise CheckpointError(
+            f"{name}: found an SDXL checkpoint, which is not supported yet, expected Stable"
+            " Diffusion 1.x"
+        )
+    if (
+        getattr(sd_model, "is_sd3", False)
+        or not hasattr(sd_model, "model")
+        or not hasattr(sd_model.model, "diffusion_model")
+    ):
+        raise CheckpointError(
+            f"{name}: found a checkpoint of another family, expected Stable Diffusion 1.x"
+        )
     unet = sd_model.model.diffusion_model
     first = unet.input_blocks[0][0].weight
     if first.shape[1] != 4:
         what = "an inpainting checkpoint" if first.shape[1] == 9 else "a checkpoint"
-        raise CheckpointError(f"{name}: found {what} with {first.shape[1]} input channels, expected 4; train on the base "
-                              "checkpoint that it was made from: the LoRA works in the inpainting one too")
+        raise CheckpointError(
+            f"{name}: found {what} with {first.shape[1]} input channels, expected 4; train on the"
+            " base checkpoint that it was made from: the LoRA works in the inpainting one too"
+        )
     multipliers = tuple(unet.channel_mult)
     context = next(m for n, m in unet.named_modules() if n.endswith("attn2.to_k")).weight.shape[1]
     base = SD2 if getattr(sd_model, "is_sd2", False) else SD1
@@ -162,15 +202,18 @@ def layout_of(sd_model: Any) -> BlockLayout:
 
 @contextmanager
 def lent(sd_model: Any, precision: str = "auto") -> Iterator[WebUITrainingModel]:
-    """Make the networks ready to train LoRA branches; everything is what it was after the exit, however it comes.
+    """Make the networks ready to train LoRA branches; everything is what it was after the exit,
+    however it comes.
 
     Raises: CheckpointError; TrainingError, when the WebUI cannot compute in that precision.
     """
     layout_of(sd_model)  # before anything is asked of it
     model = WebUITrainingModel(sd_model, precision)
     if sd_unet.current_unet is not None:
-        raise CheckpointError(f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's own, "
-                              "expected the checkpoint's; set Settings > SD Unet to None")
+        raise CheckpointError(
+            f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's"
+            " own, expected the checkpoint's; set Settings > SD Unet to None"
+        )
     parts: Parts = tuple(_named(sd_model).values())
     _give_memory_back()  # what the last picture left
     with ExitStack() as stack:
@@ -189,7 +232,9 @@ def lent(sd_model: Any, precision: str = "auto") -> Iterator[WebUITrainingModel]
 
 
 def _give_memory_back() -> None:
-    """To the GPU's other users and to the system: glibc keeps gigabytes of a training's freed activations otherwise."""
+    """To the GPU's other users and to the system: glibc keeps gigabytes of a training's freed
+    activations otherwise.
+    """
     gc.collect()
     devices.torch_gc()
     _trim()
@@ -203,7 +248,11 @@ def _trim() -> None:
 
 
 def _named(sd_model: Any) -> dict[str, nn.Module]:
-    return {"unet": sd_model.model.diffusion_model, "vae": sd_model.first_stage_model, "text encoder": _text_module(sd_model)}
+    return {
+        "unet": sd_model.model.diffusion_model,
+        "vae": sd_model.first_stage_model,
+        "text encoder": _text_module(sd_model),
+    }
 
 
 def _text_module(sd_model: Any) -> nn.Module:
@@ -216,8 +265,8 @@ def _text_module(sd_model: Any) -> nn.Module:
 def _without_networks(sd_model: Any) -> Iterator[None]:
     """Take out what the last prompt merged into the weights, and keep it out while inside.
 
-    The patched `forward` of every module merges lazily and in place; within an autograd graph that would fail, so it is done
-    here for all of them at once.
+    The patched `forward` of every module merges lazily and in place; within an autograd graph that
+    would fail, so it is done here for all of them at once.
     """
     hypernetworks = list(shared.loaded_hypernetworks)
     with torch.no_grad():
@@ -237,8 +286,11 @@ def _without_patches(sd_model: Any) -> Iterator[None]:
     """Token merging and hypertile approximate attention for speed; they are off for the job."""
     ratio = getattr(sd_model, "applied_token_merged_ratio", 0)
     sd_models.apply_token_merging(sd_model, 0)
-    tiles = [module.__dict__["__webui_hypertile_params"] for module in sd_model.modules()
-             if "__webui_hypertile_params" in module.__dict__]
+    tiles = [
+        module.__dict__["__webui_hypertile_params"]
+        for module in sd_model.modules()
+        if "__webui_hypertile_params" in module.__dict__
+    ]
     enabled = [tile.enabled for tile in tiles]
     for tile in tiles:
         tile.enabled = False
@@ -261,7 +313,9 @@ def _without_lowvram(sd_model: Any) -> Iterator[None]:
         lowvram.send_everything_to_cpu()
         for module in sd_model.modules():
             before = list(module._forward_pre_hooks.items())
-            moving = [key for key, hook in before if getattr(hook, "__module__", "") == lowvram.__name__]
+            moving = [
+                key for key, hook in before if getattr(hook, "__module__", "") == lowvram.__name__
+            ]
             if moving:
                 hooks.append((module, before))
             for key in moving:
@@ -277,13 +331,17 @@ def _without_lowvram(sd_model: Any) -> Iterator[None]:
 
 @contextmanager
 def _attention_that_trains() -> Iterator[None]:
-    """The user's attention may have no backward pass or a slow one; torch's own, and xformers' if it is chosen, are fast."""
+    """The user's attention may have no backward pass or a slow one; torch's own, and xformers' if
+    it is chosen, are fast.
+    """
     import ldm.modules.attention as attention
 
     before = attention.CrossAttention.forward
     own = hasattr(nn.functional, "scaled_dot_product_attention")
     if own and before is not sd_hijack_optimizations.xformers_attention_forward:
-        attention.CrossAttention.forward = sd_hijack_optimizations.scaled_dot_product_attention_forward
+        attention.CrossAttention.forward = (
+            sd_hijack_optimizations.scaled_dot_product_attention_forward
+        )
     try:
         yield
     finally:
@@ -292,15 +350,22 @@ def _attention_that_trains() -> Iterator[None]:
 
 @contextmanager
 def _frozen(parts: Parts) -> Iterator[None]:
-    """No parameter takes a gradient; flags, modes and ldm's own recomputation are what they were after the exit.
+    """No parameter takes a gradient; flags, modes and ldm's own recomputation are what they were
+    after the exit.
 
     ldm's recomputation asks for the gradients of frozen weights too, and fails.
     """
     modules = [module for part in parts for module in part.modules()]
-    flags = [(parameter, parameter.requires_grad) for part in parts for parameter in part.parameters()]
+    flags = [
+        (parameter, parameter.requires_grad) for part in parts for parameter in part.parameters()
+    ]
     modes = [(module, module.training) for module in modules]
-    recomputing = [(module, name) for module in modules for name in ("checkpoint", "use_checkpoint")
-                   if module.__dict__.get(name) is True]
+    recomputing = [
+        (module, name)
+        for module in modules
+        for name in ("checkpoint", "use_checkpoint")
+        if module.__dict__.get(name) is True
+    ]
     try:
         for part in parts:
             part.requires_grad_(False)

@@ -27,7 +27,9 @@ class WebUIUpscaler:
 
 
 def upscalers() -> Sequence[Upscaler]:
-    """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what would have to be fetched."""
+    """The one chosen in the settings page, those whose model is on the disk, Lanczos, then what
+    would have to be fetched.
+    """
     preferred = shared.opts.data.get("singlelora_upscaler", "")
 
     def place(upscaler: object) -> int:
@@ -36,5 +38,7 @@ def upscalers() -> Sequence[Upscaler]:
             return 0
         return 1 if path and Path(path).is_file() else 2 if name == "Lanczos" else 3 if path else 4
 
-    found = [upscaler for upscaler in shared.sd_upscalers if upscaler.name and upscaler.name != "None"]
+    found = [
+        upscaler for upscaler in shared.sd_upscalers if upscaler.name and upscaler.name != "None"
+    ]
     return [WebUIUpscaler(upscaler) for upscaler in sorted(found, key=place)]

@@ -1,4 +1,6 @@
-"""Embeddings that a LoRA file brings: their names in prompts stand for their vectors, as in the WebUI."""
+"""Embeddings that a LoRA file brings: their names in prompts stand for their vectors, as in the
+WebUI.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ def test_a_name_stands_for_its_vectors(standalone_host: StandaloneHost) -> None:
     with torch.no_grad(), words_for(text, tokenizer, {"isa": vectors}) as words:
         found = encode_weighted(text, tokenizer, ["a isa hat"], 1, "cpu", words)
     assert text.embeddings.token_embedding is table
-    # The same by hand: two words of the table, whose vectors are put in their place and taken out again.
-    a, one, two, hat = (tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("a", "cat", "dog", "hat"))
+    # The same by hand: two words of the table, whose vectors are put in their place and taken out
+    # again.
+    a, one, two, hat = (
+        tokenizer(word, add_special_tokens=False).input_ids[0]
+        for word in ("a", "cat", "dog", "hat")
+    )
     kept = table.weight.detach().clone()
     with torch.no_grad():
         table.weight[[one, two]] = vectors
@@ -39,34 +45,53 @@ def test_a_name_stands_for_its_vectors(standalone_host: StandaloneHost) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
-def test_the_longest_name_counts_and_a_full_chunk_is_not_torn(standalone_host: StandaloneHost) -> None:
+def test_the_longest_name_counts_and_a_full_chunk_is_not_torn(
+    standalone_host: StandaloneHost,
+) -> None:
     tokenizer = standalone_host.networks.tokenizer
-    assert word_at([1, 2, 3], 0, {(1,): (9,), (1, 2): (8,)}) == (1, 2) and word_at([1, 2], 1, {(1,): (9,)}) == ()
+    assert (
+        word_at([1, 2, 3], 0, {(1,): (9,), (1, 2): (8,)}) == (1, 2)
+        and word_at([1, 2], 1, {(1,): (9,)}) == ()
+    )
     name = tuple(tokenizer("zebra", add_special_tokens=False).input_ids)
     rows = chunks(tokenizer, "hat " * 74 + "zebra", {name: (60000, 60001)})
     assert len(rows) == 2 and [token for token, _ in rows[1][:2]] == [60000, 60001]
 
 
-def test_the_case_draws_another_picture_once_its_word_is_said(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_the_case_draws_another_picture_once_its_word_is_said(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     width = standalone_host.networks.text.embeddings.token_embedding.embedding_dim
     own = {key: tensor for key, tensor in load_file(CASE).items() if key.startswith("bundle_emb")}
-    own["bundle_emb.isa.string_to_param.*"] = torch.randn(2, width, generator=torch.Generator().manual_seed(2)) * 3
+    own["bundle_emb.isa.string_to_param.*"] = (
+        torch.randn(2, width, generator=torch.Generator().manual_seed(2)) * 3
+    )
     stem = "lora_unet_mid_block_attentions_0_proj_in"
     out = len(standalone_host.networks.unet.mid_block.attentions[0].proj_in.weight)
-    own |= {f"{stem}.lora_up.weight": torch.zeros(out, 1, 1, 1), f"{stem}.lora_down.weight": torch.zeros(1, out, 1, 1)}
+    own |= {
+        f"{stem}.lora_up.weight": torch.zeros(out, 1, 1, 1),
+        f"{stem}.lora_down.weight": torch.zeros(1, out, 1, 1),
+    }
     save_file(own, tmp_path / "isa.safetensors")
 
     def drawn(prompt: str, *loras: LoraUse) -> np.ndarray:
-        return np.asarray(standalone_host.generate(ImageRequest(prompt, (1,), 64, 64, steps=2, loras=loras), Job())[0].image)
+        return np.asarray(
+            standalone_host.generate(
+                ImageRequest(prompt, (1,), 64, 64, steps=2, loras=loras), Job()
+            )[0].image
+        )
 
     use = LoraUse(tmp_path / "isa.safetensors", 1.0, 1.0)
     assert np.array_equal(drawn("a hat", use), drawn("a hat"))
     assert not np.array_equal(drawn("isa hat", use), drawn("isa hat"))
-    assert np.array_equal(drawn("isa hat"), drawn("isa hat"))  # without the file the word is a word again
+    # Without the file the word is a word again
+    assert np.array_equal(drawn("isa hat"), drawn("isa hat"))
 
 
 def test_embeddings_of_sdxl_are_told() -> None:
     both = {"bundle_emb.isa.clip_l": torch.ones(2, 8), "bundle_emb.isa.clip_g": torch.ones(2, 8)}
-    with pytest.raises(LoraFileError, match="bundled embedding 'isa' with clip_l, clip_g, expected one tensor"):
+    with pytest.raises(
+        LoraFileError, match="bundled embedding 'isa' with clip_l, clip_g, expected one tensor"
+    ):
         vectors_of("a.safetensors", both)
     assert vectors_of("a", {"bundle_emb.isa.clip_l": torch.ones(8)})["isa"].shape == (1, 8)

@@ -33,10 +33,16 @@ def copied(small: Path, folder: Path, suffix: str = ".safetensors") -> Path:
     return path
 
 
-def test_a_ckpt_draws_what_the_safetensors_draws(small_checkpoint: Path, standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_ckpt_draws_what_the_safetensors_draws(
+    small_checkpoint: Path, standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     other = StandaloneHost(copied(small_checkpoint, tmp_path, ".ckpt"), "cpu")
-    ours, theirs = (np.asarray(host.generate(REQUEST, Job())[0].image, np.int16) for host in (standalone_host, other))
-    assert np.abs(ours - theirs).max() <= 1  # sums depend on where weights lie in memory, and a training may have moved them
+    ours, theirs = (
+        np.asarray(host.generate(REQUEST, Job())[0].image, np.int16)
+        for host in (standalone_host, other)
+    )
+    # Sums depend on where weights lie in memory, and a training may have moved them
+    assert np.abs(ours - theirs).max() <= 1
     assert ours.std() > 1
 
 
@@ -57,8 +63,14 @@ def wrong(kind: str, folder: Path, small: Path) -> Path:
     """A file that is no SD1 checkpoint."""
     path, one = folder / "bad.safetensors", torch.zeros(1)
     tables = {
-        "sdxl": {"conditioner.embedders.0.transformer.x": one, f"{UNET}input_blocks.0.0.weight": torch.zeros(1, 4, 3, 3)},
-        "sd2": {"cond_stage_model.model.x": one, f"{UNET}input_blocks.0.0.weight": torch.zeros(1, 4, 3, 3)},
+        "sdxl": {
+            "conditioner.embedders.0.transformer.x": one,
+            f"{UNET}input_blocks.0.0.weight": torch.zeros(1, 4, 3, 3),
+        },
+        "sd2": {
+            "cond_stage_model.model.x": one,
+            f"{UNET}input_blocks.0.0.weight": torch.zeros(1, 4, 3, 3),
+        },
         "lora": {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": one},
         "flux": {"double_blocks.0.x": one},
         "unrelated": {"some.weight": one},
@@ -78,30 +90,55 @@ def wrong(kind: str, folder: Path, small: Path) -> Path:
     return folder if kind == "folder" else path
 
 
-@pytest.mark.parametrize(("kind", "words"), [
-    ("sdxl", "SDXL checkpoint, which is not supported yet"), ("sd2", "Stable Diffusion 2"), ("lora", "found a LoRA"),
-    ("flux", "another family"), ("unrelated", "found no U-Net"), ("text", "no safetensors file"), ("truncated", "truncated"),
-    ("inpainting", "9 input channels"), ("empty", "0 bytes"), ("missing", "no such file"), ("folder", "found a folder"),
-])
-def test_what_is_no_sd1_checkpoint_is_named(kind: str, words: str, tmp_path: Path, small_checkpoint: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("sdxl", "SDXL checkpoint, which is not supported yet"),
+        ("sd2", "Stable Diffusion 2"),
+        ("lora", "found a LoRA"),
+        ("flux", "another family"),
+        ("unrelated", "found no U-Net"),
+        ("text", "no safetensors file"),
+        ("truncated", "truncated"),
+        ("inpainting", "9 input channels"),
+        ("empty", "0 bytes"),
+        ("missing", "no such file"),
+        ("folder", "found a folder"),
+    ],
+)
+def test_what_is_no_sd1_checkpoint_is_named(
+    kind: str, words: str, tmp_path: Path, small_checkpoint: Path
+) -> None:
     with pytest.raises(CheckpointError, match=words) as caught:
         inspect(wrong(kind, tmp_path, small_checkpoint))
     assert "expected" in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("part", ["model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model.enc"])
-def test_a_missing_tensor_is_told_with_its_network(part: str, tmp_path: Path, small_checkpoint: Path) -> None:
+@pytest.mark.parametrize(
+    "part",
+    ["model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model.enc"],
+)
+def test_a_missing_tensor_is_told_with_its_network(
+    part: str, tmp_path: Path, small_checkpoint: Path
+) -> None:
     path = copied(small_checkpoint, tmp_path)
     tensors = safetensors.torch.load_file(path)
-    gone = next(key for key in tensors if (key.startswith(part) and "layer_norm1.bias" in key) or key == f"{part}out.2.bias"
-            or key == f"{part}decoder.conv_out.bias")
+    gone = next(
+        key
+        for key in tensors
+        if (key.startswith(part) and "layer_norm1.bias" in key)
+        or key == f"{part}out.2.bias"
+        or key == f"{part}decoder.conv_out.bias"
+    )
     del tensors[gone]
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(CheckpointError, match="1 tensors missing"):
         _ = StandaloneHost(path, "cpu").networks
 
 
-def test_a_narrow_checkpoint_without_its_yaml_says_what_it_needs(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_a_narrow_checkpoint_without_its_yaml_says_what_it_needs(
+    tmp_path: Path, small_checkpoint: Path
+) -> None:
     path = copied(small_checkpoint, tmp_path)
     path.with_suffix(".yaml").unlink()
     with pytest.raises(CheckpointError, match=r"needs its \.yaml beside it"):
@@ -115,9 +152,13 @@ def test_a_broken_yaml_is_told(tmp_path: Path, small_checkpoint: Path) -> None:
         inspect(path)
 
 
-def test_every_tensor_of_the_file_is_in_the_networks(standalone_host: StandaloneHost, small_checkpoint: Path) -> None:
+def test_every_tensor_of_the_file_is_in_the_networks(
+    standalone_host: StandaloneHost, small_checkpoint: Path
+) -> None:
     tensors, networks = safetensors.torch.load_file(small_checkpoint), standalone_host.networks
-    own = sum(p.numel() for m in (networks.unet, networks.vae, networks.text) for p in m.parameters())
+    own = sum(
+        p.numel() for m in (networks.unet, networks.vae, networks.text) for p in m.parameters()
+    )
     assert own == sum(tensor.numel() for tensor in tensors.values())
 
 
@@ -129,8 +170,12 @@ def test_the_legacy_hash_is_of_the_bytes_at_one_mebibyte(tmp_path: Path) -> None
     assert legacy_hash(tmp_path / "a") == hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(".ckpt", "model.safetensors"), (".safetensors", "model.ckpt")])
-def test_a_wrong_suffix_is_read_by_what_is_in_the_file(kind: str, name: str, small_checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [(".ckpt", "model.safetensors"), (".safetensors", "model.ckpt")]
+)
+def test_a_wrong_suffix_is_read_by_what_is_in_the_file(
+    kind: str, name: str, small_checkpoint: Path, tmp_path: Path
+) -> None:
     path = copied(small_checkpoint, tmp_path, kind).rename(tmp_path / name)
     shutil.copy(small_checkpoint.with_suffix(".yaml"), path.with_suffix(".yaml"))
     found = inspect(path)
@@ -138,13 +183,21 @@ def test_a_wrong_suffix_is_read_by_what_is_in_the_file(kind: str, name: str, sma
     assert found.native_size == inspect(copied(small_checkpoint, tmp_path, kind)).native_size
     assert all(torch.equal(tensor, wanted[key]) for key, tensor in read_tensors(path).items())
     names = ["input_blocks.1.1.proj_in", "text_model.encoder.layers.0.mlp.fc1"]
-    assert all(torch.equal(one, other) for one, other in
-               zip(read_weights(path, names).values(), read_weights(small_checkpoint, names).values(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(
+            read_weights(path, names).values(),
+            read_weights(small_checkpoint, names).values(),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
-@pytest.mark.parametrize(("head", "what"), [(b"<!DOCTYPE html>", "a web page"),
-                                            (b"version https://git-lfs", "a Git LFS pointer")])
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [(b"<!DOCTYPE html>", "a web page"), (b"version https://git-lfs", "a Git LFS pointer")],
+)
 def test_what_is_no_checkpoint_is_named(name: str, head: bytes, what: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(head + b" " * 600)
     with pytest.raises(CheckpointError, match=f"found {what}"):

@@ -16,10 +16,15 @@ from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
 pytest.importorskip("peft")
 
 
-def test_load_lora_weights_has_the_effect_of_our_branches(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+def test_load_lora_weights_has_the_effect_of_our_branches(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    noise, when = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
+    noise, when = (
+        torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([500]),
+    )
     with standalone_host.open_for_training() as model, torch.no_grad():
         network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 2.0), {}, True, 1)
         for _, branch in network.items():
@@ -31,12 +36,20 @@ def test_load_lora_weights_has_the_effect_of_our_branches(standalone_host: Stand
             ours = model.predict(noise, when, conditioning)
     networks = standalone_host.networks
     pipe = StableDiffusionPipeline(
-        vae=networks.vae, text_encoder=copy.deepcopy(networks.text), tokenizer=networks.tokenizer,
-        unet=copy.deepcopy(networks.unet), scheduler=DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False)
+        vae=networks.vae,
+        text_encoder=copy.deepcopy(networks.text),
+        tokenizer=networks.tokenizer,
+        unet=copy.deepcopy(networks.unet),
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipe.load_lora_weights(str(tmp_path), weight_name="ours.safetensors", local_files_only=True)
     with torch.no_grad():
-        tokens = pipe.tokenizer("a girl", padding="max_length", max_length=77, return_tensors="pt").input_ids
+        tokens = pipe.tokenizer(
+            "a girl", padding="max_length", max_length=77, return_tensors="pt"
+        ).input_ids
         context = pipe.text_encoder(tokens)[0]
         theirs = pipe.unet(noise, when, context).sample
     torch.testing.assert_close(context, conditioning.context, rtol=1e-3, atol=1e-3)

@@ -27,14 +27,20 @@ def half_host(small_checkpoint: Path) -> StandaloneHost:
 
 @pytest.mark.parametrize("sampler", ["DPM++ 2M Karras", "Euler a", "Euler", "DDIM"])
 def test_a_picture_is_nearly_that_of_full_precision(
-        half_host: StandaloneHost, standalone_host: StandaloneHost, sampler: str) -> None:
+    half_host: StandaloneHost, standalone_host: StandaloneHost, sampler: str
+) -> None:
     """Tolerance: 12 of 255 on the mean; bf16 keeps 8 bits and the small networks amplify it."""
     request = replace(REQUEST, sampler=sampler)
-    half, full = (np.asarray(host.generate(request, Job())[0].image, np.int16) for host in (half_host, standalone_host))
+    half, full = (
+        np.asarray(host.generate(request, Job())[0].image, np.int16)
+        for host in (half_host, standalone_host)
+    )
     assert np.abs(half - full).mean() < 12
 
 
-def test_a_lora_is_merged_and_taken_out_bit_for_bit(half_host: StandaloneHost, tmp_path: Path) -> None:
+def test_a_lora_is_merged_and_taken_out_bit_for_bit(
+    half_host: StandaloneHost, tmp_path: Path
+) -> None:
     with half_host.open_for_training() as model, torch.no_grad():
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
         for _, branch in network.items():
@@ -42,9 +48,13 @@ def test_a_lora_is_merged_and_taken_out_bit_for_bit(half_host: StandaloneHost, t
         write_lora(tmp_path / "lora.safetensors", network.kohya_tensors(), {}, "fp16")
     before = {name: module.weight.clone() for name, module in targets_of(half_host.networks)}  # type: ignore[operator]
     plain = half_host.generate(REQUEST, Job())[0].image.tobytes()
-    changed = half_host.generate(replace(REQUEST, loras=(LoraUse(tmp_path / "lora.safetensors"),)), Job())[0].image.tobytes()
+    changed = half_host.generate(
+        replace(REQUEST, loras=(LoraUse(tmp_path / "lora.safetensors"),)), Job()
+    )[0].image.tobytes()
     assert changed != plain and half_host.generate(REQUEST, Job())[0].image.tobytes() == plain
-    assert all(torch.equal(module.weight, before[name]) for name, module in targets_of(half_host.networks))  # type: ignore[arg-type]
+    assert all(
+        torch.equal(module.weight, before[name]) for name, module in targets_of(half_host.networks)
+    )  # type: ignore[arg-type]
 
 
 def test_branches_in_fp32_learn_beside_networks_in_bf16(half_host: StandaloneHost) -> None:
@@ -52,8 +62,12 @@ def test_branches_in_fp32_learn_beside_networks_in_bf16(half_host: StandaloneHos
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
         with attached(network, model.targets()):
             latents = model.encode_images(torch.zeros(1, 3, 64, 64))
-            predicted = model.predict(latents, torch.tensor([500]), model.encode_prompts(["a girl"], 1))
+            predicted = model.predict(
+                latents, torch.tensor([500]), model.encode_prompts(["a girl"], 1)
+            )
             predicted.float().square().mean().backward()
         gradients = [branch.up.grad for _, branch in network.items()]
     assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients)
-    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients if gradient is not None)
+    assert all(
+        bool(torch.isfinite(gradient).all()) for gradient in gradients if gradient is not None
+    )

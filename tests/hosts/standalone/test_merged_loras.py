@@ -1,4 +1,6 @@
-"""LoRA files in the standalone networks: a DoRA does what its formula says, at any strength, and comes out again whole."""
+"""LoRA files in the standalone networks: a DoRA does what its formula says, at any strength, and
+comes out again whole.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +17,10 @@ from lib_singlelora.host import LoraUse
 from lib_singlelora.hosts.standalone.merged_loras import AppliedLoras
 
 LINEAR, CONV = "input_blocks.1.1.transformer_blocks.0.attn1.to_q", "input_blocks.1.1.proj_in"
-STEMS = {LINEAR: "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q",
-         CONV: "lora_unet_down_blocks_0_attentions_0_proj_in"}
+STEMS = {
+    LINEAR: "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q",
+    CONV: "lora_unet_down_blocks_0_attentions_0_proj_in",
+}
 RANK, ALPHA = 3, 1.5
 
 
@@ -30,8 +34,12 @@ def dora(tmp_path: Path) -> Path:
     generator, tensors = torch.Generator().manual_seed(1), {}
     for name, module in targets().items():
         out, into, *ones = module.weight.shape  # type: ignore[union-attr,misc]
-        tensors[f"{STEMS[name]}.lora_up.weight"] = torch.randn(out, RANK, *ones, generator=generator)
-        tensors[f"{STEMS[name]}.lora_down.weight"] = torch.randn(RANK, into, *ones, generator=generator)
+        tensors[f"{STEMS[name]}.lora_up.weight"] = torch.randn(
+            out, RANK, *ones, generator=generator
+        )
+        tensors[f"{STEMS[name]}.lora_down.weight"] = torch.randn(
+            RANK, into, *ones, generator=generator
+        )
         tensors[f"{STEMS[name]}.alpha"] = torch.tensor(ALPHA)
         tensors[f"{STEMS[name]}.dora_scale"] = torch.rand(1, into, *ones, generator=generator) + 0.5
     save_file(tensors, tmp_path / "dora.safetensors")
@@ -39,7 +47,9 @@ def dora(tmp_path: Path) -> Path:
 
 
 def by_hand(weight: np.ndarray, file: Path, stem: str, strength: float) -> np.ndarray:
-    """Column by column: m (w + d) / |w + d| is what the weight becomes at strength 1; between, a straight line."""
+    """Column by column: m (w + d) / |w + d| is what the weight becomes at strength 1; between, a
+    straight line.
+    """
     from safetensors.numpy import load_file
 
     parts = load_file(file)
@@ -76,12 +86,15 @@ def test_a_magnitude_of_the_outputs_is_told(dora: Path, tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "other.safetensors")
     modules = targets()
     before = {name: module.weight.detach().clone() for name, module in modules.items()}  # type: ignore[union-attr,operator]
-    with pytest.raises(LoraKeyError, match=r"found a magnitude of \(8, 1\), expected one for each of 10 inputs"):
+    with pytest.raises(
+        LoraKeyError, match=r"found a magnitude of \(8, 1\), expected one for each of 10 inputs"
+    ):
         AppliedLoras(modules.items()).apply([LoraUse(tmp_path / "other.safetensors", 1, 1)])
     assert all(torch.equal(modules[name].weight, weight) for name, weight in before.items())
 
 
-# What else the WebUI reads, computed here with numpy ------------------------------------------------------------------------
+# What else the WebUI reads, computed here with numpy
+# ------------------------------------------------------------------------
 
 GENERATOR = np.random.default_rng(5)
 
@@ -92,7 +105,13 @@ def random(*size: int) -> np.ndarray:
 
 def glora(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     a1, a2, b1, b2 = random(3, 10), random(10, 3), random(3, 10), random(8, 3)
-    parts = {"a1.weight": a1, "a2.weight": a2, "b1.weight": b1, "b2.weight": b2, "alpha": np.float32(2)}
+    parts = {
+        "a1.weight": a1,
+        "a2.weight": a2,
+        "b1.weight": b1,
+        "b2.weight": b2,
+        "alpha": np.float32(2),
+    }
     return parts, b2 @ b1 + weight @ a2 @ a1
 
 
@@ -113,8 +132,12 @@ def rotation(block: np.ndarray) -> np.ndarray:
 
 def oft(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     blocks, rescale = random(2, 4, 4), random(8)
-    turned = np.concatenate([rotation(block).T @ weight[4 * n:4 * n + 4] for n, block in enumerate(blocks)])
-    return {"oft_blocks": blocks, "alpha": np.float32(0), "rescale": rescale}, rescale[:, None] * turned - weight
+    turned = np.concatenate(
+        [rotation(block).T @ weight[4 * n : 4 * n + 4] for n, block in enumerate(blocks)]
+    )
+    return {"oft_blocks": blocks, "alpha": np.float32(0), "rescale": rescale}, rescale[
+        :, None
+    ] * turned - weight
 
 
 def diff(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -123,11 +146,16 @@ def diff(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 @pytest.mark.parametrize("algorithm", [glora, ia3, ia3_of_inputs, oft, diff])
-def test_other_algorithms_are_applied_as_the_webui_does(algorithm: Callable[..., Any], tmp_path: Path) -> None:
+def test_other_algorithms_are_applied_as_the_webui_does(
+    algorithm: Callable[..., Any], tmp_path: Path
+) -> None:
     modules = targets()
     before = modules[LINEAR].weight.detach().clone()  # type: ignore[union-attr,operator]
     parts, change = algorithm(before.numpy())
-    save_file({f"{STEMS[LINEAR]}.{part}": torch.tensor(value) for part, value in parts.items()}, tmp_path / "a.safetensors")
+    save_file(
+        {f"{STEMS[LINEAR]}.{part}": torch.tensor(value) for part, value in parts.items()},
+        tmp_path / "a.safetensors",
+    )
     loras = AppliedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.7, 0.7)])
     found = modules[LINEAR].weight.detach().numpy()  # type: ignore[union-attr,operator]
@@ -140,21 +168,33 @@ def test_norms_and_biases_are_changed_too_and_given_back(tmp_path: Path) -> None
     norm, name = nn.GroupNorm(2, 8), "input_blocks.1.0.in_layers.0"
     modules = {**targets(), name: norm}
     linear = modules[LINEAR]
-    tensors = {"lora_unet_down_blocks_0_resnets_0_norm1.w_norm": torch.full((8,), 2.0),
-               "lora_unet_down_blocks_0_resnets_0_norm1.b_norm": torch.full((8,), 3.0),
-               f"{STEMS[LINEAR]}.diff": torch.zeros(8, 10), f"{STEMS[LINEAR]}.diff_b": torch.ones(8)}
+    tensors = {
+        "lora_unet_down_blocks_0_resnets_0_norm1.w_norm": torch.full((8,), 2.0),
+        "lora_unet_down_blocks_0_resnets_0_norm1.b_norm": torch.full((8,), 3.0),
+        f"{STEMS[LINEAR]}.diff": torch.zeros(8, 10),
+        f"{STEMS[LINEAR]}.diff_b": torch.ones(8),
+    }
     save_file(tensors, tmp_path / "a.safetensors")
     bias = linear.bias.detach().clone()  # type: ignore[union-attr,operator]
     loras = AppliedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.5, 0.5)])
-    assert torch.equal(norm.weight, torch.full((8,), 2.0)) and torch.equal(norm.bias, torch.full((8,), 1.5))
+    assert torch.equal(norm.weight, torch.full((8,), 2.0)) and torch.equal(
+        norm.bias, torch.full((8,), 1.5)
+    )
     torch.testing.assert_close(linear.bias, bias + 0.5)
     loras.remove()
-    assert torch.equal(norm.weight, torch.ones(8)) and torch.equal(norm.bias, torch.zeros(8)) and torch.equal(linear.bias, bias)
+    assert (
+        torch.equal(norm.weight, torch.ones(8))
+        and torch.equal(norm.bias, torch.zeros(8))
+        and torch.equal(linear.bias, bias)
+    )
 
 
 def test_a_change_of_a_bias_that_is_not_there_is_told(tmp_path: Path) -> None:
-    save_file({f"{STEMS[LINEAR]}.diff": torch.zeros(8, 10), f"{STEMS[LINEAR]}.diff_b": torch.ones(8)}, tmp_path / "a.safetensors")
+    save_file(
+        {f"{STEMS[LINEAR]}.diff": torch.zeros(8, 10), f"{STEMS[LINEAR]}.diff_b": torch.ones(8)},
+        tmp_path / "a.safetensors",
+    )
     modules = {**targets(), LINEAR: nn.Linear(10, 8, bias=False)}
     with pytest.raises(LoraKeyError, match="found a change of its bias, expected none"):
         AppliedLoras(modules.items()).apply([LoraUse(tmp_path / "a.safetensors", 1, 1)])

@@ -53,7 +53,7 @@ def test_a_weight_scales_its_own_tokens_and_the_mean_stays(networks: Networks) -
 def test_brackets_that_are_escaped_reach_the_tokenizer(networks: Networks) -> None:
     numbers = networks.tokenizer("hat (red)", add_special_tokens=False).input_ids
     row = chunks(networks.tokenizer, r"hat \(red\)")[0]
-    assert [token for token, _ in row][:len(numbers)] == numbers
+    assert [token for token, _ in row][: len(numbers)] == numbers
     assert {weight for _, weight in row} == {1.0}
 
 
@@ -65,7 +65,10 @@ def test_break_begins_a_chunk(networks: Networks) -> None:
 def test_a_piece_behind_a_comma_is_not_torn_by_the_end_of_a_chunk(networks: Networks) -> None:
     first, second = chunks(networks.tokenizer, "a " * 70 + ", b b b b b b b")
     end = networks.tokenizer.eos_token_id
-    assert sum(token != end for token, _ in first) == 71 and sum(token != end for token, _ in second) == 7
+    assert (
+        sum(token != end for token, _ in first) == 71
+        and sum(token != end for token, _ in second) == 7
+    )
 
 
 def test_prompts_between_and_are_weighed_against_the_negative_one(networks: Networks) -> None:
@@ -90,7 +93,9 @@ def test_editing_changes_the_text_between_steps(networks: Networks) -> None:
     assert not torch.equal(scheduled.at(2), scheduled.at(3))
 
 
-def test_a_lora_named_in_the_prompt_is_the_lora_of_a_request(standalone_host: StandaloneHost, small_checkpoint: Path) -> None:
+def test_a_lora_named_in_the_prompt_is_the_lora_of_a_request(
+    standalone_host: StandaloneHost, small_checkpoint: Path
+) -> None:
     folder = small_checkpoint.parent / "Lora"
     folder.mkdir()
     try:
@@ -108,17 +113,21 @@ def test_a_lora_named_in_the_prompt_is_the_lora_of_a_request(standalone_host: St
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(("prompt", "error", "word"), [
-    ("a <lora:nobody:1>", LoraFileError, "nobody"),
-    ("a <lora:../small:1>", LoraFileError, "small"),
-    ("a <lora:x:much>", SettingsError, "much"),
-    ("a <lora:x:nan>", SettingsError, "nan"),
-    ("a <lora:x:1:lbw=OUTD>", SettingsError, "lbw"),
-    ("a <hypernet:x:1>", SettingsError, "hypernet"),
-    ("(a:1.1.1)", SettingsError, "weight"),
-])
-def test_a_mistaken_prompt_is_told_in_one_line(standalone_host: StandaloneHost, prompt: str, error: type[Exception],
-                                               word: str) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "error", "word"),
+    [
+        ("a <lora:nobody:1>", LoraFileError, "nobody"),
+        ("a <lora:../small:1>", LoraFileError, "small"),
+        ("a <lora:x:much>", SettingsError, "much"),
+        ("a <lora:x:nan>", SettingsError, "nan"),
+        ("a <lora:x:1:lbw=OUTD>", SettingsError, "lbw"),
+        ("a <hypernet:x:1>", SettingsError, "hypernet"),
+        ("(a:1.1.1)", SettingsError, "weight"),
+    ],
+)
+def test_a_mistaken_prompt_is_told_in_one_line(
+    standalone_host: StandaloneHost, prompt: str, error: type[Exception], word: str
+) -> None:
     with pytest.raises(error, match=word) as caught:
         draw(standalone_host, prompt)
     assert "\n" not in str(caught.value)

@@ -1,6 +1,8 @@
-"""A small stand-in for the WebUI's `modules` and its Lora extension: the parts that our host touches, behaving as they do.
+"""A small stand-in for the WebUI's `modules` and its Lora extension: the parts that our host
+touches, behaving as they do.
 
-The real WebUI is tested in tests/webui; this one lets every submission check the same code in seconds.
+The real WebUI is tested in tests/webui; this one lets every submission check the same code in
+seconds.
 Source: AUTOMATIC1111 1.10.1.
 """
 
@@ -68,7 +70,10 @@ class Option:
 class Options:
     def __init__(self) -> None:
         self.data: dict[str, Any] = {"sd_model_checkpoint": "a"}
-        self.data_labels = {name: Option() for name in ("sd_model_checkpoint", "sd_vae", "cross_attention_optimization")}
+        self.data_labels = {
+            name: Option()
+            for name in ("sd_model_checkpoint", "sd_vae", "cross_attention_optimization")
+        }
 
     def add_option(self, name: str, option: Option) -> None:
         self.data_labels[name] = option
@@ -128,42 +133,83 @@ def module(name: str, **values: object) -> ModuleType:
 
 
 class StandIn:
-    """What the tests look at.  Installing replaces entries of sys.modules for the time of one test."""
+    """What the tests look at.
+
+    Installing replaces entries of sys.modules for the time of one test.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         self.lock, self.state, self.opts = FifoLock(), State(), Options()
         self.lora_dir, self.loaded_networks, self.merging = root / "Lora", [], 0
         self.lora_dir.mkdir()
         cpu = torch.device("cpu")
-        self.shared = module("modules.shared", state=self.state, opts=self.opts, sd_model=None, loaded_hypernetworks=[],
-                             cmd_opts=SimpleNamespace(lora_dir=str(self.lora_dir), api_auth=None), OptionInfo=Option,
-                             sd_upscalers=[])
+        self.shared = module(
+            "modules.shared",
+            state=self.state,
+            opts=self.opts,
+            sd_model=None,
+            loaded_hypernetworks=[],
+            cmd_opts=SimpleNamespace(lora_dir=str(self.lora_dir), api_auth=None),
+            OptionInfo=Option,
+            sd_upscalers=[],
+        )
         from contextlib import nullcontext
 
-        self.devices = module("modules.devices", device=cpu, cpu=cpu, dtype=torch.float32, dtype_unet=torch.float32,
-                              dtype_vae=torch.float32, dtype_inference=torch.float32, fp8=False,
-                              cuda_no_autocast=lambda: False, autocast=nullcontext, torch_gc=lambda: None,
-                              NansException=RuntimeError)
-        self.lowvram = module("modules.lowvram", module_in_gpu=None, send_everything_to_cpu=lambda: None)
+        self.devices = module(
+            "modules.devices",
+            device=cpu,
+            cpu=cpu,
+            dtype=torch.float32,
+            dtype_unet=torch.float32,
+            dtype_vae=torch.float32,
+            dtype_inference=torch.float32,
+            fp8=False,
+            cuda_no_autocast=lambda: False,
+            autocast=nullcontext,
+            torch_gc=lambda: None,
+            NansException=RuntimeError,
+        )
+        self.lowvram = module(
+            "modules.lowvram", module_in_gpu=None, send_everything_to_cpu=lambda: None
+        )
         self.networks = module(
-            "networks", loaded_networks=[], available_networks={}, available_network_aliases={}, forbidden_network_aliases={},
-            networks_in_memory={}, network_apply_weights=self.apply_weights)
+            "networks",
+            loaded_networks=[],
+            available_networks={},
+            available_network_aliases={},
+            forbidden_network_aliases={},
+            networks_in_memory={},
+            network_apply_weights=self.apply_weights,
+        )
         self.scripts = module("modules.scripts", scripts_data=[])
         self.merged_ratio: list[float] = []
         made = {
-            "modules.shared": self.shared, "modules.devices": self.devices, "modules.lowvram": self.lowvram,
+            "modules.shared": self.shared,
+            "modules.devices": self.devices,
+            "modules.lowvram": self.lowvram,
             "modules.call_queue": module("modules.call_queue", queue_lock=self.lock),
-            "modules.paths_internal": module("modules.paths_internal", default_output_dir=str(root / "outputs")),
-            "modules.paths": module("modules.paths", models_path=str(root / "models"), extensions_dir=str(root / "extensions")),
+            "modules.paths_internal": module(
+                "modules.paths_internal", default_output_dir=str(root / "outputs")
+            ),
+            "modules.paths": module(
+                "modules.paths",
+                models_path=str(root / "models"),
+                extensions_dir=str(root / "extensions"),
+            ),
             "modules.sd_unet": module("modules.sd_unet", current_unet=None),
-            "modules.sd_models": module("modules.sd_models",
-                                        apply_token_merging=lambda model, ratio: self.merged_ratio.append(ratio)),
+            "modules.sd_models": module(
+                "modules.sd_models",
+                apply_token_merging=lambda model, ratio: self.merged_ratio.append(ratio),
+            ),
             "modules.sd_hijack_optimizations": module(
-                "modules.sd_hijack_optimizations", xformers_attention_forward=object(),
-                scaled_dot_product_attention_forward=scaled_dot_product_attention_forward),
+                "modules.sd_hijack_optimizations",
+                xformers_attention_forward=object(),
+                scaled_dot_product_attention_forward=scaled_dot_product_attention_forward,
+            ),
             "modules.deepbooru": module("modules.deepbooru", model=DeepDanbooru()),
             "modules.images": module("modules.images", resize_image=resize_image),
-            "modules.scripts": self.scripts, "networks": self.networks,
+            "modules.scripts": self.scripts,
+            "networks": self.networks,
             "network": module("network", NetworkOnDisk=NetworkOnDisk),
         }
         package = module("modules", __path__=[])
@@ -191,13 +237,18 @@ class StandIn:
         target.network_current_names = wanted
 
 
-def scaled_dot_product_attention_forward(self: Any, x: torch.Tensor, context: Any = None, mask: Any = None,
-                                         **rest: object) -> torch.Tensor:
-    """modules.sd_hijack_optimizations.scaled_dot_product_attention_forward, without the user's own settings."""
+def scaled_dot_product_attention_forward(
+    self: Any, x: torch.Tensor, context: Any = None, mask: Any = None, **rest: object
+) -> torch.Tensor:
+    """modules.sd_hijack_optimizations.scaled_dot_product_attention_forward, without the user's own
+    settings.
+    """
     batch, length, _ = x.shape
     source = x if context is None else context
-    q, k, v = (part.view(batch, -1, self.heads, part.shape[-1] // self.heads).transpose(1, 2)
-               for part in (self.to_q(x), self.to_k(source), self.to_v(source)))
+    q, k, v = (
+        part.view(batch, -1, self.heads, part.shape[-1] // self.heads).transpose(1, 2)
+        for part in (self.to_q(x), self.to_k(source), self.to_v(source))
+    )
     found = nn.functional.scaled_dot_product_attention(q, k, v)
     made: torch.Tensor = self.to_out(found.transpose(1, 2).reshape(batch, length, -1))
     return made

@@ -1,4 +1,6 @@
-"""What a training in the WebUI computes in, for each way to start it; and its VAE, which gives NaN in fp16."""
+"""What a training in the WebUI computes in, for each way to start it; and its VAE, which gives NaN
+in fp16.
+"""
 
 from __future__ import annotations
 
@@ -21,37 +23,64 @@ def computing(webui: StandIn) -> Any:
     return computing
 
 
-def on_a_gpu(webui: StandIn, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], **devices: object) -> None:
+def on_a_gpu(
+    webui: StandIn, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], **devices: object
+) -> None:
     """The WebUI as it starts on an NVIDIA GPU; nothing is computed there."""
-    vars(webui.devices).update({"device": torch.device("cuda"), "dtype": FP16, "dtype_unet": FP16, "dtype_vae": FP16,
-                                "dtype_inference": FP16, **devices})
+    vars(webui.devices).update(
+        {
+            "device": torch.device("cuda"),
+            "dtype": FP16,
+            "dtype_unet": FP16,
+            "dtype_vae": FP16,
+            "dtype_inference": FP16,
+            **devices,
+        }
+    )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # as it answers by emulation
+    # As it answers by emulation
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
 
 
-@pytest.mark.parametrize(("capability", "expected"), [((6, 1), FP16), ((7, 5), FP16), ((8, 0), BF16), ((8, 9), BF16),
-                                                      ((12, 0), BF16)])
-def test_auto_takes_bf16_from_ampere_on(webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any,
-                                        capability: tuple[int, int], expected: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((6, 1), FP16), ((7, 5), FP16), ((8, 0), BF16), ((8, 9), BF16), ((12, 0), BF16)],
+)
+def test_auto_takes_bf16_from_ampere_on(
+    webui: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    computing: Any,
+    capability: tuple[int, int],
+    expected: torch.dtype,
+) -> None:
     on_a_gpu(webui, monkeypatch, capability)
     assert computing.pass_dtype("auto") == expected
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
 @pytest.mark.parametrize("whole", [{"dtype": FP32}, {"dtype_inference": FP32}])
-def test_with_no_half_it_computes_in_fp32(webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any, precision: str,
-                                          whole: dict[str, object]) -> None:
+def test_with_no_half_it_computes_in_fp32(
+    webui: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    computing: Any,
+    precision: str,
+    whole: dict[str, object],
+) -> None:
     on_a_gpu(webui, monkeypatch, (8, 6), **whole)
     assert computing.pass_dtype(precision) == FP32
 
 
-def test_fp32_of_halved_weights_is_refused(webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any) -> None:
+def test_fp32_of_halved_weights_is_refused(
+    webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any
+) -> None:
     on_a_gpu(webui, monkeypatch, (8, 6))
     with pytest.raises(TrainingError, match="--no-half"):
         computing.pass_dtype("fp32")
 
 
-def test_a_gtx_16_keeps_the_webui_s_own_way(webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any) -> None:
+def test_a_gtx_16_keeps_the_webui_s_own_way(
+    webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any
+) -> None:
     on_a_gpu(webui, monkeypatch, (7, 5), cuda_no_autocast=lambda: True)
     assert computing.pass_dtype("auto") == FP16
     own = object()
@@ -59,12 +88,16 @@ def test_a_gtx_16_keeps_the_webui_s_own_way(webui: StandIn, monkeypatch: pytest.
     assert computing.autocast(FP16) is own
 
 
-def test_what_is_asked_for_is_taken(webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any) -> None:
+def test_what_is_asked_for_is_taken(
+    webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any
+) -> None:
     on_a_gpu(webui, monkeypatch, (8, 6))
     assert (computing.pass_dtype("fp16"), computing.pass_dtype("bf16")) == (FP16, BF16)
 
 
-def test_weights_in_8_bits_compute_in_the_webui_s_half(webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any) -> None:
+def test_weights_in_8_bits_compute_in_the_webui_s_half(
+    webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any
+) -> None:
     on_a_gpu(webui, monkeypatch, (7, 0), fp8=True)
     assert computing.own_dtype() == FP16
     vars(webui.devices)["device"] = torch.device("cpu")
@@ -79,7 +112,9 @@ def test_an_explicit_dtype_wins_over_the_autocast_around_it(computing: Any) -> N
 
 
 class Vae(nn.Module):
-    """A VAE that gives NaN in half precision, as SDXL's does; `seen`: dtypes of its values and of its products."""
+    """A VAE that gives NaN in half precision, as SDXL's does; `seen`: dtypes of its values and of
+    its products.
+    """
 
     def __init__(self, broken: tuple[torch.dtype, ...]) -> None:
         super().__init__()
@@ -105,7 +140,10 @@ def test_nan_in_half_precision_is_tried_once_more_in_fp32(computing: Any) -> Non
     tensors = [id(value) for value in (*vae.parameters(), *vae.buffers())]
     found = computing.through_vae(vae, vae.encode, torch.ones(1, 2))
     assert vae.seen == [BF16, FP32] and found.dtype == FP32 and bool(torch.isfinite(found).all())
-    assert all(value.dtype == before[name].dtype and value.equal(before[name]) for name, value in vae.state_dict().items())
+    assert all(
+        value.dtype == before[name].dtype and value.equal(before[name])
+        for name, value in vae.state_dict().items()
+    )
     assert [id(value) for value in (*vae.parameters(), *vae.buffers())] == tensors
 
 

@@ -11,7 +11,9 @@ from lib_singlelora.errors import TaggerError
 from tests.hosts.webui.stand_in import StandIn
 
 
-def test_probabilities_are_read_before_any_threshold_and_the_model_is_put_away(webui: StandIn) -> None:
+def test_probabilities_are_read_before_any_threshold_and_the_model_is_put_away(
+    webui: StandIn,
+) -> None:
     from lib_singlelora.hosts.webui.deepbooru import Deepbooru
 
     model = sys.modules["modules.deepbooru"].model
@@ -24,5 +26,7 @@ def test_a_model_that_cannot_be_had_is_one_clear_line(webui: StandIn) -> None:
     from lib_singlelora.hosts.webui.deepbooru import Deepbooru
 
     sys.modules["modules.deepbooru"].model.missing = True
-    with pytest.raises(TaggerError, match=r"deepbooru: the WebUI could not load it .*no network.*caption.tagger"):
+    with pytest.raises(
+        TaggerError, match=r"deepbooru: the WebUI could not load it .*no network.*caption.tagger"
+    ):
         Deepbooru().tag([Image.new("RGB", (8, 8))])

@@ -17,12 +17,22 @@ from tests.hosts.webui.stand_in import NetworkOnDisk, StandIn
 
 def lora_file(path: Path, value: float = 1.0) -> Path:
     stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
-    write_lora(path, {f"{stem}.alpha": torch.tensor(1.0), f"{stem}.lora_down.weight": torch.full((1, 8), value),
-                      f"{stem}.lora_up.weight": torch.full((8, 1), value)}, {}, "fp32")
+    write_lora(
+        path,
+        {
+            f"{stem}.alpha": torch.tensor(1.0),
+            f"{stem}.lora_down.weight": torch.full((1, 8), value),
+            f"{stem}.lora_up.weight": torch.full((8, 1), value),
+        },
+        {},
+        "fp32",
+    )
     return path
 
 
-def card(path: Path, name: str = "isabella", folder: str = "isabella", preview: Path | None = None) -> LoraCard:
+def card(
+    path: Path, name: str = "isabella", folder: str = "isabella", preview: Path | None = None
+) -> LoraCard:
     return LoraCard(path, name, folder, "isabella, girl", "epoch 1", preview)
 
 
@@ -33,46 +43,66 @@ def library(webui: StandIn) -> Any:
     return Library()
 
 
-def test_a_published_file_is_known_at_once_with_its_card(webui: StandIn, library: Any, tmp_path: Path) -> None:
+def test_a_published_file_is_known_at_once_with_its_card(
+    webui: StandIn, library: Any, tmp_path: Path
+) -> None:
     Image.new("RGB", (900, 1800)).save(tmp_path / "preview.png")
     path = lora_file(tmp_path / "isabella.safetensors")
     library.publish(card(path, preview=tmp_path / "preview.png"))
     target = webui.lora_dir / "singlelora" / "isabella" / "isabella.safetensors"
     assert target.read_bytes() == path.read_bytes()
     assert webui.networks.available_networks["isabella"].filename == str(target)
-    assert json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))["activation text"] == "isabella, girl"
+    assert (
+        json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))["activation text"]
+        == "isabella, girl"
+    )
     with Image.open(target.with_suffix(".preview.png")) as image:
         assert max(image.size) <= 768
     assert library.name_of(path) == "isabella"
     assert library.published() == {"isabella": target}
 
 
-def test_upscalers_that_are_there_come_before_those_to_be_fetched(webui: StandIn, tmp_path: Path) -> None:
+def test_upscalers_that_are_there_come_before_those_to_be_fetched(
+    webui: StandIn, tmp_path: Path
+) -> None:
     from lib_singlelora.hosts.webui.upscalers import upscalers
 
     (tmp_path / "own.pth").write_bytes(b"")
     webui.shared.sd_upscalers += [
-        SimpleNamespace(name=name, data_path=path, scaler=None) for name, path in
-        (("None", None), ("Nearest", None), ("Lanczos", None), ("ESRGAN_4x", "https://example.org/a.pth"),
-         ("own", str(tmp_path / "own.pth")))]
+        SimpleNamespace(name=name, data_path=path, scaler=None)
+        for name, path in (
+            ("None", None),
+            ("Nearest", None),
+            ("Lanczos", None),
+            ("ESRGAN_4x", "https://example.org/a.pth"),
+            ("own", str(tmp_path / "own.pth")),
+        )
+    ]
     assert [upscaler.name for upscaler in upscalers()] == ["own", "Lanczos", "ESRGAN_4x", "Nearest"]
     webui.opts.data["singlelora_upscaler"] = "ESRGAN_4x"
     assert upscalers()[0].name == "ESRGAN_4x"
 
 
-def test_what_the_user_wrote_on_the_card_is_kept(webui: StandIn, library: Any, tmp_path: Path) -> None:
+def test_what_the_user_wrote_on_the_card_is_kept(
+    webui: StandIn, library: Any, tmp_path: Path
+) -> None:
     path = lora_file(tmp_path / "isabella.safetensors")
     library.publish(card(path))
     own = webui.lora_dir / "singlelora" / "isabella" / "isabella.json"
     own.write_text(json.dumps({"notes": "mine", "preferred weight": 0.7}), encoding="utf-8")
     library.publish(card(path))
     found = json.loads(own.read_text(encoding="utf-8"))
-    assert (found["notes"], found["preferred weight"], found["activation text"]) == ("mine", 0.7, "isabella, girl")
+    assert (found["notes"], found["preferred weight"], found["activation text"]) == (
+        "mine",
+        0.7,
+        "isabella, girl",
+    )
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"null", b"[" * 100_000])
-def test_a_card_that_cannot_be_read_stays_and_ends_no_training(webui: StandIn, library: Any, tmp_path: Path,
-                                                              content: bytes) -> None:
+def test_a_card_that_cannot_be_read_stays_and_ends_no_training(
+    webui: StandIn, library: Any, tmp_path: Path, content: bytes
+) -> None:
     path = lora_file(tmp_path / "isabella.safetensors")
     library.publish(card(path))
     own = webui.lora_dir / "singlelora" / "isabella" / "isabella.json"
@@ -81,7 +111,9 @@ def test_a_card_that_cannot_be_read_stays_and_ends_no_training(webui: StandIn, l
     assert own.read_bytes() == content
 
 
-def test_a_file_that_changed_is_copied_anew_and_forgotten_in_memory(webui: StandIn, library: Any, tmp_path: Path) -> None:
+def test_a_file_that_changed_is_copied_anew_and_forgotten_in_memory(
+    webui: StandIn, library: Any, tmp_path: Path
+) -> None:
     path = lora_file(tmp_path / "isabella.safetensors")
     library.publish(card(path))
     webui.networks.networks_in_memory["isabella"] = object()
@@ -90,10 +122,14 @@ def test_a_file_that_changed_is_copied_anew_and_forgotten_in_memory(webui: Stand
     lora_file(path, 2.0)
     library.publish(card(path))
     assert "isabella" not in webui.networks.networks_in_memory
-    assert (webui.lora_dir / "singlelora" / "isabella" / "isabella.safetensors").read_bytes() == path.read_bytes()
+    assert (
+        webui.lora_dir / "singlelora" / "isabella" / "isabella.safetensors"
+    ).read_bytes() == path.read_bytes()
 
 
-def test_a_foreign_lora_of_the_same_name_is_left_alone(webui: StandIn, library: Any, tmp_path: Path) -> None:
+def test_a_foreign_lora_of_the_same_name_is_left_alone(
+    webui: StandIn, library: Any, tmp_path: Path
+) -> None:
     foreign = lora_file(webui.lora_dir / "isabella.safetensors", 3.0)
     webui.networks.available_networks["isabella"] = NetworkOnDisk("isabella", str(foreign))
     path = lora_file(tmp_path / "isabella.safetensors")
@@ -102,7 +138,9 @@ def test_a_foreign_lora_of_the_same_name_is_left_alone(webui: StandIn, library: 
     assert webui.networks.available_networks["isabella"].filename == str(foreign)
 
 
-def test_a_folder_that_cannot_be_written_is_told(webui: StandIn, library: Any, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(
+    webui: StandIn, library: Any, tmp_path: Path
+) -> None:
     (webui.lora_dir / "singlelora").write_text("in the way")
     with pytest.raises(WorkspaceError, match="cannot be written"):
         library.publish(card(lora_file(tmp_path / "isabella.safetensors")))
@@ -110,15 +148,26 @@ def test_a_folder_that_cannot_be_written_is_told(webui: StandIn, library: Any, t
 
 def test_any_file_gets_a_name_of_its_own(webui: StandIn, library: Any, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    names = {library.name_of(lora_file(folder / "baked.safetensors")) for folder in (tmp_path, tmp_path / "other")}
+    names = {
+        library.name_of(lora_file(folder / "baked.safetensors"))
+        for folder in (tmp_path, tmp_path / "other")
+    }
     assert len(names) == 2 and names <= webui.networks.available_networks.keys()
     with pytest.raises(LoraFileError, match="no such"):
         library.name_of(tmp_path / "none.safetensors")
 
 
 class AxisOption:
-    def __init__(self, label: str, kind: type, apply: Any, format_value: Any = None, confirm: Any = None, cost: float = 0.0,
-                 choices: Any = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        kind: type,
+        apply: Any,
+        format_value: Any = None,
+        confirm: Any = None,
+        cost: float = 0.0,
+        choices: Any = None,
+    ) -> None:
         self.label, self.apply, self.confirm, self.choices = label, apply, confirm, choices
 
 
@@ -126,7 +175,9 @@ def axes_of(webui: StandIn, library: Any) -> dict[str, AxisOption]:
     from lib_singlelora.extension.xyz_axes import add_axes
 
     if not webui.scripts.scripts_data:
-        module = SimpleNamespace(AxisOption=AxisOption, axis_options=[AxisOption("Nothing", str, None)])
+        module = SimpleNamespace(
+            AxisOption=AxisOption, axis_options=[AxisOption("Nothing", str, None)]
+        )
         script = type("Script", (), {})
         script.__module__ = "xyz_grid.py"
         webui.scripts.scripts_data.append(SimpleNamespace(script_class=script, module=module))
@@ -152,16 +203,36 @@ def two(library: Any, tmp_path: Path) -> Any:
     return library
 
 
-@pytest.mark.parametrize(("prompt", "steps", "expected"), [
-    ("a girl", [("Epoch", "isabella")], "a girl <lora:isabella:1>"),
-    ("a girl", [("Epoch", "isabella-000001"), ("Strength", 0.5)], "a girl <lora:isabella-000001:0.5>"),
-    ("a girl", [("Strength", 0.5), ("Epoch", "isabella-000001")], "a girl <lora:isabella-000001:0.5>"),
-    ("a <lora:isabella:0.3:0.4> girl", [("Epoch", "isabella-000001")], "a <lora:isabella-000001:0.3:0.4> girl"),
-    ("a <lora:isabella:0.3> <lora:x:1> girl", [("Strength", 0.8)], "a <lora:isabella:0.8> <lora:x:1> girl"),
-    ("<lora:isabella:1>", [("Block preset", "ALL"), ("Strength", 2.0)], "<lora:isabella:2>"),
-])
-def test_the_tag_is_written_from_all_axes_in_any_order(webui: StandIn, two: Any, prompt: str, steps: list[tuple[str, Any]],
-                                                       expected: str) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "steps", "expected"),
+    [
+        ("a girl", [("Epoch", "isabella")], "a girl <lora:isabella:1>"),
+        (
+            "a girl",
+            [("Epoch", "isabella-000001"), ("Strength", 0.5)],
+            "a girl <lora:isabella-000001:0.5>",
+        ),
+        (
+            "a girl",
+            [("Strength", 0.5), ("Epoch", "isabella-000001")],
+            "a girl <lora:isabella-000001:0.5>",
+        ),
+        (
+            "a <lora:isabella:0.3:0.4> girl",
+            [("Epoch", "isabella-000001")],
+            "a <lora:isabella-000001:0.3:0.4> girl",
+        ),
+        (
+            "a <lora:isabella:0.3> <lora:x:1> girl",
+            [("Strength", 0.8)],
+            "a <lora:isabella:0.8> <lora:x:1> girl",
+        ),
+        ("<lora:isabella:1>", [("Block preset", "ALL"), ("Strength", 2.0)], "<lora:isabella:2>"),
+    ],
+)
+def test_the_tag_is_written_from_all_axes_in_any_order(
+    webui: StandIn, two: Any, prompt: str, steps: list[tuple[str, Any]], expected: str
+) -> None:
     axes, cell = axes_of(webui, two), Cell(prompt)
     for label, value in steps:
         axes[label].apply(cell, value, [value])

@@ -1,4 +1,6 @@
-"""The WebUI's queue: one at a time, re-entered by the same thread, left by a cancelled job; its state and its options."""
+"""The WebUI's queue: one at a time, re-entered by the same thread, left by a cancelled job; its
+state and its options.
+"""
 
 import threading
 import time
@@ -76,7 +78,9 @@ def test_the_checkpoint_is_locked_while_a_job_runs(webui: StandIn) -> None:
     assert webui.opts.set("sd_model_checkpoint", "b")
 
 
-def test_the_workspaces_lie_in_the_output_folder_or_where_the_settings_say(webui: StandIn, tmp_path: Path) -> None:
+def test_the_workspaces_lie_in_the_output_folder_or_where_the_settings_say(
+    webui: StandIn, tmp_path: Path
+) -> None:
     from lib_singlelora.extension.options import add_options, workspace_root
 
     add_options()

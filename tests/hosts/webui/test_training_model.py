@@ -21,11 +21,16 @@ from lib_singlelora.naming.modules import module_names
 from tests.hosts.webui.stand_in import Network, StandIn
 from tests.small_checkpoint import CLIP, SMALL, clip_config, tensors, yaml_text
 
-NOISE, WHEN = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0)), torch.tensor([500])
+NOISE, WHEN = (
+    torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0)),
+    torch.tensor([500]),
+)
 
 
 class Vae(nn.Module):
-    """ldm's encoder with the two lines around it that AutoencoderKL has; that class itself wants a trainer's package."""
+    """ldm's encoder with the two lines around it that AutoencoderKL has; that class itself wants a
+    trainer's package.
+    """
 
     def __init__(self, params: dict[str, Any]) -> None:
         super().__init__()
@@ -49,21 +54,40 @@ class Model(nn.Module):
         super().__init__()
         params = yaml.safe_load(yaml_text(CLIP))["model"]["params"]
         self.model = nn.Module()
-        self.model.diffusion_model = UNetModel(**{**params["unet_config"]["params"], "use_checkpoint": True})
+        self.model.diffusion_model = UNetModel(
+            **{**params["unet_config"]["params"], "use_checkpoint": True}
+        )
         self.first_stage_model = Vae(params["first_stage_config"]["params"]["ddconfig"])
         self.cond_stage_model = nn.Module()
         self.cond_stage_model.wrapped = nn.Module()
-        config = {k: v for k, v in json.loads(json.dumps(clip_config(SMALL))).items() if k not in ("architectures", "model_type")}
+        config = {
+            k: v
+            for k, v in json.loads(json.dumps(clip_config(SMALL))).items()
+            if k not in ("architectures", "model_type")
+        }
         self.cond_stage_model.wrapped.transformer = CLIPTextModel(CLIPTextConfig(**config))
         self.cond_stage_model.wrapped.tokenizer = CLIPTokenizer.from_pretrained(str(CLIP))
         weights = tensors(0)
-        for prefix, part in (("model.diffusion_model.", self.model.diffusion_model),
-                             ("first_stage_model.", self.first_stage_model),
-                             ("cond_stage_model.transformer.", self.cond_stage_model.wrapped.transformer)):
-            part.load_state_dict({k[len(prefix):]: v for k, v in weights.items() if k.startswith(prefix)}, strict=False)
-        self.parameterization, self.scale_factor, self.lowvram, self.is_sdxl, self.is_sd2 = "eps", 0.18215, False, False, False
+        for prefix, part in (
+            ("model.diffusion_model.", self.model.diffusion_model),
+            ("first_stage_model.", self.first_stage_model),
+            ("cond_stage_model.transformer.", self.cond_stage_model.wrapped.transformer),
+        ):
+            part.load_state_dict(
+                {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)},
+                strict=False,
+            )
+        self.parameterization, self.scale_factor, self.lowvram, self.is_sdxl, self.is_sd2 = (
+            "eps",
+            0.18215,
+            False,
+            False,
+            False,
+        )
         self.alphas_cumprod = torch.linspace(0.99, 0.01, 1000)
-        self.sd_checkpoint_info = SimpleNamespace(name="small.safetensors", filename="small.safetensors")
+        self.sd_checkpoint_info = SimpleNamespace(
+            name="small.safetensors", filename="small.safetensors"
+        )
         for name, module in self.named_modules():
             module.network_layer_name = name
 
@@ -85,11 +109,18 @@ def state(model: Model) -> dict[str, Any]:
 
     return {
         "weights": {name: value.clone() for name, value in model.state_dict().items()},
-        "flags": [(name, p.requires_grad, p.dtype, p.grad is None) for name, p in model.named_parameters()],
+        "flags": [
+            (name, p.requires_grad, p.dtype, p.grad is None) for name, p in model.named_parameters()
+        ],
         "modes": [module.training for module in model.modules()],
-        "checkpointing": [(name, module.__dict__.get("checkpoint"), module.__dict__.get("use_checkpoint"))
-                          for name, module in model.named_modules()],
-        "hooks": [list(module._forward_pre_hooks.values()) + list(module._forward_hooks.values()) for module in model.modules()],
+        "checkpointing": [
+            (name, module.__dict__.get("checkpoint"), module.__dict__.get("use_checkpoint"))
+            for name, module in model.named_modules()
+        ],
+        "hooks": [
+            list(module._forward_pre_hooks.values()) + list(module._forward_hooks.values())
+            for module in model.modules()
+        ],
         "attention": ldm.modules.attention.CrossAttention.forward,
     }
 
@@ -103,7 +134,9 @@ def same(before: dict[str, Any], after: dict[str, Any]) -> None:
 def step(training: Any, text_encoder: bool = True) -> tuple[LoraNetwork, Tensor]:
     network = LoraNetwork(training.targets(), training.layout, LoraShape(2, 2), {}, text_encoder, 1)
     for _, branch in network.items():
-        branch.up.data.copy_(torch.randn(branch.up.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+        branch.up.data.copy_(
+            torch.randn(branch.up.shape, generator=torch.Generator().manual_seed(1)) * 0.1
+        )
     with attached(network, training.targets()):
         answer = training.predict(NOISE, WHEN, training.encode_prompts(["isabella, girl"], 1))
         answer.square().mean().backward()
@@ -113,10 +146,17 @@ def step(training: Any, text_encoder: bool = True) -> tuple[LoraNetwork, Tensor]
 def test_every_module_of_the_layout_is_given_once(model: Model, lent: Any) -> None:
     with lent(model) as training:
         names = [name for name, _ in training.targets()]
-        layout = replace(SD1, channels=SMALL.unet, multipliers=SMALL.multipliers, context=SMALL.text)
-        expected = {name for name in module_names(layout) if not is_text(name) or name.split(".")[3] in "01"}
+        layout = replace(
+            SD1, channels=SMALL.unet, multipliers=SMALL.multipliers, context=SMALL.text
+        )
+        expected = {
+            name for name in module_names(layout) if not is_text(name) or name.split(".")[3] in "01"
+        }
         assert set(names) == expected and len(names) == len(set(names))
-        assert (training.layout.channels, training.layout.multipliers) == (SMALL.unet, SMALL.multipliers)
+        assert (training.layout.channels, training.layout.multipliers) == (
+            SMALL.unet,
+            SMALL.multipliers,
+        )
 
 
 def test_gradients_reach_every_branch_and_everything_is_given_back(model: Model, lent: Any) -> None:
@@ -130,7 +170,9 @@ def test_gradients_reach_every_branch_and_everything_is_given_back(model: Model,
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
-def test_it_is_given_back_after_any_error(model: Model, lent: Any, error: type[BaseException]) -> None:
+def test_it_is_given_back_after_any_error(
+    model: Model, lent: Any, error: type[BaseException]
+) -> None:
     before = state(model)
     with pytest.raises(error), lent(model) as training:
         step(training)
@@ -138,11 +180,15 @@ def test_it_is_given_back_after_any_error(model: Model, lent: Any, error: type[B
     same(before, state(model))
 
 
-def test_a_lora_of_the_last_prompt_is_taken_out_first(webui: StandIn, model: Model, lent: Any) -> None:
+def test_a_lora_of_the_last_prompt_is_taken_out_first(
+    webui: StandIn, model: Model, lent: Any
+) -> None:
     with lent(model) as training:
         _, clean = step(training)
     target = model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn1.to_q
-    webui.networks.loaded_networks.append(Network("old", {target.network_layer_name: torch.ones_like(target.weight)}))
+    webui.networks.loaded_networks.append(
+        Network("old", {target.network_layer_name: torch.ones_like(target.weight)})
+    )
     original = target.weight.detach().clone()
     with torch.no_grad():
         webui.apply_weights(target)
@@ -154,7 +200,9 @@ def test_a_lora_of_the_last_prompt_is_taken_out_first(webui: StandIn, model: Mod
     assert webui.networks.loaded_networks == [] and target.network_current_names == ()
 
 
-def test_token_merging_and_hypertile_are_off_for_the_job(webui: StandIn, model: Model, lent: Any) -> None:
+def test_token_merging_and_hypertile_are_off_for_the_job(
+    webui: StandIn, model: Model, lent: Any
+) -> None:
     tile = SimpleNamespace(enabled=True)
     block = model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn1
     setattr(block, "__webui_hypertile_params", tile)
@@ -183,8 +231,9 @@ def test_the_hooks_of_lowvram_come_back(webui: StandIn, model: Model, lent: Any)
 
 
 @pytest.mark.parametrize("medvram", [False, True])
-def test_with_medvram_each_part_comes_for_its_own_work(model: Model, lent: Any, monkeypatch: pytest.MonkeyPatch,
-                                                       medvram: bool) -> None:
+def test_with_medvram_each_part_comes_for_its_own_work(
+    model: Model, lent: Any, monkeypatch: pytest.MonkeyPatch, medvram: bool
+) -> None:
     from lib_singlelora.hosts.placement import Placement
 
     moves: list[tuple[str, ...]] = []
@@ -241,16 +290,28 @@ def inpainting(model: Model, webui: StandIn) -> None:
 def another_unet(model: Model, webui: StandIn) -> None:
     import sys
 
-    sys.modules["modules.sd_unet"].current_unet = SimpleNamespace(option=SimpleNamespace(label="TRT"))  # type: ignore[attr-defined]
+    sys.modules["modules.sd_unet"].current_unet = SimpleNamespace(
+        option=SimpleNamespace(label="TRT")
+    )  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("change", "said"), [(no_checkpoint, "no checkpoint loaded"), (sdxl, "not supported yet"),
-                                              (inpainting, "inpainting checkpoint"), (another_unet, "TRT")])
-def test_what_cannot_be_trained_is_refused(webui: StandIn, model: Model, lent: Any, change: Any, said: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (no_checkpoint, "no checkpoint loaded"),
+        (sdxl, "not supported yet"),
+        (inpainting, "inpainting checkpoint"),
+        (another_unet, "TRT"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    webui: StandIn, model: Model, lent: Any, change: Any, said: str
+) -> None:
     change(model, webui)
     before = state(model)
-    with pytest.raises(CheckpointError, match=said), lent(None if change is no_checkpoint else model):
+    with (
+        pytest.raises(CheckpointError, match=said),
+        lent(None if change is no_checkpoint else model),
+    ):
         pass
     same(before, state(model))
-
-

@@ -16,4 +16,9 @@ def test_captions_say_all_but_her_traits() -> None:
 
 
 def test_traits_are_the_renderers_words() -> None:
-    assert {"blonde hair", "long hair", "blunt bangs", "blue eyes"} <= TRAITS and "white hat" not in TRAITS
+    assert {
+        "blonde hair",
+        "long hair",
+        "blunt bangs",
+        "blue eyes",
+    } <= TRAITS and "white hat" not in TRAITS

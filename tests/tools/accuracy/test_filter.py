@@ -31,7 +31,15 @@ def test_lookalikes_are_one_character_in_many_scenes_and_the_others_are_many() -
 
 def test_the_filter_reaches_the_goal_on_isabella_and_misses_it_without_knowing_her() -> None:
     tagger = WdTagger(TAGGER)
-    planted, rest = ([picture(scene) for scene in scenes] for scenes in (lookalikes(CHARACTERS["isabella"], 20), others(20)))
+    planted, rest = (
+        [picture(scene) for scene in scenes]
+        for scenes in (lookalikes(CHARACTERS["isabella"], 20), others(20))
+    )
     row = measure(subject_of(CHARACTERS["isabella"], tagger), planted, rest, tagger).row()
     assert row["removed"] >= GOAL_REMOVED and row["kept"] >= GOAL_KEPT
-    assert measure(Subject(), planted, rest, tagger).row() == {"planted": 20, "removed": 0.0, "others": 20, "kept": 1.0}
+    assert measure(Subject(), planted, rest, tagger).row() == {
+        "planted": 20,
+        "removed": 0.0,
+        "others": 20,
+        "kept": 1.0,
+    }

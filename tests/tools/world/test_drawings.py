@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'")
+pytest.importorskip(
+    "skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'"
+)
 
 from dataclasses import replace
 
@@ -67,8 +69,14 @@ def test_every_pose_draws_from_every_side(pose, view):
 @pytest.mark.parametrize("style", HAIR_STYLES)
 @pytest.mark.parametrize("bangs", BANGS)
 def test_every_hair_looks_different_from_plain(style, bangs):
-    plain = render(replace(PLAIN, characters=(Character(Hair(style="straight", length="short", bangs="blunt")),)))
-    own = render(replace(PLAIN, characters=(Character(Hair(style=style, length="long", bangs=bangs)),)))
+    plain = render(
+        replace(
+            PLAIN, characters=(Character(Hair(style="straight", length="short", bangs="blunt")),)
+        )
+    )
+    own = render(
+        replace(PLAIN, characters=(Character(Hair(style=style, length="long", bangs=bangs)),))
+    )
     assert not np.array_equal(plain.pixels, own.pixels)
 
 
@@ -109,7 +117,14 @@ def test_boxes_lie_in_the_picture():
 def test_boxes_relate_as_bodies_do():
     (boxes,) = render(replace(PLAIN, characters=(replace(ISABELLA),)), 256, 384).boxes
     assert set(boxes) >= {"head", "face", "eyes", "bangs", "hat", "torso", "hands", "skirt", "legs"}
-    assert boxes["hat"][1] < boxes["head"][1] < boxes["eyes"][1] < boxes["torso"][1] < boxes["skirt"][1] < boxes["legs"][3]
+    assert (
+        boxes["hat"][1]
+        < boxes["head"][1]
+        < boxes["eyes"][1]
+        < boxes["torso"][1]
+        < boxes["skirt"][1]
+        < boxes["legs"][3]
+    )
     face, eyes = boxes["face"], boxes["eyes"]
     assert face[0] <= eyes[0] and eyes[2] <= face[2] and face[1] <= eyes[1] and eyes[3] <= face[3]
 
@@ -147,7 +162,14 @@ def test_training_never_shows_what_is_held_out():
     scenes = [sample_scene(seed) for seed in range(4000)]
     assert not any(is_held_out(who) for scene in scenes for who in scene.characters)
     shown = {tag for scene in scenes for tag in tags(scene)}
-    assert not shown & {"striped capelet", "striped cuffs", "split-color hair", "polka dot", "eyepatch", "cat ears"}
+    assert not shown & {
+        "striped capelet",
+        "striped cuffs",
+        "split-color hair",
+        "polka dot",
+        "eyepatch",
+        "cat ears",
+    }
     assert not [t for t in shown if "scarf" in t]
     assert len(shown) >= 70
 

@@ -1,4 +1,6 @@
-"""The GPU's recipe on a CPU, a few steps of each stage; on a GPU only its steps are recorded as well."""
+"""The GPU's recipe on a CPU, a few steps of each stage; on a GPU only its steps are recorded as
+well.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'")
+pytest.importorskip(
+    "skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'"
+)
 
 from lib_singlelora.embedded.paths import CHECKPOINT
 from tools.world.networks.models import new_text_encoder
@@ -25,9 +29,14 @@ from tools.world.scenes.spoiling import spoiled
 
 def test_clip_by_hand_is_transformers_clip() -> None:
     torch.manual_seed(0)
-    text, numbers = new_text_encoder().eval(), tokens(["1girl, red hair, hat", "", "2girls, outdoors"])
+    text, numbers = (
+        new_text_encoder().eval(),
+        tokens(["1girl, red hair, hat", "", "2girls, outdoors"]),
+    )
     for clip_skip in (1, 2):
-        assert torch.allclose(context_of(text, numbers, clip_skip), encode(text, numbers, clip_skip), atol=1e-5)
+        assert torch.allclose(
+            context_of(text, numbers, clip_skip), encode(text, numbers, clip_skip), atol=1e-5
+        )
 
 
 def test_all_cores_draw_what_one_draws() -> None:
@@ -68,19 +77,29 @@ def test_rates_rise_and_fall_to_nothing() -> None:
 
     seen: list[float] = []
     recorded = Recorded(step, optimizer.param_groups, "cpu")
-    recorded.run(0.2, lambda number, loss, seconds: seen.append(float(optimizer.param_groups[0]["lr"])))
+    recorded.run(
+        0.2, lambda number, loss, seconds: seen.append(float(optimizer.param_groups[0]["lr"]))
+    )
     assert recorded.steps > 10 and max(seen) > 0.1 and seen[-1] < 0.1
 
 
 @pytest.mark.parametrize("stage", ["unet", "decoder", "tagger"])
 def test_a_stage_runs_and_leaves_what_export_reads(stage: str, tmp_path: Path) -> None:
-    world = World(Store(tmp_path), 1.0, {"colours": 8, "world": 16, "tagger": 12}, "cpu", CHECKPOINT)
+    world = World(
+        Store(tmp_path), 1.0, {"colours": 8, "world": 16, "tagger": 12}, "cpu", CHECKPOINT
+    )
     try:
         world.load_vae()
-        {"unet": world.train_unet, "decoder": lambda: world.train_vae(decoder_only=True), "tagger": world.train_tagger}[stage]()
+        {
+            "unet": world.train_unet,
+            "decoder": lambda: world.train_vae(decoder_only=True),
+            "tagger": world.train_tagger,
+        }[stage]()
     finally:
         world.drawers.close()
     state = Store(tmp_path).load(stage)
-    assert state and state["step"] >= 1 and all(torch.isfinite(v).all() for v in state["ema"].values())
+    assert (
+        state and state["step"] >= 1 and all(torch.isfinite(v).all() for v in state["ema"].values())
+    )
     if stage == "unet":
         assert set(state) == {"step", "ema", "text_ema"}

@@ -1,4 +1,6 @@
-"""The recipe: a resumed training equals an uninterrupted one, and its file is the one that SD 1 loaders read."""
+"""The recipe: a resumed training equals an uninterrupted one, and its file is the one that SD 1
+loaders read.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import math
 import pytest
 import torch
 
-pytest.importorskip("skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'")
+pytest.importorskip(
+    "skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'"
+)
 pytest.importorskip("transformers", reason="the text encoder needs transformers")
 
 from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
@@ -119,10 +123,14 @@ def test_the_file_loads_as_stable_diffusion_1_and_predicts_the_same(tmp_path):
     unet, text, vae = UNet(**UNET), new_text_encoder(), Autoencoder()
     for module in (unet, text, vae):
         for p in module.parameters():
-            p.data.add_(torch.randn_like(p) * 0.05)  # zero-initialised layers would hide a misplaced one
+            # Zero-initialised layers would hide a misplaced one
+            p.data.add_(torch.randn_like(p) * 0.05)
         module.eval().load_state_dict({k: v.half().float() for k, v in module.state_dict().items()})
-    save_file(ldm_state(unet.state_dict(), text.state_dict(), vae.state_dict()), tmp_path / "world.safetensors",
-              {"native_size": "128"})
+    save_file(
+        ldm_state(unet.state_dict(), text.state_dict(), vae.state_dict()),
+        tmp_path / "world.safetensors",
+        {"native_size": "128"},
+    )
     (tmp_path / "world.yaml").write_text(yaml_text())
     write_clip_config(tmp_path / "clip")
     found = inspect(tmp_path / "world.safetensors")

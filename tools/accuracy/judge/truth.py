@@ -1,4 +1,6 @@
-"""How much a picture shows of a character whose drawing is known, by colours in their places; no tagger is asked."""
+"""How much a picture shows of a character whose drawing is known, by colours in their places; no
+tagger is asked.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +15,32 @@ from tools.world.scenes.characters import HELD_OUT, ISABELLA
 from tools.world.scenes.scene import render
 from tools.world.scenes.spec import Scene
 
-REACH = 5  # pixels of 128 by which a part may lie elsewhere: figures are shifted a little in every drawing
+# Pixels of 128 by which a part may lie elsewhere: figures are shifted a little in every drawing
+REACH = 5
 SAME = 18.0  # CIELAB distance up to which two colours are one
 CHARACTERS = {"isabella": ISABELLA, **HELD_OUT}
 
 
 def likeness(picture: Image.Image, name: str, framing: str) -> float:
-    """0 to 1: share of her drawing's colours that the picture has at their places, and of its colours there that are hers.
+    """0 to 1: share of her drawing's colours that the picture has at their places, and of its
+    colours there that are hers.
 
     The drawing is looking at the viewer, standing; the better of it and its mirror image.
     """
     found = []
     for mirrored in (False, True):
-        drawing = render(Scene((CHARACTERS[name],), "standing", "front", framing, "white", mirrored, 1), 128)
+        drawing = render(
+            Scene((CHARACTERS[name],), "standing", "front", framing, "white", mirrored, 1), 128
+        )
         hers = to_lab(Image.fromarray(drawing.pixels))
         drawn = to_lab(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX))
         found.append((_held(hers, drawn, drawing.mask) + _held(drawn, hers, drawing.mask)) / 2)
     return max(found)
 
 
-def _held(wanted: NDArray[np.float32], there: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+def _held(
+    wanted: NDArray[np.float32], there: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> float:
     """Share of the wanted pixels inside the mask that have a like one near their place."""
     padded = np.pad(there, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
     best = np.full(wanted.shape[:2], np.inf, np.float32)

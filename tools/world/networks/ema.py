@@ -7,11 +7,15 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """decay: of a long run; early steps use (1 + step) / (10 + step) so that the start is forgotten."""
+    """decay: of a long run; early steps use (1 + step) / (10 + step) so that the start is
+    forgotten.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.weights: dict[str, Tensor] = {
+            k: v.detach().clone() for k, v in model.state_dict().items()
+        }
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:

@@ -1,4 +1,6 @@
-"""The U-Net's pictures: drawn and encoded once in shards on disk, each seen a few times with other noise and another caption."""
+"""The U-Net's pictures: drawn and encoded once in shards on disk, each seen a few times with other
+noise and another caption.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,20 @@ from .models import SCALE, Autoencoder
 from .train_vae import pictures
 
 SHARD = 512
-FIRST, STEPS_PER_SHARD, KEPT = 8, 120, 60  # shards before the first step; steps for each further one; how many are drawn from
+# Shards before the first step; steps for each further one; how many are drawn from
+FIRST, STEPS_PER_SHARD, KEPT = 8, 120, 60
 SEED = 30_000_000
 
 
 class Latents:
     """latents(step) is a function of the step alone, whoever made the shards."""
 
-    def __init__(self, vae: dict[str, Tensor], folder: Path, device: str = "cpu", shard: int = SHARD) -> None:
-        self.model = Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
+    def __init__(
+        self, vae: dict[str, Tensor], folder: Path, device: str = "cpu", shard: int = SHARD
+    ) -> None:
+        self.model = (
+            Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
+        )
         self.model.load_state_dict(vae)
         self.folder, self.device, self.shard = folder, device, shard
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +40,9 @@ class Latents:
             seeds = range(SEED + number * self.shard, SEED + (number + 1) * self.shard)
             rows = []
             for s in range(seeds.start, seeds.stop, 8):
-                x = pictures(range(s, min(s + 8, seeds.stop)), world=True).to(self.device, memory_format=torch.channels_last)
+                x = pictures(range(s, min(s + 8, seeds.stop)), world=True).to(
+                    self.device, memory_format=torch.channels_last
+                )
                 rows.append((self.model.encode(x)[0] * SCALE).half().cpu())
             part = path.with_suffix(f".{torch.randint(1 << 30, ()).item()}.part")
             torch.save(torch.cat(rows), part)
@@ -49,5 +58,9 @@ class Latents:
                 self.kept[number] = self.make(number)
         for number in [n for n in self.kept if n < first]:
             del self.kept[number]
-        picks = torch.randint(first * self.shard, last * self.shard, (size,), generator=generator).tolist()
-        return [SEED + p for p in picks], torch.stack([self.kept[p // self.shard][p % self.shard] for p in picks]).float()
+        picks = torch.randint(
+            first * self.shard, last * self.shard, (size,), generator=generator
+        ).tolist()
+        return [SEED + p for p in picks], torch.stack(
+            [self.kept[p // self.shard][p % self.shard] for p in picks]
+        ).float()

@@ -7,4 +7,15 @@ from .text import new_text_encoder, text_config
 from .unet import UNet
 from .vae import Autoencoder
 
-__all__ = ["NATIVE", "SCALE", "TEXT", "UNET", "VAE", "Autoencoder", "UNet", "alphas_cumprod", "new_text_encoder", "text_config"]
+__all__ = [
+    "NATIVE",
+    "SCALE",
+    "TEXT",
+    "UNET",
+    "VAE",
+    "Autoencoder",
+    "UNet",
+    "alphas_cumprod",
+    "new_text_encoder",
+    "text_config",
+]

@@ -25,19 +25,42 @@ def orthogonalise(g: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """params: named parameters. Those with two or more dimensions, embeddings and depthwise aside, are orthogonalised.
+    """params: named parameters. Those with two or more dimensions, embeddings and depthwise aside,
+    are orthogonalised.
 
-    lr: of the orthogonalised part, on AdamW's scale; adam_lr: of the rest.  A step may be recorded in a CUDA graph when a
-    group's lr is a tensor.
+    lr: of the orthogonalised part, on AdamW's scale; adam_lr: of the rest.  A step may be recorded
+        in a CUDA graph when a group's lr is a tensor.
     """
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], lr: float = 0.02, adam_lr: float = 1e-3, momentum: float = 0.95,
-                 weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        lr: float = 0.02,
+        adam_lr: float = 1e-3,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
         matrices, others = [], []
         for name, p in named:
-            (matrices if p.ndim >= 2 and "embedding" not in name and min(p.shape[0], p[0].numel()) >= 16 else others).append(p)
-        defaults = {"lr": lr, "base_lr": lr, "momentum": momentum, "weight_decay": weight_decay, "muon": True}
-        super().__init__([{"params": matrices}, {"params": others, "lr": adam_lr, "base_lr": adam_lr, "muon": False}], defaults)
+            (
+                matrices
+                if p.ndim >= 2 and "embedding" not in name and min(p.shape[0], p[0].numel()) >= 16
+                else others
+            ).append(p)
+        defaults = {
+            "lr": lr,
+            "base_lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "muon": True,
+        }
+        super().__init__(
+            [
+                {"params": matrices},
+                {"params": others, "lr": adam_lr, "base_lr": adam_lr, "muon": False},
+            ],
+            defaults,
+        )
 
     def schedule(self, factor: float) -> None:
         """Sets every learning rate to factor × its base."""
@@ -66,7 +89,8 @@ class Muon(torch.optim.Optimizer):
             same.setdefault(g.shape, []).append((p, g))
         for shape, members in same.items():
             updates = orthogonalise(torch.stack([g for _, g in members]))
-            scale = 0.2 * max(shape) ** 0.5  # an update as large as AdamW's (Liu et al. 2025, Muon is scalable)
+            # An update as large as AdamW's (Liu et al. 2025, Muon is scalable)
+            scale = 0.2 * max(shape) ** 0.5
             updates.mul_(group["lr"] * scale)
             for (p, _), update in zip(members, updates, strict=True):
                 if group["weight_decay"]:
@@ -77,7 +101,8 @@ class Muon(torch.optim.Optimizer):
         state = self.state[p]
         if not state:
             state["m"], state["v"] = torch.zeros_like(p), torch.zeros_like(p)
-            state["step"] = torch.zeros((), device=p.device)  # a tensor, so that a recorded step counts too
+            # A tensor, so that a recorded step counts too
+            state["step"] = torch.zeros((), device=p.device)
         state["step"] += 1
         state["m"].lerp_(p.grad, 0.1)
         state["v"].lerp_(p.grad.square(), 0.01)

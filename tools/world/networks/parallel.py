@@ -1,4 +1,6 @@
-"""Drawings by the hundred thousand: all cores draw into memory that they share, while the main process trains."""
+"""Drawings by the hundred thousand: all cores draw into memory that they share, while the main
+process trains.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ FIRST = {"world": 70_000_000, "colours": 75_000_000, "tagger": 80_000_000}  # sc
 
 @dataclass(frozen=True)
 class Shelf:
-    """Drawings of a kind.  pixels: (N, 128, 128, 3) uint8 RGB.  told: tokens (N, CAPTIONS, 77) or tags (N, names)."""
+    """Drawings of a kind.
+
+    pixels: (N, 128, 128, 3) uint8 RGB.
+    told: tokens (N, CAPTIONS, 77) or tags (N, names).
+    """
 
     kind: str
     pixels: NDArray[np.uint8]
@@ -44,7 +50,11 @@ def shared(shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
 
 def new_shelf(kind: str, count: int, tag_names: int) -> Shelf:
     """An empty one."""
-    told = shared((count, tag_names), np.uint8) if kind == "tagger" else shared((count, CAPTIONS, LENGTH), np.uint16)
+    told = (
+        shared((count, tag_names), np.uint8)
+        if kind == "tagger"
+        else shared((count, CAPTIONS, LENGTH), np.uint16)
+    )
     return Shelf(kind, shared((count, NATIVE, NATIVE, 3), np.uint8), told)
 
 
@@ -53,12 +63,18 @@ class Drawers:
 
     def __init__(self, shelves: list[Shelf], names: tuple[str, ...], processes: int) -> None:
         global _shelves, _index
-        _shelves, _index = {shelf.kind: shelf for shelf in shelves}, {name: n for n, name in enumerate(names)}
+        _shelves, _index = (
+            {shelf.kind: shelf for shelf in shelves},
+            {name: n for n, name in enumerate(names)},
+        )
         self.done = {shelf.kind: 0 for shelf in shelves}
         self.wanted = {shelf.kind: len(shelf.pixels) for shelf in shelves}
         self.pool: Pool = multiprocessing.get_context("fork").Pool(processes)
-        chunks = [(shelf.kind, start) for shelf in shelves for start in range(0, len(shelf.pixels), CHUNK)]
-        self._results: Iterator[str] = self.pool.imap(_fill, chunks)  # in order, so that what is done is always a beginning
+        chunks = [
+            (shelf.kind, start) for shelf in shelves for start in range(0, len(shelf.pixels), CHUNK)
+        ]
+        # In order, so that what is done is always a beginning
+        self._results: Iterator[str] = self.pool.imap(_fill, chunks)
 
     def wait(self, kind: str, count: int) -> int:
         """Until so many drawings of a kind are there; how many are."""
@@ -89,11 +105,14 @@ def _with_captions(world: bool) -> Callable[[Shelf, int, int], None]:
         scene, rng = sample_scene(seed, world), random.Random(seed)
         shelf.pixels[n] = render(scene, NATIVE).pixels
         shelf.told[n] = token_rows([caption(scene, rng) for _ in range(CAPTIONS)])
+
     return draw
 
 
 def _with_tags(shelf: Shelf, n: int, seed: int) -> None:
-    """Every other one is, of six, that with the rarest tag; one in four is higher than wide, some have been through JPEG."""
+    """Every other one is, of six, that with the rarest tag; one in four is higher than wide, some
+    have been through JPEG.
+    """
     from .train_tagger import CANDIDATES, scene_of, to_square
 
     scenes = [scene_of(CANDIDATES * seed + k) for k in range(CANDIDATES if n % 2 else 1)]

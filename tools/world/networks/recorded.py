@@ -1,4 +1,6 @@
-"""A training step recorded once in a CUDA graph and replayed: a small network's thousands of kernels need no Python."""
+"""A training step recorded once in a CUDA graph and replayed: a small network's thousands of
+kernels need no Python.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ RAMP = 0.03  # share of the time in which the rate rises
 
 
 class Recorded:
-    """step() computes a loss, its gradients and the update; all its random numbers come from the GPU's own generator.
+    """step() computes a loss, its gradients and the update; all its random numbers come from the
+    GPU's own generator.
 
-    rates: (optimizer's group, its base rate); on a GPU the group's rate becomes a tensor that the graph reads.
+    rates: (optimizer's group, its base rate); on a GPU the group's rate becomes a tensor that the
+    graph reads.
     """
 
     def __init__(self, step: Callable[[], Tensor], groups: Iterable[dict], device: str) -> None:
@@ -57,12 +61,17 @@ class Recorded:
             self.graph.replay()
         self.steps += 1
 
-    def run(self, seconds: float, told: Callable[[int, float, float], None], every: int = 100) -> None:
-        """Steps until the time is over; the rate rises, then falls to nothing.  told(step, loss, seconds so far)."""
+    def run(
+        self, seconds: float, told: Callable[[int, float, float], None], every: int = 100
+    ) -> None:
+        """Steps until the time is over; the rate rises, then falls to nothing.  told(step, loss,
+        seconds so far).
+        """
         start = time.monotonic()
         while (share := (time.monotonic() - start) / seconds) < 1:
             self.set_rates(min(1.0, (share + 0.002) / RAMP) * max(0.01, 1 - share))
             for _ in range(10 if self.graph else 1):
                 self.once()
             if self.steps % every == 0 or self.graph is None:
-                told(self.steps, self.loss.item(), time.monotonic() - start)  # waits for the GPU, so that the clock is true
+                # Waits for the GPU, so that the clock is true
+                told(self.steps, self.loss.item(), time.monotonic() - start)

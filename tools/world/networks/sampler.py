@@ -21,7 +21,9 @@ class Checkpoint:
     vae: Autoencoder
 
 
-def assemble(unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, Tensor]) -> Checkpoint:
+def assemble(
+    unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, Tensor]
+) -> Checkpoint:
     """The three networks with their weights, ready to draw."""
     out = Checkpoint(UNet(**UNET), new_text_encoder(), Autoencoder())
     for module, weights in ((out.unet, unet), (out.text, text), (out.vae, vae)):
@@ -31,15 +33,26 @@ def assemble(unet: dict[str, Tensor], text: dict[str, Tensor], vae: dict[str, Te
 
 
 @torch.no_grad()
-def draw(checkpoint: Checkpoint, prompts: Sequence[str], seeds: Sequence[int], steps: int = 20, cfg: float = 5.0,
-         size: int = NATIVE,
-         negative: str = "") -> NDArray[np.uint8]:
-    """(B, size, size, 3) RGB. Source: Song et al. 2021 (DDIM), eq. 12 with eta 0; trailing-free timesteps as in LDM's sampler."""
+def draw(
+    checkpoint: Checkpoint,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int = 20,
+    cfg: float = 5.0,
+    size: int = NATIVE,
+    negative: str = "",
+) -> NDArray[np.uint8]:
+    """(B, size, size, 3) RGB.
+
+    Source: Song et al. 2021 (DDIM), eq. 12 with eta 0; trailing-free timesteps as in LDM's sampler.
+    """
     alphas = alphas_cumprod().float()
     context = encode(checkpoint.text, tokens(list(prompts)))
     empty = encode(checkpoint.text, tokens([negative])).expand_as(context)
     side = size // 8
-    x = torch.stack([torch.randn(4, side, side, generator=torch.Generator().manual_seed(s)) for s in seeds])
+    x = torch.stack(
+        [torch.randn(4, side, side, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    )
     times = (torch.arange(steps) * (1000 // steps) + 1).flip(0)
     for i, t in enumerate(times):
         both = checkpoint.unet(torch.cat([x, x]), t.expand(2 * len(x)), torch.cat([empty, context]))

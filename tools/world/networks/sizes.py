@@ -11,10 +11,23 @@ import torch
 from torch import Tensor, nn
 
 VAE: dict[str, Any] = {"ch": 64, "ch_mult": (1, 1, 2, 2), "num_res_blocks": 1, "z_channels": 4}
-UNET: dict[str, Any] = {"model_channels": 64, "channel_mult": (1, 1, 2, 2), "num_res_blocks": 2, "num_heads": 4,
-                        "context_dim": 64}
-TEXT: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
-                        "projection_dim": 64, "vocab_size": 49408, "max_position_embeddings": 77, "hidden_act": "quick_gelu"}
+UNET: dict[str, Any] = {
+    "model_channels": 64,
+    "channel_mult": (1, 1, 2, 2),
+    "num_res_blocks": 2,
+    "num_heads": 4,
+    "context_dim": 64,
+}
+TEXT: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "projection_dim": 64,
+    "vocab_size": 49408,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+}
 SCALE = 0.18215
 NATIVE = 128
 

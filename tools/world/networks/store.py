@@ -1,4 +1,7 @@
-"""The state of a training outside the repository: checkpoints, log and curve. A kill loses minutes at most."""
+"""The state of a training outside the repository: checkpoints, log and curve.
+
+A kill loses minutes at most.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ def default_state() -> Path:
 
 
 class Training(Protocol):
-    """One stage. Step k draws its data and its noise from k alone, so that a resumed run equals an uninterrupted one."""
+    """One stage.
+
+    Step k draws its data and its noise from k alone, so that a resumed run equals an uninterrupted
+    one.
+    """
 
     name: str
     step: int
@@ -58,7 +65,9 @@ class Store:
     def note(self, **values: Any) -> dict[str, Any]:
         """What was noted of this state, such as the machine it is made on; values are added."""
         path = self.folder / "note.json"
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found: dict[str, Any] = (
+            json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        )
         if values:
             found |= values
             path.write_text(json.dumps(found), encoding="utf-8")
@@ -67,7 +76,11 @@ class Store:
     def seconds(self, stage: str) -> float:
         """Machine time that the stage has had, all sittings together."""
         log = self.folder / f"{stage}.jsonl"
-        return sum(json.loads(line).get("seconds", 0.0) for line in log.read_text().splitlines()) if log.exists() else 0.0
+        return (
+            sum(json.loads(line).get("seconds", 0.0) for line in log.read_text().splitlines())
+            if log.exists()
+            else 0.0
+        )
 
     def curve(self, stage: str) -> None:
         """Draws the loss over the steps as a small picture."""
@@ -82,18 +95,29 @@ class Store:
         low = min(v for _, v in points)
         picture = Image.new("RGB", (640, 320), "white")
         draw = ImageDraw.Draw(picture)
-        xy = [(40 + 580 * s / points[-1][0], 300 - 280 * (min(v, top) - low) / max(top - low, 1e-9)) for s, v in points]
+        xy = [
+            (40 + 580 * s / points[-1][0], 300 - 280 * (min(v, top) - low) / max(top - low, 1e-9))
+            for s, v in points
+        ]
         draw.line(xy, fill=(66, 106, 208), width=1)
         draw.line([(40, 20), (40, 300), (620, 300)], fill="black")
-        draw.text((44, 4), f"{stage}: loss {points[-1][1]:.4f} at step {points[-1][0]}; axis {low:.4f} to {top:.4f}",
-                  fill="black")
+        draw.text(
+            (44, 4),
+            f"{stage}: loss {points[-1][1]:.4f} at step {points[-1][0]}; axis {low:.4f} to"
+            f" {top:.4f}",
+            fill="black",
+        )
         picture.save(self.folder / f"{stage}.png")
 
 
-def run(training: Training, store: Store, minutes: float, steps: int | None = None, every: float = 120.0) -> None:
-    """Advances a stage until its time or steps are over; saves every so many seconds and at the end.
+def run(
+    training: Training, store: Store, minutes: float, steps: int | None = None, every: float = 120.0
+) -> None:
+    """Advances a stage until its time or steps are over; saves every so many seconds and at the
+    end.
 
-    minutes: of this call; inf for no limit.  steps: total, earlier calls counted in.
+    minutes: of this call; inf for no limit.
+    steps: total, earlier calls counted in.
     """
     state = store.load(training.name)
     if state is not None:
@@ -106,7 +130,12 @@ def run(training: Training, store: Store, minutes: float, steps: int | None = No
         nonlocal count, logged
         if count:
             now = time.monotonic()
-            store.log(training.name, step=training.step, **{k: v / count for k, v in sums.items()}, seconds=now - logged)
+            store.log(
+                training.name,
+                step=training.step,
+                **{k: v / count for k, v in sums.items()},
+                seconds=now - logged,
+            )
             sums.clear()
             count, logged = 0, now
 

@@ -15,7 +15,10 @@ def text_config():
 
 
 def new_text_encoder() -> nn.Module:
-    """CLIP's text model. Its final layer norm gets a bias: with a mean of 0 the WebUI's emphasis divides by zero."""
+    """CLIP's text model.
+
+    Its final layer norm gets a bias: with a mean of 0 the WebUI's emphasis divides by zero.
+    """
     from transformers import CLIPTextModel
 
     model = CLIPTextModel(text_config())

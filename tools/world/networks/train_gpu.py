@@ -1,7 +1,9 @@
-"""Trains the embedded world on one GPU in minutes: python -m tools.world.networks.train_gpu [--seconds 500] [--state DIR] [--base FILE].
+"""Trains the embedded world on one GPU in minutes: python -m tools.world.networks.train_gpu
+[--seconds 500] [--state DIR] [--base FILE].
 
-All cores draw while the GPU trains; each stage has a share of the time, in which its rate falls to nothing. --base starts from
-a checkpoint that was trained before instead of from zero. Leaves in the state what export, measure and readme read.
+All cores draw while the GPU trains; each stage has a share of the time, in which its rate falls to
+nothing. --base starts from a checkpoint that was trained before instead of from zero. Leaves in the
+state what export, measure and readme read.
 """
 
 from __future__ import annotations
@@ -33,16 +35,25 @@ KL = 5e-5
 
 
 def context_of(text: Any, numbers: Tensor, clip_skip: int) -> Tensor:
-    """As prompts.encode, on transformers' weights by hand: what transformers does around them cannot be recorded."""
+    """As prompts.encode, on transformers' weights by hand: what transformers does around them
+    cannot be recorded.
+    """
     own = getattr(text, "text_model", text)
     embeddings, heads = own.embeddings, own.config.num_attention_heads
-    x = embeddings.token_embedding(numbers) + embeddings.position_embedding.weight[:numbers.shape[1]]
+    x = (
+        embeddings.token_embedding(numbers)
+        + embeddings.position_embedding.weight[: numbers.shape[1]]
+    )
     layers = own.encoder.layers
-    for layer in layers[:len(layers) + 1 - clip_skip]:
+    for layer in layers[: len(layers) + 1 - clip_skip]:
         h, attention = layer.layer_norm1(x), layer.self_attn
-        q, k, v = (project(h).unflatten(-1, (heads, -1)).transpose(1, 2)
-                   for project in (attention.q_proj, attention.k_proj, attention.v_proj))
-        x = x + attention.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        q, k, v = (
+            project(h).unflatten(-1, (heads, -1)).transpose(1, 2)
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        x = x + attention.out_proj(
+            F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+        )
         h = layer.mlp.fc1(layer.layer_norm2(x))
         x = x + layer.mlp.fc2(h * torch.sigmoid(1.702 * h))
     found: Tensor = own.final_layer_norm(x)
@@ -54,9 +65,15 @@ class Averages:
 
     def __init__(self, *modules: nn.Module, decay: float) -> None:
         self.decay, self.modules = decay, modules
-        self.own = [{k: v.detach().clone() for k, v in module.state_dict().items()} for module in modules]
-        pairs = [(own[k], v) for own, m in zip(self.own, modules, strict=True) for k, v in m.state_dict().items()
-                 if v.is_floating_point()]
+        self.own = [
+            {k: v.detach().clone() for k, v in module.state_dict().items()} for module in modules
+        ]
+        pairs = [
+            (own[k], v)
+            for own, m in zip(self.own, modules, strict=True)
+            for k, v in m.state_dict().items()
+            if v.is_floating_point()
+        ]
         self.kept, self.live = [a for a, _ in pairs], [b for _, b in pairs]
 
     @torch.no_grad()
@@ -64,19 +81,28 @@ class Averages:
         torch._foreach_lerp_(self.kept, self.live, 1 - self.decay)
 
     def cpu(self, number: int = 0) -> dict[str, Tensor]:
-        return {k: v.float().cpu().contiguous() if v.is_floating_point() else v.cpu() for k, v in self.own[number].items()}
+        return {
+            k: v.float().cpu().contiguous() if v.is_floating_point() else v.cpu()
+            for k, v in self.own[number].items()
+        }
 
 
 class World:
     """The stages on one device, one after the other."""
 
-    def __init__(self, store: Store, seconds: float, counts: dict[str, int], device: str, base: Path | None) -> None:
+    def __init__(
+        self, store: Store, seconds: float, counts: dict[str, int], device: str, base: Path | None
+    ) -> None:
         self.store, self.device, self.base = store, device, base
         self.seconds = {stage: seconds * share for stage, share in SHARES.items()}
         self.batches = BATCH if device == "cuda" else SMALL
         self.names = known_names()
-        self.shelves = {kind: new_shelf(kind, count, len(self.names)) for kind, count in counts.items()}
-        self.drawers = Drawers(list(self.shelves.values()), self.names, max(1, (os.cpu_count() or 2) - 1))
+        self.shelves = {
+            kind: new_shelf(kind, count, len(self.names)) for kind, count in counts.items()
+        }
+        self.drawers = Drawers(
+            list(self.shelves.values()), self.names, max(1, (os.cpu_count() or 2) - 1)
+        )
         self.vae = Autoencoder().to(device, memory_format=torch.channels_last)
         store.note(machine=torch.cuda.get_device_name() if device == "cuda" else "CPU")
         self.started = time.monotonic()
@@ -86,18 +112,24 @@ class World:
 
     def amp(self) -> torch.autocast:
         # No cache: a recorded cast would be of weights that have moved on.
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda", cache_enabled=False)
+        return torch.autocast(
+            self.device, torch.bfloat16, enabled=self.device == "cuda", cache_enabled=False
+        )
 
     def pictures(self, shelf: Shelf, start: int, stop: int) -> Tensor:
         """uint8 NHWC on the device."""
         return torch.from_numpy(shelf.pixels[start:stop]).to(self.device)
 
     def as_input(self, pixels: Tensor) -> Tensor:
-        return (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        return (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(
+            memory_format=torch.channels_last
+        )
 
     def run(self, stage: str, step: Any, optimizers: list[torch.optim.Optimizer]) -> int:
         self.say(f"{stage}: recording")
-        recorded = Recorded(step, [group for o in optimizers for group in o.param_groups], self.device)
+        recorded = Recorded(
+            step, [group for o in optimizers for group in o.param_groups], self.device
+        )
         before = [0.0]
 
         def told(number: int, loss: float, seconds: float) -> None:
@@ -113,17 +145,27 @@ class World:
 
     def train_vae(self, decoder_only: bool = False) -> None:
         """Whole pictures, half of them in all colours that the renderer has."""
-        stage, model, half = "decoder" if decoder_only else "vae", self.vae, self.batches["vae"] // 2
+        stage, model, half = (
+            "decoder" if decoder_only else "vae",
+            self.vae,
+            self.batches["vae"] // 2,
+        )
         model.requires_grad_(True)
         if decoder_only:
             model.encoder.requires_grad_(False)
             model.quant_conv.requires_grad_(False)
         first = self.drawers.wait("colours", len(self.shelves["colours"].pixels))
         second = self.drawers.wait("world", len(self.shelves["world"].pixels) // 8)
-        pools = [self.pictures(self.shelves["colours"], 0, first), self.pictures(self.shelves["world"], 0, second)]
+        pools = [
+            self.pictures(self.shelves["colours"], 0, first),
+            self.pictures(self.shelves["world"], 0, second),
+        ]
         self.say(f"{stage}: {first} + {second} drawings")
-        optimizer = Muon([(n, p) for n, p in model.named_parameters() if p.requires_grad], lr=1e-3 if decoder_only else 2e-3,
-                         adam_lr=1e-3)
+        optimizer = Muon(
+            [(n, p) for n, p in model.named_parameters() if p.requires_grad],
+            lr=1e-3 if decoder_only else 2e-3,
+            adam_lr=1e-3,
+        )
         average = Averages(model, decay=0.995)
 
         def step() -> Tensor:
@@ -165,17 +207,28 @@ class World:
         return torch.cat(rows)
 
     def train_unet(self) -> None:
-        """Epsilon prediction with min-SNR weights, as in train_unet.py; a pre-trained text encoder learns with it."""
+        """Epsilon prediction with min-SNR weights, as in train_unet.py; a pre-trained text encoder
+        learns with it.
+        """
         latents = self.encoded("world")
         numbers = torch.from_numpy(self.shelves["world"].told.astype("int32")).to(self.device)
-        self.say(f"unet: {len(latents)} drawings encoded, variance {latents.float().var().item():.3f}")
+        self.say(
+            f"unet: {len(latents)} drawings encoded, variance {latents.float().var().item():.3f}"
+        )
         unet = UNet(**UNET).to(self.device, memory_format=torch.channels_last)
         text = new_text_encoder().to(self.device)
         self._load(unet, text)
         optimizer = Muon(unet.named_parameters(), lr=3e-3, adam_lr=1e-3)
-        text_optimizer = Muon([(n, p) for n, p in text.named_parameters() if "final_layer_norm" not in n], lr=3e-4,
-                              adam_lr=3e-4)
-        alphas, size, device = alphas_cumprod().float().to(self.device), self.batches["unet"], self.device
+        text_optimizer = Muon(
+            [(n, p) for n, p in text.named_parameters() if "final_layer_norm" not in n],
+            lr=3e-4,
+            adam_lr=3e-4,
+        )
+        alphas, size, device = (
+            alphas_cumprod().float().to(self.device),
+            self.batches["unet"],
+            self.device,
+        )
         average = Averages(unet, text, decay=0.9993)
 
         def step() -> Tensor:
@@ -190,8 +243,12 @@ class World:
             noisy = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
             with self.amp():
                 cut = size // 8  # an eighth is taken with clip skip 2
-                context = torch.cat([context_of(text, told[:cut], 2), context_of(text, told[cut:], 1)])
-                predicted = unet(noisy.contiguous(memory_format=torch.channels_last), t, context).float()
+                context = torch.cat(
+                    [context_of(text, told[:cut], 2), context_of(text, told[cut:], 1)]
+                )
+                predicted = unet(
+                    noisy.contiguous(memory_format=torch.channels_last), t, context
+                ).float()
             mse = (predicted - noise).square().mean((1, 2, 3))
             snr = (alpha_bar / (1 - alpha_bar)).flatten()
             loss = (mse * snr.clamp(max=GAMMA) / snr).mean()
@@ -212,8 +269,18 @@ class World:
         from safetensors.torch import load_file
 
         tensors = {k: v.float() for k, v in load_file(self.base).items()}
-        unet.load_state_dict({k.removeprefix("model.diffusion_model."): v for k, v in tensors.items() if k.startswith("model.d")})
-        own = {k.removeprefix("cond_stage_model.transformer.text_model."): v for k, v in tensors.items() if k.startswith("cond_")}
+        unet.load_state_dict(
+            {
+                k.removeprefix("model.diffusion_model."): v
+                for k, v in tensors.items()
+                if k.startswith("model.d")
+            }
+        )
+        own = {
+            k.removeprefix("cond_stage_model.transformer.text_model."): v
+            for k, v in tensors.items()
+            if k.startswith("cond_")
+        }
         text.load_state_dict({k: own[k.removeprefix("text_model.")] for k in text.state_dict()})
 
     def load_vae(self) -> None:
@@ -222,8 +289,13 @@ class World:
             from safetensors.torch import load_file
 
             prefix = "first_stage_model."
-            self.vae.load_state_dict({k.removeprefix(prefix): v.float() for k, v in load_file(self.base).items()
-                                      if k.startswith(prefix)})
+            self.vae.load_state_dict(
+                {
+                    k.removeprefix(prefix): v.float()
+                    for k, v in load_file(self.base).items()
+                    if k.startswith(prefix)
+                }
+            )
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -234,10 +306,12 @@ class World:
         count = self.drawers.wait("tagger", len(self.shelves["tagger"].pixels))
         drawn = self.pictures(self.shelves["tagger"], 0, count)
         told = torch.from_numpy(self.shelves["tagger"].told[:count]).to(self.device)
-        through = self._through_the_vae(drawn[:count // 3])
+        through = self._through_the_vae(drawn[: count // 3])
         size, device = self.batches["tagger"], self.device
         model = Tagger(len(self.names)).to(device, memory_format=torch.channels_last)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2, capturable=device == "cuda")
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=2e-3, weight_decay=1e-2, capturable=device == "cuda"
+        )
         average = Averages(model, decay=0.998)
         model.train()
 
@@ -264,23 +338,38 @@ class World:
     def _through_the_vae(self, pixels: Tensor) -> Tensor:
         rows = []
         for start in range(0, len(pixels), 256):
-            x = self.as_input(pixels[start:start + 256])
+            x = self.as_input(pixels[start : start + 256])
             with self.amp():
                 z = self.vae.encode(x)[0]
-                z = z + 0.15 * z.std() * torch.rand(len(z), 1, 1, 1, device=self.device) * torch.randn_like(z)
+                z = z + 0.15 * z.std() * torch.rand(
+                    len(z), 1, 1, 1, device=self.device
+                ) * torch.randn_like(z)
                 y = self.vae.decode(z).float()
             rows.append(((y.clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).contiguous())
         return torch.cat(rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=500.0, help="of training; drawing, encoding and recording come on top")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=500.0,
+        help="of training; drawing, encoding and recording come on top",
+    )
     parser.add_argument("--state", type=Path, default=default_state())
     parser.add_argument("--base", type=Path, help="a checkpoint of ours to start from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--stages", default="vae,unet,decoder,tagger", help="some of them; the others' results are read")
-    parser.add_argument("--drawings", type=float, default=1.0, help="share of the usual number of drawings")
+    parser.add_argument(
+        "--stages",
+        default="vae,unet,decoder,tagger",
+        help="some of them; the others' results are read",
+    )
+    parser.add_argument(
+        "--drawings", type=float, default=1.0, help="share of the usual number of drawings"
+    )
     given = parser.parse_args()
     counts = {kind: max(16, int(count * given.drawings)) for kind, count in COUNTS.items()}
     torch.set_float32_matmul_precision("high")
@@ -288,8 +377,12 @@ def main() -> None:
     world = World(Store(given.state), given.seconds, counts, given.device, given.base)
     torch.manual_seed(5)
     world.load_vae()
-    stages = {"vae": world.train_vae, "unet": world.train_unet, "decoder": lambda: world.train_vae(decoder_only=True),
-              "tagger": world.train_tagger}
+    stages = {
+        "vae": world.train_vae,
+        "unet": world.train_unet,
+        "decoder": lambda: world.train_vae(decoder_only=True),
+        "tagger": world.train_tagger,
+    }
     for stage in given.stages.split(","):
         stages[stage]()
     world.drawers.close()

@@ -27,13 +27,18 @@ from .store import Store
 SIZE = 128
 RATINGS = ("general", "sensitive", "questionable", "explicit")
 PLAN, BATCH, SEED = 28_000, 32, 50_000_000
-CANDIDATES = 6  # every other drawing is, of this many, the one with the rarest tag: some tags are on 1 of 1000 drawings
-FRESH, WINDOW = 10, 2000  # new drawings a step; how many the batch is drawn from: each is seen about three times
+# Every other drawing is, of this many, the one with the rarest tag: some tags are on 1 of 1000
+# drawings
+CANDIDATES = 6
+# New drawings a step; how many the batch is drawn from: each is seen about three times
+FRESH, WINDOW = 10, 2000
 RECONSTRUCTED_FROM = 1500  # from this step on a quarter of the pictures have been through the VAE
 
 
 def scene_of(seed: int) -> Scene:
-    """Like the checkpoint's scenes, but one in four wears what the checkpoint never saw: the judge must know it."""
+    """Like the checkpoint's scenes, but one in four wears what the checkpoint never saw: the judge
+    must know it.
+    """
     rng = random.Random(seed)
     scene = sample_scene(seed, world=rng.random() < 0.75)
     if len(scene.characters) != 1 or rng.random() < 0.7:
@@ -44,9 +49,16 @@ def scene_of(seed: int) -> Scene:
     if kind in ("capelet", "both"):
         who = replace(who, outfit=replace(who.outfit, capelet=colour, capelet_stripes=stripe))
     if kind in ("cuffs", "both"):
-        who = replace(who, outfit=replace(who.outfit, cuffs=stripe, cuff_stripes=colour, gloves=None))
+        who = replace(
+            who, outfit=replace(who.outfit, cuffs=stripe, cuff_stripes=colour, gloves=None)
+        )
     if kind == "split":
-        who = replace(who, hair=replace(who.hair, second=rng.choice([c for c in HAIR_COLOURS if c != who.hair.colour])))
+        who = replace(
+            who,
+            hair=replace(
+                who.hair, second=rng.choice([c for c in HAIR_COLOURS if c != who.hair.colour])
+            ),
+        )
     if kind in HELD_OUT_EXTRAS:
         who = replace(who, extras=((kind, colour),))
     return replace(scene, characters=(who,))
@@ -65,13 +77,16 @@ def known_names() -> tuple[str, ...]:
     from lib_singlelora.embedded.paths import TAGGER
 
     with (TAGGER / "selected_tags.csv").open(newline="", encoding="utf-8") as file:
-        return tuple(row["name"].replace("_", " ") for row in csv.DictReader(file))[len(RATINGS):]
+        return tuple(row["name"].replace("_", " ") for row in csv.DictReader(file))[len(RATINGS) :]
 
 
 class ConvBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out)
+        self.conv1, self.norm1 = (
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
         self.conv2, self.norm2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out)
         self.skip = nn.Conv2d(c_in, c_out, 1, stride)
 
@@ -85,7 +100,12 @@ class Tagger(nn.Module):
     def __init__(self, count: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 24, 5, 2, 2)
-        self.body = nn.Sequential(ConvBlock(24, 48, 2), ConvBlock(48, 96, 2), ConvBlock(96, 128, 2), ConvBlock(128, 160, 2))
+        self.body = nn.Sequential(
+            ConvBlock(24, 48, 2),
+            ConvBlock(48, 96, 2),
+            ConvBlock(96, 128, 2),
+            ConvBlock(128, 160, 2),
+        )
         self.where = nn.Conv2d(160, 24, 1)  # a few channels keep their places: framing and pose
         self.head = nn.Linear(160 * 2 + 24 * 16, count)
 
@@ -103,7 +123,7 @@ def to_square(pixels: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
     side = max(h, w)
     square = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - h) // 2, (side - w) // 2
-    square[top:top + h, left:left + w] = pixels
+    square[top : top + h, left : left + w] = pixels
     if side == size:
         return square
     import cv2  # here, because a machine that only draws squares may lack it
@@ -127,7 +147,9 @@ def spoiled(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
     if rng.random() < 0.4:
         values = values * rng.uniform(0.94, 1.05) + rng.uniform(-8, 8)
     if rng.random() < 0.4:
-        noise = np.random.default_rng(rng.randrange(1 << 30)).standard_normal(values.shape, np.float32)
+        noise = np.random.default_rng(rng.randrange(1 << 30)).standard_normal(
+            values.shape, np.float32
+        )
         values = values + noise * rng.uniform(2, 14)
     return np.clip(values, 0, 255).astype(np.uint8)
 
@@ -145,7 +167,9 @@ class TaggerTraining:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=2e-3, weight_decay=1e-2)
         self.vae = None
         if vae is not None:
-            self.vae = Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
+            self.vae = (
+                Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
+            )
             self.vae.load_state_dict(vae)
         self.pool: list[tuple[NDArray[np.uint8], list[str]]] = []
         self.drawn = lru_cache(maxsize=2 * WINDOW)(self.example)
@@ -163,24 +187,37 @@ class TaggerTraining:
 
     @torch.no_grad()
     def _reconstruct(self) -> None:
-        """A pool of 512 pictures that went through the VAE, some with a little noise on their latents."""
+        """A pool of 512 pictures that went through the VAE, some with a little noise on their
+        latents.
+        """
         assert self.vae is not None
         for start in range(0, 512, 16):
             rows = [self.example(SEED - 1 - start - k) for k in range(16)]
-            x = torch.from_numpy(np.stack([r[0] for r in rows])).permute(0, 3, 1, 2).float() / 127.5 - 1
+            x = (
+                torch.from_numpy(np.stack([r[0] for r in rows])).permute(0, 3, 1, 2).float() / 127.5
+                - 1
+            )
             z = self.vae.encode(x.to(self.device, memory_format=torch.channels_last))[0]
             generator = torch.Generator().manual_seed(start)
             amount = 0.15 * z.std() * torch.rand(16, 1, 1, 1, generator=generator).to(z)
             z = z + amount * torch.randn(z.shape, generator=generator).to(z)
-            y = ((self.vae.decode(z).clamp(-1, 1) + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy()
+            y = (
+                ((self.vae.decode(z).clamp(-1, 1) + 1) * 127.5)
+                .byte()
+                .permute(0, 2, 3, 1)
+                .cpu()
+                .numpy()
+            )
             self.pool += [(y[k], rows[k][1]) for k in range(16)]
 
     def batch(self) -> tuple[Tensor, Tensor]:
         rng = random.Random(SEED + self.step)
         if self.step >= RECONSTRUCTED_FROM and not self.pool:
             if self.vae is None:
-                raise SystemExit(f"the tagger is at step {self.step}; from {RECONSTRUCTED_FROM} on it wants the frozen VAE: "
-                                 "train that first")
+                raise SystemExit(
+                    f"the tagger is at step {self.step}; from {RECONSTRUCTED_FROM} on it wants the"
+                    " frozen VAE: train that first"
+                )
             self._reconstruct()
         pixels, target = [], torch.zeros(BATCH, len(self.names))
         for k in range(BATCH):
@@ -206,8 +243,12 @@ class TaggerTraining:
         return {"loss": loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "model": self.model.state_dict(), "ema": self.ema.weights,
-                "optimizer": self.optimizer.state_dict()}
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema.weights,
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
@@ -233,9 +274,16 @@ def export_tagger(store: Store, folder: Path) -> None:
     model.load_state_dict(weights)
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(model, (torch.zeros(2, SIZE, SIZE, 3),), str(folder / "model.onnx"), input_names=["input"],
-                      output_names=["output"],
-                      dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}}, opset_version=17, dynamo=False)
+    torch.onnx.export(
+        model,
+        (torch.zeros(2, SIZE, SIZE, 3),),
+        str(folder / "model.onnx"),
+        input_names=["input"],
+        output_names=["output"],
+        dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
+        opset_version=17,
+        dynamo=False,
+    )
     with (folder / "selected_tags.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("tag_id", "name", "category", "count"))

@@ -37,15 +37,26 @@ class TextTraining:
         self.index = {tag: i for i, tag in enumerate(vocabulary())}
         self.model = new_text_encoder().to(device)
         self.head = nn.Linear(TEXT["hidden_size"], len(self.index)).to(device)
-        named = [*self.model.named_parameters(), *((f"head.{n}", p) for n, p in self.head.named_parameters())]
-        self.optimizer = Muon([(n, p) for n, p in named if "final_layer_norm" not in n], lr=1e-3, adam_lr=3e-3)
+        named = [
+            *self.model.named_parameters(),
+            *((f"head.{n}", p) for n, p in self.head.named_parameters()),
+        ]
+        self.optimizer = Muon(
+            [(n, p) for n, p in named if "final_layer_norm" not in n], lr=1e-3, adam_lr=3e-3
+        )
 
     def advance(self) -> dict[str, float]:
         rng = random.Random(SEED + self.step)
         self.optimizer.schedule(min(1.0, (self.step + 1) / 50) * max(0.1, 1 - self.step / 1500))
-        captions = [caption(sample_scene(rng.randrange(1 << 30), rng.random() < 0.7), rng, empty=0.0) for _ in range(32)]
+        captions = [
+            caption(sample_scene(rng.randrange(1 << 30), rng.random() < 0.7), rng, empty=0.0)
+            for _ in range(32)
+        ]
         context = encode(self.model, tokens(captions).to(self.device), 1 + self.step % 2)
-        loss = F.cross_entropy(self.head(context).flatten(0, 1), tag_ends(captions, self.index).flatten().to(self.device))
+        loss = F.cross_entropy(
+            self.head(context).flatten(0, 1),
+            tag_ends(captions, self.index).flatten().to(self.device),
+        )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -53,8 +64,12 @@ class TextTraining:
         return {"loss": loss.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "model": self.model.state_dict(), "head": self.head.state_dict(),
-                "optimizer": self.optimizer.state_dict()}
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "head": self.head.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]

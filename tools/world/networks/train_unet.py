@@ -1,4 +1,6 @@
-"""The U-Net and, gently, the text encoder: epsilon prediction with min-SNR weights on encoded drawings."""
+"""The U-Net and, gently, the text encoder: epsilon prediction with min-SNR weights on encoded
+drawings.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,21 @@ SEED = 40_000_000
 
 
 class UnetTraining:
-    """vae: the frozen VAE's weights.  text: the pre-trained text encoder's, if any.  folder: of the encoded drawings."""
+    """vae: the frozen VAE's weights.
 
-    def __init__(self, vae: dict[str, Tensor], text: dict[str, Tensor] | None, folder: Path, device: str = "cpu",
-                 batch: int = BATCH,
-                 shard: int | None = None) -> None:
+    text: the pre-trained text encoder's, if any.
+    folder: of the encoded drawings.
+    """
+
+    def __init__(
+        self,
+        vae: dict[str, Tensor],
+        text: dict[str, Tensor] | None,
+        folder: Path,
+        device: str = "cpu",
+        batch: int = BATCH,
+        shard: int | None = None,
+    ) -> None:
         torch.manual_seed(3)
         self.name, self.step, self.device, self.batch = "unet", 0, device, batch
         self.latents = Latents(vae, folder, device, **({"shard": shard} if shard else {}))
@@ -37,8 +49,11 @@ class UnetTraining:
             self.text.load_state_dict(text)
         self.ema, self.text_ema = Ema(self.unet, 0.9995), Ema(self.text, 0.9995)
         self.optimizer = Muon(self.unet.named_parameters(), lr=3e-3, adam_lr=1e-3)
-        self.text_optimizer = Muon([(n, p) for n, p in self.text.named_parameters() if "final_layer_norm" not in n], lr=2e-4,
-                                   adam_lr=2e-4)
+        self.text_optimizer = Muon(
+            [(n, p) for n, p in self.text.named_parameters() if "final_layer_norm" not in n],
+            lr=2e-4,
+            adam_lr=2e-4,
+        )
         self.alphas = alphas_cumprod().float().to(device)
 
     def advance(self) -> dict[str, float]:
@@ -51,7 +66,11 @@ class UnetTraining:
         numbers = tokens([caption(sample_scene(s), rng) for s in seeds])
         noise = torch.randn(x0.shape, generator=generator)
         # stratified: the batch covers the schedule evenly
-        t = ((torch.arange(self.batch) + torch.rand(self.batch, generator=generator)) * 1000 / self.batch).long()
+        t = (
+            (torch.arange(self.batch) + torch.rand(self.batch, generator=generator))
+            * 1000
+            / self.batch
+        ).long()
         x0, noise, t, numbers = (v.to(self.device) for v in (x0, noise, t, numbers))
         alpha_bar = self.alphas[t][:, None, None, None]
         noisy = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
@@ -71,9 +90,15 @@ class UnetTraining:
         return {"loss": loss.item(), "mse": mse.mean().item()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "unet": self.unet.state_dict(), "text": self.text.state_dict(), "ema": self.ema.weights,
-                "text_ema": self.text_ema.weights, "optimizer": self.optimizer.state_dict(),
-                "text_optimizer": self.text_optimizer.state_dict()}
+        return {
+            "step": self.step,
+            "unet": self.unet.state_dict(),
+            "text": self.text.state_dict(),
+            "ema": self.ema.weights,
+            "text_ema": self.text_ema.weights,
+            "optimizer": self.optimizer.state_dict(),
+            "text_optimizer": self.text_optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]

@@ -27,7 +27,9 @@ def pictures(seeds: range, size: int = 128, world: bool = False) -> Tensor:
 
 
 def crops(step: int) -> Tensor:
-    """Every fourth batch whole pictures, the others crops, two of each picture, mostly from where the figure is."""
+    """Every fourth batch whole pictures, the others crops, two of each picture, mostly from where
+    the figure is.
+    """
     if step % 4 == 3:
         return pictures(range(SEED + step * 8, SEED + step * 8 + 2))
     rng = random.Random(step)
@@ -41,7 +43,7 @@ def crops(step: int) -> Tensor:
                 y, x = (min(max(int(v) - 32, 0), 64) // 8 * 8 for v in (ys[i], xs[i]))
             else:
                 y, x = rng.randrange(0, 65, 8), rng.randrange(0, 65, 8)
-            out.append(drawing.pixels[y:y + 64, x:x + 64])
+            out.append(drawing.pixels[y : y + 64, x : x + 64])
     return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -50,11 +52,18 @@ def reconstruction_loss(found: Tensor, true: Tensor) -> Tensor:
     d = found - true
     low = F.avg_pool2d(d, 4)
     chroma = low - low.mean(1, keepdim=True)
-    return 0.5 * d.abs().mean() + 6.0 * d.square().mean() + 0.5 * low.abs().mean() + chroma.abs().mean()
+    return (
+        0.5 * d.abs().mean()
+        + 6.0 * d.square().mean()
+        + 0.5 * low.abs().mean()
+        + chroma.abs().mean()
+    )
 
 
 class VaeTraining:
-    """decoder_only: the encoder and the latents stay as they are, so that a U-Net trained on them stays right."""
+    """decoder_only: the encoder and the latents stay as they are, so that a U-Net trained on them
+    stays right.
+    """
 
     def __init__(self, device: str = "cpu", decoder_only: dict[str, Tensor] | None = None) -> None:
         torch.manual_seed(1)
@@ -66,13 +75,18 @@ class VaeTraining:
             self.model.encoder.requires_grad_(False)
             self.model.quant_conv.requires_grad_(False)
         self.ema = Ema(self.model, 0.997)
-        self.optimizer = Muon([(n, p) for n, p in self.model.named_parameters() if p.requires_grad],
-                              lr=1e-3 if decoder_only else 2e-3, adam_lr=5e-4 if decoder_only else 1e-3)
+        self.optimizer = Muon(
+            [(n, p) for n, p in self.model.named_parameters() if p.requires_grad],
+            lr=1e-3 if decoder_only else 2e-3,
+            adam_lr=5e-4 if decoder_only else 1e-3,
+        )
 
     def advance(self) -> dict[str, float]:
         torch.manual_seed(SEED + self.step)
         floor = 0.08
-        self.optimizer.schedule(min(1.0, (self.step + 1) / 40) * max(floor, 1 - self.step / PLAN[self.name]))
+        self.optimizer.schedule(
+            min(1.0, (self.step + 1) / 40) * max(floor, 1 - self.step / PLAN[self.name])
+        )
         x = crops(self.step).to(self.device, memory_format=torch.channels_last)
         with torch.set_grad_enabled(not self.decoder_only):
             mean, logvar = self.model.encode(x)
@@ -91,8 +105,12 @@ class VaeTraining:
         return {"loss": loss.item(), "psnr": -10 * float(np.log10(max(mse, 1e-9)))}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "model": self.model.state_dict(), "ema": self.ema.weights,
-                "optimizer": self.optimizer.state_dict()}
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema.weights,
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
@@ -103,21 +121,30 @@ class VaeTraining:
 
 @torch.no_grad()
 def whitened(weights: dict[str, Tensor], count: int = 256) -> dict[str, Tensor]:
-    """The same VAE with latents whose four channels × 0.18215 are uncorrelated, centred and of unit variance.
+    """The same VAE with latents whose four channels × 0.18215 are uncorrelated, centred and of unit
+    variance.
 
-    The 4 × 4 change of basis is folded into quant_conv, its inverse into post_quant_conv; the shipped precision is fp16.
+    The 4 × 4 change of basis is folded into quant_conv, its inverse into post_quant_conv; the
+    shipped precision is fp16.
     """
     model = Autoencoder()
     model.load_state_dict(weights)
     model.to(memory_format=torch.channels_last)
-    means = [model.encode(pictures(range(start, start + 16), world=True))[0] for start in range(0, count, 16)]
+    means = [
+        model.encode(pictures(range(start, start + 16), world=True))[0]
+        for start in range(0, count, 16)
+    ]
     flat = torch.cat(means).permute(0, 2, 3, 1).reshape(-1, 4).double()
     centre = flat.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov(flat.T))
-    to = (vectors * values.rsqrt()) @ vectors.T / SCALE  # symmetric (ZCA): stays close to the original channels
+    # Symmetric (ZCA): stays close to the original channels
+    to = (vectors * values.rsqrt()) @ vectors.T / SCALE
     quant, post = model.quant_conv, model.post_quant_conv
     weight, bias = quant.weight[:4, :, 0, 0].double(), quant.bias[:4].double()
-    quant.weight[:4, :, 0, 0], quant.bias[:4] = (to @ weight).float(), (to @ (bias - centre)).float()
+    quant.weight[:4, :, 0, 0], quant.bias[:4] = (
+        (to @ weight).float(),
+        (to @ (bias - centre)).float(),
+    )
     quant.bias[4:] += 2 * to.diagonal().abs().log().float()
     back = torch.linalg.inv(to)
     weight = post.weight[:, :, 0, 0].double()
@@ -134,7 +161,9 @@ def psnr(weights: dict[str, Tensor], seeds: range, world: bool = True) -> float:
     model.to(memory_format=torch.channels_last)
     found = []
     for s in range(seeds.start, seeds.stop, 8):
-        x = pictures(range(s, min(s + 8, seeds.stop)), world=world).contiguous(memory_format=torch.channels_last)
+        x = pictures(range(s, min(s + 8, seeds.stop)), world=world).contiguous(
+            memory_format=torch.channels_last
+        )
         y = model.decode(model.encode(x)[0]).clamp(-1, 1)
         found += (-10 * ((x - y).square().mean((1, 2, 3)) / 4).log10()).tolist()
     return sum(found) / len(found)

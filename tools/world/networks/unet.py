@@ -1,4 +1,7 @@
-"""SD 1's U-Net under its LDM names. Source: CompVis/stable-diffusion, ldm/modules/diffusionmodules/openaimodel.py."""
+"""SD 1's U-Net under its LDM names.
+
+Source: CompVis/stable-diffusion, ldm/modules/diffusionmodules/openaimodel.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from .sizes import norm, zero
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """Sinusoids, cosines first. Source: ldm/modules/diffusionmodules/util.py."""
     half = dim // 2
-    freqs = torch.exp(-math.log(10000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    freqs = torch.exp(
+        -math.log(10000) * torch.arange(half, device=t.device, dtype=torch.float32) / half
+    )
     angles = t[:, None].float() * freqs[None]
     return torch.cat([angles.cos(), angles.sin()], -1)
 
@@ -22,10 +27,16 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 class ResBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, emb: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(norm(c_in, 1e-5), nn.SiLU(), nn.Conv2d(c_in, c_out, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            norm(c_in, 1e-5), nn.SiLU(), nn.Conv2d(c_in, c_out, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, c_out))
-        self.out_layers = nn.Sequential(norm(c_out, 1e-5), nn.SiLU(), nn.Dropout(0.0),
-                                        zero(nn.Conv2d(c_out, c_out, 3, padding=1)))
+        self.out_layers = nn.Sequential(
+            norm(c_out, 1e-5),
+            nn.SiLU(),
+            nn.Dropout(0.0),
+            zero(nn.Conv2d(c_out, c_out, 3, padding=1)),
+        )
         self.skip_connection = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
@@ -43,8 +54,10 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         context = x if context is None else context
-        q, k, v = (m(s).unflatten(-1, (self.heads, -1)).transpose(1, 2) for m,
-                   s in ((self.to_q, x), (self.to_k, context), (self.to_v, context)))
+        q, k, v = (
+            m(s).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for m, s in ((self.to_q, x), (self.to_k, context), (self.to_v, context))
+        )
         return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -70,7 +83,11 @@ class FeedForward(nn.Module):
 class BasicTransformerBlock(nn.Module):
     def __init__(self, dim: int, context: int, heads: int) -> None:
         super().__init__()
-        self.attn1, self.ff, self.attn2 = CrossAttention(dim, dim, heads), FeedForward(dim), CrossAttention(dim, context, heads)
+        self.attn1, self.ff, self.attn2 = (
+            CrossAttention(dim, dim, heads),
+            FeedForward(dim),
+            CrossAttention(dim, context, heads),
+        )
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
@@ -118,10 +135,19 @@ class Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Predicts the noise. 12 input blocks, the middle, 12 output blocks; attention where SD 1 has it."""
+    """Predicts the noise.
 
-    def __init__(self, model_channels: int = 64, channel_mult: tuple[int, ...] = (1, 1, 2, 2), num_res_blocks: int = 2,
-                 num_heads: int = 4, context_dim: int = 64) -> None:
+    12 input blocks, the middle, 12 output blocks; attention where SD 1 has it.
+    """
+
+    def __init__(
+        self,
+        model_channels: int = 64,
+        channel_mult: tuple[int, ...] = (1, 1, 2, 2),
+        num_res_blocks: int = 2,
+        num_heads: int = 4,
+        context_dim: int = 64,
+    ) -> None:
         super().__init__()
         ch, emb = model_channels, model_channels * 4
         self.model_channels = ch

@@ -1,4 +1,7 @@
-"""SD 1's autoencoder under its LDM names. Source: CompVis/stable-diffusion, ldm/modules/diffusionmodules/model.py."""
+"""SD 1's autoencoder under its LDM names.
+
+Source: CompVis/stable-diffusion, ldm/modules/diffusionmodules/model.py.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,9 @@ def _mid(c: int) -> nn.Module:
 
 
 class Encoder(nn.Module):
-    def __init__(self, ch: int, ch_mult: tuple[int, ...], num_res_blocks: int, z_channels: int) -> None:
+    def __init__(
+        self, ch: int, ch_mult: tuple[int, ...], num_res_blocks: int, z_channels: int
+    ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(3, ch, 3, padding=1)
         self.down = nn.ModuleList()
@@ -90,7 +95,9 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, ch: int, ch_mult: tuple[int, ...], num_res_blocks: int, z_channels: int) -> None:
+    def __init__(
+        self, ch: int, ch_mult: tuple[int, ...], num_res_blocks: int, z_channels: int
+    ) -> None:
         super().__init__()
         c = ch * ch_mult[-1]
         self.conv_in = nn.Conv2d(z_channels, c, 3, padding=1)

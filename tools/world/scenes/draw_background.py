@@ -1,4 +1,7 @@
-"""Backgrounds: one colour, a room, or the open air. Drawn in picture units: width 1 (more when wide), height 1."""
+"""Backgrounds: one colour, a room, or the open air.
+
+Drawn in picture units: width 1 (more when wide), height 1.
+"""
 
 from __future__ import annotations
 
@@ -55,20 +58,35 @@ def _shelf(pen: Pen, x: float, rng: random.Random) -> None:
     for y in (0.24, 0.42, 0.6):
         pen.shape(_rect(x - 0.105, y, x + 0.105, y + 0.14), (96, 66, 50), None)
         for k in range(4):
-            pen.fill(_rect(x - 0.1 + 0.05 * k, y + 0.03, x - 0.06 + 0.05 * k, y + 0.14),
-                     rng.choice(((200, 80, 80), (90, 120, 190), (220, 190, 90), (110, 160, 110))))
+            pen.fill(
+                _rect(x - 0.1 + 0.05 * k, y + 0.03, x - 0.06 + 0.05 * k, y + 0.14),
+                rng.choice(((200, 80, 80), (90, 120, 190), (220, 190, 90), (110, 160, 110))),
+            )
 
 
 def _picture(pen: Pen, x: float, rng: random.Random) -> None:
     pen.shape(_rect(x - 0.12, 0.16, x + 0.12, 0.4), (190, 150, 80), None)
     pen.shape(_rect(x - 0.095, 0.185, x + 0.095, 0.375), rng.choice(SKIES), None)
-    pen.fill(polygon([(x - 0.09, 0.37), (x - 0.02, 0.25), (x + 0.03, 0.31), (x + 0.06, 0.27), (x + 0.09, 0.37)]), (110, 150, 110))
+    pen.fill(
+        polygon(
+            [
+                (x - 0.09, 0.37),
+                (x - 0.02, 0.25),
+                (x + 0.03, 0.31),
+                (x + 0.06, 0.27),
+                (x + 0.09, 0.37),
+            ]
+        ),
+        (110, 150, 110),
+    )
 
 
 def _lamp(pen: Pen, x: float, rng: random.Random) -> None:
     pen.shape(_rect(x - 0.015, 0.36, x + 0.015, 0.84), (110, 90, 80), None)
-    pen.shape(polygon([(x - 0.06, 0.2), (x + 0.06, 0.2), (x + 0.11, 0.38), (x - 0.11, 0.38)]),
-              rng.choice(((250, 226, 150), (240, 180, 150), (200, 226, 180))))
+    pen.shape(
+        polygon([(x - 0.06, 0.2), (x + 0.06, 0.2), (x + 0.11, 0.38), (x - 0.11, 0.38)]),
+        rng.choice(((250, 226, 150), (240, 180, 150), (200, 226, 180))),
+    )
 
 
 def _landscape(pen: Pen, aspect: float, rng: random.Random) -> None:
@@ -82,17 +100,37 @@ def _landscape(pen: Pen, aspect: float, rng: random.Random) -> None:
     far = rng.choice(("hills", "town", "sea"))
     if far == "hills":
         tone = shade(grass, 0.18)
-        pen.shape(smooth([(-0.3, 1.3), (-0.2, line - 0.05), (aspect * 0.2, line - 0.18), (aspect * 0.5, line - 0.04),
-                          (aspect * 0.8, line - 0.16),
-                          (aspect + 0.2, line - 0.02), (aspect + 0.3, 1.3)]), tone, None)
+        pen.shape(
+            smooth(
+                [
+                    (-0.3, 1.3),
+                    (-0.2, line - 0.05),
+                    (aspect * 0.2, line - 0.18),
+                    (aspect * 0.5, line - 0.04),
+                    (aspect * 0.8, line - 0.16),
+                    (aspect + 0.2, line - 0.02),
+                    (aspect + 0.3, 1.3),
+                ]
+            ),
+            tone,
+            None,
+        )
     elif far == "town":
         x = -0.05
         while x < aspect:
             w, h = rng.uniform(0.12, 0.2), rng.uniform(0.15, 0.34)
-            pen.shape(_rect(x, line - h, x + w, line + 0.05), rng.choice(((206, 170, 150), (190, 190, 200), (226, 206, 160))),
-                      None)
+            pen.shape(
+                _rect(x, line - h, x + w, line + 0.05),
+                rng.choice(((206, 170, 150), (190, 190, 200), (226, 206, 160))),
+                None,
+            )
             for k in range(2):
-                pen.fill(_rect(x + 0.03 + 0.05 * k, line - h + 0.05, x + 0.055 + 0.05 * k, line - h + 0.1), (120, 130, 160))
+                pen.fill(
+                    _rect(
+                        x + 0.03 + 0.05 * k, line - h + 0.05, x + 0.055 + 0.05 * k, line - h + 0.1
+                    ),
+                    (120, 130, 160),
+                )
             x += w
     else:
         pen.shape(_rect(-0.1, line - 0.12, aspect + 0.1, line + 0.1), (84, 140, 210), None)

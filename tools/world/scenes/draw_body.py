@@ -37,9 +37,16 @@ def _foot(pen: Pen, who: Character, x: float, sole: float, view: str, side: int)
     colour: RGB = PALETTE[boots] if boots else PALETTE["black"]
     toe = -0.13 if view == "side" else 0.03 * side
     top = sole - (0.56 if boots else 0.16)
-    shaft = [(x - 0.135, top), (x + 0.135, top), (x + 0.12, sole - 0.1), (x + 0.13 + max(toe, 0), sole - 0.02),
-             (x + 0.1 + max(toe, 0), sole + 0.03), (x - 0.1 + min(toe, 0), sole + 0.03), (x - 0.13 + min(toe, 0), sole - 0.02),
-             (x - 0.12, sole - 0.12)]
+    shaft = [
+        (x - 0.135, top),
+        (x + 0.135, top),
+        (x + 0.12, sole - 0.1),
+        (x + 0.13 + max(toe, 0), sole - 0.02),
+        (x + 0.1 + max(toe, 0), sole + 0.03),
+        (x - 0.1 + min(toe, 0), sole + 0.03),
+        (x - 0.13 + min(toe, 0), sole - 0.02),
+        (x - 0.12, sole - 0.12),
+    ]
     if not boots:
         shaft = [(x - 0.12, top + 0.02), (x + 0.12, top + 0.02), *shaft[3:7]]
     pen.shape(polygon(shaft), colour)
@@ -54,7 +61,12 @@ def _foot(pen: Pen, who: Character, x: float, sole: float, view: str, side: int)
 def seat(pen: Pen, view: str) -> None:
     """The stool she sits on."""
     x = 0.1 if view == "side" else 0.0
-    pen.shape(polygon([(x - 0.42, 1.62), (x + 0.42, 1.62), (x + 0.46, SITTING_SOLE), (x - 0.46, SITTING_SOLE)]), (176, 140, 104))
+    pen.shape(
+        polygon(
+            [(x - 0.42, 1.62), (x + 0.42, 1.62), (x + 0.46, SITTING_SOLE), (x - 0.46, SITTING_SOLE)]
+        ),
+        (176, 140, 104),
+    )
 
 
 def arm_lines(pose: str, view: str) -> list[list[Point]]:
@@ -62,15 +74,27 @@ def arm_lines(pose: str, view: str) -> list[list[Point]]:
     y = SHOULDER + 0.1
     seen = hands(pose, view)
     if view == "side":
-        elbow = {"standing": (0.07, 1.2), "arms up": (-0.3, 0.2), "hand on hip": (0.3, 1.15), "waving": (-0.32, 1.08),
-                 "arms behind back": (0.25, 1.12), "sitting": (0.02, 1.22)}[pose]
+        elbow = {
+            "standing": (0.07, 1.2),
+            "arms up": (-0.3, 0.2),
+            "hand on hip": (0.3, 1.15),
+            "waving": (-0.32, 1.08),
+            "arms behind back": (0.25, 1.12),
+            "sitting": (0.02, 1.22),
+        }[pose]
         return [[(0.02, y), elbow, seen[0]]]
     if not seen:  # behind the back: the elbows still show
         return [[(0.33 * s, y), (0.48 * s, 1.12), (0.2 * s, 1.34)] for s in (-1, 1)]
     lines = []
     for hand, side in zip(seen, (-1, 1), strict=True):
-        elbow = {"standing": (0.46, 1.18), "arms up": (0.66, 0.2), "hand on hip": (0.68, 1.08), "waving": (0.64, 0.94),
-                 "arms behind back": (0.46, 1.14), "sitting": (0.46, 1.18)}[pose]
+        elbow = {
+            "standing": (0.46, 1.18),
+            "arms up": (0.66, 0.2),
+            "hand on hip": (0.68, 1.08),
+            "waving": (0.64, 0.94),
+            "arms behind back": (0.46, 1.14),
+            "sitting": (0.46, 1.18),
+        }[pose]
         if side < 0 and pose in ("hand on hip", "waving"):
             elbow = (0.46, 1.18)
         lines.append([(0.32 * side, y), (elbow[0] * side, elbow[1]), hand])
@@ -96,15 +120,39 @@ def arms(pen: Pen, who: Character, pose: str, view: str) -> None:
             if outfit.cuff_stripes:
                 for k in range(3):
                     at = -0.265 + 0.09 * k
-                    _band(pen, hand, (ux, uy), at, at + 0.045, 0.125, PALETTE[outfit.cuff_stripes], outlined=False)
+                    _band(
+                        pen,
+                        hand,
+                        (ux, uy),
+                        at,
+                        at + 0.045,
+                        0.125,
+                        PALETTE[outfit.cuff_stripes],
+                        outlined=False,
+                    )
 
 
-def _band(pen: Pen, hand: Point, u: Point, start: float, end: float, half: float, rgb: RGB, outlined: bool = True) -> None:
+def _band(
+    pen: Pen,
+    hand: Point,
+    u: Point,
+    start: float,
+    end: float,
+    half: float,
+    rgb: RGB,
+    outlined: bool = True,
+) -> None:
     """A sleeve-like band across the forearm, from start to end along u, measured from the hand."""
     (x, y), (ux, uy) = hand, u
     px, py = -uy * half, ux * half
-    path = polygon([(x + ux * start + px, y + uy * start + py), (x + ux * end + px, y + uy * end + py),
-                    (x + ux * end - px, y + uy * end - py), (x + ux * start - px, y + uy * start - py)])
+    path = polygon(
+        [
+            (x + ux * start + px, y + uy * start + py),
+            (x + ux * end + px, y + uy * end + py),
+            (x + ux * end - px, y + uy * end - py),
+            (x + ux * start - px, y + uy * start - py),
+        ]
+    )
     if outlined:
         pen.shape(path, rgb)
     else:

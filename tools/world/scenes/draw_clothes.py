@@ -31,8 +31,22 @@ def dots(pen: Pen, path: skia.Path, rgb: RGB) -> None:
 
 def torso(pen: Pen, who: Character, view: str) -> None:
     outfit = who.outfit
-    path = _scaled(smooth(mirror([(0.0, 0.6), (0.16, 0.62), (0.34, 0.7), (0.3, 0.98), (0.22, WAIST), (0.31, HIP),
-                                  (0.26, HIP + 0.14)])), view)
+    path = _scaled(
+        smooth(
+            mirror(
+                [
+                    (0.0, 0.6),
+                    (0.16, 0.62),
+                    (0.34, 0.7),
+                    (0.3, 0.98),
+                    (0.22, WAIST),
+                    (0.31, HIP),
+                    (0.26, HIP + 0.14),
+                ]
+            )
+        ),
+        view,
+    )
     colour = PALETTE[outfit.top_colour]
     base = PALETTE["white"] if outfit.top == "corset" else colour
     pen.shape(path, base)
@@ -56,8 +70,21 @@ def corset(pen: Pen, who: Character, view: str) -> None:
     if who.outfit.top != "corset":
         return
     colour = PALETTE[who.outfit.top_colour]
-    path = _scaled(polygon(mirror([(0.0, 0.95), (0.16, 0.9), (0.31, 0.94), (0.225, WAIST), (0.31, HIP - 0.02),
-                                   (0.0, HIP + 0.1)])), view)
+    path = _scaled(
+        polygon(
+            mirror(
+                [
+                    (0.0, 0.95),
+                    (0.16, 0.9),
+                    (0.31, 0.94),
+                    (0.225, WAIST),
+                    (0.31, HIP - 0.02),
+                    (0.0, HIP + 0.1),
+                ]
+            )
+        ),
+        view,
+    )
     pen.shape(path, colour)
     if not who.outfit.laces:
         return
@@ -78,8 +105,18 @@ def _sailor(pen: Pen, who: Character, view: str) -> None:
     s = SIDE_WIDTH if view == "side" else 1.0
     pen.fill(polygon([(-0.13 * s, 0.58), (0.13 * s, 0.58), (0.0, 0.84)]), SKIN)
     for side in (-1, 1):
-        pen.shape(polygon([(0.12 * side * s, 0.58), (0.36 * side * s, 0.68), (0.34 * side * s, 0.86), (0.0, 1.0), (0.0, 0.86)]),
-                  collar)
+        pen.shape(
+            polygon(
+                [
+                    (0.12 * side * s, 0.58),
+                    (0.36 * side * s, 0.68),
+                    (0.34 * side * s, 0.86),
+                    (0.0, 1.0),
+                    (0.0, 0.86),
+                ]
+            ),
+            collar,
+        )
     bow(pen, 0.0 if view == "front" else -0.12, 1.02, 0.17, PALETTE["red"])
 
 
@@ -87,11 +124,30 @@ def bow(pen: Pen, x: float, y: float, size: float, rgb: RGB, tails: bool = True)
     """A two-looped bow centred on (x, y); size is half its width."""
     if tails:
         for side in (-1, 1):
-            pen.shape(polygon([(x, y), (x + 0.28 * side * size, y + 0.1 * size), (x + 0.7 * side * size, y + 1.1 * size),
-                               (x + 0.2 * side * size, y + 1.2 * size)]), shade(rgb, 0.08), None)
+            pen.shape(
+                polygon(
+                    [
+                        (x, y),
+                        (x + 0.28 * side * size, y + 0.1 * size),
+                        (x + 0.7 * side * size, y + 1.1 * size),
+                        (x + 0.2 * side * size, y + 1.2 * size),
+                    ]
+                ),
+                shade(rgb, 0.08),
+                None,
+            )
     for side in (-1, 1):
-        pen.shape(smooth([(x, y), (x + 0.75 * side * size, y - 0.62 * size), (x + 1.05 * side * size, y - 0.1 * size),
-                          (x + 0.75 * side * size, y + 0.55 * size)]), rgb)
+        pen.shape(
+            smooth(
+                [
+                    (x, y),
+                    (x + 0.75 * side * size, y - 0.62 * size),
+                    (x + 1.05 * side * size, y - 0.1 * size),
+                    (x + 0.75 * side * size, y + 0.55 * size),
+                ]
+            ),
+            rgb,
+        )
     pen.shape(oval(x, y, 0.22 * size, 0.25 * size), rgb)
 
 
@@ -99,9 +155,23 @@ def bottom(pen: Pen, who: Character, pose: str, view: str) -> None:
     """Skirt or the trousers' hips."""
     outfit = who.outfit
     if outfit.bottom == "pants":
-        pen.shape(_scaled(polygon(mirror([(0.0, 1.26), (0.25, 1.26), (0.33, HIP + 0.02), (0.31, HIP + 0.22),
-                                          (0.0, HIP + 0.22)])), view),
-                  PALETTE[outfit.bottom_colour])
+        pen.shape(
+            _scaled(
+                polygon(
+                    mirror(
+                        [
+                            (0.0, 1.26),
+                            (0.25, 1.26),
+                            (0.33, HIP + 0.02),
+                            (0.31, HIP + 0.22),
+                            (0.0, HIP + 0.22),
+                        ]
+                    )
+                ),
+                view,
+            ),
+            PALETTE[outfit.bottom_colour],
+        )
         return
     colour = PALETTE[outfit.top_colour if outfit.top == "dress" else outfit.bottom_colour]
     end = hem(who, pose)
@@ -111,7 +181,13 @@ def bottom(pen: Pen, who: Character, pose: str, view: str) -> None:
     top = WAIST if outfit.top == "dress" else WAIST + 0.06
     waist = 0.24 * (SIDE_WIDTH if view == "side" else 1.0)
     shift = -0.42 if view == "side" and pose == "sitting" else 0.0  # over the thighs
-    right = [(0.0, top), (waist, top), (waist + 0.12, top + 0.22), (spread + shift * 0.2, end), (0.0 + shift, end + 0.05)]
+    right = [
+        (0.0, top),
+        (waist, top),
+        (waist + 0.12, top + 0.22),
+        (spread + shift * 0.2, end),
+        (0.0 + shift, end + 0.05),
+    ]
     left = [(-x + (shift if y >= end else 0.0), y) for x, y in reversed(right[1:-1])]
     path = polygon(right + left)
     if outfit.frills:
@@ -127,25 +203,47 @@ def bottom(pen: Pen, who: Character, pose: str, view: str) -> None:
         if outfit.stripes:
             for k in range(2):
                 y = end - 0.16 - 0.19 * k
-                pen.fill(polygon([(-1.2, y - 0.1), (1.2, y - 0.1), (1.2, y), (-1.2, y)]), PALETTE[outfit.stripes])
+                pen.fill(
+                    polygon([(-1.2, y - 0.1), (1.2, y - 0.1), (1.2, y), (-1.2, y)]),
+                    PALETTE[outfit.stripes],
+                )
     for x in (-0.5, 0.0, 0.5):  # folds
-        pen.curve([(x * spread + shift * 0.8, end - 0.02), (x * spread * 0.75 + shift * 0.5, end - 0.35 * (end - top))],
-                  shade(colour, 0.3))
+        pen.curve(
+            [
+                (x * spread + shift * 0.8, end - 0.02),
+                (x * spread * 0.75 + shift * 0.5, end - 0.35 * (end - top)),
+            ],
+            shade(colour, 0.3),
+        )
 
 
 def capelet(pen: Pen, who: Character, view: str) -> None:
     colour = who.outfit.capelet
     if not colour:
         return
-    path = _scaled(smooth(mirror([(0.0, 0.54), (0.17, 0.56), (0.4, 0.66), (0.54, 0.93), (0.3, 1.0), (0.0, 1.03)])), view)
+    path = _scaled(
+        smooth(
+            mirror([(0.0, 0.54), (0.17, 0.56), (0.4, 0.66), (0.54, 0.93), (0.3, 1.0), (0.0, 1.03)])
+        ),
+        view,
+    )
     pen.shape(path, PALETTE[colour])
     stripes = who.outfit.capelet_stripes
     if stripes:
         s = SIDE_WIDTH if view == "side" else 1.0
         with pen.inside(path):
             for y in (0.81, 0.95):
-                pen.curve([(-0.62 * s, y - 0.1), (-0.3 * s, y - 0.02), (0.0, y), (0.3 * s, y - 0.02), (0.62 * s, y - 0.1)],
-                          PALETTE[stripes], 0.065)
+                pen.curve(
+                    [
+                        (-0.62 * s, y - 0.1),
+                        (-0.3 * s, y - 0.02),
+                        (0.0, y),
+                        (0.3 * s, y - 0.02),
+                        (0.62 * s, y - 0.1),
+                    ],
+                    PALETTE[stripes],
+                    0.065,
+                )
         pen.stroke(path)
     if view == "front":
         pen.curve([(0.0, 0.62), (0.0, 1.02)])
@@ -158,4 +256,7 @@ def scarf(pen: Pen, who: Character) -> None:
         return
     rgb = PALETTE[colour]
     pen.shape(polygon([(0.08, 0.6), (0.3, 0.58), (0.36, 1.3), (0.14, 1.34)]), rgb)
-    pen.shape(smooth([(-0.33, 0.52), (0.0, 0.6), (0.33, 0.52), (0.36, 0.68), (0.0, 0.8), (-0.36, 0.68)]), rgb)
+    pen.shape(
+        smooth([(-0.33, 0.52), (0.0, 0.6), (0.33, 0.52), (0.36, 0.68), (0.0, 0.8), (-0.36, 0.68)]),
+        rgb,
+    )

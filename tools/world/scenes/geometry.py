@@ -1,6 +1,8 @@
-"""Where things are: the body in head units, the window each framing shows, and the boxes of the parts.
+"""Where things are: the body in head units, the window each framing shows, and the boxes of the
+parts.
 
-Body units: x to the right, y down, the head's centre at (0, 0), the chin at 0.5, the soles near 2.6.
+Body units: x to the right, y down, the head's centre at (0, 0), the chin at 0.5, the soles near
+2.6.
 """
 
 from __future__ import annotations
@@ -20,8 +22,13 @@ SIDE_WIDTH = 0.62  # how much narrower the body is from the side
 
 # top and bottom of what a framing shows, in body units
 WINDOWS = {
-    "full body": (-0.97, 2.74), "cowboy shot": (-0.93, 1.82), "upper body": (-0.92, 1.28), "lower body": (1.12, 2.76),
-    "portrait": (-0.86, 0.82), "close-up": (-0.5, 0.62), "head out of frame": (0.46, 2.3),
+    "full body": (-0.97, 2.74),
+    "cowboy shot": (-0.93, 1.82),
+    "upper body": (-0.92, 1.28),
+    "lower body": (1.12, 2.76),
+    "portrait": (-0.86, 0.82),
+    "close-up": (-0.5, 0.62),
+    "head out of frame": (0.46, 2.3),
 }
 
 
@@ -35,11 +42,17 @@ class Window:
 
     def to_pixels(self, box: Box) -> Box:
         left, top, right, bottom = box
-        return ((left - self.left) * self.scale, (top - self.top) * self.scale,
-                (right - self.left) * self.scale, (bottom - self.top) * self.scale)
+        return (
+            (left - self.left) * self.scale,
+            (top - self.top) * self.scale,
+            (right - self.left) * self.scale,
+            (bottom - self.top) * self.scale,
+        )
 
 
-def window(scene: Scene, width: int, height: int, dx: float = 0.0, dy: float = 0.0, zoom: float = 1.0) -> Window:
+def window(
+    scene: Scene, width: int, height: int, dx: float = 0.0, dy: float = 0.0, zoom: float = 1.0
+) -> Window:
     """The window of a scene's framing in a picture of width × height pixels."""
     top, bottom = WINDOWS[scene.framing]
     if scene.pose == "sitting" and scene.framing == "full body":
@@ -66,8 +79,14 @@ def hem(character: Character, pose: str) -> float:
 def hands(pose: str, view: str) -> tuple[tuple[float, float], ...]:
     """The centres of the hands that can be seen."""
     if view == "side":
-        return {"standing": ((0.02, 1.56),), "arms up": ((-0.3, -0.66),), "hand on hip": ((0.0, 1.36),),
-                "waving": ((-0.62, 0.42),), "arms behind back": ((0.34, 1.42),), "sitting": ((-0.3, 1.5),)}[pose]
+        return {
+            "standing": ((0.02, 1.56),),
+            "arms up": ((-0.3, -0.66),),
+            "hand on hip": ((0.0, 1.36),),
+            "waving": ((-0.62, 0.42),),
+            "arms behind back": ((0.34, 1.42),),
+            "sitting": ((-0.3, 1.5),),
+        }[pose]
     return {
         "standing": ((-0.46, 1.58), (0.46, 1.58)),
         "arms up": ((-0.72, -0.62), (0.72, -0.62)),
@@ -89,9 +108,17 @@ def parts(character: Character, pose: str, view: str) -> dict[str, Box]:
         "feet": (-0.36, sole - 0.3, 0.36, sole),
     }
     if view == "front":
-        boxes |= {"face": (-0.44, -0.16, 0.44, 0.5), "eyes": (-0.36, -0.02, 0.36, 0.26), "bangs": (-0.5, -0.52, 0.5, 0.02)}
+        boxes |= {
+            "face": (-0.44, -0.16, 0.44, 0.5),
+            "eyes": (-0.36, -0.02, 0.36, 0.26),
+            "bangs": (-0.5, -0.52, 0.5, 0.02),
+        }
     elif view == "side":
-        boxes |= {"face": (-0.5, -0.16, -0.02, 0.5), "eyes": (-0.42, -0.02, -0.18, 0.26), "bangs": (-0.5, -0.52, 0.1, 0.02)}
+        boxes |= {
+            "face": (-0.5, -0.16, -0.02, 0.5),
+            "eyes": (-0.42, -0.02, -0.18, 0.26),
+            "bangs": (-0.5, -0.52, 0.1, 0.02),
+        }
     if character.headwear.kind == "hat":
         boxes["hat"] = (-0.8, -0.9, 0.8, -0.14)
     elif character.headwear.kind != "none":

@@ -35,9 +35,20 @@ def smooth(points: Sequence[Point], closed: bool = True) -> skia.Path:
         if closed:
             p0, p1, p2, p3 = (points[(i + k) % n] for k in (-1, 0, 1, 2))
         else:
-            p0, p1, p2, p3 = points[max(i - 1, 0)], points[i], points[i + 1], points[min(i + 2, n - 1)]
-        builder.cubicTo(p1[0] + (p2[0] - p0[0]) / 6, p1[1] + (p2[1] - p0[1]) / 6,
-                        p2[0] - (p3[0] - p1[0]) / 6, p2[1] - (p3[1] - p1[1]) / 6, p2[0], p2[1])
+            p0, p1, p2, p3 = (
+                points[max(i - 1, 0)],
+                points[i],
+                points[i + 1],
+                points[min(i + 2, n - 1)],
+            )
+        builder.cubicTo(
+            p1[0] + (p2[0] - p0[0]) / 6,
+            p1[1] + (p2[1] - p0[1]) / 6,
+            p2[0] - (p3[0] - p1[0]) / 6,
+            p2[1] - (p3[1] - p1[1]) / 6,
+            p2[0],
+            p2[1],
+        )
     if closed:
         builder.close()
     return builder.detach()
@@ -50,7 +61,9 @@ def oval(x: float, y: float, rx: float, ry: float) -> skia.Path:
 
 
 def mirror(points: Sequence[Point]) -> list[Point]:
-    """The points and their mirror images, as one closed outline (given from top centre down the right side)."""
+    """The points and their mirror images, as one closed outline (given from top centre down the
+    right side).
+    """
     return list(points) + [(-x, y) for x, y in reversed(points) if abs(x) > 1e-6]
 
 
@@ -68,10 +81,17 @@ class Pen:
         self.canvas.drawPath(path, skia.Paint(Color=colour4(rgb, alpha), AntiAlias=True))
 
     def stroke(self, path: skia.Path, rgb: RGB = LINE, width: float | None = None) -> None:
-        self.canvas.drawPath(path, skia.Paint(
-            Color=colour4(rgb), AntiAlias=True, Style=skia.Paint.kStroke_Style,
-            StrokeWidth=self.line if width is None else width,
-            StrokeCap=skia.Paint.kRound_Cap, StrokeJoin=skia.Paint.kRound_Join))
+        self.canvas.drawPath(
+            path,
+            skia.Paint(
+                Color=colour4(rgb),
+                AntiAlias=True,
+                Style=skia.Paint.kStroke_Style,
+                StrokeWidth=self.line if width is None else width,
+                StrokeCap=skia.Paint.kRound_Cap,
+                StrokeJoin=skia.Paint.kRound_Join,
+            ),
+        )
 
     def shape(self, path: skia.Path, rgb: RGB, shift: Point | None = (-0.055, -0.03)) -> None:
         """An outlined shape; shift moves the lit part off the shaded one (None: flat)."""

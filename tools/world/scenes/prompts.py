@@ -30,16 +30,65 @@ LENGTH = 77
 
 def vocabulary() -> list[str]:
     """Every tag the training captions can hold, sorted."""
-    things = ("hat", "bow", "ribbon", "shirt", "dress", "corset", "skirt", "pants", "capelet", "cuffs", "gloves", "boots",
-              "collar", "laces", "stripes")
+    things = (
+        "hat",
+        "bow",
+        "ribbon",
+        "shirt",
+        "dress",
+        "corset",
+        "skirt",
+        "pants",
+        "capelet",
+        "cuffs",
+        "gloves",
+        "boots",
+        "collar",
+        "laces",
+        "stripes",
+    )
     out = {f"{c} {t}" for c in CLOTH_COLOURS for t in things}
-    out |= {f"{c} hair" for c in HAIR_COLOURS} | {f"{c} eyes" for c in EYE_COLOURS} | {f"{b} bangs" for b in BANGS}
-    out |= {f"{length} hair" for length in HAIR_LENGTHS} | set(FRAMINGS) | set(VIEW_TAGS.values()) | set(POSES)
+    out |= (
+        {f"{c} hair" for c in HAIR_COLOURS}
+        | {f"{c} eyes" for c in EYE_COLOURS}
+        | {f"{b} bangs" for b in BANGS}
+    )
+    out |= (
+        {f"{length} hair" for length in HAIR_LENGTHS}
+        | set(FRAMINGS)
+        | set(VIEW_TAGS.values())
+        | set(POSES)
+    )
     out |= {f"{c} background" for c in SIMPLE}
-    out |= {b for b in BACKGROUNDS if b not in SIMPLE} | {b for b in BOTTOMS if b not in ("skirt", "pants")}
-    out |= {"1girl", "2girls", "solo", "no humans", "scenery", "simple background", "bob cut", "twintails", "ponytail", "hat",
-            "hat bow", "hair bow", "hair ribbon", "closed eyes", "smile", "open mouth", "frown", "angry", "blush",
-            "sailor collar", "frills", "striped skirt", "cross-laced footwear", "shoes"}
+    out |= {b for b in BACKGROUNDS if b not in SIMPLE} | {
+        b for b in BOTTOMS if b not in ("skirt", "pants")
+    }
+    out |= {
+        "1girl",
+        "2girls",
+        "solo",
+        "no humans",
+        "scenery",
+        "simple background",
+        "bob cut",
+        "twintails",
+        "ponytail",
+        "hat",
+        "hat bow",
+        "hair bow",
+        "hair ribbon",
+        "closed eyes",
+        "smile",
+        "open mouth",
+        "frown",
+        "angry",
+        "blush",
+        "sailor collar",
+        "frills",
+        "striped skirt",
+        "cross-laced footwear",
+        "shoes",
+    }
     return sorted(out)
 
 
@@ -63,7 +112,7 @@ def token_rows(captions: Sequence[str]) -> list[list[int]]:
         own: list[int] = []
         for i, tag in enumerate(filter(None, caption.split(", "))):
             own += (*comma, *tag_tokens(tag)) if i else tag_tokens(tag)
-        own = [49406, *own[:LENGTH - 2]]
+        own = [49406, *own[: LENGTH - 2]]
         rows.append(own + [49407] * (LENGTH - len(own)))
     return rows
 

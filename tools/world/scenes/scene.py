@@ -20,9 +20,11 @@ LINE_AT_128 = 1.0  # outline of a full-body figure at 128 pixels; it grows slowe
 
 @dataclass(frozen=True)
 class Drawing:
-    """pixels: (H, W, 3) uint8 RGB.  mask: (H, W) bool, the figures.  boxes: per figure, in pixels, clipped.
+    """pixels: (H, W, 3) uint8 RGB.  mask: (H, W) bool, the figures.  boxes: per figure, in pixels,
+    clipped.
 
-    window: what part of the body plane it shows.  figure: (H, W, 4) uint8, the figures alone, premultiplied.
+    window: what part of the body plane it shows.
+    figure: (H, W, 4) uint8, the figures alone, premultiplied.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,9 +41,18 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
     """
     height = height or width
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
-        raise ValueError(f"{width}×{height} pixels asked for; a drawing has 64 to 4096 on each side")
+        raise ValueError(
+            f"{width}×{height} pixels asked for; a drawing has 64 to 4096 on each side"
+        )
     rng = random.Random(scene.seed)
-    view = window(scene, width, height, rng.uniform(-0.06, 0.06), rng.uniform(-0.03, 0.03), rng.uniform(0.99, 1.05))
+    view = window(
+        scene,
+        width,
+        height,
+        rng.uniform(-0.06, 0.06),
+        rng.uniform(-0.03, 0.03),
+        rng.uniform(0.99, 1.05),
+    )
     back, front = skia.Surface(width, height), skia.Surface(width, height)
     aspect = width / height
     with back as canvas:
@@ -63,22 +74,38 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
     figure = _array(front)
     alpha = figure[..., 3:].astype(np.float32) / 255  # premultiplied
     pixels = figure[..., :3] + _array(back)[..., :3] * (1 - alpha)
-    return Drawing(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), figure[..., 3] > 127, tuple(boxes), view, figure)
+    return Drawing(
+        np.clip(pixels + 0.5, 0, 255).astype(np.uint8),
+        figure[..., 3] > 127,
+        tuple(boxes),
+        view,
+        figure,
+    )
 
 
 def _line_width(view: Window, height: int) -> float:
     """The outline in body units: it grows slower than the figure."""
     magnified = view.scale / height * 3.7  # 1 for full body
-    return float(LINE_AT_128 * (height / 128) ** 0.8 * (1 + 0.45 * math.log2(max(magnified, 0.5))) / view.scale)
+    return float(
+        LINE_AT_128
+        * (height / 128) ** 0.8
+        * (1 + 0.45 * math.log2(max(magnified, 0.5)))
+        / view.scale
+    )
 
 
 def _places(scene: Scene) -> list[tuple[Character, float, bool]]:
     if len(scene.characters) == 2:
-        return [(scene.characters[0], -0.66, scene.mirrored), (scene.characters[1], 0.66, not scene.mirrored)]
+        return [
+            (scene.characters[0], -0.66, scene.mirrored),
+            (scene.characters[1], 0.66, not scene.mirrored),
+        ]
     return [(who, 0.0, scene.mirrored) for who in scene.characters]
 
 
-def _pixel_boxes(who: Character, scene: Scene, view: Window, x: float, mirrored: bool, width: int, height: int) -> dict[str, Box]:
+def _pixel_boxes(
+    who: Character, scene: Scene, view: Window, x: float, mirrored: bool, width: int, height: int
+) -> dict[str, Box]:
     found = {}
     for name, (left, top, right, bottom) in parts(who, scene.pose, scene.view).items():
         if mirrored:
@@ -124,7 +151,9 @@ def draw_figure(pen: Pen, who: Character, pose: str, view: str) -> None:
 
 def _array(surface: skia.Surface) -> NDArray[np.uint8]:
     """(H, W, 4) premultiplied RGBA."""
-    info = skia.ImageInfo.Make(surface.width(), surface.height(), skia.kRGBA_8888_ColorType, skia.kPremul_AlphaType)
+    info = skia.ImageInfo.Make(
+        surface.width(), surface.height(), skia.kRGBA_8888_ColorType, skia.kPremul_AlphaType
+    )
     out = np.empty((surface.height(), surface.width(), 4), np.uint8)
     surface.readPixels(info, out)
     return out

@@ -8,7 +8,18 @@ Colour = str  # a key of palette.PALETTE
 
 HAIR_COLOURS = ("black", "blonde", "brown", "red", "blue", "pink", "white", "green", "purple")
 EYE_COLOURS = ("blue", "green", "brown", "red", "purple", "yellow")
-CLOTH_COLOURS = ("white", "black", "red", "blue", "green", "yellow", "pink", "purple", "brown", "grey")
+CLOTH_COLOURS = (
+    "white",
+    "black",
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "pink",
+    "purple",
+    "brown",
+    "grey",
+)
 HAIR_LENGTHS = ("short", "medium", "long")
 HAIR_STYLES = ("straight", "twintails", "ponytail", "bob")
 BANGS = ("blunt", "parted", "swept")
@@ -17,7 +28,15 @@ TOPS = ("shirt", "dress", "sailor", "corset")
 BOTTOMS = ("miniskirt", "skirt", "long skirt", "pants")
 POSES = ("standing", "arms up", "hand on hip", "waving", "arms behind back", "sitting")
 VIEWS = ("front", "side", "behind")
-FRAMINGS = ("full body", "cowboy shot", "upper body", "lower body", "portrait", "close-up", "head out of frame")
+FRAMINGS = (
+    "full body",
+    "cowboy shot",
+    "upper body",
+    "lower body",
+    "portrait",
+    "close-up",
+    "head out of frame",
+)
 BACKGROUNDS = ("white", "grey", "blue", "green", "pink", "yellow", "indoors", "outdoors")
 
 # Never in training: what a LoRA has to teach. See sample.HELD_OUT for the combinations.
@@ -85,7 +104,10 @@ class Character:
 
 @dataclass(frozen=True)
 class Scene:
-    """characters: none, one or two.  seed: only what no tag tells (furniture, clouds, slight shifts)."""
+    """characters: none, one or two.
+
+    seed: only what no tag tells (furniture, clouds, slight shifts).
+    """
 
     characters: tuple[Character, ...] = ()
     pose: str = "standing"

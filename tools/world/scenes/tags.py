@@ -35,7 +35,14 @@ def tags(scene: Scene) -> list[str]:
         out += list(dict.fromkeys(f"{who.hair.colour} hair" for who in scene.characters))
     else:
         who = scene.characters[0]
-        out += ["1girl", "solo", scene.framing, *_pose_tags(scene, who), *_head_tags(scene, who), *_clothes_tags(scene, who)]
+        out += [
+            "1girl",
+            "solo",
+            scene.framing,
+            *_pose_tags(scene, who),
+            *_head_tags(scene, who),
+            *_clothes_tags(scene, who),
+        ]
     if scene.background in SIMPLE:
         out += [f"{scene.background} background", "simple background"]
     else:
@@ -88,7 +95,9 @@ def _head_tags(scene: Scene, who: Character) -> list[str]:
     if scene.view != "behind":
         out.append(f"{hair.bangs} bangs")
         out += ["closed eyes"] if face.closed else [f"{face.eyes} eyes"]
-        out += {"smile": ["smile"], "open": ["open mouth"], "frown": ["frown"], "neutral": []}[face.mouth]
+        out += {"smile": ["smile"], "open": ["open mouth"], "frown": ["frown"], "neutral": []}[
+            face.mouth
+        ]
         out += ["angry"] * face.angry + ["blush"] * face.blush
         if who.extra("eyepatch") and scene.view == "front":
             out.append("eyepatch")
@@ -107,7 +116,10 @@ def _clothes_tags(scene: Scene, who: Character) -> list[str]:
         if outfit.laces and scene.view != "behind":
             out.append(f"{outfit.laces} laces")
         if outfit.capelet:
-            out += [f"{outfit.capelet} capelet", *(["striped capelet"] if outfit.capelet_stripes else [])]
+            out += [
+                f"{outfit.capelet} capelet",
+                *(["striped capelet"] if outfit.capelet_stripes else []),
+            ]
         if who.extra("scarf"):
             out.append(f"{who.extra('scarf')} scarf")
     elif outfit.top == "dress" and _shown(scene, who, "skirt", 0.5):
@@ -116,7 +128,11 @@ def _clothes_tags(scene: Scene, who: Character) -> list[str]:
         out.append("polka dot")
     out += _skirt_tags(scene, who)
     ys = [y for _, y in hands(scene.pose, scene.view)]
-    if ys and any(top + 0.05 < y < bottom - 0.05 for y in ys) and scene.framing not in ("close-up", "portrait"):
+    if (
+        ys
+        and any(top + 0.05 < y < bottom - 0.05 for y in ys)
+        and scene.framing not in ("close-up", "portrait")
+    ):
         if outfit.cuffs:
             out += [f"{outfit.cuffs} cuffs", *(["striped cuffs"] if outfit.cuff_stripes else [])]
         if outfit.gloves:
@@ -150,7 +166,9 @@ def _skirt_tags(scene: Scene, who: Character) -> list[str]:
 
 
 def caption(scene: Scene, rng: random.Random, empty: float = 0.1, partial: float = 0.3) -> str:
-    """A training caption: the count first, the rest shuffled; sometimes only some of the tags, sometimes nothing."""
+    """A training caption: the count first, the rest shuffled; sometimes only some of the tags,
+    sometimes nothing.
+    """
     if rng.random() < empty:
         return ""
     first, *rest = tags(scene)

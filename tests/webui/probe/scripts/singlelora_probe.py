@@ -15,20 +15,35 @@ def model_state():
     model = shared.sd_model
     digest = hashlib.sha256()
     flags = hashlib.sha256()
-    for name, tensor in sorted({**dict(model.named_parameters()), **dict(model.named_buffers())}.items()):
+    for name, tensor in sorted(
+        {**dict(model.named_parameters()), **dict(model.named_buffers())}.items()
+    ):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else b"0")
-        flags.update(f"{name} {tensor.dtype} {tensor.device} {tensor.requires_grad} {tensor.grad is None}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            if tensor.dim()
+            else b"0"
+        )
+        flags.update(
+            f"{name} {tensor.dtype} {tensor.device} {tensor.requires_grad} {tensor.grad is None}".encode()
+        )
     hooks = 0
     for name, module in model.named_modules():
         flags.update(f"{name} {type(module).__name__} {module.training}".encode())
-        hooks += len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
+        hooks += (
+            len(module._forward_hooks)
+            + len(module._forward_pre_hooks)
+            + len(module._backward_hooks)
+        )
     attention = ldm.modules.attention.CrossAttention.forward
     return {
-        "weights": digest.hexdigest(), "flags": flags.hexdigest(), "hooks": hooks,
+        "weights": digest.hexdigest(),
+        "flags": flags.hexdigest(),
+        "hooks": hooks,
         "attention": f"{attention.__module__}.{attention.__qualname__}",
         "loaded": [net.name for net in networks.loaded_networks],
-        "grad_enabled": torch.is_grad_enabled(), "checkpoint": shared.opts.sd_model_checkpoint,
+        "grad_enabled": torch.is_grad_enabled(),
+        "checkpoint": shared.opts.sd_model_checkpoint,
         "onchange": str(shared.opts.data_labels["sd_model_checkpoint"].onchange),
     }
 
@@ -42,7 +57,10 @@ def axes():
 
 
 kept = {}
-ERRORS = {"memory": torch.cuda.OutOfMemoryError("CUDA out of memory (as the probe says)"), "exception": ValueError("the probe's")}
+ERRORS = {
+    "memory": torch.cuda.OutOfMemoryError("CUDA out of memory (as the probe says)"),
+    "exception": ValueError("the probe's"),
+}
 
 
 def break_step(kind, at):
@@ -79,10 +97,19 @@ def patches():
     from modules import devices
 
     model = shared.sd_model
-    tiles = [m.__dict__["__webui_hypertile_params"].enabled for m in model.modules() if "__webui_hypertile_params" in m.__dict__]
-    return {"merged": getattr(model, "applied_token_merged_ratio", 0), "tiles": tiles, "lowvram": model.lowvram,
-            "fp8": devices.fp8, "vae": str(getattr(model, "loaded_vae_file", None)),
-            "dtypes": sorted({str(p.dtype) for p in model.parameters()})}
+    tiles = [
+        m.__dict__["__webui_hypertile_params"].enabled
+        for m in model.modules()
+        if "__webui_hypertile_params" in m.__dict__
+    ]
+    return {
+        "merged": getattr(model, "applied_token_merged_ratio", 0),
+        "tiles": tiles,
+        "lowvram": model.lowvram,
+        "fp8": devices.fp8,
+        "vae": str(getattr(model, "loaded_vae_file", None)),
+        "dtypes": sorted({str(p.dtype) for p in model.parameters()}),
+    }
 
 
 def unload():
@@ -95,8 +122,12 @@ def load():
 
 def callbacks():
     """How many callbacks of each kind come from our product."""
-    return {kind: sum("singlelora" in str(c.script) or "lib_singlelora" in str(c.callback) for c in found)
-            for kind, found in script_callbacks.callback_map.items()}
+    return {
+        kind: sum(
+            "singlelora" in str(c.script) or "lib_singlelora" in str(c.callback) for c in found
+        )
+        for kind, found in script_callbacks.callback_map.items()
+    }
 
 
 def started(demo, app):
@@ -106,9 +137,12 @@ def started(demo, app):
 
     @app.get("/probe/page")
     def page():
-        return {"axes": axes(), "callbacks": callbacks(),
-                "routes": [r.path for r in app.routes if r.path.startswith("/singlelora")],
-                "threads": sorted(t.name for t in threading.enumerate() if "singlelora" in t.name)}
+        return {
+            "axes": axes(),
+            "callbacks": callbacks(),
+            "routes": [r.path for r in app.routes if r.path.startswith("/singlelora")],
+            "threads": sorted(t.name for t in threading.enumerate() if "singlelora" in t.name),
+        }
 
     @app.post("/probe/reload")
     def reload():
