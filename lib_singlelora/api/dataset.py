@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List  # noqa: UP035 - as in routes.py
+from typing import Any, Dict, List
 
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictBool, StrictStr
 
-from ..service.dataset import DatasetDesk
+from ..service.dataset import DatasetService
 from ..service.service import Service, view_of
 from ..web.guard import decoded_picture, takes_picture
 
@@ -25,9 +25,9 @@ class TagEdit(BaseModel):
     undo: takes the last change back instead.
     """
 
-    add: List[StrictStr] = []  # noqa: UP006
-    remove: List[StrictStr] = []  # noqa: UP006
-    replace: List[StrictStr] = []  # noqa: UP006
+    add: List[StrictStr] = []
+    remove: List[StrictStr] = []
+    replace: List[StrictStr] = []
     undo: StrictBool = False
 
 
@@ -40,14 +40,14 @@ class NewCaption(BaseModel):
 class Traits(BaseModel):
     """Which of her traits captions leave out; all others stay in them."""
 
-    left_out: List[StrictStr]  # noqa: UP006
+    left_out: List[StrictStr]
 
 
 class Reviewed(BaseModel):
     """Numbers of regularization pictures to take back, and to put aside."""
 
-    take_back: List[StrictStr] = []  # noqa: UP006
-    reject: List[StrictStr] = []  # noqa: UP006
+    take_back: List[StrictStr] = []
+    reject: List[StrictStr] = []
 
 
 class Word(BaseModel):
@@ -59,23 +59,23 @@ class Word(BaseModel):
 
 def add_routes(routes: APIRouter, service: Service) -> None:
     """Add them."""
-    desk, at = DatasetDesk(service), "/workspaces/{name}"
+    desk, at = DatasetService(service), "/workspaces/{name}"
 
     @routes.get(
         f"{at}/dataset",
         summary="Artifacts, crops, captions with tokens, tags, traits, regularization with reasons",
     )
-    def dataset(name: str) -> Dict[str, Any]:  # noqa: UP006
+    def dataset(name: str) -> Dict[str, Any]:
         return desk.all(name)
 
     @routes.put(f"{at}/mask", summary="Replace her mask; prepare keeps it from then on")
     @takes_picture
-    def mask(name: str, given: NewMask) -> Dict[str, bool]:  # noqa: UP006
+    def mask(name: str, given: NewMask) -> Dict[str, bool]:
         desk.upload_mask(name, decoded_picture(given.picture))
         return {"replaced": True}
 
     @routes.post(f"{at}/tags", summary="Add, remove, replace tags in all captions, or undo")
-    def tags(name: str, given: TagEdit) -> Dict[str, Any]:  # noqa: UP006
+    def tags(name: str, given: TagEdit) -> Dict[str, Any]:
         return (
             desk.undo(name)
             if given.undo
@@ -83,7 +83,7 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         )
 
     @routes.put(f"{at}/captions/{{crop}}", summary="Write one caption; it counts as edited by hand")
-    def caption(name: str, crop: str, given: NewCaption) -> Dict[str, Any]:  # noqa: UP006
+    def caption(name: str, crop: str, given: NewCaption) -> Dict[str, Any]:
         return desk.write_caption(name, crop, given.text)
 
     @routes.put(
@@ -92,12 +92,12 @@ def add_routes(routes: APIRouter, service: Service) -> None:
             "Choose which of her traits captions leave out; the stage caption then writes them so"
         ),
     )
-    def traits(name: str, given: Traits) -> Dict[str, Any]:  # noqa: UP006
+    def traits(name: str, given: Traits) -> Dict[str, Any]:
         changed = desk.choose_traits(name, given.left_out).caption
         return {"caption.keep": list(changed.keep), "caption.drop": list(changed.drop)}
 
     @routes.post(f"{at}/review", summary="Take regularization pictures back, or put them aside")
-    def review(name: str, given: Reviewed) -> List[Dict[str, Any]]:  # noqa: UP006
+    def review(name: str, given: Reviewed) -> List[Dict[str, Any]]:
         return desk.review(name, given.take_back, given.reject)
 
     @routes.post(
@@ -105,5 +105,5 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         summary="Queue: is the trigger free? the job's result tells",
         status_code=202,
     )
-    def trigger(name: str, given: Word) -> Dict[str, Any]:  # noqa: UP006
+    def trigger(name: str, given: Word) -> Dict[str, Any]:
         return view_of(desk.check_trigger(name, given.word, given.force))

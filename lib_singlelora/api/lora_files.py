@@ -4,16 +4,16 @@ made of LoRAs.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Union  # noqa: UP035 - as in routes.py
+from typing import Any, Dict, List, Union
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, StrictFloat, StrictInt, StrictStr
 
-from ..service.lora_files import BenchDesk
+from ..service.lora_files import LoraFilesService
 from ..service.service import Service
 
-Number = Union[StrictFloat, StrictInt]  # noqa: UP007 - a plain float takes true and "1" too
+Number = Union[StrictFloat, StrictInt]
 
 
 class Baking(BaseModel):
@@ -27,7 +27,7 @@ class Baking(BaseModel):
 class Merging(BaseModel):
     """loras: names of epochs.  method: 'average', or 'ema' with a decay."""
 
-    loras: List[StrictStr]  # noqa: UP006
+    loras: List[StrictStr]
     method: StrictStr = "average"
     decay: Number = 0.7
 
@@ -41,12 +41,12 @@ class Resizing(BaseModel):
 
 def add_routes(routes: APIRouter, service: Service) -> None:
     """Add them."""
-    desk, at = BenchDesk(service), "/workspaces/{name}"
+    desk, at = LoraFilesService(service), "/workspaces/{name}"
 
     @routes.get(
         f"{at}/plan", summary="How many pictures the sheet lacks and how long they take; draws none"
     )
-    def plan(name: str) -> Dict[str, Any]:  # noqa: UP006
+    def plan(name: str) -> Dict[str, Any]:
         return desk.plan(name)
 
     @routes.get(
@@ -56,21 +56,21 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         return FileResponse(desk.presets_picture(name, lora))
 
     @routes.get(f"{at}/summary", summary="What a LoRA is, with the norm of each block")
-    def summary(name: str, lora: str = "") -> Dict[str, Any]:  # noqa: UP006
+    def summary(name: str, lora: str = "") -> Dict[str, Any]:
         return desk.summary(name, lora)
 
     @routes.post(
         f"{at}/bake", summary="Multiply block weights and a strength into a copy", status_code=201
     )
-    def bake(name: str, given: Baking) -> Dict[str, Any]:  # noqa: UP006
+    def bake(name: str, given: Baking) -> Dict[str, Any]:
         return desk.bake(name, given.lora, given.preset, given.strength)
 
     @routes.post(f"{at}/merge", summary="Merge epochs", status_code=201)
-    def merge(name: str, given: Merging) -> Dict[str, Any]:  # noqa: UP006
+    def merge(name: str, given: Merging) -> Dict[str, Any]:
         return desk.merge(name, given.loras, given.method, given.decay)
 
     @routes.post(
         f"{at}/resize", summary="Cut to a smaller rank by SVD, with the error", status_code=201
     )
-    def resize(name: str, given: Resizing) -> Dict[str, Any]:  # noqa: UP006
+    def resize(name: str, given: Resizing) -> Dict[str, Any]:
         return desk.resize(name, given.lora, given.rank)

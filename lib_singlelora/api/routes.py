@@ -20,8 +20,7 @@ from ..settings.schema import Settings, declarations
 from ..web.guard import Guard, decoded_picture, takes_picture
 from ..web.path_fence import check_settings
 from ..web.rules import PREFIX, SHEET, file_headers, is_picture, sheet_policy
-from . import dataset as api_dataset
-from . import lora_files as api_bench
+from . import dataset, lora_files
 
 
 class NewWorkspace(BaseModel):
@@ -51,7 +50,7 @@ class NewJob(BaseModel):
 class Kept(BaseModel):
     """Pictures to keep: files of the workspace, relative."""
 
-    pictures: List[StrictStr]  # noqa: UP006
+    pictures: List[StrictStr]
 
 
 class NewVersion(BaseModel):
@@ -71,11 +70,11 @@ def router(service: Service, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix=PREFIX, tags=["Single LoRA"], route_class=guard.route())
 
     @routes.get("/stages", summary="The words a job may run")
-    def stages() -> List[str]:  # noqa: UP006
+    def stages() -> List[str]:
         return list(WORDS)
 
     @routes.get("/settings", summary="Every setting: name, default, range, help")
-    def settings() -> List[Dict[str, Any]]:  # noqa: UP006
+    def settings() -> List[Dict[str, Any]]:
         return [
             {
                 "name": d.name,
@@ -92,12 +91,12 @@ def router(service: Service, guard: Guard) -> APIRouter:
         ]
 
     @routes.get("/workspaces", summary="Names of the workspaces, the last changed first")
-    def workspaces() -> List[str]:  # noqa: UP006
+    def workspaces() -> List[str]:
         return service.names()
 
     @routes.post("/workspaces", summary="Start a character from a picture", status_code=201)
     @takes_picture
-    def start(given: NewWorkspace) -> Dict[str, Any]:  # noqa: UP006
+    def start(given: NewWorkspace) -> Dict[str, Any]:
         check_settings(service, given.settings, service.root / "new")
         Settings.from_dict(given.settings)  # also an unknown preset is told before a folder is made
         if given.settings.get("character.trigger", given.trigger) != given.trigger:
@@ -113,16 +112,16 @@ def router(service: Service, guard: Guard) -> APIRouter:
             return {"workspace": name}
 
     @routes.get("/workspaces/{name}", summary="What a workspace holds so far")
-    def workspace(name: str) -> Dict[str, Any]:  # noqa: UP006
+    def workspace(name: str) -> Dict[str, Any]:
         return {**service.results(name), "settings": service.settings(name).to_dict()}
 
     @routes.patch("/workspaces/{name}", summary="Change settings by their dotted names")
-    def change(name: str, values: Dict[str, Any]) -> Dict[str, Any]:  # noqa: UP006
+    def change(name: str, values: Dict[str, Any]) -> Dict[str, Any]:
         check_settings(service, values, service.workspace(name).root)
         return service.change(name, values).to_dict()
 
     @routes.get("/workspaces/{name}/files", summary="Every file of a workspace")
-    def files(name: str) -> List[str]:  # noqa: UP006
+    def files(name: str) -> List[str]:
         return service.files(name)
 
     @routes.get("/workspaces/{name}/files/{path:path}", summary="One file of a workspace")
@@ -132,7 +131,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
     @routes.post(
         "/workspaces/{name}/jobs", summary="Queue everything or one stage", status_code=202
     )
-    def submit(name: str, given: NewJob) -> Dict[str, Any]:  # noqa: UP006
+    def submit(name: str, given: NewJob) -> Dict[str, Any]:
         check_settings(service, given.settings, service.workspace(name).root)
         return view_of(service.submit(name, given.stage, given.force, values=given.settings))
 
@@ -141,7 +140,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
         summary="Keep drawn pictures with all that made them",
         status_code=201,
     )
-    def accept(name: str, given: Kept) -> Dict[str, Any]:  # noqa: UP006
+    def accept(name: str, given: Kept) -> Dict[str, Any]:
         return {"accepted": service.accept(name, given.pictures)}
 
     @routes.post(
@@ -149,15 +148,15 @@ def router(service: Service, guard: Guard) -> APIRouter:
         summary="Queue: a picture into the next version of the dataset",
         status_code=202,
     )
-    def loopback(name: str, given: NewVersion) -> Dict[str, Any]:  # noqa: UP006
+    def loopback(name: str, given: NewVersion) -> Dict[str, Any]:
         return view_of(service.loopback(name, given.picture, given.repeats, given.start))
 
     @routes.get("/jobs", summary="The last jobs, oldest first")
-    def jobs() -> List[Dict[str, Any]]:  # noqa: UP006
+    def jobs() -> List[Dict[str, Any]]:
         return [view_of(ticket) for ticket in service.runner.tickets]
 
     @routes.get("/jobs/{number}", summary="One job")
-    def job(number: int) -> Dict[str, Any]:  # noqa: UP006
+    def job(number: int) -> Dict[str, Any]:
         for ticket in service.runner.tickets:
             if ticket.number == number:
                 return {**view_of(ticket), "result": ticket.job.result}
@@ -167,11 +166,11 @@ def router(service: Service, guard: Guard) -> APIRouter:
         )
 
     @routes.post("/jobs/{number}/cancel", summary="Ask a job to stop; what it made is kept")
-    def cancel(number: int) -> Dict[str, bool]:  # noqa: UP006
+    def cancel(number: int) -> Dict[str, bool]:
         return {"cancelled": service.cancel(number)}
 
-    api_dataset.add_routes(routes, service)
-    api_bench.add_routes(routes, service)
+    dataset.add_routes(routes, service)
+    lora_files.add_routes(routes, service)
     return routes
 
 
@@ -188,7 +187,7 @@ def mount(
     app: FastAPI,
     service: Service,
     users: Mapping[str, str] | None = None,
-    session: Callable[[Request], Optional[str]] | None = None,  # noqa: UP045
+    session: Callable[[Request], Optional[str]] | None = None,
     trusted: Callable[[str], bool] = lambda origin: False,
 ) -> None:
     """Add the routes to an app, once.  users, session, trusted: as in Guard."""

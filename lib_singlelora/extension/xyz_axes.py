@@ -10,7 +10,7 @@ from modules import paths, scripts
 
 from ..errors import SingleLoraError
 from ..files.fileio import fingerprint
-from ..hosts.webui.lora_folder import Library, lora_folder, register
+from ..hosts.webui.lora_folder import LoraFolder, lora_folder, register
 from ..naming.block_preset_files import gather_presets
 from ..naming.block_weights import parse_block_weights
 
@@ -23,7 +23,7 @@ NO_EFFECT = (
 _TAG = re.compile(r"<lora:([^:>]+)((?::[^:>]*)*)>")
 
 
-def add_axes(library: Library) -> None:
+def add_axes(library: LoraFolder) -> None:
     """Put the axes into the X/Y/Z script that is loaded now; once, however often it is called."""
     for data in scripts.scripts_data:
         if data.script_class.__module__ != "xyz_grid.py":
@@ -78,7 +78,7 @@ class Axes:
     and the tag is written from all of them.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: LoraFolder) -> None:
         self._library = library
 
     def epochs(self) -> list[str]:

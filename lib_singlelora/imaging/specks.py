@@ -155,9 +155,9 @@ def _judge(
     area = int(own.sum())
     if similar.sum() > max(30, 2 * area):
         return None
-    return Speck(
-        box, area, tuple(float(v) for v in colour), tuple(float(v) for v in around), number
-    )  # type: ignore[arg-type]
+    own_colour = (float(colour[0]), float(colour[1]), float(colour[2]))
+    ring_colour = (float(around[0]), float(around[1]), float(around[2]))
+    return Speck(box, area, own_colour, ring_colour, number)
 
 
 def _from_mixtures(colour: NDArray[np.float32], ring: NDArray[np.float32]) -> float:

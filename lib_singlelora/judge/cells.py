@@ -12,7 +12,7 @@ from ..metrics.similarity import Look
 
 
 @dataclass(frozen=True)
-class Place:
+class CellSpec:
     """One cell before it is drawn; epoch 0 is the checkpoint without the LoRA.
 
     What follows `lora` is what else the sheet varies; seed: None where a cell holds all seeds.

@@ -24,7 +24,7 @@ from ..tagging.ensemble import Taggers
 from ..workspace.crops import view_tags
 from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
-from .cells import Copy, Judgement, Place
+from .cells import CellSpec, Copy, Judgement
 
 Scores = Mapping[str, float]
 # Framings from her head down, each with what the last one shows
@@ -36,11 +36,11 @@ def first_look(
     settings: Settings,
     workspace: Workspace,
     host: Host,
-    drawn: Mapping[Place, Sequence[Path]],
+    drawn: Mapping[CellSpec, Sequence[Path]],
     tagger: Taggers | None,
     wanted: Sequence[str],
     job: Job,
-) -> dict[Place, Judgement]:
+) -> dict[CellSpec, Judgement]:
     """Every cell's judgement without flexibility and leak.
 
     wanted: her traits; without any, retention is not known.
@@ -51,7 +51,7 @@ def first_look(
     crops = {name: load_picture(path).image.convert("RGB") for name, path in files.items()}
     base = [image for place, paths in drawn.items() if not place.epoch for image in opened(paths)]
     whole_tags = seen_in(tagger, base) if tagger else []
-    found: dict[Place, Judgement] = {}
+    found: dict[CellSpec, Judgement] = {}
     with ExitStack() as stack:
         model = None
         if settings.judge.copying > 0 and crops:
@@ -94,7 +94,9 @@ def first_look(
     return found
 
 
-def hers(settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str) -> tuple[str, ...]:
+def character_traits(
+    settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str
+) -> tuple[str, ...]:
     """The traits that a picture of this prompt should show: those of crops with the prompt's
     framing; without such a crop those of the next closer one, and of parts of a crop that the
     tagger calls so, as far as a crop shows them too; else of all crops.

@@ -16,14 +16,14 @@ from ..host import Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..metrics.leak import gained, moved
-from ..metrics.probe_prompts import Probe, her_probes, obeyed, other_probes
+from ..metrics.probe_prompts import Probe, character_probes, obeyed, other_probes
 from ..metrics.retention import SEEN
 from ..settings.declare import SEEDS
 from ..settings.schema import Settings
 from ..tagging.ensemble import Taggers, names_of
 from ..workspace.kohya_folders import list_pictures, read_caption
 from ..workspace.workspace import Workspace
-from .cells import Judgement, Place
+from .cells import CellSpec, Judgement
 from .first_round import opened, seen_in
 
 
@@ -40,7 +40,9 @@ class _Drawer:
     total: int
     done: int = 0
 
-    def draw(self, place: Place | None, probe: Probe, seeds: tuple[int, ...]) -> list[Image.Image]:
+    def draw(
+        self, place: CellSpec | None, probe: Probe, seeds: tuple[int, ...]
+    ) -> list[Image.Image]:
         """One picture a seed.  place: None is the checkpoint alone."""
         self.job.raise_if_cancelled()
         options = self.settings.plot
@@ -89,11 +91,11 @@ def probe(
     workspace: Workspace,
     host: Host,
     job: Job,
-    judged: dict[Place, Judgement],
-    chosen: Sequence[Place],
+    judged: dict[CellSpec, Judgement],
+    chosen: Sequence[CellSpec],
     tagger: Taggers | None,
     wanted: Sequence[str],
-) -> dict[Place, Judgement]:
+) -> dict[CellSpec, Judgement]:
     """The chosen cells' judgements with leak and, where there is a tagger, flexibility.
 
     wanted: her traits, looked for in pictures that do not call her.
@@ -110,7 +112,7 @@ def probe(
     captions = [split_tags(text) for text in map(read_caption, crops) if text]
     character = settings.character
     asking = (
-        her_probes(
+        character_probes(
             character.trigger, character.class_token, captions, names_of(tagger.folders)["tags"]
         )
         if tagger

@@ -13,22 +13,10 @@ from ..metrics.retention import gentlest, smoothed
 from ..settings.judge import JudgeSettings
 from ..settings.schema import Settings
 from ..tagging.ensemble import open_taggers
-from ..workspace.recommendation import Recommendation, recommendation_from, saved_recommendation
 from ..workspace.workspace import Workspace
-from .cells import Judgement, Place
-from .first_round import first_look, hers
+from .cells import CellSpec, Judgement
+from .first_round import character_traits, first_look
 from .probe_round import probe
-
-__all__ = [
-    "Judgement",
-    "Place",
-    "Recommendation",
-    "judge",
-    "reason",
-    "recommend",
-    "recommendation_from",
-    "saved_recommendation",
-]
 
 LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "harms least"}
 
@@ -37,11 +25,11 @@ def judge(
     settings: Settings,
     workspace: Workspace,
     host: Host,
-    drawn: Mapping[Place, Sequence[Path]],
+    drawn: Mapping[CellSpec, Sequence[Path]],
     prompt: str,
     job: Job | None = None,
     probing: bool = True,
-) -> dict[Place, Judgement]:
+) -> dict[CellSpec, Judgement]:
     """Every cell's judgement.
 
     Two rounds: what the cells' own pictures tell, then, where `probing`, further pictures of the
@@ -51,7 +39,7 @@ def judge(
     """
     job, weights = job or Job(), weights_of(settings.judge)
     tagger = open_taggers(settings.caption, host, job)
-    wanted = hers(settings, workspace, tagger, prompt) if tagger else ()
+    wanted = character_traits(settings, workspace, tagger, prompt) if tagger else ()
     judged = first_look(settings, workspace, host, drawn, tagger, wanted, job)
     even = _smoothed(judged)
     whole = [place for place, seen in judged.items() if place.epoch and not seen.look.broken]
@@ -85,15 +73,15 @@ def weights_of(options: JudgeSettings) -> dict[str, float]:
     return {name: getattr(options, name) for name in CRITERIA}
 
 
-def _spots(judged: Iterable[Place]) -> dict[Place, tuple[object, int, int]]:
+def _spots(judged: Iterable[CellSpec]) -> dict[CellSpec, tuple[object, int, int]]:
     """Where each cell lies: (all that is the same in its table, row of its epoch, column of its
     strength).
     """
-    tables: dict[Place, list[Place]] = {}
+    tables: dict[CellSpec, list[CellSpec]] = {}
     for place in judged:
         if place.epoch:
             tables.setdefault(replace(place, epoch=0, strength=0.0, lora=None), []).append(place)
-    found: dict[Place, tuple[object, int, int]] = {}
+    found: dict[CellSpec, tuple[object, int, int]] = {}
     for table, own in tables.items():
         rows, columns = sorted({p.epoch for p in own}), sorted({p.strength for p in own})
         found |= {
@@ -102,7 +90,7 @@ def _spots(judged: Iterable[Place]) -> dict[Place, tuple[object, int, int]]:
     return found
 
 
-def _smoothed(judged: Mapping[Place, Judgement]) -> dict[Place, dict[str, float]]:
+def _smoothed(judged: Mapping[CellSpec, Judgement]) -> dict[CellSpec, dict[str, float]]:
     """The first round's scores with the neighbours' counted in.
 
     Without a tagger colours stand for her traits: 0 for what the checkpoint shares with the
@@ -113,7 +101,7 @@ def _smoothed(judged: Mapping[Place, Judgement]) -> dict[Place, dict[str, float]
         (seen.look.likeness for place, seen in judged.items() if not place.epoch), default=0.0
     )
     most = max((judged[place].look.likeness for place in spots), default=0.0)
-    found: dict[Place, dict[str, float]] = {place: {} for place in spots}
+    found: dict[CellSpec, dict[str, float]] = {place: {} for place in spots}
     for table in dict.fromkeys(spot[0] for spot in spots.values()):
         own = {
             place: spot[1:]
@@ -135,7 +123,7 @@ def _known(seen: Judgement, name: str, least: float, most: float) -> float | Non
     return seen.scores.get(name, seen.kept.score if name == "retention" and seen.kept else None)
 
 
-def recommend(judged: Mapping[Place, Judgement]) -> Place | None:
+def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
     """The gentlest cell within a hundredth of the best one, of those whose pictures are whole.
 
     Of the cells that were probed, where any were: only of those is everything known.  Files of
@@ -153,7 +141,7 @@ def recommend(judged: Mapping[Place, Judgement]) -> Place | None:
     values = {
         place: judged[place].value or even.get(place, {}).get("retention", 0.0) for place in whole
     }
-    best: list[tuple[float, Place]] = []
+    best: list[tuple[float, CellSpec]] = []
     for table in dict.fromkeys(spots[place][0] for place in whole):
         own = {spots[place][1:]: place for place in whole if spots[place][0] == table}
         spot = gentlest({at: values[place] for at, place in own.items()})
@@ -162,7 +150,7 @@ def recommend(judged: Mapping[Place, Judgement]) -> Place | None:
     return max(best, key=lambda found: found[0])[1] if best else None
 
 
-def reason(place: Place, judged: Mapping[Place, Judgement]) -> str:
+def reason(place: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
     """A sentence for the user."""
     own = judged[place]
     base = next((seen for p, seen in judged.items() if not p.epoch), None)

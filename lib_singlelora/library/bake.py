@@ -16,7 +16,7 @@ from ..lora.files import LoraFile, read_lora, save_lora
 from ..naming.block_weights import BlockWeights, fits, parse_block_weights, written_out
 from ..naming.blocks import SD1
 from ..workspace.workspace import Workspace
-from .block_presets import spelled
+from .block_presets import preset_key
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def baked(
         logger.warning("%s: %s", lora.name, note)
     weights = parse_block_weights("ALL", lora.layout, presets)
     if (
-        spelled(preset, presets) == "ALL"
+        preset_key(preset, presets) == "ALL"
         and not lora.renamed
         and not modules_of_weights(lora, weights)
     ):

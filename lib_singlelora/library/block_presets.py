@@ -20,7 +20,7 @@ def known_presets(settings: Settings, host: Host) -> dict[str, str]:
     )
 
 
-def spelled(preset: str, presets: Mapping[str, str]) -> str:
+def preset_key(preset: str, presets: Mapping[str, str]) -> str:
     """What tells block weights apart: the name of one of LBW's, and the values of any other, which
     a person may change.
     """

@@ -28,7 +28,7 @@ LONGEST = 24  # letters of a preset in a file's name
 
 
 @dataclass(frozen=True)
-class Made:
+class DerivedLora:
     """name: what prompts call it.  told: what was done, and how exactly, in a sentence."""
 
     file: Path
@@ -38,7 +38,7 @@ class Made:
 
 def bake_file(
     settings: Settings, workspace: Workspace, host: Host, path: Path, preset: str, strength: float
-) -> Made:
+) -> DerivedLora:
     """The file with block weights and a strength multiplied in, to be used at strength 1.
 
     Raises: LoraFileError, PresetError; CheckpointError, for a DoRA that needs the checkpoint's
@@ -68,7 +68,7 @@ def merge_files(
     paths: Sequence[Path],
     method: Method = "average",
     decay: float = DECAY,
-) -> Made:
+) -> DerivedLora:
     """Several epochs, oldest first, as one.  Raises: LoraFileError."""
     merged = merge([read_lora(path) for path in paths], method, decay)
     far = "; that is far, they hardly are of one training" if merged.deviation > FAR else ""
@@ -85,7 +85,7 @@ def merge_files(
 
 def resize_file(
     settings: Settings, workspace: Workspace, host: Host, path: Path, rank: int
-) -> Made:
+) -> DerivedLora:
     """The file cut to a smaller rank.  Raises: LoraFileError."""
     resized = resize(read_lora(path), rank)
     return _kept(
@@ -108,7 +108,7 @@ def named_files(
 
 def _kept(
     settings: Settings, workspace: Workspace, host: Host, lora: LoraFile, name: str, told: str
-) -> Made:
+) -> DerivedLora:
     stem = re.sub(r"[^\w.-]+", "_", name)
     if not stem.startswith(workspace.lora_name(settings)):
         stem = f"{workspace.lora_name(settings)}-{stem}"
@@ -120,4 +120,4 @@ def _kept(
     preview = workspace.prepared if workspace.prepared.exists() else None
     text = f"Single-Image LoRA of {settings.character.trigger}: {told}. Trigger: {trigger}"
     host.publish(LoraCard(target, called, workspace.root.name, trigger, text, preview))
-    return Made(target, called, told)
+    return DerivedLora(target, called, told)

@@ -38,7 +38,7 @@ class Probe:
     her: bool = True
 
 
-def her_probes(
+def character_probes(
     trigger: str,
     class_token: str,
     captions: Sequence[Sequence[str]],

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 @contextmanager
-def recomputed(blocks: Iterable[nn.Module]) -> Iterator[None]:
+def checkpointed(blocks: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, blocks keep their inputs only and compute the rest again in the backward pass.
 
     Works on instances and through hooks, so that the host's classes and the LoRA's branches stay as

@@ -63,7 +63,7 @@ class _Memory:
 
 
 @contextmanager
-def packed(blocks: Iterable[nn.Module]) -> Iterator[None]:
+def fp16_storage(blocks: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16 and are
     written out block by block.
 

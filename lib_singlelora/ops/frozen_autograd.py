@@ -83,7 +83,9 @@ class Gated(torch.autograd.Function):
 
 
 @contextmanager
-def frugal(targets: Iterable[tuple[str, nn.Module]], blocks: Iterable[nn.Module]) -> Iterator[None]:
+def frozen_autograd(
+    targets: Iterable[tuple[str, nn.Module]], blocks: Iterable[nn.Module]
+) -> Iterator[None]:
     """While inside, frozen convolutions among the targets and GEGLU in the blocks keep less.
 
     Works on instances, so that the host's classes, its hooks and its own patches stay as they are.

@@ -1,7 +1,7 @@
 """A layer whose weights are frozen: what is kept for its backward pass, and oneDNN for its
 products.
 
-Inside `faster` oneDNN multiplies, where it can, in a Linear with a LoRA and without one.
+Inside `onednn_linears` oneDNN multiplies, where it can, in a Linear with a LoRA and without one.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def autocasting(device: str) -> bool:
 
 
 @contextmanager
-def faster(targets: Iterable[tuple[str, nn.Module]]) -> Iterator[None]:
+def onednn_linears(targets: Iterable[tuple[str, nn.Module]]) -> Iterator[None]:
     """While inside, oneDNN multiplies for the targets' frozen fp32 Linears on a CPU.
 
     Works on instances; a Linear that somebody else patched stays as it is.
@@ -118,5 +118,5 @@ def is_plain(module: nn.Linear) -> bool:
 
 
 def is_fast(module: nn.Linear) -> bool:
-    """Whether it is inside `faster`."""
+    """Whether it is inside `onednn_linears`."""
     return isinstance(vars(module).get("forward"), _Fast)

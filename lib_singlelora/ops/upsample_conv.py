@@ -85,7 +85,7 @@ def _taps(weight: Tensor) -> Tensor:
 
 
 @contextmanager
-def enlarging(modules: Iterable[nn.Module]) -> Iterator[None]:
+def upsample_convs(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, modules that enlarge by nearest pixels and convolve (`conv`; ldm's and
     diffusers') do both at once.
 

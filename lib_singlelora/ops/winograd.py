@@ -156,7 +156,7 @@ def _bands(batch: int, height: int, width: int, channels: int) -> Iterator[tuple
 
 
 @contextmanager
-def fewer_products(modules: Iterable[nn.Module]) -> Iterator[None]:
+def winograd_convs(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While inside, the modules' frozen 3 × 3 convolutions are computed so, wherever they gain by
     it.
 

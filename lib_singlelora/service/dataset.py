@@ -26,7 +26,7 @@ RECORDS = {
 }
 
 
-class DatasetDesk:
+class DatasetService:
     """The service's words for the data set; stages are imported when they are first needed, as
     there.
     """

@@ -21,7 +21,7 @@ from ..workspace.workspace import Workspace
 from .service import Service
 
 if TYPE_CHECKING:
-    from ..library.derive import Made
+    from ..library.derive import DerivedLora
 
 
 @cache
@@ -32,7 +32,7 @@ def _scratch() -> Path:
     return Path(folder)
 
 
-class BenchDesk:
+class LoraFilesService:
     """The service's words for the bench; stages are imported when they are first needed, as there."""
 
     def __init__(self, service: Service) -> None:
@@ -169,7 +169,7 @@ class BenchDesk:
             accept(settings, workspace, [picture])[0].picture.relative_to(workspace.root).as_posix()
         )
 
-    def _told(self, name: str, made: Made) -> dict[str, Any]:
+    def _told(self, name: str, made: DerivedLora) -> dict[str, Any]:
         return {
             **asdict(made),
             "file": made.file.relative_to(self.service.workspace(name).root).as_posix(),

@@ -23,7 +23,7 @@ from ..workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Captioned:
+class CaptionResult:
     """captions: text of each crop by its path.
 
     kept: those a person wrote.
@@ -37,7 +37,7 @@ class Captioned:
 
 def caption(
     settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> Captioned:
+) -> CaptionResult:
     """Write `NAME.txt` beside every crop: trigger, class, then view and the tagger's tags without
     hers; by hand stays by hand.
 
@@ -66,7 +66,7 @@ def caption(
         record.data.update(traits=[asdict(trait) for trait in traits], seen=seen)
         finish(workspace, record, [caption_file(path) for path in pictures])
     traits_found = tuple(Trait(**values) for values in record.data.get("traits", ()))
-    return Captioned({path: read_caption(path) for path in pictures}, tuple(kept), traits_found)
+    return CaptionResult({path: read_caption(path) for path in pictures}, tuple(kept), traits_found)
 
 
 def _compose(

@@ -30,7 +30,7 @@ from ..workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Cropped:
+class CropResult:
     """crops: the pictures that are there now, the user's own included.  notes: what a person should
     know of them.
 
@@ -44,7 +44,7 @@ class Cropped:
 
 def crop(
     settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> Cropped:
+) -> CropResult:
     """Cut the views.
 
     Raises: WorkspaceError, when nothing is prepared; SettingsError, for a view that there is not.
@@ -133,7 +133,7 @@ def crop(
             " again"
         )
     notes = (*record.data.get("notes", ()), *ignored_files(folder))
-    return Cropped(crops, notes, int(record.data.get("repeats", 0)))
+    return CropResult(crops, notes, int(record.data.get("repeats", 0)))
 
 
 def _face(settings: Settings, image: Image.Image) -> tuple[int, int, int, int] | None:

@@ -18,7 +18,7 @@ from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes, save_picture
 from ..jobs import Job, Progress
 from ..library.bake import baked
-from ..library.block_presets import known_presets, spelled
+from ..library.block_presets import known_presets, preset_key
 from ..library.choose import choose_lora
 from ..library.epochs import epoch_files
 from ..library.publish import publish
@@ -33,7 +33,7 @@ HOW = "how.json"  # beside a batch: what made it
 
 
 @dataclass(frozen=True)
-class Inpainted:
+class InpaintResult:
     """pictures: the batch.  sheet: the batch beside the original.
 
     mask: None where the whole picture was redrawn.
@@ -55,7 +55,7 @@ def inpaint(
     image: Path | None = None,
     mask: Path | None = None,
     force: bool = False,
-) -> Inpainted:
+) -> InpaintResult:
     """Redraw the masked part of a picture, or all of it.
 
     image: default the prepared picture.
@@ -75,7 +75,7 @@ def inpaint(
     sources = [file_hash(path) for path in (lora, picture, *([mask] if mask else []))]
     mark = fingerprint(
         vars(options),
-        spelled(options.preset, known),
+        preset_key(options.preset, known),
         prompt,
         settings.training.clip_skip,
         host.checkpoint.sha256,
@@ -87,7 +87,7 @@ def inpaint(
     sheet, how = folder / "sheet.png", folder / HOW
     record, done = begin(workspace, "inpaint", mark, force)
     if done and all(path.exists() for path in (*paths, sheet, how)):
-        return Inpainted(tuple(paths), sheet, mask, prompt, canvas.notes)
+        return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)
     publish(settings, workspace, host, files)
     use = LoraUse(
         baked(lora, None, options.preset, workspace, known, host.checkpoint.path),
@@ -147,7 +147,7 @@ def inpaint(
     for path in made_files:
         workspace.note_file(record, path)
     finish(workspace, record, made_files)
-    return Inpainted(tuple(paths), sheet, mask, prompt, canvas.notes)
+    return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)
 
 
 def suggested_prompt(

@@ -16,12 +16,13 @@ from ..host import Host, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
 from ..imaging.png import save_picture
 from ..jobs import Job, Progress
-from ..judge.recommend import Judgement, Place, Recommendation, judge, reason, recommend
-from ..library.block_presets import known_presets, spelled
+from ..judge.cells import CellSpec, Judgement
+from ..judge.recommend import judge, reason, recommend
+from ..library.block_presets import known_presets, preset_key
 from ..library.epochs import epoch_files
 from ..library.publish import publish
 from ..settings.schema import Settings
-from ..workspace.recommendation import recommendation_from
+from ..workspace.recommendation import Recommendation, recommendation_from
 from ..workspace.resume import begin, finish
 from ..workspace.timing import Stopwatch, expected, in_words, keep
 from ..workspace.workspace import Workspace
@@ -36,14 +37,14 @@ from .plot_layout import (
     seeds_note,
     seeds_of,
 )
-from .plot_output import Shown, head_of, present_page, present_sheet
+from .plot_output import SheetContents, head_of, present_page, present_sheet
 from .plot_scores import write_scores
 
-Drawn = Mapping[Place, Sequence[Path]]
+Drawn = Mapping[CellSpec, Sequence[Path]]
 
 
 @dataclass(frozen=True)
-class Plotted:
+class PlotResult:
     """sheet: PNG.  page: HTML that links the full-size pictures."""
 
     sheet: Path
@@ -80,7 +81,7 @@ class _Work:
     request: ImageRequest
     layout: Layout
     seeds: tuple[int, ...]
-    files: Mapping[Place, Mapping[int, Path]]
+    files: Mapping[CellSpec, Mapping[int, Path]]
     refine_denoise: float = 0.5
     note: str = ""
 
@@ -90,18 +91,18 @@ class _Work:
         return self.request.width, self.request.height
 
     @property
-    def seeds_by_place(self) -> dict[Place, tuple[int, ...]]:
+    def seeds_by_place(self) -> dict[CellSpec, tuple[int, ...]]:
         """The seeds of each cell's pictures."""
         return {place: tuple(files) for place, files in self.files.items()}
 
-    def missing(self, place: Place, force: bool = False) -> tuple[int, ...]:
+    def missing(self, place: CellSpec, force: bool = False) -> tuple[int, ...]:
         """The seeds of a place that are not drawn."""
         return tuple(seed for seed, path in self.files[place].items() if force or not path.exists())
 
 
 def plot(
     settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> Plotted:
+) -> PlotResult:
     """Draw the sheet; cells that were drawn before with the same LoRA, strength, prompt and seed
     are taken from disk.
 
@@ -122,7 +123,7 @@ def plot(
     known = known_presets(settings, host)
     mark = fingerprint(
         vars(options),
-        [spelled(preset, known) for preset in options.presets],
+        [preset_key(preset, known) for preset in options.presets],
         vars(settings.judge),
         seeds,
         hashes,
@@ -134,7 +135,7 @@ def plot(
     sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
     record, done = begin(workspace, "plot", mark, force)
     if done and sheet.exists() and page.exists():
-        return Plotted(
+        return PlotResult(
             sheet, page, recommendation_from(record.data.get("recommendation"), workspace)
         )
     work = _work(settings, workspace, host, epochs, hashes, size)
@@ -149,13 +150,13 @@ def plot(
         )
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
     head = head_of(settings, host, work.layout, work.seeds)
-    shown = Shown(*head, work.layout, drawn, work.seeds_by_place, judged, best, why)
+    shown = SheetContents(*head, work.layout, drawn, work.seeds_by_place, judged, best, why)
     present_sheet(sheet, shown, workspace, size)
     present_page(page, shown, workspace)
     for path in (sheet, page, *scores):
         workspace.note_file(record, path)
     finish(workspace, record, [sheet, page, *scores])
-    return Plotted(sheet, page, recommendation)
+    return PlotResult(sheet, page, recommendation)
 
 
 def plan(settings: Settings, workspace: Workspace, host: Host) -> Plan:
@@ -190,7 +191,7 @@ def _work(
         what = (
             hashes.get(place.epoch),
             place.strength,
-            spelled(place.preset, known),
+            preset_key(place.preset, known),
             asdict(replace(asked, seeds=(), loras=())),
             (
                 host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint
@@ -204,7 +205,7 @@ def _work(
     return _Work(request, layout, seeds, files, options.refine_denoise, seeds_note(settings))
 
 
-def _request(request: ImageRequest, place: Place) -> ImageRequest:
+def _request(request: ImageRequest, place: CellSpec) -> ImageRequest:
     uses = (LoraUse(place.lora, place.strength, place.strength),) if place.lora else ()
     seeds = request.seeds if place.seed is None else (place.seed,)
     return replace(
@@ -232,11 +233,11 @@ def _plan(work: _Work, workspace: Workspace, host: Host, force: bool) -> Plan:
 
 def _draw(
     work: _Work, workspace: Workspace, host: Host, job: Job, force: bool
-) -> dict[Place, list[Path]]:
+) -> dict[CellSpec, list[Path]]:
     """Every cell; each is shown at once, and what is on disk is not drawn again."""
     places, drawn, planned = (
         work.layout.places,
-        dict[Place, list[Path]](),
+        dict[CellSpec, list[Path]](),
         _plan(work, workspace, host, force),
     )
     job.report(Progress("plot", 0, len(places), planned.sentence))
@@ -280,7 +281,7 @@ def _draw(
     return drawn
 
 
-def _draw_picture(work: _Work, host: Host, job: Job, place: Place, seed: int) -> None:
+def _draw_picture(work: _Work, host: Host, job: Job, place: CellSpec, seed: int) -> None:
     """One picture of a cell, saved; what is redrawn starts from the picture as it was."""
     request = replace(_request(work.request, place), seeds=(seed,))
     if place.refine:
@@ -325,21 +326,21 @@ def _previews(work: _Work, drawn: Drawn) -> dict[int, Path]:
 
 def _judged(
     settings: Settings, workspace: Workspace, host: Host, job: Job, drawn: Drawn
-) -> tuple[dict[Place, Judgement], Place | None, str, list[Path]]:
+) -> tuple[dict[CellSpec, Judgement], CellSpec | None, str, list[Path]]:
     """(judgement of every cell, the recommended one, the reason, the files with the figures).
 
     What is recommended is compared over all seeds, for the first of all else; only there are
     further prompts tried.
     """
-    groups: dict[Any, dict[Place, list[Path]]] = {}
+    groups: dict[Any, dict[CellSpec, list[Path]]] = {}
     for place, paths in drawn.items():  # each with its own cells without the LoRA
         groups.setdefault(beside_of(place), {})[place] = list(paths)
-    judged: dict[Place, Judgement] = {}
-    compared: dict[Place, Judgement] = {}
+    judged: dict[CellSpec, Judgement] = {}
+    compared: dict[CellSpec, Judgement] = {}
     for own in groups.values():
         one = next(iter(own))
         prompt, first = one.prompt, not compared
-        pooled: dict[Place, list[Path]] = {}
+        pooled: dict[CellSpec, list[Path]] = {}
         for place, paths in own.items():
             pooled.setdefault(replace(place, seed=None), []).extend(paths)
         whole = pooled.keys() == own.keys()

@@ -14,7 +14,7 @@ from ..captions.prompt_language import escape, prompt_of
 from ..captions.prompt_sets import build_prompts
 from ..errors import LoraFileError, LoraKeyError, SettingsError
 from ..host import Host
-from ..judge.recommend import Place
+from ..judge.cells import CellSpec
 from ..library.bake import baked
 from ..library.block_presets import known_presets
 from ..library.choose import of_workspace
@@ -50,11 +50,11 @@ class Layout:
     main: the places that are compared to recommend one, all seeds in one.
     """
 
-    places: tuple[Place, ...]
+    places: tuple[CellSpec, ...]
     tables: tuple[Table, ...]
-    by_spot: Mapping[Spot, Place]
-    base: tuple[tuple[str, Place], ...]
-    main: frozenset[Place]
+    by_spot: Mapping[Spot, CellSpec]
+    base: tuple[tuple[str, CellSpec], ...]
+    main: frozenset[CellSpec]
     prompts: tuple[tuple[str, str], ...]
 
 
@@ -307,7 +307,7 @@ def _check_size(dimensions: Sequence[Dimension], seeds: int) -> None:
         )
 
 
-def beside_of(place: Place) -> tuple[Any, ...]:
+def beside_of(place: CellSpec) -> tuple[Any, ...]:
     """What a place varies beside LoRA and seed."""
     return (
         place.checkpoint,
@@ -323,7 +323,7 @@ def _place(
     files: Mapping[tuple[int, str], Path] | None,
     at: Mapping[str, Any],
     labels: Mapping[int, str] | None = None,
-) -> Place:
+) -> CellSpec:
     search, word = at["search_replace"]
     prompt, negative = (
         text.replace(search, word) if search else text
@@ -331,8 +331,8 @@ def _place(
     )
     beside = (prompt, negative, at["sampler"], at["cfg_scale"], at["clip_skip"], at["seed"])
     if files is None:
-        return Place(0, 0.0, "", None, *beside, checkpoint=at["checkpoint"])
-    return Place(
+        return CellSpec(0, 0.0, "", None, *beside, checkpoint=at["checkpoint"])
+    return CellSpec(
         at["epoch"],
         at["strength"],
         at["preset"],
@@ -372,7 +372,7 @@ def _files(
     }
 
 
-def name_of(place: Place) -> str:
+def name_of(place: CellSpec) -> str:
     """A place in words."""
     seed = "" if place.seed is None else f", seed {place.seed}"
     return (place.words if place.epoch else "without the LoRA") + seed

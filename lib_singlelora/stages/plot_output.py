@@ -13,7 +13,7 @@ from ..files.fileio import write_bytes
 from ..host import Host
 from ..imaging.load import picture_parameters, read_rgb
 from ..imaging.png import png_bytes
-from ..judge.cells import Judgement, Place
+from ..judge.cells import CellSpec, Judgement
 from ..settings.schema import Settings
 from ..sheets.grid import Cell, Grid, draw_sheet
 from ..sheets.page import Page, PageCell, PageTable, write_page
@@ -24,7 +24,7 @@ MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
 
 
 @dataclass(frozen=True)
-class Shown:
+class SheetContents:
     """What is on the sheet.
 
     drawn, seeds: of each cell its pictures and their seeds.
@@ -34,13 +34,13 @@ class Shown:
     title: str
     text: str
     layout: Layout
-    drawn: Mapping[Place, Sequence[Path]]
-    seeds: Mapping[Place, tuple[int, ...]]
-    judged: Mapping[Place, Judgement]
-    best: Place | None
+    drawn: Mapping[CellSpec, Sequence[Path]]
+    seeds: Mapping[CellSpec, tuple[int, ...]]
+    judged: Mapping[CellSpec, Judgement]
+    best: CellSpec | None
     why: str
 
-    def is_best(self, place: Place) -> bool:
+    def is_best(self, place: CellSpec) -> bool:
         """Whether it is the recommended cell, or one seed of it."""
         return self.best is not None and replace(place, seed=None) == self.best
 
@@ -77,12 +77,12 @@ def title_of(axis: str) -> str:
     }.get(axis, f"{axis.replace('_', ' ')}s")
 
 
-def present_sheet(path: Path, shown: Shown, workspace: Workspace, size: int) -> None:
+def present_sheet(path: Path, shown: SheetContents, workspace: Workspace, size: int) -> None:
     """Write the PNG, for paper.  size: of a picture, pixels."""
 
     side = _side(size, sum(map(len, shown.drawn.values())))
 
-    def cell(place: Place, label: str = "") -> Cell:
+    def cell(place: CellSpec, label: str = "") -> Cell:
         images = []
         for file in shown.drawn[place]:
             # At once as small as it is shown: a sheet may have thousands.
@@ -122,10 +122,10 @@ def _side(size: int, pictures: int) -> int:
     return min(max(128, min(256, size)), max(32, math.isqrt(MOST_PIXELS // max(1, pictures))))
 
 
-def present_page(path: Path, shown: Shown, workspace: Workspace) -> None:
+def present_page(path: Path, shown: SheetContents, workspace: Workspace) -> None:
     """Write the HTML, for a screen."""
 
-    def cell(place: Place) -> PageCell:
+    def cell(place: CellSpec) -> PageCell:
         seen = shown.judged[place]
         about = " · ".join(
             piece

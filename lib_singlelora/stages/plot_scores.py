@@ -15,7 +15,7 @@ from PIL import Image
 from ..files.fileio import write_bytes, write_json, write_text
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.png import png_bytes
-from ..judge.cells import Judgement, Place
+from ..judge.cells import CellSpec, Judgement
 from ..judge.recommend import reason, weights_of
 from ..metrics.copying import cut
 from ..metrics.ranking import CRITERIA
@@ -27,7 +27,10 @@ SHOWN = 6  # cells in the sheet of copies
 
 
 def write_scores(
-    settings: Settings, workspace: Workspace, judged: Mapping[Place, Judgement], best: Place | None
+    settings: Settings,
+    workspace: Workspace,
+    judged: Mapping[CellSpec, Judgement],
+    best: CellSpec | None,
 ) -> list[Path]:
     """Write all three; their paths."""
     table, data = workspace.plots / "scores.csv", workspace.plots / "scores.json"
@@ -84,7 +87,7 @@ def write_scores(
     return [table, data, picture]
 
 
-def copies_sheet(judged: Mapping[Place, Judgement], best: Place | None) -> Image.Image:
+def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) -> Image.Image:
     """The recommended cell and those that copy most, each beside the part of the crop that it is
     most like.
     """
@@ -117,7 +120,7 @@ def copies_sheet(judged: Mapping[Place, Judgement], best: Place | None) -> Image
     )
 
 
-def row(place: Place, seen: Judgement, recommended: bool) -> dict[str, Any]:
+def row(place: CellSpec, seen: Judgement, recommended: bool) -> dict[str, Any]:
     """One cell as plain values; epoch 0 is the checkpoint without the LoRA."""
     return {
         "epoch": place.epoch,

@@ -44,7 +44,7 @@ ENLARGE, SEARCH, FIND, WRITE, DONE = 5, 45, 75, 95, 100
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PrepareResult:
     """source: the prepared picture.  mask: its foreground (L).  notes: what the user should know.
 
     artifacts: the list of what does not belong to the picture, or None where it was not looked for.
@@ -66,7 +66,7 @@ def prepare(
     job: Job,
     picture: Path | None = None,
     force: bool = False,
-) -> Prepared:
+) -> PrepareResult:
     """Take a picture into the workspace and prepare it.
 
     A mask edited by hand is kept, and the background is replaced by it.
@@ -119,9 +119,9 @@ def prepare(
     return _result(workspace, record)
 
 
-def _result(workspace: Workspace, record: StageRecord) -> Prepared:
+def _result(workspace: Workspace, record: StageRecord) -> PrepareResult:
     artifacts = workspace.artifacts if workspace.artifacts.exists() else None
-    return Prepared(
+    return PrepareResult(
         workspace.prepared,
         workspace.mask,
         tuple(record.data.get("notes", ())),

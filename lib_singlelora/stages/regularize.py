@@ -38,7 +38,7 @@ MOST_PICTURES = 10_000  # of a set that is as large as the training wants it
 
 
 @dataclass(frozen=True)
-class Regularized:
+class RegularizeResult:
     """pictures: what is in the folder now.
 
     rejected: why each picture beside it was put aside.
@@ -52,7 +52,7 @@ class Regularized:
 
 def regularize(
     settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> Regularized:
+) -> RegularizeResult:
     """Draw until `count` pictures stay, or as many as training uses.
 
     Picture n has the prompt and the seed of `regularization.seed` + n - 1.
@@ -99,7 +99,7 @@ def regularize(
         finish(workspace, record, own.files())
     state = own.reviewed()
     rejected = {path: found.reasons for path, found in state.rejected.items()}
-    return Regularized(
+    return RegularizeResult(
         tuple(list_pictures(own.folder)),
         rejected,
         (*notes, *_more_than_used(settings, workspace, count)),

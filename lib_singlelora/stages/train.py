@@ -13,7 +13,7 @@ from ..errors import LoraFileError
 from ..files.fileio import file_hash, fingerprint
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
-from ..library.block_presets import known_presets, spelled
+from ..library.block_presets import known_presets, preset_key
 from ..library.epochs import epoch_file, epoch_files, moved_away, no_loras
 from ..library.publish import publish
 from ..lora.branches import shape_of
@@ -24,8 +24,8 @@ from ..lora.warm_start import start_from
 from ..naming.block_weights import BlockWeights, parse_block_weights, remarks
 from ..settings.optimizer_fit import fitted, unscaled
 from ..settings.schema import Settings
-from ..training.tensorboard_log import Board
-from ..training.trainer import Progressed, Trainer
+from ..training.tensorboard_log import TensorboardLog
+from ..training.trainer import Trainer, TrainerState
 from ..workspace.repeats import left_out
 from ..workspace.resume import begin, finish
 from ..workspace.workspace import Workspace
@@ -49,7 +49,7 @@ BESIDE = {
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """loras: the epochs' files, first to last.  budget: what was trained.  blocks: labels with
     branches.
 
@@ -66,7 +66,7 @@ class Trained:
 
 def train(
     settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> Trained:
+) -> TrainResult:
     """Train the LoRA on the host's checkpoint.
 
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call
@@ -84,7 +84,7 @@ def train(
         learned = {
             name: value for name, value in learned.items() if name not in ("ema", "ema_decay")
         }
-    learned["block_weights"] = spelled(options.block_weights, presets)
+    learned["block_weights"] = preset_key(options.block_weights, presets)
     start = _start(settings, workspace)
     mark = fingerprint(
         learned,
@@ -127,7 +127,7 @@ def train(
             options.flip_symmetric and any(picture.symmetric for picture in pictures)
         )
 
-        def save_epoch(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
+        def save_epoch(epoch: int, trained: LoraNetwork, state: TrainerState) -> Path:
             path = epoch_file(workspace, settings, epoch)
             now = replace(facts, epoch=epoch, steps=state.step, finished=time.time())
             metadata = build_metadata(now, {**settings.metadata(), "ss_flip_aug": str(mirrored)})
@@ -183,7 +183,7 @@ def train(
         ):
             job.report(Progress("train", trainer.state.step, trainer.budget.steps, sentence))
         with (
-            Board(workspace.root / "log" / "tensorboard", trainer.state.step)
+            TensorboardLog(workspace.root / "log" / "tensorboard", trainer.state.step)
             if options.tensorboard
             else nullcontext()
         ) as board:
@@ -193,8 +193,8 @@ def train(
     return _result(settings, workspace, record.data)
 
 
-def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> Trained:
-    return Trained(
+def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> TrainResult:
+    return TrainResult(
         tuple(epoch_files(workspace, settings).values()),
         str(data.get("budget", "")),
         tuple(data.get("blocks", ())),

@@ -35,7 +35,7 @@ KNOWN = 0.5  # from here on the checkpoint makes of the word what it makes of or
 
 
 @dataclass(frozen=True)
-class Triggered:
+class TriggerResult:
     """check: what lists say.  departures: what the checkpoint says.  pictures: what it draws of the
     word alone.
 
@@ -57,7 +57,7 @@ def check_trigger(
     job: Job,
     word: str = "",
     force: bool = False,
-) -> Triggered:
+) -> TriggerResult:
     """Try a word (the workspace's trigger when none is given) and draw four pictures of it into
     `trigger/`.
 
@@ -98,7 +98,7 @@ def check_trigger(
     own = Departures(
         found[word], {w: found[w] for w in ordinary}, {w: found[w] for w in meaningless}
     )
-    return Triggered(
+    return TriggerResult(
         check,
         own,
         tuple(workspace.root / "trigger" / f"{seed}.png" for seed in SEEDS),
@@ -107,7 +107,7 @@ def check_trigger(
     )
 
 
-def as_dict(made: Triggered) -> dict[str, Any]:
+def as_dict(made: TriggerResult) -> dict[str, Any]:
     """The result as plain values."""
     return {
         "word": made.check.word,

@@ -28,7 +28,7 @@ def seeded(seed: int, *path: object) -> torch.Generator:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class TrainingBatch:
     """A batch.  latents, noise: (B, 4, h, w); timesteps, weights: (B,); mask: (B, 1, h, w).
 
     prior: rows whose wanted answer is the frozen model's own.
@@ -64,9 +64,9 @@ def wants_prior(settings: TrainingSettings) -> bool:
     return settings.regularization in ("prior prediction", "both")
 
 
-def draw(
+def make_batch(
     settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample], length: int
-) -> Drawn:
+) -> TrainingBatch:
     """The batch of some samples; length: timesteps of the schedule."""
     rows: list[_Row] = []
     classes: list[_Row] = []
@@ -74,7 +74,7 @@ def draw(
         picture = sample.picture
         generator = seeded(settings.seed, "sample", sample.number)
         chance = random.Random(f"{settings.seed}/caption/{sample.number}")
-        version = versions_of(settings).of(picture).draw(chance)
+        version = versions_of(settings).of(picture).make_batch(chance)
         latents = cache.get(picture, version)
         noise = offset_noise(
             torch.randn(latents.shape, generator=generator), settings.noise_offset, generator
@@ -113,7 +113,7 @@ def draw(
         torch.cat([row.timestep for row in whole]),
         torch.tensor([row.weight for row in whole]),
     )
-    return Drawn(
+    return TrainingBatch(
         latents,
         noise,
         timesteps,
@@ -125,13 +125,13 @@ def draw(
 
 
 def captions_of(settings: TrainingSettings, batch: Sequence[Sample]) -> tuple[list[str], list[str]]:
-    """The captions of a batch as `draw` gives them, whole and those of the prior rows, without
+    """The captions of a batch as `make_batch` gives them, whole and those of the prior rows, without
     drawing anything else.
     """
     own, classes = [], []
     for sample in batch:
         chance = random.Random(f"{settings.seed}/caption/{sample.number}")
-        versions_of(settings).of(sample.picture).draw(chance)  # comes before the caption
+        versions_of(settings).of(sample.picture).make_batch(chance)  # comes before the caption
         own.append(_caption(settings, sample.picture, chance))
         if wants_prior(settings) and not sample.picture.regularization:
             classes.append(_without_trigger(own[-1], sample.picture))

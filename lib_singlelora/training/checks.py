@@ -11,7 +11,7 @@ import torch
 from ..errors import TrainingError
 from ..lora.network import LoraNetwork
 from ..settings.training import TrainingSettings
-from .batch import Drawn
+from .batch import TrainingBatch
 from .noise import add_noise
 from .objective import Objective
 
@@ -45,7 +45,7 @@ def check_loss(value: float, step: int, culprit: Callable[[], str]) -> float:
 
 
 @torch.no_grad()
-def culprit(objective: Objective, drawn: Drawn) -> str:
+def culprit(objective: Objective, drawn: TrainingBatch) -> str:
     """What of the checkpoint gives no numbers for a batch when no LoRA is on it, and what to do; or
     nothing.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..settings.training import TrainingSettings
-from .batch import Drawn, wants_prior
+from .batch import TrainingBatch, wants_prior
 from .objective import TENSORS, Objective
 
 KEPT = 16  # shapes; what else comes is computed without a graph
@@ -26,13 +26,13 @@ AGREES = 0.05
 
 @dataclass
 class _Recording:
-    drawn: Drawn
+    drawn: TrainingBatch
     conditioning: Conditioning
     loss: Tensor
     graph: torch.cuda.CUDAGraph
 
 
-class Recorder:
+class CudaGraph:
     """Loss and gradients of batches on a GPU, added to the gradients of the network's parameters;
     `clear` before each step.
 
@@ -52,7 +52,7 @@ class Recorder:
             else:
                 parameter.grad.zero_()
 
-    def backward(self, drawn: Drawn, share: float) -> float:
+    def backward(self, drawn: TrainingBatch, share: float) -> float:
         """The loss of a batch, times share; its gradients are added to the parameters'."""
         drawn = _on(self.objective.model.device, replace(drawn, weights=drawn.weights * share))
         conditioning = self.objective.encode(drawn.captions)
@@ -72,7 +72,7 @@ class Recorder:
             conditioning.context.backward(recording.conditioning.context.grad)  # type: ignore[no-untyped-call]
         return float(recording.loss)
 
-    def _recording(self, drawn: Drawn, conditioning: Conditioning) -> _Recording | None:
+    def _recording(self, drawn: TrainingBatch, conditioning: Conditioning) -> _Recording | None:
         key = (
             drawn.latents.shape,
             conditioning.context.shape,
@@ -95,7 +95,7 @@ class Recorder:
                 grad.copy_(value)
         return self._kept.get(key)
 
-    def _record(self, drawn: Drawn, conditioning: Conditioning) -> _Recording:
+    def _record(self, drawn: TrainingBatch, conditioning: Conditioning) -> _Recording:
         context = conditioning.context.detach().clone()
         if conditioning.context.requires_grad:
             context.requires_grad_()
@@ -143,5 +143,5 @@ def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSet
     )
 
 
-def _on(device: str, drawn: Drawn) -> Drawn:
+def _on(device: str, drawn: TrainingBatch) -> TrainingBatch:
     return replace(drawn, **{name: getattr(drawn, name).to(device) for name in TENSORS})

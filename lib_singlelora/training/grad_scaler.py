@@ -15,7 +15,7 @@ GROWTH, BACKOFF, INTERVAL = 2.0, 0.5, 2000  # torch.amp.GradScaler's
 LOST = 2.0**-10  # a scale below which nothing is left to save
 
 
-class Scaler:
+class GradScaler:
     """Dynamic loss scaling, or nothing where the numbers need none.
 
     Works on every device and version of PyTorch alike; GradScaler is missing on CPUs before 2.3.

@@ -56,7 +56,7 @@ class Versions:
             for color in range(COLOR_VERSIONS + 1) if self.color else (0,):
                 yield Version(mirrored, color)
 
-    def draw(self, chance: random.Random) -> Version:
+    def make_batch(self, chance: random.Random) -> Version:
         """One for a sample."""
         mirrored = self.flip and chance.random() < 0.5
         color = (

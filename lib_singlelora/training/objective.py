@@ -15,7 +15,7 @@ from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
-from .batch import Drawn
+from .batch import TrainingBatch
 from .losses import Loss, elementwise, huber_c, weighted_loss
 from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, target, zero_terminal_snr
 
@@ -53,13 +53,13 @@ class Objective:
         self._texts: OrderedDict[str, Conditioning] = OrderedDict()
         self._ahead: dict[str, Conditioning] = {}
 
-    def loss(self, drawn: Drawn) -> Tensor:
+    def loss(self, drawn: TrainingBatch) -> Tensor:
         """Mean loss of a batch, fp32.  Sources: the formulas in noise.py and losses.py."""
         device = self.model.device
         own = replace(drawn, **{name: getattr(drawn, name).to(device) for name in TENSORS})
         return self.loss_of(own, self.encode(own.captions))
 
-    def loss_of(self, drawn: Drawn, conditioning: Conditioning) -> Tensor:
+    def loss_of(self, drawn: TrainingBatch, conditioning: Conditioning) -> Tensor:
         """Mean loss of a batch whose tensors lie where the model computes.
 
         Without prior rows it is kernels only.
@@ -91,7 +91,9 @@ class Objective:
             weights = weights * debiased_weight(alpha_bar, self.prediction)
         return weights
 
-    def _with_prior(self, wanted: Tensor, noisy: Tensor, timesteps: Tensor, drawn: Drawn) -> Tensor:
+    def _with_prior(
+        self, wanted: Tensor, noisy: Tensor, timesteps: Tensor, drawn: TrainingBatch
+    ) -> Tensor:
         rows = drawn.prior
         with torch.no_grad(), self.network.switched_off():
             texts = self._plain_texts([drawn.captions[row] for row in rows])

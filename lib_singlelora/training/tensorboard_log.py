@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import MissingPackageError
 
 
-class Board:
+class TensorboardLog:
     """Event files in a folder.  A resumed training takes back what an interrupted one wrote after
     its last snapshot.
 
@@ -34,7 +34,7 @@ class Board:
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> TensorboardLog:
         return self
 
     def __exit__(

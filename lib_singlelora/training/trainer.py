@@ -17,34 +17,34 @@ from ..errors import JobCancelled, SnapshotError, TrainingError
 from ..host import TrainingModel
 from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork, attached
-from ..ops.checkpointing import recomputed
-from ..ops.fp16_storage import packed
-from ..ops.frozen_autograd import cast_again, frugal
-from ..ops.frozen_linear import faster
-from ..ops.winograd import fewer_products
+from ..ops.checkpointing import checkpointed
+from ..ops.fp16_storage import fp16_storage
+from ..ops.frozen_autograd import cast_again, frozen_autograd
+from ..ops.frozen_linear import onednn_linears
+from ..ops.winograd import winograd_convs
 from ..settings.optimizer_fit import fitted
 from ..settings.optimizer_table import SOURCES
 from ..settings.training import TrainingSettings
-from .batch import Drawn, captions_of, draw, seeded, versions_of
+from .batch import TrainingBatch, captions_of, make_batch, seeded, versions_of
 from .checks import COLLAPSED, check_loss, check_weights, culprit, out_of_memory, text_spread
-from .cuda_graph import Recorder, recordable
+from .cuda_graph import CudaGraph, recordable
 from .ema import Ema
 from .epoch_plan import Picture, Sample, budget, epoch_steps
-from .grad_scaler import Scaler
+from .grad_scaler import GradScaler
 from .latents import LatentCache
 from .memory import PeakMemory, peak_memory
 from .objective import Objective
 from .optimizers import build_optimizer
 from .schedule import learning_rate_factor
 from .snapshot import Snapshot, load_snapshot, save_snapshot
-from .tensorboard_log import Board
+from .tensorboard_log import TensorboardLog
 from .validation import Validation
 
 SMOOTHING = 0.95  # of the smoothed loss: its share of the last value
 
 
 @dataclass
-class Progressed:
+class TrainerState:
     """Where a training stands.  position: steps done in the epoch; losses: of the epoch so far."""
 
     step: int = 0
@@ -68,7 +68,7 @@ class Trainer:
         settings: TrainingSettings,
         snapshot: Path,
         fingerprint: str,
-        save_epoch: Callable[[int, LoraNetwork, Progressed], Path],
+        save_epoch: Callable[[int, LoraNetwork, TrainerState], Path],
         validated: Sequence[Picture] = (),
     ) -> None:
         settings = fitted(settings).settings
@@ -82,7 +82,7 @@ class Trainer:
             settings.gradient_accumulation,
             settings.class_share,
         )
-        self.state = Progressed()
+        self.state = TrainerState()
         self.latents = LatentCache()
         self.objective = Objective(model, network, settings)
         one_rate = SOURCES[settings.optimizer].one_rate
@@ -91,14 +91,14 @@ class Trainer:
             network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate),
             model.device,
         )
-        self.scaler = Scaler(model.compute_dtype == torch.float16)
-        self.recorder = Recorder(self.objective) if recordable(model, network, settings) else None
+        self.scaler = GradScaler(model.compute_dtype == torch.float16)
+        self.recorder = CudaGraph(self.objective) if recordable(model, network, settings) else None
         self.validated = validated
         self.validation = Validation(self.objective, validated, self.latents) if validated else None
         self.ema = self._average()
         self.smoothed = 0.0
         self._validated: dict[str, float] = {}
-        self.board: Board | None = None  # where the caller wants event files
+        self.board: TensorboardLog | None = None  # where the caller wants event files
 
     def _average(self) -> Ema | None:
         """Raises: TrainingError, for an optimizer that keeps an average of its own."""
@@ -131,7 +131,7 @@ class Trainer:
                 f"{self.snapshot}: the snapshot is of another training ({type(error).__name__});"
                 " delete it or call with --force to train from the start"
             ) from error
-        self.state = Progressed(
+        self.state = TrainerState(
             found.step, found.epoch, found.position, found.seconds, list(found.losses)
         )
         if self.validation:
@@ -158,7 +158,7 @@ class Trainer:
         self.optimizer.training()
         with out_of_memory(self.settings), ExitStack() as stack:
             if self.settings.gradient_checkpointing:
-                stack.enter_context(packed(self.model.blocks()))
+                stack.enter_context(fp16_storage(self.model.blocks()))
             stack.enter_context(self.prepared())
             if self.state.step == 0:
                 self._validate(0, job)
@@ -173,12 +173,12 @@ class Trainer:
         """
         model, settings = self.model, self.settings
         with ExitStack() as stack:
-            stack.enter_context(frugal(model.targets(), model.blocks()))
+            stack.enter_context(frozen_autograd(model.targets(), model.blocks()))
             stack.enter_context(cast_again(model.targets(), model.compute_dtype))
-            stack.enter_context(faster(model.targets()))
-            stack.enter_context(fewer_products(module for _, module in model.targets()))
+            stack.enter_context(onednn_linears(model.targets()))
+            stack.enter_context(winograd_convs(module for _, module in model.targets()))
             if settings.gradient_checkpointing and recomputing:
-                stack.enter_context(recomputed(model.blocks()))
+                stack.enter_context(checkpointed(model.blocks()))
             stack.enter_context(
                 attached(self.network, model.targets(), settings.text_gradient == "trained blocks")
             )
@@ -222,7 +222,7 @@ class Trainer:
         check_weights(self.network, epoch)
         # The state already points past the epoch, so that a snapshot taken now resumes with the
         # next one.
-        saved = Progressed(self.state.step, epoch + 1, 0, self.state.seconds, self.state.losses)
+        saved = TrainerState(self.state.step, epoch + 1, 0, self.state.seconds, self.state.losses)
         self.network.eval()
         self.optimizer.evaluating()
         try:
@@ -236,7 +236,7 @@ class Trainer:
             self._save_snapshot()
             raise
         self._train_again()
-        self.state = Progressed(saved.step, epoch + 1, 0, saved.seconds)
+        self.state = TrainerState(saved.step, epoch + 1, 0, saved.seconds)
         self._save_snapshot()
 
     def _train_again(self) -> None:
@@ -349,7 +349,7 @@ class Trainer:
             )
         )
 
-    def _tell_epoch(self, job: Job, epoch: int, path: Path, saved: Progressed) -> None:
+    def _tell_epoch(self, job: Job, epoch: int, path: Path, saved: TrainerState) -> None:
         norms = {label: round(norm, 5) for label, norm in self.network.block_norms().items()}
         mean = sum(saved.losses) / max(1, len(saved.losses))
         job.log("epoch", epoch=epoch + 1, loss=mean, file=path.name, norms=norms)
@@ -418,7 +418,7 @@ class Trainer:
     def _backward(self, batch: Sequence[Sample], share: float) -> float:
         """The batch's loss times its share of the step; its gradients are added to the network's."""
         if self.recorder:
-            return self.recorder.backward(self._draw(batch), share)
+            return self.recorder.backward(self._make_batch(batch), share)
         loss = self.loss(batch) * share
         found = float(loss.detach())
         if math.isfinite(found):
@@ -426,16 +426,16 @@ class Trainer:
         return found
 
     def _culprit(self, batch: Sequence[Sample]) -> str:
-        return culprit(self.objective, self._draw(batch))
+        return culprit(self.objective, self._make_batch(batch))
 
     def loss(self, batch: Sequence[Sample]) -> Tensor:
         """The batch's loss: noise, timestep, version and caption of a sample come from its own
         number.
         """
-        return self.objective.loss(self._draw(batch))
+        return self.objective.loss(self._make_batch(batch))
 
-    def _draw(self, batch: Sequence[Sample]) -> Drawn:
-        return draw(self.settings, self.latents, batch, len(self.model.alphas_cumprod))
+    def _make_batch(self, batch: Sequence[Sample]) -> TrainingBatch:
+        return make_batch(self.settings, self.latents, batch, len(self.model.alphas_cumprod))
 
     def _save_snapshot(self) -> None:
         state = self.state

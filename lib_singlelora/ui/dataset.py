@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import SingleLoraError
-from ..service.dataset import DatasetDesk
+from ..service.dataset import DatasetService
 from ..service.service import Service
 from ..settings.schema import Settings
 from . import compat, dataset_html, panel
@@ -29,7 +29,7 @@ class DatasetView:
     """
 
     def __init__(self, service: Service, workspace: Any, fields: Mapping[str, Any]) -> None:
-        self.service, self.desk = service, DatasetDesk(service)
+        self.service, self.desk = service, DatasetService(service)
         self.workspace, self.fields = workspace, fields
 
     # Parts

@@ -11,16 +11,16 @@ from typing import Any
 import gradio as gr
 
 from ..errors import SingleLoraError
-from ..service.lora_files import BenchDesk
+from ..service.lora_files import LoraFilesService
 from ..service.service import Service
 from . import compat, panel
 
 
-class BenchView:
+class LoraFilesView:
     """One accordion, hidden until something is trained.  outputs: what `show` gives values for."""
 
     def __init__(self, service: Service, workspace: Any) -> None:
-        self.desk, self.workspace = BenchDesk(service), workspace
+        self.desk, self.workspace = LoraFilesService(service), workspace
         self.outputs: list[Any] = []
 
     def build(self) -> None:

@@ -17,7 +17,7 @@ from ..settings.training import DEFAULT_PRESET
 from . import compat, panel
 from .dataset import DatasetView
 from .forms import STAGE_OF, TITLES, fields_of, values_of
-from .lora_files import BenchView
+from .lora_files import LoraFilesView
 
 NEW = "(new character)"
 POLL = 1.0  # seconds
@@ -89,7 +89,7 @@ class _Page:
                 self._character()
                 stages = self._stages()
             self.dataset = DatasetView(self.service, self.workspace, self.fields)
-            self.bench = BenchView(self.service, self.workspace)
+            self.bench = LoraFilesView(self.service, self.workspace)
             with gr.Column(scale=1, min_width=320):
                 self._panel()
                 self.dataset.build()

@@ -15,7 +15,8 @@ pytest.importorskip("skia")
 from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.judge.recommend import Place, judge, reason, recommend
+from lib_singlelora.judge.cells import CellSpec
+from lib_singlelora.judge.recommend import judge, reason, recommend
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.plot_scores import write_scores
@@ -66,7 +67,7 @@ def drawn(
 
 
 @pytest.fixture
-def cells(workspace: Workspace, tmp_path: Path) -> dict[Place, list[Path]]:
+def cells(workspace: Workspace, tmp_path: Path) -> dict[CellSpec, list[Path]]:
     """The checkpoint draws somebody else; epoch 1 does too, 2 draws her in a pose of her own, 3 the
     crop, 4 nothing.
     """
@@ -77,20 +78,20 @@ def cells(workspace: Workspace, tmp_path: Path) -> dict[Place, list[Path]]:
         crop.crop((0, 0, crop.width, crop.width)).resize((128, 128)).save(tmp_path / "copy.png")
     Image.new("RGB", (128, 128), "grey").save(tmp_path / "blank.png")
     return {
-        Place(0, 0.0, "", None): [drawn(tmp_path, "base", stranger, "standing", "white")],
-        Place(1, 1.0, "ALL", tmp_path / "1"): [
+        CellSpec(0, 0.0, "", None): [drawn(tmp_path, "base", stranger, "standing", "white")],
+        CellSpec(1, 1.0, "ALL", tmp_path / "1"): [
             drawn(tmp_path, "early", stranger, "waving", "white")
         ],
-        Place(2, 1.0, "ALL", tmp_path / "2"): [
+        CellSpec(2, 1.0, "ALL", tmp_path / "2"): [
             drawn(tmp_path, "she", ISABELLA, "arms up", "white")
         ],
-        Place(3, 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
-        Place(4, 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"],
+        CellSpec(3, 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
+        CellSpec(4, 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"],
     }
 
 
 def test_figures_agree_with_what_was_drawn(
-    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]]
 ) -> None:
     judged = judge(settings(), workspace, host, cells, PROMPT, Job())
     base, early, she, copy, blank = (judged[place].scores for place in cells)
@@ -107,14 +108,14 @@ def test_figures_agree_with_what_was_drawn(
 
 
 def test_weights_of_the_settings_choose_another_cell(
-    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]]
 ) -> None:
     best = recommend(judge(settings(judge__copying=10), workspace, host, cells, PROMPT, Job()))
     assert best is not None and best.epoch != 3
 
 
 def test_all_figures_are_in_both_files(
-    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]]
 ) -> None:
     judged = judge(settings(), workspace, host, cells, PROMPT, Job())
     best = recommend(judged)
@@ -130,7 +131,7 @@ def test_all_figures_are_in_both_files(
 
 
 def test_without_a_tagger_pixels_decide_and_that_is_said(
-    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]]
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]]
 ) -> None:
     judged = judge(settings(caption__tagger="none"), workspace, host, cells, PROMPT, Job())
     assert all(
@@ -141,11 +142,11 @@ def test_without_a_tagger_pixels_decide_and_that_is_said(
 
 
 def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
-    workspace: Workspace, host: StandaloneHost, cells: dict[Place, list[Path]], tmp_path: Path
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]], tmp_path: Path
 ) -> None:
     lora = empty_lora(tmp_path / "nothing.safetensors")
     places = list(cells)
-    two = {places[0]: cells[places[0]], Place(2, 1.0, "ALL", lora): cells[places[2]]}
+    two = {places[0]: cells[places[0]], CellSpec(2, 1.0, "ALL", lora): cells[places[2]]}
     quick = settings(judge__probes=1, judge__probe_steps=2)
     stopped = Job(
         listener=lambda progress: (

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from lib_singlelora.metrics.copying import Copies, copied, cut, hash_likeness, perceptual_hash
 from lib_singlelora.metrics.damage import harm, lost, surface
 from lib_singlelora.metrics.leak import gained, moved
-from lib_singlelora.metrics.probe_prompts import her_probes, obeyed, other_probes
+from lib_singlelora.metrics.probe_prompts import character_probes, obeyed, other_probes
 from lib_singlelora.metrics.ranking import front, spread, total
 
 WEIGHTS = {"retention": 1.0, "flexibility": 0.6, "copying": 0.3, "leak": 0.2, "damage": 0.5}
@@ -148,7 +148,7 @@ def test_probes_ask_for_what_no_crop_shows() -> None:
         ["isa", "girl", "1girl", "solo", "standing", "from side", "white hat", "blue dress"],
         ["isa", "girl", "1girl", "solo", "white hat", "blue dress"],
     ]
-    probes = her_probes("isa", "girl", captions)
+    probes = character_probes("isa", "girl", captions)
     asked = [tag for probe in probes for tag in probe.asks]
     assert (
         "from side" not in asked
@@ -162,7 +162,9 @@ def test_probes_ask_for_what_no_crop_shows() -> None:
 
 
 def test_the_tagger_is_asked_only_for_tags_that_it_knows() -> None:
-    assert [probe.asks for probe in her_probes("isa", "girl", [], {"sitting"})] == [("sitting",)]
+    assert [probe.asks for probe in character_probes("isa", "girl", [], {"sitting"})] == [
+        ("sitting",)
+    ]
 
 
 def test_the_front_holds_what_nothing_beats() -> None:

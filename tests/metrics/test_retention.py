@@ -2,7 +2,8 @@
 
 import pytest
 
-from lib_singlelora.judge.recommend import Judgement, Place, reason, recommend
+from lib_singlelora.judge.cells import CellSpec, Judgement
+from lib_singlelora.judge.recommend import reason, recommend
 from lib_singlelora.metrics.retention import gentlest, retention, smoothed, traits
 from lib_singlelora.metrics.similarity import Look
 
@@ -62,11 +63,11 @@ def judged(score: float, broken: str = "") -> Judgement:
 
 def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
     places = {
-        Place(epoch, strength, "ALL", None): judged(0.1 * epoch + 0.3 * strength)
+        CellSpec(epoch, strength, "ALL", None): judged(0.1 * epoch + 0.3 * strength)
         for epoch in range(1, 6)
         for strength in (0.4, 1.0)
     }
-    places[Place(0, 0.0, "", None)] = judged(1.0)
+    places[CellSpec(0, 0.0, "", None)] = judged(1.0)
     best = recommend(places)
     assert best is not None and best.epoch >= 4 and best.strength == 1.0
     assert "1 of 1 traits" in reason(best, places)
@@ -78,7 +79,7 @@ def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
 
 def test_without_a_tagger_colours_decide() -> None:
     looks = {
-        Place(epoch, 1.0, "ALL", None): Judgement(Look(0.1 * epoch, "")) for epoch in (1, 2, 3)
+        CellSpec(epoch, 1.0, "ALL", None): Judgement(Look(0.1 * epoch, "")) for epoch in (1, 2, 3)
     }
     best = recommend(looks)
     assert best is not None and best.epoch == 3 and "colours" in reason(best, looks)

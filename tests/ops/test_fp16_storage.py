@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.lora.network import attached
-from lib_singlelora.ops.checkpointing import recomputed
-from lib_singlelora.ops.fp16_storage import packed
-from lib_singlelora.ops.frozen_autograd import frugal
+from lib_singlelora.ops.checkpointing import checkpointed
+from lib_singlelora.ops.fp16_storage import fp16_storage
+from lib_singlelora.ops.frozen_autograd import frozen_autograd
 from lib_singlelora.training.epoch_plan import Sample
-from tests.training.test_saving import lent
+from tests.training.test_saving import borrowed_networks
 from tests.training.test_trainer import settings
 
 
@@ -38,13 +38,15 @@ def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
     found: list[list[Tensor]] = []
-    with lent(standalone_host, tmp_path, settings(text_encoder_lr=1e-4)) as trainer:
+    with borrowed_networks(standalone_host, tmp_path, settings(text_encoder_lr=1e-4)) as trainer:
         for pack in (False, True, True):
             with ExitStack() as stack:
-                stack.enter_context(frugal(trainer.model.targets(), trainer.model.blocks()))
+                stack.enter_context(
+                    frozen_autograd(trainer.model.targets(), trainer.model.blocks())
+                )
                 if pack:
-                    stack.enter_context(packed(trainer.model.blocks()))
-                stack.enter_context(recomputed(trainer.model.blocks()))
+                    stack.enter_context(fp16_storage(trainer.model.blocks()))
+                stack.enter_context(checkpointed(trainer.model.blocks()))
                 stack.enter_context(attached(trainer.network, trainer.model.targets()))
                 loss = trainer.loss([Sample(trainer.pictures[0], 3)])
                 loss.backward()
@@ -80,12 +82,12 @@ def test_inside_weights_take_half_and_outside_they_are_what_they_were(
         before = [(p.data.clone(), p.stride(), p.dtype) for p in weights(blocks)]
         odd = weights(blocks)[0]
         odd.data.view(-1)[0] = 1 / 3
-        with suppress(MemoryError), packed([*blocks[:2], Failing(blocks[2])]):
+        with suppress(MemoryError), fp16_storage([*blocks[:2], Failing(blocks[2])]):
             raise AssertionError("unreachable")
         assert all(p.dtype == torch.float32 for p in weights(blocks)), (
             "an error in the middle loses nothing"
         )
-        with suppress(RuntimeError), packed(blocks):
+        with suppress(RuntimeError), fp16_storage(blocks):
             assert odd.dtype == torch.float32, "fp16 cannot hold it"
             assert all(p.dtype == torch.float16 for p in weights(blocks) if p is not odd)
             raise RuntimeError

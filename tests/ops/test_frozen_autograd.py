@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib_singlelora.ops.frozen_autograd import cast_again, frugal
+from lib_singlelora.ops.frozen_autograd import cast_again, frozen_autograd
 
 
 class GEGLU(nn.Module):
@@ -66,7 +66,7 @@ def test_values_and_gradients_are_equal_bit_for_bit_and_less_is_kept(
     x = torch.randn(2, 6, 16, 16).to(memory_format=layout)
     plain = answers(block, x)
     before = copy.deepcopy({name: set(vars(module)) for name, module in block.named_modules()})
-    with frugal(((name, module) for name, module in block.named_modules()), [block]):
+    with frozen_autograd(((name, module) for name, module in block.named_modules()), [block]):
         made = answers(block, x)
         with torch.no_grad():
             assert torch.equal(block(x), plain[0])
@@ -78,7 +78,7 @@ def test_values_and_gradients_are_equal_bit_for_bit_and_less_is_kept(
 def test_a_weight_that_trains_gets_its_gradient() -> None:
     conv = nn.Conv2d(3, 4, 3)
     x = torch.randn(1, 3, 8, 8, requires_grad=True)
-    with frugal([("conv", conv)], []):
+    with frozen_autograd([("conv", conv)], []):
         conv(x).sum().backward()
     assert conv.weight.grad is not None and x.grad is not None
 
@@ -88,7 +88,7 @@ def test_half_precision_under_autocast() -> None:
     block, x = Block().requires_grad_(False), torch.randn(1, 6, 8, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain = answers(block, x)
-        with frugal(block.named_modules(), [block]):
+        with frozen_autograd(block.named_modules(), [block]):
             made = answers(block, x)
     assert torch.equal(made[0], plain[0]) and torch.allclose(
         made[1], plain[1], rtol=0.02, atol=0.02

@@ -12,7 +12,7 @@ from lib_singlelora.lora.fused import LinearWithLora
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.ops import onednn
-from lib_singlelora.ops.frozen_linear import faster
+from lib_singlelora.ops.frozen_linear import onednn_linears
 
 NAME = "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
 
@@ -130,7 +130,7 @@ def test_by_onednn_it_is_the_same_but_for_rounding(bias: bool, shape: tuple[int,
     model = Small(bias)
     network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
     plain = run(model, network, x)
-    with faster([(NAME, model.linear)]):
+    with onednn_linears([(NAME, model.linear)]):
         for one, other in zip(plain, run(model, network, x), strict=True):
             assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
         made = x.clone().requires_grad_()
@@ -148,7 +148,7 @@ def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
     network = built(model)
     for _, branch in network.items():
         torch.nn.init.zeros_(branch.up)  # type: ignore[arg-type]
-    with faster([(NAME, model.linear)]):
+    with onednn_linears([(NAME, model.linear)]):
         alone = model.linear(x)
         with attached(network, [(NAME, model.linear)]):
             assert torch.equal(model.linear(x), alone)
@@ -161,13 +161,13 @@ def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
 @needs_onednn
 def test_onednn_leaves_to_others_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     model, trained, half = Small(), nn.Linear(12, 3), Small().bfloat16()
-    with faster([("half", half.linear), ("trained", trained)]):
+    with onednn_linears([("half", half.linear), ("trained", trained)]):
         assert "forward" not in vars(half.linear) and "forward" not in vars(trained)
     x = torch.randn(2, 12)
-    with faster([(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
+    with onednn_linears([(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
         assert model.linear(x).dtype == torch.bfloat16
     monkeypatch.setattr(
         nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 3
     )
-    with faster([(NAME, model.linear)]):  # as the WebUI's Lora extension does
+    with onednn_linears([(NAME, model.linear)]):  # as the WebUI's Lora extension does
         assert "forward" not in vars(model.linear)

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from lib_singlelora.ops import upsample_conv as enlarging_module
 from lib_singlelora.ops import winograd
-from lib_singlelora.ops.upsample_conv import enlarging
-from lib_singlelora.ops.winograd import fewer_products
+from lib_singlelora.ops.upsample_conv import upsample_convs
+from lib_singlelora.ops.winograd import winograd_convs
 
 CLOSE = 2e-5  # at most, of an output that spreads by 1
 
@@ -89,7 +89,7 @@ def test_values_and_gradients_are_the_plain_convolution_s(
     x, conv = given()
     conv = conv.to(memory_format=layout)
     wanted, wanted_grad = exact(x, conv)
-    with fewer_products([conv]):
+    with winograd_convs([conv]):
         kept, out, grad = kept_and_answered(conv, x.to(memory_format=layout), conv.weight)
         with torch.no_grad():
             assert torch.equal(conv(x.to(memory_format=layout)), out)
@@ -104,7 +104,7 @@ def test_values_and_gradients_are_the_plain_convolution_s(
 def test_no_bias_and_no_gradient() -> None:
     x, conv = given(batch=1)
     conv.bias = None
-    with fewer_products([conv]):
+    with winograd_convs([conv]):
         assert (conv(x) - exact(x, conv)[0]).abs().max() < CLOSE
 
 
@@ -129,7 +129,7 @@ def test_what_does_not_gain_is_computed_as_it_was(change: str) -> None:
         x, conv = x.double(), conv.double()
     with torch.autocast("cpu", torch.bfloat16, enabled=change == "autocast"):
         wanted = conv(x)
-        with fewer_products([conv]):
+        with winograd_convs([conv]):
             assert torch.equal(conv(x), wanted)
 
 
@@ -142,7 +142,7 @@ def test_an_earlier_forward_is_there_again_and_takes_what_does_not_gain() -> Non
         return F.conv2d(*inputs, padding=1)
 
     vars(conv)["_conv_forward"] = before
-    with fewer_products([conv]):
+    with winograd_convs([conv]):
         conv(x)
         assert asked == []
         conv(x[:, :, :8])
@@ -154,7 +154,7 @@ def test_enlarging_answers_the_same_forward_and_back() -> None:
     x, conv = given(height=16, width=24)
     module = Enlarger(conv)
     wanted, wanted_grad = exact(x, conv, twice=True)
-    with enlarging([module]):
+    with upsample_convs([module]):
         kept, out, grad = kept_and_answered(module, x, conv.weight)
         with torch.no_grad():
             assert torch.equal(module(x), out)
@@ -188,5 +188,5 @@ def test_enlarging_leaves_out_nobody_who_takes_part(
     elif change == "trained":
         conv.requires_grad_(True)
     wanted = module(x, size)
-    with enlarging([module]):
+    with upsample_convs([module]):
         assert torch.equal(module(x, size), wanted)

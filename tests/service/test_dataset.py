@@ -20,7 +20,7 @@ from lib_singlelora.api import routes as api
 from lib_singlelora.errors import SettingsError, WorkspaceError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.service.dataset import DatasetDesk
+from lib_singlelora.service.dataset import DatasetService
 from lib_singlelora.service.service import Service
 
 PICTURE = Path(__file__).parents[1] / "data" / "astronaut.png"
@@ -45,8 +45,8 @@ def service(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def desk(service: Service) -> DatasetDesk:
-    return DatasetDesk(service)
+def desk(service: Service) -> DatasetService:
+    return DatasetService(service)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_everything_is_told_at_once(client: TestClient) -> None:
     assert {"kept", "reasons", "prompt", "seed", "by"} <= found["regularization"][0].keys()
 
 
-def test_pictures_show_mask_and_boxes(desk: DatasetDesk) -> None:
+def test_pictures_show_mask_and_boxes(desk: DatasetService) -> None:
     assert max(desk.overlay("eileen").size) <= 1024 and desk.boxes("eileen").mode == "RGB"
 
 
@@ -117,7 +117,7 @@ def test_a_mask_by_hand_is_kept_and_one_of_another_size_refused(
     workspace.mask.write_bytes(before)
 
 
-def test_a_crop_is_moved_added_and_left_out(desk: DatasetDesk, service: Service) -> None:
+def test_a_crop_is_moved_added_and_left_out(desk: DatasetService, service: Service) -> None:
     desk.place("eileen", "face", (60, 20, 160, 120))
     desk.place("eileen", "badge", (10, 150, 90, 240))
     changed = desk.leave_out("eileen", "portrait").crop
@@ -164,7 +164,7 @@ def test_captions_are_written_changed_in_all_and_taken_back(client: TestClient) 
 
 
 def test_traits_that_are_ticked_are_left_out_and_no_others(
-    desk: DatasetDesk, service: Service
+    desk: DatasetService, service: Service
 ) -> None:
     workspace = service.workspace("eileen")
     record = workspace.record("caption")
@@ -201,7 +201,7 @@ def test_regularization_pictures_go_aside_and_come_back(client: TestClient) -> N
 
 
 def test_nothing_is_changed_by_hand_under_a_running_job(
-    desk: DatasetDesk, service: Service
+    desk: DatasetService, service: Service
 ) -> None:
     import threading
 

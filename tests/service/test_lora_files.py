@@ -23,7 +23,7 @@ from lib_singlelora.library.choose import choose_lora
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import read_lora, write_lora
 from lib_singlelora.lora.network import LoraNetwork
-from lib_singlelora.service.lora_files import BenchDesk
+from lib_singlelora.service.lora_files import LoraFilesService
 from lib_singlelora.service.service import Service
 
 PICTURE = Path(__file__).parents[1] / "data" / "astronaut.png"
@@ -56,14 +56,16 @@ def service(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def desk(service: Service) -> Iterator[BenchDesk]:
+def desk(service: Service) -> Iterator[LoraFilesService]:
     """What a test made is gone after it."""
-    yield BenchDesk(service)
+    yield LoraFilesService(service)
     for path in (service.workspace("eileen").models / "made").glob("*"):
         path.unlink()
 
 
-def test_a_baked_copy_can_be_used_by_its_name_at_once(service: Service, desk: BenchDesk) -> None:
+def test_a_baked_copy_can_be_used_by_its_name_at_once(
+    service: Service, desk: LoraFilesService
+) -> None:
     made = desk.bake("eileen", "eileen-000001", "OUTD", 0.8)
     assert made["name"] == "eileen-000001-OUTD-0.8" and list(desk.files("eileen")) == [
         "eileen-000001",
@@ -78,7 +80,7 @@ def test_a_baked_copy_can_be_used_by_its_name_at_once(service: Service, desk: Be
 
 
 def test_epochs_are_merged_and_cut_and_what_is_lost_is_told(
-    service: Service, desk: BenchDesk
+    service: Service, desk: LoraFilesService
 ) -> None:
     merged = desk.merge("eileen", ["eileen", "eileen-000001"], "ema")
     told = read_lora(service.file("eileen", merged["file"])).metadata["ss_merged_from"]
@@ -90,7 +92,9 @@ def test_epochs_are_merged_and_cut_and_what_is_lost_is_told(
     )
 
 
-def test_a_lora_is_told_with_a_picture_of_its_blocks(service: Service, desk: BenchDesk) -> None:
+def test_a_lora_is_told_with_a_picture_of_its_blocks(
+    service: Service, desk: LoraFilesService
+) -> None:
     found = desk.summary("eileen")
     assert found["description"].startswith("LoRA for sd1 · rank 2")
     with Image.open(service.file("eileen", found["picture"])) as image:
@@ -98,7 +102,7 @@ def test_a_lora_is_told_with_a_picture_of_its_blocks(service: Service, desk: Ben
 
 
 def test_presets_are_drawn_without_a_workspace_and_with_the_users_own(
-    service: Service, desk: BenchDesk, tmp_path: Path
+    service: Service, desk: LoraFilesService, tmp_path: Path
 ) -> None:
     with Image.open(desk.presets_picture()) as image:
         plain = image.size
@@ -151,14 +155,14 @@ def test_presets_are_drawn_without_a_workspace_and_with_the_users_own(
     ],
 )
 def test_a_mistake_is_one_clear_line(
-    desk: BenchDesk, ask: Any, error: type[SingleLoraError], told: str
+    desk: LoraFilesService, ask: Any, error: type[SingleLoraError], told: str
 ) -> None:
     with pytest.raises(error, match=told) as caught:
         ask(desk)
     assert "\n" not in str(caught.value)
 
 
-def test_the_routes_do_the_same(service: Service, desk: BenchDesk) -> None:
+def test_the_routes_do_the_same(service: Service, desk: LoraFilesService) -> None:
     app = FastAPI()
     api.mount(app, service)
     client, at = TestClient(app), "/singlelora/v1/workspaces/eileen"
@@ -182,7 +186,7 @@ def test_the_routes_do_the_same(service: Service, desk: BenchDesk) -> None:
 
 
 def test_a_picture_from_elsewhere_is_kept_with_what_its_text_tells(
-    service: Service, desk: BenchDesk, tmp_path: Path
+    service: Service, desk: LoraFilesService, tmp_path: Path
 ) -> None:
     from lib_singlelora.imaging.png import png_bytes
 

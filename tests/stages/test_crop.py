@@ -22,14 +22,14 @@ from lib_singlelora.crops.views import View
 from lib_singlelora.errors import ImageModelError, SettingsError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.stages.crop import Cropped, crop
+from lib_singlelora.stages.crop import CropResult, crop
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 BUCKETS = make_buckets(512)
 
 
-def cut(workspace: Workspace, host: StandaloneHost, **values: object) -> Cropped:
+def cut(workspace: Workspace, host: StandaloneHost, **values: object) -> CropResult:
     return crop(
         small(**{f"crop__{key}": value for key, value in values.items()}), workspace, host, Job()
     )

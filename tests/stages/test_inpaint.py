@@ -13,7 +13,7 @@ from lib_singlelora.errors import LoraFileError, PictureError, PresetError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
-from lib_singlelora.stages.inpaint import Inpainted, inpaint, suggested_prompt
+from lib_singlelora.stages.inpaint import InpaintResult, inpaint, suggested_prompt
 from lib_singlelora.stages.inpaint_canvas import region_prompt
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
@@ -26,7 +26,7 @@ def draw(
     image: Path | None = None,
     mask: Path | None = None,
     **values: object,
-) -> Inpainted:
+) -> InpaintResult:
     return inpaint(
         small(**{f"inpaint__{key}": value for key, value in values.items()}),
         workspace,

@@ -31,7 +31,7 @@ from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.block_weights import LBW_PRESETS
 from lib_singlelora.settings.schema import Settings
-from lib_singlelora.stages.plot import Plotted, plan, plot
+from lib_singlelora.stages.plot import PlotResult, plan, plot
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.timing import Stopwatch, keep
 from lib_singlelora.workspace.workspace import Workspace
@@ -95,7 +95,7 @@ def drawn(workspace: Workspace) -> dict[str, str]:
     return found
 
 
-def tables(made: Plotted) -> str:
+def tables(made: PlotResult) -> str:
     return (
         made.page.read_text(encoding="utf-8")
         .split('<div id="tables">')[1]

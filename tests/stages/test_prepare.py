@@ -22,7 +22,7 @@ from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.crop import crop
-from lib_singlelora.stages.prepare import Prepared, prepare
+from lib_singlelora.stages.prepare import PrepareResult, prepare
 from lib_singlelora.workspace.crops import view_mask, view_symmetry
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -59,7 +59,7 @@ def run(
     picture: Path | None = None,
     force: bool = False,
     host: Bare | None = None,
-) -> Prepared:
+) -> PrepareResult:
     return prepare(given, workspace, host or Bare(), Job(), picture, force)  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ from lib_singlelora.files.fileio import file_hash, write_bytes
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
-from lib_singlelora.stages.regularize import Regularized, regularize
+from lib_singlelora.stages.regularize import RegularizeResult, regularize
 from lib_singlelora.stages.train_pictures import collect_pictures
 from lib_singlelora.training.epoch_plan import budget
 from lib_singlelora.workspace.workspace import Workspace
@@ -98,7 +98,9 @@ class Scenery:
             }
         )
 
-    def run(self, job: Job | None = None, force: bool = False, **values: object) -> Regularized:
+    def run(
+        self, job: Job | None = None, force: bool = False, **values: object
+    ) -> RegularizeResult:
         return regularize(
             self.settings(**values), self.workspace, cast(Host, self.host), job or Job(), force
         )

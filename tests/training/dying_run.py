@@ -17,7 +17,7 @@ from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.training.epoch_plan import Picture
-from lib_singlelora.training.trainer import Progressed, Trainer
+from lib_singlelora.training.trainer import Trainer, TrainerState
 from tests.training.tiny_model import TinyModel
 
 VALUES = {
@@ -47,7 +47,7 @@ def main(folder: Path, seconds: float) -> None:
         model.targets(), model.layout, shape_of(settings), {}, False, settings.seed
     )
 
-    def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
+    def save(epoch: int, trained: LoraNetwork, state: TrainerState) -> Path:
         path = folder / f"{epoch}.safetensors"
         write_lora(path, trained.kohya_tensors(), {}, "fp32")
         return path

@@ -11,7 +11,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.training.cuda_graph import Recorder, recordable
+from lib_singlelora.training.cuda_graph import CudaGraph, recordable
 from lib_singlelora.training.epoch_plan import Sample
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.trainer import Trainer
@@ -91,7 +91,7 @@ def test_what_cannot_be_recorded_is_computed_and_told_once(tmp_path: Path) -> No
             "x",
             lambda *_: tmp_path / "x.safetensors",
         )
-        trainer.recorder = Recorder(trainer.objective) if records else None
+        trainer.recorder = CudaGraph(trainer.objective) if records else None
         trainer.run(job)
         losses.append([event["loss"] for event in told if event["kind"] == "step"])
         events.append([event for event in told if event["kind"] == "warning"])

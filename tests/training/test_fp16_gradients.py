@@ -17,8 +17,8 @@ from lib_singlelora.embedded.paths import CHECKPOINT
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
-from lib_singlelora.training.batch import Drawn
-from lib_singlelora.training.grad_scaler import Scaler
+from lib_singlelora.training.batch import TrainingBatch
+from lib_singlelora.training.grad_scaler import GradScaler
 from lib_singlelora.training.objective import Objective
 from lib_singlelora.training.trainer import Trainer
 from tests.training.test_trainer import settings
@@ -29,10 +29,10 @@ needs_fp16 = pytest.mark.skipif(
 )
 
 
-def drawn() -> Drawn:
+def drawn() -> TrainingBatch:
     generator = torch.Generator().manual_seed(5)
     latents, noise = (torch.randn(1, 4, 32, 32, generator=generator) for _ in range(2))
-    return Drawn(
+    return TrainingBatch(
         latents,
         noise,
         torch.tensor([500]),
@@ -51,7 +51,7 @@ def gradients(host: StandaloneHost, precision: str, scaled: bool) -> Gradients:
         for _, branch in network.items():
             branch.up.data.copy_(torch.randn(branch.up.shape, generator=generator) * 1e-3)  # type: ignore[operator]
         objective = Objective(model, network, settings(text_encoder_lr=0, min_snr_gamma=0))
-        scaler = Scaler(model.compute_dtype == torch.float16 and scaled)
+        scaler = GradScaler(model.compute_dtype == torch.float16 and scaled)
         with attached(network, model.targets()):
             scaler.backward(objective.loss(drawn()))
         return {name: branch.down.grad / scaler.scale for name, branch in network.items()}  # type: ignore[operator]

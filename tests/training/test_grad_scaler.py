@@ -9,7 +9,7 @@ import torch
 
 from lib_singlelora.errors import TrainingError
 from lib_singlelora.hosts.precision import autocast
-from lib_singlelora.training.grad_scaler import FIRST, INTERVAL, LOST, Scaler
+from lib_singlelora.training.grad_scaler import FIRST, INTERVAL, LOST, GradScaler
 
 
 def test_a_precision_that_pytorch_cannot_compute_in_here_is_refused() -> None:
@@ -25,7 +25,7 @@ class _Weight:
     def __init__(self) -> None:
         self.value = torch.nn.Parameter(torch.tensor([1.0]))
         self.optimizer = torch.optim.SGD([self.value], lr=1.0)
-        self.scaler = Scaler(True)
+        self.scaler = GradScaler(True)
 
     def step(self, gradient: float, longest: float = 0.0) -> bool:
         self.value.grad = torch.tensor([gradient]) * self.scaler.scale
@@ -71,4 +71,4 @@ def test_a_scaler_goes_on_from_its_state() -> None:
     one.step(0.5)
     other.scaler.load(one.scaler.state())
     assert other.scaler.state() == one.scaler.state() and other.scaler.scale == FIRST / 2
-    assert Scaler(False).state() == {}
+    assert GradScaler(False).state() == {}

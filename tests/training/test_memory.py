@@ -13,21 +13,25 @@ import torch
 
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.training.epoch_plan import Sample
-from tests.training.test_saving import kept, lent
+from tests.training.test_saving import borrowed_networks, kept
 from tests.training.test_trainer import settings
 
 LARGE = 32  # of the latents: 256 pixels
 
 
 def calculated(host: StandaloneHost, folder: Path, **values: Any) -> Any:
-    with lent(host, folder, settings(**values)) as trainer:
+    with borrowed_networks(host, folder, settings(**values)) as trainer:
         object.__setattr__(trainer.pictures[0], "bucket", (8 * LARGE, 8 * LARGE))
         return trainer.peak_memory()
 
 
 def counted(host: StandaloneHost, folder: Path, **values: Any) -> int:
     """Bytes kept by a true pass over one picture of 256 pixels."""
-    with lent(host, folder, settings(**values)) as trainer, trainer.prepared(), kept() as total:
+    with (
+        borrowed_networks(host, folder, settings(**values)) as trainer,
+        trainer.prepared(),
+        kept() as total,
+    ):
         picture = trainer.pictures[0]
         trainer.latents.get = lambda *_: torch.zeros(1, 4, LARGE, LARGE)  # type: ignore[method-assign, assignment]
         trainer.loss([Sample(picture, 1)])
@@ -50,7 +54,7 @@ def test_a_batch_keeps_as_often_as_much(standalone_host: StandaloneHost, tmp_pat
 def test_weights_lora_and_state_are_counted_by_their_numbers(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
-    with lent(standalone_host, tmp_path, settings()) as trainer:
+    with borrowed_networks(standalone_host, tmp_path, settings()) as trainer:
         numbers = sum(p.numel() for p in trainer.network.parameters())
         weights = sum(
             p.numel() for _, module in trainer.model.targets() for p in module.parameters()
@@ -72,7 +76,7 @@ def test_gradient_checkpointing_is_foretold_to_keep_less(
 
 
 def test_calculating_changes_nothing(standalone_host: StandaloneHost, tmp_path: Path) -> None:
-    with lent(standalone_host, tmp_path, settings()) as trainer:
+    with borrowed_networks(standalone_host, tmp_path, settings()) as trainer:
         state, before = (
             torch.random.get_rng_state(),
             {k: v.clone() for k, v in trainer.network.state_dict().items()},

@@ -16,7 +16,7 @@ from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.settings.training import TrainingSettings
-from lib_singlelora.training.batch import Drawn, captions_of, draw
+from lib_singlelora.training.batch import TrainingBatch, captions_of, make_batch
 from lib_singlelora.training.epoch_plan import Picture, Sample
 from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective, cut_caption
@@ -39,12 +39,14 @@ def settings(**values: Any) -> TrainingSettings:
     return Settings.from_dict({f"training.{key}": value for key, value in values.items()}).training
 
 
-def drawn(masked: bool = False, prior: list[int] | None = None) -> Drawn:
+def drawn(masked: bool = False, prior: list[int] | None = None) -> TrainingBatch:
     generator = torch.Generator().manual_seed(5)
     latents, noise = (torch.randn(3, 4, 6, 5, generator=generator) for _ in range(2))
     mask = torch.rand(3, 1, 6, 5, generator=generator) if masked else torch.ones(3, 1, 6, 5)
     timesteps, weights = torch.tensor([7, 480, 990]), torch.tensor([1.0, 0.5, 1.0])
-    return Drawn(latents, noise, timesteps, weights, mask, ["a", "bb", "a dog"], prior or [])
+    return TrainingBatch(
+        latents, noise, timesteps, weights, mask, ["a", "bb", "a dog"], prior or []
+    )
 
 
 def objective(options: TrainingSettings, prediction: Kind = "epsilon") -> Objective:
@@ -54,7 +56,9 @@ def objective(options: TrainingSettings, prediction: Kind = "epsilon") -> Object
     )
 
 
-def reference(batch: Drawn, options: TrainingSettings, kind: Kind, model: TinyModel) -> float:
+def reference(
+    batch: TrainingBatch, options: TrainingSettings, kind: Kind, model: TinyModel
+) -> float:
     """The same in float64, sample by sample."""
     weight, bias = model.unet.weight.double().numpy()[:, :, 0, 0], model.unet.bias
     assert bias is not None
@@ -156,7 +160,7 @@ def test_the_captions_of_an_epoch_are_those_that_are_drawn(kind: str) -> None:
     ]
     for number in range(10):
         batch = [Sample(picture, 3 * number + place) for place, picture in enumerate(shown)]
-        made = draw(options, cache, batch, 1000)
+        made = make_batch(options, cache, batch, 1000)
         assert captions_of(options, batch) == (
             made.captions,
             [made.captions[row] for row in made.prior],

@@ -20,7 +20,7 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.block_weights import parse_block_weights
-from lib_singlelora.ops.checkpointing import recomputed
+from lib_singlelora.ops.checkpointing import checkpointed
 from lib_singlelora.settings.training import TrainingSettings
 from lib_singlelora.training.checks import text_spread
 from lib_singlelora.training.epoch_plan import Sample, budget, epoch_steps
@@ -51,7 +51,9 @@ def kept() -> Iterator[list[int]]:
 
 
 @contextmanager
-def lent(host: StandaloneHost, folder: Path, options: TrainingSettings) -> Iterator[Trainer]:
+def borrowed_networks(
+    host: StandaloneHost, folder: Path, options: TrainingSettings
+) -> Iterator[Trainer]:
     with host.open_for_training() as model:
         weights = parse_block_weights(options.block_weights, model.layout).as_dict()
         text = options.text_encoder_lr > 0
@@ -76,7 +78,7 @@ def loss_and_bytes(
 ) -> tuple[float, int, list[Tensor]]:
     with attached(trainer.network, trainer.model.targets(), cut), kept() as total:
         if again:
-            with recomputed(trainer.model.blocks()):
+            with checkpointed(trainer.model.blocks()):
                 loss = trainer.loss([Sample(trainer.pictures[0], 3)])
                 loss.backward()
         else:
@@ -90,7 +92,7 @@ def loss_and_bytes(
 def test_recomputing_gives_the_same_gradients_from_much_less(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
-    with lent(standalone_host, tmp_path, settings()) as trainer:
+    with borrowed_networks(standalone_host, tmp_path, settings()) as trainer:
         plain, again = loss_and_bytes(trainer), loss_and_bytes(trainer, again=True)
         assert all("forward" not in block.__dict__ for block in trainer.model.blocks())
     assert again[1] < 0.6 * plain[1]
@@ -107,7 +109,7 @@ def test_a_checkpointed_training_equals_a_plain_one(
     for flag in (False, True):
         folder = tmp_path / str(flag)
         folder.mkdir()
-        with lent(
+        with borrowed_networks(
             standalone_host, folder, settings(epochs=1, gradient_checkpointing=flag)
         ) as trainer:
             trainer.run(Job("train"))
@@ -131,7 +133,7 @@ def test_with_outd_nothing_before_out03_is_kept_unless_the_text_encoder_asks(
     standalone_host: StandaloneHost, tmp_path: Path, options: dict[str, Any], wanted: bool
 ) -> None:
     seen: list[bool] = []
-    with lent(standalone_host, tmp_path, settings(**options)) as trainer:
+    with borrowed_networks(standalone_host, tmp_path, settings(**options)) as trainer:
         into = first_module(trainer, "output_blocks.3.0.in_layers")
         handle = into.register_forward_pre_hook(
             lambda module, inputs: seen.append(inputs[0].requires_grad)
@@ -144,7 +146,7 @@ def test_with_outd_nothing_before_out03_is_kept_unless_the_text_encoder_asks(
 def test_outd_keeps_less_than_all_blocks(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     found = {}
     for preset in ("ALL", "OUTD"):
-        with lent(
+        with borrowed_networks(
             standalone_host, tmp_path, settings(block_weights=preset, text_encoder_lr=0)
         ) as trainer:
             found[preset] = loss_and_bytes(trainer)[1]
@@ -157,7 +159,7 @@ def test_two_batches_accumulated_are_one_of_both(
     results = []
     for batches in ([[0, 1]], [[0], [1]]):
         with (
-            lent(standalone_host, tmp_path, settings()) as trainer,
+            borrowed_networks(standalone_host, tmp_path, settings()) as trainer,
             attached(trainer.network, trainer.model.targets()),
         ):
             loss, _ = trainer.step(
@@ -184,7 +186,7 @@ def test_samples_are_drawn_by_the_networks_in_training(
 ) -> None:
     options = settings(rank_dropout=0.5)
     with (
-        lent(standalone_host, tmp_path, options) as trainer,
+        borrowed_networks(standalone_host, tmp_path, options) as trainer,
         attached(trainer.network, trainer.model.targets()),
     ):
         trainer.network.train()
@@ -239,7 +241,7 @@ def test_a_text_encoder_that_tells_nothing_apart_has_no_spread(tmp_path: Path) -
 
 def test_one_rate_optimizers_get_one_group(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     pytest.importorskip("prodigyopt")
-    with lent(
+    with borrowed_networks(
         standalone_host, tmp_path, settings(optimizer="Prodigy", unet_lr=1, text_encoder_lr=0.1)
     ) as trainer:
         assert [group["lr"] for group in trainer.optimizer.torch.param_groups] == [1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import MissingPackageError
-from lib_singlelora.training.tensorboard_log import Board
+from lib_singlelora.training.tensorboard_log import TensorboardLog
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -23,10 +23,10 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_what_is_written_is_read_back_and_a_resumed_training_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    with Board(tmp_path) as board:
+    with TensorboardLog(tmp_path) as board:
         for step in (1, 2, 3):
             board.write("training", {"loss": step / 2}, step)
-    with Board(tmp_path, 2) as board:
+    with TensorboardLog(tmp_path, 2) as board:
         board.write("training", {"loss": 9}, 3)
     assert scalars(tmp_path) == {"training/loss": [(1, 0.5), (2, 1.0), (3, 9.0)]}
 
@@ -36,4 +36,4 @@ def test_without_the_package_it_says_what_to_do(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingPackageError, match="pip install tensorboard, or switch it off"):
-        Board(tmp_path)
+        TensorboardLog(tmp_path)

@@ -16,7 +16,7 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.settings.training import TrainingSettings
 from lib_singlelora.training.epoch_plan import Picture
 from lib_singlelora.training.latents import Versions
-from lib_singlelora.training.trainer import Progressed, Trainer
+from lib_singlelora.training.trainer import Trainer, TrainerState
 
 Result = dict[str, torch.Tensor]
 
@@ -57,7 +57,7 @@ def train(
     job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
 
-    def save(epoch: int, network: LoraNetwork, state: Progressed) -> Path:
+    def save(epoch: int, network: LoraNetwork, state: TrainerState) -> Path:
         return folder / f"{epoch}.safetensors"
 
     with host.open_for_training() as model:

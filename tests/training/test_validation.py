@@ -16,7 +16,7 @@ from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective
-from lib_singlelora.training.trainer import Progressed, Trainer
+from lib_singlelora.training.trainer import Trainer, TrainerState
 from lib_singlelora.training.validation import NOISES, Validation, bands
 from lib_singlelora.ui.panel import render
 from tests.training.test_trainer import pictures, settings
@@ -111,7 +111,7 @@ def test_a_cancel_while_an_epoch_is_measured_loses_none_of_its_steps(tmp_path: P
         folder.mkdir(exist_ok=True)
         shown = pictures(folder)
 
-        def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
+        def save(epoch: int, trained: LoraNetwork, state: TrainerState) -> Path:
             saved.append({key: value.clone() for key, value in trained.state_dict().items()})
             return folder
 

@@ -13,7 +13,7 @@ pytest.importorskip("diffusers")
 pytest.importorskip("playwright")
 pytest.importorskip("uvicorn")
 
-from lib_singlelora.service.dataset import DatasetDesk
+from lib_singlelora.service.dataset import DatasetService
 from lib_singlelora.service.service import Service
 from tests.ui.test_page import CHROMIUM, open_workspace, type_in
 
@@ -80,7 +80,7 @@ def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
     page.locator("#singlelora_crops button img").first.click()
     page.wait_for_timeout(1000)
     name = value(page, "crop_name")
-    assert name in {crop["name"] for crop in DatasetDesk(service).all("mara")["crops"]}
+    assert name in {crop["name"] for crop in DatasetService(service).all("mara")["crops"]}
     picture = page.locator("#singlelora_boxes img").first
     box = picture.bounding_box()
     for dx, dy in ((-60, -60), (60, 60)):
@@ -94,14 +94,14 @@ def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
     page.locator("#singlelora_move").click()
     told(page, "The crops are cut anew")
     assert service.runner.tickets[-1].wait(60).error is None
-    moved = {crop["name"]: crop for crop in DatasetDesk(service).all("mara")["crops"]}[name]
+    moved = {crop["name"]: crop for crop in DatasetService(service).all("mara")["crops"]}[name]
     assert moved["box"] == [left, top, right, bottom]
     assert service.settings("mara").crop.boxes == (f"{name}:{left}:{top}:{right}:{bottom}",)
 
 
 def test_a_caption_shows_its_limit_and_changes_are_taken_back(looked: tuple[Any, Service]) -> None:
     page, service = looked
-    desk = DatasetDesk(service)
+    desk = DatasetService(service)
     first = desk.captions("mara")["captions"]
     opened(page, "captions")
     type_in(page, {"caption_text": ", ".join(["mara", *["orange suit"] * 30])})
@@ -130,7 +130,7 @@ def test_a_regularization_picture_is_put_aside_and_taken_back(looked: tuple[Any,
     page.wait_for_timeout(1000)
     page.locator("#singlelora_take_back").click()
     told(page, "0001 is back in the set")
-    assert all(own["kept"] for own in DatasetDesk(service).all("mara")["regularization"])
+    assert all(own["kept"] for own in DatasetService(service).all("mara")["regularization"])
 
 
 def test_the_trigger_is_checked(looked: tuple[Any, Service]) -> None:

@@ -22,7 +22,7 @@ from lib_singlelora.errors import SettingsError, SnapshotError, WorkspaceError
 from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.files.weights import UnreadableWeights, read_pickle
 from lib_singlelora.library.choose import choose_lora
-from lib_singlelora.service.lora_files import BenchDesk
+from lib_singlelora.service.lora_files import LoraFilesService
 from lib_singlelora.service.service import Service
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.accept import accept
@@ -189,7 +189,7 @@ def test_what_is_kept_beside_a_job_is_not_written_below_a_linked_folder(
 
 def test_pictures_of_the_bench_are_not_written_below_a_linked_folder(workspace: Workspace) -> None:
     (workspace.root / "plots").symlink_to(workspace.root.parent / "outside")
-    desk = BenchDesk(Service(QuietHost(), lambda: workspace.root.parent))
+    desk = LoraFilesService(Service(QuietHost(), lambda: workspace.root.parent))
     with pytest.raises(WorkspaceError, match="plots: found a link to a folder"):
         desk.presets_picture("sent")
     assert [path.name for path in (workspace.root.parent / "outside").iterdir()] == ["victim.txt"]

@@ -25,11 +25,11 @@ from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.train_pictures import collect_pictures
-from lib_singlelora.training.batch import draw, versions_of
+from lib_singlelora.training.batch import make_batch, versions_of
 from lib_singlelora.training.epoch_plan import Picture, Sample, epoch_steps
 from lib_singlelora.training.latents import LatentCache, Versions
 from lib_singlelora.training.objective import Objective
-from lib_singlelora.training.trainer import Progressed, Trainer
+from lib_singlelora.training.trainer import Trainer, TrainerState
 from lib_singlelora.workspace.workspace import Workspace
 
 from .measurement import Measurement, against
@@ -68,7 +68,7 @@ class _Watch:
         self.objective.network.eval()
         with torch.no_grad():
             parts = [
-                float(judge.loss(draw(self.plain, self.cache, [sample], 1000)))
+                float(judge.loss(make_batch(self.plain, self.cache, [sample], 1000)))
                 for sample in self.samples
             ]
         self.objective.network.train()
@@ -98,7 +98,7 @@ def _trainer(model: TrainingModel, preset: str, shown: list[Picture], folder: Pa
         model.targets(), model.layout, shape_of(options), weights, text, options.seed
     )
 
-    def save(epoch: int, trained: LoraNetwork, state: Progressed) -> Path:
+    def save(epoch: int, trained: LoraNetwork, state: TrainerState) -> Path:
         return folder / f"{epoch}.safetensors"
 
     return Trainer(model, network, shown, options, folder / f"{preset}.pt", preset, save)

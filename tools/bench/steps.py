@@ -13,11 +13,14 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
-from lib_singlelora.hosts.standalone.training_model import StandaloneTrainingModel, lent
+from lib_singlelora.hosts.standalone.training_model import (
+    StandaloneTrainingModel,
+    borrowed_networks,
+)
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.block_weights import parse_block_weights
-from lib_singlelora.ops.fp16_storage import packed
+from lib_singlelora.ops.fp16_storage import fp16_storage
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.training.epoch_plan import Picture, Sample
 from lib_singlelora.training.latents import Versions
@@ -112,7 +115,7 @@ def ours(
         np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
     ).save(path)
     picture = Picture(path, CAPTION, (SIDE, SIDE))
-    stack.enter_context(lent(networks, device))
+    stack.enter_context(borrowed_networks(networks, device))
     model = StandaloneTrainingModel(networks, device)
     weights = parse_block_weights(options.block_weights, model.layout).as_dict()
     network = LoraNetwork(
@@ -124,7 +127,7 @@ def ours(
     trainer.latents.fill(model, [picture], Versions(), lambda done, total: None)
     network.train()
     if options.gradient_checkpointing:
-        stack.enter_context(packed(model.blocks()))
+        stack.enter_context(fp16_storage(model.blocks()))
     number = [0]
 
     def step() -> None:
@@ -149,7 +152,7 @@ def peer_encode(networks: Networks) -> Step:
 def encode(networks: Networks, stack: ExitStack) -> Step:
     """Ours: one picture to latents."""
     pixels = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
-    stack.enter_context(lent(networks, "cpu"))
+    stack.enter_context(borrowed_networks(networks, "cpu"))
     model = StandaloneTrainingModel(networks, "cpu")
 
     def step() -> None:

@@ -41,7 +41,7 @@ from .prompt_loras import loras_of
 from .sampler import SAMPLERS, Start, denoise, make_scheduler, noise_for
 from .training_model import (
     StandaloneTrainingModel,
-    lent,
+    borrowed_networks,
     placement,
     weighted_modules,
     weights_dtype,
@@ -193,7 +193,10 @@ class StandaloneHost:
                 "training.precision=bf16: this GPU has no bf16 and emulates it, which is slow; fp16"
                 " suits it"
             )
-        with self._lying_in(wanted) as networks, lent(networks, self._device) as places:
+        with (
+            self._lying_in(wanted) as networks,
+            borrowed_networks(networks, self._device) as places,
+        ):
             yield StandaloneTrainingModel(networks, self._device, wanted, places)
 
     @contextmanager

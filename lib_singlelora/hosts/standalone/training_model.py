@@ -13,8 +13,8 @@ from ...host import Conditioning, Part
 from ...naming.blocks import BlockLayout
 from ...naming.keys import diffusers_to_canonical
 from ...ops.allocator import give_back
-from ...ops.upsample_conv import enlarging
-from ...ops.winograd import fewer_products
+from ...ops.upsample_conv import upsample_convs
+from ...ops.winograd import winograd_convs
 from ..clip import count_tokens, encode
 from ..placement import Placement
 from ..precision import autocast, checked_vae
@@ -181,7 +181,7 @@ def on_a_cpu(networks: Networks) -> Iterator[None]:
     enlargers = (
         module for network in (networks.unet, networks.vae) for module in network.modules()
     )
-    with channels_last(networks), fewer_products(networks.vae.modules()), enlarging(enlargers):
+    with channels_last(networks), winograd_convs(networks.vae.modules()), upsample_convs(enlargers):
         yield
 
 
@@ -213,7 +213,7 @@ def frozen(networks: Networks) -> Iterator[None]:
 
 
 @contextmanager
-def lent(networks: Networks, device: str) -> Iterator[Placement]:
+def borrowed_networks(networks: Networks, device: str) -> Iterator[Placement]:
     """The networks as a training wants them; all is as it was after the exit."""
     places = placement(networks, device)
     try:

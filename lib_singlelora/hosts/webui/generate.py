@@ -11,7 +11,7 @@ from PIL import Image
 from ...errors import CheckpointError, LoraFileError, SettingsError, TrainingError
 from ...host import GeneratedImage, ImageRequest
 from ...jobs import Job, Progress
-from .lora_folder import Library
+from .lora_folder import LoraFolder
 
 # The WebUI's numbers for "Masked content"
 FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
@@ -29,7 +29,7 @@ def sampler_names() -> tuple[str, ...]:
     return (*names, *(f"{name} {schedule}" for name in names for schedule in schedules))
 
 
-def draw(request: ImageRequest, job: Job, library: Library) -> list[GeneratedImage]:
+def draw(request: ImageRequest, job: Job, library: LoraFolder) -> list[GeneratedImage]:
     """One picture per seed.
 
     Raises: JobCancelled, in the middle of a picture too; SettingsError, CheckpointError,

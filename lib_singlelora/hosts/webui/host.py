@@ -25,9 +25,9 @@ from ...jobs import Job, Progress
 from ...settings.schema import preset_of
 from . import generate
 from .deepbooru import Deepbooru
-from .lora_folder import Library, lora_folder
+from .lora_folder import LoraFolder, lora_folder
 from .queue import QueueLock
-from .training_model import layout_of, lent
+from .training_model import borrowed_networks, layout_of
 from .upscalers import upscalers
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class WebUIHost:
 
     def __init__(self, show_warning: Callable[[str], None] = logger.warning) -> None:
         self.queue = QueueLock(show_warning)
-        self.library = Library()
+        self.library = LoraFolder()
 
     @property
     def name(self) -> str:
@@ -164,5 +164,5 @@ class WebUIHost:
     @contextmanager
     def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
         """Lend the checkpoint in memory.  Raises: CheckpointError, TrainingError."""
-        with lent(shared.sd_model, precision) as model:
+        with borrowed_networks(shared.sd_model, precision) as model:
             yield model

@@ -27,7 +27,7 @@ def lora_folder() -> Path:
     return Path(shared.cmd_opts.lora_dir)
 
 
-class Library:
+class LoraFolder:
     """What of ours the WebUI's Lora extension knows.
 
     names: file in a workspace -> what prompts call it.

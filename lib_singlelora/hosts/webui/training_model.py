@@ -21,7 +21,7 @@ from ...host import Conditioning, Part
 from ...naming.blocks import SD1, SD2, BlockLayout
 from .. import placement
 from ..clip import count_tokens, encode
-from . import compute_dtype as computing
+from . import compute_dtype
 
 Parts = tuple[nn.Module, ...]
 
@@ -32,7 +32,7 @@ class WebUITrainingModel:
     recordable = False  # other extensions may do anything in a pass
 
     def __init__(self, sd_model: Any, precision: str = "auto") -> None:
-        self._model, self._dtype = sd_model, computing.pass_dtype(precision)
+        self._model, self._dtype = sd_model, compute_dtype.pass_dtype(precision)
         self._places = placement.Placement(_named(sd_model), str(devices.device))
         self.layout = layout_of(sd_model)
         self.prediction: Literal["epsilon", "v_prediction"] = (
@@ -71,7 +71,7 @@ class WebUITrainingModel:
         Raises: TrainingError, when the VAE gives NaN in fp32 too.
         """
         vae = self._bring_vae()
-        mode = computing.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
+        mode = compute_dtype.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
         _trim()  # the VAE's activations, before those of a training come on top
         return mode.float() * self._model.scale_factor
 
@@ -82,7 +82,7 @@ class WebUITrainingModel:
         """
         vae = self._bring_vae()
         return (
-            computing.through_vae(vae, vae.decode, latents / self._model.scale_factor)
+            compute_dtype.through_vae(vae, vae.decode, latents / self._model.scale_factor)
             .float()
             .clamp(-1, 1)
         )
@@ -104,7 +104,7 @@ class WebUITrainingModel:
         """Prompts to context (B, 77k, D): plain, without emphasis, as they are trained everywhere."""
         stage = self._model.cond_stage_model
         self._places.bring("text encoder")
-        with computing.autocast(self._dtype):
+        with compute_dtype.autocast(self._dtype):
             if self.layout.name.startswith("sd2"):
                 return Conditioning(_encode_open_clip(stage, prompts))
             clip = stage.wrapped
@@ -117,8 +117,8 @@ class WebUITrainingModel:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
         unet, context = self._model.model.diffusion_model, conditioning.context.to(devices.device)
         self._places.bring("unet")
-        with computing.autocast(self._dtype):
-            if self._dtype == computing.own_dtype():
+        with compute_dtype.autocast(self._dtype):
+            if self._dtype == compute_dtype.own_dtype():
                 noisy, context = noisy.to(devices.dtype_unet), context.to(devices.dtype_unet)
             # Otherwise they stay in fp32: a cast to the weights' fp16 on the way in is one on the
             # way back, where bf16's small gradients would be lost.
@@ -201,7 +201,7 @@ def layout_of(sd_model: Any) -> BlockLayout:
 
 
 @contextmanager
-def lent(sd_model: Any, precision: str = "auto") -> Iterator[WebUITrainingModel]:
+def borrowed_networks(sd_model: Any, precision: str = "auto") -> Iterator[WebUITrainingModel]:
     """Make the networks ready to train LoRA branches; everything is what it was after the exit,
     however it comes.
 

@@ -38,9 +38,9 @@ def card(
 
 @pytest.fixture
 def library(webui: StandIn) -> Any:
-    from lib_singlelora.hosts.webui.lora_folder import Library
+    from lib_singlelora.hosts.webui.lora_folder import LoraFolder
 
-    return Library()
+    return LoraFolder()
 
 
 def test_a_published_file_is_known_at_once_with_its_card(

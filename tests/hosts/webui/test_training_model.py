@@ -98,10 +98,10 @@ def model() -> Model:
 
 
 @pytest.fixture
-def lent(webui: StandIn) -> Any:
-    from lib_singlelora.hosts.webui.training_model import lent
+def borrowed_networks(webui: StandIn) -> Any:
+    from lib_singlelora.hosts.webui.training_model import borrowed_networks
 
-    return lent
+    return borrowed_networks
 
 
 def state(model: Model) -> dict[str, Any]:
@@ -143,8 +143,8 @@ def step(training: Any, text_encoder: bool = True) -> tuple[LoraNetwork, Tensor]
     return network, answer.detach()
 
 
-def test_every_module_of_the_layout_is_given_once(model: Model, lent: Any) -> None:
-    with lent(model) as training:
+def test_every_module_of_the_layout_is_given_once(model: Model, borrowed_networks: Any) -> None:
+    with borrowed_networks(model) as training:
         names = [name for name, _ in training.targets()]
         layout = replace(
             SD1, channels=SMALL.unet, multipliers=SMALL.multipliers, context=SMALL.text
@@ -159,9 +159,11 @@ def test_every_module_of_the_layout_is_given_once(model: Model, lent: Any) -> No
         )
 
 
-def test_gradients_reach_every_branch_and_everything_is_given_back(model: Model, lent: Any) -> None:
+def test_gradients_reach_every_branch_and_everything_is_given_back(
+    model: Model, borrowed_networks: Any
+) -> None:
     before = state(model)
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         assert not any(p.requires_grad for p in model.model.diffusion_model.parameters())
         network, _ = step(training)
         gradients = [branch.up.grad for _, branch in network.items()]
@@ -171,19 +173,19 @@ def test_gradients_reach_every_branch_and_everything_is_given_back(model: Model,
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
 def test_it_is_given_back_after_any_error(
-    model: Model, lent: Any, error: type[BaseException]
+    model: Model, borrowed_networks: Any, error: type[BaseException]
 ) -> None:
     before = state(model)
-    with pytest.raises(error), lent(model) as training:
+    with pytest.raises(error), borrowed_networks(model) as training:
         step(training)
         raise error("in the middle")
     same(before, state(model))
 
 
 def test_a_lora_of_the_last_prompt_is_taken_out_first(
-    webui: StandIn, model: Model, lent: Any
+    webui: StandIn, model: Model, borrowed_networks: Any
 ) -> None:
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         _, clean = step(training)
     target = model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn1.to_q
     webui.networks.loaded_networks.append(
@@ -193,7 +195,7 @@ def test_a_lora_of_the_last_prompt_is_taken_out_first(
     with torch.no_grad():
         webui.apply_weights(target)
     assert not target.weight.equal(original)
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         assert target.weight.equal(original)
         _, found = step(training)
     assert found.equal(clean)
@@ -201,18 +203,20 @@ def test_a_lora_of_the_last_prompt_is_taken_out_first(
 
 
 def test_token_merging_and_hypertile_are_off_for_the_job(
-    webui: StandIn, model: Model, lent: Any
+    webui: StandIn, model: Model, borrowed_networks: Any
 ) -> None:
     tile = SimpleNamespace(enabled=True)
     block = model.model.diffusion_model.middle_block[1].transformer_blocks[0].attn1
     setattr(block, "__webui_hypertile_params", tile)
     model.applied_token_merged_ratio = 0.5
-    with lent(model):
+    with borrowed_networks(model):
         assert not tile.enabled and webui.merged_ratio == [0]
     assert tile.enabled and webui.merged_ratio == [0, 0.5]
 
 
-def test_the_hooks_of_lowvram_come_back(webui: StandIn, model: Model, lent: Any) -> None:
+def test_the_hooks_of_lowvram_come_back(
+    webui: StandIn, model: Model, borrowed_networks: Any
+) -> None:
     def send_me_to_gpu(module: nn.Module, _: object) -> None:
         calls.append(module)
 
@@ -224,7 +228,7 @@ def test_the_hooks_of_lowvram_come_back(webui: StandIn, model: Model, lent: Any)
     model.lowvram, unet = True, model.model.diffusion_model
     for hook in (another, send_me_to_gpu):
         unet.register_forward_pre_hook(hook)
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         step(training)
         assert calls == [] and list(unet._forward_pre_hooks.values()) == [another]
     assert list(unet._forward_pre_hooks.values()) == [another, send_me_to_gpu]
@@ -232,7 +236,7 @@ def test_the_hooks_of_lowvram_come_back(webui: StandIn, model: Model, lent: Any)
 
 @pytest.mark.parametrize("medvram", [False, True])
 def test_with_medvram_each_part_comes_for_its_own_work(
-    model: Model, lent: Any, monkeypatch: pytest.MonkeyPatch, medvram: bool
+    model: Model, borrowed_networks: Any, monkeypatch: pytest.MonkeyPatch, medvram: bool
 ) -> None:
     from lib_singlelora.hosts.placement import Placement
 
@@ -240,7 +244,7 @@ def test_with_medvram_each_part_comes_for_its_own_work(
     monkeypatch.setattr(Placement, "bring", lambda self, *names: moves.append(("in", *names)))
     monkeypatch.setattr(Placement, "set_aside", lambda self, *names: moves.append(("out", *names)))
     model.lowvram = medvram
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         assert moves == ([] if medvram else [("in", "unet", "vae", "text encoder")])
         moves.clear()
         training.encode_images(torch.zeros(1, 3, 64, 64))
@@ -250,10 +254,10 @@ def test_with_medvram_each_part_comes_for_its_own_work(
         assert moves == [("in", "text encoder"), ("in", "unet")]
 
 
-def test_latents_are_scaled_and_nan_is_told(model: Model, lent: Any) -> None:
+def test_latents_are_scaled_and_nan_is_told(model: Model, borrowed_networks: Any) -> None:
     from lib_singlelora.errors import TrainingError
 
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         assert training.encode_images(torch.zeros(1, 3, 64, 64)).shape == (1, 4, 8, 8)
         with torch.no_grad():
             model.first_stage_model.quant_conv.bias.fill_(float("nan"))
@@ -261,17 +265,17 @@ def test_latents_are_scaled_and_nan_is_told(model: Model, lent: Any) -> None:
             training.encode_images(torch.zeros(1, 3, 64, 64))
 
 
-def test_long_prompts_and_clip_skip(model: Model, lent: Any) -> None:
-    with lent(model) as training:
+def test_long_prompts_and_clip_skip(model: Model, borrowed_networks: Any) -> None:
+    with borrowed_networks(model) as training:
         one = training.encode_prompts(["a girl"], 1).context
         assert one.shape == (1, 77, SMALL.text)
         assert training.encode_prompts([", ".join(["word"] * 60)], 1).context.shape[1] == 154
         assert not one.equal(training.encode_prompts(["a girl"], 2).context)
 
 
-def test_v_prediction_is_read_off_the_model(model: Model, lent: Any) -> None:
+def test_v_prediction_is_read_off_the_model(model: Model, borrowed_networks: Any) -> None:
     model.parameterization = "v"
-    with lent(model) as training:
+    with borrowed_networks(model) as training:
         assert training.prediction == "v_prediction"
 
 
@@ -305,13 +309,13 @@ def another_unet(model: Model, webui: StandIn) -> None:
     ],
 )
 def test_what_cannot_be_trained_is_refused(
-    webui: StandIn, model: Model, lent: Any, change: Any, said: str
+    webui: StandIn, model: Model, borrowed_networks: Any, change: Any, said: str
 ) -> None:
     change(model, webui)
     before = state(model)
     with (
         pytest.raises(CheckpointError, match=said),
-        lent(None if change is no_checkpoint else model),
+        borrowed_networks(None if change is no_checkpoint else model),
     ):
         pass
     same(before, state(model))

@@ -21,8 +21,9 @@ from lib_singlelora.host import Host, ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.jobs import Job
+from lib_singlelora.judge.cells import CellSpec
 from lib_singlelora.judge.first_round import opened
-from lib_singlelora.judge.recommend import Place, judge
+from lib_singlelora.judge.recommend import judge
 from lib_singlelora.library.epochs import epoch_files
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -45,8 +46,8 @@ def judged(run: Run, host: Host, folder: Path, job: Job) -> list[Row]:
     settings = settings.with_values({"judge.probes": len(files)})
     prompt = f"{run.character}, girl, solo, {FRAMING}, looking at viewer, white background"
     places = [
-        Place(0, 0.0, "", None),
-        *(Place(epoch, 1.0, "ALL", path) for epoch, path in files.items()),
+        CellSpec(0, 0.0, "", None),
+        *(CellSpec(epoch, 1.0, "ALL", path) for epoch, path in files.items()),
     ]
     drawn = {
         place: _drawn(place, prompt, settings.plot.negative_prompt, workspace, host, job)
@@ -85,7 +86,7 @@ def _steps(workspace: Workspace, epochs: int) -> float:
 
 
 def _drawn(
-    place: Place, prompt: str, negative: str, workspace: Workspace, host: Host, job: Job
+    place: CellSpec, prompt: str, negative: str, workspace: Workspace, host: Host, job: Job
 ) -> list[Path]:
     mark = fingerprint(file_hash(place.lora) if place.lora else "", prompt, host.checkpoint.sha256)
     paths = {seed: workspace.plots / "bench" / f"{mark}-{seed}.png" for seed in SEEDS}
