@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_singlelora.bootstrap import webui_requirements as requirements_webui
+from lib_singlelora.bootstrap import webui_requirements
 
 ROOT = Path(__file__).parents[2]
 CODE = (
@@ -219,8 +219,8 @@ def test_a_full_disk_leaves_the_remembered_failure_that_was_there(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     stamp = tmp_path / ".install-failed.json"
-    requirements_webui._remember(stamp, "first")
+    webui_requirements._remember(stamp, "first")
     before = stamp.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
-    requirements_webui._remember(stamp, "second")
+    webui_requirements._remember(stamp, "second")
     assert stamp.read_bytes() == before and list(tmp_path.iterdir()) == [stamp]

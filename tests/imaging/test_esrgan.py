@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lib_singlelora.errors import ImageModelError, JobCancelled, MissingPackageError
-from lib_singlelora.imaging import esrgan as model_upscaler
+from lib_singlelora.imaging import esrgan
 from lib_singlelora.imaging.esrgan import ModelUpscaler, import_spandrel, read_weights
 from lib_singlelora.imaging.upscale import choose_upscaler, enlarge
 
@@ -125,7 +125,7 @@ def test_a_scale_that_the_model_has_not_is_reached_and_a_larger_one_by_two_passe
 
 def test_a_large_result_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spandrel_or_skip()
-    monkeypatch.setattr(model_upscaler, "MOST_PIXELS", 60 * 40)
+    monkeypatch.setattr(esrgan, "MOST_PIXELS", 60 * 40)
     upscaler = ModelUpscaler(saved(tmp_path / "model.safetensors", srvgg()), device="cpu")
     assert upscaler.upscale(picture(60, 40), 1.5).size == (90, 60)
 

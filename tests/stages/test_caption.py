@@ -20,7 +20,7 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.caption import caption
 from lib_singlelora.stages.regularize import looking
-from lib_singlelora.tagging import ensemble as taggers
+from lib_singlelora.tagging import ensemble
 from lib_singlelora.tagging.wd import TagScores
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import QuietHost, cropped, quiet_host
@@ -166,7 +166,7 @@ def test_a_tagger_is_found_by_its_name(workspace: Workspace, host: Host) -> None
 def test_merging_keeps_the_highest_probability() -> None:
     one = TagScores({"a": 0.2, "b": 0.9}, {}, {"general": 0.4})
     two = TagScores({"a": 0.6, "c": 0.1}, {"x": 1.0}, {"general": 0.5})
-    assert taggers.merged([one, two]) == TagScores(
+    assert ensemble.merged([one, two]) == TagScores(
         {"a": 0.6, "b": 0.9, "c": 0.1}, {"x": 1.0}, {"general": 0.5}
     )
 
@@ -175,8 +175,8 @@ def test_mcut_takes_each_picture_s_own_threshold_and_the_rating_is_there_on_dema
     scores = TagScores(
         {"a": 0.3, "b": 0.28, "c": 0.05, "d": 0.04}, {}, {"general": 0.4, "sensitive": 0.5}
     )
-    assert taggers.tags_above(scores, settings_of(thresholds="MCut").caption) == ["a", "b"]
-    assert taggers.tags_above(scores, settings_of(rating=True).caption) == ["rating:sensitive"]
+    assert ensemble.tags_above(scores, settings_of(thresholds="MCut").caption) == ["a", "b"]
+    assert ensemble.tags_above(scores, settings_of(rating=True).caption) == ["rating:sensitive"]
 
 
 def test_a_caption_written_by_hand_stays_even_in_kohya_s_own_file(
@@ -216,11 +216,11 @@ def test_the_policy_does_not_touch_the_regularization_set() -> None:
 def test_the_embedded_tagger_serves_the_embedded_checkpoint_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(taggers, "TAGGER", write_tagger(tmp_path / "embedded", tags=TAGS))
+    monkeypatch.setattr(ensemble, "TAGGER", write_tagger(tmp_path / "embedded", tags=TAGS))
     paths = HostPaths(downloads=tmp_path / "none")
     for preset, expected in (("embedded", [tmp_path / "embedded"]), ("recommended", [])):
         host = QuietHost(paths, CheckpointInfo("x", Path("x"), preset=preset))
-        assert taggers.known_folders(host) == expected  # type: ignore[arg-type]
+        assert ensemble.known_folders(host) == expected  # type: ignore[arg-type]
 
 
 def test_a_downloaded_tagger_is_found_the_next_time(workspace: Workspace, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from lib_singlelora.errors import (
     WorkspaceError,
 )
 from lib_singlelora.service.service import Service
-from lib_singlelora.web import guard as api_guard
+from lib_singlelora.web import guard
 from tests.stages.quiet_host import QuietHost
 
 API = "/singlelora/v1"
@@ -205,7 +205,7 @@ def chunks(piece: bytes, count: int, sent: list[int]) -> Iterator[bytes]:
 
 
 def test_a_body_is_limited_before_it_is_read(client: TestClient, name: str) -> None:
-    most = api_guard.MAX_BODY
+    most = guard.MAX_BODY
     asked = client.patch(
         f"{API}/workspaces/{name}", content=b"{}", headers={**JSON, "content-length": str(most + 1)}
     )
