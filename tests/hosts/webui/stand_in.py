@@ -218,7 +218,11 @@ class StandIn:
                 setattr(package, name.partition(".")[2], each)
         for name, each in {"modules": package, **made}.items():
             monkeypatch.setitem(sys.modules, name, each)
-        for name in [n for n in sys.modules if n.startswith("lib_singlelora.hosts.webui")]:
+        for name in [
+            n
+            for n in sys.modules
+            if n.startswith(("lib_singlelora.hosts.webui", "lib_singlelora.extension"))
+        ]:
             monkeypatch.delitem(sys.modules, name)
 
     def apply_weights(self, target: nn.Module) -> None:
