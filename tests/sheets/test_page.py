@@ -14,10 +14,8 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
+from tests.browser import CHROMIUM
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 NASTY = "</script><script>alert(1)</script> \"quoted\" & 'so' <b>"
 
 

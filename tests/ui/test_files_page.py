@@ -15,9 +15,10 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.service.service import Service
-from tests.ui.test_page import CHROMIUM, open_workspace, type_in
+from tests.browser import needs_chromium
+from tests.ui.test_page import open_workspace, type_in
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
+pytestmark = needs_chromium
 QUICK = {
     "prepare.long_side": 256,
     "regularization.count": 0,

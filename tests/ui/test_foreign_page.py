@@ -32,11 +32,11 @@ from lib_singlelora.host import Host
 from lib_singlelora.service.service import Service
 from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
 from lib_singlelora.ui.serve import application
+from tests.browser import CHROMIUM, needs_chromium
 from tests.stages.quiet_host import QuietHost
 from tests.two_colours import two_colours
-from tests.ui.test_page import CHROMIUM
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
+pytestmark = needs_chromium
 SECRET = "the user's private letter"
 ATTACK = """
 async (target) => {

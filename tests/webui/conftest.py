@@ -6,12 +6,14 @@ import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.browser import CHROMIUM
 from tests.small_checkpoint import build_small_checkpoint
-from tests.webui.running import PROBE, ROOT, WebUI, python_of_webui
+from tests.webui.running import PROBE, ROOT, WebUI, python_of_webui, visit
 
 FAST = {
     "prepare.long_side": 512,
@@ -82,3 +84,22 @@ def new_workspace(webui: WebUI, name: str, **settings: object) -> str:
         },
     )
     return str(answer["workspace"])
+
+
+@pytest.fixture
+def page(webui: WebUI) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1280, "height": 800})
+        opened.set_default_timeout(60_000)
+        opened.problems = []
+        opened.on("pageerror", lambda error: opened.problems.append(error.stack or str(error)))
+        opened.on(
+            "console",
+            lambda said: opened.problems.append(said.text) if said.type == "error" else None,
+        )
+        visit(webui, opened)
+        yield opened
+        browser.close()

@@ -222,3 +222,9 @@ def python_of_webui() -> str:
         / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     )
     return os.environ.get("SD_WEBUI_PYTHON") or (str(own) if own.exists() else sys.executable)
+
+
+def visit(webui: WebUI, page: Any) -> None:
+    page.goto(webui.url)
+    page.locator("#tabs > .tab-nav button", has_text="Single LoRA").click()
+    page.locator("#singlelora_run").wait_for(state="visible")

@@ -8,7 +8,6 @@ import base64
 import io
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +18,14 @@ from PIL import Image
 from lib_singlelora.embedded.paths import CHECKPOINT
 from lib_singlelora.host import ImageRequest
 from lib_singlelora.jobs import Job
+from tests.browser import needs_chromium
 from tests.webui.conftest import new_workspace
-from tests.webui.running import ROOT, WebUI
+from tests.webui.running import ROOT, WebUI, visit
 from tests.webui.test_whole_job import same_weights
 
 pytestmark = pytest.mark.timeout(1200)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 DRAWING = "1girl, solo, upper body, blonde hair, long hair, white hat, black dress, smile, outdoors"
 SAMPLERS = {"Euler": ("Euler", "Automatic"), "DPM++ 2M Karras": ("DPM++ 2M", "Karras")}
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
-
-
-@pytest.fixture
-def page(webui: WebUI) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1280, "height": 800})
-        opened.set_default_timeout(60_000)
-        opened.problems = []
-        opened.on("pageerror", lambda error: opened.problems.append(error.stack or str(error)))
-        opened.on(
-            "console",
-            lambda said: opened.problems.append(said.text) if said.type == "error" else None,
-        )
-        visit(webui, opened)
-        yield opened
-        browser.close()
-
-
-def visit(webui: WebUI, page: Any) -> None:
-    page.goto(webui.url)
-    page.locator("#tabs > .tab-nav button", has_text="Single LoRA").click()
-    page.locator("#singlelora_run").wait_for(state="visible")
 
 
 def choose(page: Any, selector: str, value: str) -> None:
@@ -88,7 +59,7 @@ def own_problems(page: Any) -> list[str]:
     ]
 
 
-@needs_browser
+@needs_chromium
 def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
     page.locator("#singlelora_picture input[type=file]").set_input_files(
         ROOT / "examples" / "isabella.png"
@@ -130,7 +101,7 @@ def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
     assert own_problems(page) == []
 
 
-@needs_browser
+@needs_chromium
 def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any) -> None:
     new_workspace(webui, "watched", training__epochs=300, regularization__count=0)
     visit(webui, page)  # a page offers the workspaces that were there when it was opened
@@ -152,7 +123,7 @@ def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any
     assert own_problems(page) == []
 
 
-@needs_browser
+@needs_chromium
 def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(
     webui: WebUI, page: Any
 ) -> None:
@@ -169,7 +140,7 @@ def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(
     assert webui.ended(job)["state"] == "cancelled"
 
 
-@needs_browser
+@needs_chromium
 def test_a_mistake_is_told_on_the_page(webui: WebUI, page: Any) -> None:
     page.locator("#singlelora_workspace input").first.click()
     page.locator("#singlelora_workspace ul li", has_text="(new character)").first.click()
@@ -177,7 +148,7 @@ def test_a_mistake_is_told_on_the_page(webui: WebUI, page: Any) -> None:
     page.locator("#singlelora_note", has_text="found no picture").first.wait_for()
 
 
-@needs_browser
+@needs_chromium
 def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any) -> None:
     choose(page, "#singlelora_workspace", "browser")
     page.locator("#singlelora_results .singlelora-take").wait_for()
@@ -190,7 +161,7 @@ def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any)
     )
 
 
-@needs_browser
+@needs_chromium
 def test_a_result_goes_to_img2img_with_its_picture(webui: WebUI, page: Any) -> None:
     choose(page, "#singlelora_workspace", "browser")
     page.locator("#singlelora_send_img2img").click()
@@ -200,7 +171,7 @@ def test_a_result_goes_to_img2img_with_its_picture(webui: WebUI, page: Any) -> N
     )
 
 
-@needs_browser
+@needs_chromium
 def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, page: Any) -> None:
     choose(page, "#singlelora_workspace", "browser")
     page.locator("#singlelora_keep").wait_for()
@@ -228,7 +199,7 @@ def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, 
     assert own_problems(page) == []
 
 
-@needs_browser
+@needs_chromium
 def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> None:
     page.locator("#tabs > .tab-nav button", has_text="txt2img").click()
     page.locator("#txt2img_extra_tabs > .tab-nav button", has_text="Lora").click()
@@ -239,7 +210,7 @@ def test_new_files_stand_in_the_extra_networks_tab(webui: WebUI, page: Any) -> N
     assert "url(" in (card.get_attribute("style") or "") or card.locator("img.preview").count()
 
 
-@needs_browser
+@needs_chromium
 @pytest.mark.skipif(not CHECKPOINT.exists(), reason="needs the embedded checkpoint")
 def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(
     webui: WebUI, page: Any
@@ -312,7 +283,7 @@ LEAVE_THE_QUEUE = """url => new Promise(done => {
 })"""
 
 
-@needs_browser
+@needs_chromium
 def test_reload_ui_ends_after_pages_were_closed_on_their_way_into_gradio_s_queue(
     webui: WebUI, page: Any
 ) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.browser import needs_chromium
 from tests.webui.conftest import new_workspace
 from tests.webui.running import WebUI
-from tests.webui.test_browser import choose, needs_browser, own_problems
+from tests.webui.test_browser import choose, own_problems
 
-pytestmark = [pytest.mark.timeout(1200), needs_browser]
+pytestmark = [pytest.mark.timeout(1200), needs_chromium]
 NAME = "looked at"
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from tests.browser import CHROMIUM, needs_chromium
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.conftest import link_of, new_workspace
 from tests.webui.running import PROBE, Refused, WebUI, python_of_webui
-from tests.webui.test_browser import CHROMIUM, choose, needs_browser
+from tests.webui.test_browser import choose
 from tests.webui.test_whole_job import untouched
 
 pytestmark = pytest.mark.timeout(1200)
@@ -183,7 +184,7 @@ class Proxy:
             target.close()
 
 
-@needs_browser
+@needs_chromium
 def test_the_tab_works_behind_the_login_under_the_sub_path(guarded: WebUI) -> None:
     from playwright.sync_api import sync_playwright
 
