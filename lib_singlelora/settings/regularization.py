@@ -1,10 +1,11 @@
-"""Which of the regularization pictures may stay."""
+"""Settings of the regularization set: how it is drawn and what is rejected from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from .declare import setting
+from .drawing import DrawingSettings
 
 
 @dataclass(frozen=True)
@@ -89,4 +90,44 @@ class FilterSettings:
             "Share of the figure's colours that may be hers whatever the tags say; lower it when"
             " some still look like her."
         ),
+    )
+
+
+@dataclass(frozen=True)
+class RegularizationSettings(FilterSettings, DrawingSettings):
+    """The set that keeps the class what it was."""
+
+    count: int = setting(
+        60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set."
+    )
+    as_used: bool = setting(
+        False,
+        label="As many as are used",
+        help=(
+            "Instead of 'pictures': one for each time that training "
+            "shows her, so that none is seen twice; a long training wants hundreds."
+        ),
+    )
+    template: str = setting(
+        "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__,"
+        " __place__",
+        label="Template",
+        help="dynamicprompts template; {class} is the class; one new draw for each picture.",
+    )
+    wildcards: tuple[str, ...] = setting(
+        (),
+        label="Wildcard folders",
+        path="program",
+        help=(
+            "Your own folders of .txt files, beside those of the "
+            "dynamic-prompts extension; their files hide shipped ones of the same name."
+        ),
+    )
+    seed: int = setting(
+        1,
+        label="Seed",
+        low=-1,
+        high=2**32 - 1,
+        seed=True,
+        help="First seed; picture n uses seed + n.",
     )

@@ -21,7 +21,8 @@ from ..files.fileio import write_bytes
 from ..imaging.load import load_picture, picture_size
 from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
-from ..settings.schema import InpaintSettings, Settings
+from ..settings.inpaint import InpaintSettings
+from ..settings.schema import Settings
 from ..workspace.captions import seen_tags
 from ..workspace.crops import view_box, view_tags
 from ..workspace.workspace import Workspace

@@ -4,7 +4,7 @@ import pytest
 
 from lib_singlelora.captions.prompt_sets import build_prompts
 from lib_singlelora.captions.text import split_tags
-from lib_singlelora.settings.schema import PROMPT_SETS
+from lib_singlelora.settings.plot import PROMPT_SETS
 
 CAPTIONS = [
     "isa, girl, full body, sitting, grey background",
