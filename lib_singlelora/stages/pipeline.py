@@ -40,7 +40,11 @@ def run_stage(
     Raises: ConflictError, when somebody else writes in the workspace; what the stage raises.
     """
     with workspace.writing(stage):
-        return _run_stage(stage, settings, workspace, host, job, force, picture, mask)
+        job.events = workspace.events
+        settings, sentences = _agreed(settings, workspace, job, stage)
+        return _told(
+            sentences, _run_stage(stage, settings, workspace, host, job, force, picture, mask)
+        )
 
 
 def _run_stage(
@@ -53,9 +57,8 @@ def _run_stage(
     picture: Path | None,
     mask: Path | None,
 ) -> Part:
+    """One stage with settings that agree with the folders; the workspace is held."""
     started = time.monotonic()
-    job.events = workspace.events
-    settings, told = _agreed(settings, workspace, job, stage)
     work: dict[str, Callable[[], Part]] = {
         "prepare": lambda: _prepare(settings, workspace, host, job, picture, force),
         "crop": lambda: _crop(settings, workspace, host, job, force),
@@ -68,8 +71,6 @@ def _run_stage(
     part = work[stage]()
     if workspace.own_folders(settings):
         remember_repeats(settings, workspace)
-    if told:
-        part["warnings"] = [*told, *part.get("warnings", ())]
     return {
         "workspace": str(workspace.root),
         **part,
@@ -90,35 +91,34 @@ def run_all(
     seconds: dict[str, float] = {}
     job.events = workspace.events
     with workspace.writing("run"):
-        # Here, so that every stage sees the same settings
-        settings, told = _agreed(settings, workspace, job, STAGES[0])
+        # Once, so that every stage sees the same settings
+        settings, sentences = _agreed(settings, workspace, job, STAGES[0])
         for stage in STAGES:
             job.raise_if_cancelled()
-            part = run_stage(
-                stage,
-                settings,
-                workspace,
-                host,
-                job,
-                force,
-                picture if stage == "prepare" else None,
-            )
+            source = picture if stage == "prepare" else None
+            with workspace.writing(stage):
+                part = _run_stage(stage, settings, workspace, host, job, force, source, None)
             seconds |= part.pop("seconds")
             result |= part
-    if told:
-        result["warnings"] = [*told, *result.get("warnings", ())]
-    return {**result, "seconds": seconds}
+    return _told(sentences, {**result, "seconds": seconds})
+
+
+def _told(sentences: list[str], result: Part) -> Part:
+    """The result, with these sentences before its warnings."""
+    if sentences:
+        result["warnings"] = [*sentences, *result.get("warnings", ())]
+    return result
 
 
 def _agreed(
     settings: Settings, workspace: Workspace, job: Job, stage: str
 ) -> tuple[Settings, list[str]]:
-    """`adopt_repeats`, told in the log and to whoever watches."""
-    settings, told = adopt_repeats(settings, workspace)
-    for sentence in told:
+    """The settings once folder and repeats agree, and what was done; told to log and listeners."""
+    settings, sentences = adopt_repeats(settings, workspace)
+    for sentence in sentences:
         job.log("folders", note=sentence)
         job.report(Progress(stage, 0, 1, sentence))
-    return settings, told
+    return settings, sentences
 
 
 def _texts(paths: tuple[Path, ...]) -> list[str]:

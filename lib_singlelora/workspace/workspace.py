@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -250,11 +250,11 @@ class Workspace:
         return found
 
     def image_folder(self, settings: Settings) -> Path:
-        """kohya's folder of the crops, such as `image/5_isabella`: the one that is there, else the
-        one to make.
+        """kohya's folder of the crops, such as `image/5_isabella`.
 
-        Its number is what kohya's tools read; `stages.repeats.adopt_repeats` brings it and
-        `training.repeats` together.
+        The one that exists, else the path of the one to make; nothing on disk changes.  Where its
+        number and `training.repeats` differ, `workspace.repeats.adopt_repeats` settles it, once
+        when a job begins.
         """
         wanted = (
             self.root
@@ -501,8 +501,3 @@ def _log_once(path: Path, message: str) -> None:
         if _logged.get(path) != changed:
             _logged[path] = changed
             log.warning("%s", message)
-
-
-def files_state(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Hash of each file by its name, for fingerprints; missing ones are 'missing'."""
-    return {name: file_hash(path) if path.exists() else "missing" for name, path in paths.items()}

@@ -66,6 +66,13 @@ def test_another_number_in_the_folder_s_name_keeps_the_record(tmp_path: Path) ->
     assert workspace.files_of(record) == [folder / "face.png"]
 
 
+def test_asking_for_the_folder_of_the_crops_changes_nothing_on_disk(tmp_path: Path) -> None:
+    (tmp_path / "image" / "7_isa").mkdir(parents=True)
+    settings = Settings.from_dict({"character": {"trigger": "isa"}, "training": {"repeats": 5}})
+    assert Workspace(tmp_path).image_folder(settings).name == "7_isa"
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "image", tmp_path / "image" / "7_isa"]
+
+
 def test_a_concept_whose_name_ends_alike_is_not_the_character_s(tmp_path: Path) -> None:
     settings = Settings.from_dict({"character": {"trigger": "isabella"}})
     for name in (
