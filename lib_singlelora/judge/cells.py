@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from ..metrics.copying import Box
@@ -11,18 +12,71 @@ from ..metrics.retention import Retention
 from ..metrics.similarity import Look
 
 
-@dataclass(frozen=True)
-class CellSpec:
-    """One cell before it is drawn; epoch 0 is the checkpoint without the LoRA.
+class SourceKind(Enum):
+    """Where a cell's LoRA comes from."""
 
-    What follows `lora` is what else the sheet varies; seed: None where a cell holds all seeds.
-    checkpoint: another one than the loaded, by its name; '' is the loaded one.
-    label: what a file of elsewhere is called; its `epoch` is below 0.
-    refine: the LoRA's strength when the picture is redrawn from itself (img2img); 0 where it is
-        not.
+    NO_LORA = "no LoRA"
+    EPOCH = "epoch"
+    OTHER_FILE = "other file"
+
+
+@dataclass(frozen=True)
+class LoraSource:
+    """The LoRA file of a cell: an epoch of this workspace, a file to compare with it, or none.
+
+    number: of the epoch, or the position in `plot.compare`, both from 1 on; 0 without a LoRA.
+    label: the name of a file to compare; '' for the others.
     """
 
-    epoch: int
+    kind: SourceKind
+    number: int = 0
+    label: str = ""
+
+    @classmethod
+    def epoch(cls, number: int) -> LoraSource:
+        """The file of an epoch of this workspace."""
+        return cls(SourceKind.EPOCH, number)
+
+    @classmethod
+    def other_file(cls, number: int, label: str) -> LoraSource:
+        """The file at a position of `plot.compare`, counted from 1."""
+        return cls(SourceKind.OTHER_FILE, number, label)
+
+    @property
+    def is_epoch(self) -> bool:
+        """True for an epoch of this workspace."""
+        return self.kind is SourceKind.EPOCH
+
+    @property
+    def recorded_number(self) -> int:
+        """The number in files on disk: the epoch, 0 without a LoRA, -1, -2 … for other files."""
+        return -self.number if self.kind is SourceKind.OTHER_FILE else self.number
+
+    @property
+    def name(self) -> str:
+        """The source in words."""
+        return self.label or f"epoch {self.number}"
+
+
+NO_LORA = LoraSource(SourceKind.NO_LORA)
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One cell before it is drawn.
+
+    source: the checkpoint alone (`NO_LORA`), an epoch, or a file to compare.
+    strength: multiplier of the LoRA.
+    preset: block weights, by name or written out.
+    lora: the file to draw with, block weights baked in; None without a LoRA.
+    prompt, negative_prompt, sampler, cfg_scale, clip_skip: what else the sheet varies.
+    seed: None where the cell holds all seeds.
+    checkpoint: the name of another checkpoint; '' is the loaded one.
+    refine: strength of the LoRA when the picture is redrawn from itself (img2img); 0 where it is
+        not redrawn.
+    """
+
+    source: LoraSource
     strength: float
     preset: str
     lora: Path | None
@@ -33,19 +87,18 @@ class CellSpec:
     clip_skip: int = 0
     seed: int | None = None
     checkpoint: str = ""
-    label: str = ""
     refine: float = 0.0
 
     @property
-    def file(self) -> str:
-        """The file in words."""
-        return self.label or f"epoch {self.epoch}"
+    def has_lora(self) -> bool:
+        """False for the checkpoint alone."""
+        return self.source.kind is not SourceKind.NO_LORA
 
     @property
     def words(self) -> str:
         """File, blocks and strength."""
         again = f", redrawn at {self.refine:g}" if self.refine else ""
-        return f"{self.file} at {self.strength:g} with {self.preset}{again}"
+        return f"{self.source.name} at {self.strength:g} with {self.preset}{again}"
 
 
 @dataclass(frozen=True)

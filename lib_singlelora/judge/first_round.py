@@ -49,7 +49,9 @@ def first_look(
     source = colour_histogram(picture, mask)
     files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
     crops = {name: load_picture(path).image.convert("RGB") for name, path in files.items()}
-    base = [image for place, paths in drawn.items() if not place.epoch for image in opened(paths)]
+    base = [
+        image for place, paths in drawn.items() if not place.has_lora for image in opened(paths)
+    ]
     whole_tags = seen_in(tagger, base) if tagger else []
     found: dict[CellSpec, Judgement] = {}
     with ExitStack() as stack:
@@ -67,9 +69,9 @@ def first_look(
             matches = copies.find(images)
             tags = seen_in(tagger, images) if tagger else []
             harms = (
-                [harm(surface(image), whole) for image in images] if place.epoch else [(0.0, "")]
+                [harm(surface(image), whole) for image in images] if place.has_lora else [(0.0, "")]
             )
-            if place.epoch:
+            if place.has_lora:
                 harms = [
                     max(pair)
                     for pair in zip(

@@ -68,7 +68,7 @@ class _Drawer:
         )
         paths = {seed: self.workspace.plots / "probes" / f"{what}-{seed}.png" for seed in seeds}
         missing = tuple(seed for seed, path in paths.items() if not path.exists())
-        name = f"{place.file} at {place.strength:g}" if place else "the checkpoint alone"
+        name = f"{place.source.name} at {place.strength:g}" if place else "the checkpoint alone"
         self.job.report(
             Progress(
                 "plot",

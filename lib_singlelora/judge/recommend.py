@@ -14,7 +14,7 @@ from ..settings.judge import JudgeSettings
 from ..settings.schema import Settings
 from ..tagging.ensemble import open_taggers
 from ..workspace.workspace import Workspace
-from .cells import CellSpec, Judgement
+from .cells import NO_LORA, CellSpec, Judgement
 from .first_round import character_traits, first_look
 from .probe_round import probe
 
@@ -42,12 +42,17 @@ def judge(
     wanted = character_traits(settings, workspace, tagger, prompt) if tagger else ()
     judged = first_look(settings, workspace, host, drawn, tagger, wanted, job)
     even = _smoothed(judged)
-    whole = [place for place, seen in judged.items() if place.epoch and not seen.look.broken]
+    whole = [place for place, seen in judged.items() if place.has_lora and not seen.look.broken]
     values = {place: total(even[place], weights) for place in whole}
     leading = set(front({place: even[place] for place in whole}, weights))
     ordered = sorted(
         whole,
-        key=lambda place: (place not in leading, -values[place], abs(place.strength), place.epoch),
+        key=lambda place: (
+            place not in leading,
+            -values[place],
+            abs(place.strength),
+            place.source.recorded_number,
+        ),
     )
     ordered = [place for place in ordered if not place.refine]  # probes are drawn at once
     chosen = spread(ordered, _spots(judged), settings.judge.probes if probing else 0)
@@ -77,15 +82,18 @@ def _spots(judged: Iterable[CellSpec]) -> dict[CellSpec, tuple[object, int, int]
     """Where each cell lies: (all that is the same in its table, row of its epoch, column of its
     strength).
     """
-    tables: dict[CellSpec, list[CellSpec]] = {}
+    tables: dict[tuple[str, CellSpec], list[CellSpec]] = {}
     for place in judged:
-        if place.epoch:
-            tables.setdefault(replace(place, epoch=0, strength=0.0, lora=None), []).append(place)
+        if place.has_lora:
+            same = replace(place, source=NO_LORA, strength=0.0, lora=None)
+            tables.setdefault((place.source.label, same), []).append(place)
     found: dict[CellSpec, tuple[object, int, int]] = {}
     for table, own in tables.items():
-        rows, columns = sorted({p.epoch for p in own}), sorted({p.strength for p in own})
+        rows = sorted({place.source.recorded_number for place in own})
+        columns = sorted({place.strength for place in own})
         found |= {
-            place: (table, rows.index(place.epoch), columns.index(place.strength)) for place in own
+            place: (table, rows.index(place.source.recorded_number), columns.index(place.strength))
+            for place in own
         }
     return found
 
@@ -98,7 +106,7 @@ def _smoothed(judged: Mapping[CellSpec, Judgement]) -> dict[CellSpec, dict[str, 
     """
     spots = _spots(judged)
     least = max(
-        (seen.look.likeness for place, seen in judged.items() if not place.epoch), default=0.0
+        (seen.look.likeness for place, seen in judged.items() if not place.has_lora), default=0.0
     )
     most = max((judged[place].look.likeness for place in spots), default=0.0)
     found: dict[CellSpec, dict[str, float]] = {place: {} for place in spots}
@@ -133,7 +141,7 @@ def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
     whole = [
         place
         for place, seen in judged.items()
-        if place.epoch > 0 and not place.refine and not seen.look.broken
+        if place.source.is_epoch and not place.refine and not seen.look.broken
     ]
     whole = [place for place in whole if "leak" in judged[place].scores] or whole
     spots = _spots(judged)
@@ -153,7 +161,7 @@ def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
 def reason(place: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
     """A sentence for the user."""
     own = judged[place]
-    base = next((seen for p, seen in judged.items() if not p.epoch), None)
+    base = next((seen for p, seen in judged.items() if not p.has_lora), None)
     if own.kept is None:
         without = base.look.likeness if base else 0.0
         parts = [
@@ -173,13 +181,13 @@ def reason(place: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
     rivals = [
         seen
         for p, seen in judged.items()
-        if p.epoch and p != place and ("leak" in seen.scores) == ("leak" in own.scores)
+        if p.has_lora and p != place and ("leak" in seen.scores) == ("leak" in own.scores)
     ]
     for name, words in LEAST.items():
         beaten = [seen.scores[name] for seen in rivals if name in seen.scores]
         if name in own.scores and beaten and own.scores[name] < min(beaten):
             parts.append(words)
-    rest = [other for other in judged if other.label or other.refine]
+    rest = [other for other in judged if other.source.label or other.refine]
     best = max(rest, key=lambda other: judged[other].value or 0.0, default=None)
     told = ""
     if best is not None and own.value is not None and (judged[best].value or 0.0) > own.value:

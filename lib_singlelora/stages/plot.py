@@ -16,7 +16,7 @@ from ..host import Host, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
 from ..imaging.png import save_picture
 from ..jobs import Job, Progress
-from ..judge.cells import CellSpec, Judgement
+from ..judge.cells import CellSpec, Judgement, LoraSource
 from ..judge.recommend import judge, reason, recommend
 from ..library.block_presets import known_presets, preset_key
 from ..library.epochs import epoch_files
@@ -113,12 +113,10 @@ def plot(
         chosen_epochs(settings, workspace, epoch_files(workspace, settings)),
         compared_files(settings, workspace),
     )
-    epochs, seeds = (
-        {**own, **{number: path for number, (_, path) in others.items()}},
-        seeds_of(settings),
-    )
+    sources = {**{LoraSource.epoch(epoch): path for epoch, path in own.items()}, **others}
+    seeds = seeds_of(settings)
     size, options = training_resolution(settings, host), settings.plot
-    hashes = {epoch: file_hash(path) for epoch, path in epochs.items()}
+    hashes = {source.recorded_number: file_hash(path) for source, path in sources.items()}
     prompts = prompts_of(settings, workspace)
     known = known_presets(settings, host)
     mark = fingerprint(
@@ -138,7 +136,7 @@ def plot(
         return PlotResult(
             sheet, page, recommendation_from(record.data.get("recommendation"), workspace)
         )
-    work = _work(settings, workspace, host, epochs, hashes, size)
+    work = _work(settings, workspace, host, sources, hashes, size)
     publish(settings, workspace, host, own)
     drawn = _draw(work, workspace, host, job, force)
     publish(settings, workspace, host, own, _previews(work, drawn))
@@ -146,7 +144,7 @@ def plot(
     recommendation = None
     if best is not None and best.lora is not None:
         recommendation = Recommendation(
-            best.epoch, best.strength, best.preset, epochs[best.epoch], why
+            best.source.number, best.strength, best.preset, sources[best.source], why
         )
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
     head = head_of(settings, host, work.layout, work.seeds)
@@ -163,9 +161,9 @@ def plan(settings: Settings, workspace: Workspace, host: Host) -> Plan:
     """How much a call would draw and how long that takes.  Raises: as `plot`."""
     others = compared_files(settings, workspace)
     epochs = chosen_epochs(settings, workspace, epoch_files(workspace, settings))
-    epochs = {**epochs, **{number: path for number, (_, path) in others.items()}}
-    hashes = {epoch: file_hash(path) for epoch, path in epochs.items()}
-    work = _work(settings, workspace, host, epochs, hashes, training_resolution(settings, host))
+    sources = {**{LoraSource.epoch(epoch): path for epoch, path in epochs.items()}, **others}
+    hashes = {source.recorded_number: file_hash(path) for source, path in sources.items()}
+    work = _work(settings, workspace, host, sources, hashes, training_resolution(settings, host))
     return _plan(work, workspace, host, False)
 
 
@@ -173,13 +171,12 @@ def _work(
     settings: Settings,
     workspace: Workspace,
     host: Host,
-    epochs: dict[int, Path],
+    sources: Mapping[LoraSource, Path],
     hashes: Mapping[int, str],
     size: int,
 ) -> _Work:
     options, seeds, known = settings.plot, seeds_of(settings), known_presets(settings, host)
-    labels = {number: label for number, (label, _) in compared_files(settings, workspace).items()}
-    layout = lay_out(settings, workspace, host, epochs, labels)
+    layout = lay_out(settings, workspace, host, sources)
     request = ImageRequest("", seeds, size, size, steps=options.steps)
     files = {}
     # What is redrawn needs the picture as it was, whether that is on the sheet or not.
@@ -189,7 +186,7 @@ def _work(
         asked = _request(request, place)
         again = (place.refine, options.refine_denoise) if place.refine else ()
         what = (
-            hashes.get(place.epoch),
+            hashes.get(place.source.recorded_number),
             place.strength,
             preset_key(place.preset, known),
             asdict(replace(asked, seeds=(), loras=())),
@@ -318,9 +315,9 @@ class _Swapped:
 def _previews(work: _Work, drawn: Drawn) -> dict[int, Path]:
     """Of each epoch its last cell's first picture of those that are compared."""
     return {
-        place.epoch: paths[0]
+        place.source.number: paths[0]
         for place, paths in drawn.items()
-        if place.epoch and place in work.layout.main
+        if place.source.is_epoch and place in work.layout.main
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ..captions.prompt_language import escape, prompt_of
 from ..captions.prompt_sets import build_prompts
 from ..errors import LoraFileError, LoraKeyError, SettingsError
 from ..host import Host
-from ..judge.cells import CellSpec
+from ..judge.cells import NO_LORA, CellSpec, LoraSource
 from ..library.bake import baked
 from ..library.block_presets import known_presets
 from ..library.choose import of_workspace
@@ -151,8 +151,8 @@ def prompts_of(settings: Settings, workspace: Workspace) -> tuple[str, ...]:
     return tuple(dict.fromkeys(asked)) or (named(options.prompt) or default_prompt(settings),)
 
 
-def compared_files(settings: Settings, workspace: Workspace) -> dict[int, tuple[str, Path]]:
-    """The files of elsewhere, as -1, -2 …: (what they are called, path).
+def compared_files(settings: Settings, workspace: Workspace) -> dict[LoraSource, Path]:
+    """The files of `plot.compare`, in its order.
 
     Raises: LoraFileError, WorkspaceError.
     """
@@ -165,14 +165,13 @@ def compared_files(settings: Settings, workspace: Workspace) -> dict[int, tuple[
             raise LoraFileError(
                 f"plot.compare: found no {text}, expected LoRA files or workspaces; check the path"
             )
-        found[-number] = (f"{folder.name}: {path.stem}" if folder.is_dir() else path.stem, path)
+        label = f"{folder.name}: {path.stem}" if folder.is_dir() else path.stem
+        found[LoraSource.other_file(number, label)] = path
     return found
 
 
-def _files_axis(epochs: Mapping[int, Path], labels: Mapping[int, str]) -> Dimension:
-    return Dimension(
-        "epoch", tuple(epochs), tuple(labels.get(epoch, f"epoch {epoch}") for epoch in epochs)
-    )
+def _files_axis(sources: Iterable[LoraSource]) -> Dimension:
+    return Dimension("epoch", tuple(sources), tuple(source.name for source in sources))
 
 
 def _refine_axis(values: Sequence[float]) -> Dimension:
@@ -183,11 +182,7 @@ def _refine_axis(values: Sequence[float]) -> Dimension:
 
 
 def dimensions_of(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    epochs: Mapping[int, Path],
-    labels: Mapping[int, str],
+    settings: Settings, workspace: Workspace, host: Host, sources: Iterable[LoraSource]
 ) -> tuple[Dimension, ...]:
     """What may vary, in the order of drawing.  Raises: SettingsError."""
     options = settings.plot
@@ -210,7 +205,7 @@ def dimensions_of(
         seeds_of(settings) if "seed" in (options.x, options.y, options.z) else (None,)
     )
     return (
-        _files_axis(epochs, labels),
+        _files_axis(sources),
         dimension("preset", options.presets),
         dimension("strength", options.strengths),
         _refine_axis(options.refine),
@@ -232,32 +227,26 @@ def dimensions_of(
 
 
 def lay_out(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    epochs: Mapping[int, Path],
-    labels: Mapping[int, str] | None = None,
+    settings: Settings, workspace: Workspace, host: Host, sources: Mapping[LoraSource, Path]
 ) -> Layout:
-    """Every cell and its place.  labels: what files of elsewhere are called.
+    """Every cell and its place on the sheet.
 
+    sources: the LoRA files to draw with.
     Raises: SettingsError, PresetError, LoraFileError: before anything is drawn.
     """
-    labels = labels or {}
     for name in settings.plot.checkpoints:
         host.other_checkpoint(name)
-    dimensions, options = dimensions_of(settings, workspace, host, epochs, labels), settings.plot
+    dimensions, options = dimensions_of(settings, workspace, host, sources), settings.plot
     _check_size(
         dimensions, 1 if "seed" in (options.x, options.y, options.z) else len(seeds_of(settings))
     )
     found = tables(dimensions, options.x, options.y, options.z)
     files = _files(
-        epochs, options.presets, workspace, known_presets(settings, host), host.checkpoint.path
+        sources, options.presets, workspace, known_presets(settings, host), host.checkpoint.path
     )
     beside = [each for each in dimensions if each.name not in OF_LORA]
     base = {spot: _place(None, values_at(beside, spot)) for spot in spots(beside)}
-    by_spot = {
-        spot: _place(files, values_at(dimensions, spot), labels) for spot in spots(dimensions)
-    }
+    by_spot = {spot: _place(files, values_at(dimensions, spot)) for spot in spots(dimensions)}
     several = [len(each.values) > 1 for each in beside]
     names = [
         " · ".join(
@@ -319,11 +308,7 @@ def beside_of(place: CellSpec) -> tuple[Any, ...]:
     )
 
 
-def _place(
-    files: Mapping[tuple[int, str], Path] | None,
-    at: Mapping[str, Any],
-    labels: Mapping[int, str] | None = None,
-) -> CellSpec:
+def _place(files: Mapping[tuple[LoraSource, str], Path] | None, at: Mapping[str, Any]) -> CellSpec:
     search, word = at["search_replace"]
     prompt, negative = (
         text.replace(search, word) if search else text
@@ -331,7 +316,7 @@ def _place(
     )
     beside = (prompt, negative, at["sampler"], at["cfg_scale"], at["clip_skip"], at["seed"])
     if files is None:
-        return CellSpec(0, 0.0, "", None, *beside, checkpoint=at["checkpoint"])
+        return CellSpec(NO_LORA, 0.0, "", None, *beside, checkpoint=at["checkpoint"])
     return CellSpec(
         at["epoch"],
         at["strength"],
@@ -339,23 +324,22 @@ def _place(
         files[(at["epoch"], at["preset"])],
         *beside,
         checkpoint=at["checkpoint"],
-        label=(labels or {}).get(at["epoch"], ""),
         refine=at["refine"],
     )
 
 
 def _files(
-    epochs: Mapping[int, Path],
+    sources: Mapping[LoraSource, Path],
     presets: Sequence[str],
     workspace: Workspace,
     known: Mapping[str, str],
     checkpoint: Path,
-) -> dict[tuple[int, str], Path]:
-    """The file of each epoch and preset; what is wrong with one is told now, not an hour later.
+) -> dict[tuple[LoraSource, str], Path]:
+    """The file of each source and preset; what is wrong with one is told now, not an hour later.
 
     Raises: LoraFileError.
     """
-    loras = {epoch: read_lora(path) for epoch, path in epochs.items()}
+    loras = {source: read_lora(path) for source, path in sources.items()}
     counts = Counter(lora.layout.name for lora in loras.values())
     # Of as many, those that hosts can draw with
     usual = max(counts, key=lambda name: (counts[name], name != "sdxl"))
@@ -366,8 +350,8 @@ def _files(
                 " others are. Was it trained for another base model?"
             )
     return {
-        (epoch, preset): baked(path, loras[epoch], preset, workspace, known, checkpoint)
-        for epoch, path in epochs.items()
+        (source, preset): baked(path, loras[source], preset, workspace, known, checkpoint)
+        for source, path in sources.items()
         for preset in presets
     }
 
@@ -375,4 +359,4 @@ def _files(
 def name_of(place: CellSpec) -> str:
     """A place in words."""
     seed = "" if place.seed is None else f", seed {place.seed}"
-    return (place.words if place.epoch else "without the LoRA") + seed
+    return (place.words if place.has_lora else "without the LoRA") + seed

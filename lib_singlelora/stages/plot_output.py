@@ -50,7 +50,7 @@ def head_of(
 ) -> tuple[str, str]:
     """Title, and how the pictures were made."""
     options, several, first = settings.plot, len(layout.prompts) > 1, layout.places[0]
-    beside = [place for place in layout.places if not place.epoch]
+    beside = [place for place in layout.places if not place.has_lora]
     pieces = [host.checkpoint.name, f"{len(layout.prompts)} prompts" if several else first.prompt]
     if len({place.sampler for place in beside}) == 1:
         pieces.append(first.sampler)

@@ -92,7 +92,7 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
     most like.
     """
     ordered = sorted(
-        (place for place, seen in judged.items() if place.epoch and seen.copy),
+        (place for place, seen in judged.items() if place.has_lora and seen.copy),
         key=lambda place: (place != best, -judged[place].scores.get("copying", 0.0)),
     )
     cells, names = [], []
@@ -123,7 +123,7 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
 def row(place: CellSpec, seen: Judgement, recommended: bool) -> dict[str, Any]:
     """One cell as plain values; epoch 0 is the checkpoint without the LoRA."""
     return {
-        "epoch": place.epoch,
+        "epoch": place.source.recorded_number,
         "strength": place.strength,
         "preset": place.preset,
         "prompt": place.prompt,
@@ -133,7 +133,7 @@ def row(place: CellSpec, seen: Judgement, recommended: bool) -> dict[str, Any]:
         "clip_skip": place.clip_skip,
         "checkpoint": place.checkpoint,
         "seed": place.seed,
-        "file": place.label or (place.lora.name if place.lora else ""),
+        "file": place.source.label or (place.lora.name if place.lora else ""),
         "refine": place.refine,
         "recommended": recommended,
         "front": seen.best_in_something,

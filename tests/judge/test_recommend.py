@@ -15,7 +15,7 @@ pytest.importorskip("skia")
 from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.judge.cells import CellSpec
+from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
 from lib_singlelora.judge.recommend import judge, reason, recommend
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.pipeline import run_stage
@@ -78,15 +78,15 @@ def cells(workspace: Workspace, tmp_path: Path) -> dict[CellSpec, list[Path]]:
         crop.crop((0, 0, crop.width, crop.width)).resize((128, 128)).save(tmp_path / "copy.png")
     Image.new("RGB", (128, 128), "grey").save(tmp_path / "blank.png")
     return {
-        CellSpec(0, 0.0, "", None): [drawn(tmp_path, "base", stranger, "standing", "white")],
-        CellSpec(1, 1.0, "ALL", tmp_path / "1"): [
+        CellSpec(NO_LORA, 0.0, "", None): [drawn(tmp_path, "base", stranger, "standing", "white")],
+        CellSpec(LoraSource.epoch(1), 1.0, "ALL", tmp_path / "1"): [
             drawn(tmp_path, "early", stranger, "waving", "white")
         ],
-        CellSpec(2, 1.0, "ALL", tmp_path / "2"): [
+        CellSpec(LoraSource.epoch(2), 1.0, "ALL", tmp_path / "2"): [
             drawn(tmp_path, "she", ISABELLA, "arms up", "white")
         ],
-        CellSpec(3, 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
-        CellSpec(4, 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"],
+        CellSpec(LoraSource.epoch(3), 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
+        CellSpec(LoraSource.epoch(4), 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"],
     }
 
 
@@ -111,7 +111,7 @@ def test_weights_of_the_settings_choose_another_cell(
     workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]]
 ) -> None:
     best = recommend(judge(settings(judge__copying=10), workspace, host, cells, PROMPT, Job()))
-    assert best is not None and best.epoch != 3
+    assert best is not None and best.source.number != 3
 
 
 def test_all_figures_are_in_both_files(
@@ -138,7 +138,7 @@ def test_without_a_tagger_pixels_decide_and_that_is_said(
         "retention" not in seen.scores and "copying" in seen.scores for seen in judged.values()
     )
     best = recommend(judged)
-    assert best is not None and best.epoch in (2, 3) and "no tagger" in reason(best, judged)
+    assert best is not None and best.source.number in (2, 3) and "no tagger" in reason(best, judged)
 
 
 def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
@@ -146,7 +146,10 @@ def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
 ) -> None:
     lora = empty_lora(tmp_path / "nothing.safetensors")
     places = list(cells)
-    two = {places[0]: cells[places[0]], CellSpec(2, 1.0, "ALL", lora): cells[places[2]]}
+    two = {
+        places[0]: cells[places[0]],
+        CellSpec(LoraSource.epoch(2), 1.0, "ALL", lora): cells[places[2]],
+    }
     quick = settings(judge__probes=1, judge__probe_steps=2)
     stopped = Job(
         listener=lambda progress: (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib_singlelora.judge.cells import CellSpec, Judgement
+from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
 from lib_singlelora.judge.recommend import reason, recommend
 from lib_singlelora.metrics.retention import gentlest, retention, smoothed, traits
 from lib_singlelora.metrics.similarity import Look
@@ -63,13 +63,15 @@ def judged(score: float, broken: str = "") -> Judgement:
 
 def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
     places = {
-        CellSpec(epoch, strength, "ALL", None): judged(0.1 * epoch + 0.3 * strength)
+        CellSpec(LoraSource.epoch(epoch), strength, "ALL", None): judged(
+            0.1 * epoch + 0.3 * strength
+        )
         for epoch in range(1, 6)
         for strength in (0.4, 1.0)
     }
-    places[CellSpec(0, 0.0, "", None)] = judged(1.0)
+    places[CellSpec(NO_LORA, 0.0, "", None)] = judged(1.0)
     best = recommend(places)
-    assert best is not None and best.epoch >= 4 and best.strength == 1.0
+    assert best is not None and best.source.number >= 4 and best.strength == 1.0
     assert "1 of 1 traits" in reason(best, places)
     spoiled = {
         place: judged(1.0, "noise") if place == best else seen for place, seen in places.items()
@@ -79,7 +81,8 @@ def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
 
 def test_without_a_tagger_colours_decide() -> None:
     looks = {
-        CellSpec(epoch, 1.0, "ALL", None): Judgement(Look(0.1 * epoch, "")) for epoch in (1, 2, 3)
+        CellSpec(LoraSource.epoch(epoch), 1.0, "ALL", None): Judgement(Look(0.1 * epoch, ""))
+        for epoch in (1, 2, 3)
     }
     best = recommend(looks)
-    assert best is not None and best.epoch == 3 and "colours" in reason(best, looks)
+    assert best is not None and best.source.number == 3 and "colours" in reason(best, looks)

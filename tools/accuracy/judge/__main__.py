@@ -21,7 +21,7 @@ from lib_singlelora.host import Host, ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.jobs import Job
-from lib_singlelora.judge.cells import CellSpec
+from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
 from lib_singlelora.judge.first_round import opened
 from lib_singlelora.judge.recommend import judge
 from lib_singlelora.library.epochs import epoch_files
@@ -46,8 +46,8 @@ def judged(run: Run, host: Host, folder: Path, job: Job) -> list[Row]:
     settings = settings.with_values({"judge.probes": len(files)})
     prompt = f"{run.character}, girl, solo, {FRAMING}, looking at viewer, white background"
     places = [
-        CellSpec(0, 0.0, "", None),
-        *(CellSpec(epoch, 1.0, "ALL", path) for epoch, path in files.items()),
+        CellSpec(NO_LORA, 0.0, "", None),
+        *(CellSpec(LoraSource.epoch(epoch), 1.0, "ALL", path) for epoch, path in files.items()),
     ]
     drawn = {
         place: _drawn(place, prompt, settings.plot.negative_prompt, workspace, host, job)
@@ -60,9 +60,9 @@ def judged(run: Run, host: Host, folder: Path, job: Job) -> list[Row]:
         rows.append(
             {
                 "character": run.character,
-                "condition": run.condition if place.epoch else "untrained",
-                "epoch": place.epoch,
-                "steps": round(steps * place.epoch),
+                "condition": run.condition if place.has_lora else "untrained",
+                "epoch": place.source.recorded_number,
+                "steps": round(steps * place.source.recorded_number),
                 **seen.scores,
                 "colours": seen.look.likeness,
                 "nearest": seen.nearest,
