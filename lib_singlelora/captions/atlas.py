@@ -1,5 +1,6 @@
-"""The tag atlas: what a danbooru tag speaks of, from a list of known tags and from patterns for all
-others.
+"""The tag atlas: the category of a danbooru tag.
+
+A list holds the known tags (`atlas.txt`); patterns tell all others (`tag_rules.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from .tag_rules import RULES
 from .text import spaced
 
 FILE = Path(__file__).parent / "atlas.txt"
-# A known character's name; no list holds them, taggers say which of their tags are names
+# The category of a known character's name.  The atlas lists none: a tagger's table says which of
+# its tags are names.
 NAME = "character"
+# Every category, in the order that tags have in a caption.
 ORDER = (
     "count",
     "framing",
@@ -45,39 +48,37 @@ ORDER = (
 
 @cache
 def atlas() -> dict[str, str]:
-    """Category by tag, for every listed tag."""
-    found: dict[str, str] = {}
+    """The category of every listed tag."""
+    categories: dict[str, str] = {}
     category = ""
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             category = line.strip("[]")
         elif line and not line.startswith("#"):
-            found.update(dict.fromkeys((tag.strip() for tag in line.split(",")), category))
-    return found
+            categories.update(dict.fromkeys((tag.strip() for tag in line.split(",")), category))
+    return categories
 
 
 def plain(tag: str) -> str:
-    """A tag as the atlas has it: small letters, spaces for underscores, no backslashes before
-    brackets.
-    """
+    """A tag as the atlas writes it: lower case, spaces for underscores, brackets unescaped."""
     return spaced(" ".join(tag.lower().split()).replace("\\(", "(").replace("\\)", ")"))
 
 
 @cache
 def category_of(tag: str) -> str:
-    """What the tag speaks of, one of `ORDER`; '' where neither list nor pattern tells."""
-    own = plain(tag)
-    if own in atlas():
-        return atlas()[own]
-    return next((category for category, pattern in RULES if pattern.fullmatch(own)), "")
+    """The tag's category, one of `ORDER`; '' where neither the list nor a pattern knows it."""
+    plain_tag = plain(tag)
+    if plain_tag in atlas():
+        return atlas()[plain_tag]
+    return next((category for category, pattern in RULES if pattern.fullmatch(plain_tag)), "")
 
 
 def tags_of(category: str) -> list[str]:
     """The listed tags of a category."""
-    return [tag for tag, own in atlas().items() if own == category]
+    return [tag for tag, listed in atlas().items() if listed == category]
 
 
 def rank(tag: str) -> int:
-    """Place of the tag's category in a caption; unknown ones come last."""
+    """The place of the tag's category in a caption; tags without one come last."""
     category = category_of(tag)
     return ORDER.index(category) if category else len(ORDER)

@@ -1,4 +1,4 @@
-"""The same change in many captions, and what they say altogether."""
+"""The same edit of many captions, and a table of the tags in them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ def edit_caption(
     remove: Iterable[str] = (),
     replace: Mapping[str, str] | None = None,
 ) -> str:
-    """The caption with tags replaced in their place, then removed, then added at the end where they
-    are not there yet.
+    """The caption with tags replaced in place, then removed, then appended unless present.
 
-    A tag is found in whatever way it is written; a caption that the change does not touch stays
-    letter for letter.  Of several lines, which are alternatives, each is changed.
+    A tag matches however it is written (case, underscores, escapes).  A caption that the edit does
+    not change is returned letter for letter.  Several lines are alternatives: each is edited.
     """
     lines = [line for line in caption.splitlines() if line.strip()]
     if len(lines) > 1:
@@ -31,22 +30,24 @@ def edit_caption(
     before = split_tags(caption)
     after = [swaps.get(plain(tag), tag) for tag in before]
     after = [tag for tag in after if plain(tag) not in unwanted]
-    there = set(map(plain, after))
-    after += [tag.strip() for tag in add if plain(tag) not in there]
+    present = set(map(plain, after))
+    after += [tag.strip() for tag in add if plain(tag) not in present]
     return caption if after == before else join_tags(after)
 
 
 def tag_table(captions: Iterable[str]) -> dict[str, int]:
-    """How many of the captions have each tag, the most frequent first."""
+    """The number of captions that have each tag, the most frequent first."""
     counts = Counter(tag for caption in captions for tag in dict.fromkeys(split_tags(caption)))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def parse_replacement(text: str) -> tuple[str, str]:
-    """`old=new` to its two halves.  Raises: SettingsError.
+    """The two halves of `old=new`.
 
-    A tag may be a face of equals signs (`=_=`), so of several places the one is taken that leaves a
-    whole tag on both sides.
+    A tag may be a face of equals signs (`=_=`), so of several places the first is taken that leaves
+    a whole tag on both sides.
+
+    Raises: SettingsError, for text without two halves.
     """
     halves = [
         (text[:place].strip(), text[place + 1 :].strip())
@@ -56,8 +57,8 @@ def parse_replacement(text: str) -> tuple[str, str]:
     halves = [pair for pair in halves if all(pair)]
     if not halves:
         raise SettingsError(
-            f"--replace {text}: expected OLD=NEW, such as 'white dress=dress'; to take a tag out"
-            " use --remove"
+            f"--replace {text}: expected OLD=NEW, such as 'white dress=dress'; to remove a tag use"
+            " --remove"
         )
     return next(
         (pair for pair in halves if all("=" not in tag or tag in KAOMOJI for tag in pair)),

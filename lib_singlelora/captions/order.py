@@ -1,4 +1,4 @@
-"""The form of a caption: order, duplicates, tags that others imply, underscores."""
+"""How a caption is written: order, duplicates, implied tags, underscores."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .text import join_tags, underscored
 
 Order = Literal["category", "certainty", "alphabet"]
 _NOT_WORN = ("no ", "unworn ", "fake ", "removed ")
-# Standing of standing on one leg
-_FIRST = ("standing", "sitting", "lying", "kneeling", "walking", "running", "holding")
-# Where the more exact tag does not simply end with the other one: its pattern, what it implies.
+# "standing on one leg" implies its first word, "standing".
+_IMPLIED_FIRST_WORDS = ("standing", "sitting", "lying", "kneeling", "walking", "running", "holding")
+# (pattern of a tag, what it implies), where it does not simply end with the tag it implies.
 _IMPLIED = (
     (r"(?!simple|blurry|detailed|photo|text|dark).+ background", ("simple background",)),
     (r"hat (bow|ribbon|flower|feather|ornament)", ("hat",)),
@@ -35,33 +35,34 @@ _PATTERNS = tuple((re.compile(pattern), tags) for pattern, tags in _IMPLIED)
 
 
 def unique(tags: Iterable[str]) -> list[str]:
-    """The tags without repeated ones, however they are written; the first stays."""
-    found: dict[str, str] = {}
+    """The tags without duplicates, however they are written; the first stays."""
+    first: dict[str, str] = {}
     for tag in tags:
-        found.setdefault(plain(tag), tag)
-    return list(found.values())
+        first.setdefault(plain(tag), tag)
+    return list(first.values())
 
 
 def implied(tag: str) -> set[str]:
-    """Tags that say less of the same: dress of white dress, hat of hat bow."""
-    own = plain(tag)
-    if own.startswith(_NOT_WORN):
+    """The more general tags that a tag implies: "white dress" implies "dress", "hat bow" "hat"."""
+    plain_tag = plain(tag)
+    if plain_tag.startswith(_NOT_WORN):
         return set()
-    words, category = own.split(), category_of(own)
-    found = {" ".join(words[start:]) for start in range(1, len(words))}
-    found = {tail for tail in found if category_of(tail) == category}
-    if words[0] in _FIRST and len(words) > 1:
-        found.add(words[0])
+    words = plain_tag.split()
+    category = category_of(plain_tag)
+    tails = {" ".join(words[start:]) for start in range(1, len(words))}
+    general = {tail for tail in tails if category_of(tail) == category}
+    if words[0] in _IMPLIED_FIRST_WORDS and len(words) > 1:
+        general.add(words[0])
     for pattern, tags in _PATTERNS:
-        if pattern.fullmatch(own):
-            found |= set(tags)
-    return found - {own}
+        if pattern.fullmatch(plain_tag):
+            general |= set(tags)
+    return general - {plain_tag}
 
 
 def without_implied(tags: Sequence[str]) -> list[str]:
     """The tags without those that another of them implies."""
-    said = set().union(*(implied(tag) for tag in tags)) if tags else set()
-    return [tag for tag in tags if plain(tag) not in said]
+    redundant = {general for tag in tags for general in implied(tag)}
+    return [tag for tag in tags if plain(tag) not in redundant]
 
 
 def arrange(
@@ -72,16 +73,16 @@ def arrange(
     drop_implied: bool = False,
     underscores: bool = False,
 ) -> str:
-    """One caption: front (trigger and class) stays in front and as it is, then the tags, each once.
+    """One caption: front (trigger and class) unchanged, then the tags, each once.
 
-    tags: most certain first.
-    order: by category (certain ones first in each), by certainty, or by letters.
+    tags: the most certain first.
+    order: by category (the most certain first in each), by certainty, or alphabetically.
     """
-    own = unique(tags)
+    arranged = unique(tags)
     if drop_implied:
-        own = without_implied(own)
+        arranged = without_implied(arranged)
     if order == "category":
-        own = sorted(own, key=rank)
+        arranged = sorted(arranged, key=rank)
     elif order == "alphabet":
-        own = sorted(own, key=str.lower)
-    return join_tags([*front, *(underscored(tag) if underscores else tag for tag in own)])
+        arranged = sorted(arranged, key=str.lower)
+    return join_tags([*front, *(underscored(tag) if underscores else tag for tag in arranged)])

@@ -1,4 +1,7 @@
-"""The `|` in prompts: between two of them, between alternatives, or a letter of a tag such as `:|`."""
+"""The `|` in prompts.
+
+It separates prompts, or alternatives within brackets, or is part of a tag such as `:|`.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,20 @@ _FACES = sorted(
 # before one or a weight.
 _BEFORE, _AFTER = r"(?<![^\s,|({\[])", r"(?=[\s,|)}\]]|:[\d.]|$)"
 _FACE = re.compile(_BEFORE + "(?:" + "|".join(map(re.escape, _FACES)) + ")" + _AFTER)
-# Their brackets open and close nothing
+# The brackets in these faces open and close nothing.
 _BRACKET_FACE = re.compile(r"(?<![^\s,|])[:;=][-']?[()\[\]{}](?=[\s,|]|$)")
-# Stands for a `|` that dynamicprompts must not see; private use, so that no prompt has it
+# Stands for a `|` that dynamicprompts must not see; private use, so that no prompt has it.
 _HELD = "\ue000"
 
 
 def split_prompts(text: str) -> list[str]:
-    """Several prompts, `|` between them.
+    """The prompts that `|` separates.
 
     Within brackets (`{a|b}`, `[a|b]`) and in a face such as `:|` it belongs to the prompt, and
     `\\|` is a `|` anywhere.
     """
-    pieces, start = [], 0
+    pieces = []
+    start = 0
     for place, inside in _bars(text):
         if not inside:
             pieces.append(text[start:place])
@@ -39,8 +43,9 @@ def split_prompts(text: str) -> list[str]:
 
 
 def hold_bars(template: str) -> str:
-    """The template with every `|` that divides no variants replaced, so that dynamicprompts cannot
-    tear `:|` or `[a|b]`.
+    """The template with every `|` replaced that separates no variants.
+
+    Without that dynamicprompts would split at the `|` of `:|` and `[a|b]`.
     """
     held = list(template)
     for place, inside in _bars(template):
@@ -52,19 +57,14 @@ def hold_bars(template: str) -> str:
 
 
 def release_bars(prompt: str) -> str:
-    """A drawn prompt with its `|` back."""
+    """A drawn prompt with its `|` restored."""
     return prompt.replace(_HELD, "|")
 
 
 def _bars(text: str) -> Iterator[tuple[int, str]]:
-    """(place, what it stands in) of each `|`: '' nothing, the bracket around it, 'face' or
-    'escaped'.
-    """
-    faces = {place for face in _FACE.finditer(text) for place in range(*face.span())}
-    loose = faces | {
-        place for face in _BRACKET_FACE.finditer(text) for place in range(*face.span())
-    }
-    around = _brackets(text, loose)
+    """(position, what it stands in) of each `|`: '', the bracket around it, 'face' or 'escaped'."""
+    faces = _covered(_FACE, text)
+    around = _brackets(text, faces | _covered(_BRACKET_FACE, text))
     for place, letter in enumerate(text):
         if letter != "|":
             continue
@@ -76,12 +76,18 @@ def _bars(text: str) -> Iterator[tuple[int, str]]:
             yield place, around[place]
 
 
+def _covered(pattern: re.Pattern[str], text: str) -> set[int]:
+    """Every position that a match of the pattern covers."""
+    return {place for match in pattern.finditer(text) for place in range(*match.span())}
+
+
 def _brackets(text: str, loose: set[int]) -> list[str]:
-    """The innermost bracket around each letter, '' for none; a bracket without its partner counts
-    as a letter.
+    """The innermost bracket around each letter, '' for none.
+
+    loose: positions of brackets that are letters; so is one without its partner.
     """
     ends: dict[int, int] = {}
-    opened = list[int]()
+    opened: list[int] = []
     waiting = dict.fromkeys("([{", 0)
     for place, letter in enumerate(text):
         if place in loose or (place and text[place - 1] == "\\"):
@@ -91,12 +97,12 @@ def _brackets(text: str, loose: set[int]) -> list[str]:
             waiting[letter] += 1
         elif letter in _PAIRS and waiting[_PAIRS[letter]]:
             # What opened later and was not closed is dropped, so that no letter is looked at twice.
-            while text[first := opened.pop()] != _PAIRS[letter]:
-                waiting[text[first]] -= 1
-            waiting[text[first]] -= 1
-            ends[first] = place
+            while text[opening := opened.pop()] != _PAIRS[letter]:
+                waiting[text[opening]] -= 1
+            waiting[text[opening]] -= 1
+            ends[opening] = place
     around = []
-    inside = list[int]()
+    inside: list[int] = []
     for place in range(len(text)):
         if inside and ends[inside[-1]] == place:
             inside.pop()
@@ -107,8 +113,8 @@ def _brackets(text: str, loose: set[int]) -> list[str]:
 
 
 def _unescaped(prompt: str) -> str:
-    """`\\|` as `|`, save in the face `\\||/`."""
-    faces = {place for face in _FACE.finditer(prompt) for place in range(*face.span())}
+    """The prompt with `\\|` as `|`, except in the face `\\||/`."""
+    faces = _covered(_FACE, prompt)
     return "".join(
         letter
         for place, letter in enumerate(prompt)

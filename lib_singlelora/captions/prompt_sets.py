@@ -1,8 +1,8 @@
-"""The article's sets of prompts, built from what a workspace's captions and traits say of her.
+"""The article's prompt sets, built from the captions and traits of a workspace.
 
 A set asks one thing in several ways, so that a sheet tells what a LoRA still does when it is asked:
-her outfit as it is, her without what can be taken off, poses, viewpoints, backgrounds.  What her
-own crops show comes first, then what they never showed.
+the character's outfit as it is, the character without what can be taken off, poses, viewpoints,
+backgrounds.  What the crops show comes first, then what they never showed.
 """
 
 from __future__ import annotations
@@ -15,15 +15,10 @@ from .prompt_language import prompt_of
 from .text import split_tags
 
 FRAMINGS = ("portrait", "upper body", "cowboy shot", "full body")
-POSES = (
-    "standing",
-    "sitting",
-    "arms up",
-    "waving",
-    "hand on hip",
-    "arms behind back",
-    "walking",
-    "kneeling",
+POSES = tuple(
+    "standing, sitting, arms up, waving, hand on hip, arms behind back, walking, kneeling".split(
+        ", "
+    )
 )
 VIEWPOINTS = ("straight-on", "from side", "from behind", "from above", "from below")
 BACKGROUNDS = (
@@ -41,74 +36,71 @@ OUTFITS = (
     "kimono",
     "sundress",
 )
-ESSENTIAL = (
-    "species",
-    "hair colour",
-    "hair length",
-    "hair style",
-    "bangs",
-    "eye colour",
-    "skin",
-    "body",
+# Categories that a prompt names where the outfit is another one.
+ESSENTIAL = tuple(
+    "species, hair colour, hair length, hair style, bangs, eye colour, skin, body".split(", ")
 )
 MOST = 8  # tags of a kind; more than that no prompt carries
-SHARE = 1 / 3  # of the crops that could show a tag; with fewer it is the tagger's slip
+SHARE = 1 / 3  # of the crops that could show a tag; a tag of fewer is the tagger's mistake
 
-Counts = Mapping[str, tuple[int, int]]
+Counts = Mapping[str, tuple[int, int]]  # tag: (crops that show it, crops that could)
 
 
 def build_prompts(
     name: str, trigger: str, class_token: str, captions: Sequence[str], traits: Counts
 ) -> tuple[str, ...]:
-    """The prompts of a set, one of settings.PROMPT_SETS, none twice.
+    """The prompts of a set, without duplicates.
 
+    name: one of settings.PROMPT_SETS.
     captions: of the crops.
     traits: tag -> (crops that show it, crops that could).
     """
-    who = (trigger, class_token, "solo")
-    hers = [
+    subject = (trigger, class_token, "solo")
+    shared = [
         tag
-        for tag, (seen, able) in sorted(traits.items(), key=lambda item: -item[1][0])
-        if seen and seen >= SHARE * able
+        for tag, (shown, able) in sorted(traits.items(), key=lambda item: -item[1][0])
+        if shown and shown >= SHARE * able
     ]
-    essential = [tag for tag in hers if category_of(tag) in ESSENTIAL][:MOST]
-    clothes = [tag for tag in hers if category_of(tag) == "outfit"][:MOST]
-    extras = [tag for tag in hers if category_of(tag) == "accessory"][:MOST]
-    plainly = ("looking at viewer", *_own(captions, "background", ("simple background",)))
+    essential = [tag for tag in shared if category_of(tag) in ESSENTIAL][:MOST]
+    clothes = [tag for tag in shared if category_of(tag) == "outfit"][:MOST]
+    extras = [tag for tag in shared if category_of(tag) == "accessory"][:MOST]
+    plainly = ("looking at viewer", *_in_captions(captions, "background", ("simple background",)))
 
     def prompts(variants: Iterable[Sequence[str]]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(prompt_of((*who, *variant)) for variant in variants))
+        return tuple(dict.fromkeys(prompt_of((*subject, *variant)) for variant in variants))
 
     if name == "general":
-        framings = _own(captions, "framing", FRAMINGS, only=FRAMINGS)
+        framings = _in_captions(captions, "framing", FRAMINGS, only=FRAMINGS)
         return prompts(
             [(*clothes, *extras, framing, *plainly) for framing in framings]
             + [(framings[0], *plainly)]
         )
     if name == "custom_outfit":
-        # Taken off one after the other: hat and bow, then the clothing for another.
+        # First without hat and bow, then in other clothes.
         bare = [(*essential, *clothes, "upper body", *plainly)] if extras else []
         return prompts(bare + [(*essential, outfit, "cowboy shot", *plainly) for outfit in OUTFITS])
     if name == "poses":
         return prompts(
             (pose, "full body", *plainly)
-            for pose in _own(captions, "pose", POSES, ("pose", "hands", "gesture"))
+            for pose in _in_captions(captions, "pose", POSES, ("pose", "hands", "gesture"))
         )
     if name == "viewpoints":
         return prompts((view, "upper body", plainly[-1]) for view in VIEWPOINTS)
-    places = _own(captions, "background", BACKGROUNDS)
+    places = _in_captions(captions, "background", BACKGROUNDS)
     return prompts(("cowboy shot", "looking at viewer", place) for place in places)
 
 
-def _own(
+def _in_captions(
     captions: Sequence[str],
     category: str,
     others: Sequence[str],
     categories: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> list[str]:
-    """The tag of a category that most captions have, then the others; `only` these where it is
-    given.
+    """The tag of a category that most captions have, then the others.
+
+    categories: that count as the category; default the category alone.
+    only: of the captions' tags just these, but all of them.
     """
     counts = Counter(
         plain(tag)

@@ -1,7 +1,7 @@
-"""Which tags a caption leaves out: what is not said beside the pictures, the trigger learns.
+"""Which tags a caption leaves out: what captions do not name, the trigger learns.
 
-Categories that are hers are left out; of others only those tags on which the crops that could show
-them agree.
+Categories that belong to the character are left out; of others only those tags on which the crops
+that could show them agree.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from .atlas import NAME, ORDER, category_of, plain
 HEAD = frozenset(
     ("hair colour", "hair style", "bangs", "eye colour", "expression", "mouth", "gaze")
 )
-LOW = frozenset(("hair length", "chest"))
-# What cannot be seen in a crop with this tag.
+BELOW_THE_FACE = frozenset(("hair length", "chest"))
+# The categories that a crop with this tag cannot show.
 HIDDEN: Mapping[str, frozenset[str]] = {
     "head out of frame": HEAD,
-    "lower body": HEAD | LOW,
-    "close-up": LOW,
-    "extreme close-up": LOW,
-    "face focus": LOW,
+    "lower body": HEAD | BELOW_THE_FACE,
+    "close-up": BELOW_THE_FACE,
+    "extreme close-up": BELOW_THE_FACE,
+    "face focus": BELOW_THE_FACE,
     "portrait": frozenset(("chest",)),
     "from behind": frozenset(("eye colour", "bangs", "chest", "expression", "mouth")),
     "closed eyes": frozenset(("eye colour",)),
 }
-MOST = 0.5
+MAJORITY = 0.5  # of the crops that could show a tag; above it they agree
 CLOTHES = ("outfit", "accessory")
 
 
 @dataclass(frozen=True)
 class Trait:
-    """A tag of a category that may be hers.
+    """A tag that may belong to the character.
 
-    seen: in how many of the crops that could show it (`visible`).
+    seen: the number of crops that show it.
+    visible: the number of crops that could show it.
     """
 
     tag: str
@@ -47,13 +48,19 @@ class Trait:
 
     @property
     def shared(self) -> bool:
-        """Whether most of the crops agree."""
-        return self.seen > MOST * self.visible
+        """True if most of the crops that could show it do."""
+        return self.seen > MAJORITY * self.visible
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is left out.  names: tags that are known characters.  Build it with `policy_of`."""
+    """What captions leave out; build it with `policy_of`.
+
+    prune: categories that are always left out.
+    shared: categories of which the tags are left out that most crops share.
+    keep, drop: tags or categories that are never, or always, left out; `keep` wins.
+    names: tags that are known characters.
+    """
 
     prune: frozenset[str]
     shared: frozenset[str]
@@ -62,26 +69,30 @@ class Policy:
     names: frozenset[str] = frozenset()
 
     def category(self, tag: str) -> str:
-        """What the tag speaks of; '' where nothing tells."""
+        """The tag's category; '' for an unknown tag."""
         return NAME if plain(tag) in self.names else category_of(tag)
 
-    def prunes(self, tag: str, hers: frozenset[str]) -> bool:
-        """Whether captions leave the tag out.  hers: the tags on which the crops agree."""
-        own, category = plain(tag), self.category(tag)
-        if own in self.keep or category in self.keep:
+    def prunes(self, tag: str, shared_tags: frozenset[str]) -> bool:
+        """True if captions leave the tag out.
+
+        shared_tags: the tags on which the crops agree.
+        """
+        plain_tag = plain(tag)
+        category = self.category(tag)
+        if plain_tag in self.keep or category in self.keep:
             return False
-        if own in self.drop or category in self.drop or category in self.prune:
+        if plain_tag in self.drop or category in self.drop or category in self.prune:
             return True
-        return category in self.shared and own in hers
+        return category in self.shared and plain_tag in shared_tags
 
 
 def policy_of(options: CaptionSettings, names: Iterable[str] = ()) -> Policy:
     """The policy that the settings describe.
 
-    Raises: SettingsError, for a category that there is not.
+    Raises: SettingsError, for an unknown category.
     """
-    for key, wanted in (("prune", options.prune), ("prune_shared", options.prune_shared)):
-        for category in wanted:
+    for key, categories in (("prune", options.prune), ("prune_shared", options.prune_shared)):
+        for category in categories:
             if category not in ORDER:
                 near = difflib.get_close_matches(category, ORDER, n=1, cutoff=0.0)
                 raise SettingsError(
@@ -106,13 +117,12 @@ def hidden(tags: Iterable[str]) -> frozenset[str]:
 def find_traits(
     seen: Mapping[str, Sequence[str]], views: Mapping[str, Sequence[str]], policy: Policy
 ) -> list[Trait]:
-    """What the crops tell of her: the tags of every category that the policy may leave out, the
-    most shared first.
+    """The tags of every category that the policy may leave out, the most shared first.
 
-    seen: the tagger's tags by crop.
-    views: the tags of its framing, by crop; where there are none, the tagger's count.
+    seen: crop -> the tagger's tags.
+    views: crop -> the tags of its framing; the tagger's tags stand in where there are none.
     """
-    unseen = {
+    hidden_in = {
         name: (
             hidden(views.get(name) or tags)
             | hidden(tag for tag in tags if tag in ("closed eyes", "from behind"))
@@ -120,16 +130,16 @@ def find_traits(
         for name, tags in seen.items()
     }
     candidates = {plain(tag): policy.category(tag) for tags in seen.values() for tag in tags}
-    found = []
+    traits = []
     for tag, category in candidates.items():
         if category in policy.prune | policy.shared:
-            able = [name for name in seen if category not in unseen[name]]
+            able = [name for name in seen if category not in hidden_in[name]]
             count = sum(tag in map(plain, seen[name]) for name in able)
-            found.append(Trait(tag, category, count, len(able)))
-    return sorted(found, key=lambda trait: (-trait.seen / max(1, trait.visible), trait.tag))
+            traits.append(Trait(tag, category, count, len(able)))
+    return sorted(traits, key=lambda trait: (-trait.seen / max(1, trait.visible), trait.tag))
 
 
 def prune(tags: Sequence[str], traits: Iterable[Trait], policy: Policy) -> list[str]:
-    """The tags without those that are hers."""
-    hers = frozenset(trait.tag for trait in traits if trait.shared)
-    return [tag for tag in tags if not policy.prunes(tag, hers)]
+    """The tags without those that the policy leaves to the trigger."""
+    shared_tags = frozenset(trait.tag for trait in traits if trait.shared)
+    return [tag for tag in tags if not policy.prunes(tag, shared_tags)]

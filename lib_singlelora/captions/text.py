@@ -1,4 +1,4 @@
-"""Captions: comma pieces, and kohya's way of varying them."""
+"""Captions: tags between commas, and kohya's way of varying them."""
 
 from __future__ import annotations
 
@@ -9,52 +9,30 @@ from collections.abc import Iterable
 # Their underscores are part of the face.  The first of them are those of SmilingWolf's
 # demonstration space.
 KAOMOJI = frozenset(
-    (
-        "0_0",
-        "(o)_(o)",
-        "+_+",
-        "+_-",
-        "._.",
-        "<o>_<o>",
-        "<|>_<|>",
-        "=_=",
-        ">_<",
-        "3_3",
-        "6_9",
-        ">_o",
-        "@_@",
-        "^_^",
-        "o_o",
-        "u_u",
-        "x_x",
-        "|_|",
-        "||_||",
-        "t_t",
-        ";_;",
-        "-_-",
-        "o_<",
-        "d_d",
-    )
+    """
+    0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||
+    t_t ;_; -_- o_< d_d
+    """.split()
 )
 
 
 def spaced(tag: str) -> str:
-    """A tag as prompts have it: spaces for underscores, but not in kaomoji."""
+    """A tag as prompts write it: spaces for underscores, except in kaomoji."""
     return tag if tag in KAOMOJI else tag.replace("_", " ")
 
 
 def underscored(tag: str) -> str:
-    """A tag as danbooru has it: underscores for spaces."""
+    """A tag as danbooru writes it: underscores for spaces."""
     return tag.replace(" ", "_")
 
 
 def split_tags(caption: str) -> list[str]:
-    """The comma pieces of a caption, trimmed, without empty ones."""
+    """The tags of a caption, trimmed, without empty ones."""
     return [tag for piece in caption.split(",") if (tag := piece.strip())]
 
 
 def join_tags(tags: Iterable[str]) -> str:
-    """One caption from tags: trimmed, without empty or repeated ones (the first stays)."""
+    """One caption from tags, trimmed, without empty ones and duplicates (the first stays)."""
     return ", ".join(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
 
 
@@ -72,9 +50,9 @@ def compose_caption(
 ) -> str:
     """The caption as one training step sees it.
 
-    keep_tokens: comma pieces at the front that stay where they are and are never dropped.
+    keep_tokens: tags at the front that keep their place and are never dropped.
     caption_dropout, tag_dropout: probabilities, 0 to 1.
-    wildcards: resolve `{a|b}`, and draw one line of several.
+    wildcards: resolve `{a|b}`, and draw one of several lines.
     Source: kohya-ss/sd-scripts, library/train_util.py BaseDataset.process_caption, in its order.
     """
     caption = " ".join(part for part in (prefix, caption, suffix) if part)
@@ -84,7 +62,7 @@ def compose_caption(
     caption = chance.choice(lines) if wildcards else lines[0]
     if wildcards:
         caption = re.sub(
-            r"\{([^{}]+)\}", lambda found: chance.choice(found.group(1).split("|")), caption
+            r"\{([^{}]+)\}", lambda match: chance.choice(match.group(1).split("|")), caption
         )
     if not shuffle and tag_dropout <= 0:
         return caption.strip()

@@ -1,7 +1,7 @@
-"""CLIP's tokens: how many a text has, where the limit of 75 falls, what is one whole word to it.
+"""CLIP's tokens: how many a text has, where the limit of 75 falls, which words are one token.
 
-The vocabulary is CLIP's own; the package tokenizers, which transformers brings, cuts the text as
-transformers does.
+The vocabulary is CLIP's own; the package tokenizers, a dependency of transformers, splits the text
+as transformers does.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from typing import Any
 from ..embedded.paths import CLIP
 from ..errors import MissingPackageError
 
-LIMIT = 75  # tokens of one chunk, without those of start and end
+LIMIT = 75  # tokens of one chunk, without the start and end tokens
 # Source: transformers, convert_slow_tokenizer.py, CLIPConverter.
 _PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def count_tokens(text: str) -> int:
-    """CLIP tokens of a text, without those of start and end.  Raises: MissingPackageError."""
+    """The number of CLIP tokens of a text, without the start and end tokens.
+
+    Raises: MissingPackageError.
+    """
     return len(_tokenizer().encode(text).ids)
 
 
 def mark_limit(text: str, limit: int = LIMIT) -> tuple[str, str]:
-    """The text cut where the limit falls: what the first chunk takes, and what is beyond it (''
-    when all fits).
+    """The text in two: what fits into the limit, and what is beyond it ('' when all fits).
 
     Raises: MissingPackageError.
     """
@@ -36,7 +38,7 @@ def mark_limit(text: str, limit: int = LIMIT) -> tuple[str, str]:
 
 
 def is_word(word: str) -> bool:
-    """Whether CLIP has the word as one whole token, as it has every common word and many names.
+    """True if the word is one whole token of CLIP's, as every common word and many names are.
 
     Raises: MissingPackageError.
     """
@@ -44,19 +46,19 @@ def is_word(word: str) -> bool:
 
 
 def rare_words(count: int) -> list[str]:
-    """Short words of one token each that stand last in CLIP's vocabulary, which its makers'
-    pictures hardly spoke of.
+    """The rarest short words of one token each: those that stand last in CLIP's vocabulary.
 
     Raises: MissingPackageError.
     """
-    tokenizer, found = _tokenizer(), list[str]()
+    tokenizer = _tokenizer()
+    words: list[str] = []
     for number in range(tokenizer.get_vocab_size() - 1, 0, -1):
         word, end, _ = str(tokenizer.id_to_token(number)).partition("</w>")
         if end and word.isascii() and word.isalpha() and 3 <= len(word) <= 5:
-            found.append(word)
-            if len(found) == count:
+            words.append(word)
+            if len(words) == count:
                 break
-    return found
+    return words
 
 
 @cache

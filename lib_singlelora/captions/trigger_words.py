@@ -1,5 +1,6 @@
-"""Whether a word is free to be a trigger, told without a checkpoint: its tokens, and who knows it
-already.
+"""Whether a word is free to be a trigger, by its tokens and by the lists that already hold it.
+
+No checkpoint is needed.
 """
 
 from __future__ import annotations
@@ -12,39 +13,21 @@ from .atlas import atlas, category_of, plain
 from .tokens import count_tokens, is_word, rare_words
 
 MOST_TOKENS = 4
-_ONSETS = (
-    "b",
-    "d",
-    "f",
-    "g",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "z",
-    "br",
-    "dr",
-    "kr",
-    "tr",
-    "vr",
-    "zh",
-    "kh",
-    "th",
-)
-_VOWELS = ("a", "e", "i", "o", "u", "y", "ae", "ui")
-_ENDS = ("", "k", "l", "m", "n", "r", "x", "z", "q", "v", "sk", "rn")
+_ONSETS = "b d f g k l m n p r s t v z br dr kr tr vr zh kh th".split()
+_VOWELS = "a e i o u y ae ui".split()
+_ENDS = ["", *"k l m n r x z q v sk rn".split()]
 # One token each, known to every checkpoint that was trained on tags.
 _ORDINARY = ("hat", "smile", "outdoors", "standing", "dress", "sitting", "portrait", "hair")
 
 
 @dataclass(frozen=True)
 class WordCheck:
-    """What is known of a word.  known: in whose lists it stands, in words."""
+    """What is known of a word.
+
+    tokens: how many CLIP tokens it has.
+    ordinary: True if every part of it is one whole token of CLIP's.
+    known: sentences that tell which lists hold it.
+    """
 
     word: str
     tokens: int
@@ -53,57 +36,59 @@ class WordCheck:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why not to take it; none when it is free."""
-        found = list(self.known)
+        """The reasons against it; none when it is free."""
+        reasons = list(self.known)
         if self.ordinary:
-            found.append("CLIP has it as one whole word, so it means something already")
+            reasons.append("it is one whole token to CLIP, so it already means something")
         if self.tokens > MOST_TOKENS:
-            found.append(
-                f"it is cut into {self.tokens} tokens; up to {MOST_TOKENS} are learned more easily"
+            reasons.append(
+                f"it is {self.tokens} tokens; words of up to {MOST_TOKENS} are learned more easily"
             )
-        return tuple(found)
+        return tuple(reasons)
 
     @property
     def free(self) -> bool:
-        """Whether nothing speaks against it."""
+        """True if nothing speaks against it."""
         return not self.reasons
 
 
 def check_word(word: str, names: Iterable[str] = (), tags: Iterable[str] = ()) -> WordCheck:
-    """What is known of a word.  names, tags: a tagger's characters and other tags, as the atlas
-    writes them.
+    """What is known of a word.
 
+    names, tags: a tagger's characters and its other tags, as the atlas writes them.
     Raises: MissingPackageError.
     """
-    own, known = plain(word), []
-    if own in atlas():
-        known.append(f"it is a tag ({category_of(own)})")
-    elif own in set(tags):
+    tag = plain(word)
+    known = []
+    if tag in atlas():
+        known.append(f"it is a tag ({category_of(tag)})")
+    elif tag in set(tags):
         known.append("it is a tag that the tagger knows")
-    same = [name for name in names if own in (name, name.split(" (")[0], name.split()[0])]
-    if same:
-        known.append(f"it is a known character's name ({sorted(same)[0]})")
-    parts = own.replace("-", " ").replace("_", " ").split()
-    return WordCheck(
-        word, count_tokens(word), bool(parts) and all(is_word(part) for part in parts), tuple(known)
-    )
+    namesakes = [name for name in names if tag in (name, name.split(" (")[0], name.split()[0])]
+    if namesakes:
+        known.append(f"it is a known character's name ({min(namesakes)})")
+    parts = tag.replace("-", " ").replace("_", " ").split()
+    ordinary = bool(parts) and all(is_word(part) for part in parts)
+    return WordCheck(word, count_tokens(word), ordinary, tuple(known))
 
 
 def suggest_words(
     word: str, count: int, names: Iterable[str] = (), tags: Iterable[str] = ()
 ) -> list[str]:
-    """Free words of two tokens that can be spoken, the same for the same word; the first ones sound
-    like it.
+    """Free, pronounceable words of two tokens; the first ones sound like the given word.
+
+    The same word always gets the same suggestions.
     """
-    names, tags = frozenset(names), frozenset(tags)
-    found: list[str] = []
+    names = frozenset(names)
+    tags = frozenset(tags)
+    suggestions: list[str] = []
     for candidate in _candidates(word):
         check = check_word(candidate, names, tags)
-        if check.free and check.tokens == 2 and candidate not in found:
-            found.append(candidate)
-            if len(found) == count:
+        if check.free and check.tokens == 2 and candidate not in suggestions:
+            suggestions.append(candidate)
+            if len(suggestions) == count:
                 break
-    return found
+    return suggestions
 
 
 def _candidates(word: str) -> Iterator[str]:
@@ -122,8 +107,9 @@ def _candidates(word: str) -> Iterator[str]:
 
 
 def ordinary_words(tokens: int) -> list[str]:
-    """Words of this number of tokens that mean something: what a model makes of a word grows with
-    its tokens.
+    """Meaningful words of this number of tokens.
+
+    They are a measure: the effect of any word on a model grows with its tokens.
     """
     count = len(_ORDINARY)
     return [
@@ -133,15 +119,16 @@ def ordinary_words(tokens: int) -> list[str]:
 
 
 def meaningless_words(tokens: int) -> list[str]:
-    """As many words of this number of tokens that mean nothing, always the same: the rarest tokens,
-    or random letters.
+    """As many meaningless words of this number of tokens: the rarest tokens, or random letters.
 
+    They are the same at every call.
     Raises: MissingPackageError.
     """
-    count, chance = len(_ORDINARY), random.Random(1)
-    found = rare_words(count) if tokens == 1 else []
-    while len(found) < count:
+    count = len(_ORDINARY)
+    chance = random.Random(1)
+    words = rare_words(count) if tokens == 1 else []
+    while len(words) < count:
         word = "".join(chance.choices("bcdfghjklmnpqrstvwxz", k=2 * tokens + chance.randint(0, 2)))
         if count_tokens(word) == tokens:
-            found.append(word)
-    return found
+            words.append(word)
+    return words

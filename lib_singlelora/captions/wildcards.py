@@ -1,7 +1,7 @@
-"""Prompts from a dynamicprompts template, one new draw for each picture.
+"""Prompts from a dynamicprompts template, a new draw for each picture.
 
-dynamicprompts leaves what it does not know in the prompt as it is; here that is an error, told
-before any drawing.
+dynamicprompts leaves what it does not know in the prompt; here that is an error, raised before
+anything is drawn.
 """
 
 from __future__ import annotations
@@ -43,97 +43,102 @@ _WEIGHTED = re.compile(r"([+-]?(?:\d+[.,]?\d*|[.,]\d+))\s*::\s*(.*)")
 _BRACED = re.compile(r"(?<!\{)\{+\s*([\w/.-]+?)\s*\}+")
 _COUNT = re.compile(r"(?<!\d)(\d+)\s*\$\$")
 _SPECIAL = re.compile(r"[{}$_#%|~@\[\]]")
-# A draw takes about a millisecond for each part and each option, and cannot be cancelled meanwhile.
-MOST_LETTERS, MOST_OPTIONS, MOST_CHOSEN, MOST_PARTS, MOST_DEEP = 10_000, 500, 100, 1000, 30
+# Limits of a template: a draw takes about a millisecond for each part and each option, and cannot
+# be cancelled meanwhile.
+MOST_LETTERS = 10_000
+MOST_OPTIONS = 500
+MOST_CHOSEN = 100  # options that one `{n$$…}` may choose
+MOST_PARTS = 1000  # of one drawn prompt
+MOST_DEEP = 30  # wildcards within wildcards
 
 
 class _Values(WildcardCollection):  # type: ignore[misc]
-    """A wildcard's values as people write them: UTF-8 with or without a mark, `3::red` three times
-    as often as `blue`.
+    """A wildcard's values, with weights in text files too: `3::red` is three times as likely.
 
-    dynamicprompts reads weights in JSON and YAML, not in text files.  A line of weight 0 is never
-    drawn.
+    dynamicprompts reads weights in JSON and YAML only.  A text file is UTF-8, with or without a
+    byte order mark; a line of weight 0 is never drawn.
     Raises: WildcardError, for another encoding, and when there is nothing to draw.
     """
 
-    def __init__(self, given: WildcardCollection) -> None:
-        self.path: Path | None = getattr(given, "_path", None)
-        self._given = given
+    def __init__(self, collection: WildcardCollection) -> None:
+        self.path: Path | None = getattr(collection, "_path", None)
+        self._collection = collection
 
     def get_values(self) -> list[str | WildcardItem]:
-        """The values, held as `hold_bars` does."""
+        """The values, their `|` replaced as by `hold_bars`."""
         if self.path is None:
             items = [
                 item if isinstance(item, WildcardItem) else WildcardItem(item)
-                for item in self._given.get_values()
+                for item in self._collection.get_values()
             ]
         else:
             lines = (line.strip() for line in read_text(self.path, WildcardError).splitlines())
             items = [_item(line) for line in lines if line and not line.startswith("#")]
             if not any(item.weight for item in items):
-                what = "lines whose weights are all 0" if items else "no line to draw"
+                what = "only lines of weight 0" if items else "no line to draw"
                 raise WildcardError(
-                    f"{self.path}: found {what}, expected one value a line; write some, or take the"
-                    " wildcard out of the template"
+                    f"{self.path}: found {what}, expected one value per line; add some, or remove"
+                    " the wildcard from the template"
                 )
         return [WildcardItem(hold_bars(item.content), item.weight) for item in items if item.weight]
 
 
 def _item(line: str) -> WildcardItem:
+    """A line of a text file.  Raises: WildcardError, for a negative or infinite weight."""
     weighted = _WEIGHTED.fullmatch(line)
     if weighted is None:
         return WildcardItem(line)
     weight = float(weighted[1].replace(",", "."))
     if not 0 <= weight < math.inf:
         raise WildcardError(
-            f"found the weight {weighted[1][:20]} of {weighted[2][:80]!r}, expected one of 0 or"
-            " more, such as 0.5::blue; mend that line of the wildcard's file"
+            f"found the weight {weighted[1][:20]} of {weighted[2][:80]!r}, expected 0 or more, such"
+            " as 0.5::blue; fix that line of the wildcard's file"
         )
     return WildcardItem(weighted[2], weight)
 
 
 class _Manager(WildcardManager):  # type: ignore[misc]
-    """dynamicprompts' manager, over values that are read as above."""
+    """dynamicprompts' manager, with values read by `_Values`."""
 
     def match_collections(self, wildcard: str) -> list[WildcardCollection]:
         """The files of a name or a pattern."""
-        return [_Values(found) for found in super().match_collections(wildcard)]
+        return [_Values(collection) for collection in super().match_collections(wildcard)]
 
 
 @dataclass(frozen=True)
 class _Context(SamplingContext):  # type: ignore[misc]
-    """Counts the parts of a prompt: a wildcard of two wildcards, each of two … doubles with every
-    line.
+    """A context that counts the parts of a prompt.
+
+    A wildcard of two wildcards, each of two …, doubles the parts with every level.
     """
 
     parts: list[None] = field(default_factory=list)
 
     def generator_from_command(self, command: Command) -> Iterator[Any]:
-        """As dynamicprompts'.  Raises: WildcardError, for a prompt of too many parts."""
+        """Overrides dynamicprompts'.  Raises: WildcardError, for a prompt of too many parts."""
         self.parts.append(None)
         if len(self.parts) > MOST_PARTS:
             raise WildcardError(
-                f"template: found a prompt of more than {MOST_PARTS} parts, expected fewer; take"
-                " out wildcards or variables that hold several others"
+                f"template: found a prompt of more than {MOST_PARTS} parts, expected fewer; remove"
+                " wildcards or variables that hold several others"
             )
         yield from super().generator_from_command(command)
 
 
 class _Sampler(RandomSampler):  # type: ignore[misc]
-    """dynamicprompts' sampler, which in `{2$$__x__}` counts weights by repeating a value, cut to
-    whole numbers.
+    """dynamicprompts' sampler, with weights in `{2$$__x__}`: each value is one option.
 
-    There 3::red could be drawn as 'red,red', and 0.3::blue never; here each value is one option
-    with its weight.
+    dynamicprompts weights by repeating a value a whole number of times there, so that `3::red`
+    could be drawn as "red,red", and `0.3::blue` never.
     """
 
     def _get_variant(self, command: VariantCommand, context: SamplingContext) -> Iterator[Any]:
         only = command.values[0] if len(command.values) == 1 else None
         if isinstance(only, WildcardCommand):
             name = next(iter(context.sample_prompts(only.wildcard, 1))).text
-            found = context.wildcard_manager.get_values(name)
+            values = context.wildcard_manager.get_values(name)
             options = [
-                VariantOption(_command(str(item), context), item.weight) for item in found.items
+                VariantOption(_command(str(item), context), item.weight) for item in values.items
             ]
             if options:
                 command = replace(command, variants=options)
@@ -141,7 +146,10 @@ class _Sampler(RandomSampler):  # type: ignore[misc]
 
 
 def _command(text: str, context: SamplingContext) -> Command:
-    """The value of a wildcard; most are plain words, and parsing thousands would take minutes."""
+    """A wildcard's value, parsed only if it must be: most are plain words.
+
+    Parsing thousands would take minutes.
+    """
     return (
         parse(text, parser_config=context.parser_config)
         if _SPECIAL.search(text)
@@ -150,7 +158,7 @@ def _command(text: str, context: SamplingContext) -> Command:
 
 
 def _check_extent(text: str) -> None:
-    """Raises: WildcardError, for what would take minutes to take apart."""
+    """Raises: WildcardError, for a text that would take minutes to parse."""
     chosen = max(
         (int(digits) if len(digits) < 10 else 10**9 for digits in _COUNT.findall(text)), default=0
     )
@@ -161,26 +169,26 @@ def _check_extent(text: str) -> None:
     ):
         if count > most:
             raise WildcardError(
-                f"template: found {count} {what} in {text[:40]!r} …, expected {most} at most; put"
-                " long lists into a wildcard file, one value a line"
+                f"template: found {count} {what} in {text[:40]!r} …, expected at most {most}; put"
+                " long lists into a wildcard file, one value per line"
             )
 
 
 class WildcardPrompts:
     """Draws prompts from a template.
 
-    folders: the user's own wildcard folders; a name that they have hides the shipped one.
+    folders: the user's wildcard folders; a name in them hides the shipped one.
     Raises: WildcardError, for an unknown wildcard, a mistaken `{{expression_wildcard}}`, a cycle,
-    or a file that is empty or not UTF-8.
+        or a file that is empty or not UTF-8.
     """
 
     def __init__(self, template: str, folders: Iterable[Path] = ()) -> None:
         _check_extent(template)
         self.template = template
-        own = [folder for folder in folders if folder.is_dir()]
-        self._own, self._held = own, hold_bars(template)
+        self._folders = [folder for folder in folders if folder.is_dir()]
+        self._held = hold_bars(template)
         # Of equal names the last one counts.
-        self._manager = _Manager(root_map={"": [SHIPPED, *own]})
+        self._manager = _Manager(root_map={"": [SHIPPED, *self._folders]})
         self._checked: set[str] = set()
         if not template.strip():
             raise WildcardError(
@@ -212,40 +220,39 @@ class WildcardPrompts:
         return re.sub(r"\s*,(\s*,)+", ",", re.sub(r"\s+", " ", prompt)).strip(" ,")
 
     def _check_braces(self, template: str) -> None:
-        for found in _BRACED.finditer(template):
-            word = found.group(1).strip("_")
+        for braced in _BRACED.finditer(template):
+            word = braced.group(1).strip("_")
             name = word.removesuffix("_wildcard")
             if name != word or name in self.names:
                 near = self._nearest(name)
                 raise WildcardError(
-                    f"template: found '{found.group(0)}', which dynamicprompts takes literally; "
+                    f"template: found '{braced.group(0)}', which dynamicprompts takes literally; "
                     f"write '__{near or name}__'"
-                ) from None
+                )
 
     def _check_wildcards(self, text: str, chain: tuple[str, ...]) -> None:
         _check_extent(text)
         if len(chain) > MOST_DEEP:
             raise WildcardError(
-                f"wildcard '{chain[-1]}': found it {len(chain)} wildcards deep, expected"
-                f" {MOST_DEEP} at most"
+                f"wildcard '{chain[-1]}': found it nested {len(chain)} deep, expected at most"
+                f" {MOST_DEEP}"
             )
-        for found in _WILDCARD.finditer(text):
-            name = found.group(1).lstrip("~@")
+        for match in _WILDCARD.finditer(text):
+            name = match.group(1).lstrip("~@")
             if name in chain:
-                way = " → ".join((*chain[chain.index(name) :], name))
+                cycle = " → ".join((*chain[chain.index(name) :], name))
                 raise WildcardError(
-                    f"wildcard '{name}': found a cycle ({way}), expected an end; take one of"
-                    " them out"
+                    f"wildcard '{name}': found a cycle ({cycle}), expected none; remove one of them"
                 )
             if name in self._checked:
                 continue
             values = self._values(name)
             if not values:
                 near = self._nearest(name)
-                meant = f"did you mean '__{near}__'? " if near else ""
-                broken = "".join(f"{sentence}. " for sentence in self._broken())
+                hint = f"did you mean '__{near}__'? " if near else ""
+                broken = "".join(f"{sentence}. " for sentence in self._broken_files())
                 raise WildcardError(
-                    f"unknown wildcard '__{name}__'; {meant}{broken}There are:"
+                    f"unknown wildcard '__{name}__'; {hint}{broken}Known wildcards:"
                     f" {', '.join(self.names)}"
                 )
             for value in values:
@@ -255,34 +262,30 @@ class WildcardPrompts:
     def _values(self, name: str) -> list[str]:
         return [str(value) for value in self._manager.get_values(name).string_values]
 
-    def _broken(self) -> list[str]:
-        """What is wrong with the user's JSON and YAML files; dynamicprompts leaves such a file out."""
-        found = []
-        for path in sorted(
-            path
-            for folder in self._own
-            for path in folder.rglob("*")
-            if path.suffix in (".json", ".yaml")
-        ):
+    def _broken_files(self) -> list[str]:
+        """What is wrong with the user's JSON and YAML files; dynamicprompts skips such a file."""
+        sentences = []
+        files = (path for folder in self._folders for path in folder.rglob("*"))
+        for path in sorted(path for path in files if path.suffix in (".json", ".yaml")):
             try:
                 text = path.read_text(encoding="utf-8")  # as dynamicprompts reads it
                 json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
             except (OSError, ValueError, yaml.YAMLError) as error:
-                found.append(f"{path.name} cannot be read ({' '.join(str(error).split())[:80]})")
-        return found
+                reason = " ".join(str(error).split())[:80]
+                sentences.append(f"{path.name} cannot be read ({reason})")
+        return sentences
 
     def _nearest(self, name: str) -> str | None:
-        found = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)
-        return found[0] if found else None
+        return next(iter(difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)), None)
 
 
 def wildcard_folders(names: Iterable[str]) -> list[Path]:
-    """The user's own folders.  Raises: WildcardError, for one that is not there."""
-    found = [Path(name).expanduser() for name in names]
-    for folder in found:
+    """The user's wildcard folders.  Raises: WildcardError, for one that does not exist."""
+    folders = [Path(name).expanduser() for name in names]
+    for folder in folders:
         if not folder.is_dir():
             raise WildcardError(
                 f"regularization.wildcards: found no folder '{folder}', expected one with .txt"
                 " files; check the path"
             )
-    return found
+    return folders

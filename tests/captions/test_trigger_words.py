@@ -18,11 +18,11 @@ from lib_singlelora.captions.trigger_words import (
 @pytest.mark.parametrize(
     ("word", "reason"),
     [
-        ("dog", "one whole word"),
-        ("isabella", "one whole word"),
+        ("dog", "one whole token"),
+        ("isabella", "one whole token"),
         ("Smile", "it is a tag (expression)"),
         ("1girl", "it is a tag (count)"),
-        ("qxwzvkjhgpt", "is cut into"),
+        ("qxwzvkjhgpt", "tokens; words"),
     ],
 )
 def test_a_word_that_is_taken_says_why(word: str, reason: str) -> None:
