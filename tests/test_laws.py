@@ -224,3 +224,14 @@ def test_one_reader_opens_pictures() -> None:
                     if each.name == "open"
                 ]
     assert wrong == []
+
+
+def test_the_package_works_without_the_tools() -> None:
+    """They are not installed with it; the word `bench` says so where they are missing."""
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources()
+        for name in imports(path)
+        if name.split(".")[0] == "tools" and path != PACKAGE / "cli" / "bench.py"
+    ]
+    assert wrong == []

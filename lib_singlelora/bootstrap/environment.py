@@ -24,6 +24,11 @@ from ..errors import SingleLoraError
 
 VERSION = 1  # Raise it when an install made by an older launcher must be made again.
 TORCH_ARGS = "SINGLELORA_TORCH_ARGS"
+UNPINNED = "SINGLELORA_UNPINNED"
+# The versions that were tried together, one file for each Python: python -m tools.constraints
+CONSTRAINTS = Path(__file__).parent / "constraints"
+# What pip says on stderr of itself and of the machine, not of the packages.
+NOISE = ("WARNING:", "DEPRECATION:", "[notice]")
 NEEDED_BYTES = 3 * 1024**3
 MARK = "singlelora.made"  # in a `.venv` of ours, from its first moment on
 
@@ -38,12 +43,14 @@ class Lock:
 
     torch_args: the user's own arguments for PyTorch.
     python: what `.venv` stands on.
+    unpinned: the newest packages were taken, not the versions that were tried together.
     """
 
     digest: str
     extras: tuple[str, ...]
     torch_args: str
     python: str
+    unpinned: bool = False
 
 
 def venv_python(root: Path, platform: str = os.name) -> Path:
@@ -139,9 +146,25 @@ def requirements(pyproject: str, extras: Sequence[str]) -> list[str]:
     return found
 
 
-def digest(wanted: Sequence[str]) -> str:
+def digest(wanted: Sequence[str], constraints: Path | None) -> str:
     """A hash of what an install depends on."""
-    return hashlib.sha256(json.dumps([VERSION, sorted(wanted)]).encode()).hexdigest()
+    pins = constraints.read_text(encoding="utf-8") if constraints else ""
+    parts = [VERSION, sorted(wanted), *([pins] if pins else [])]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def constraints_file(unpinned: bool, version: Sequence[int] = sys.version_info) -> Path | None:
+    """The pinned versions for a Python; None for the newest packages, or where none were tried."""
+    file = CONSTRAINTS / f"python{version[0]}.{version[1]}.txt"
+    return None if unpinned or not file.exists() else file
+
+
+def wants_newest(before: Lock | None) -> bool:
+    """True if the user asks for the newest packages, now or, with nothing said now, before."""
+    said = os.environ.get(UNPINNED)
+    if said is None:
+        return bool(before and before.unpinned)
+    return said.strip() not in ("", "0")
 
 
 def wanted_by(root: Path, extras: Sequence[str]) -> list[str]:
@@ -154,14 +177,17 @@ def is_current(root: Path, extras: Sequence[str]) -> bool:
     lock = read_lock(root)
     if lock is None or not set(extras) <= set(lock.extras):
         return False
-    return os.environ.get(TORCH_ARGS, lock.torch_args) == lock.torch_args and lock.digest == digest(
-        wanted_by(root, lock.extras)
-    )
+    if os.environ.get(TORCH_ARGS, lock.torch_args) != lock.torch_args:
+        return False
+    if wants_newest(lock) != lock.unpinned:
+        return False
+    pins = constraints_file(lock.unpinned)
+    return lock.digest == digest(wanted_by(root, lock.extras), pins)
 
 
 @contextlib.contextmanager
 def only_installer(root: Path) -> Iterator[None]:
-    """Let one process at a time install; the system releases it when that process ends in any way."""
+    """Let one process at a time install; the system releases it when that process ends."""
     try:
         file = (root / ".venv.lock").open("a")
     except OSError as error:
@@ -189,15 +215,20 @@ def install(root: Path, extras: Sequence[str]) -> None:
     """
     before = read_lock(root)
     torch_args = os.environ.get(TORCH_ARGS, before.torch_args if before else "")
+    unpinned = wants_newest(before)
     if before is None or before.torch_args != torch_args:
         before = None
         make_venv(root)
     every = tuple(sorted({*extras, *(before.extras if before else ())}))
     wanted = wanted_by(root, every)
+    pins = constraints_file(unpinned)
+    how = ["--constraint", str(pins)] if pins else ["--upgrade"] if unpinned else []
+    # An index of the user's own for PyTorch may not have our versions of what PyTorch needs.
+    how_torch = shlex.split(torch_args) or how
     lock_file(root).unlink(missing_ok=True)
     try:
-        pip_install(root, [torch_requirement(wanted, torch_args), *shlex.split(torch_args)])
-        pip_install(root, wanted)
+        pip_install(root, [torch_requirement(wanted, torch_args), *how_torch])
+        pip_install(root, [*wanted, *how])
     except SetupError:
         # Pip fetches all before it changes anything.
         if before and shutil.disk_usage(root).free > 2**28:
@@ -205,7 +236,8 @@ def install(root: Path, extras: Sequence[str]) -> None:
         raise
     add_project(root)
     warn_if_gpu_is_idle(root)
-    write_lock(root, Lock(digest(wanted), every, torch_args, base_python(root)))
+    lock = Lock(digest(wanted, pins), every, torch_args, base_python(root), unpinned)
+    write_lock(root, lock)
 
 
 def make_venv(root: Path) -> None:
@@ -259,11 +291,13 @@ def is_ours(folder: Path) -> bool:
 def pip_install(root: Path, words: Sequence[str]) -> None:
     """Call pip; it shows its progress on stderr, because stdout belongs to the result.
 
-    --no-compile: Python compiles what is imported when it is imported; compiling all of PyTorch takes longer than
-    the whole rest of its install (26 of 33 s, measured with 2.13.0).
+    --no-compile: Python compiles what is imported when it is imported; compiling all of PyTorch
+    takes longer than the whole rest of its install (26 of 33 s, measured with 2.13.0).
+
     Raises: SetupError.
     """
-    say("installing " + ", ".join(word for word in words if not word.startswith("-")))
+    options = words.index("--constraint") if "--constraint" in words else len(words)
+    say("installing " + ", ".join(word for word in words[:options] if not word.startswith("-")))
     pip = [
         str(venv_python(root)),
         "-m",
@@ -273,8 +307,9 @@ def pip_install(root: Path, words: Sequence[str]) -> None:
         "--disable-pip-version-check",
         *words,
     ]
-    status = subprocess.call(pip, stdout=sys.stderr.fileno(), stdin=subprocess.DEVNULL)
+    status, noise = _call(pip)
     if status:
+        print(noise, end="", file=sys.stderr, flush=True)
         free = shutil.disk_usage(root).free
         why = "its own lines are above; is the network there?"
         if free < NEEDED_BYTES:
@@ -283,6 +318,34 @@ def pip_install(root: Path, words: Sequence[str]) -> None:
                 " free some"
             )
         raise SetupError(f"pip could not install (exit {status}): {why} Then call again")
+
+
+def _call(pip: Sequence[str]) -> tuple[int, str]:
+    """(exit status, what pip warned of).
+
+    pip's progress goes where it is; of its warnings only those of a failed install matter.
+    """
+    child = subprocess.Popen(
+        pip,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno(),
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    noise = ""
+    assert child.stderr is not None
+    with child:
+        try:
+            for line in child.stderr:
+                if line.startswith(NOISE) or not line.strip():
+                    noise += line
+                else:
+                    print(line, end="", file=sys.stderr, flush=True)
+        except BaseException:  # Ctrl-C: as subprocess.call, which leaves no child behind
+            child.kill()
+            raise
+    return child.returncode, noise
 
 
 def torch_requirement(wanted: Sequence[str], torch_args: str) -> str:

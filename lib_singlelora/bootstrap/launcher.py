@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .environment import (
     TORCH_ARGS,
+    UNPINNED,
     SetupError,
     install,
     is_current,
@@ -70,16 +71,20 @@ usage: python singlelora.py WORD …
 The first call makes {venv} and installs into it; later calls start at once and need no network.
 `WORD --help` tells a word's options once that is done.
 
-PyTorch: with an NVIDIA driver the registry's build is taken, which on Linux is the one for CUDA; without one, a build for
-the CPU if pip is set up to find one, else the registry's too (it computes on the CPU as well, but takes 5 GB instead of
-1.5). To choose yourself, put pip's further arguments for PyTorch (what follows the packages' names in the command that
-PyTorch's site shows for your machine) into {torch_args}. To have it chosen again, delete .venv."""
+PyTorch: with an NVIDIA driver the registry's build is taken, which on Linux is the one for CUDA;
+without one, a build for the CPU if pip is set up to find one, else the registry's too (it computes
+on the CPU as well, but takes 5 GB instead of 1.5). To choose yourself, put pip's further arguments
+for PyTorch (what follows the packages' names in the command that PyTorch's site shows for your
+machine) into {torch_args}. To have it chosen again, delete .venv.
+
+The other packages are those versions that were tested together. {unpinned}=1 takes the newest ones
+instead, now and in later calls; {unpinned}=0 goes back."""
 
 
 def usage() -> str:
     """The help text."""
     words = "\n".join(f"  {word:<11} {text}" for word, text in WORDS.items())
-    return USAGE.format(words=words, venv=ROOT / ".venv", torch_args=TORCH_ARGS)
+    return USAGE.format(words=words, venv=ROOT / ".venv", torch_args=TORCH_ARGS, unpinned=UNPINNED)
 
 
 def main(words: Sequence[str]) -> int:

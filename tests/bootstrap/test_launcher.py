@@ -103,7 +103,13 @@ def add_venv(root: Path, *, pip_status: int = 0, extras: tuple[str, ...] = ("sta
     (root / "pip.py").write_text(PIP.format(pip_status))
     wanted = environment.wanted_by(root, extras)
     environment.write_lock(
-        root, Lock(environment.digest(wanted), extras, "", environment.base_python(root))
+        root,
+        Lock(
+            environment.digest(wanted, environment.constraints_file(False)),
+            extras,
+            "",
+            environment.base_python(root),
+        ),
     )
 
 
@@ -212,8 +218,19 @@ def test_changed_dependencies_are_installed_once_with_pip_s_words_on_stderr(proj
     assert "pip talks" in first.stderr
     assert "pip talks" not in second.stderr
     torch, everything = pip_calls(project)
-    assert torch.split()[-1] in ("torch==9.9", "torch===9.9")
-    assert everything.endswith("torch==9.9 b>=1")
+    assert "torch==9.9 --constraint " in torch or "torch===9.9 --constraint " in torch
+    assert "torch==9.9 b>=1 --constraint " in everything
+
+
+def test_the_newest_packages_are_taken_where_the_user_says_so(project: Path) -> None:
+    add_venv(project)
+    call(project, "run", SINGLELORA_UNPINNED="1")
+    torch, everything = pip_calls(project)
+    assert torch.endswith("--upgrade") and everything.endswith("--upgrade")
+    call(project, "run")  # nothing said: as it was
+    assert len(pip_calls(project)) == 2
+    call(project, "run", SINGLELORA_UNPINNED="0")
+    assert "--constraint" in pip_calls(project)[3]
 
 
 def test_another_word_s_packages_are_added_to_those_that_are_there(project: Path) -> None:
