@@ -331,14 +331,14 @@ def _resize(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def _summary(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     from ..lora.summary import summarize
-    from ..sheets.block_bars import describe, draw_summary
+    from ..sheets.block_bars import describe_file, draw_summary
 
     lora = _read(options.file)
     summary = summarize(lora)
     picture = {} if options.picture is None else _drawn(options, draw_summary(summary, lora.layout))
     return {
         "lora": str(options.file.expanduser().absolute()),
-        "description": describe(summary),
+        "description": describe_file(summary),
         **summary.as_dict(),
         **picture,
     }

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from ..metrics.copying import Box
+from ..metrics.copying import RelativeBox
 from ..metrics.retention import Retention
-from ..metrics.similarity import Look
+from ..metrics.similarity import PixelCheck
 
 
 class SourceKind(Enum):
@@ -110,7 +110,7 @@ class Copy:
 
     picture: Path
     crop: Path
-    box: Box
+    box: RelativeBox
 
 
 @dataclass(frozen=True)
@@ -129,29 +129,32 @@ class Judgement:
     best_in_something: on the Pareto front.
     """
 
-    look: Look
-    kept: Retention | None = None
+    pixels: PixelCheck
+    retention: Retention | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     nearest: str = ""
     copy: Copy | None = None
-    harm: str = ""
-    gained: tuple[str, ...] = ()
-    asked: Mapping[str, str] = field(default_factory=dict)
+    damage: str = ""
+    leaked: tuple[str, ...] = ()
+    obeyed: Mapping[str, str] = field(default_factory=dict)
     value: float | None = None
-    best_in_something: bool = False
+    on_front: bool = False
 
     @property
     def traits(self) -> Mapping[str, str]:
         """In how many of the pictures each trait is seen, such as {"white hat": "9/10"}."""
         return (
-            {tag: f"{count}/{self.kept.pictures}" for tag, count in self.kept.counts.items()}
-            if self.kept
+            {
+                tag: f"{count}/{self.retention.pictures}"
+                for tag, count in self.retention.counts.items()
+            }
+            if self.retention
             else {}
         )
 
     @property
     def note(self) -> str:
         """A few words for under the picture."""
-        if self.kept is None:
-            return f"{self.look.likeness:.0%} colours shared"
-        return f"{self.kept.seen:.2g} of {len(self.kept.counts)} traits"
+        if self.retention is None:
+            return f"{self.pixels.similarity:.0%} colours shared"
+        return f"{self.retention.seen:.2g} of {len(self.retention.counts)} traits"

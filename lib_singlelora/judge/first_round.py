@@ -15,10 +15,10 @@ from ..host import Host
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.mask_reader import read_mask
 from ..jobs import Job, Progress
-from ..metrics.copying import Copies, copied, cut, windows
-from ..metrics.damage import Surface, harm, lost, surface
-from ..metrics.retention import SEEN, retention, traits
-from ..metrics.similarity import Look, colour_histogram, look
+from ..metrics.copying import Copies, copying_score, crop_part, sliding_windows
+from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
+from ..metrics.retention import SEEN, common_traits, measure_retention
+from ..metrics.similarity import PixelCheck, check_pixels, colour_histogram
 from ..settings.schema import Settings
 from ..tagging.ensemble import Taggers
 from ..workspace.crops import view_tags
@@ -32,7 +32,7 @@ WIDER = ("portrait", "upper body", "cowboy shot", "full body")
 PARTS = 3  # of a crop, that stand for a framing which no crop has
 
 
-def first_look(
+def judge_first_round(
     settings: Settings,
     workspace: Workspace,
     host: Host,
@@ -50,9 +50,12 @@ def first_look(
     files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
     crops = {name: load_picture(path).image.convert("RGB") for name, path in files.items()}
     base = [
-        image for place, paths in drawn.items() if not place.has_lora for image in opened(paths)
+        image
+        for place, paths in drawn.items()
+        if not place.has_lora
+        for image in read_pictures(paths)
     ]
-    whole_tags = seen_in(tagger, base) if tagger else []
+    whole_tags = tag_pictures(tagger, base) if tagger else []
     found: dict[CellSpec, Judgement] = {}
     with ExitStack() as stack:
         model = None
@@ -60,30 +63,34 @@ def first_look(
             stack.enter_context(host.exclusive(job))
             model = stack.enter_context(host.open_for_training())
         copies = Copies(crops, model, host.checkpoint.native_size // 2)
-        own = _mean([match.likeness for match in copies.find(base)]) if base else 0.0
-        whole = [surface(image) for image in base] + _surfaces(crops.values(), base)
+        own = _mean([match.similarity for match in copies.find(base)]) if base else 0.0
+        whole = [measure_surface(image) for image in base] + _surfaces(crops.values(), base)
         for index, (place, paths) in enumerate(drawn.items()):
             job.raise_if_cancelled()
             job.report(Progress("plot", index + 1, len(drawn), "judging"))
-            images = opened(paths)
+            images = read_pictures(paths)
             matches = copies.find(images)
-            tags = seen_in(tagger, images) if tagger else []
+            tags = tag_pictures(tagger, images) if tagger else []
             harms = (
-                [harm(surface(image), whole) for image in images] if place.has_lora else [(0.0, "")]
+                [surface_damage(measure_surface(image), whole) for image in images]
+                if place.has_lora
+                else [(0.0, "")]
             )
             if place.has_lora:
                 harms = [
                     max(pair)
                     for pair in zip(
-                        harms, [lost(one, whole_tags) for one in tags] or harms, strict=True
+                        harms,
+                        [subject_missing(one, whole_tags) for one in tags] or harms,
+                        strict=True,
                     )
                 ]
-            kept = retention(wanted, tags) if tags and wanted else None
+            kept = measure_retention(wanted, tags) if tags and wanted else None
             scores = {"retention": kept.score} if kept else {}
             if crops:
-                scores["copying"] = copied([match.likeness for match in matches], own)
+                scores["copying"] = copying_score([match.similarity for match in matches], own)
             scores["damage"] = _mean([value for value, _ in harms])
-            match, path = max(zip(matches, paths, strict=True), key=lambda pair: pair[0].likeness)
+            match, path = max(zip(matches, paths, strict=True), key=lambda pair: pair[0].similarity)
             copy = Copy(path, files[match.crop], match.box) if match.crop else None
             found[place] = Judgement(
                 _look(images, source),
@@ -110,14 +117,18 @@ def character_traits(
         path.stem: load_picture(path).image.convert("RGB")
         for path in list_pictures(workspace.image_folder(settings))
     }
-    whole = dict(zip(crops, seen_in(tagger, list(crops.values())), strict=True))
-    found = traits([scores for name, scores in whole.items() if asked & set(views.get(name, ()))])
+    whole = dict(zip(crops, tag_pictures(tagger, list(crops.values())), strict=True))
+    found = common_traits(
+        [scores for name, scores in whole.items() if asked & set(views.get(name, ()))]
+    )
     framing = next((tag for tag in tags_of(prompt) if category_of(tag) == "framing"), "")
     if not found and framing:
         shown = {tag for scores in whole.values() for tag, score in scores.items() if score >= SEEN}
-        parts = [tag for tag in traits(_parts(tagger, crops.values(), framing)) if tag in shown]
-        found = tuple(dict.fromkeys([*traits(_closer(whole, views, framing)), *parts]))
-    return tuple(tag for tag in found or traits(list(whole.values())) if tag not in asked)
+        parts = [
+            tag for tag in common_traits(_parts(tagger, crops.values(), framing)) if tag in shown
+        ]
+        found = tuple(dict.fromkeys([*common_traits(_closer(whole, views, framing)), *parts]))
+    return tuple(tag for tag in found or common_traits(list(whole.values())) if tag not in asked)
 
 
 def _closer(
@@ -136,19 +147,19 @@ def _parts(tagger: Taggers, crops: Iterable[Image.Image], framing: str) -> list[
     if tallest is None:
         return []
     # She stands in the middle
-    middle = [box for box in windows(*tallest.size) if abs(box[0] + box[2] - 1) < 0.02]
-    seen = seen_in(tagger, [cut(tallest, box) for box in middle])
+    middle = [box for box in sliding_windows(*tallest.size) if abs(box[0] + box[2] - 1) < 0.02]
+    seen = tag_pictures(tagger, [crop_part(tallest, box) for box in middle])
     return sorted(
         (one for one in seen if one.get(framing, 0.0) >= SEEN), key=lambda one: -one[framing]
     )[:PARTS]
 
 
-def seen_in(tagger: Taggers, images: Sequence[Image.Image]) -> list[Scores]:
+def tag_pictures(tagger: Taggers, images: Sequence[Image.Image]) -> list[Scores]:
     """The probabilities of the general tags, for each picture."""
     return [scores.general for scores in tagger.tag(images)]
 
 
-def opened(paths: Iterable[Path]) -> list[Image.Image]:
+def read_pictures(paths: Iterable[Path]) -> list[Image.Image]:
     """The pictures, in memory."""
     return [read_rgb(path) for path in paths]
 
@@ -163,15 +174,15 @@ def _surfaces(crops: Iterable[Image.Image], drawn: Sequence[Image.Image]) -> lis
         piece = crop.copy()
         piece.thumbnail((side, side), Image.Resampling.LANCZOS)
         if min(piece.size) > 2:
-            small.append(surface(piece))
-    return [one for one in small if not one.broken]
+            small.append(measure_surface(piece))
+    return [one for one in small if not one.invalid]
 
 
-def _look(images: Sequence[Image.Image], source: np.ndarray) -> Look:
-    seen = [look(image, source) for image in images]
-    return Look(
-        round(_mean([one.likeness for one in seen]), 4),
-        next((one.broken for one in seen if one.broken), ""),
+def _look(images: Sequence[Image.Image], source: np.ndarray) -> PixelCheck:
+    seen = [check_pixels(image, source) for image in images]
+    return PixelCheck(
+        round(_mean([one.similarity for one in seen]), 4),
+        next((one.invalid for one in seen if one.invalid), ""),
     )
 
 

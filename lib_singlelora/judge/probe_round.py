@@ -15,8 +15,8 @@ from ..files.fileio import file_hash, fingerprint, write_bytes
 from ..host import Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..metrics.leak import gained, moved
-from ..metrics.probe_prompts import Probe, character_probes, obeyed, other_probes
+from ..metrics.leak import leaked_traits, relative_change
+from ..metrics.probe_prompts import Probe, character_probes, count_obeyed, other_probes
 from ..metrics.retention import SEEN
 from ..settings.declare import SEEDS
 from ..settings.schema import Settings
@@ -24,7 +24,7 @@ from ..tagging.ensemble import Taggers, names_of
 from ..workspace.kohya_folders import list_pictures, read_caption
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Judgement
-from .first_round import opened, seen_in
+from .first_round import read_pictures, tag_pictures
 
 
 @dataclass
@@ -83,7 +83,7 @@ class _Drawer:
             ):
                 write_bytes(paths[picture.seed], png_bytes(picture.image, picture.parameters))
         self.done += len(seeds)
-        return opened(paths.values())
+        return read_pictures(paths.values())
 
 
 def probe(
@@ -124,14 +124,14 @@ def probe(
     base = {each: drawer.draw(None, each, seeds) for each in (*asking, *others)}
     another = [image for each in others for image in drawer.draw(None, each, further)]
     plain = [image for each in others for image in base[each]]
-    told = {each: seen_in(tagger, images) for each, images in base.items()} if tagger else {}
+    told = {each: tag_pictures(tagger, images) for each, images in base.items()} if tagger else {}
     found = {}
     for place in chosen:
         scores, asked = dict(judged[place].scores), {}
         kept = could = 0.0
         for each in asking:
-            seen = seen_in(tagger, drawer.draw(place, each, seeds)) if tagger else []
-            part = obeyed(each.asks, seen, told[each])
+            seen = tag_pictures(tagger, drawer.draw(place, each, seeds)) if tagger else []
+            part = count_obeyed(each.asks, seen, told[each])
             kept, could = kept + part[0], could + part[1]
             for tag in each.asks:
                 able = [
@@ -145,12 +145,14 @@ def probe(
             scores["flexibility"] = round(kept / could, 4)
         under = [image for each in others for image in drawer.draw(place, each, seeds)]
         new: tuple[str, ...] = ()
-        leak = moved(under, plain, another)
+        leak = relative_change(under, plain, another)
         if tagger and wanted:
-            share, new = gained(
-                wanted, seen_in(tagger, under), [alone for each in others for alone in told[each]]
+            share, new = leaked_traits(
+                wanted,
+                tag_pictures(tagger, under),
+                [alone for each in others for alone in told[each]],
             )
             leak = max(leak, share)
         scores["leak"] = round(leak, 4)
-        found[place] = replace(judged[place], scores=scores, asked=asked, gained=new)
+        found[place] = replace(judged[place], scores=scores, obeyed=asked, leaked=new)
     return found

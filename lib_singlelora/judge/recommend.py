@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ..host import Host
 from ..jobs import Job
-from ..metrics.ranking import CRITERIA, front, spread, total
-from ..metrics.retention import gentlest, smoothed
+from ..metrics.ranking import CRITERIA, choose_spread, pareto_front, weighted_score
+from ..metrics.retention import choose_gentlest, smooth_scores
 from ..settings.judge import JudgeSettings
 from ..settings.schema import Settings
 from ..tagging.ensemble import open_taggers
 from ..workspace.workspace import Workspace
 from .cells import NO_LORA, CellSpec, Judgement
-from .first_round import character_traits, first_look
+from .first_round import character_traits, judge_first_round
 from .probe_round import probe
 
 LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "harms least"}
@@ -37,14 +37,14 @@ def judge(
 
     Raises: JobCancelled.
     """
-    job, weights = job or Job(), weights_of(settings.judge)
+    job, weights = job or Job(), criterion_weights(settings.judge)
     tagger = open_taggers(settings.caption, host, job)
     wanted = character_traits(settings, workspace, tagger, prompt) if tagger else ()
-    judged = first_look(settings, workspace, host, drawn, tagger, wanted, job)
+    judged = judge_first_round(settings, workspace, host, drawn, tagger, wanted, job)
     even = _smoothed(judged)
-    whole = [place for place, seen in judged.items() if place.has_lora and not seen.look.broken]
-    values = {place: total(even[place], weights) for place in whole}
-    leading = set(front({place: even[place] for place in whole}, weights))
+    whole = [place for place, seen in judged.items() if place.has_lora and not seen.pixels.invalid]
+    values = {place: weighted_score(even[place], weights) for place in whole}
+    leading = set(pareto_front({place: even[place] for place in whole}, weights))
     ordered = sorted(
         whole,
         key=lambda place: (
@@ -55,16 +55,16 @@ def judge(
         ),
     )
     ordered = [place for place in ordered if not place.refine]  # probes are drawn at once
-    chosen = spread(ordered, _spots(judged), settings.judge.probes if probing else 0)
+    chosen = choose_spread(ordered, _spots(judged), settings.judge.probes if probing else 0)
     judged |= probe(settings, workspace, host, job, judged, chosen, tagger, wanted)
     final = {place: {**judged[place].scores, **even[place]} for place in whole}
-    leading = set(front({place: judged[place].scores for place in whole}, weights))
+    leading = set(pareto_front({place: judged[place].scores for place in whole}, weights))
     return {
         place: (
             replace(
                 seen,
-                value=round(total(final[place], weights), 4),
-                best_in_something=place in leading,
+                value=round(weighted_score(final[place], weights), 4),
+                on_front=place in leading,
             )
             if place in final
             else seen
@@ -73,7 +73,7 @@ def judge(
     }
 
 
-def weights_of(options: JudgeSettings) -> dict[str, float]:
+def criterion_weights(options: JudgeSettings) -> dict[str, float]:
     """How much each criterion counts."""
     return {name: getattr(options, name) for name in CRITERIA}
 
@@ -106,19 +106,20 @@ def _smoothed(judged: Mapping[CellSpec, Judgement]) -> dict[CellSpec, dict[str, 
     """
     spots = _spots(judged)
     least = max(
-        (seen.look.likeness for place, seen in judged.items() if not place.has_lora), default=0.0
+        (seen.pixels.similarity for place, seen in judged.items() if not place.has_lora),
+        default=0.0,
     )
-    most = max((judged[place].look.likeness for place in spots), default=0.0)
+    most = max((judged[place].pixels.similarity for place in spots), default=0.0)
     found: dict[CellSpec, dict[str, float]] = {place: {} for place in spots}
     for table in dict.fromkeys(spot[0] for spot in spots.values()):
         own = {
             place: spot[1:]
             for place, spot in spots.items()
-            if spot[0] == table and not judged[place].look.broken
+            if spot[0] == table and not judged[place].pixels.invalid
         }
         for name in ("retention", "copying", "damage"):
             values = {at: _known(judged[place], name, least, most) for place, at in own.items()}
-            even = smoothed({at: value for at, value in values.items() if value is not None})
+            even = smooth_scores({at: value for at, value in values.items() if value is not None})
             for place, at in own.items():
                 if at in even:
                     found[place][name] = even[at]
@@ -126,9 +127,11 @@ def _smoothed(judged: Mapping[CellSpec, Judgement]) -> dict[CellSpec, dict[str, 
 
 
 def _known(seen: Judgement, name: str, least: float, most: float) -> float | None:
-    if name == "retention" and seen.kept is None:
-        return max(0.0, (seen.look.likeness - least) / (most - least)) if most > least else 0.0
-    return seen.scores.get(name, seen.kept.score if name == "retention" and seen.kept else None)
+    if name == "retention" and seen.retention is None:
+        return max(0.0, (seen.pixels.similarity - least) / (most - least)) if most > least else 0.0
+    return seen.scores.get(
+        name, seen.retention.score if name == "retention" and seen.retention else None
+    )
 
 
 def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
@@ -141,7 +144,7 @@ def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
     whole = [
         place
         for place, seen in judged.items()
-        if place.source.is_epoch and not place.refine and not seen.look.broken
+        if place.source.is_epoch and not place.refine and not seen.pixels.invalid
     ]
     whole = [place for place in whole if "leak" in judged[place].scores] or whole
     spots = _spots(judged)
@@ -152,7 +155,7 @@ def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
     best: list[tuple[float, CellSpec]] = []
     for table in dict.fromkeys(spots[place][0] for place in whole):
         own = {spots[place][1:]: place for place in whole if spots[place][0] == table}
-        spot = gentlest({at: values[place] for at, place in own.items()})
+        spot = choose_gentlest({at: values[place] for at, place in own.items()})
         if spot is not None:
             best.append((values[own[spot]], own[spot]))
     return max(best, key=lambda found: found[0])[1] if best else None
@@ -162,16 +165,16 @@ def reason(place: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
     """A sentence for the user."""
     own = judged[place]
     base = next((seen for p, seen in judged.items() if not p.has_lora), None)
-    if own.kept is None:
-        without = base.look.likeness if base else 0.0
+    if own.retention is None:
+        without = base.pixels.similarity if base else 0.0
         parts = [
-            f"its colours are near the picture's ({own.look.likeness:.0%} shared, {without:.0%}"
+            f"its colours are near the picture's ({own.pixels.similarity:.0%} shared, {without:.0%}"
             " without the LoRA; no tagger tells of her traits)"
         ]
     else:
-        without = base.kept.seen if base and base.kept else 0.0
+        without = base.retention.seen if base and base.retention else 0.0
         parts = [
-            f"{own.kept.seen:.2g} of {len(own.kept.counts)} traits ({without:.2g} without the LoRA)"
+            f"{own.retention.seen:.2g} of {len(own.retention.counts)} traits ({without:.2g} without the LoRA)"
         ]
     if "flexibility" in own.scores:
         parts.append(

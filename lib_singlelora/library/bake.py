@@ -21,7 +21,7 @@ from .block_presets import preset_key
 logger = logging.getLogger(__name__)
 
 
-def weights_for(
+def checkpoint_weights(
     lora: LoraFile, weights: BlockWeights, strength: float, checkpoint: Path
 ) -> dict[str, Tensor] | None:
     """The checkpoint's weights that a bake needs; None where it needs none.
@@ -32,7 +32,7 @@ def weights_for(
     return read_weights(checkpoint, needed) if needed else None
 
 
-def baked(
+def bake_preset(
     path: Path,
     lora: LoraFile | None,
     preset: str,
@@ -72,6 +72,7 @@ def baked(
     )
     if not target.exists():
         save_lora(
-            target, bake(lora, weights, 1.0, preset, weights_for(lora, weights, 1.0, checkpoint))
+            target,
+            bake(lora, weights, 1.0, preset, checkpoint_weights(lora, weights, 1.0, checkpoint)),
         )
     return target

@@ -9,7 +9,7 @@ from ..files.fileio import is_own_file
 from ..settings.schema import Settings
 from ..workspace.recommendation import saved_recommendation
 from ..workspace.workspace import Workspace
-from .epochs import epoch_files, no_loras, published_name
+from .epochs import epoch_files, no_loras_error, published_name
 
 
 def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
@@ -25,9 +25,9 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
     )
     if not asked:
         if not files and best is None:
-            raise no_loras(workspace)
+            raise no_loras_error(workspace)
         return best.lora if best else files[max(files)]
-    every = [*files.values(), *made_files(workspace)]
+    every = [*files.values(), *derived_files(workspace)]
     named = {
         **{published_name(workspace, settings, path): path for path in every},
         **{path.stem: path for path in every},
@@ -35,7 +35,7 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
     }
     path = named.get(asked, Path(asked).expanduser())
     if path.is_dir():
-        path = of_workspace(path)
+        path = lora_of_workspace(path)
     if not path.is_file():
         there = ", ".join(map(str, files)) or "none is trained"
         raise LoraFileError(
@@ -45,7 +45,7 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
     return path
 
 
-def of_workspace(folder: Path) -> Path:
+def lora_of_workspace(folder: Path) -> Path:
     """The LoRA that another workspace recommends, else its last epoch's.
 
     Raises: WorkspaceError, LoraFileError.
@@ -54,13 +54,13 @@ def of_workspace(folder: Path) -> Path:
     return choose_lora(other.load_settings(), other)
 
 
-def made_folder(workspace: Workspace) -> Path:
+def derived_folder(workspace: Workspace) -> Path:
     """Where files lie that were made of the epochs."""
     return workspace.models / "made"
 
 
-def made_files(workspace: Workspace) -> list[Path]:
+def derived_files(workspace: Workspace) -> list[Path]:
     """The files that were made of the epochs, by name; no links."""
     return sorted(
-        path for path in made_folder(workspace).glob("*.safetensors") if is_own_file(path)
+        path for path in derived_folder(workspace).glob("*.safetensors") if is_own_file(path)
     )

@@ -19,9 +19,9 @@ from ..lora.resize import resize
 from ..naming.block_weights import parse_block_weights
 from ..settings.schema import Settings
 from ..workspace.workspace import Workspace
-from .bake import weights_for
+from .bake import checkpoint_weights
 from .block_presets import known_presets
-from .choose import made_files, made_folder
+from .choose import derived_files, derived_folder
 from .epochs import published_name
 
 LONGEST = 24  # letters of a preset in a file's name
@@ -47,7 +47,11 @@ def bake_file(
     known, lora = known_presets(settings, host), read_lora(path)
     weights = parse_block_weights(preset, lora.layout, known)
     made = bake(
-        lora, weights, strength, preset, weights_for(lora, weights, strength, host.checkpoint.path)
+        lora,
+        weights,
+        strength,
+        preset,
+        checkpoint_weights(lora, weights, strength, host.checkpoint.path),
     )
     called = preset.strip() if preset.strip() in known else fingerprint(str(weights))[:6]
     trained = ", ".join(weights.trained()) or "no block"
@@ -102,7 +106,7 @@ def named_files(
     settings: Settings, workspace: Workspace, files: Mapping[int, Path]
 ) -> dict[str, Path]:
     """The epochs and what was made of them, by the names that prompts use."""
-    every = (*files.values(), *made_files(workspace))
+    every = (*files.values(), *derived_files(workspace))
     return {published_name(workspace, settings, path): path for path in every}
 
 
@@ -112,7 +116,7 @@ def _kept(
     stem = re.sub(r"[^\w.-]+", "_", name)
     if not stem.startswith(workspace.lora_name(settings)):
         stem = f"{workspace.lora_name(settings)}-{stem}"
-    target = made_folder(workspace) / f"{stem}.safetensors"
+    target = derived_folder(workspace) / f"{stem}.safetensors"
     with workspace.adding():
         save_lora(target, lora)
     called = published_name(workspace, settings, target)

@@ -28,13 +28,13 @@ def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
     return {epoch: path for epoch, path in paths.items() if is_own_file(path)}
 
 
-def no_loras(
+def no_loras_error(
     workspace: Workspace, wanted: str = "no LoRA, expected a trained one"
 ) -> LoraFileError:
     """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides
     what to do.
     """
-    gone = moved_away(workspace)
+    gone = missing_epoch_files(workspace)
     if not gone:
         return LoraFileError(f"{workspace.models}: found {wanted}; call 'train' first")
     return LoraFileError(
@@ -49,7 +49,7 @@ def published_name(workspace: Workspace, settings: Settings, file: Path) -> str:
     return f"{workspace.root.name.replace(' ', '_')}{file.stem.removeprefix(workspace.lora_name(settings))}"
 
 
-def moved_away(workspace: Workspace) -> list[Path]:
+def missing_epoch_files(workspace: Workspace) -> list[Path]:
     """The files that a finished training wrote and that are not there any more."""
     record = workspace.record("train")
     return (

@@ -20,7 +20,7 @@ SEARCHED = 192  # pixels: crops are searched at this size
 # Windows of a crop: the smallest, the next size, the step as a share of the side
 SMALLEST, FINER, STRIDE = 0.4, 0.8, 1 / 6
 Floats = NDArray[np.float32]
-Box = tuple[float, float, float, float]
+RelativeBox = tuple[float, float, float, float]
 
 
 def perceptual_hash(image: Image.Image) -> NDArray[np.bool_]:
@@ -36,7 +36,7 @@ def perceptual_hash(image: Image.Image) -> NDArray[np.bool_]:
     return bits
 
 
-def hash_likeness(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def hash_similarity(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """1 for equal hashes, 0 for those of pictures that have nothing to do with one another (half of
     the bits differ).
     """
@@ -85,12 +85,12 @@ class Match:
     """The training crop that a picture is most like.
 
     box: where in it (left, top, right, bottom; shares).
-    likeness: 0 to 1.
+    similarity: 0 to 1.
     """
 
     crop: str
-    box: Box
-    likeness: float
+    box: RelativeBox
+    similarity: float
 
 
 class Copies:
@@ -104,14 +104,14 @@ class Copies:
     ) -> None:
         self._crops = {name: image.convert("RGB") for name, image in crops.items()}
         self._model, self._side = model, max(32, side // 8 * 8)
-        self._places: list[tuple[str, Box]] = []
+        self._places: list[tuple[str, RelativeBox]] = []
         maps: list[Floats] = []
         for name, image in self._crops.items():
             small = image.copy()
             small.thumbnail((SEARCHED, SEARCHED), Image.Resampling.BOX)
-            for box in windows(small.width, small.height):
+            for box in sliding_windows(small.width, small.height):
                 self._places.append((name, box))
-                maps.append(colour_map(cut(small, box)))
+                maps.append(colour_map(crop_part(small, box)))
         self._maps = np.stack(maps) if maps else np.zeros((0, 3 * MAP * MAP), np.float32)
         self._known: dict[int, tuple[NDArray[np.bool_], Floats | None]] = {}
 
@@ -124,7 +124,9 @@ class Copies:
         alike = np.stack([colour_map(image) for image in images]) @ self._maps.T
         best = alike.argmax(axis=1)
         new = [int(index) for index in dict.fromkeys(best) if int(index) not in self._known]
-        pieces = [cut(self._crops[self._places[index][0]], self._places[index][1]) for index in new]
+        pieces = [
+            crop_part(self._crops[self._places[index][0]], self._places[index][1]) for index in new
+        ]
         both = [*images, *pieces]
         latents = latent_maps(both, self._model, self._side) if self._model else [None] * len(both)
         for index, piece, latent in zip(new, pieces, latents[len(images) :], strict=True):
@@ -132,14 +134,14 @@ class Copies:
         found = []
         for row, index, image, latent in zip(alike, best, images, latents, strict=False):
             bits, features = self._known[int(index)]
-            parts = [max(0.0, float(row[index])), hash_likeness(perceptual_hash(image), bits)]
+            parts = [max(0.0, float(row[index])), hash_similarity(perceptual_hash(image), bits)]
             if latent is not None and features is not None:
                 parts.append(max(0.0, float(latent @ features)))
             found.append(Match(*self._places[int(index)], sum(parts) / len(parts)))
         return found
 
 
-def windows(width: int, height: int) -> Iterator[Box]:
+def sliding_windows(width: int, height: int) -> Iterator[RelativeBox]:
     """Squares of several sizes all over a picture, and the whole of it, as shares of its sides."""
     yield (0.0, 0.0, 1.0, 1.0)
     whole = min(width, height)
@@ -156,7 +158,7 @@ def windows(width: int, height: int) -> Iterator[Box]:
         side *= FINER
 
 
-def cut(image: Image.Image, box: Box) -> Image.Image:
+def crop_part(image: Image.Image, box: RelativeBox) -> Image.Image:
     """A part of a picture.  box: shares of its sides."""
     left, top, right, bottom = (
         round(share * size) for share, size in zip(box, image.size * 2, strict=True)
@@ -164,7 +166,7 @@ def cut(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
-def copied(likenesses: Sequence[float], base: float) -> float:
+def copying_score(likenesses: Sequence[float], base: float) -> float:
     """0 where pictures are as like their nearest crop as the checkpoint's own are, 1 where they are
     that crop.
     """

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..captions.atlas import category_of
 from ..imaging.colour import to_lab
-from .similarity import broken
+from .similarity import invalid_reason
 
 Scores = Mapping[str, float]
 # Mean probability from which on something counts as drawn there; that of a picture, below which it
@@ -29,16 +29,16 @@ class Surface:
     """saturation: mean chroma (CIELAB).  noise: deviation of lightness beside its neighbours.
     contrast: deviation of lightness.
 
-    broken: why it is no picture, or ''.
+    invalid: why it is no picture, or ''.
     """
 
     saturation: float
     noise: float
     contrast: float
-    broken: str = ""
+    invalid: str = ""
 
 
-def surface(image: Image.Image) -> Surface:
+def measure_surface(image: Image.Image) -> Surface:
     """What a picture's surface is like; pictures that are compared must have about one size.
 
     Source of the noise: Immerkær 1996, "Fast Noise Variance Estimation"; the median instead of the
@@ -56,16 +56,19 @@ def surface(image: Image.Image) -> Surface:
     )
     noise = float(np.median(np.abs(lone))) / (6 * 0.6745)  # 0.6745: the median of |N(0, 1)|
     return Surface(
-        float(np.hypot(lab[..., 1], lab[..., 2]).mean()), noise, float(light.std()), broken(image)
+        float(np.hypot(lab[..., 1], lab[..., 2]).mean()),
+        noise,
+        float(light.std()),
+        invalid_reason(image),
     )
 
 
-def harm(drawn: Surface, whole: Sequence[Surface]) -> tuple[float, str]:
+def surface_damage(drawn: Surface, whole: Sequence[Surface]) -> tuple[float, str]:
     """(0 to 1, what it is) of a picture beside pictures that are known to be whole: the
     checkpoint's own, and the crops.
     """
-    if drawn.broken:
-        return 1.0, drawn.broken
+    if drawn.invalid:
+        return 1.0, drawn.invalid
     if not whole:
         return 0.0, ""
     parts = {
@@ -82,7 +85,7 @@ def _beyond(value: float, reference: float, least: float) -> float:
     return min(1.0, max(0.0, (ratio - FINE) / (HARMED - FINE)))
 
 
-def lost(seen: Scores, whole: Sequence[Scores]) -> tuple[float, str]:
+def subject_missing(seen: Scores, whole: Sequence[Scores]) -> tuple[float, str]:
     """(0 to 1, what it is) of a picture in which the tagger finds nobody, or no eyes, though it
     does in the checkpoint's own.
 

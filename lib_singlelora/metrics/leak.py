@@ -13,7 +13,7 @@ from .retention import SEEN, Scores
 SIDE = 32  # pictures are compared at this size: what moves by a pixel has not changed
 
 
-def change(one: Image.Image, other: Image.Image) -> float:
+def colour_distance(one: Image.Image, other: Image.Image) -> float:
     """Mean CIELAB distance of two pictures, small."""
     small = [
         to_lab(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
@@ -22,7 +22,7 @@ def change(one: Image.Image, other: Image.Image) -> float:
     return float(np.sqrt(((small[0] - small[1]) ** 2).sum(axis=-1)).mean())
 
 
-def moved(
+def relative_change(
     with_it: Sequence[Image.Image],
     without: Sequence[Image.Image],
     another_seed: Sequence[Image.Image],
@@ -34,12 +34,12 @@ def moved(
     """
     shares = []
     for own, base, other in zip(with_it, without, another_seed, strict=True):
-        changed = change(own, base)
-        shares.append(changed / (changed + change(base, other)) if changed else 0.0)
+        changed = colour_distance(own, base)
+        shares.append(changed / (changed + colour_distance(base, other)) if changed else 0.0)
     return sum(shares) / len(shares) if shares else 0.0
 
 
-def gained(
+def leaked_traits(
     hers: Sequence[str], with_it: Sequence[Scores], without: Sequence[Scores]
 ) -> tuple[float, tuple[str, ...]]:
     """(mean gain of her traits, 0 to 1; those that are seen now and were not) in pictures that do

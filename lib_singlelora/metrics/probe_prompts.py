@@ -35,7 +35,7 @@ class Probe:
 
     prompt: str
     asks: tuple[str, ...]
-    her: bool = True
+    calls_character: bool = True
 
 
 def character_probes(
@@ -91,7 +91,7 @@ def other_probes(class_token: str) -> tuple[Probe, ...]:
     )
 
 
-def obeyed(
+def count_obeyed(
     asks: Sequence[str], drawn: Sequence[Scores], base: Sequence[Scores]
 ) -> tuple[float, float]:
     """(of the asks that the checkpoint alone obeys, how many are obeyed; how many those are),

@@ -21,7 +21,7 @@ def goodness(scores: Values) -> dict[str, float]:
     }
 
 
-def total(scores: Values, weights: Values) -> float:
+def weighted_score(scores: Values, weights: Values) -> float:
     """Weighted mean of what is known, 0 to 1."""
     good = goodness(scores)
     weight = sum(weights.get(name, 0.0) for name in good)
@@ -32,7 +32,7 @@ def total(scores: Values, weights: Values) -> float:
     )
 
 
-def front(cells: Mapping[Key, Values], weights: Values) -> list[Key]:
+def pareto_front(cells: Mapping[Key, Values], weights: Values) -> list[Key]:
     """The cells that no other one equals or beats in everything that both know and that counts (the
     Pareto front).
     """
@@ -50,7 +50,7 @@ def front(cells: Mapping[Key, Values], weights: Values) -> list[Key]:
     ]
 
 
-def spread(
+def choose_spread(
     ordered: Sequence[Key], near: Mapping[Key, tuple[object, int, int]], count: int
 ) -> list[Key]:
     """The first `count` of an order, without neighbours as long as there are others.

@@ -16,8 +16,8 @@ from PIL import Image
 from ..captions.atlas import category_of, plain
 from ..imaging.background import foreground_mask
 from ..settings.regularization import FilterSettings
-from .copying import colour_map, hash_likeness, perceptual_hash
-from .similarity import broken, colour_histogram
+from .copying import colour_map, hash_similarity, perceptual_hash
+from .similarity import colour_histogram, invalid_reason
 
 LOOKS = (
     "species",
@@ -69,7 +69,7 @@ class Subject:
 
 
 @dataclass
-class Seen:
+class KeptPictures:
     """Fingerprints of the pictures that stayed, by name."""
 
     hashes: dict[str, tuple[NDArray[np.bool_], NDArray[np.float32]]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Seen:
         # Both must agree: two figures in one pose have one hash, two scenes in one light one map of
         # colours.
         found = {
-            name: min(hash_likeness(bits, own), max(0.0, float(colours @ other)))
+            name: min(hash_similarity(bits, own), max(0.0, float(colours @ other)))
             for name, (own, other) in self.hashes.items()
         }
         return max(found.items(), key=lambda item: item[1], default=("", 0.0))
@@ -92,7 +92,7 @@ class Seen:
         self.hashes[name] = perceptual_hash(image), colour_map(image)
 
 
-def describe(
+def describe_subject(
     tags: Sequence[Sequence[str]],
     pictures: Iterable[Image.Image],
     masks: Iterable[Image.Image | None],
@@ -114,11 +114,11 @@ def describe(
     )
 
 
-def reasons(
+def rejection_reasons(
     image: Image.Image,
     tags: Sequence[str] | None,
     subject: Subject,
-    seen: Seen,
+    seen: KeptPictures,
     options: FilterSettings,
     class_token: str = "girl",
 ) -> list[str]:
@@ -128,7 +128,7 @@ def reasons(
     """
     if not options.filter:
         return []
-    harm = broken(image)
+    harm = invalid_reason(image)
     if harm:
         return [f"broken: {harm}"]  # whatever else is found in it means nothing
     shared = colours_shared(image, subject)
@@ -231,7 +231,7 @@ def colours_shared(image: Image.Image, subject: Subject) -> float:
     return max(float(np.minimum(own, hers).sum()) for hers in subject.colours)
 
 
-def as_reasons(found: Mapping[str, Sequence[str]]) -> str:
+def summarize_reasons(found: Mapping[str, Sequence[str]]) -> str:
     """How often each kind of reason was given, in words, the most frequent first."""
     counts = Counter(
         reason.split(":")[0].split(" of ")[0] for reasons in found.values() for reason in reasons

@@ -28,7 +28,7 @@ AGREE = 1 / 3  # share of the crops that must show a tag before it counts as her
 Scores = Mapping[str, float]
 
 
-def traits(crops: Sequence[Scores], limit: int = 24) -> tuple[str, ...]:
+def common_traits(crops: Sequence[Scores], limit: int = 24) -> tuple[str, ...]:
     """The tags of her that her own crops show, the most certain first.
 
     crops: probability by tag.
@@ -67,7 +67,7 @@ class Retention:
         return sum(self.counts.values()) / self.pictures if self.pictures else 0.0
 
 
-def retention(wanted: Sequence[str], pictures: Sequence[Scores]) -> Retention:
+def measure_retention(wanted: Sequence[str], pictures: Sequence[Scores]) -> Retention:
     """What of the wanted tags some pictures of one cell show."""
     counts = {tag: sum(scores.get(tag, 0.0) >= SEEN for scores in pictures) for tag in wanted}
     values = [scores.get(tag, 0.0) for scores in pictures for tag in wanted]
@@ -77,7 +77,7 @@ def retention(wanted: Sequence[str], pictures: Sequence[Scores]) -> Retention:
 Spot = tuple[int, int]
 
 
-def smoothed(values: Mapping[Spot, float]) -> dict[Spot, float]:
+def smooth_scores(values: Mapping[Spot, float]) -> dict[Spot, float]:
     """Each cell's value averaged with its neighbours' at half their weight: one picture a cell is a
     noisy witness.
 
@@ -91,7 +91,7 @@ def smoothed(values: Mapping[Spot, float]) -> dict[Spot, float]:
     return found
 
 
-def gentlest(values: Mapping[Spot, float], within: float = 0.01) -> Spot | None:
+def choose_gentlest(values: Mapping[Spot, float], within: float = 0.01) -> Spot | None:
     """Of the cells within a share of the best, that nearest to the first epoch and lowest strength:
     the least that does.
     """

@@ -13,14 +13,14 @@ BINS = 8
 
 
 @dataclass(frozen=True)
-class Look:
-    """likeness: 0 to 1, shared share of the colour histograms.
+class PixelCheck:
+    """similarity: 0 to 1, shared share of the colour histograms.
 
-    broken: why the picture is no picture, or ''.
+    invalid: why the picture is no picture, or ''.
     """
 
-    likeness: float
-    broken: str
+    similarity: float
+    invalid: str
 
 
 def colour_histogram(image: Image.Image, mask: Image.Image | None = None) -> np.ndarray:
@@ -42,7 +42,7 @@ def colour_histogram(image: Image.Image, mask: Image.Image | None = None) -> np.
     return counts / total if total else counts
 
 
-def broken(image: Image.Image) -> str:
+def invalid_reason(image: Image.Image) -> str:
     """Why a picture is broken (blank, burnt, noise), or ''."""
     values = np.asarray(image.convert("RGB"), dtype=np.float32)
     if values.std() < 4:
@@ -58,7 +58,7 @@ def broken(image: Image.Image) -> str:
     return ""
 
 
-def look(image: Image.Image, source: np.ndarray) -> Look:
+def check_pixels(image: Image.Image, source: np.ndarray) -> PixelCheck:
     """Compare a picture with the source's histogram."""
     shared = float(np.minimum(colour_histogram(image), source).sum())
-    return Look(round(shared, 4), broken(image))
+    return PixelCheck(round(shared, 4), invalid_reason(image))

@@ -20,7 +20,7 @@ CLEAR = 1.2
 
 
 @dataclass(frozen=True)
-class Departures:
+class WordEffects:
     """Mean ‖ε(word) − ε(∅)‖ / ‖ε(∅)‖ by word; all words have as many tokens as the trigger, for it
     grows with them.
     """
@@ -38,7 +38,7 @@ class Departures:
         return (self.trigger - low) / (high - low) if high > CLEAR * low else None
 
 
-def departures(
+def measure_word_effects(
     model: TrainingModel,
     words: Sequence[str],
     size: tuple[int, int],

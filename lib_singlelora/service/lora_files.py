@@ -99,14 +99,14 @@ class LoraFilesService:
         from ..imaging.png import png_bytes
         from ..lora.files import read_lora
         from ..lora.summary import summarize
-        from ..sheets.block_bars import describe, draw_summary
+        from ..sheets.block_bars import describe_file, draw_summary
 
         own, workspace = read_lora(self._file(name, lora)), self.service.workspace(name)
         told, picture = summarize(own), workspace.plots / "summary.png"
         with workspace.adding():
             write_bytes(picture, png_bytes(draw_summary(told, own.layout)))
         return {
-            "description": describe(told),
+            "description": describe_file(told),
             **told.as_dict(),
             "picture": picture.relative_to(workspace.root).as_posix(),
         }

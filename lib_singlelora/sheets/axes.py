@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..settings.declare import split_list
 
 # In the order of drawing: what changes the model most changes least often.
-OF_LORA = ("epoch", "preset", "strength", "refine")
+LORA_AXES = ("epoch", "preset", "strength", "refine")
 BESIDE = (
     "checkpoint",
     "clip_skip",
@@ -26,7 +26,7 @@ BESIDE = (
     "sampler",
     "seed",
 )
-WORDS = {
+LABEL_PREFIXES = {
     "preset": "Blocks: ",
     "cfg_scale": "CFG ",
     "clip_skip": "clip skip ",
@@ -59,13 +59,15 @@ class Table:
     spots: tuple[tuple[Spot, ...], ...]
 
 
-def dimension(name: str, values: Sequence[Any], labels: Sequence[str] = ()) -> Dimension:
+def make_dimension(name: str, values: Sequence[Any], labels: Sequence[str] = ()) -> Dimension:
     """A dimension whose labels are its values behind a word."""
     own = labels or [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    return Dimension(name, tuple(values), tuple(f"{WORDS.get(name, '')}{label}" for label in own))
+    return Dimension(
+        name, tuple(values), tuple(f"{LABEL_PREFIXES.get(name, '')}{label}" for label in own)
+    )
 
 
-def spots(dimensions: Sequence[Dimension]) -> Iterator[Spot]:
+def all_spots(dimensions: Sequence[Dimension]) -> Iterator[Spot]:
     """Every combination; the last dimension changes first."""
     return product(*(range(len(each.values)) for each in dimensions))
 
@@ -75,7 +77,7 @@ def values_at(dimensions: Sequence[Dimension], spot: Spot) -> dict[str, Any]:
     return {each.name: each.values[index] for each, index in zip(dimensions, spot, strict=True)}
 
 
-def tables(dimensions: Sequence[Dimension], x: str, y: str, z: str) -> list[Table]:
+def lay_out_tables(dimensions: Sequence[Dimension], x: str, y: str, z: str) -> list[Table]:
     """The sheet's tables: x goes across, y down; z, and whatever else has several values, from
     table to table.
 

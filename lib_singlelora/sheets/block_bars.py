@@ -124,7 +124,7 @@ def draw_summary(summary: LoraSummary, layout: BlockLayout, width: int = 900) ->
         for label in shown_labels(layout, norms)
     ]
     sheet = _Sheet(width)
-    sheet.head(summary.name, describe(summary))
+    sheet.head(summary.name, describe_file(summary))
     sheet.facts(
         [
             *summary.highlights.items(),
@@ -137,7 +137,7 @@ def draw_summary(summary: LoraSummary, layout: BlockLayout, width: int = 900) ->
     return sheet.picture()
 
 
-def describe(summary: LoraSummary) -> str:
+def describe_file(summary: LoraSummary) -> str:
     """One line: LoRA for sd1, rank 16, alpha 8, 264 modules …"""
     pieces = [f"{summary.algorithm} for {summary.architecture}"]
     for name, ends in (("rank", summary.ranks), ("alpha", summary.alphas)):

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import WorkspaceError
 from ..files.fileio import atomic, file_hash, fingerprint, is_own_file, read_json, write_json
 from ..imaging.load import load_picture, picture_parameters
-from ..library.choose import choose_lora, made_files
+from ..library.choose import choose_lora, derived_files
 from ..library.epochs import epoch_files, published_name
 from ..settings.schema import Settings
 from ..workspace.workspace import Workspace
@@ -84,7 +84,7 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
             published_name(workspace, settings, path): path
             for path in epoch_files(workspace, settings).values()
         }
-        names |= {path.stem: path for path in (*names.values(), *made_files(workspace))}
+        names |= {path.stem: path for path in (*names.values(), *derived_files(workspace))}
         # A file with block weights in it is called after the one it was made from.
         name = next(
             (each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), ""

@@ -17,7 +17,7 @@ from ..host import Fill, Host, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes, save_picture
 from ..jobs import Job, Progress
-from ..library.bake import baked
+from ..library.bake import bake_preset
 from ..library.block_presets import known_presets, preset_key
 from ..library.choose import choose_lora
 from ..library.epochs import epoch_files
@@ -90,7 +90,7 @@ def inpaint(
         return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)
     publish(settings, workspace, host, files)
     use = LoraUse(
-        baked(lora, None, options.preset, workspace, known, host.checkpoint.path),
+        bake_preset(lora, None, options.preset, workspace, known, host.checkpoint.path),
         options.strength,
         options.strength,
     )

@@ -15,23 +15,23 @@ from ..captions.prompt_sets import build_prompts
 from ..errors import LoraFileError, LoraKeyError, SettingsError
 from ..host import Host
 from ..judge.cells import NO_LORA, CellSpec, LoraSource
-from ..library.bake import baked
+from ..library.bake import bake_preset
 from ..library.block_presets import known_presets
-from ..library.choose import of_workspace
-from ..library.epochs import no_loras
+from ..library.choose import lora_of_workspace
+from ..library.epochs import no_loras_error
 from ..lora.files import read_lora
 from ..settings.declare import SEEDS
 from ..settings.schema import Settings
 from ..sheets.axes import (
-    OF_LORA,
+    LORA_AXES,
     Dimension,
     Spot,
     Table,
-    dimension,
+    all_spots,
+    lay_out_tables,
+    make_dimension,
     prompt_labels,
     replacements,
-    spots,
-    tables,
     values_at,
 )
 from ..workspace.kohya_folders import list_pictures, read_caption
@@ -93,7 +93,7 @@ def chosen_epochs(
     Raises: LoraFileError, when one is not there; SettingsError, for something else.
     """
     if not files:
-        raise no_loras(workspace, "no trained epochs, expected LoRA files")
+        raise no_loras_error(workspace, "no trained epochs, expected LoRA files")
     text = settings.plot.epochs.strip()
     if text in ("", "all"):
         return files
@@ -160,7 +160,7 @@ def compared_files(settings: Settings, workspace: Workspace) -> dict[LoraSource,
     for number, text in enumerate(settings.plot.compare, 1):
         # A relative path starts at the workspace: ../isabella is version 1
         folder = workspace.root / Path(text).expanduser()
-        path = of_workspace(folder) if folder.is_dir() else folder
+        path = lora_of_workspace(folder) if folder.is_dir() else folder
         if not path.is_file():
             raise LoraFileError(
                 f"plot.compare: found no {text}, expected LoRA files or workspaces; check the path"
@@ -206,23 +206,23 @@ def dimensions_of(
     )
     return (
         _files_axis(sources),
-        dimension("preset", options.presets),
-        dimension("strength", options.strengths),
+        make_dimension("preset", options.presets),
+        make_dimension("strength", options.strengths),
         _refine_axis(options.refine),
-        dimension(
+        make_dimension(
             "checkpoint",
             options.checkpoints or ("",),
             [Path(name).stem or name for name in options.checkpoints] or [""],
         ),
-        dimension("clip_skip", options.clip_skips or (settings.training.clip_skip,)),
-        dimension("negative_prompt", negatives),
-        dimension("prompt", prompts, prompt_labels(prompts)),
-        dimension(
+        make_dimension("clip_skip", options.clip_skips or (settings.training.clip_skip,)),
+        make_dimension("negative_prompt", negatives),
+        make_dimension("prompt", prompts, prompt_labels(prompts)),
+        make_dimension(
             "search_replace", [(words[0], word) for word in words] or [("", "")], words or [""]
         ),
-        dimension("cfg_scale", options.cfg_scales or (options.cfg_scale,)),
-        dimension("sampler", samplers),
-        dimension("seed", own),
+        make_dimension("cfg_scale", options.cfg_scales or (options.cfg_scale,)),
+        make_dimension("sampler", samplers),
+        make_dimension("seed", own),
     )
 
 
@@ -240,13 +240,13 @@ def lay_out(
     _check_size(
         dimensions, 1 if "seed" in (options.x, options.y, options.z) else len(seeds_of(settings))
     )
-    found = tables(dimensions, options.x, options.y, options.z)
+    found = lay_out_tables(dimensions, options.x, options.y, options.z)
     files = _files(
         sources, options.presets, workspace, known_presets(settings, host), host.checkpoint.path
     )
-    beside = [each for each in dimensions if each.name not in OF_LORA]
-    base = {spot: _place(None, values_at(beside, spot)) for spot in spots(beside)}
-    by_spot = {spot: _place(files, values_at(dimensions, spot)) for spot in spots(dimensions)}
+    beside = [each for each in dimensions if each.name not in LORA_AXES]
+    base = {spot: _place(None, values_at(beside, spot)) for spot in all_spots(beside)}
+    by_spot = {spot: _place(files, values_at(dimensions, spot)) for spot in all_spots(dimensions)}
     several = [len(each.values) > 1 for each in beside]
     names = [
         " · ".join(
@@ -350,7 +350,7 @@ def _files(
                 " others are. Was it trained for another base model?"
             )
     return {
-        (source, preset): baked(path, loras[source], preset, workspace, known, checkpoint)
+        (source, preset): bake_preset(path, loras[source], preset, workspace, known, checkpoint)
         for source, path in sources.items()
         for preset in presets
     }

@@ -87,7 +87,7 @@ def present_sheet(path: Path, shown: SheetContents, workspace: Workspace, size: 
         for file in shown.drawn[place]:
             # At once as small as it is shown: a sheet may have thousands.
             images.append(ImageOps.contain(read_rgb(file), (side, side), Image.Resampling.LANCZOS))
-        note = shown.judged[place].look.broken or shown.judged[place].note
+        note = shown.judged[place].pixels.invalid or shown.judged[place].note
         return Cell(tuple(images), f"{label}: {note}" if label else note, shown.is_best(place))
 
     layout = shown.layout
@@ -143,13 +143,13 @@ def present_page(path: Path, shown: SheetContents, workspace: Workspace) -> None
             about,
             tuple(shown.drawn[place]),
             shown.seeds[place],
-            {**seen.scores, "colours": seen.look.likeness},
-            seen.look.broken or seen.harm or seen.note,
-            seen.look.broken,
+            {**seen.scores, "colours": seen.pixels.similarity},
+            seen.pixels.invalid or seen.damage or seen.note,
+            seen.pixels.invalid,
             shown.is_best(place),
-            {**seen.traits, **seen.asked},
+            {**seen.traits, **seen.obeyed},
             seen.copy.crop if seen.copy else None,
-            seen.best_in_something,
+            seen.on_front,
         )
 
     layout = shown.layout

@@ -16,8 +16,8 @@ from ..files.fileio import write_bytes, write_json, write_text
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.png import png_bytes
 from ..judge.cells import CellSpec, Judgement
-from ..judge.recommend import reason, weights_of
-from ..metrics.copying import cut
+from ..judge.recommend import criterion_weights, reason
+from ..metrics.copying import crop_part
 from ..metrics.ranking import CRITERIA
 from ..settings.schema import Settings
 from ..sheets.grid import Cell, Grid, draw_sheet
@@ -77,8 +77,8 @@ def write_scores(
         data,
         {
             "recommended": reason(best, judged) if best else None,
-            "weights": weights_of(settings.judge),
-            "tagger": any(seen.kept for seen in judged.values()),
+            "weights": criterion_weights(settings.judge),
+            "tagger": any(seen.retention for seen in judged.values()),
             "cells": rows,
         },
     )
@@ -100,7 +100,7 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
         seen = judged[place]
         if seen.copy:
             drawn = read_rgb(seen.copy.picture)
-            part = cut(load_picture(seen.copy.crop).image.convert("RGB"), seen.copy.box)
+            part = crop_part(load_picture(seen.copy.crop).image.convert("RGB"), seen.copy.box)
             cells.append(
                 Cell(
                     (drawn, part),
@@ -136,13 +136,13 @@ def row(place: CellSpec, seen: Judgement, recommended: bool) -> dict[str, Any]:
         "file": place.source.label or (place.lora.name if place.lora else ""),
         "refine": place.refine,
         "recommended": recommended,
-        "front": seen.best_in_something,
+        "front": seen.on_front,
         "value": seen.value,
         "scores": dict(seen.scores),
         "traits": dict(seen.traits),
-        "colours": seen.look.likeness,
+        "colours": seen.pixels.similarity,
         "nearest": seen.nearest,
-        "harm": seen.look.broken or seen.harm,
-        "asked": dict(seen.asked),
-        "gained": list(seen.gained),
+        "harm": seen.pixels.invalid or seen.damage,
+        "asked": dict(seen.obeyed),
+        "gained": list(seen.leaked),
     }

@@ -22,7 +22,13 @@ from ..host import Host, ImageRequest
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..metrics.rejection import Seen, Subject, as_reasons, describe, reasons
+from ..metrics.rejection import (
+    KeptPictures,
+    Subject,
+    describe_subject,
+    rejection_reasons,
+    summarize_reasons,
+)
 from ..settings.declare import SEEDS
 from ..settings.regularization import FilterSettings
 from ..settings.schema import Settings
@@ -170,7 +176,7 @@ class _Drawing:
         self.options, self.own, self.seen, self.watch = (
             settings.regularization,
             own,
-            Seen(),
+            KeptPictures(),
             Stopwatch(),
         )
         self.count = count
@@ -265,7 +271,7 @@ class _Drawing:
                 self.seen.add(name, image)
 
     def _reasons(self, image: Image.Image, tags: list[str] | None) -> list[str]:
-        return reasons(
+        return rejection_reasons(
             image, tags, self.subject, self.seen, self.options, self.settings.character.class_token
         )
 
@@ -294,7 +300,7 @@ class _Drawing:
             # Cut anew by hand: she is found in it as in any other picture
             except (PictureError, OSError):
                 masks.append(None)
-        return describe(tags, images, masks)
+        return describe_subject(tags, images, masks)
 
     def _notes(self) -> list[str]:
         found, rejected = (
@@ -303,7 +309,7 @@ class _Drawing:
         )
         if rejected:
             found.append(
-                f"{len(rejected)} pictures were put aside ({as_reasons(rejected)}); see them with"
+                f"{len(rejected)} pictures were put aside ({summarize_reasons(rejected)}); see them with"
                 " 'regularize --list'"
             )
         if self.own.kept < self.count:

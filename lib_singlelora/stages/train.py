@@ -14,7 +14,7 @@ from ..files.fileio import file_hash, fingerprint
 from ..host import Host, TrainingModel
 from ..jobs import Job, Progress
 from ..library.block_presets import known_presets, preset_key
-from ..library.epochs import epoch_file, epoch_files, moved_away, no_loras
+from ..library.epochs import epoch_file, epoch_files, missing_epoch_files, no_loras_error
 from ..library.publish import publish
 from ..lora.branches import shape_of
 from ..lora.files import read_lora, write_lora
@@ -96,9 +96,9 @@ def train(
     if done:
         files = epoch_files(workspace, settings)
         if not files:
-            raise no_loras(workspace)
+            raise no_loras_error(workspace)
         publish(settings, workspace, host, files)
-        gone = [path.name for path in moved_away(workspace)]
+        gone = [path.name for path in missing_epoch_files(workspace)]
         told = (
             [
                 f"model/: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more;"

@@ -23,7 +23,7 @@ from ..files.fileio import fingerprint
 from ..host import Host, ImageRequest
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
-from ..metrics.word_effect import Departures, departures
+from ..metrics.word_effect import WordEffects, measure_word_effects
 from ..settings.schema import Settings
 from ..tagging.ensemble import chosen_folders, names_of
 from ..workspace.resume import begin, finish
@@ -44,7 +44,7 @@ class TriggerResult:
     """
 
     check: WordCheck
-    departures: Departures
+    departures: WordEffects
     pictures: tuple[Path, ...]
     suggestions: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -95,7 +95,7 @@ def check_trigger(
             )
         finish(workspace, record, made)
     found = record.data["departures"]
-    own = Departures(
+    own = WordEffects(
         found[word], {w: found[w] for w in ordinary}, {w: found[w] for w in meaningless}
     )
     return TriggerResult(
@@ -122,7 +122,7 @@ def as_dict(made: TriggerResult) -> dict[str, Any]:
     }
 
 
-def _reasons(check: WordCheck, found: Departures) -> tuple[str, ...]:
+def _reasons(check: WordCheck, found: WordEffects) -> tuple[str, ...]:
     meaning = found.meaning
     if meaning is None or meaning < KNOWN:
         return check.reasons
@@ -153,7 +153,7 @@ def _measure(settings: Settings, host: Host, job: Job, words: list[str]) -> dict
     # Half the size is enough to compare words, and four times as fast
     side = max(8, host.checkpoint.native_size // 16)
     with host.open_for_training() as model:
-        return departures(
+        return measure_word_effects(
             model, list(dict.fromkeys(words)), (side, side), settings.training.clip_skip, job
         )
 

@@ -99,7 +99,7 @@ def test_figures_agree_with_what_was_drawn(
     assert copy["copying"] > 0.7 > 0.5 > she["copying"] and base["copying"] == 0
     assert blank["damage"] == 1 and early["damage"] == 0
     places = list(cells)
-    assert judged[places[3]].nearest == "full_body" and judged[places[4]].harm == "blank"
+    assert judged[places[3]].nearest == "full_body" and judged[places[4]].damage == "blank"
     assert (
         judged[places[2]].traits["white hat"] == "1/1"
         and judged[places[1]].traits["white hat"] == "0/1"
@@ -163,9 +163,9 @@ def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
     assert kept
     first = judge(quick, workspace, host, two, PROMPT, Job())
     _, seen = first.values()
-    assert seen.scores["flexibility"] == 1 and seen.scores["leak"] == 0 and seen.gained == ()
-    assert set(seen.asked) and all(
-        told.split("/")[0] == told.split("/")[1] for told in seen.asked.values()
+    assert seen.scores["flexibility"] == 1 and seen.scores["leak"] == 0 and seen.leaked == ()
+    assert set(seen.obeyed) and all(
+        told.split("/")[0] == told.split("/")[1] for told in seen.obeyed.values()
     )
     all_of_them = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
     assert all(all_of_them[path] == when for path, when in kept.items())

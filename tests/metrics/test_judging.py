@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lib_singlelora.metrics.copying import Copies, copied, cut, hash_likeness, perceptual_hash
-from lib_singlelora.metrics.damage import harm, lost, surface
-from lib_singlelora.metrics.leak import gained, moved
-from lib_singlelora.metrics.probe_prompts import character_probes, obeyed, other_probes
-from lib_singlelora.metrics.ranking import front, spread, total
+from lib_singlelora.metrics.copying import (
+    Copies,
+    copying_score,
+    crop_part,
+    hash_similarity,
+    perceptual_hash,
+)
+from lib_singlelora.metrics.damage import measure_surface, subject_missing, surface_damage
+from lib_singlelora.metrics.leak import leaked_traits, relative_change
+from lib_singlelora.metrics.probe_prompts import character_probes, count_obeyed, other_probes
+from lib_singlelora.metrics.ranking import choose_spread, pareto_front, weighted_score
 
 WEIGHTS = {"retention": 1.0, "flexibility": 0.6, "copying": 0.3, "leak": 0.2, "damage": 0.5}
 
@@ -38,8 +44,10 @@ def noisy(image: Image.Image, amount: float) -> Image.Image:
 
 def test_a_part_of_a_crop_is_found_where_it_was_cut() -> None:
     crops = {"one": drawing(1), "two": drawing(2)}
-    (match,) = Copies(crops).find([cut(crops["two"], (0.0, 0.3, 1.0, 0.95)).resize((128, 128))])
-    assert match.crop == "two" and match.likeness > 0.6
+    (match,) = Copies(crops).find(
+        [crop_part(crops["two"], (0.0, 0.3, 1.0, 0.95)).resize((128, 128))]
+    )
+    assert match.crop == "two" and match.similarity > 0.6
     assert match.box[1] == pytest.approx(0.3, abs=0.1)
 
 
@@ -47,23 +55,27 @@ def test_another_drawing_is_no_copy() -> None:
     crops = {"one": drawing(1)}
     copies = Copies(crops)
     own, other = copies.find([crops["one"].resize((128, 192)), drawing(3).resize((128, 128))])
-    assert own.likeness > 0.95 and other.likeness < 0.5
+    assert own.similarity > 0.95 and other.similarity < 0.5
 
 
 def test_without_crops_nothing_is_copied() -> None:
     (match,) = Copies({}).find([drawing(1)])
-    assert match.crop == "" and match.likeness == 0
+    assert match.crop == "" and match.similarity == 0
 
 
 def test_copying_counts_from_what_the_checkpoint_does_itself() -> None:
-    assert copied([0.3, 0.3], 0.3) == 0 and copied([1.0], 0.3) == 1 and copied([0.1], 0.3) == 0
-    assert copied([0.65], 0.3) == pytest.approx(0.5)
+    assert (
+        copying_score([0.3, 0.3], 0.3) == 0
+        and copying_score([1.0], 0.3) == 1
+        and copying_score([0.1], 0.3) == 0
+    )
+    assert copying_score([0.65], 0.3) == pytest.approx(0.5)
 
 
 def test_the_hash_outlives_size_and_noise() -> None:
     bits = perceptual_hash(drawing(1))
-    assert hash_likeness(bits, perceptual_hash(noisy(drawing(1).resize((200, 300)), 8))) > 0.85
-    assert hash_likeness(bits, perceptual_hash(drawing(5))) < 0.5
+    assert hash_similarity(bits, perceptual_hash(noisy(drawing(1).resize((200, 300)), 8))) > 0.85
+    assert hash_similarity(bits, perceptual_hash(drawing(5))) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -81,19 +93,21 @@ def test_the_hash_outlives_size_and_noise() -> None:
     ],
 )
 def test_harm_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
-    whole = [surface(drawing(seed)) for seed in range(4)]
+    whole = [measure_surface(drawing(seed)) for seed in range(4)]
     muted = Image.blend(
         drawing(1), drawing(1).convert("L").convert("RGB"), 0.6 if name == "burnt" else 0
     )
-    value, what = harm(
-        surface(spoil(muted if name != "burnt" else drawing(1))),
-        [surface(muted)] if name == "burnt" else whole,
+    value, what = surface_damage(
+        measure_surface(spoil(muted if name != "burnt" else drawing(1))),
+        [measure_surface(muted)] if name == "burnt" else whole,
     )
     assert value > 0 and name in what
 
 
 def test_a_whole_picture_is_not_harmed() -> None:
-    assert harm(surface(drawing(9)), [surface(drawing(seed)) for seed in range(4)]) == (0.0, "")
+    assert surface_damage(
+        measure_surface(drawing(9)), [measure_surface(drawing(seed)) for seed in range(4)]
+    ) == (0.0, "")
 
 
 @pytest.mark.parametrize(
@@ -118,21 +132,25 @@ def test_a_picture_that_fell_to_pieces_is_harmed(
         {"1girl": 1.0, "blue eyes": 0.9},
         {"1girl": 0.9, "brown eyes": 0.8, "looking at viewer": 1.0},
     ]
-    assert lost(seen, own) == (pytest.approx(value), name)
+    assert subject_missing(seen, own) == (pytest.approx(value), name)
     # The checkpoint draws no eyes here either
     turned = [{"1girl": 1.0, "from behind": 1.0}, {"1girl": 1.0, "blue eyes": 0.9}]
-    assert lost({"1girl": 0.9, "from behind": 0.9}, turned) == (0.0, "") == lost({}, [])
+    assert (
+        subject_missing({"1girl": 0.9, "from behind": 0.9}, turned)
+        == (0.0, "")
+        == subject_missing({}, [])
+    )
 
 
 def test_leak_is_change_beside_that_of_another_seed() -> None:
     base, other = drawing(1), drawing(2)
-    assert moved([base], [base], [other]) == 0
-    assert moved([other], [base], [other]) == pytest.approx(0.5)
-    assert 0 < moved([Image.blend(base, other, 0.2)], [base], [other]) < 0.25
+    assert relative_change([base], [base], [other]) == 0
+    assert relative_change([other], [base], [other]) == pytest.approx(0.5)
+    assert 0 < relative_change([Image.blend(base, other, 0.2)], [base], [other]) < 0.25
 
 
 def test_her_traits_where_nobody_called_her_are_named() -> None:
-    share, names = gained(
+    share, names = leaked_traits(
         ("hat", "red hair"), [{"hat": 0.9, "red hair": 0.9}], [{"hat": 0.1, "red hair": 0.8}]
     )
     assert names == ("hat",) and share == pytest.approx(0.8)
@@ -140,7 +158,10 @@ def test_her_traits_where_nobody_called_her_are_named() -> None:
 
 def test_only_what_the_checkpoint_obeys_is_asked_of_the_lora() -> None:
     base = [{"sitting": 0.9, "frown": 0.1}, {"sitting": 0.8, "frown": 0.9}]
-    assert obeyed(("sitting", "frown"), [{"sitting": 0.9}, {"frown": 0.6}], base) == (2.0, 3.0)
+    assert count_obeyed(("sitting", "frown"), [{"sitting": 0.9}, {"frown": 0.6}], base) == (
+        2.0,
+        3.0,
+    )
 
 
 def test_probes_ask_for_what_no_crop_shows() -> None:
@@ -175,20 +196,20 @@ def test_the_front_holds_what_nothing_beats() -> None:
         "harmed": {"retention": 0.9, "copying": 0.2, "damage": 1.0},
     }
     # Of the other's damage nothing is known
-    assert front(cells, WEIGHTS) == ["good", "original", "harmed"]
-    assert front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "harmed"]
+    assert pareto_front(cells, WEIGHTS) == ["good", "original", "harmed"]
+    assert pareto_front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "harmed"]
 
 
 def test_weights_decide() -> None:
     strict, free = {"retention": 0.9, "flexibility": 0.4}, {"retention": 0.7, "flexibility": 0.9}
-    assert total(free, WEIGHTS) > total(strict, WEIGHTS)
-    assert total(free, {**WEIGHTS, "flexibility": 0.1}) < total(
+    assert weighted_score(free, WEIGHTS) > weighted_score(strict, WEIGHTS)
+    assert weighted_score(free, {**WEIGHTS, "flexibility": 0.1}) < weighted_score(
         strict, {**WEIGHTS, "flexibility": 0.1}
     )
     assert (
-        total({"damage": 1.0}, WEIGHTS) == 0
-        and total({"copying": 0.0}, WEIGHTS) == 1
-        and total({}, WEIGHTS) == 0
+        weighted_score({"damage": 1.0}, WEIGHTS) == 0
+        and weighted_score({"copying": 0.0}, WEIGHTS) == 1
+        and weighted_score({}, WEIGHTS) == 0
     )
 
 
@@ -197,6 +218,6 @@ def test_the_probed_cells_are_no_neighbours() -> None:
         name: ("ALL", row, column)
         for name, row, column in (("a", 3, 3), ("b", 3, 2), ("c", 1, 3), ("d", 2, 3))
     }
-    assert spread("abcd", near, 2) == ["a", "c"]
-    assert spread("abcd", near, 3) == ["a", "c", "b"]  # there are no others
-    assert spread("abcd", near, 0) == []
+    assert choose_spread("abcd", near, 2) == ["a", "c"]
+    assert choose_spread("abcd", near, 3) == ["a", "c", "b"]  # there are no others
+    assert choose_spread("abcd", near, 0) == []

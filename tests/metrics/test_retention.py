@@ -4,8 +4,13 @@ import pytest
 
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
 from lib_singlelora.judge.recommend import reason, recommend
-from lib_singlelora.metrics.retention import gentlest, retention, smoothed, traits
-from lib_singlelora.metrics.similarity import Look
+from lib_singlelora.metrics.retention import (
+    choose_gentlest,
+    common_traits,
+    measure_retention,
+    smooth_scores,
+)
+from lib_singlelora.metrics.similarity import PixelCheck
 
 SHE = {
     "white hat": 0.95,
@@ -17,21 +22,21 @@ SHE = {
 
 
 def test_traits_are_hers_and_not_the_scenes() -> None:
-    assert traits([SHE, SHE]) == ("white hat", "blonde hair")
+    assert common_traits([SHE, SHE]) == ("white hat", "blonde hair")
 
 
 def test_a_tag_of_few_crops_is_no_trait() -> None:
     odd = {"red scarf": 0.9}
-    assert traits([SHE, SHE, SHE, {**SHE, **odd}]) == ("white hat", "blonde hair")
-    assert "red scarf" in traits([SHE, {**SHE, **odd}])
+    assert common_traits([SHE, SHE, SHE, {**SHE, **odd}]) == ("white hat", "blonde hair")
+    assert "red scarf" in common_traits([SHE, {**SHE, **odd}])
 
 
 def test_no_crops_have_no_traits() -> None:
-    assert traits([]) == ()
+    assert common_traits([]) == ()
 
 
 def test_retention_counts_pictures_and_averages_certainty() -> None:
-    found = retention(
+    found = measure_retention(
         ("white hat", "blonde hair"), [{"white hat": 0.9}, {"white hat": 0.7, "blonde hair": 0.2}]
     )
     assert found.counts == {"white hat": 2, "blonde hair": 0} and found.kept == 1
@@ -48,17 +53,19 @@ def test_a_lone_lucky_cell_loses_against_a_good_neighbourhood() -> None:
         (1, 2): 0.6,
         (2, 2): 0.7,
     }
-    even = smoothed(values)
+    even = smooth_scores(values)
     assert max(even, key=lambda spot: even[spot]) == (2, 2)
 
 
 def test_the_gentlest_of_equals_is_taken() -> None:
-    assert gentlest({(0, 0): 0.2, (1, 1): 0.992, (2, 1): 0.995, (3, 2): 1.0}) == (1, 1)
-    assert gentlest({}) is None
+    assert choose_gentlest({(0, 0): 0.2, (1, 1): 0.992, (2, 1): 0.995, (3, 2): 1.0}) == (1, 1)
+    assert choose_gentlest({}) is None
 
 
 def judged(score: float, broken: str = "") -> Judgement:
-    return Judgement(Look(0.5, broken), retention(("white hat",), [{"white hat": score}]))
+    return Judgement(
+        PixelCheck(0.5, broken), measure_retention(("white hat",), [{"white hat": score}])
+    )
 
 
 def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
@@ -81,7 +88,7 @@ def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
 
 def test_without_a_tagger_colours_decide() -> None:
     looks = {
-        CellSpec(LoraSource.epoch(epoch), 1.0, "ALL", None): Judgement(Look(0.1 * epoch, ""))
+        CellSpec(LoraSource.epoch(epoch), 1.0, "ALL", None): Judgement(PixelCheck(0.1 * epoch, ""))
         for epoch in (1, 2, 3)
     }
     best = recommend(looks)

@@ -7,20 +7,20 @@ import pytest
 
 from lib_singlelora.errors import SettingsError
 from lib_singlelora.sheets.axes import (
-    dimension,
+    all_spots,
+    lay_out_tables,
+    make_dimension,
     prompt_labels,
     replacements,
-    spots,
-    tables,
     values_at,
 )
 
 DIMENSIONS = (
-    dimension("epoch", (2, 4)),
-    dimension("preset", ("ALL", "OUTD")),
-    dimension("strength", (0.5, 1.0, 1.5)),
-    dimension("prompt", ("a", "b")),
-    dimension("sampler", ("Euler",)),
+    make_dimension("epoch", (2, 4)),
+    make_dimension("preset", ("ALL", "OUTD")),
+    make_dimension("strength", (0.5, 1.0, 1.5)),
+    make_dimension("prompt", ("a", "b")),
+    make_dimension("sampler", ("Euler",)),
 )
 
 
@@ -39,16 +39,18 @@ def names(spot: tuple[int, ...]) -> tuple[object, ...]:
     ],
 )
 def test_every_combination_lies_in_one_place_whatever_the_axes(x: str, y: str, z: str) -> None:
-    found = [spot for table in tables(DIMENSIONS, x, y, z) for row in table.spots for spot in row]
-    assert sorted(found) == sorted(spots(DIMENSIONS)) and len(found) == prod((2, 2, 3, 2, 1))
-    for table in tables(DIMENSIONS, x, y, z):
+    found = [
+        spot for table in lay_out_tables(DIMENSIONS, x, y, z) for row in table.spots for spot in row
+    ]
+    assert sorted(found) == sorted(all_spots(DIMENSIONS)) and len(found) == prod((2, 2, 3, 2, 1))
+    for table in lay_out_tables(DIMENSIONS, x, y, z):
         assert len(table.rows) == len(table.spots) and all(
             len(row) == len(table.columns) for row in table.spots
         )
 
 
 def test_a_place_is_under_its_own_labels() -> None:
-    second = tables(DIMENSIONS, "strength", "epoch", "preset")[2]
+    second = lay_out_tables(DIMENSIONS, "strength", "epoch", "preset")[2]
     assert (second.title, second.rows[1], second.columns[2]) == (
         "Blocks: OUTD · a",
         "epoch 4",
@@ -58,14 +60,14 @@ def test_a_place_is_under_its_own_labels() -> None:
 
 
 def test_what_changes_the_model_most_changes_least_often() -> None:
-    order = [names(spot) for spot in spots(DIMENSIONS)]
+    order = [names(spot) for spot in all_spots(DIMENSIONS)]
     changes = [sum(one[i] != other[i] for one, other in pairwise(order)) for i in range(3)]
     assert changes == sorted(changes) and changes[0] == 1
 
 
 def test_one_name_on_two_axes_is_told() -> None:
     with pytest.raises(SettingsError, match="found 'epoch' on two of them"):
-        tables(DIMENSIONS, "epoch", "epoch", "preset")
+        lay_out_tables(DIMENSIONS, "epoch", "epoch", "preset")
 
 
 def test_prompts_are_told_apart_by_what_they_do_not_share() -> None:

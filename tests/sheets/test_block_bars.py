@@ -15,7 +15,7 @@ from lib_singlelora.naming.blocks import SD1, SDXL, BlockLayout
 from lib_singlelora.sheets.block_bars import (
     HUES,
     NARROWEST,
-    describe,
+    describe_file,
     draw_preset,
     draw_summary,
     nice_ticks,
@@ -156,7 +156,7 @@ def test_a_summary_with_much_to_tell_fits(tmp_path: Path, width: int) -> None:
 
 
 def test_the_description_tells_algorithm_rank_and_alpha(tmp_path: Path) -> None:
-    told = describe(summarize(made(tmp_path, precision="fp16")))
+    told = describe_file(summarize(made(tmp_path, precision="fp16")))
     assert told.startswith("LoCon for sd1 · rank 4 · alpha 2 · 5 modules · ") and "float16" in told
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_singlelora.metrics.similarity import broken, colour_histogram, look
+from lib_singlelora.metrics.similarity import check_pixels, colour_histogram, invalid_reason
 from lib_singlelora.sheets.grid import Cell, Grid, draw_sheet, folded, font, length, wrap
 
 RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
@@ -95,12 +95,12 @@ def test_ten_pictures_make_a_block_and_a_long_note_is_wrapped() -> None:
     ],
 )
 def test_broken_pictures_are_named(image: Image.Image, why: str) -> None:
-    assert broken(image) == why
+    assert invalid_reason(image) == why
 
 
 def test_the_same_picture_shares_all_colours_and_another_none() -> None:
-    assert look(RED, colour_histogram(RED)).likeness == 1
-    assert look(BLUE, colour_histogram(RED)).likeness == 0
+    assert check_pixels(RED, colour_histogram(RED)).similarity == 1
+    assert check_pixels(BLUE, colour_histogram(RED)).similarity == 0
 
 
 def test_the_mask_leaves_the_background_out() -> None:

@@ -12,7 +12,7 @@ from lib_singlelora.errors import LoraFileError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.library.choose import choose_lora
-from lib_singlelora.library.epochs import moved_away
+from lib_singlelora.library.epochs import missing_epoch_files
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
@@ -31,7 +31,7 @@ def test_moved_files_are_told_by_every_word(
     trained: Workspace, standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
     files = sorted(trained.models.glob("*.safetensors"))
-    assert len(files) == 2 and moved_away(trained) == []
+    assert len(files) == 2 and missing_epoch_files(trained) == []
     (tmp_path / "elsewhere").mkdir()
     files[0].rename(tmp_path / "elsewhere" / files[0].name)
     part = run_stage("train", SETTINGS, trained, standalone_host, Job())

@@ -10,7 +10,7 @@ from lib_singlelora.errors import JobCancelled, SettingsError
 from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
-from lib_singlelora.metrics.word_effect import Departures, departures
+from lib_singlelora.metrics.word_effect import WordEffects, measure_word_effects
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.trigger import check_trigger
 from lib_singlelora.workspace.workspace import Workspace
@@ -55,14 +55,14 @@ def test_an_empty_word_moves_nothing_and_the_numbers_repeat(
     standalone_host: StandaloneHost,
 ) -> None:
     with standalone_host.open_for_training() as model:
-        first = departures(model, ["", "hat"], (8, 8), 1, Job())
-        assert departures(model, ["", "hat"], (8, 8), 1, Job()) == first
+        first = measure_word_effects(model, ["", "hat"], (8, 8), 1, Job())
+        assert measure_word_effects(model, ["", "hat"], (8, 8), 1, Job()) == first
     assert first[""] == 0 and first["hat"] > 0
 
 
 def test_meaning_lies_between_words_without_and_with_one() -> None:
     def meaning(trigger: float, ordinary: float) -> float | None:
-        return Departures(trigger, {"a": ordinary, "b": ordinary}, {"x": 0.1, "y": 0.1}).meaning
+        return WordEffects(trigger, {"a": ordinary, "b": ordinary}, {"x": 0.1, "y": 0.1}).meaning
 
     assert meaning(0.1, 0.3) == pytest.approx(0) and meaning(0.3, 0.3) == pytest.approx(1)
     assert meaning(0.3, 0.1) is None and meaning(0.3, 0.11) is None

@@ -21,7 +21,12 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from lib_singlelora.embedded.paths import CHECKPOINT, TAGGER
-from lib_singlelora.metrics.rejection import Seen, Subject, describe, reasons
+from lib_singlelora.metrics.rejection import (
+    KeptPictures,
+    Subject,
+    describe_subject,
+    rejection_reasons,
+)
 from lib_singlelora.settings.regularization import FilterSettings
 from lib_singlelora.tagging.wd import WdTagger
 from tools.world.scenes.characters import HELD_OUT, ISABELLA
@@ -97,11 +102,15 @@ def subject_of(who: Character, tagger: WdTagger) -> Subject:
     are.
     """
     crops = [picture(Scene((who,), framing=framing), 256) for framing in CROPS]
-    return describe([scores.above() for scores in tagger.tag(crops)], crops, [None] * len(crops))
+    return describe_subject(
+        [scores.above() for scores in tagger.tag(crops)], crops, [None] * len(crops)
+    )
 
 
 def resembles(image: Image.Image, subject: Subject, tagger: WdTagger) -> bool:
-    found = reasons(image, tagger.tag([image])[0].above(), subject, Seen(), FilterSettings())
+    found = rejection_reasons(
+        image, tagger.tag([image])[0].above(), subject, KeptPictures(), FilterSettings()
+    )
     return any(reason.startswith("resembles") for reason in found)
 
 

@@ -22,7 +22,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
-from lib_singlelora.judge.first_round import opened
+from lib_singlelora.judge.first_round import read_pictures
 from lib_singlelora.judge.recommend import judge
 from lib_singlelora.library.epochs import epoch_files
 from lib_singlelora.workspace.workspace import Workspace
@@ -56,7 +56,7 @@ def judged(run: Run, host: Host, folder: Path, job: Job) -> list[Row]:
     steps = _steps(workspace, max(epoch_files(workspace, settings)))
     rows = []
     for place, seen in judge(settings, workspace, host, drawn, prompt, job).items():
-        truth = [likeness(image, run.character, FRAMING) for image in opened(drawn[place])]
+        truth = [likeness(image, run.character, FRAMING) for image in read_pictures(drawn[place])]
         rows.append(
             {
                 "character": run.character,
@@ -64,9 +64,9 @@ def judged(run: Run, host: Host, folder: Path, job: Job) -> list[Row]:
                 "epoch": place.source.recorded_number,
                 "steps": round(steps * place.source.recorded_number),
                 **seen.scores,
-                "colours": seen.look.likeness,
+                "colours": seen.pixels.similarity,
                 "nearest": seen.nearest,
-                "asked": dict(seen.asked),
+                "asked": dict(seen.obeyed),
                 "traits": dict(seen.traits),
                 "truth": round(sum(truth) / len(truth), 4),
             }
