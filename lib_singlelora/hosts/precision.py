@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
-from ..ops.frozen_linear import autocasting
+from ..ops.frozen_linear import autocast_enabled
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 HALF = (torch.float16, torch.bfloat16)
@@ -48,7 +48,7 @@ def autocast(device: str | torch.device, dtype: torch.dtype) -> Iterator[None]:
             stack.enter_context(torch.autocast(kind, dtype))
         except RuntimeError as error:
             raise _missing(name, kind, f" ({error})") from error
-        if not autocasting(kind):
+        if not autocast_enabled(kind):
             raise _missing(name, kind)
         yield
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ops import onednn
-from ..ops.frozen_linear import is_plain
+from ..ops.frozen_linear import is_unpatched
 from .branches import Branch, LoraBranch
 
 
@@ -69,7 +69,7 @@ def fusible(module: nn.Module, branch: Branch) -> bool:
     if type(module) is not nn.Linear or not isinstance(branch, LoraBranch):
         return False
     random = branch.dropout or branch.rank_dropout or branch.module_dropout
-    return is_plain(module) and not random and not module.weight.requires_grad
+    return is_unpatched(module) and not random and not module.weight.requires_grad
 
 
 def fused_forward(module: nn.Linear, branch: LoraBranch, x: Tensor, fast: bool) -> Tensor:

@@ -15,7 +15,8 @@ from ..errors import TrainingError
 from ..naming.blocks import BlockLayout, block_of, is_text
 from ..naming.keys import canonical_to_kohya
 from ..naming.modules import RESIDUAL
-from ..ops.frozen_linear import autocasting, is_fast
+from ..ops.frozen_linear import autocast_enabled, uses_onednn
+from ..ops.patch import patched
 from .branches import Branch, LoraBranch, LoraShape, new_branch
 from .fused import fused_forward, fusible
 
@@ -152,17 +153,17 @@ class LoraNetwork(nn.Module):
 def attached(
     network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut_text: bool = False
 ) -> Iterator[None]:
-    """Add the branches' outputs to their modules' outputs while inside; every hook and replaced
-    forward is gone after the exit.
+    """Add the branches' outputs to their modules' outputs while inside.
 
-    cut_text: the text encoder's gradient comes from the blocks that train only; the others then
-        keep nothing for a backward pass.
+    Every hook and replaced forward is gone after the exit.
+    cut_text: the text encoder's gradient comes from the trained blocks only; the others then keep
+        nothing for a backward pass.
     """
     modules = dict(targets)
-    trained = set(network.block_of_target.values())
+    trained_blocks = set(network.block_of_target.values())
     handles: list[Any] = []
-    replaced: list[tuple[nn.Module, Any]] = []
-    try:
+
+    def fused_branches() -> Iterator[tuple[nn.Module, str, Callable[[Tensor], Tensor]]]:
         for name, branch in network.items():
             module = modules[name]
             if (
@@ -170,42 +171,40 @@ def attached(
                 and isinstance(branch, LoraBranch)
                 and fusible(module, branch)
             ):
-                replaced.append((module, vars(module).get("forward")))
-                vars(module)["forward"] = _fused(network, module, branch)
+                yield module, "forward", _fused(network, module, branch)
             else:
-                handles.append(module.register_forward_hook(_adder(network, branch)))
-        for name, module in modules.items() if cut_text else ():
-            if (
-                name.endswith((".attn2.to_k", ".attn2.to_v"))
-                and block_of(name, network.layout) not in trained
-            ):
-                handles.append(module.register_forward_pre_hook(_detach))
-        yield
+                handles.append(module.register_forward_hook(_adding_hook(network, branch)))
+
+    try:
+        with patched(fused_branches()):
+            for name, module in modules.items() if cut_text else ():
+                if (
+                    name.endswith((".attn2.to_k", ".attn2.to_v"))
+                    and block_of(name, network.layout) not in trained_blocks
+                ):
+                    handles.append(module.register_forward_pre_hook(_detach))
+            yield
     finally:
         for handle in handles:
             handle.remove()
-        for module, had in replaced:
-            if had is None:
-                del vars(module)["forward"]
-            else:
-                vars(module)["forward"] = had
 
 
 def _fused(
     network: LoraNetwork, module: nn.Linear, branch: LoraBranch
 ) -> Callable[[Tensor], Tensor]:
-    plain, fast = module.forward, is_fast(module)
+    plain = module.forward
+    by_onednn = uses_onednn(module)
 
     def forward(x: Tensor) -> Tensor:
-        # Where autocast or a mixed precision is at work, PyTorch's own functions know what to do.
-        if not network.enabled or x.dtype != module.weight.dtype or autocasting(x.device.type):
+        # Under autocast or in mixed precision PyTorch's own functions know what to do.
+        if not network.enabled or x.dtype != module.weight.dtype or autocast_enabled(x.device.type):
             return plain(x) if not network.enabled else branch.add_to(plain(x), x)
-        return fused_forward(module, branch, x, fast)
+        return fused_forward(module, branch, x, by_onednn)
 
     return forward
 
 
-def _adder(
+def _adding_hook(
     network: LoraNetwork, branch: Branch
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

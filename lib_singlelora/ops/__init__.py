@@ -1,4 +1,4 @@
-"""Operations on tensors and layers: faster, or with less memory, than PyTorch's own.
+"""Operations on tensors and layers that are faster, or need less memory, than PyTorch's own.
 
-Know no LoRA and no settings.
+They know no LoRA and no settings.
 """

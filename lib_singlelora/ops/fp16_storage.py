@@ -1,9 +1,8 @@
-"""Frozen weights kept at half their size between uses, on a CPU; every value is computed with as it
-was.
+"""Frozen fp32 weights kept in fp16 between uses, on a CPU; every value is computed with as it was.
 
 Most checkpoints are files of fp16, and computing in fp32 doubles them.  A block's weights are
-written out in fp32 when it is called, into memory that the next block takes over; the backward pass
-of gradient checkpointing calls the block again, so that one block at a time is written out.
+unpacked to fp32 when it is called, into memory that the next block takes over; the backward pass of
+gradient checkpointing calls the block again, so that one block at a time is unpacked.
 """
 
 from __future__ import annotations
@@ -17,106 +16,114 @@ import torch
 from torch import Tensor, nn
 
 from .allocator import give_back
+from .patch import patched
 
 # Blocks between two times that freed memory goes back to the system: a full-size step peaks at 3.7
 # GB then and takes a fifth longer; without it the heap (allocator.py) keeps 5.0 GB.
-TURNS = 4
-LINE = 16  # fp32 numbers: weights start where the processor's cache lines do, as PyTorch's own do
+BLOCKS_PER_TRIM = 4
+# fp32 numbers: weights start where the processor's cache lines do, as PyTorch's own do
+ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
-class _Packed:
-    """A weight in fp16.  offset: where in the shared memory it is written out."""
+class _HalfWeight:
+    """A weight that lies in fp16.
+
+    half: its values, of the parameter's shape and strides.
+    offset: where it is unpacked in the shared buffer, in numbers.
+    """
 
     parameter: nn.Parameter
     half: Tensor
     offset: int
 
 
-class _Memory:
-    """One block's weights in fp32; whose they are."""
+class _SharedBuffer:
+    """fp32 memory for one block's weights, and which block's are in it."""
 
     def __init__(self) -> None:
-        self.buffer = torch.empty(0)
-        self.owner: list[_Packed] = []
-        self.turns = 0
+        self.size = 0  # numbers: of the largest block
+        self._buffer = torch.empty(0)
+        self._unpacked: list[_HalfWeight] = []
+        self._blocks = 0
 
-    def write_out(self, weights: list[_Packed]) -> None:
-        if weights is self.owner:
+    def allocate(self) -> None:
+        self._buffer = torch.empty(self.size)
+
+    def unpack(self, weights: list[_HalfWeight]) -> None:
+        if weights is self._unpacked:
             return
-        self.fold()
-        self.turns += 1
-        if self.turns % TURNS == 0:
+        self.pack()
+        self._blocks += 1
+        if self._blocks % BLOCKS_PER_TRIM == 0:
             give_back()  # what the last blocks needed; kept, the peak would be a quarter higher
         for weight in weights:
             half = weight.half
-            place = self.buffer[weight.offset : weight.offset + half.numel()].as_strided(
+            view = self._buffer[weight.offset : weight.offset + half.numel()].as_strided(
                 half.shape, half.stride(), weight.offset
             )
-            weight.parameter.data = place.copy_(half)
-        self.owner = weights
+            weight.parameter.data = view.copy_(half)
+        self._unpacked = weights
 
-    def fold(self) -> None:
-        for weight in self.owner:
+    def pack(self) -> None:
+        for weight in self._unpacked:
             weight.parameter.data = weight.half
-        self.owner = []
+        self._unpacked = []
+
+    def free(self) -> None:
+        self.pack()
+        self._buffer = torch.empty(0)
 
 
 @contextmanager
 def fp16_storage(blocks: Iterable[nn.Module]) -> Iterator[None]:
-    """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16 and are
-    written out block by block.
+    """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16.
 
     For gradient checkpointing, which must be entered inside: without it the backward pass would
-    meet other blocks' weights. Works on instances, so that the host's classes and patches stay as
+    meet other blocks' weights.  Works on instances, so that the host's classes and patches stay as
     they are; layouts of weights are kept.
     """
-    memory, size = _Memory(), 0
-    every: list[list[_Packed]] = []
-    changed: list[tuple[nn.Module, Any]] = []
-    try:
+    shared = _SharedBuffer()
+    packed: list[list[_HalfWeight]] = []
+
+    def patches() -> Iterator[tuple[nn.Module, str, Callable[..., Any]]]:
         for block in blocks:
-            weights: list[_Packed] = []
-            # Before it is filled, so that an error in the middle loses nothing
-            every.append(weights)
-            size = max(size, _pack(block, weights))
-            if not weights:
-                continue
-            changed.append((block, block.__dict__.get("forward")))
-            block.forward = _written_out(block.forward, memory, weights)
-        memory.buffer = torch.empty(size)
-        give_back()  # the room of the weights in fp32
-        yield
+            weights: list[_HalfWeight] = []
+            packed.append(weights)  # before it is filled, so that an error midway loses nothing
+            shared.size = max(shared.size, _pack(block, weights))
+            if weights:
+                yield block, "forward", _unpacking(block.forward, shared, weights)
+
+    try:
+        with patched(patches()):
+            shared.allocate()
+            give_back()  # the room of the weights in fp32
+            yield
     finally:
-        memory.fold()
-        memory.buffer = torch.empty(0)  # its room goes to the weights
-        for block, had in changed:
-            if had is None:
-                del block.__dict__["forward"]
-            else:
-                block.forward = had
-        while every:  # each half goes as soon as its weight is back
-            for weight in every.pop():
+        shared.free()  # its room goes to the weights
+        while packed:  # each half goes as soon as its weight is back
+            for weight in packed.pop():
                 weight.parameter.data = weight.half.float()
 
 
-def _pack(block: nn.Module, weights: list[_Packed]) -> int:
-    """Add the block's weights, now in fp16; how many numbers they are.
+def _pack(block: nn.Module, weights: list[_HalfWeight]) -> int:
+    """Add the block's weights, now in fp16; gives the numbers that unpacking them takes.
 
     A block's lie together: between them the heap would keep holes, each with a large page half used
     at either end.
     """
-    wanted = [parameter for parameter in block.parameters() if _packable(parameter)]
-    slab = torch.empty(sum(_room(parameter) for parameter in wanted), dtype=torch.float16)
+    parameters = [parameter for parameter in block.parameters() if _packable(parameter)]
+    total = sum(_aligned_size(parameter) for parameter in parameters)
+    slab = torch.empty(total, dtype=torch.float16)
     offset = 0
-    for parameter in wanted:
+    for parameter in parameters:
         value = parameter.data
         # Its layout is kept
         half = slab.as_strided(value.shape, value.stride(), offset).copy_(value)
         if torch.equal(half.float(), value):
-            weights.append(_Packed(parameter, half, offset))
+            weights.append(_HalfWeight(parameter, half, offset))
             parameter.data = half
-            offset += _room(parameter)
+            offset += _aligned_size(parameter)
     return offset
 
 
@@ -131,15 +138,15 @@ def _packable(parameter: nn.Parameter) -> bool:
     )
 
 
-def _room(parameter: nn.Parameter) -> int:
-    return -(-parameter.numel() // LINE) * LINE
+def _aligned_size(parameter: nn.Parameter) -> int:
+    return -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
 
 
-def _written_out(
-    forward: Callable[..., Any], memory: _Memory, weights: list[_Packed]
+def _unpacking(
+    forward: Callable[..., Any], shared: _SharedBuffer, weights: list[_HalfWeight]
 ) -> Callable[..., Any]:
     def call(*inputs: Any, **named: Any) -> Any:
-        memory.write_out(weights)
+        shared.unpack(weights)
         return forward(*inputs, **named)
 
     return call

@@ -1,13 +1,12 @@
-"""A layer whose weights are frozen: what is kept for its backward pass, and oneDNN for its
-products.
+"""Layers with frozen weights: what their backward pass keeps, and oneDNN for their products.
 
 Inside `onednn_linears` oneDNN multiplies, where it can, in a Linear with a LoRA and without one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import onednn
+from .patch import patched
 
-Compute = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-Gradient = Callable[[Tensor, Tensor], Tensor]
+Forward = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+InputGradient = Callable[[Tensor, Tensor], Tensor]
 
 
-class _Frozen(torch.autograd.Function):
+class _FrozenOperation(torch.autograd.Function):
     """An operation whose weight and bias take no gradient; keeps the weight only."""
 
     @staticmethod
@@ -29,56 +29,59 @@ class _Frozen(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        compute: Compute,
-        gradient: Gradient,
+        forward: Forward,
+        input_gradient: InputGradient,
     ) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.gradient = gradient
-        return compute(x, weight, bias)
+        ctx.input_gradient = input_gradient
+        return forward(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        [weight], [grad] = ctx.saved_tensors, grads
-        return ctx.gradient(grad, weight), None, None, None, None
+        [weight] = ctx.saved_tensors
+        [grad] = grads
+        return ctx.input_gradient(grad, weight), None, None, None, None
 
 
-def frozen(
-    x: Tensor, weight: Tensor, bias: Tensor | None, compute: Compute, gradient: Gradient
+def apply_frozen(
+    x: Tensor, weight: Tensor, bias: Tensor | None, forward: Forward, input_gradient: InputGradient
 ) -> Tensor:
-    """compute(x, weight, bias), where weight and bias are frozen; gradient(of the output, weight)
-    is that of x.
+    """forward(x, weight, bias) with a frozen weight and bias; autograd keeps the weight alone.
+
+    input_gradient: (gradient of the output, weight) -> gradient of x.
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return compute(x, weight, bias)
-    made: Tensor = _Frozen.apply(x, weight, bias, compute, gradient)  # type: ignore[no-untyped-call]
-    return made
+        return forward(x, weight, bias)
+    output: Tensor = _FrozenOperation.apply(x, weight, bias, forward, input_gradient)  # type: ignore[no-untyped-call]
+    return output
 
 
-def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return onednn.linear(x.reshape(-1, x.shape[-1]), weight, bias).view(
-        *x.shape[:-1], weight.shape[0]
-    )
+def _onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x: (…, in).  weight: (out, in).  Gives (…, out)."""
+    rows = onednn.linear(x.reshape(-1, x.shape[-1]), weight, bias)
+    return rows.view(*x.shape[:-1], weight.shape[0])
 
 
-def _back_by_onednn(grad: Tensor, weight: Tensor) -> Tensor:
-    return _by_onednn(grad, weight.t(), None)
+def _onednn_linear_input_gradient(grad: Tensor, weight: Tensor) -> Tensor:
+    return _onednn_linear(grad, weight.t(), None)
 
 
-class _Fast:
+class _OnednnForward:
     """Stands in for a frozen Linear's forward."""
 
     def __init__(self, module: nn.Linear) -> None:
         self._module = module
 
     def __call__(self, x: Tensor) -> Tensor:
-        weight, bias = self._module.weight, self._module.bias
-        if x.dtype != weight.dtype or autocasting(x.device.type):
+        weight = self._module.weight
+        bias = self._module.bias
+        if x.dtype != weight.dtype or autocast_enabled(x.device.type):
             return F.linear(x, weight, bias)
-        return frozen(x, weight, bias, _by_onednn, _back_by_onednn)
+        return apply_frozen(x, weight, bias, _onednn_linear, _onednn_linear_input_gradient)
 
 
-def autocasting(device: str) -> bool:
-    """Whether autocast is at work there; PyTorch's own functions know what to do then."""
+def autocast_enabled(device: str) -> bool:
+    """True if autocast is on for the device: PyTorch's own functions know what to do then."""
     try:
         return torch.is_autocast_enabled(device)
     except TypeError:  # before torch 2.4 there is a function for each device
@@ -87,36 +90,30 @@ def autocasting(device: str) -> bool:
         )
 
 
-@contextmanager
-def onednn_linears(targets: Iterable[tuple[str, nn.Module]]) -> Iterator[None]:
+def onednn_linears(targets: Iterable[tuple[str, nn.Module]]) -> AbstractContextManager[None]:
     """While inside, oneDNN multiplies for the targets' frozen fp32 Linears on a CPU.
 
-    Works on instances; a Linear that somebody else patched stays as it is.
+    Works on instances; a Linear that is patched already stays as it is.
     """
-    changed: list[nn.Module] = []
-    try:
-        for _, module in targets:
-            if (
-                type(module) is nn.Linear
-                and is_plain(module)
-                and onednn.takes(module.weight)
-                and not module.weight.requires_grad
-            ):
-                vars(module)["forward"] = _Fast(module)
-                changed.append(module)
-        yield
-    finally:
-        for module in changed:
-            del vars(module)["forward"]
+    return patched(
+        (module, "forward", _OnednnForward(module))
+        for _, module in targets
+        if type(module) is nn.Linear
+        and is_unpatched(module)
+        and onednn.supports(module.weight)
+        and not module.weight.requires_grad
+    )
 
 
-def is_plain(module: nn.Linear) -> bool:
-    """Whether nobody patched it but us."""
-    return (is_fast(module) or "forward" not in vars(module)) and type(
-        module
-    ).forward.__module__ == "torch.nn.modules.linear"
+def is_unpatched(module: nn.Linear) -> bool:
+    """True if the Linear computes as PyTorch's does: only `onednn_linears` may have patched it.
+
+    The WebUI's Lora extension replaces `torch.nn.Linear.forward` itself, which its module tells.
+    """
+    instance = uses_onednn(module) or "forward" not in vars(module)
+    return instance and type(module).forward.__module__ == "torch.nn.modules.linear"
 
 
-def is_fast(module: nn.Linear) -> bool:
-    """Whether it is inside `onednn_linears`."""
-    return isinstance(vars(module).get("forward"), _Fast)
+def uses_onednn(module: nn.Linear) -> bool:
+    """True if the Linear is inside `onednn_linears`."""
+    return isinstance(vars(module).get("forward"), _OnednnForward)

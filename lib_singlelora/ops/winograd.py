@@ -1,62 +1,71 @@
-"""Frozen 3 × 3 convolutions in fp32 on a CPU by Winograd's F(4, 3), with a quarter of the
-multiplications.
+"""Frozen 3 × 3 convolutions in fp32 on a CPU by Winograd's F(4, 3): a quarter of the products.
 
 Nothing is prepared and kept: a weight is transformed when it is used, in parts that the processor's
 caches hold.  Measured at a full-size step's shapes on two cores: 0.5 of the time.  A sum is off by
-a millionth of the output's spread, a plain fp32 sum by a fifth of that. Sources: Lavin & Gray 2016,
-"Fast Algorithms for Convolutional Neural Networks"; for points that round well, Alam et al. 2022,
-"Winograd Convolution for Deep Neural Networks: Efficient Point Selection".
+a millionth of the output's spread, a plain fp32 sum by a fifth of that.
+
+Sources: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks"; for points that
+round well, Alam et al. 2022, "Winograd Convolution for Deep Neural Networks: Efficient Point
+Selection".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .frozen_linear import autocasting, frozen
+from .frozen_linear import apply_frozen, autocast_enabled
+from .patch import patched
 
 POINTS = (0.0, 0.625, -0.625, 1.6, -1.6)  # and infinity
-STEP = 4  # pixels of the output that a tile makes, each way
-SIDE = STEP + 2  # pixels of the input that it needs
-TILES = SIDE * SIDE
-# Of a picture, below which the weight's transformation costs more than it spares; measured
-PIXELS = 512
-CHANNELS = 128  # of input and output, below which sums are too short; measured
-PART = 12_000_000  # numbers of a transformed weight at a time
-BAND = 6_000_000  # and of a transformed picture: more would be no faster and keep more memory
+OUT_TILE = 4  # side of the square of output pixels that a tile makes
+IN_TILE = OUT_TILE + 2  # side of the square of input pixels that it needs
+TILE_PIXELS = IN_TILE * IN_TILE
+# Of a picture; below it the weight's transformation costs more than it saves; measured
+MIN_PIXELS = 512
+MIN_CHANNELS = 128  # of input and output; below it sums are too short to gain; measured
+MAX_WEIGHT_PART = 12_000_000  # numbers of a transformed weight at a time
+# Numbers of a transformed picture at a time: more would be no faster and keep more memory
+MAX_PICTURE_PART = 6_000_000
 
 
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Of the input (36, 36), of the weight (36, 9), of the output (16, 36)."""
+    """Transformations of the input (36, 36), of the weight (36, 9), of the output (16, 36)."""
     points = torch.tensor(POINTS, dtype=torch.float64)
 
     def powers(count: int) -> Tensor:
-        last = torch.zeros(1, count, dtype=torch.float64)
-        last[0, -1] = 1
-        return torch.cat([torch.stack([points**power for power in range(count)], dim=1), last])
+        infinity = torch.zeros(1, count, dtype=torch.float64)
+        infinity[0, -1] = 1
+        return torch.cat([torch.stack([points**power for power in range(count)], dim=1), infinity])
 
-    of_input, of_weight = torch.linalg.inv(powers(SIDE)).t(), powers(3)
+    of_input = torch.linalg.inv(powers(IN_TILE)).t()
+    of_weight = powers(3)
+    of_output = powers(OUT_TILE).t()
     # Both of one size, so that neither's rounding is the larger
     scale = of_input.abs().amax(dim=1, keepdim=True)
-    of_output = powers(STEP).t()
-    both = (
-        torch.kron(one, one).float().contiguous()
-        for one in (of_input / scale, of_weight * scale, of_output)
+
+    def in_two_dimensions(matrix: Tensor) -> Tensor:
+        return torch.kron(matrix, matrix).float().contiguous()
+
+    return (
+        in_two_dimensions(of_input / scale),
+        in_two_dimensions(of_weight * scale),
+        in_two_dimensions(of_output),
     )
-    first, second, third = both
-    return first, second, third
 
 
 _INPUT, _WEIGHT, _OUTPUT = _matrices()
 
 
-def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether a picture (B, C, H, W) and a frozen 3 × 3 weight gain by it, at stride 1 with a
-    border of one zero.
+def is_faster(x: Tensor, weight: Tensor) -> bool:
+    """True if `conv3x3` can compute it and pays off, at stride 1 with a border of one zero.
+
+    x: (B, in, H, W).
+    weight: (out, in, 3, 3), frozen.
     """
     height, width = x.shape[-2:]
     return (
@@ -64,122 +73,129 @@ def takes(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and weight.shape[2:] == (3, 3)
         and x.dim() == 4
-        and min(weight.shape[:2]) >= CHANNELS
-        and height * width >= PIXELS
-        and height % STEP == 0
-        and width % STEP == 0
+        and min(weight.shape[:2]) >= MIN_CHANNELS
+        and height * width >= MIN_PIXELS
+        and height % OUT_TILE == 0
+        and width % OUT_TILE == 0
     )
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x ⋆ weight + bias with a border of one zero.
 
-    x: (B, in, H, W), H and W multiples of 4; weight: (out, in, 3, 3).
+    x: (B, in, H, W), H and W multiples of 4.
+    weight: (out, in, 3, 3).
+    bias: (out,).
+    Gives (B, out, H, W).
     """
-    pictures = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
-    (batch, height, width), (out, channels) = (x.shape[0], *x.shape[2:]), weight.shape[:2]
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+    batch, _, height, width = x.shape
+    out, channels = weight.shape[:2]
     taps = weight.permute(0, 2, 3, 1).reshape(out, 9, channels)
-    made = x.new_empty(batch, height // STEP, STEP, width // STEP, STEP, out)
-    parts = list(_parts(out, TILES * channels, PART))
-    kernel = torch.matmul(_WEIGHT, taps) if len(parts) == 1 else None
-    for one, rows in _bands(batch, height, width, channels):
-        moved = _INPUT @ _tiles(pictures[one], rows)
+    output = x.new_empty(batch, height // OUT_TILE, OUT_TILE, width // OUT_TILE, OUT_TILE, out)
+    parts = list(_parts(out, TILE_PIXELS * channels, MAX_WEIGHT_PART))
+    whole_kernel = torch.matmul(_WEIGHT, taps) if len(parts) == 1 else None
+    for picture, rows in _bands(batch, height, width, channels):
+        tiles = _INPUT @ _tiles(padded[picture], rows)
         for part in parts:
-            own = torch.matmul(_WEIGHT, taps[part]) if kernel is None else kernel
-            products = torch.bmm(moved.view(TILES, -1, channels), own.permute(1, 2, 0))
-            place = made[one, rows, :, :, :, part]
-            place.copy_(
-                (_OUTPUT @ products.view(TILES, -1))
-                .view(STEP, STEP, *place.shape[::2])
+            kernel = torch.matmul(_WEIGHT, taps[part]) if whole_kernel is None else whole_kernel
+            products = torch.bmm(tiles.view(TILE_PIXELS, -1, channels), kernel.permute(1, 2, 0))
+            view = output[picture, rows, :, :, :, part]
+            view.copy_(
+                (_OUTPUT @ products.view(TILE_PIXELS, -1))
+                .view(OUT_TILE, OUT_TILE, *view.shape[::2])
                 .permute(2, 0, 3, 1, 4)
             )
     if bias is not None:
-        made += bias
-    return made.view(batch, height, width, out).permute(0, 3, 1, 2)
+        output += bias
+    return output.view(batch, height, width, out).permute(0, 3, 1, 2)
 
 
-def gradient(grad: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of `convolve`'s input from that of its output, (B, out, H, W) to (B, in, H, W):
-    its steps, transposed.
+def conv3x3_input_gradient(grad: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of `conv3x3`'s input from that of its output: its steps, transposed.
+
+    grad: (B, out, H, W).
+    weight: (out, in, 3, 3).
+    Gives (B, in, H, W).
     """
-    (batch, height, width), (out, channels) = (grad.shape[0], *grad.shape[2:]), weight.shape[:2]
-    down, across = height // STEP, width // STEP
+    batch, _, height, width = grad.shape
+    out, channels = weight.shape[:2]
+    down = height // OUT_TILE
+    across = width // OUT_TILE
     taps = weight.permute(0, 2, 3, 1).reshape(out, 9, channels)
-    given = grad.permute(0, 2, 3, 1).reshape(batch, down, STEP, across, STEP, out)
+    pixels = grad.permute(0, 2, 3, 1).reshape(batch, down, OUT_TILE, across, OUT_TILE, out)
     # One tile more each way: a tile's input reaches two pixels beyond its own.
-    made = grad.new_zeros(batch, down + 1, STEP, across + 1, STEP, channels)
-    parts = list(_parts(channels, TILES * out, PART))
-    kernel = torch.matmul(_WEIGHT, taps) if len(parts) == 1 else None
-    for one, rows in _bands(batch, height, width, out):
-        moved = _OUTPUT.t() @ given[one, rows].permute(1, 3, 0, 2, 4).reshape(STEP * STEP, -1)
+    padded = grad.new_zeros(batch, down + 1, OUT_TILE, across + 1, OUT_TILE, channels)
+    parts = list(_parts(channels, TILE_PIXELS * out, MAX_WEIGHT_PART))
+    whole_kernel = torch.matmul(_WEIGHT, taps) if len(parts) == 1 else None
+    for picture, rows in _bands(batch, height, width, out):
+        moved = pixels[picture, rows].permute(1, 3, 0, 2, 4).reshape(OUT_TILE * OUT_TILE, -1)
+        moved = _OUTPUT.t() @ moved
         below = slice(rows.start + 1, rows.stop + 1)
         for part in parts:
-            own = torch.matmul(_WEIGHT, taps[:, :, part]) if kernel is None else kernel
-            products = torch.bmm(moved.view(TILES, -1, out), own.permute(1, 0, 2))
-            tiles = (_INPUT.t() @ products.view(TILES, -1)).view(
-                SIDE, SIDE, rows.stop - rows.start, across, -1
+            kernel = (
+                torch.matmul(_WEIGHT, taps[:, :, part]) if whole_kernel is None else whole_kernel
+            )
+            products = torch.bmm(moved.view(TILE_PIXELS, -1, out), kernel.permute(1, 0, 2))
+            tiles = (_INPUT.t() @ products.view(TILE_PIXELS, -1)).view(
+                IN_TILE, IN_TILE, rows.stop - rows.start, across, -1
             )
             tiles = tiles.permute(2, 0, 3, 1, 4)
-            place = made[one, :, :, :, :, part]
-            place[rows, :, :-1].add_(tiles[:, :STEP, :, :STEP])
-            place[below, :2, :-1].add_(tiles[:, STEP:, :, :STEP])
-            place[rows, :, 1:, :2].add_(tiles[:, :STEP, :, STEP:])
-            place[below, :2, 1:, :2].add_(tiles[:, STEP:, :, STEP:])
-    whole = made.view(batch, height + STEP, width + STEP, channels)[
-        :, 1 : height + 1, 1 : width + 1
-    ]
-    return whole.permute(0, 3, 1, 2)
+            view = padded[picture, :, :, :, :, part]
+            view[rows, :, :-1].add_(tiles[:, :OUT_TILE, :, :OUT_TILE])
+            view[below, :2, :-1].add_(tiles[:, OUT_TILE:, :, :OUT_TILE])
+            view[rows, :, 1:, :2].add_(tiles[:, :OUT_TILE, :, OUT_TILE:])
+            view[below, :2, 1:, :2].add_(tiles[:, OUT_TILE:, :, OUT_TILE:])
+    whole = padded.view(batch, height + OUT_TILE, width + OUT_TILE, channels)
+    return whole[:, 1 : height + 1, 1 : width + 1].permute(0, 3, 1, 2)
 
 
 def _tiles(picture: Tensor, rows: slice) -> Tensor:
-    """Overlapping squares of a picture (H + 2, W + 2, C), their pixels first: (36, tiles · C)."""
-    (_, width, channels), count = picture.shape, rows.stop - rows.start
-    own = picture[rows.start * STEP :]
-    shape = (SIDE, SIDE, count, (width - 2) // STEP, channels)
-    strides = (width * channels, channels, STEP * width * channels, STEP * channels, 1)
-    return own.as_strided(shape, strides, own.storage_offset()).reshape(TILES, -1)
+    """Overlapping squares of a picture, their pixels first.
+
+    picture: (H + 2, W + 2, C).
+    rows: of tiles.
+    Gives (36, tiles · C).
+    """
+    _, width, channels = picture.shape
+    count = rows.stop - rows.start
+    band = picture[rows.start * OUT_TILE :]
+    shape = (IN_TILE, IN_TILE, count, (width - 2) // OUT_TILE, channels)
+    strides = (width * channels, channels, OUT_TILE * width * channels, OUT_TILE * channels, 1)
+    return band.as_strided(shape, strides, band.storage_offset()).reshape(TILE_PIXELS, -1)
 
 
-def _parts(channels: int, each: int, most: int) -> Iterator[slice]:
-    """Channels in as few parts as have no more numbers than `most`; each: numbers of one channel."""
-    count = -(-channels * each // most)
-    size = -(-channels // count)
-    for start in range(0, channels, size):
-        yield slice(start, min(channels, start + size))
+def _parts(count: int, size: int, limit: int) -> Iterator[slice]:
+    """Slices of `count` items of `size` numbers each, as few as have at most `limit` numbers."""
+    parts = -(-count * size // limit)
+    length = -(-count // parts)
+    for start in range(0, count, length):
+        yield slice(start, min(count, start + length))
 
 
 def _bands(batch: int, height: int, width: int, channels: int) -> Iterator[tuple[int, slice]]:
-    """(picture, rows of tiles), in as few bands as have no more than BAND numbers."""
-    for one in range(batch):
-        for rows in _parts(height // STEP, TILES * (width // STEP) * channels, BAND):
-            yield one, rows
+    """(picture, rows of tiles), in as few bands as have at most MAX_PICTURE_PART numbers."""
+    size = TILE_PIXELS * (width // OUT_TILE) * channels
+    for picture in range(batch):
+        for rows in _parts(height // OUT_TILE, size, MAX_PICTURE_PART):
+            yield picture, rows
 
 
-@contextmanager
-def winograd_convs(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """While inside, the modules' frozen 3 × 3 convolutions are computed so, wherever they gain by
-    it.
+def winograd_convs(modules: Iterable[nn.Module]) -> AbstractContextManager[None]:
+    """While inside, the modules' frozen 3 × 3 convolutions use Winograd's algorithm where it pays.
 
-    Works on instances, below what others put into forward or hooks; what does not gain goes on as
-    it did.
+    Works on instances, below what others put into forward or hooks; every other convolution goes on
+    as it did.
     """
-    changed: list[tuple[nn.Conv2d, Callable[..., Tensor] | None]] = []
-    try:
-        for module in modules:
-            if isinstance(module, nn.Conv2d) and plain(module):
-                changed.append((module, vars(module).get("_conv_forward")))
-                vars(module)["_conv_forward"] = _forward(module._conv_forward)
-        yield
-    finally:
-        for module, had in changed:
-            if had is None:
-                del vars(module)["_conv_forward"]
-            else:
-                vars(module)["_conv_forward"] = had
+    return patched(
+        (module, "_conv_forward", _conv_forward(module._conv_forward))
+        for module in modules
+        if isinstance(module, nn.Conv2d) and is_frozen_conv3x3(module)
+    )
 
 
-def plain(module: nn.Conv2d) -> bool:
-    """Whether it is what `takes` expects, whatever it is given."""
+def is_frozen_conv3x3(module: nn.Conv2d) -> bool:
+    """True for a frozen 3 × 3 convolution at stride 1 with a border of one zero, without groups."""
     return (
         module.kernel_size == (3, 3)
         and module.stride == module.padding == module.dilation == (1, 1)
@@ -189,10 +205,10 @@ def plain(module: nn.Conv2d) -> bool:
     )
 
 
-def _forward(otherwise: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _conv_forward(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not takes(x, weight) or weight.requires_grad or autocasting(x.device.type):
-            return otherwise(x, weight, bias)
-        return frozen(x, weight, bias, convolve, gradient)
+        if not is_faster(x, weight) or weight.requires_grad or autocast_enabled(x.device.type):
+            return plain(x, weight, bias)
+        return apply_frozen(x, weight, bias, conv3x3, conv3x3_input_gradient)
 
     return forward

@@ -19,7 +19,7 @@ from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork, attached
 from ..ops.checkpointing import checkpointed
 from ..ops.fp16_storage import fp16_storage
-from ..ops.frozen_autograd import cast_again, frozen_autograd
+from ..ops.frozen_autograd import recast_linears, frozen_autograd
 from ..ops.frozen_linear import onednn_linears
 from ..ops.winograd import winograd_convs
 from ..settings.optimizer_fit import fitted
@@ -174,7 +174,7 @@ class Trainer:
         model, settings = self.model, self.settings
         with ExitStack() as stack:
             stack.enter_context(frozen_autograd(model.targets(), model.blocks()))
-            stack.enter_context(cast_again(model.targets(), model.compute_dtype))
+            stack.enter_context(recast_linears(model.targets(), model.compute_dtype))
             stack.enter_context(onednn_linears(model.targets()))
             stack.enter_context(winograd_convs(module for _, module in model.targets()))
             if settings.gradient_checkpointing and recomputing:

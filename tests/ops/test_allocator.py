@@ -1,6 +1,4 @@
-"""The process's heap: what is freed is taken again without the system's help, and goes back when it
-is asked to.
-"""
+"""Freed memory is used again without the system's help, and goes back when asked."""
 
 from __future__ import annotations
 
@@ -33,32 +31,35 @@ second = faults() - start
 total = int(again.sum())
 del again
 give_back()
-print(json.dumps({"prepared": prepared, "kept": kept, "second": second, "after": resident() - before, "total": total}))
+after = resident() - before
+figures = {"prepared": prepared, "kept": kept, "second": second, "after": after, "total": total}
+print(json.dumps(figures))
 """
 
 
-def told(manner: str) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, manner], check=True, capture_output=True, text=True
+def measure(heap: str) -> dict[str, float]:
+    """heap: prepared or plain.  Memory in MB, `second` in page faults of the second array."""
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT, heap], check=True, capture_output=True, text=True
     )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    figures: dict[str, float] = json.loads(process.stdout)
+    return figures
 
 
-def test_freed_memory_is_taken_again_and_given_back_when_asked() -> None:
-    found = told("prepared")
-    if not found["prepared"]:
+def test_freed_memory_is_used_again_and_given_back_when_asked() -> None:
+    figures = measure("prepared")
+    if not figures["prepared"]:
         pytest.skip("another C library, or a system that counts addresses as memory")
-    assert found["kept"] > 50 and found["second"] < 100  # MB; 64 MB are 16,384 small pages
-    assert found["after"] < 16 and found["total"] == 64 * 2**20
+    assert figures["kept"] > 50 and figures["second"] < 100  # MB; 64 MB are 16,384 small pages
+    assert figures["after"] < 16 and figures["total"] == 64 * 2**20
 
 
-def test_without_it_every_large_array_is_new_memory() -> None:
-    found = told("plain")
-    assert found["kept"] < 16 and found["second"] > 20  # large pages or small ones
+def test_in_a_plain_heap_every_large_array_is_new_memory() -> None:
+    figures = measure("plain")
+    assert figures["kept"] < 16 and figures["second"] > 20  # large pages or small ones
 
 
-def test_the_command_line_prepares_it_before_torch_is_loaded() -> None:
+def test_the_command_line_prepares_the_heap_before_torch_is_loaded() -> None:
     code = (
         "import sys\nimport lib_singlelora.cli.main as cli\ncli.keep_freed_memory = lambda:"
         " print('torch' in sys.modules) or True\ncli.main(['settings'])"

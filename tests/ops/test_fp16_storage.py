@@ -1,6 +1,4 @@
-"""Weights in half their size between uses: the same bits come out, and the host gets back what it
-lent.
-"""
+"""Weights in fp16 between uses give the same bits, and the host gets its own weights back."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ def weights(blocks: list[nn.Module]) -> list[nn.Parameter]:
 
 
 @pytest.fixture(autouse=True)
-def halves(standalone_host: StandaloneHost) -> None:
+def fp16_weights(standalone_host: StandaloneHost) -> None:
     """The checkpoint's weights as a file of fp16 has them."""
     for network in (standalone_host.networks.unet, standalone_host.networks.text):
         for parameter in network.parameters():
@@ -37,7 +35,7 @@ def halves(standalone_host: StandaloneHost) -> None:
 def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
-    found: list[list[Tensor]] = []
+    runs: list[list[Tensor]] = []
     with borrowed_networks(standalone_host, tmp_path, settings(text_encoder_lr=1e-4)) as trainer:
         for pack in (False, True, True):
             with ExitStack() as stack:
@@ -50,20 +48,20 @@ def test_loss_and_gradients_are_the_same_bits_whether_weights_are_packed_or_not(
                 stack.enter_context(attached(trainer.network, trainer.model.targets()))
                 loss = trainer.loss([Sample(trainer.pictures[0], 3)])
                 loss.backward()
-            found.append(
+            runs.append(
                 [
                     loss.detach(),
                     *(p.grad.clone() for p in trainer.network.parameters() if p.grad is not None),
                 ]
             )
             trainer.network.zero_grad()
-    assert len(found[0]) > 100
-    for packed_run in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], packed_run, strict=True))
+    assert len(runs[0]) > 100
+    for packed_run in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], packed_run, strict=True))
 
 
 class Failing(nn.Module):
-    """Runs out of memory behind its third weight."""
+    """Runs out of memory after its third weight."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Frozen parts that keep less give the values and gradients that PyTorch's own give."""
+"""Frozen layers that keep less give the values and gradients of PyTorch's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib_singlelora.ops.frozen_autograd import cast_again, frozen_autograd
+from lib_singlelora.ops.frozen_autograd import frozen_autograd, recast_linears
 
 
 class GEGLU(nn.Module):
@@ -29,11 +29,10 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wide, self.down = (
-            nn.Conv2d(6, 12, 3, padding=1),
-            nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=2),
-        )
-        self.point, self.gate = nn.Conv2d(12, 12, 1, bias=False), GEGLU()
+        self.wide = nn.Conv2d(6, 12, 3, padding=1)
+        self.down = nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=2)
+        self.point = nn.Conv2d(12, 12, 1, bias=False)
+        self.gate = GEGLU()
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.point(F.silu(self.down(F.silu(self.wide(x)))))
@@ -41,8 +40,9 @@ class Block(nn.Module):
 
 
 def answers(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Output, the gradient of x, bytes that were kept."""
-    own, kept = x.detach().clone().requires_grad_(), {}
+    """Output, gradient of x, bytes kept for the backward pass."""
+    x = x.detach().clone().requires_grad_()
+    kept = {}
 
     def pack(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor
@@ -50,11 +50,11 @@ def answers(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, int]:
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in block.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        out = block(own)
+        out = block(x)
     held = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
     out.square().sum().backward()
-    assert own.grad is not None
-    return out.detach(), own.grad, held
+    assert x.grad is not None
+    return out.detach(), x.grad, held
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -67,11 +67,11 @@ def test_values_and_gradients_are_equal_bit_for_bit_and_less_is_kept(
     plain = answers(block, x)
     before = copy.deepcopy({name: set(vars(module)) for name, module in block.named_modules()})
     with frozen_autograd(((name, module) for name, module in block.named_modules()), [block]):
-        made = answers(block, x)
+        frugal = answers(block, x)
         with torch.no_grad():
             assert torch.equal(block(x), plain[0])
-    assert torch.equal(made[0], plain[0]) and torch.equal(made[1], plain[1])
-    assert made[2] < 0.75 * plain[2]
+    assert torch.equal(frugal[0], plain[0]) and torch.equal(frugal[1], plain[1])
+    assert frugal[2] < 0.75 * plain[2]
     assert {name: set(vars(module)) for name, module in block.named_modules()} == before
 
 
@@ -89,36 +89,36 @@ def test_half_precision_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain = answers(block, x)
         with frozen_autograd(block.named_modules(), [block]):
-            made = answers(block, x)
-    assert torch.equal(made[0], plain[0]) and torch.allclose(
-        made[1], plain[1], rtol=0.02, atol=0.02
+            frugal = answers(block, x)
+    assert torch.equal(frugal[0], plain[0]) and torch.allclose(
+        frugal[1], plain[1], rtol=0.02, atol=0.02
     )
-    assert made[1].dtype == torch.float32
+    assert frugal[1].dtype == torch.float32
 
 
 def test_a_linear_under_autocast_keeps_no_cast_copy_of_its_weight() -> None:
-    """Weights in fp16, a pass in bf16, as in a WebUI on Ampere; the gradient within bf16's 8 bits."""
+    """fp16 weights and a bf16 pass, as in a WebUI on Ampere; the gradient within bf16's 8 bits."""
     torch.manual_seed(1)
-    linear, x = (
-        nn.Linear(64, 96).half().requires_grad_(False),
-        torch.randn(4, 64, requires_grad=True),
-    )
-    answers, kept = [], []
-    for again in (False, True):
-        sizes: list[int] = []
+    linear = nn.Linear(64, 96).half().requires_grad_(False)
+    x = torch.randn(4, 64, requires_grad=True)
+    answers = []
+    kept = []
+    for targets in ([], [("linear", linear)]):
+        dtypes: list[torch.dtype] = []
         with (
-            cast_again([("linear", linear)] if again else [], torch.bfloat16),
+            recast_linears(targets, torch.bfloat16),
             torch.autograd.graph.saved_tensors_hooks(
-                lambda t, sizes=sizes: sizes.append(t.dtype) or t, lambda t: t
+                lambda t, dtypes=dtypes: dtypes.append(t.dtype) or t,  # type: ignore[misc]
+                lambda t: t,
             ),
             torch.autocast("cpu", dtype=torch.bfloat16),
-        ):  # type: ignore[misc]
+        ):
             out = linear(x)
         x.grad = None
         out.float().square().sum().backward()
         assert x.grad is not None
         answers.append((out.detach(), x.grad))
-        kept.append(torch.bfloat16 in sizes)
+        kept.append(torch.bfloat16 in dtypes)
     assert torch.equal(answers[0][0], answers[1][0]) and "forward" not in vars(linear)
     assert torch.allclose(answers[0][1], answers[1][1], rtol=0.02, atol=0.02)
     assert kept == [True, False]

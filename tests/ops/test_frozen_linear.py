@@ -1,6 +1,4 @@
-"""A frozen Linear and its LoRA in one operation: the same values and gradients as one after the
-other.
-"""
+"""A frozen Linear and its LoRA in one operation give the values and gradients of two."""
 
 import pytest
 import torch
@@ -24,7 +22,7 @@ class Small(nn.Module):
         self.linear = nn.Linear(12, 20, bias=bias).requires_grad_(False)
 
 
-def built(model: Small, **shape: float) -> LoraNetwork:
+def random_network(model: Small, **shape: float) -> LoraNetwork:
     network = LoraNetwork([(NAME, model.linear)], SD1, LoraShape(4, 2, **shape), {}, False, 1)  # type: ignore[arg-type]
     for _, branch in network.items():
         branch.up.data.normal_(generator=torch.Generator().manual_seed(2))
@@ -37,9 +35,9 @@ def run(model: Small, network: LoraNetwork, x: Tensor) -> list[Tensor]:
     with attached(network, [(NAME, model.linear)]):
         out = model.linear(x)
     out.square().sum().backward()
-    found = [out.detach(), x.grad, *(parameter.grad for parameter in network.parameters())]
+    results = [out.detach(), x.grad, *(parameter.grad for parameter in network.parameters())]
     network.zero_grad()
-    return found  # type: ignore[return-value]
+    return results  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -48,18 +46,21 @@ def test_values_and_gradients_are_those_of_one_after_the_other(
     bias: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Small(bias)
-    network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    network, x = (
+        random_network(model),
+        torch.randn(shape, generator=torch.Generator().manual_seed(3)),
+    )
     fused = run(model, network, x)
     monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
-    for one, other in zip(fused, run(model, network, x), strict=True):
-        assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
+    for value, other in zip(fused, run(model, network, x), strict=True):
+        assert torch.allclose(value, other, atol=1e-5), (value - other).abs().max()
 
 
-def test_its_gradients_are_right() -> None:
+def test_gradients_agree_with_finite_differences() -> None:
     generator = torch.Generator().manual_seed(4)
-    given = [
-        torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_(wanted)
-        for size, wanted in (
+    inputs = [
+        torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_(needs_grad)
+        for size, needs_grad in (
             ((2, 3, 6), True),
             ((5, 6), False),
             ((5,), False),
@@ -67,16 +68,16 @@ def test_its_gradients_are_right() -> None:
             ((5, 2), True),
         )
     ]
-    assert torch.autograd.gradcheck(LinearWithLora.apply, [*given, False])
+    assert torch.autograd.gradcheck(LinearWithLora.apply, [*inputs, False])
 
 
-def test_it_is_used_where_it_may_be_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_linears_are_fused_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Small()
-    module, plain = model.linear, built(model)
+    module, plain = model.linear, random_network(model)
     with attached(plain, [(NAME, module)]):
         assert "forward" in vars(module) and not module._forward_hooks
     assert "forward" not in vars(module)
-    with attached(built(model, dropout=0.1), [(NAME, module)]):
+    with attached(random_network(model, dropout=0.1), [(NAME, module)]):
         assert "forward" not in vars(module) and module._forward_hooks
     x = torch.randn(3, 12)
     with attached(plain, [(NAME, module)]), plain.switched_off():
@@ -90,62 +91,67 @@ def test_it_is_used_where_it_may_be_and_gone_afterwards(monkeypatch: pytest.Monk
         assert "forward" not in vars(module) and module._forward_hooks
 
 
-def test_half_the_input_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_autocast_goes_by_two_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Small()
-    network, x = built(model), torch.randn(2, 12)
+    network, x = random_network(model), torch.randn(2, 12)
     with attached(network, [(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
-        made = model.linear(x)
+        fused = model.linear(x)
     monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
     with attached(network, [(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(made, model.linear(x))
+        assert torch.equal(fused, model.linear(x))
 
 
 needs_onednn = pytest.mark.skipif(
-    not onednn.takes(torch.empty(1)), reason="this PyTorch has no oneDNN"
+    not onednn.supports(torch.empty(1)), reason="this PyTorch has no oneDNN"
 )
 
 
 @pytest.fixture
 def everything_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones too."""
-    monkeypatch.setattr(onednn, "FEWEST", 0)
+    monkeypatch.setattr(onednn, "MIN_MULTIPLICATIONS", 0)
 
 
 @needs_onednn
-def test_what_is_small_is_not_asked_of_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[torch.Size] = []
-    own = onednn._OP
-    monkeypatch.setattr(onednn, "_OP", lambda x, *more: asked.append(x.shape) or own(x, *more))
+def test_small_products_do_not_go_to_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[torch.Size] = []
+    linear = onednn._LINEAR
+    monkeypatch.setattr(
+        onednn, "_LINEAR", lambda x, *more: shapes.append(x.shape) or linear(x, *more)
+    )
     for rows in (10, 4000):
         x, weight = torch.randn(rows, 40), torch.randn(30, 40)
         assert torch.allclose(onednn.linear(x, weight), x @ weight.t(), atol=1e-4)
-    assert asked == [(4000, 40)]
+    assert shapes == [(4000, 40)]
 
 
 @needs_onednn
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
 @pytest.mark.usefixtures("everything_by_onednn")
-def test_by_onednn_it_is_the_same_but_for_rounding(bias: bool, shape: tuple[int, ...]) -> None:
+def test_onednn_differs_by_rounding_only(bias: bool, shape: tuple[int, ...]) -> None:
     model = Small(bias)
-    network, x = built(model), torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    network, x = (
+        random_network(model),
+        torch.randn(shape, generator=torch.Generator().manual_seed(3)),
+    )
     plain = run(model, network, x)
     with onednn_linears([(NAME, model.linear)]):
-        for one, other in zip(plain, run(model, network, x), strict=True):
-            assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
-        made = x.clone().requires_grad_()
-        model.linear(made).square().sum().backward()  # a frozen Linear without a LoRA
+        for value, other in zip(plain, run(model, network, x), strict=True):
+            assert torch.allclose(value, other, atol=1e-5), (value - other).abs().max()
+        actual = x.clone().requires_grad_()
+        model.linear(actual).square().sum().backward()  # a frozen Linear without a LoRA
     expected = x.clone().requires_grad_()
     model.linear(expected).square().sum().backward()
-    assert torch.allclose(made.grad, expected.grad, atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(actual.grad, expected.grad, atol=1e-5)  # type: ignore[arg-type]
 
 
 @needs_onednn
 @pytest.mark.usefixtures("everything_by_onednn")
-def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
+def test_with_onednn_an_untrained_lora_changes_no_bit() -> None:
     torch.manual_seed(5)
     model, x = Small(), torch.randn(7, 12)
-    network = built(model)
+    network = random_network(model)
     for _, branch in network.items():
         torch.nn.init.zeros_(branch.up)  # type: ignore[arg-type]
     with onednn_linears([(NAME, model.linear)]):
@@ -159,7 +165,9 @@ def test_by_onednn_an_untrained_lora_changes_no_bit() -> None:
 
 
 @needs_onednn
-def test_onednn_leaves_to_others_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onednn_leaves_other_dtypes_trained_and_patched_linears_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, trained, half = Small(), nn.Linear(12, 3), Small().bfloat16()
     with onednn_linears([("half", half.linear), ("trained", trained)]):
         assert "forward" not in vars(half.linear) and "forward" not in vars(trained)
