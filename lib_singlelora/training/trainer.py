@@ -19,7 +19,7 @@ from ..jobs import Job, Progress
 from ..lora.network import LoraNetwork, attached
 from ..ops.checkpointing import checkpointed
 from ..ops.fp16_storage import fp16_storage
-from ..ops.frozen_autograd import recast_linears, frozen_autograd
+from ..ops.frozen_autograd import frozen_autograd, recast_linears
 from ..ops.frozen_linear import onednn_linears
 from ..ops.winograd import winograd_convs
 from ..settings.optimizer_fit import fitted
