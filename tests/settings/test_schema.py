@@ -208,14 +208,14 @@ def test_minus_one_is_a_random_seed_that_stays() -> None:
 
 
 def test_counted_seeds_go_round_too() -> None:
-    from lib_singlelora.stages.plot_layout import seeds_of
+    from lib_singlelora.stages.plot_plan import seeds_of
 
-    assert seeds_of(Settings.from_dict({"plot.seeds": 3, "plot.first_seed": 2**32 - 1})) == (
+    assert seeds_of(Settings.from_dict({"plot.seeds": 3, "plot.first_seed": 2**32 - 1}).plot) == (
         2**32 - 1,
         0,
         1,
     )
-    assert seeds_of(Settings.from_dict({"plot.seeds": 2**32 - 7})) == (2**32 - 7,)
+    assert seeds_of(Settings.from_dict({"plot.seeds": 2**32 - 7}).plot) == (2**32 - 7,)
 
 
 def test_settings_say_themselves_whether_they_name_files() -> None:

@@ -1,0 +1,200 @@
+"""The pictures of a sheet's cells: the file of each, what is missing, and drawing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ..files.fileio import fingerprint
+from ..host import Host, ImageRequest, LoraUse
+from ..imaging.load import read_rgb
+from ..imaging.png import save_picture
+from ..jobs import Job, Progress
+from ..judge.cells import CellSpec
+from ..workspace.timing import Stopwatch, expected, in_words, keep
+from ..workspace.workspace import Workspace
+from .plot_layout import Layout, lay_out, name_of
+from .plot_plan import SheetPlan
+
+
+@dataclass(frozen=True)
+class PlotEstimate:
+    """How much a call would draw.
+
+    pictures: on the whole sheet.
+    missing: of them, those that are not drawn yet.
+    seconds: expected; None where nothing was drawn on this machine yet.
+    note: where a setting was understood in another way than it may be meant, else ''.
+    """
+
+    pictures: int
+    missing: int
+    seconds: float | None
+    note: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        duration = "" if self.seconds is None else f", about {in_words(self.seconds)}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.missing} of {self.pictures} pictures to draw{duration}{note}"
+
+
+@dataclass(frozen=True)
+class SheetCells:
+    """The cells of a planned sheet, and the file of each picture.
+
+    request: what all pictures have in common.
+    files: of each cell, by seed; also the originals of those that are redrawn.
+    """
+
+    plan: SheetPlan
+    layout: Layout
+    request: ImageRequest
+    files: Mapping[CellSpec, Mapping[int, Path]]
+
+    @classmethod
+    def of(cls, plan: SheetPlan, workspace: Workspace, host: Host) -> SheetCells:
+        """The cells of a plan.  Raises: as `lay_out`."""
+        layout = lay_out(plan, workspace, host)
+        request = ImageRequest("", plan.seeds, plan.size, plan.size, steps=plan.options.steps)
+        # What is redrawn needs its original, whether that is on the sheet or not.
+        originals = (replace(place, refine=0.0) for place in layout.places)
+        files = {}
+        for place in dict.fromkeys((*layout.places, *originals)):
+            asked = _request(request, place)
+            mark = _mark(plan, host, place, asked)
+            files[place] = {
+                seed: workspace.plots / "cells" / f"{mark}-{seed}.png" for seed in asked.seeds
+            }
+        return cls(plan, layout, request, files)
+
+    @property
+    def seeds_by_place(self) -> dict[CellSpec, tuple[int, ...]]:
+        """The seeds of each cell's pictures."""
+        return {place: tuple(files) for place, files in self.files.items()}
+
+    def missing(self, place: CellSpec, force: bool = False) -> tuple[int, ...]:
+        """The seeds of a cell that are not drawn; with force all."""
+        return tuple(seed for seed, path in self.files[place].items() if force or not path.exists())
+
+    def estimate(self, workspace: Workspace, host: Host, force: bool = False) -> PlotEstimate:
+        """How much is to be drawn, and how long that takes."""
+        missing = sum(len(self.missing(place, force)) for place in self.files)
+        size = (self.request.width, self.request.height)
+        seconds = expected(workspace, host, size, self.request.steps)
+        return PlotEstimate(
+            sum(map(len, self.files.values())),
+            missing,
+            None if seconds is None else round(seconds * missing, 1),
+            self.plan.seeds_note,
+        )
+
+
+def _mark(plan: SheetPlan, host: Host, place: CellSpec, asked: ImageRequest) -> str:
+    """What tells a cell's pictures from all others; part of the names of their files."""
+    redrawn = (place.refine, plan.options.refine_denoise) if place.refine else ()
+    checkpoint = host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint
+    values = (
+        plan.hashes.get(place.source),
+        place.strength,
+        plan.preset_key(place.preset),
+        asdict(replace(asked, seeds=(), loras=())),
+        checkpoint.sha256,
+        *redrawn,
+    )
+    return fingerprint(values)
+
+
+def _request(request: ImageRequest, place: CellSpec) -> ImageRequest:
+    """The request of one cell."""
+    return replace(
+        request,
+        prompt=place.prompt,
+        negative_prompt=place.negative_prompt,
+        sampler=place.sampler,
+        cfg_scale=place.cfg_scale,
+        clip_skip=place.clip_skip,
+        seeds=request.seeds if place.seed is None else (place.seed,),
+        loras=_use(place, place.strength),
+    )
+
+
+def _use(place: CellSpec, strength: float) -> tuple[LoraUse, ...]:
+    return (LoraUse(place.lora, strength, strength),) if place.lora else ()
+
+
+def draw_cells(
+    cells: SheetCells, workspace: Workspace, host: Host, job: Job, force: bool
+) -> dict[CellSpec, list[Path]]:
+    """Draw what is missing; the pictures of every cell on the sheet.
+
+    Raises: JobCancelled, keeping what is drawn.
+    """
+    places = cells.layout.places
+    size = (cells.request.width, cells.request.height)
+    steps = cells.request.steps
+    drawn: dict[CellSpec, list[Path]] = {}
+    estimate = cells.estimate(workspace, host, force)
+    job.report(Progress("plot", 0, len(places), estimate.sentence))
+    watch = Stopwatch()
+    checkpoint = _CheckpointSwitch(host)
+    try:
+        for index, place in enumerate(places):
+            job.raise_if_cancelled()
+            name = name_of(place)
+            drawn[place] = list(cells.files[place].values())
+            missing = cells.missing(place, force)
+            # One by one, so that each is on disk and to be seen at once
+            for number, seed in enumerate(missing, 1):
+                checkpoint.switch_to(place.checkpoint)
+                of = f", picture {number} of {len(missing)}" if len(missing) > 1 else ""
+                message = f"{name}{of}{watch.left(estimate.missing)}"
+                job.report(Progress("plot", index, len(places), message))
+                with watch.measured(1, size[0] * size[1] * steps):
+                    _draw_picture(cells, host, job, place, seed)
+                picture = cells.files[place][seed]
+                job.report(Progress("plot", index, len(places), name, pictures=(picture,)))
+            pictures = tuple(drawn[place])
+            job.report(Progress("plot", index + 1, len(places), name, pictures=pictures))
+    finally:
+        checkpoint.switch_to("")
+        keep(workspace, host, watch, size, steps)
+    return drawn
+
+
+def _draw_picture(cells: SheetCells, host: Host, job: Job, place: CellSpec, seed: int) -> None:
+    """Draw and save one picture of a cell; what is redrawn starts from its original."""
+    request = replace(_request(cells.request, place), seeds=(seed,))
+    if place.refine:
+        original = replace(place, refine=0.0)
+        if not cells.files[original][seed].exists():
+            _draw_picture(cells, host, job, original, seed)
+        request = replace(
+            request,
+            loras=_use(place, place.refine),
+            image=read_rgb(cells.files[original][seed]),
+            denoise=cells.plan.options.refine_denoise,
+        )
+    save_picture(cells.files[place][seed], host.generate(request, job)[0])
+
+
+class _CheckpointSwitch:
+    """Changes the host's checkpoint only where a cell wants another one: loading takes seconds."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._stack = ExitStack()
+        self._name = ""
+
+    def switch_to(self, name: str) -> None:
+        """Draw with this checkpoint from now on; '' is the one that was loaded at first."""
+        if name == self._name:
+            return
+        self._stack.close()
+        self._name = ""
+        if name:
+            self._stack.enter_context(self._host.drawing_with(name))
+            self._name = name
