@@ -1,5 +1,6 @@
-"""Entrance for AUTOMATIC1111's WebUI: it runs every scripts/*.py of an extension when it starts and
-at "Reload UI".
+"""Entrance for AUTOMATIC1111's WebUI.
+
+The WebUI runs every scripts/*.py of an extension when it starts and at "Reload UI".
 """
 
 import sys
@@ -13,8 +14,7 @@ if str(ROOT) not in sys.path:
 try:
     from lib_singlelora.extension.register import register
 except ImportError as error:
-    # The WebUI must start whatever is missing here; its console, and the tab in our place, say
-    # what.
+    # The WebUI must start whatever is missing here: its console and a tab say what.
     traceback.print_exc()
     from lib_singlelora.extension.missing_packages import register_missing
 

@@ -15,19 +15,21 @@ CONFIG = CHECKPOINT.with_suffix(".yaml")
 
 
 def add_embedded() -> str:
-    """Copy it into the folder of checkpoints, with a config that names our CLIP folder; gives what
-    to do next.
+    """Copy it into the WebUI's folder of checkpoints; returns what the user does next.
 
     The WebUI reads a checkpoint's text encoder from the folder that its `.yaml` names, and would
-    ask a network for a name that is no folder.  Raises: WorkspaceError, when the folder cannot be
-    written.
+    download a name that is no folder: the config beside the copy names our CLIP folder.
+
+    Raises:
+        WorkspaceError: the folder cannot be written.
     """
     folder = Path(shared.cmd_opts.ckpt_dir or sd_models.model_path)
-    config = CONFIG.read_text(encoding="utf-8")
-    named = config.replace("version: clip", f"version: {json.dumps(str(CLIP.resolve()))}")
+    config = CONFIG.read_text(encoding="utf-8").replace(
+        "version: clip", f"version: {json.dumps(str(CLIP.resolve()))}"
+    )
     with CHECKPOINT.open("rb") as source, atomic(folder / CHECKPOINT.name) as target:
         shutil.copyfileobj(source, target)
-    write_text(folder / CONFIG.name, named)
+    write_text(folder / CONFIG.name, config)
     sd_models.list_models()
     return (
         f"{CHECKPOINT.name} lies in {folder}. "

@@ -1,4 +1,4 @@
-"""The tab when something that we need is missing: it says what, and how to get it."""
+"""The tab when a package is missing: it says which one, and how to get it."""
 
 from __future__ import annotations
 
@@ -11,35 +11,28 @@ from ..bootstrap.webui_requirements import wanted
 
 
 def register_missing(error: ImportError) -> None:
-    """A tab with the reason instead of the product."""
-    what = error.name or str(error)
-    if what == "networks":
-        how = (
-            "Switch on the WebUI's built-in Lora extension (Extensions tab) and restart the WebUI."
-        )
-    else:
-        command = next((need.command for need in wanted() if need.module == what), None)
-        how = (
-            f"Run <code>{html.escape(command)}</code> and restart the WebUI."
-            if command
-            else (
-                "Start the WebUI once with a network and without --skip-install, so that it is"
-                " installed."
-            )
-        )
+    """Register a tab with the reason in place of the product."""
+    package = error.name or str(error)
+    notice_html = (
+        "<h3>Single LoRA cannot start</h3><p>Found no"
+        f" <code>{html.escape(package)}</code>, expected it installed. {_remedy(package)}</p>"
+    )
 
-    def tab() -> list[tuple[Any, str, str]]:
+    def tabs() -> list[tuple[Any, str, str]]:
         from ..ui.notice import notice
 
-        return [
-            (
-                notice(
-                    "<h3>Single LoRA cannot start</h3><p>Found no"
-                    f" <code>{html.escape(what)}</code>, expected it installed. {how}</p>"
-                ),
-                "Single LoRA",
-                "singlelora",
-            )
-        ]
+        return [(notice(notice_html), "Single LoRA", "singlelora")]
 
-    script_callbacks.on_ui_tabs(tab)
+    script_callbacks.on_ui_tabs(tabs)
+
+
+def _remedy(package: str) -> str:
+    """What the user can do, as HTML."""
+    if package == "networks":
+        return (
+            "Switch on the WebUI's built-in Lora extension (Extensions tab) and restart the WebUI."
+        )
+    command = next((need.command for need in wanted() if need.module == package), None)
+    if command:
+        return f"Run <code>{html.escape(command)}</code> and restart the WebUI."
+    return "Start the WebUI once with a network and without --skip-install to install it."

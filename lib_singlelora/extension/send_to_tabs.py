@@ -1,10 +1,10 @@
-"""Results to the WebUI's own tabs: prompt, picture, mask and size filled in, and the tab brought to
-the front.
-"""
+"""Results to the WebUI's own tabs: prompt, picture, mask and size filled in, the tab in front."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -12,92 +12,76 @@ from ..imaging.load import read_rgb
 from ..service.service import Handover
 from ..ui.page import Send
 
-WANTED = (
-    "txt2img_prompt",
-    "txt2img_neg_prompt",
-    "txt2img_width",
-    "txt2img_height",
-    "img2img_prompt",
-    "img2img_neg_prompt",
-    "img2img_width",
-    "img2img_height",
-    "img2img_image",
-    "img_inpaint_base",
-    "img_inpaint_mask",
-)
+
+class Target(NamedTuple):
+    """A tab of the WebUI that takes a result."""
+
+    label: str
+    elem_ids: tuple[str, ...]
+    """Of the components that are filled in, in the order of `values`."""
+    values: Callable[[Handover], list[Any]]
+    script: str
+    """JavaScript that brings the tab to the front; its functions are the WebUI's."""
 
 
 class Components:
-    """The WebUI's own components by their elem_id, caught while it builds its page."""
+    """The WebUI's own components by their elem_id, collected while it builds its page."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Any] = {}
+        self._by_elem_id: dict[str, Any] = {}
 
     def after_component(self, component: Any, **options: Any) -> None:
-        """Callback of the WebUI for each component it makes."""
+        """Callback of the WebUI for each component that it builds."""
         elem_id = options.get("elem_id")
-        if elem_id in WANTED:
-            self.found[elem_id] = component
+        if elem_id in ELEM_IDS:
+            self._by_elem_id[elem_id] = component
 
     def sends(self) -> list[Send]:
-        """What could be caught; a WebUI without one of the components lacks that button only."""
-        offered = [
-            (
-                "Send to txt2img",
-                ("txt2img_prompt", "txt2img_neg_prompt", "txt2img_width", "txt2img_height"),
-                _texts,
-                "() => { switch_to_txt2img(); }",
-            ),
-            (
-                "Send to img2img",
-                (
-                    "img2img_prompt",
-                    "img2img_neg_prompt",
-                    "img2img_width",
-                    "img2img_height",
-                    "img2img_image",
-                ),
-                _with_picture,
-                "() => { switch_to_img2img_tab(0); }",
-            ),
-            (
-                "Send to inpaint",
-                (
-                    "img2img_prompt",
-                    "img2img_neg_prompt",
-                    "img2img_width",
-                    "img2img_height",
-                    "img_inpaint_base",
-                    "img_inpaint_mask",
-                ),
-                _with_mask,
-                "() => { switch_to_img2img_tab(4); }",
-            ),
-        ]
+        """A button for each tab; a WebUI without one of the components lacks that button only."""
         return [
             Send(
-                label,
-                f"singlelora_send_{label.split()[-1]}",
-                [self.found[name] for name in names],
-                values,
-                script,
+                target.label,
+                f"singlelora_send_{target.label.split()[-1]}",
+                [self._by_elem_id[elem_id] for elem_id in target.elem_ids],
+                target.values,
+                target.script,
             )
-            for label, names, values, script in offered
-            if all(name in self.found for name in names)
+            for target in TARGETS
+            if all(elem_id in self._by_elem_id for elem_id in target.elem_ids)
         ]
 
 
-def _texts(handed: Handover) -> list[Any]:
-    return [handed.prompt, handed.negative_prompt, *handed.size]
+def _texts(result: Handover) -> list[Any]:
+    return [result.prompt, result.negative_prompt, *result.size]
 
 
-def _with_picture(handed: Handover) -> list[Any]:
-    return [*_texts(handed), _open(handed.picture, "RGB", handed)]
+def _texts_and_picture(result: Handover) -> list[Any]:
+    return [*_texts(result), _resized(result.picture, result)]
 
 
-def _with_mask(handed: Handover) -> list[Any]:
-    return [*_with_picture(handed), _open(handed.mask, "RGB", handed)]
+def _texts_picture_and_mask(result: Handover) -> list[Any]:
+    return [*_texts_and_picture(result), _resized(result.mask, result)]
 
 
-def _open(path: Any, mode: str, handed: Handover) -> Image.Image:
-    return read_rgb(path).convert(mode).resize(handed.size, Image.Resampling.LANCZOS)
+def _resized(path: Path, result: Handover) -> Image.Image:
+    return read_rgb(path).resize(result.size, Image.Resampling.LANCZOS)
+
+
+TXT2IMG_TEXTS = ("txt2img_prompt", "txt2img_neg_prompt", "txt2img_width", "txt2img_height")
+IMG2IMG_TEXTS = ("img2img_prompt", "img2img_neg_prompt", "img2img_width", "img2img_height")
+TARGETS = (
+    Target("Send to txt2img", TXT2IMG_TEXTS, _texts, "() => { switch_to_txt2img(); }"),
+    Target(
+        "Send to img2img",
+        (*IMG2IMG_TEXTS, "img2img_image"),
+        _texts_and_picture,
+        "() => { switch_to_img2img_tab(0); }",
+    ),
+    Target(
+        "Send to inpaint",
+        (*IMG2IMG_TEXTS, "img_inpaint_base", "img_inpaint_mask"),
+        _texts_picture_and_mask,
+        "() => { switch_to_img2img_tab(4); }",  # its sub-tab "Inpaint upload"
+    ),
+)
+ELEM_IDS = frozenset(elem_id for target in TARGETS for elem_id in target.elem_ids)

@@ -1,4 +1,4 @@
-"""Axes for the WebUI's own X/Y/Z plot: which epoch, how strong, which blocks."""
+"""Axes for the WebUI's own X/Y/Z plot: epoch, strength and block preset of a LoRA."""
 
 from __future__ import annotations
 
@@ -10,65 +10,68 @@ from modules import paths, scripts
 
 from ..errors import SingleLoraError
 from ..files.fileio import fingerprint
-from ..hosts.webui.lora_folder import LoraFolder, lora_folder, register
+from ..hosts.webui.lora_folder import FOLDER, LoraFolder, lora_folder, register
 from ..naming.block_preset_files import gather_presets
 from ..naming.block_weights import parse_block_weights
+from ..naming.blocks import SD1
 
-LABELS = ("[Single LoRA] Epoch", "[Single LoRA] Strength", "[Single LoRA] Block preset")
+EPOCH = "[Single LoRA] Epoch"
+STRENGTH = "[Single LoRA] Strength"
+BLOCK_PRESET = "[Single LoRA] Block preset"
 BAKED = ".baked"  # beside the epochs' folders; the WebUI's own scan passes over hidden folders
 NO_EFFECT = (
-    f"{LABELS[1]} and {LABELS[2]} had no effect: the prompt has no LoRA of ours; add one, or an"
+    f"{STRENGTH} and {BLOCK_PRESET} had no effect: the prompt has no LoRA of ours; add one, or an"
     " Epoch axis"
 )
-_TAG = re.compile(r"<lora:([^:>]+)((?::[^:>]*)*)>")
+LORA_TAG = re.compile(r"<lora:(?P<name>[^:>]+)(?P<strengths>(?::[^:>]*)*)>")
 
 
 def add_axes(library: LoraFolder) -> None:
     """Put the axes into the X/Y/Z script that is loaded now; once, however often it is called."""
     for data in scripts.scripts_data:
-        if data.script_class.__module__ != "xyz_grid.py":
-            continue
-        module: Any = data.module
-        if any(option.label == LABELS[0] for option in module.axis_options):
-            return
-        axes = Axes(library)
-        option = module.AxisOption
-        module.axis_options.extend(
-            [
-                option(
-                    LABELS[0],
-                    str,
-                    axes.epoch,
-                    format_value=_plain,
-                    confirm=axes.confirm_epochs,
-                    choices=axes.epochs,
-                    cost=0.5,
-                ),
-                option(LABELS[1], float, axes.strength),
-                option(
-                    LABELS[2],
-                    str,
-                    axes.preset,
-                    format_value=_plain,
-                    confirm=axes.confirm_presets,
-                    choices=_presets,
-                    cost=0.5,
-                ),
-            ]
-        )
+        if data.script_class.__module__ == "xyz_grid.py":
+            script: Any = data.module
+            if not any(option.label == EPOCH for option in script.axis_options):
+                script.axis_options.extend(_axis_options(script.AxisOption, Axes(library)))
 
 
-def _plain(p: Any, option: Any, value: Any) -> str:
+def _axis_options(option: Any, axes: Axes) -> list[Any]:
+    """option: the script's class AxisOption."""
+    return [
+        option(
+            EPOCH,
+            str,
+            axes.epoch,
+            format_value=_value_text,
+            confirm=axes.confirm_epochs,
+            choices=axes.epochs,
+            cost=0.5,
+        ),
+        option(STRENGTH, float, axes.strength),
+        option(
+            BLOCK_PRESET,
+            str,
+            axes.preset,
+            format_value=_value_text,
+            confirm=axes.confirm_presets,
+            choices=_preset_names,
+            cost=0.5,
+        ),
+    ]
+
+
+def _value_text(p: Any, option: Any, value: Any) -> str:
+    """The text beside a row or column; the script's own would put the axis's label before it."""
     return str(value)
 
 
-def _known() -> dict[str, str]:
-    """The presets by name, with the user's own where LBW is installed."""
+def _presets() -> dict[str, str]:
+    """Preset name -> block weights, with the user's own where LBW is installed."""
     return gather_presets([Path(paths.extensions_dir)])
 
 
-def _presets() -> list[str]:
-    return list(_known())
+def _preset_names() -> list[str]:
+    return list(_presets())
 
 
 class Axes:
@@ -86,66 +89,75 @@ class Axes:
         return list(self._library.published())
 
     def confirm_epochs(self, p: Any, values: list[str]) -> None:
-        """Raises: RuntimeError, for a name that is not there (that is what the script shows)."""
+        """Refuse unknown names.
+
+        Raises:
+            RuntimeError: what the script shows to the user.
+        """
         known = self._library.published()
         for value in values:
             if value not in known:
                 raise RuntimeError(
-                    f"{LABELS[0]}: found no {value!r} in the Lora folder, expected one of "
+                    f"{EPOCH}: found no {value!r} in the Lora folder, expected one of "
                     f"{', '.join(known) or 'none'}"
                 )
 
     def confirm_presets(self, p: Any, values: list[str]) -> None:
-        """Raises: RuntimeError, for block weights that cannot be read."""
-        from ..naming.blocks import SD1
+        """Refuse block weights that cannot be read.
 
+        Raises:
+            RuntimeError: what the script shows to the user.
+        """
         for value in values:
             try:
-                parse_block_weights(value, SD1, _known())
+                parse_block_weights(value, SD1, _presets())
             except SingleLoraError as error:
-                raise RuntimeError(f"{LABELS[2]}: {error}") from error
+                raise RuntimeError(f"{BLOCK_PRESET}: {error}") from error
 
     def epoch(self, p: Any, value: str, values: list[str]) -> None:
-        """X, Y or Z value: the epoch's file name."""
+        """Apply an axis value: the epoch's file name."""
         self._set(p, name=value)
 
     def strength(self, p: Any, value: float, values: list[float]) -> None:
-        """X, Y or Z value: the strength of text encoder and U-Net."""
+        """Apply an axis value: the strength of text encoder and U-Net."""
         self._set(p, strength=value)
 
     def preset(self, p: Any, value: str, values: list[str]) -> None:
-        """X, Y or Z value: a preset's name or block weights."""
+        """Apply an axis value: a preset's name or block weights."""
         self._set(p, preset=value)
 
     def _set(self, p: Any, **values: object) -> None:
-        cell: dict[str, Any] = dict(getattr(p, "singlelora_cell", None) or self._found(p.prompt))
+        """Remember values on the cell `p`, the WebUI's processing object, and rewrite its tag."""
+        cell: dict[str, Any] = dict(
+            getattr(p, "singlelora_cell", None) or self._cell_of_prompt(p.prompt)
+        )
         cell.update(values)
         p.singlelora_cell = cell
-        if not cell.get("name"):
+        if not cell["name"]:
             # The Epoch axis may come after this one; when it does not, the user must not wonder why
             # nothing changes.
             p.comment(NO_EFFECT)
             return
         p.comments.pop(NO_EFFECT, None)
         name = self._baked(cell["name"], cell["preset"]) if "preset" in cell else cell["name"]
-        tag = (
-            f"<lora:{name}:{cell['strength']:g}>"
-            if "strength" in cell
-            else f"<lora:{name}{cell['rest']}>"
-        )
+        strengths = f":{cell['strength']:g}" if "strength" in cell else cell["strengths"]
+        tag = f"<lora:{name}{strengths}>"
         p.prompt = p.prompt.replace(cell["tag"], tag) if cell["tag"] else f"{p.prompt} {tag}"
         cell["tag"] = tag
 
-    def _found(self, prompt: str) -> dict[str, Any]:
-        """The first tag of ours in the prompt: its text, the LoRA's name, and its strengths as
-        written.
-        """
+    def _cell_of_prompt(self, prompt: str) -> dict[str, str]:
+        """The first tag of ours in a prompt: its text, LoRA and strengths as they are written."""
         known = self._library.published()
-        tag = next((tag for tag in _TAG.finditer(prompt) if tag[1] in known), None)
-        return {"tag": tag[0], "name": tag[1], "rest": tag[2]} if tag else {"tag": "", "rest": ":1"}
+        for tag in LORA_TAG.finditer(prompt):
+            if tag["name"] in known:
+                return {"tag": tag[0], "name": tag["name"], "strengths": tag["strengths"]}
+        return {"tag": "", "name": "", "strengths": ":1"}
 
     def _baked(self, name: str, preset: str) -> str:
-        """Name of a copy of the file with the block weights multiplied in; ALL is the file itself."""
+        """Name of a copy of the file with the block weights multiplied in; ALL is the file itself.
+
+        The copy's name holds a hash of weights and file, so that it is written once.
+        """
         import networks
 
         from ..lora.bake import bake
@@ -155,9 +167,9 @@ class Axes:
             return name
         path = self._library.published()[name]
         lora = read_lora(path)
-        weights = parse_block_weights(preset, lora.layout, _known())
+        weights = parse_block_weights(preset, lora.layout, _presets())
         mark = fingerprint(str(weights), path.stat().st_mtime_ns)[:8]
-        target = lora_folder() / "singlelora" / BAKED / f"{name}-{mark}.safetensors"
+        target = lora_folder() / FOLDER / BAKED / f"{name}-{mark}.safetensors"
         if not target.exists():
             save_lora(target, bake(lora, weights, 1.0))
         if target.stem not in networks.available_networks:

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lib_singlelora.embedded.paths import CLIP
-from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
 from lib_singlelora.naming.blocks import SD1
 
 SIDE = 512
@@ -25,7 +25,7 @@ SD15_VAE = {
 }
 
 
-def full_size() -> Networks:
+def full_size() -> CheckpointNetworks:
     """860 M U-Net, 123 M text encoder and the VAE, frozen: a file of fp16 as it lies in memory, in
     fp32.
     """
@@ -49,7 +49,7 @@ def full_size() -> Networks:
             parameter.copy_(parameter.half())
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     tokenizer: Any = CLIPTokenizer.from_pretrained(Path(CLIP), local_files_only=True)
-    return Networks(
+    return CheckpointNetworks(
         unet,
         vae,
         text,
@@ -62,7 +62,7 @@ def full_size() -> Networks:
     )
 
 
-def twin(networks: Networks) -> tuple[Any, Any]:
+def twin(networks: CheckpointNetworks) -> tuple[Any, Any]:
     """(U-Net, text encoder) on the same weights in memory, for the peer's own wrappers."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**SD15_UNET)

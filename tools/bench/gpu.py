@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
 
 from .full_size import SIDE, full_size, twin
 from .measurement import Measurement, against
@@ -22,7 +22,7 @@ BATCHES = (1, 2, 4)
 KINDS = ("full", "full graphs", "outd", "outd graphs", "checkpointing")
 
 
-def _limit(networks: Networks, batch: int) -> Step:
+def _limit(networks: CheckpointNetworks, batch: int) -> Step:
     unet, _ = twin(networks)
     latents = torch.randn(batch, 4, SIDE // 8, SIDE // 8, device="cuda", dtype=torch.bfloat16)
     context = torch.randn(batch, 77, 768, device="cuda", dtype=torch.bfloat16)
@@ -35,7 +35,7 @@ def _limit(networks: Networks, batch: int) -> Step:
     return step
 
 
-def _peer(networks: Networks, batch: int) -> Step:
+def _peer(networks: CheckpointNetworks, batch: int) -> Step:
     """As diffusers' own LoRA script: frozen weights in bf16, LoRA in fp32, the pass under autocast,
     fused AdamW.
     """

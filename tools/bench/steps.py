@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
 from lib_singlelora.hosts.standalone.training_model import (
     StandaloneTrainingModel,
     borrowed_networks,
@@ -51,7 +51,7 @@ PEER_UNET = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.
 PEER_TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
 
-def limit(networks: Networks) -> Step:
+def limit(networks: CheckpointNetworks) -> Step:
     """The U-Net forward, and backward to its input and its context; nothing is trained."""
     unet, _ = twin(networks)  # on weights laid out as they are loaded
     latents, context = torch.randn(1, 4, SIDE // 8, SIDE // 8), torch.randn(1, 77, 768)
@@ -64,7 +64,7 @@ def limit(networks: Networks) -> Step:
     return step
 
 
-def peer(networks: Networks) -> Step:
+def peer(networks: CheckpointNetworks) -> Step:
     """diffusers and peft in a plain loop: U-Net and text encoder, AdamW."""
     from peft import LoraConfig
 
@@ -92,7 +92,7 @@ def peer(networks: Networks) -> Step:
 
 
 def ours(
-    networks: Networks,
+    networks: CheckpointNetworks,
     kind: str,
     folder: Path,
     stack: ExitStack,
@@ -138,7 +138,7 @@ def ours(
     return step
 
 
-def peer_encode(networks: Networks) -> Step:
+def peer_encode(networks: CheckpointNetworks) -> Step:
     """diffusers: one picture to latents."""
     pixels = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
 
@@ -149,7 +149,7 @@ def peer_encode(networks: Networks) -> Step:
     return step
 
 
-def encode(networks: Networks, stack: ExitStack) -> Step:
+def encode(networks: CheckpointNetworks, stack: ExitStack) -> Step:
     """Ours: one picture to latents."""
     pixels = torch.rand(1, 3, SIDE, SIDE) * 2 - 1
     stack.enter_context(borrowed_networks(networks, "cpu"))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...errors import LoraFileError
 
 # A name's tokens -> the tokens that stand for its vectors.
-Words = Mapping[tuple[int, ...], tuple[int, ...]]
+EmbeddingTokens = Mapping[tuple[int, ...], tuple[int, ...]]
 
 
 def vectors_of(name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -44,7 +44,9 @@ def vectors_of(name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 @contextmanager
-def words_for(text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]) -> Iterator[Words]:
+def embedding_tokens(
+    text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]
+) -> Iterator[EmbeddingTokens]:
     """While inside, the text encoder knows the vectors under new tokens; which ones, by the tokens
     of their names.
 
@@ -73,7 +75,7 @@ def words_for(text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]) ->
         inner.embeddings.token_embedding = table
 
 
-def word_at(tokens: list[int], place: int, words: Words) -> tuple[int, ...]:
+def embedding_at(tokens: list[int], place: int, words: EmbeddingTokens) -> tuple[int, ...]:
     """The name that begins at a place, the longest of several; () for none."""
     fitting = [name for name in words if tuple(tokens[place : place + len(name)]) == name]
     return max(fitting, key=len, default=())

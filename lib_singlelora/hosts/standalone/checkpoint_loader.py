@@ -19,7 +19,7 @@ from ...errors import CheckpointError
 from ...naming.blocks import SD1, BlockLayout, is_text
 from ...naming.keys import canonical_to_diffusers
 from ...naming.modules import module_specs
-from .inspection import TEXT, UNET, VAE, Inspected, read_tensors
+from .inspection import TEXT, UNET, VAE, CheckpointFile, read_tensors
 
 CLIP_VOCABULARY = 49408
 # More than any Stable Diffusion has; a file from elsewhere may claim numbers that would be built
@@ -28,7 +28,7 @@ MOST_TEXT_LAYERS, MOST_VAE_LEVELS, MOST_TIMESTEPS = 64, 8, 100_000
 
 
 @dataclass
-class Networks:
+class CheckpointNetworks:
     """The networks of a loaded checkpoint.
 
     alphas_cumprod: (T,).
@@ -48,7 +48,7 @@ class Networks:
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
 
 
-def load_networks(found: Inspected) -> Networks:
+def load_networks(found: CheckpointFile) -> CheckpointNetworks:
     """Load a checkpoint in fp32 on the CPU.
 
     Raises: CheckpointError, when tensors are missing or of another shape than the architecture's,
@@ -73,7 +73,7 @@ def load_networks(found: Inspected) -> Networks:
         ) from error
 
 
-def networks_from(found: Inspected, tensors: Mapping[str, Tensor]) -> Networks:
+def networks_from(found: CheckpointFile, tensors: Mapping[str, Tensor]) -> CheckpointNetworks:
     """Networks that hold copies of a checkpoint's tensors in fp32.
 
     Raises: as load_networks, and what constructors raise.
@@ -99,7 +99,9 @@ def networks_from(found: Inspected, tensors: Mapping[str, Tensor]) -> Networks:
     prediction: Literal["epsilon", "v_prediction"] = (
         "v_prediction" if params.get("parameterization") == "v" else "epsilon"
     )
-    return Networks(unet, vae, text, tokenizer, layout, alphas, start, end, scale, prediction)
+    return CheckpointNetworks(
+        unet, vae, text, tokenizer, layout, alphas, start, end, scale, prediction
+    )
 
 
 def _section(params: Mapping[str, object], name: str) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def _number(params: Mapping[str, object], name: str, default: float) -> float:
 
 
 def _fill(
-    found: Inspected,
+    found: CheckpointFile,
     network: nn.Module,
     tensors: Mapping[str, Tensor],
     part: str,
@@ -150,7 +152,7 @@ def _fill(
 
 
 def _unet(
-    found: Inspected, tensors: Mapping[str, Tensor], params: dict[str, Any], context: int
+    found: CheckpointFile, tensors: Mapping[str, Tensor], params: dict[str, Any], context: int
 ) -> tuple[nn.Module, BlockLayout]:
     channels, multipliers = (
         params.get("model_channels", 320),
@@ -193,7 +195,7 @@ def _unet(
     return unet, layout
 
 
-def _vae(found: Inspected, tensors: Mapping[str, Tensor], dd: dict[str, Any]) -> Any:
+def _vae(found: CheckpointFile, tensors: Mapping[str, Tensor], dd: dict[str, Any]) -> Any:
     multipliers = tuple(dd.get("ch_mult", (1, 2, 4, 4)))
     count, blocks = len(multipliers), dd.get("num_res_blocks", 2)
     if not 1 <= count <= MOST_VAE_LEVELS or not 1 <= int(blocks) <= MOST_VAE_LEVELS:
@@ -217,7 +219,7 @@ def _vae(found: Inspected, tensors: Mapping[str, Tensor], dd: dict[str, Any]) ->
     return vae
 
 
-def _text(found: Inspected, tensors: Mapping[str, Tensor]) -> Any:
+def _text(found: CheckpointFile, tensors: Mapping[str, Tensor]) -> Any:
     own = {
         key[len(TEXT) :].removeprefix("text_model."): value
         for key, value in tensors.items()
@@ -262,7 +264,7 @@ def _text(found: Inspected, tensors: Mapping[str, Tensor]) -> Any:
     return text
 
 
-def _text_heads(found: Inspected, width: int) -> int:
+def _text_heads(found: CheckpointFile, width: int) -> int:
     """Heads cannot be read off the tensors: from the CLIP config the yaml names, else CLIP's 64
     channels a head.
     """

@@ -23,17 +23,17 @@ from ...captions.prompt_language import (
     split_at_and,
 )
 from ..clip import CHUNK, hidden_states
-from .bundled_embeddings import Words, word_at
+from .bundled_embeddings import EmbeddingTokens, embedding_at
 
 # Tokens after a comma that move to the next chunk together; the WebUI's comma_padding_backtrack
 BACKTRACK = 20
 
-NO_WORDS: Words = {}
+NO_EMBEDDINGS: EmbeddingTokens = {}
 Row = list[tuple[int, float]]  # (token, weight), CHUNK of them
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class ScheduledPrompt:
     """A prompt over the steps.
 
     phases: (last step, text).
@@ -54,8 +54,8 @@ class Scheduled:
 class Guidance:
     """What a picture is drawn towards, and away from."""
 
-    positive: tuple[Scheduled, ...]
-    negative: Scheduled
+    positive: tuple[ScheduledPrompt, ...]
+    negative: ScheduledPrompt
 
     def predict(
         self,
@@ -96,7 +96,7 @@ def guidance(
     clip_skip: int,
     steps: int,
     device: str,
-    words: Words = NO_WORDS,
+    words: EmbeddingTokens = NO_EMBEDDINGS,
 ) -> Guidance:
     """The encoded prompts; comments and `<lora:…>` are taken out before.  AND is read in the
     positive prompt only.
@@ -104,12 +104,12 @@ def guidance(
     Raises: SettingsError, for a weight that is no number.
     """
 
-    def encoded(part: str, weight: float) -> Scheduled:
+    def encoded(part: str, weight: float) -> ScheduledPrompt:
         phases = schedule(part, steps)
         contexts = encode_weighted(
             text, tokenizer, [shown for _, shown in phases], clip_skip, device, words
         )
-        return Scheduled(tuple(phases), tuple(contexts), weight)
+        return ScheduledPrompt(tuple(phases), tuple(contexts), weight)
 
     return Guidance(
         tuple(encoded(part, weight) for part, weight in split_at_and(prompt)),
@@ -123,7 +123,7 @@ def encode_weighted(
     texts: Sequence[str],
     clip_skip: int,
     device: str,
-    words: Words = NO_WORDS,
+    words: EmbeddingTokens = NO_EMBEDDINGS,
 ) -> Tensor:
     """Context (B, 77k, D) of texts with emphasis and BREAK; a shorter text is filled with empty
     chunks.
@@ -157,7 +157,7 @@ def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
     return scaled * ratio if bool(torch.isfinite(ratio)) else scaled
 
 
-def chunks(tokenizer: Any, text: str, words: Words = NO_WORDS) -> list[Row]:
+def chunks(tokenizer: Any, text: str, words: EmbeddingTokens = NO_EMBEDDINGS) -> list[Row]:
     """The text in rows of 75 (token, weight), one at least.
 
     words: names of embeddings, see `bundled_embeddings`.
@@ -193,7 +193,7 @@ def chunks(tokenizer: Any, text: str, words: Words = NO_WORDS) -> list[Row]:
                 row = moved
             if len(row) == CHUNK:
                 finish()
-            name = word_at(tokens, place, words)
+            name = embedding_at(tokens, place, words)
             own = words[name] if name else (token,)
             if len(row) + len(own) > CHUNK:
                 finish()

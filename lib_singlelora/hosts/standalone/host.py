@@ -32,13 +32,13 @@ from ...host import (
 from ...imaging.masked_fill import surroundings
 from ...jobs import Job, Progress
 from ..precision import DTYPES, half_of, has_bf16
-from .bundled_embeddings import words_for
-from .checkpoint_loader import Networks, load_networks
+from .bundled_embeddings import embedding_tokens
+from .checkpoint_loader import CheckpointNetworks, load_networks
 from .conditioning import Guidance, guidance
 from .inspection import cached_sha256, inspect, legacy_hash
-from .merged_loras import AppliedLoras
+from .merged_loras import MergedLoras
 from .prompt_loras import loras_of
-from .sampler import SAMPLERS, Start, denoise, make_scheduler, noise_for
+from .sampler import SAMPLERS, Img2ImgStart, denoise, make_scheduler, noise_for
 from .training_model import (
     StandaloneTrainingModel,
     borrowed_networks,
@@ -160,13 +160,13 @@ class StandaloneHost:
         """Files are used by their paths here."""
 
     @cached_property
-    def networks(self) -> Networks:
+    def networks(self) -> CheckpointNetworks:
         """The networks on their device: bf16 on a GPU that has it, else fp16 (the VAE in fp32);
         fp32 on the CPU.
         """
         return self._loaded(torch.float32 if self._device == "cpu" else half_of(self._device))
 
-    def _loaded(self, dtype: torch.dtype) -> Networks:
+    def _loaded(self, dtype: torch.dtype) -> CheckpointNetworks:
         networks = load_networks(self._found)
         if self._device != "cpu" or dtype != torch.float32:
             networks.unet.to(self._device, dtype)
@@ -175,8 +175,8 @@ class StandaloneHost:
         return networks
 
     @cached_property
-    def _loras(self) -> AppliedLoras:
-        return AppliedLoras(weighted_modules(self.networks))
+    def _loras(self) -> MergedLoras:
+        return MergedLoras(weighted_modules(self.networks))
 
     @contextmanager
     def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
@@ -200,7 +200,7 @@ class StandaloneHost:
             yield StandaloneTrainingModel(networks, self._device, wanted, places)
 
     @contextmanager
-    def _lying_in(self, wanted: torch.dtype) -> Iterator[Networks]:
+    def _lying_in(self, wanted: torch.dtype) -> Iterator[CheckpointNetworks]:
         """Networks whose weights lose nothing in a precision.
 
         Halved weights are no help to fp32, nor bf16's to fp16: the file is read again for the time
@@ -241,7 +241,9 @@ class StandaloneHost:
         self._loras.apply((*request.loras, *loras_of(found, request, self._found.path)))
         networks, outer = self.networks, job.view().progress
         with torch.inference_mode():
-            with words_for(networks.text, networks.tokenizer, self._loras.embeddings) as words:
+            with embedding_tokens(
+                networks.text, networks.tokenizer, self._loras.embeddings
+            ) as words:
                 texts = guidance(
                     networks.text,
                     networks.tokenizer,
@@ -313,7 +315,7 @@ class StandaloneHost:
             image = _paste_back(image, request.image, request.mask)
         return GeneratedImage(image, seed, self._parameters(request, seed))
 
-    def _start(self, request: ImageRequest) -> Start | None:
+    def _start(self, request: ImageRequest) -> Img2ImgStart | None:
         if request.image is None:
             return None
         size = (request.width, request.height)
@@ -339,7 +341,7 @@ class StandaloneHost:
             mask = torch.from_numpy((np.asarray(small) > 8).astype(np.float32))[None, None].to(
                 self._device
             )
-        return Start(latents, request.denoise, mask, LATENT_FILLS.get(request.fill, ""))
+        return Img2ImgStart(latents, request.denoise, mask, LATENT_FILLS.get(request.fill, ""))
 
     def _parameters(self, request: ImageRequest, seed: int) -> str:
         """The text that the WebUI's PNG Info reads."""

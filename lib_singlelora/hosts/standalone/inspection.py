@@ -27,11 +27,11 @@ from ...files.weights import (
 from ...settings.schema import preset_of
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
-WANTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
+EXPECTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
 
 
 @dataclass(frozen=True)
-class Inspected:
+class CheckpointFile:
     """A checkpoint that can be loaded.
 
     params: of the `.yaml` beside it, or empty.
@@ -45,16 +45,16 @@ class Inspected:
     preset: str
 
 
-def inspect(path: Path) -> Inspected:
+def inspect(path: Path) -> CheckpointFile:
     """Look at a checkpoint's keys.
 
     Raises: CheckpointError, for a file that is missing, broken, or of another architecture, which
     is named.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: found no such file, {WANTED}; check --checkpoint")
+        raise CheckpointError(f"{path}: found no such file, {EXPECTED}; check --checkpoint")
     if path.is_dir():
-        raise CheckpointError(f"{path}: found a folder, {WANTED}; name the file in it")
+        raise CheckpointError(f"{path}: found a folder, {EXPECTED}; name the file in it")
     metadata: Mapping[str, str] = {}
     if _is_safetensors(path):
         header = _header(path)
@@ -62,7 +62,7 @@ def inspect(path: Path) -> Inspected:
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     _check_architecture(path, shapes)
-    return Inspected(
+    return CheckpointFile(
         path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata), preset_of(metadata)
     )
 
@@ -81,7 +81,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         loaded = loaded.get("state_dict", loaded)
     if not isinstance(loaded, dict) or not loaded:
         raise CheckpointError(
-            f"{path.name}: found a {type(loaded).__name__} without weights, {WANTED}"
+            f"{path.name}: found a {type(loaded).__name__} without weights, {EXPECTED}"
         )
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
 
@@ -97,7 +97,7 @@ def _is_safetensors(path: Path) -> bool:
     except OSError as error:
         raise _unreadable(path, error) from None
     if what:
-        raise CheckpointError(f"{path.name}: found {what}, {WANTED}; download it again")
+        raise CheckpointError(f"{path.name}: found {what}, {EXPECTED}; download it again")
     return found
 
 
@@ -122,12 +122,12 @@ def _broken(path: Path, error: UnreadableWeights) -> CheckpointError:
         if "code in a file" in str(error)
         else "download it again"
     )
-    return CheckpointError(f"{path.name}: found {error}, {WANTED}; {what}")
+    return CheckpointError(f"{path.name}: found {error}, {EXPECTED}; {what}")
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
     return CheckpointError(
-        f"{path.name}: found a file that cannot be read ({error.strerror}), {WANTED}; check its"
+        f"{path.name}: found a file that cannot be read ({error.strerror}), {EXPECTED}; check its"
         " permissions"
     )
 
@@ -154,17 +154,17 @@ def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> No
     elif any_starts("down_blocks.", "unet.down_blocks."):
         kind = "a U-Net in diffusers' layout"
     if kind:
-        raise CheckpointError(f"{path.name}: found {kind}, {WANTED}")
+        raise CheckpointError(f"{path.name}: found {kind}, {EXPECTED}")
     for prefix, what in ((UNET, "a U-Net"), (VAE, "a VAE"), (TEXT, "a CLIP text encoder")):
         if not any_starts(prefix):
             raise CheckpointError(
-                f"{path.name}: found no {what[2:]} in it ({len(shapes)} tensors), {WANTED} with"
+                f"{path.name}: found no {what[2:]} in it ({len(shapes)} tensors), {EXPECTED} with"
                 f" {what}"
             )
     first = shapes.get(f"{UNET}input_blocks.0.0.weight", ())
     if len(first) != 4:
         raise CheckpointError(
-            f"{path.name}: found no first convolution in the U-Net, {WANTED}; download it again"
+            f"{path.name}: found no first convolution in the U-Net, {EXPECTED}; download it again"
         )
     channels = first[1]
     if channels != 4:

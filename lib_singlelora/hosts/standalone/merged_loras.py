@@ -16,7 +16,7 @@ from ...naming.blocks import is_text
 from .bundled_embeddings import vectors_of
 
 
-class AppliedLoras:
+class MergedLoras:
     """What is merged now, and the weights as they were."""
 
     def __init__(self, targets: Iterable[tuple[str, nn.Module]]) -> None:

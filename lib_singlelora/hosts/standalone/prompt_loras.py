@@ -10,7 +10,7 @@ from ...captions.prompt_language import ExtraNetwork
 from ...errors import LoraFileError, SettingsError
 from ...host import ImageRequest, LoraUse
 
-MOST = 4096  # files of a folder that are looked through
+MAX_FILES = 4096  # files of a folder that are looked through
 
 
 def loras_of(
@@ -77,7 +77,7 @@ def _file(name: str, folders: Iterable[Path]) -> Path:
         if folder.is_dir():
             deep = folder.name in ("Lora", "loras")
             files = folder.rglob("*.safetensors") if deep else folder.glob("*.safetensors")
-            for _, path in zip(range(MOST), files, strict=False):
+            for _, path in zip(range(MAX_FILES), files, strict=False):
                 if path.stem == name:
                     return path
     raise LoraFileError(

@@ -39,7 +39,7 @@ SAMPLERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True)
-class Start:
+class Img2ImgStart:
     """Where img2img and inpainting start.  latents: (1, 4, h, w).  mask: (1, 1, h, w), 1 is
     redrawn; None: all.
 
@@ -100,7 +100,7 @@ def denoise(
     noise: Tensor,
     generators: list[torch.Generator],
     steps: int,
-    start: Start | None,
+    start: Img2ImgStart | None,
     each: Callable[[int, int], None],
 ) -> Tensor:
     """Latents of the finished pictures, (B, 4, h, w).

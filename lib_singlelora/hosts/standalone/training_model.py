@@ -18,10 +18,10 @@ from ...ops.winograd import winograd_convs
 from ..clip import count_tokens, encode
 from ..placement import Placement
 from ..precision import autocast, checked_vae
-from .checkpoint_loader import Networks
+from .checkpoint_loader import CheckpointNetworks
 
 
-def targets_of(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
+def targets_of(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Module]]:
     """(canonical name, module) of every Linear and Conv2d of the text encoder and the U-Net."""
     for name, module in networks.text.named_modules():
         if isinstance(module, nn.Linear):
@@ -31,7 +31,7 @@ def targets_of(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
             yield diffusers_to_canonical(name, networks.layout), module
 
 
-def weighted_modules(networks: Networks) -> Iterator[tuple[str, nn.Module]]:
+def weighted_modules(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Module]]:
     """(canonical name, module) of all that a LoRA file may change: `targets_of`, and the norms."""
     yield from targets_of(networks)
     for name, module in networks.text.named_modules():
@@ -49,7 +49,7 @@ class StandaloneTrainingModel:
 
     def __init__(
         self,
-        networks: Networks,
+        networks: CheckpointNetworks,
         device: str,
         dtype: torch.dtype | None = None,
         places: Placement | None = None,
@@ -142,12 +142,12 @@ class StandaloneTrainingModel:
         yield from text.encoder.layers
 
 
-def weights_dtype(networks: Networks) -> torch.dtype:
+def weights_dtype(networks: CheckpointNetworks) -> torch.dtype:
     """What the U-Net's weights lie in."""
     return next(networks.unet.parameters()).dtype
 
 
-def placement(networks: Networks, device: str) -> Placement:
+def placement(networks: CheckpointNetworks, device: str) -> Placement:
     """Where the parts of a checkpoint lie."""
     return Placement(
         {"unet": networks.unet, "vae": networks.vae, "text encoder": networks.text}, device
@@ -155,7 +155,7 @@ def placement(networks: Networks, device: str) -> Placement:
 
 
 @contextmanager
-def channels_last(networks: Networks) -> Iterator[None]:
+def channels_last(networks: CheckpointNetworks) -> Iterator[None]:
     """Lay the convolutions' weights out as the CPU computes fastest while inside; values and
     Parameters stay the same.
 
@@ -174,7 +174,7 @@ def channels_last(networks: Networks) -> Iterator[None]:
 
 
 @contextmanager
-def on_a_cpu(networks: Networks) -> Iterator[None]:
+def on_a_cpu(networks: CheckpointNetworks) -> Iterator[None]:
     """What a CPU computes fastest while inside: layouts, fewer multiplications in the VAE and where
     pictures are enlarged.
     """
@@ -186,7 +186,7 @@ def on_a_cpu(networks: Networks) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(networks: Networks) -> Iterator[None]:
+def frozen(networks: CheckpointNetworks) -> Iterator[None]:
     """Freeze every parameter while inside; flags and modes are what they were after the exit.
 
     The weights stay in the mode for evaluation: SD's U-Net has no dropout, CLIP's is 0.
@@ -213,7 +213,7 @@ def frozen(networks: Networks) -> Iterator[None]:
 
 
 @contextmanager
-def borrowed_networks(networks: Networks, device: str) -> Iterator[Placement]:
+def borrowed_networks(networks: CheckpointNetworks, device: str) -> Iterator[Placement]:
     """The networks as a training wants them; all is as it was after the exit."""
     places = placement(networks, device)
     try:

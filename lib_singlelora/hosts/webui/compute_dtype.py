@@ -1,10 +1,9 @@
-"""What the WebUI computes in, and what a training's passes in it do."""
+"""The dtype that the WebUI computes in, and the autocast of a training's passes in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import torch
 from modules import devices
@@ -16,75 +15,79 @@ from .. import precision
 ANOTHER_VAE = "choose another one in Settings > VAE"
 
 
-def own_dtype() -> torch.dtype:
-    """What the WebUI's own passes compute in.
+def webui_dtype() -> torch.dtype:
+    """The dtype of the WebUI's own passes.
 
     Source: AUTOMATIC1111 1.10.1, modules/devices.py, autocast.
     """
-    whole = torch.float32 in (devices.dtype, getattr(devices, "dtype_inference", devices.dtype))
+    # Older versions have no `dtype_inference` and no `fp8`.
+    inference_dtype = getattr(devices, "dtype_inference", devices.dtype)
     if getattr(devices, "fp8", False):  # weights in 8 bits, which nothing multiplies
-        return torch.bfloat16 if _kind() == "cpu" else devices.dtype
-    return torch.float32 if whole else devices.dtype
+        return torch.bfloat16 if _device_type() == "cpu" else devices.dtype
+    if torch.float32 in (devices.dtype, inference_dtype):
+        return torch.float32
+    return devices.dtype
 
 
 def pass_dtype(wanted: str) -> torch.dtype:
-    """What a training's passes compute in for `training.precision`.
+    """The dtype of a training's passes for `training.precision`.
 
     auto: the WebUI's own, but bf16 in place of fp16 where the GPU has it: its range is fp32's, and
-    no gradient is lost.
-    Raises: TrainingError, for fp32 when the WebUI holds the checkpoint in half precision.
+    no gradient underflows.
+
+    Raises:
+        TrainingError: fp32 is asked for and the WebUI holds the checkpoint in half precision.
     """
-    own = own_dtype()
+    own_dtype = webui_dtype()
     if wanted == "auto":
-        return (
-            precision.half_of(devices.device)
-            if own == torch.float16 and _kind() == "cuda" and not _casts_by_hand()
-            else own
-        )
-    asked = precision.DTYPES[wanted]
-    if asked == torch.float32 != own:
+        may_be_bf16 = own_dtype == torch.float16 and _device_type() == "cuda"
+        if may_be_bf16 and not _casts_by_hand():
+            return precision.half_of(devices.device)
+        return own_dtype
+    dtype = precision.DTYPES[wanted]
+    if dtype == torch.float32 != own_dtype:
         raise TrainingError(
             "training.precision=fp32: found the checkpoint in half precision, as the WebUI loads"
             " it, expected fp32; start the WebUI with --no-half, or set training.precision to auto"
         )
-    return asked
+    return dtype
 
 
-def autocast(dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """For a pass that computes in a dtype: the WebUI's own way where it computes in that too."""
-    if dtype == own_dtype():
-        found: AbstractContextManager[Any] = devices.autocast()
-        return found
+def autocast(dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Autocast to a dtype: the WebUI's own autocast where it computes in that dtype too."""
+    if dtype == webui_dtype():
+        return devices.autocast()
     return precision.autocast(devices.device, dtype)
 
 
 def through_vae(vae: nn.Module, call: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """call(values) in the numbers that the VAE lies in; once more in fp32 when it gives NaN in half
-    precision.
+    """call(values) in the VAE's dtype, repeated in fp32 when half precision gives NaN.
 
-    With --no-half-vae it lies in fp32, and autocast would halve it again.
-    Raises: TrainingError, when NaN comes out all the same.
+    With --no-half-vae the VAE is in fp32, and autocast would halve it again.
+
+    Raises:
+        TrainingError: fp32 gives NaN too.
     """
     dtype = next(vae.parameters()).dtype
     with torch.no_grad():
-        with _as_it_lies(dtype):
-            found = call(values.to(devices.device, dtype))
-        if dtype != torch.float32 and not bool(torch.isfinite(found).all()):
-            with _whole(vae), _as_it_lies(torch.float32):
-                found = call(values.to(devices.device, torch.float32))
-    return precision.checked_vae(found, values, ANOTHER_VAE)
+        with _vae_autocast(dtype):
+            result = call(values.to(devices.device, dtype))
+        if dtype != torch.float32 and not bool(torch.isfinite(result).all()):
+            with _in_fp32(vae), _vae_autocast(torch.float32):
+                result = call(values.to(devices.device, torch.float32))
+    return precision.checked_vae(result, values, ANOTHER_VAE)
 
 
-def _as_it_lies(dtype: torch.dtype) -> AbstractContextManager[Any]:
+def _vae_autocast(dtype: torch.dtype) -> AbstractContextManager[object]:
+    """The WebUI's autocast for a halved VAE, none for one in fp32."""
     if dtype != torch.float32:
-        found: AbstractContextManager[Any] = devices.autocast()
-        return found
-    return torch.autocast("cuda", enabled=False) if _kind() == "cuda" else nullcontext()
+        return devices.autocast()
+    return torch.autocast("cuda", enabled=False) if _device_type() == "cuda" else nullcontext()
 
 
 @contextmanager
-def _whole(vae: nn.Module) -> Iterator[None]:
-    """The VAE in fp32 while inside; then the very tensors that it had."""
+def _in_fp32(vae: nn.Module) -> Iterator[None]:
+    """The VAE in fp32 while inside; afterwards it has the very tensors that it had."""
     parameters = [(parameter, parameter.data) for parameter in vae.parameters()]
     buffers = [(module, dict(module._buffers)) for module in vae.modules()]
     try:
@@ -93,17 +96,18 @@ def _whole(vae: nn.Module) -> Iterator[None]:
     finally:
         for parameter, data in parameters:
             parameter.data = data
-        for module, had in buffers:
-            module._buffers.update(had)
+        for module, tensors in buffers:
+            module._buffers.update(tensors)
 
 
-def _kind() -> str:
+def _device_type() -> str:
     return torch.device(devices.device).type
 
 
 def _casts_by_hand() -> bool:
-    """Whether the WebUI casts each module itself: for the GeForce GTX 16, which autocast computes
-    wrongly on.
+    """True if the WebUI casts each module itself, as it does for the GeForce GTX 16 series.
+
+    Autocast computes wrongly on those cards.
     """
-    ask = getattr(devices, "cuda_no_autocast", None)
-    return bool(ask()) if ask else False
+    no_autocast = getattr(devices, "cuda_no_autocast", None)
+    return no_autocast is not None and bool(no_autocast())

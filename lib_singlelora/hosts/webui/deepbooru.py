@@ -11,12 +11,12 @@ from PIL import Image
 
 from ...errors import TaggerError
 
-RESIZE_AND_FILL, SIDE = 2, 512
+RESIZE_AND_FILL = 2  # the WebUI's number of this resize mode
+INPUT_SIZE = 512  # pixels
 
 
 class Deepbooru:
-    """The model that *Interrogate DeepBooru* uses; the WebUI downloads it (0.6 GB) where it is not
-    there.
+    """The model behind *Interrogate DeepBooru*; the WebUI downloads it (0.6 GB) when missing.
 
     The WebUI's own function cuts at a threshold, filters and escapes by settings made for prompts,
     so the probabilities are read from the model.
@@ -27,7 +27,8 @@ class Deepbooru:
     def tag(self, pictures: Sequence[Image.Image]) -> list[dict[str, float]]:
         """Probability of each tag (underscores, ratings as `rating:safe`), for each picture.
 
-        Raises: TaggerError.
+        Raises:
+            TaggerError: the WebUI cannot load the model.
         """
         model = deepbooru.model
         try:
@@ -38,13 +39,15 @@ class Deepbooru:
                 " Interrogate DeepBooru in img2img once, or take it out of caption.tagger"
             ) from error
         try:
-            return [self._one(image) for image in pictures]
+            return [self._probabilities(picture) for picture in pictures]
         finally:
             model.stop()
 
-    def _one(self, image: Image.Image) -> dict[str, float]:
+    def _probabilities(self, picture: Image.Image) -> dict[str, float]:
         model = deepbooru.model.model
-        square = images.resize_image(RESIZE_AND_FILL, image.convert("RGB"), SIDE, SIDE)
+        square = images.resize_image(
+            RESIZE_AND_FILL, picture.convert("RGB"), INPUT_SIZE, INPUT_SIZE
+        )
         pixels = torch.from_numpy(np.asarray(square, dtype=np.float32)[None] / 255)
         with torch.no_grad(), devices.autocast():
             scores = model(pixels.to(devices.device, devices.dtype))[0].float().cpu().tolist()

@@ -1,8 +1,8 @@
-"""Pictures drawn by the WebUI's own processing, with its checkpoint, VAE, samplers, embeddings and
-styles.
-"""
+"""Pictures by the WebUI's own processing: its checkpoint, VAE, samplers, embeddings and styles."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import networks
 from modules import devices, processing, sd_samplers, sd_schedulers, shared
@@ -15,27 +15,54 @@ from .lora_folder import LoraFolder
 
 # The WebUI's numbers for "Masked content"
 FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
-LBW = "_in_LBW_"  # what LBW puts behind the name of a network whose blocks it weighs
+LBW_SUFFIX = "_in_LBW_"  # LBW puts this behind the name of a network whose blocks it weights
 
 
 def sampler_names() -> tuple[str, ...]:
-    """Names a request may use: the WebUI's samplers, and each with a schedule, as in "DPM++ 2M
-    Karras".
-    """
-    names = [sampler.name for sampler in sd_samplers.all_samplers]
+    """The WebUI's samplers, each alone and with every schedule, as in "DPM++ 2M Karras"."""
+    samplers = [sampler.name for sampler in sd_samplers.all_samplers]
     schedules = [
         schedule.label for schedule in sd_schedulers.schedulers if schedule.name != "automatic"
     ]
-    return (*names, *(f"{name} {schedule}" for name in names for schedule in schedules))
+    return (*samplers, *(f"{sampler} {schedule}" for sampler in samplers for schedule in schedules))
 
 
-def draw(request: ImageRequest, job: Job, library: LoraFolder) -> list[GeneratedImage]:
-    """One picture per seed.
+def generate_images(request: ImageRequest, job: Job, library: LoraFolder) -> list[GeneratedImage]:
+    """Draw one picture per seed.
 
-    Raises: JobCancelled, in the middle of a picture too; SettingsError, CheckpointError,
-    TrainingError (NaN); LoraFileError, for a LoRA that the WebUI left out, which it tells its
-    console only.
+    Raises:
+        JobCancelled: in the middle of a picture too.
+        SettingsError, CheckpointError: a request that the WebUI cannot draw.
+        TrainingError: the WebUI gave NaN, or no picture.
+        LoraFileError: the WebUI left a LoRA out, which it says on its console only.
     """
+    _check(request)
+    loras = [(library.name_of(use.path), use) for use in request.loras]
+    tags = "".join(f" <lora:{name}:{use.text_encoder:g}:{use.unet:g}>" for name, use in loras)
+    outer = job.view().progress
+    images = []
+    for index, seed in enumerate(request.seeds):
+        job.raise_if_cancelled()
+        message = f"{outer.message}; picture {index + 1} of {len(request.seeds)}".removeprefix("; ")
+        if outer.stage:
+            job.report(
+                Progress(
+                    outer.stage, outer.done, outer.total, message, outer.values, outer.pictures
+                )
+            )
+        else:
+            job.report(Progress("generate", index, len(request.seeds), message))
+        images.append(_generate_image(request, seed, tags, job))
+        loaded = {network.name.split(LBW_SUFFIX)[0] for network in networks.loaded_networks}
+        if missing := [name for name, _ in loras if name not in loaded]:
+            raise LoraFileError(
+                f"{', '.join(missing)}: the WebUI drew without it, expected it loaded; was the file"
+                " deleted or broken? Its console says why"
+            )
+    return images
+
+
+def _check(request: ImageRequest) -> None:
     if shared.sd_model is None:
         raise CheckpointError(
             "found no checkpoint loaded in the WebUI, expected one; choose one at the top of the"
@@ -52,36 +79,16 @@ def draw(request: ImageRequest, job: Job, library: LoraFolder) -> list[Generated
         raise SettingsError(
             f"size: found {request.width}x{request.height}, expected multiples of 8"
         )
-    names = [(library.name_of(use.path), use) for use in request.loras]
-    tags = "".join(f" <lora:{name}:{use.text_encoder:g}:{use.unet:g}>" for name, use in names)
-    outer = job.view().progress
-    drawn = []
-    for index, seed in enumerate(request.seeds):
-        job.raise_if_cancelled()
-        message = f"{outer.message}; picture {index + 1} of {len(request.seeds)}".removeprefix("; ")
-        if outer.stage:
-            job.report(
-                Progress(
-                    outer.stage, outer.done, outer.total, message, outer.values, outer.pictures
-                )
-            )
-        else:
-            job.report(Progress("generate", index, len(request.seeds), message))
-        drawn.append(_one(request, seed, tags, job))
-        loaded = {network.name.split(LBW)[0] for network in networks.loaded_networks}
-        if missing := [name for name, _ in names if name not in loaded]:
-            raise LoraFileError(
-                f"{', '.join(missing)}: the WebUI drew without it, expected it loaded; was the file"
-                " deleted or broken? Its console says why"
-            )
-    return drawn
 
 
-def _one(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImage:
+def _processing(
+    request: ImageRequest, seed: int, tags: str
+) -> processing.StableDiffusionProcessing:
+    """The WebUI's object for one picture of a request.  tags: `<lora:…>` behind the prompt."""
     sampler, schedule = sd_samplers.get_sampler_and_scheduler(
         request.sampler, "Automatic", convert_automatic=False
     )
-    common = {
+    options: dict[str, Any] = {
         "prompt": request.prompt + tags,
         "negative_prompt": request.negative_prompt,
         "seed": seed,
@@ -98,30 +105,25 @@ def _one(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImag
         "override_settings": {"CLIP_stop_at_last_layers": request.clip_skip},
     }
     if request.image is None:
-        p = processing.StableDiffusionProcessingTxt2Img(**common)
-    else:
-        picture = request.image.convert("RGB").resize(
-            (request.width, request.height), Image.Resampling.LANCZOS
-        )
-        inpainting = (
-            {}
-            if request.mask is None
-            else {
-                "mask": request.mask.convert("L").resize(picture.size, Image.Resampling.LANCZOS),
-                "mask_blur": max(1, request.width // 128),
-                "inpainting_fill": FILLS[request.fill],
-                "inpaint_full_res": False,
-            }
-        )
-        p = processing.StableDiffusionProcessingImg2Img(
-            **common,
-            **inpainting,
-            init_images=[picture],
-            denoising_strength=request.denoise,
-            resize_mode=0,
-        )
+        return processing.StableDiffusionProcessingTxt2Img(**options)
+    size = (request.width, request.height)
+    picture = request.image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    if request.mask is not None:
+        options |= {
+            "mask": request.mask.convert("L").resize(size, Image.Resampling.LANCZOS),
+            "mask_blur": max(1, request.width // 128),
+            "inpainting_fill": FILLS[request.fill],
+            "inpaint_full_res": False,
+        }
+    return processing.StableDiffusionProcessingImg2Img(
+        **options, init_images=[picture], denoising_strength=request.denoise, resize_mode=0
+    )
+
+
+def _generate_image(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImage:
+    p = _processing(request, seed, tags)
     try:
-        made = processing.process_images(p)
+        result = processing.process_images(p)
     except devices.NansException as error:
         raise TrainingError(
             f"the WebUI gave NaN for a picture: {' '.join(str(error).split())}"
@@ -131,18 +133,22 @@ def _one(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImag
     if shared.state.interrupted or shared.state.stopping_generation:
         job.cancel()
     job.raise_if_cancelled()
-    if not made.images:
+    if not result.images:
         raise TrainingError("the WebUI drew no picture, expected one; its console says why")
-    # The WebUI keeps what it had when Skip was pressed, and forgets the press only when it draws
+    # After Skip the WebUI returns the unfinished picture, and clears the flag only when it draws
     # the next one.
-    skipped, shared.state.skipped = shared.state.skipped, False
-    told = f"{made.infotexts[0]}, Unfinished: skipped" if skipped else made.infotexts[0]
-    return GeneratedImage(made.images[0].convert("RGB"), seed, told, skipped)
+    skipped = shared.state.skipped
+    shared.state.skipped = False
+    parameters = result.infotexts[0]
+    if skipped:
+        parameters = f"{parameters}, Unfinished: skipped"
+    return GeneratedImage(result.images[0].convert("RGB"), seed, parameters, skipped)
 
 
 def interrupt_when_cancelled(job: Job | None) -> None:
-    """Stop the sampler between two steps when the job was cancelled; called by the WebUI at every
-    step.
+    """Stop the sampler between two steps when the job was cancelled.
+
+    The WebUI calls this at every step.
     """
     if job is not None and job.cancelled:
         shared.state.interrupt()

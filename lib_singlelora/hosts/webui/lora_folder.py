@@ -1,4 +1,4 @@
-"""Trained files in the WebUI's Lora folder: found by prompts and by the extra-networks tab at once."""
+"""Trained files in the WebUI's Lora folder, known to prompts and the extra-networks tab at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import networks
 from modules import shared
@@ -19,7 +18,7 @@ from ...host import LoraCard
 from ...imaging.load import read_rgb
 
 FOLDER = "singlelora"
-PREVIEW = (512, 768)
+PREVIEW_SIZE = (512, 768)  # pixels, at most
 
 
 def lora_folder() -> Path:
@@ -28,33 +27,36 @@ def lora_folder() -> Path:
 
 
 class LoraFolder:
-    """What of ours the WebUI's Lora extension knows.
-
-    names: file in a workspace -> what prompts call it.
-    """
+    """Our files in the WebUI's Lora folder, and the names by which prompts call them."""
 
     def __init__(self) -> None:
         self._names: dict[Path, str] = {}
+        """File in a workspace -> its name in prompts."""
 
     def publish(self, card: LoraCard) -> None:
-        """Copy the file into the Lora folder, write its card, and make it known.
+        """Copy the file into the Lora folder, write its card, and register it.
 
-        Raises: WorkspaceError, when the folder cannot be written.
+        Raises:
+            WorkspaceError: the folder cannot be written.
         """
         folder = lora_folder() / FOLDER / card.folder
-        name = _unique(card.name, folder)
+        name = _free_name(card.name, folder)
         target = folder / f"{name}.safetensors"
-        fresh = not target.exists() or not _same(target, card.path)
-        if fresh:
-            _place(card.path, target)
+        changed = not target.exists() or not _same_content(target, card.path)
+        if changed:
+            _copy(card.path, target)
             networks.networks_in_memory.pop(name, None)
         _write_card(target, card)
         self._names[card.path] = name
-        if fresh or name not in networks.available_networks:
+        if changed or name not in networks.available_networks:
             register(name, target)
 
     def name_of(self, path: Path) -> str:
-        """What a prompt calls a file, published or not.  Raises: LoraFileError."""
+        """The name by which a prompt calls a file, published or not.
+
+        Raises:
+            LoraFileError: there is no such file.
+        """
         name = self._names.get(path)
         if name and name in networks.available_networks:
             return name
@@ -70,11 +72,9 @@ class LoraFolder:
         return name
 
     def published(self) -> dict[str, Path]:
-        """Every file of ours in the Lora folder by name, from disk, so that it holds after a
-        restart too.
-        """
-        found = sorted((lora_folder() / FOLDER).glob("*/*.safetensors"))
-        return {path.stem: path for path in found if not path.parent.name.startswith(".")}
+        """Every published file by its name; read from disk, so that it holds after a restart."""
+        files = sorted((lora_folder() / FOLDER).glob("*/*.safetensors"))
+        return {path.stem: path for path in files if not path.parent.name.startswith(".")}
 
 
 def register(name: str, path: Path) -> None:
@@ -89,57 +89,63 @@ def register(name: str, path: Path) -> None:
     networks.available_network_aliases[entry.alias] = entry
 
 
-def _unique(name: str, folder: Path) -> str:
-    """The name, unless a LoRA elsewhere bears it; the WebUI finds files by name, whatever their
-    folder.
+def _free_name(name: str, folder: Path) -> str:
+    """The name, with a number where a LoRA of another folder bears it.
+
+    The WebUI finds LoRAs by name, whatever their folder.
     """
-    own = folder.resolve()
+    folder = folder.resolve()
     for number in range(1, 1000):
         candidate = name if number == 1 else f"{name}-sl{number}"
         known = networks.available_networks.get(candidate)
-        if known is None or Path(known.filename).resolve().parent == own:
+        if known is None or Path(known.filename).resolve().parent == folder:
             return candidate
     raise LoraFileError(f"{name}: found 999 other LoRAs of this name; delete some")
 
 
-def _same(one: Path, other: Path) -> bool:
-    first, second = one.stat(), other.stat()
-    return os.path.samestat(first, second) or (
-        first.st_size == second.st_size and one.read_bytes() == other.read_bytes()
-    )
+def _same_content(first: Path, second: Path) -> bool:
+    first_stat = first.stat()
+    second_stat = second.stat()
+    if os.path.samestat(first_stat, second_stat):
+        return True
+    return first_stat.st_size == second_stat.st_size and first.read_bytes() == second.read_bytes()
 
 
-def _place(source: Path, target: Path) -> None:
-    """A copy: a hard link would let a tool that edits metadata in place change the workspace's file
-    too.
-    """
-    with atomic(target) as file, source.open("rb") as given:
-        shutil.copyfileobj(given, file)
+def _copy(source: Path, target: Path) -> None:
+    """A copy, no hard link: a tool that edits metadata in place would change the workspace too."""
+    with atomic(target) as target_file, source.open("rb") as source_file:
+        shutil.copyfileobj(source_file, target_file)
 
 
 def _write_card(target: Path, card: LoraCard) -> None:
-    """The WebUI's user metadata and thumbnail; what the user wrote there himself is kept."""
+    """The WebUI's user metadata and thumbnail; what the user wrote there is kept."""
     # Not "sd version": the WebUI reads it off the file's own metadata.
-    data: dict[str, Any] = {
+    defaults: dict[str, object] = {
         "description": card.description,
         "activation text": card.trigger,
         "preferred weight": 0,
         "notes": "",
     }
-    path, found = target.with_suffix(".json"), None
+    path = target.with_suffix(".json")
+    existing: object = None
     with contextlib.suppress(OSError, WorkspaceError):
-        found = read_json(path)
-    if isinstance(found, dict):
-        data = {**data, **found}
-    # One that cannot be read is the user's all the same, and no reason for a training to end.
-    if data != found and (isinstance(found, dict) or not os.path.lexists(path)):
-        write_json(path, data)
-    preview = target.with_suffix(".preview.png")
-    if card.preview is None or (
-        preview.exists() and preview.stat().st_mtime_ns >= card.preview.stat().st_mtime_ns
-    ):
+        existing = read_json(path)
+    if isinstance(existing, dict):
+        merged = {**defaults, **existing}
+        if merged != existing:
+            write_json(path, merged)
+    elif not os.path.lexists(path):
+        write_json(path, defaults)
+    # A card that cannot be read is the user's all the same: it stays, and no training ends by it.
+    _write_preview(target.with_suffix(".preview.png"), card.preview)
+
+
+def _write_preview(target: Path, picture: Path | None) -> None:
+    if picture is None:
         return
-    small = read_rgb(card.preview)
-    small.thumbnail(PREVIEW, Image.Resampling.LANCZOS)
-    with atomic(preview) as file:
-        small.save(file, "PNG")
+    if target.exists() and target.stat().st_mtime_ns >= picture.stat().st_mtime_ns:
+        return
+    thumbnail = read_rgb(picture)
+    thumbnail.thumbnail(PREVIEW_SIZE, Image.Resampling.LANCZOS)
+    with atomic(target) as file:
+        thumbnail.save(file, "PNG")

@@ -1,4 +1,4 @@
-"""The checkpoint in the WebUI's memory, lent for training, and given back bit for bit."""
+"""The checkpoint in the WebUI's memory as a TrainingModel, given back bit for bit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import contextlib
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import networks
 import torch
@@ -23,7 +23,12 @@ from .. import placement
 from ..clip import count_tokens, encode
 from . import compute_dtype
 
-Parts = tuple[nn.Module, ...]
+if TYPE_CHECKING:
+    from ldm.models.autoencoder import AutoencoderKL
+    from modules.sd_hijack_clip import TextConditionalModel
+    from modules.sd_models_types import WebuiSdModel
+
+HYPERTILE = "__webui_hypertile_params"  # the attribute by which the WebUI's hypertile finds modules
 
 
 class WebUITrainingModel:
@@ -31,19 +36,19 @@ class WebUITrainingModel:
 
     recordable = False  # other extensions may do anything in a pass
 
-    def __init__(self, sd_model: Any, precision: str = "auto") -> None:
-        self._model, self._dtype = sd_model, compute_dtype.pass_dtype(precision)
-        self._places = placement.Placement(_named(sd_model), str(devices.device))
+    def __init__(self, sd_model: WebuiSdModel, precision: str = "auto") -> None:
+        self._model = sd_model
+        self._dtype = compute_dtype.pass_dtype(precision)
+        self._places = placement.Placement(_parts(sd_model), str(devices.device))
         self.layout = layout_of(sd_model)
         self.prediction: Literal["epsilon", "v_prediction"] = (
             "v_prediction" if sd_model.parameterization == "v" else "epsilon"
         )
-        self.alphas_cumprod: Tensor = (
-            getattr(sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod)
-            .detach()
-            .float()
-            .cpu()
+        # An option of the WebUI halves or rescales `alphas_cumprod`; this one stays as it was loaded.
+        alphas_cumprod: Tensor = getattr(
+            sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod
         )
+        self.alphas_cumprod = alphas_cumprod.detach().float().cpu()
 
     @property
     def device(self) -> str:
@@ -52,7 +57,7 @@ class WebUITrainingModel:
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """What a pass computes in."""
+        """The dtype of a pass."""
         return self._dtype
 
     @property
@@ -61,14 +66,14 @@ class WebUITrainingModel:
         return self._places
 
     def set_aside(self, *parts: Part) -> None:
-        """Parts to the CPU until they are asked for."""
+        """Parts to the CPU until they are needed."""
         self._places.set_aside(*parts)
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8), by whatever VAE the user
-        chose.
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8), by the VAE the user chose.
 
-        Raises: TrainingError, when the VAE gives NaN in fp32 too.
+        Raises:
+            TrainingError: the VAE gives NaN in fp32 too.
         """
         vae = self._bring_vae()
         mode = compute_dtype.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
@@ -78,16 +83,14 @@ class WebUITrainingModel:
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].
 
-        Raises: TrainingError, as `encode_images`.
+        Raises:
+            TrainingError: the VAE gives NaN in fp32 too.
         """
         vae = self._bring_vae()
-        return (
-            compute_dtype.through_vae(vae, vae.decode, latents / self._model.scale_factor)
-            .float()
-            .clamp(-1, 1)
-        )
+        pixels = compute_dtype.through_vae(vae, vae.decode, latents / self._model.scale_factor)
+        return pixels.float().clamp(-1, 1)
 
-    def _bring_vae(self) -> Any:
+    def _bring_vae(self) -> AutoencoderKL:
         if getattr(self._model, "lowvram", False):
             self._places.set_aside("unet", "text encoder")  # --medvram: one at a time
         self._places.bring("vae")
@@ -101,7 +104,7 @@ class WebUITrainingModel:
         return len(stage.tokenize([prompt])[0])  # SD2's wrapper
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
-        """Prompts to context (B, 77k, D): plain, without emphasis, as they are trained everywhere."""
+        """Prompts to context (B, 77k, D), without emphasis, as every trainer encodes captions."""
         stage = self._model.cond_stage_model
         self._places.bring("text encoder")
         with compute_dtype.autocast(self._dtype):
@@ -115,15 +118,16 @@ class WebUITrainingModel:
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
-        unet, context = self._model.model.diffusion_model, conditioning.context.to(devices.device)
+        unet = self._model.model.diffusion_model
+        context = conditioning.context.to(devices.device)
         self._places.bring("unet")
         with compute_dtype.autocast(self._dtype):
-            if self._dtype == compute_dtype.own_dtype():
-                noisy, context = noisy.to(devices.dtype_unet), context.to(devices.dtype_unet)
+            if self._dtype == compute_dtype.webui_dtype():
+                noisy = noisy.to(devices.dtype_unet)
+                context = context.to(devices.dtype_unet)
             # Otherwise they stay in fp32: a cast to the weights' fp16 on the way in is one on the
             # way back, where bf16's small gradients would be lost.
-            answer: Tensor = unet(noisy.to(devices.device), timesteps.to(devices.device), context)
-        return answer
+            return unet(noisy.to(devices.device), timesteps.to(devices.device), context)
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
         """(canonical name, module) of every Linear and Conv2d of the text encoder and the U-Net.
@@ -141,80 +145,88 @@ class WebUITrainingModel:
 
     def blocks(self) -> Iterator[nn.Module]:
         """Residual and attention blocks of the U-Net, layers of the text encoder."""
-        unet = self._model.model.diffusion_model
+        unet: Any = self._model.model.diffusion_model
         for part in (*unet.input_blocks, unet.middle_block, *unet.output_blocks):
             yield from (module for module in part if not isinstance(module, nn.Conv2d))
         if self.layout.name == "sd1":
             yield from self._model.cond_stage_model.wrapped.transformer.text_model.encoder.layers
 
 
-def _encode_open_clip(stage: Any, prompts: Sequence[str]) -> Tensor:
-    """SD2: the WebUI's own wrapper, whose parser takes escaped brackets as plain ones."""
-    plain = [
-        prompt.replace("\\", "\\\\")
-        .replace("(", "\\(")
-        .replace(")", "\\)")
-        .replace("[", "\\[")
-        .replace("]", "\\]")
-        for prompt in prompts
-    ]
-    context: Tensor = stage(plain)
-    return context
+def _encode_open_clip(stage: TextConditionalModel, prompts: Sequence[str]) -> Tensor:
+    """SD2's prompts by the WebUI's own wrapper; its parser reads escaped brackets as plain."""
+    escapes = str.maketrans({mark: f"\\{mark}" for mark in "\\()[]"})
+    return stage([prompt.translate(escapes) for prompt in prompts])
 
 
-def layout_of(sd_model: Any) -> BlockLayout:
-    """The layout of the loaded checkpoint.
+def require_model(sd_model: WebuiSdModel | None) -> WebuiSdModel:
+    """The loaded checkpoint.
 
-    Raises: CheckpointError, for one that cannot be trained, with the reason.
+    Raises:
+        CheckpointError: none is loaded.
     """
     if sd_model is None:
         raise CheckpointError(
             "found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose"
             " one at the top of the page"
         )
+    return sd_model
+
+
+def layout_of(sd_model: WebuiSdModel | None) -> BlockLayout:
+    """The layout of the loaded checkpoint.
+
+    Raises:
+        CheckpointError: none is loaded, or one that cannot be trained, with the reason.
+    """
+    sd_model = require_model(sd_model)
     name = sd_model.sd_checkpoint_info.name
     if getattr(sd_model, "is_sdxl", False):
         raise CheckpointError(
             f"{name}: found an SDXL checkpoint, which is not supported yet, expected Stable"
             " Diffusion 1.x"
         )
-    if (
-        getattr(sd_model, "is_sd3", False)
-        or not hasattr(sd_model, "model")
-        or not hasattr(sd_model.model, "diffusion_model")
-    ):
+    is_ldm = hasattr(sd_model, "model") and hasattr(sd_model.model, "diffusion_model")
+    if getattr(sd_model, "is_sd3", False) or not is_ldm:
         raise CheckpointError(
             f"{name}: found a checkpoint of another family, expected Stable Diffusion 1.x"
         )
-    unet = sd_model.model.diffusion_model
-    first = unet.input_blocks[0][0].weight
-    if first.shape[1] != 4:
-        what = "an inpainting checkpoint" if first.shape[1] == 9 else "a checkpoint"
+    unet: Any = sd_model.model.diffusion_model
+    channels = unet.input_blocks[0][0].weight.shape[1]
+    if channels != 4:
+        kind = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
         raise CheckpointError(
-            f"{name}: found {what} with {first.shape[1]} input channels, expected 4; train on the"
+            f"{name}: found {kind} with {channels} input channels, expected 4; train on the"
             " base checkpoint that it was made from: the LoRA works in the inpainting one too"
         )
-    multipliers = tuple(unet.channel_mult)
-    context = next(m for n, m in unet.named_modules() if n.endswith("attn2.to_k")).weight.shape[1]
+    context = next(
+        module.weight.shape[1]
+        for name, module in unet.named_modules()
+        if name.endswith("attn2.to_k")
+    )
     base = SD2 if getattr(sd_model, "is_sd2", False) else SD1
-    return replace(base, channels=unet.model_channels, multipliers=multipliers, context=context)
+    return replace(
+        base, channels=unet.model_channels, multipliers=tuple(unet.channel_mult), context=context
+    )
 
 
 @contextmanager
-def borrowed_networks(sd_model: Any, precision: str = "auto") -> Iterator[WebUITrainingModel]:
-    """Make the networks ready to train LoRA branches; everything is what it was after the exit,
-    however it comes.
+def borrowed_networks(
+    sd_model: WebuiSdModel | None, precision: str = "auto"
+) -> Iterator[WebUITrainingModel]:
+    """The networks, ready to train LoRA branches; after the exit everything is what it was.
 
-    Raises: CheckpointError; TrainingError, when the WebUI cannot compute in that precision.
+    Raises:
+        CheckpointError: no checkpoint is loaded, or one that cannot be trained.
+        TrainingError: the WebUI cannot compute in that precision.
     """
-    layout_of(sd_model)  # before anything is asked of it
+    sd_model = require_model(sd_model)
+    layout_of(sd_model)  # refuses before anything of the model is touched
     model = WebUITrainingModel(sd_model, precision)
     if sd_unet.current_unet is not None:
         raise CheckpointError(
             f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's"
             " own, expected the checkpoint's; set Settings > SD Unet to None"
         )
-    parts: Parts = tuple(_named(sd_model).values())
     _give_memory_back()  # what the last picture left
     with ExitStack() as stack:
         stack.callback(_give_memory_back)
@@ -225,15 +237,16 @@ def borrowed_networks(sd_model: Any, precision: str = "auto") -> Iterator[WebUIT
         if not getattr(sd_model, "lowvram", False):
             model.places.bring("unet", "vae", "text encoder")
         stack.enter_context(_attention_that_trains())
-        stack.enter_context(_frozen(parts))
+        stack.enter_context(_frozen(_parts(sd_model).values()))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         yield model
 
 
 def _give_memory_back() -> None:
-    """To the GPU's other users and to the system: glibc keeps gigabytes of a training's freed
-    activations otherwise.
+    """Memory to the GPU's other users and to the system.
+
+    glibc keeps gigabytes of a training's freed activations otherwise.
     """
     gc.collect()
     devices.torch_gc()
@@ -247,23 +260,18 @@ def _trim() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _named(sd_model: Any) -> dict[str, nn.Module]:
+def _parts(sd_model: WebuiSdModel) -> dict[str, nn.Module]:
+    clip = sd_model.cond_stage_model.wrapped
     return {
         "unet": sd_model.model.diffusion_model,
         "vae": sd_model.first_stage_model,
-        "text encoder": _text_module(sd_model),
+        "text encoder": clip.transformer if hasattr(clip, "transformer") else clip.model,  # SD1, 2
     }
 
 
-def _text_module(sd_model: Any) -> nn.Module:
-    wrapped = sd_model.cond_stage_model.wrapped
-    module: nn.Module = wrapped.transformer if hasattr(wrapped, "transformer") else wrapped.model
-    return module
-
-
 @contextmanager
-def _without_networks(sd_model: Any) -> Iterator[None]:
-    """Take out what the last prompt merged into the weights, and keep it out while inside.
+def _without_networks(sd_model: WebuiSdModel) -> Iterator[None]:
+    """Without the LoRAs that the last prompt merged into the weights, and without hypernetworks.
 
     The patched `forward` of every module merges lazily and in place; within an autograd graph that
     would fail, so it is done here for all of them at once.
@@ -282,14 +290,12 @@ def _without_networks(sd_model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _without_patches(sd_model: Any) -> Iterator[None]:
-    """Token merging and hypertile approximate attention for speed; they are off for the job."""
+def _without_patches(sd_model: WebuiSdModel) -> Iterator[None]:
+    """Without token merging and hypertile, which approximate attention for speed."""
     ratio = getattr(sd_model, "applied_token_merged_ratio", 0)
     sd_models.apply_token_merging(sd_model, 0)
     tiles = [
-        module.__dict__["__webui_hypertile_params"]
-        for module in sd_model.modules()
-        if "__webui_hypertile_params" in module.__dict__
+        module.__dict__[HYPERTILE] for module in sd_model.modules() if HYPERTILE in module.__dict__
     ]
     enabled = [tile.enabled for tile in tiles]
     for tile in tiles:
@@ -297,70 +303,72 @@ def _without_patches(sd_model: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for tile, was in zip(tiles, enabled, strict=True):
-            tile.enabled = was
+        for tile, was_enabled in zip(tiles, enabled, strict=True):
+            tile.enabled = was_enabled
         sd_models.apply_token_merging(sd_model, ratio)
 
 
 @contextmanager
-def _without_lowvram(sd_model: Any) -> Iterator[None]:
+def _without_lowvram(sd_model: WebuiSdModel) -> Iterator[None]:
     """Without the hooks of --medvram and --lowvram, which move modules in the middle of a pass.
 
-    The parts wait on the CPU then, as these flags have it, and each comes when it is asked for.
+    The parts wait on the CPU then, as these flags have it, and each comes when it is needed.
     """
-    hooks = []
+    hooks_before = []
     if getattr(sd_model, "lowvram", False):
         lowvram.send_everything_to_cpu()
         for module in sd_model.modules():
-            before = list(module._forward_pre_hooks.items())
+            hooks = list(module._forward_pre_hooks.items())
             moving = [
-                key for key, hook in before if getattr(hook, "__module__", "") == lowvram.__name__
+                key for key, hook in hooks if getattr(hook, "__module__", "") == lowvram.__name__
             ]
             if moving:
-                hooks.append((module, before))
+                hooks_before.append((module, hooks))
             for key in moving:
                 del module._forward_pre_hooks[key]
     try:
         yield
     finally:
-        for module, before in hooks:
+        # Cleared and filled anew, so that the hooks run in their old order.
+        for module, hooks in hooks_before:
             module._forward_pre_hooks.clear()
-            module._forward_pre_hooks.update(before)
+            module._forward_pre_hooks.update(hooks)
         lowvram.module_in_gpu = None
 
 
 @contextmanager
 def _attention_that_trains() -> Iterator[None]:
-    """The user's attention may have no backward pass or a slow one; torch's own, and xformers' if
-    it is chosen, are fast.
-    """
-    import ldm.modules.attention as attention
+    """Attention with a fast backward pass: xformers' if the user chose it, else PyTorch's own.
 
-    before = attention.CrossAttention.forward
-    own = hasattr(nn.functional, "scaled_dot_product_attention")
-    if own and before is not sd_hijack_optimizations.xformers_attention_forward:
-        attention.CrossAttention.forward = (
-            sd_hijack_optimizations.scaled_dot_product_attention_forward
-        )
+    The user's choice may have a slow backward pass or none.
+    """
+    from ldm.modules.attention import CrossAttention
+
+    before = CrossAttention.forward
+    if (
+        hasattr(nn.functional, "scaled_dot_product_attention")
+        and before is not sd_hijack_optimizations.xformers_attention_forward
+    ):
+        CrossAttention.forward = sd_hijack_optimizations.scaled_dot_product_attention_forward
     try:
         yield
     finally:
-        attention.CrossAttention.forward = before
+        CrossAttention.forward = before
 
 
 @contextmanager
-def _frozen(parts: Parts) -> Iterator[None]:
-    """No parameter takes a gradient; flags, modes and ldm's own recomputation are what they were
-    after the exit.
+def _frozen(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """No parameter takes a gradient and ldm's own gradient checkpointing is off while inside.
 
-    ldm's recomputation asks for the gradients of frozen weights too, and fails.
+    ldm's checkpointing asks for the gradients of frozen weights too, and fails.
     """
+    parts = list(parts)
     modules = [module for part in parts for module in part.modules()]
     flags = [
         (parameter, parameter.requires_grad) for part in parts for parameter in part.parameters()
     ]
     modes = [(module, module.training) for module in modules]
-    recomputing = [
+    checkpointing = [
         (module, name)
         for module in modules
         for name in ("checkpoint", "use_checkpoint")
@@ -370,11 +378,11 @@ def _frozen(parts: Parts) -> Iterator[None]:
         for part in parts:
             part.requires_grad_(False)
             part.eval()
-        for module, name in recomputing:
+        for module, name in checkpointing:
             setattr(module, name, False)
         yield
     finally:
-        for module, name in recomputing:
+        for module, name in checkpointing:
             setattr(module, name, True)
         for parameter, flag in flags:
             parameter.requires_grad_(flag)

@@ -14,7 +14,11 @@ from safetensors.torch import load_file, save_file
 from lib_singlelora.errors import LoraFileError
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.clip import hidden_states
-from lib_singlelora.hosts.standalone.bundled_embeddings import vectors_of, word_at, words_for
+from lib_singlelora.hosts.standalone.bundled_embeddings import (
+    vectors_of,
+    embedding_at,
+    embedding_tokens,
+)
 from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
@@ -26,7 +30,7 @@ def test_a_name_stands_for_its_vectors(standalone_host: StandaloneHost) -> None:
     text, tokenizer = standalone_host.networks.text, standalone_host.networks.tokenizer
     table = text.embeddings.token_embedding
     vectors = torch.randn(2, table.embedding_dim, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), words_for(text, tokenizer, {"isa": vectors}) as words:
+    with torch.no_grad(), embedding_tokens(text, tokenizer, {"isa": vectors}) as words:
         found = encode_weighted(text, tokenizer, ["a isa hat"], 1, "cpu", words)
     assert text.embeddings.token_embedding is table
     # The same by hand: two words of the table, whose vectors are put in their place and taken out
@@ -50,8 +54,8 @@ def test_the_longest_name_counts_and_a_full_chunk_is_not_torn(
 ) -> None:
     tokenizer = standalone_host.networks.tokenizer
     assert (
-        word_at([1, 2, 3], 0, {(1,): (9,), (1, 2): (8,)}) == (1, 2)
-        and word_at([1, 2], 1, {(1,): (9,)}) == ()
+        embedding_at([1, 2, 3], 0, {(1,): (9,), (1, 2): (8,)}) == (1, 2)
+        and embedding_at([1, 2], 1, {(1,): (9,)}) == ()
     )
     name = tuple(tokenizer("zebra", add_special_tokens=False).input_ids)
     rows = chunks(tokenizer, "hat " * 74 + "zebra", {name: (60000, 60001)})

@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
 from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.lora.network import LoraNetwork, LoraShape
 from lib_singlelora.naming.blocks import SD1
@@ -25,7 +25,7 @@ GOLDEN = json.loads(
 )
 
 
-def full_size() -> Networks:
+def full_size() -> CheckpointNetworks:
     """The networks of SD 1.5 as diffusers and transformers build them, without memory."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
@@ -33,7 +33,7 @@ def full_size() -> Networks:
             hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
         )
         text = CLIPTextModel(config)
-    return Networks(unet, None, text, None, SD1, torch.ones(1), 0.00085, 0.012, 0.18215)
+    return CheckpointNetworks(unet, None, text, None, SD1, torch.ones(1), 0.00085, 0.012, 0.18215)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import nn
 
 from lib_singlelora.errors import LoraKeyError
 from lib_singlelora.host import LoraUse
-from lib_singlelora.hosts.standalone.merged_loras import AppliedLoras
+from lib_singlelora.hosts.standalone.merged_loras import MergedLoras
 
 LINEAR, CONV = "input_blocks.1.1.transformer_blocks.0.attn1.to_q", "input_blocks.1.1.proj_in"
 STEMS = {
@@ -68,7 +68,7 @@ def by_hand(weight: np.ndarray, file: Path, stem: str, strength: float) -> np.nd
 def test_a_dora_is_applied_and_taken_out(dora: Path, strength: float) -> None:
     modules = targets()
     before = {name: module.weight.detach().clone() for name, module in modules.items()}  # type: ignore[union-attr,operator]
-    loras = AppliedLoras(modules.items())
+    loras = MergedLoras(modules.items())
     loras.apply([LoraUse(dora, strength, strength)])
     for name, module in modules.items():
         wanted = by_hand(before[name].numpy(), dora, STEMS[name], strength)
@@ -89,7 +89,7 @@ def test_a_magnitude_of_the_outputs_is_told(dora: Path, tmp_path: Path) -> None:
     with pytest.raises(
         LoraKeyError, match=r"found a magnitude of \(8, 1\), expected one for each of 10 inputs"
     ):
-        AppliedLoras(modules.items()).apply([LoraUse(tmp_path / "other.safetensors", 1, 1)])
+        MergedLoras(modules.items()).apply([LoraUse(tmp_path / "other.safetensors", 1, 1)])
     assert all(torch.equal(modules[name].weight, weight) for name, weight in before.items())
 
 
@@ -156,7 +156,7 @@ def test_other_algorithms_are_applied_as_the_webui_does(
         {f"{STEMS[LINEAR]}.{part}": torch.tensor(value) for part, value in parts.items()},
         tmp_path / "a.safetensors",
     )
-    loras = AppliedLoras(modules.items())
+    loras = MergedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.7, 0.7)])
     found = modules[LINEAR].weight.detach().numpy()  # type: ignore[union-attr,operator]
     np.testing.assert_allclose(found, before.numpy() + 0.7 * change, atol=1e-4)
@@ -176,7 +176,7 @@ def test_norms_and_biases_are_changed_too_and_given_back(tmp_path: Path) -> None
     }
     save_file(tensors, tmp_path / "a.safetensors")
     bias = linear.bias.detach().clone()  # type: ignore[union-attr,operator]
-    loras = AppliedLoras(modules.items())
+    loras = MergedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.5, 0.5)])
     assert torch.equal(norm.weight, torch.full((8,), 2.0)) and torch.equal(
         norm.bias, torch.full((8,), 1.5)
@@ -197,4 +197,4 @@ def test_a_change_of_a_bias_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     modules = {**targets(), LINEAR: nn.Linear(10, 8, bias=False)}
     with pytest.raises(LoraKeyError, match="found a change of its bias, expected none"):
-        AppliedLoras(modules.items()).apply([LoraUse(tmp_path / "a.safetensors", 1, 1)])
+        MergedLoras(modules.items()).apply([LoraUse(tmp_path / "a.safetensors", 1, 1)])

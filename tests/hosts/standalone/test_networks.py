@@ -16,9 +16,13 @@ import yaml
 from lib_singlelora.embedded.paths import CLIP
 from lib_singlelora.errors import CheckpointError
 from lib_singlelora.hosts.clip import encode
-from lib_singlelora.hosts.standalone.checkpoint_loader import Networks, load_networks, networks_from
+from lib_singlelora.hosts.standalone.checkpoint_loader import (
+    CheckpointNetworks,
+    load_networks,
+    networks_from,
+)
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.hosts.standalone.inspection import Inspected, inspect
+from lib_singlelora.hosts.standalone.inspection import CheckpointFile, inspect
 from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.modules import module_specs
@@ -30,7 +34,7 @@ NOISE, WHEN = (
 )
 
 
-def predicted(networks: Networks) -> tuple[torch.Tensor, ...]:
+def predicted(networks: CheckpointNetworks) -> tuple[torch.Tensor, ...]:
     """Context, the U-Net's answer, a decoded picture and its latents."""
     with torch.inference_mode():
         context = encode(
@@ -104,7 +108,7 @@ def test_the_networks_answer_as_those_of_diffusers_own_loader(
     pipe = StableDiffusionPipeline.from_single_file(
         str(small_checkpoint), config=str(tmp_path), local_files_only=True, safety_checker=None
     )
-    theirs = Networks(
+    theirs = CheckpointNetworks(
         pipe.unet,
         pipe.vae,
         pipe.text_encoder,
@@ -265,13 +269,13 @@ def test_bytes_that_are_no_checkpoint_are_told(
 
 
 @pytest.fixture(scope="module")
-def full_size() -> Networks:
+def full_size() -> CheckpointNetworks:
     """Stable Diffusion 1.5's networks without memory, from its keys and shapes alone; no `.yaml`."""
     meta = {key: torch.empty(shape, device="meta") for key, shape in shapes(FULL)}
-    return networks_from(Inspected(Path("full.safetensors"), {}, 512, "recommended"), meta)
+    return networks_from(CheckpointFile(Path("full.safetensors"), {}, 512, "recommended"), meta)
 
 
-def test_a_full_size_checkpoint_needs_no_yaml(full_size: Networks) -> None:
+def test_a_full_size_checkpoint_needs_no_yaml(full_size: CheckpointNetworks) -> None:
     count = [
         sum(p.numel() for p in m.parameters())
         for m in (full_size.unet, full_size.vae, full_size.text)
@@ -280,6 +284,6 @@ def test_a_full_size_checkpoint_needs_no_yaml(full_size: Networks) -> None:
     assert full_size.layout == SD1 and full_size.text.config.num_attention_heads == 12  # type: ignore[union-attr]
 
 
-def test_full_size_targets_are_every_module_of_sd1(full_size: Networks) -> None:
+def test_full_size_targets_are_every_module_of_sd1(full_size: CheckpointNetworks) -> None:
     expected = {spec.name: spec.shape for spec in module_specs(SD1) if spec.kind != "norm"}
     assert {name: tuple(module.weight.shape) for name, module in targets_of(full_size)} == expected  # type: ignore

@@ -12,7 +12,7 @@ import torch
 from lib_singlelora.errors import LoraFileError, SettingsError
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.clip import encode
-from lib_singlelora.hosts.standalone.checkpoint_loader import Networks
+from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
 from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted, guidance
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
@@ -21,11 +21,11 @@ from lib_singlelora.lora.network import LoraNetwork, LoraShape
 
 
 @pytest.fixture(scope="module")
-def networks(standalone_host: StandaloneHost) -> Networks:
+def networks(standalone_host: StandaloneHost) -> CheckpointNetworks:
     return standalone_host.networks
 
 
-def encoded(networks: Networks, *texts: str) -> torch.Tensor:
+def encoded(networks: CheckpointNetworks, *texts: str) -> torch.Tensor:
     with torch.inference_mode():
         return encode_weighted(networks.text, networks.tokenizer, texts, 1, "cpu")
 
@@ -35,14 +35,14 @@ def draw(host: StandaloneHost, prompt: str, **more: object) -> np.ndarray:
     return np.asarray(host.generate(request, Job())[0].image)
 
 
-def test_a_plain_prompt_is_encoded_as_a_caption_is(networks: Networks) -> None:
+def test_a_plain_prompt_is_encoded_as_a_caption_is(networks: CheckpointNetworks) -> None:
     with torch.inference_mode():
         caption = encode(networks.text, networks.tokenizer, ["a red hat"], 1, "cpu")
     assert torch.equal(encoded(networks, "a red hat"), caption)
     assert torch.equal(encoded(networks, r"a red hat"), encoded(networks, "a red hat"))
 
 
-def test_a_weight_scales_its_own_tokens_and_the_mean_stays(networks: Networks) -> None:
+def test_a_weight_scales_its_own_tokens_and_the_mean_stays(networks: CheckpointNetworks) -> None:
     plain, weighted = encoded(networks, "a red hat")[0], encoded(networks, "a (red:1.5) hat")[0]
     ratio = weighted / plain
     own = (ratio[2].mean() / ratio[1].mean()).item()  # start, a, red, hat
@@ -50,19 +50,21 @@ def test_a_weight_scales_its_own_tokens_and_the_mean_stays(networks: Networks) -
     assert weighted.mean().item() == pytest.approx(plain.mean().item(), abs=1e-5)
 
 
-def test_brackets_that_are_escaped_reach_the_tokenizer(networks: Networks) -> None:
+def test_brackets_that_are_escaped_reach_the_tokenizer(networks: CheckpointNetworks) -> None:
     numbers = networks.tokenizer("hat (red)", add_special_tokens=False).input_ids
     row = chunks(networks.tokenizer, r"hat \(red\)")[0]
     assert [token for token, _ in row][: len(numbers)] == numbers
     assert {weight for _, weight in row} == {1.0}
 
 
-def test_break_begins_a_chunk(networks: Networks) -> None:
+def test_break_begins_a_chunk(networks: CheckpointNetworks) -> None:
     assert encoded(networks, "a BREAK b").shape[1] == 2 * 77
     assert len(chunks(networks.tokenizer, "a BREAK b BREAK c")) == 3
 
 
-def test_a_piece_behind_a_comma_is_not_torn_by_the_end_of_a_chunk(networks: Networks) -> None:
+def test_a_piece_behind_a_comma_is_not_torn_by_the_end_of_a_chunk(
+    networks: CheckpointNetworks,
+) -> None:
     first, second = chunks(networks.tokenizer, "a " * 70 + ", b b b b b b b")
     end = networks.tokenizer.eos_token_id
     assert (
@@ -71,7 +73,9 @@ def test_a_piece_behind_a_comma_is_not_torn_by_the_end_of_a_chunk(networks: Netw
     )
 
 
-def test_prompts_between_and_are_weighed_against_the_negative_one(networks: Networks) -> None:
+def test_prompts_between_and_are_weighed_against_the_negative_one(
+    networks: CheckpointNetworks,
+) -> None:
     texts = guidance(networks.text, networks.tokenizer, "a AND b BREAK c :0.5", "n", 1, 4, "cpu")
 
     def unet(latents: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -87,7 +91,7 @@ def test_prompts_between_and_are_weighed_against_the_negative_one(networks: Netw
     assert guided.mean().item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
-def test_editing_changes_the_text_between_steps(networks: Networks) -> None:
+def test_editing_changes_the_text_between_steps(networks: CheckpointNetworks) -> None:
     scheduled = guidance(networks.text, networks.tokenizer, "[a:b:2]", "", 1, 6, "cpu").positive[0]
     assert torch.equal(scheduled.at(0), scheduled.at(2))
     assert not torch.equal(scheduled.at(2), scheduled.at(3))

@@ -99,9 +99,9 @@ def test_weights_in_8_bits_compute_in_the_webui_s_half(
     webui: StandIn, monkeypatch: pytest.MonkeyPatch, computing: Any
 ) -> None:
     on_a_gpu(webui, monkeypatch, (7, 0), fp8=True)
-    assert computing.own_dtype() == FP16
+    assert computing.webui_dtype() == FP16
     vars(webui.devices)["device"] = torch.device("cpu")
-    assert computing.own_dtype() == BF16
+    assert computing.webui_dtype() == BF16
 
 
 def test_an_explicit_dtype_wins_over_the_autocast_around_it(computing: Any) -> None:

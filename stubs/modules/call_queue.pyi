@@ -1,0 +1,3 @@
+from .fifo_lock import FIFOLock
+
+queue_lock: FIFOLock

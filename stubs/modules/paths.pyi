@@ -1,0 +1,2 @@
+models_path: str
+extensions_dir: str
