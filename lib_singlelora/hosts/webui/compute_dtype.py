@@ -20,7 +20,7 @@ def webui_dtype() -> torch.dtype:
 
     Source: AUTOMATIC1111 1.10.1, modules/devices.py, autocast.
     """
-    # Older versions have no `dtype_inference` and no `fp8`.
+    # Looked up, for not every version of the WebUI has `dtype_inference` and `fp8`.
     inference_dtype = getattr(devices, "dtype_inference", devices.dtype)
     if getattr(devices, "fp8", False):  # weights in 8 bits, which nothing multiplies
         return torch.bfloat16 if _device_type() == "cpu" else devices.dtype

@@ -15,9 +15,9 @@ from lib_singlelora.errors import LoraFileError
 from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.clip import hidden_states
 from lib_singlelora.hosts.standalone.bundled_embeddings import (
-    vectors_of,
     embedding_at,
     embedding_tokens,
+    vectors_of,
 )
 from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted
 from lib_singlelora.hosts.standalone.host import StandaloneHost
