@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import SettingsError
-from ..imaging.face_by_colour import Box
+from ..imaging.boxes import PixelBox
 from .buckets import Size, nearest_bucket
 from .views import View
 
@@ -64,7 +64,7 @@ def moved(proposed: Sequence[View], boxes: Sequence[str], size: Size) -> list[Vi
     return list(known.values())
 
 
-def _parse(text: str, size: Size) -> tuple[str, Box]:
+def _parse(text: str, size: Size) -> tuple[str, PixelBox]:
     name, *numbers = (piece.strip() for piece in text.split(":"))
     try:
         left, top, right, bottom = (int(number) for number in numbers)
@@ -87,7 +87,7 @@ def _parse(text: str, size: Size) -> tuple[str, Box]:
     return name.replace(" ", "_"), (left, top, right, bottom)
 
 
-def coverage(size: Size, boxes: Sequence[Box]) -> NDArray[np.int32]:
+def coverage(size: Size, boxes: Sequence[PixelBox]) -> NDArray[np.int32]:
     """In how many crops each pixel is, (H, W)."""
     counts = np.zeros((size[1], size[0]), dtype=np.int32)
     for left, top, right, bottom in boxes:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from ..imaging.face_by_colour import Box
+from ..imaging.boxes import PixelBox
 from .buckets import Size
 from .views import SMALLEST, View, fit_aspect, measure, overlap
 
@@ -20,7 +20,7 @@ APART = 0.1  # the most that two details, or a detail and the face, may overlap
 
 
 def propose_details(
-    mask: Image.Image, buckets: list[Size], image: Image.Image, face: Box | None, count: int
+    mask: Image.Image, buckets: list[Size], image: Image.Image, face: PixelBox | None, count: int
 ) -> list[View]:
     """Up to `count` views called detail_1, detail_2 …, the richest first; fewer where nothing
     stands out.
@@ -45,7 +45,7 @@ def propose_details(
     richness, share = _windows(drawn, window), _windows(solid.astype(np.float32), window)
     richness[share < ON_HER] = 0
     least = RICHER * float(drawn[solid].mean())
-    taken: list[Box] = [face] if face else []
+    taken: list[PixelBox] = [face] if face else []
     found: list[View] = []
     for at in np.argsort(richness.ravel())[::-1]:
         top, left = (int(value) for value in np.unravel_index(int(at), richness.shape))

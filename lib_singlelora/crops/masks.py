@@ -5,13 +5,13 @@ from __future__ import annotations
 from PIL import Image
 
 from ..errors import PictureError
-from ..imaging.face_by_colour import Box
+from ..imaging.boxes import PixelBox
 
 # How far the aspect ratios of a box and of the picture cut from it may differ: rounding
 SAME_SHAPE = 0.01
 
 
-def crop_mask(mask: Image.Image, box: Box, size: tuple[int, int] | None = None) -> Image.Image:
+def crop_mask(mask: Image.Image, box: PixelBox, size: tuple[int, int] | None = None) -> Image.Image:
     """The mask (L, 255 is the character) of a crop.
 
     mask: of the whole prepared picture.

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..imaging.boxes import PixelBox
 from ..imaging.colour import Lab, distance, to_lab
-from ..imaging.face_by_colour import Box, find_face
+from ..imaging.face_by_colour import find_face
 from .views import Figure, measure
 
 SIDE = 384
@@ -66,9 +67,9 @@ class Sides:
     unlike: NDArray[np.bool_]
     solid: NDArray[np.bool_]
     scale: float
-    zones: Mapping[str, Box]
+    zones: Mapping[str, PixelBox]
 
-    def of(self, box: Box | None = None) -> Symmetry:
+    def of(self, box: PixelBox | None = None) -> Symmetry:
         """The symmetry of what a box shows (pixels of the picture), or of the whole."""
         parts = {name: self._share(_common(zone, box)) for name, zone in self.zones.items()}
         seen = {name: share for name, share in parts.items() if share is not None}
@@ -86,8 +87,8 @@ class Sides:
             score, False, differs, f"not symmetric: {told} differ; mirroring would teach both sides"
         )
 
-    def _share(self, box: Box | None) -> float | None:
-        """Share of the figure in a box that is alike; None where next to nothing of it lies there."""
+    def _share(self, box: PixelBox | None) -> float | None:
+        """Share of the figure in a box that is alike; None where hardly any of it lies there."""
         high, wide = self.solid.shape
         left, top, right, bottom = (
             (round(value / self.scale) for value in box) if box else (0, 0, wide, high)
@@ -121,14 +122,14 @@ def compare_sides(image: Image.Image, mask: Image.Image) -> Sides:
     return Sides(unlike, solid, scale, _zones(figure, face, image.size))
 
 
-def _first_guess(figure: Figure, face: Box | None) -> float:
+def _first_guess(figure: Figure, face: PixelBox | None) -> float:
     return (face[0] + face[2]) / 2 if face else figure.centre
 
 
-def _zones(figure: Figure, face: Box | None, size: tuple[int, int]) -> dict[str, Box]:
+def _zones(figure: Figure, face: PixelBox | None, size: tuple[int, int]) -> dict[str, PixelBox]:
     """The parts, as boxes of the picture: the face, what is around it, and what lies below."""
     chin = min(size[1], round(figure.crown + figure.head))
-    zones: dict[str, Box] = {}
+    zones: dict[str, PixelBox] = {}
     if face:
         zones[EYES] = (face[0], face[1], face[2], chin)
     zones[HAIR] = (0, figure.crown, size[0], chin)
@@ -199,7 +200,7 @@ def _one_sided(lab: Lab, solid: NDArray[np.bool_], axis: float) -> NDArray[np.bo
     return out
 
 
-def _common(one: Box, other: Box | None) -> Box:
+def _common(one: PixelBox, other: PixelBox | None) -> PixelBox:
     if other is None:
         return one
     return (

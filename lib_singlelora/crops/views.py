@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..imaging.face_by_colour import Box, find_face
+from ..imaging.boxes import PixelBox
+from ..imaging.face_by_colour import find_face
 from .buckets import Size, crop_box, nearest_bucket
 
 HEADS = 6.5  # Height of a standing figure whose head cannot be told from its outline.
@@ -33,7 +34,7 @@ class View:
 
     name: str
     tags: tuple[str, ...]
-    box: Box
+    box: PixelBox
     confidence: float = 1.0
 
 
@@ -61,7 +62,7 @@ class Figure:
     centre: float
     cut: bool
     heads: float
-    face: Box | None = None
+    face: PixelBox | None = None
     sure: float = 1.0
 
 
@@ -110,7 +111,7 @@ def propose_views(
     buckets: list[Size],
     image: Image.Image | None = None,
     *,
-    face: Box | None = None,
+    face: PixelBox | None = None,
     least: float = LEAST,
 ) -> list[View]:
     """The views that this picture allows, widest first, each with the aspect ratio of a bucket
@@ -152,7 +153,7 @@ def propose_views(
     return views or [View("whole", (), (0, 0, *mask.size), 1.0)]
 
 
-def _with_room(figure: Figure, face: Box) -> Figure:
+def _with_room(figure: Figure, face: PixelBox) -> Figure:
     """The figure with room for a head of the usual size around the face.
 
     An outline on a lively background may lack hair or hat.
@@ -227,7 +228,7 @@ def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, 
     return figure.left - margin, start, figure.right + margin, bottom
 
 
-def _on_the_face(name: str, figure: Figure, face: Box) -> tuple[float, float, float, float]:
+def _on_the_face(name: str, figure: Figure, face: PixelBox) -> tuple[float, float, float, float]:
     """A view by where the face was seen.
 
     Bangs or a hat may hide the forehead and hair may hide the cheeks, so it is taken to be at least
@@ -266,7 +267,7 @@ def _line(place: float, figure: Figure) -> float:
     return figure.crown + figure.head * (1 + (place - 1) * (figure.heads - 1))
 
 
-def measure(mask: Image.Image, face: Box | None = None) -> Figure:
+def measure(mask: Image.Image, face: PixelBox | None = None) -> Figure:
     """Find head and body in an outline; an empty one counts as filled.
 
     face: tells where the chin is.
@@ -289,7 +290,7 @@ def measure(mask: Image.Image, face: Box | None = None) -> Figure:
     return Figure(left, top, right, bottom, crown, head, head_width, centre, cut, heads, face, sure)
 
 
-def _crown(solid: NDArray[np.bool_], top: int, bottom: int, face: Box | None) -> int:
+def _crown(solid: NDArray[np.bool_], top: int, bottom: int, face: PixelBox | None) -> int:
     """The upper end of the head, which raised hands may overtop: the outline's, above the face or
     the body's middle.
     """
@@ -367,7 +368,7 @@ def fit_aspect(
     below: bool = False,
     slack: float = 0.0,
     ends: bool = False,
-) -> Box:
+) -> PixelBox:
     """The smallest box around the wanted one that lies in the picture and has a bucket's aspect
     ratio.
 
@@ -408,14 +409,14 @@ def fit_aspect(
     return round(left), round(top), min(width, round(right)), min(height, round(bottom))
 
 
-def lost_to_bucket(box: Box, buckets: list[Size]) -> float:
+def lost_to_bucket(box: PixelBox, buckets: list[Size]) -> float:
     """Share of a box that training cuts off, because no bucket has its shape."""
     size = box[2] - box[0], box[3] - box[1]
     left, top, right, bottom = crop_box(size, nearest_bucket(size, buckets))
     return 1 - (right - left) * (bottom - top) / (size[0] * size[1])
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(one: PixelBox, other: PixelBox) -> float:
     """Intersection over union of two boxes."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])

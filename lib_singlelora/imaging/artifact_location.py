@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from .artifacts import Box
+from .boxes import PixelBox
 from .colour import distance, to_lab
 from .face_by_colour import find_face, skin
 
@@ -17,7 +17,7 @@ SIDE = 256
 ALIKE = 22.0  # CIELAB
 
 
-def place_finder(image: Image.Image, mask: Image.Image) -> Callable[[Box, str], str]:
+def place_finder(image: Image.Image, mask: Image.Image) -> Callable[[PixelBox, str], str]:
     """A function that gives the place of a box: hair, eyes, face, skin, clothes or background."""
     scale = max(image.size) / SIDE
     size = max(1, round(image.width / scale)), max(1, round(image.height / scale))
@@ -30,7 +30,7 @@ def place_finder(image: Image.Image, mask: Image.Image) -> Callable[[Box, str], 
     box = tuple(value / scale for value in face) if face else None
     hair = _beside(lab, solid & ~own_skin, box) if box else []
 
-    def place(spot: Box, around: str) -> str:
+    def place(spot: PixelBox, around: str) -> str:
         x, y = (spot[0] + spot[2]) / 2 / scale, (spot[1] + spot[3]) / 2 / scale
         row, column = min(size[1] - 1, int(y)), min(size[0] - 1, int(x))
         # A spot is no figure

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import MissingPackageError, SettingsError
+from .boxes import PixelBox
 from .colour import name_of
 from .compression_artifacts import (
     BLOCKY,
@@ -30,7 +31,6 @@ from .spot_removal import paint_over
 RINGING, JPEG, STRAY = "ringing", "jpeg", "stray"
 # A larger picture is searched reduced to this: memory and time stay bounded
 MOST_PIXELS = 16_000_000
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Artifact:
 
     name: str
     kind: str
-    box: Box
+    box: PixelBox
     area: int
     contrast: float = 0.0
     colour: str = ""
@@ -199,7 +199,7 @@ def clean(image: Image.Image, found: Found, names: Collection[str]) -> Image.Ima
     return image
 
 
-def placed(found: Found, place_of: Callable[[Box, str], str]) -> Found:
+def placed(found: Found, place_of: Callable[[PixelBox, str], str]) -> Found:
     """The same with the places, and the tags that spots may provoke there.
 
     place_of: of a box and the colour around it.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .face_by_colour import Box, above_neck
+from .boxes import PixelBox
+from .face_by_colour import above_neck
 from .segments import Array, Labels
 
 UNLIKE = 18.0  # ΔE of an eye from the face around it
@@ -38,7 +39,7 @@ def spots(labels: Labels, lab: Array) -> Spots:
 
 
 def has_eyes(
-    box: Box, found: Spots, skin: NDArray[np.float64], own: NDArray[np.bool_] | None = None
+    box: PixelBox, found: Spots, skin: NDArray[np.float64], own: NDArray[np.bool_] | None = None
 ) -> bool:
     """Whether just two like spots lie side by side in the box, unlike the skin around them; a
     wall's windows are more.
@@ -86,7 +87,7 @@ def has_eyes(
     return False
 
 
-def faces_with_eyes(labels: Labels, found: Spots) -> list[Box]:
+def faces_with_eyes(labels: Labels, found: Spots) -> list[PixelBox]:
     """Boxes of regions that look like faces, the largest first."""
     height, width = labels.shape
     least, most = 0.0006 * height * width, 0.35 * height * width

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .boxes import PixelBox
 from .components import label_regions
 
-Box = tuple[int, int, int, int]
 SIDE = 256
 LEAST_AREA = 20  # pixels at that side: fewer tell nothing
 LOWEST = 0.72  # of the figure's height: no face's middle is further down
@@ -50,7 +50,7 @@ class Patch:
     size: its width by the figure's longer side.
     """
 
-    box: Box
+    box: PixelBox
     holes: float
     rest: float
     size: float
@@ -69,8 +69,8 @@ class Patch:
         return float(np.sqrt(wide * high)) * min(self.holes, 0.25) * max(0.1, 1 - self.rest)
 
 
-def find_face(image: Image.Image, mask: Image.Image) -> Box | None:
-    """Box of the face's skin (left, top, right, bottom; pixels of the picture), or None where
+def find_face(image: Image.Image, mask: Image.Image) -> PixelBox | None:
+    """PixelBox of the face's skin (left, top, right, bottom; pixels of the picture), or None where
     nothing looks like one.
     """
     scale = max(image.size) / SIDE

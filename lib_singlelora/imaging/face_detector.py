@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageModelError
+from .boxes import PixelBox
 from .onnx_model import first_line, open_model
 
 Array = NDArray[np.float32]
-Box = tuple[int, int, int, int]
 KINDS = ("face", "head", "person")
 USUAL_SIDE = 640  # of a model that takes any
 GREY = 114  # of the border around a picture in the model's square
@@ -33,7 +33,7 @@ class Found:
     """kind: one of KINDS.  box: left, top, right, bottom; pixels of the picture.  score: 0 to 1."""
 
     kind: str
-    box: Box
+    box: PixelBox
     score: float
 
 
@@ -161,7 +161,7 @@ def _corners(boxes: Array) -> Array:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
-def face_of(found: list[Found]) -> Box | None:
+def face_of(found: list[Found]) -> PixelBox | None:
     """The face: as it was seen, or where it lies in a head."""
     by_kind = {each.kind: each.box for each in found}
     if "face" in by_kind:
@@ -179,7 +179,7 @@ def face_of(found: list[Found]) -> Box | None:
     )
 
 
-def photographed_face(image: Image.Image) -> Box | None:
+def photographed_face(image: Image.Image) -> PixelBox | None:
     """A frontal face on a photograph, by OpenCV's bundled cascade; None where it sees none or
     OpenCV is not there.
     """

@@ -1,49 +1,70 @@
 """The character told from drawn scenery, region by region, without a model.
 
 A region is called background where it reaches the picture's sides, where its colours go on in such
-a region at the same height, or where no body can be, seen from the face.  What is left, and hangs
+a region at the same height, or where no body can be, given the face.  What is left, and hangs
 together with the face, is the character.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from .components import label_regions
-from .drawn_face import Spots, faces_with_eyes, has_eyes, spots
-from .face_by_colour import Box, find_face
-from .segments import Array, Borders, Labels, borders, min_cut, noise_of, segment, to_lab
+from .body_place import (
+    chest_shares,
+    face_regions,
+    face_width,
+    is_profile,
+    place_by_face,
+    place_by_middle,
+    rim_shares,
+)
+from .boxes import PixelBox, scale_box
+from .figure_face import face_in_regions, shows_eyes
+from .figure_pieces import ALIKE, one_figure
+from .figure_regions import (
+    Numbers,
+    Regions,
+    Values,
+    background_distance,
+    describe_regions,
+    figure_distance,
+    thickness,
+)
+from .segments import min_cut, noise_of, segment, to_lab
 
-SIDE = 384  # long side that is worked on, pixels
-NOISY = 0.5  # ΔE between neighbours from which on a picture is smoothed before it is parted
-ALIKE, UNLIKE = 5.0, 24.0  # ΔE from a background's colour: surely of it, surely not
-REACH = 0.06  # of the height: so far above and below a background is expected to go on
-DOUBTFUL, CLEAR = 20.0, 30.0  # ΔE from a background's colour: may be of it after all, is not
-BODY = 0.12  # of the place below the chin: what takes more is neck or breast
-GAP = 2  # pixels that may lie between parts of one figure
-SEED = 3.0  # how surely what reaches the sides is background
-SIMILAR = 12.0  # ΔE from the character's colours: what is more has another one
-STEP = 14.0  # ΔE across a border that is likely the character's edge
+WORKING_SIDE = 384  # long side, pixels
+NOISY = 0.5  # ΔE between neighbours; a noisier picture is smoothed before it is segmented
+DOUBTFUL = 20.0  # ΔE from a background's colour: may be of it after all
+CLEAR = 30.0  # ΔE from a background's colour: is surely not of it
+CHEST = 0.12  # of the place below the chin: a region that takes more is neck or chest
+SEED = 3.0  # how surely a region that reaches the sides is background
+SIMILAR = 12.0  # ΔE from the character's colours; beyond it a region has another colour
+STEP = 14.0  # ΔE across a border that is likely the character's outline
 Mask = NDArray[np.bool_]
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each thing counts.
+    """How much each cue counts.
 
-    place: where a body is.
-    colour: unlike the background's.
+    place: a body is expected there.
+    colour: unlike the background's colours.
+    zero: where, between `alike` and `unlike`, a colour tells nothing.
     like: like what is surely the character.
+    edges: cost of a border without a step.
+    breast: below the chin.
+    wide: factor of a body's outer limits.
+    away: factor where no body is expected.
+    alike, unlike: ΔE from a background's colour, surely of it and surely not.
+    reach: place up to which what touches a side is background.
+    bulk: against large masses where a body is unlikely.
+    bulk_place: place up to which `bulk` counts.
     afloat: against what hangs in the sky beside a head.
     hair: for what frames the face.
-    zero: where between ALIKE and UNLIKE a colour tells nothing.
-    edges: the cost of a border without a step.
     """
 
     place: float = 1.2
@@ -63,505 +84,255 @@ class Weights:
     hair: float = 1.0
 
 
+# The mask is the surer, the more these agree with it.
 VARIANTS = (Weights(place=0.7), Weights(place=1.8), Weights(colour=1.8), Weights(colour=4.0))
 
 
 @dataclass(frozen=True)
 class Cut:
-    """mask: (h, w) of the reduced picture.  scale: of it by the picture's pixels.  face: in reduced
-    pixels.
+    """A figure cut out of a reduced picture.
 
-    confidence: 0 to 1, how far other weights would have led to the same mask.
+    mask: (h, w) of the reduced picture.
+    scale: of the reduced picture by the picture's own size.
+    face: in the reduced picture.
+    confidence: 0 to 1, how far other weights lead to the same mask.
     """
 
     mask: Mask
     scale: float
-    face: Box | None
+    face: PixelBox | None
     confidence: float
 
 
 @dataclass(frozen=True)
-class Regions:
-    """What is known of each region.  rows, columns: first and one past the last.
+class _Cues:
+    """What speaks for each region before the cut, all of shape (n,).
 
-    profile: (n, h, 3), mean colour in each row, NaN elsewhere.
-    sides: pixels on the left, upper, right and lower border, (n, 4).
+    place: how likely a body is there.
+    core: the region is the face.
+    chest: its share of the place below the chin; 0 without a frontal face.
+    seeds: the region is surely background.
     """
 
-    labels: Labels
-    area: Values
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    profile: Array
-    sides: Values
-    pairs: Borders
-    spots: Spots
+    place: Values
+    core: Mask
+    chest: Values
+    seeds: Mask
 
 
-def cut_figure(image: Image.Image, face: Box | None = None) -> Cut | None:
+def cut_figure(image: Image.Image, face: PixelBox | None = None) -> Cut | None:
     """The character's outline; None where nothing stands out.
 
-    face: where a detector saw it, pixels of the picture.
+    face: where a detector found it.
     """
-    scale = min(1.0, SIDE / max(image.size))
+    scale = min(1.0, WORKING_SIDE / max(image.size))
     size = max(8, round(image.width * scale)), max(8, round(image.height * scale))
     small = image.convert("RGB").resize(size, Image.Resampling.BOX)
     lab = to_lab(np.asarray(small))
     if noise_of(lab) > NOISY:
         small = small.filter(ImageFilter.MedianFilter(5))
         lab = to_lab(np.asarray(small))
-    regions = _describe(segment(lab, tolerance=1 + 1.5 * noise_of(lab)), lab)
-    seen = _scaled(face, scale) if face else _face(small, regions, _cut(regions, None, Weights()))
-    mask = _cut(regions, seen, Weights())
+    regions = describe_regions(segment(lab, tolerance=1 + 1.5 * noise_of(lab)), lab)
+    if face:
+        face = scale_box(face, scale)
+    else:
+        face = face_in_regions(small, regions, _cut(regions, None, Weights()))
+    mask = _cut(regions, face, Weights())
     if mask is None:
         return None
-    others = [_cut(regions, seen, weights) for weights in VARIANTS]
+    others = [_cut(regions, face, weights) for weights in VARIANTS]
     agreement = float(np.mean([_iou(mask, other) for other in others]))
-    return Cut(mask, scale, seen, round(agreement * _plausible(regions, mask, seen), 3))
+    return Cut(mask, scale, face, round(agreement * _plausibility(regions, mask, face), 3))
 
 
-def _plausible(regions: Regions, mask: Mask, face: Box | None) -> float:
-    """0 to 1, the less the more of the mask has colours that the background has too, or of what
-    stands out was left out.
+def _plausibility(regions: Regions, mask: Mask, face: PixelBox | None) -> float:
+    """How plausible the mask is, 0 to 1.
 
-    Without a pair of eyes, and from the side, where the body is was guessed.
+    It is less so the more of it has colours that the background has too, or the more of what stands
+    out was left out.  Without a pair of eyes, and from the side, the body's place was guessed.
     """
-    labels, weights = regions.labels, Weights()
-    place = _place_by_face(labels.shape, face, weights) if face else _place_by_middle(labels.shape)
-    mean = np.bincount(labels.ravel(), place.ravel()) / regions.area
-    breast = _below_the_chin(labels, face) if face and not _sideways(face) else np.zeros(len(mean))
-    seeds = _seeds(regions, mean, breast, weights)
-    if face and _stands(mask, face):
-        seeds |= _ground(regions, face, breast)
-    far = _distance(regions, np.flatnonzero(seeds))[labels]
-    size = max(1, int(mask.sum()))
-    alike = float(((far < DOUBTFUL) & mask).sum()) / size
-    left_out = float(((far > CLEAR) & ~mask & (place > 0.2)).sum()) / size
-    found = (1 - 0.8 * max(0.0, alike - 0.1)) * max(0.5, 1 - 3 * left_out)
-    if face is None or not has_eyes(face, regions.spots, _skin(regions, face)):
-        found *= 0.8
-    return found * (0.85 if face and _sideways(face) else 1.0)
-
-
-def _scaled(face: Box, scale: float) -> Box:
-    return (
-        round(face[0] * scale),
-        round(face[1] * scale),
-        round(face[2] * scale),
-        round(face[3] * scale),
-    )
-
-
-def _face(small: Image.Image, regions: Regions, outline: Mask | None) -> Box | None:
-    """The face: by skin and eyes, within what stands out by itself or anywhere; else by eyes; else
-    by skin alone.
-    """
-    whole = Image.new("L", small.size, 255)
-    looked = [whole]
-    if outline is not None and not 0.01 < outline.mean() < 0.9:
-        outline = None
-    if outline is not None:
-        looked.insert(0, Image.fromarray(np.where(outline, 255, 0).astype(np.uint8)))
-    by_skin = [face for within in looked if (face := find_face(small, within)) is not None]
-    seen = [face for face in by_skin if has_eyes(face, regions.spots, _skin(regions, face))]
-    if seen:
-        return seen[0]
-    by_eyes = faces_with_eyes(regions.labels, regions.spots)
-    if outline is not None:
-        by_eyes = [
-            face for face in by_eyes if outline[face[1] : face[3], face[0] : face[2]].mean() > 0.5
-        ] or by_eyes
-    pale = [face for face in by_eyes if _may_be_skin(_skin(regions, face))]
-    found = pale or by_skin or by_eyes
-    return found[0] if found else None
-
-
-def _may_be_skin(lab: Values) -> bool:
-    """Whether a colour (L*a*b*) may be anybody's skin, from pale to dark: between red and yellow,
-    and no strong colour.
-    """
-    light, red, yellow = (float(value) for value in lab)
-    return 20 < light < 97 and 1 < red < 30 and 3 < yellow < 45
-
-
-def _skin(regions: Regions, face: Box) -> Values:
-    """The colour that most of a box has."""
-    inside = regions.labels[face[1] : face[3], face[0] : face[2]]
-    found: Values = regions.spots.colour[int(np.bincount(inside.ravel()).argmax())]
-    return found
-
-
-def _iou(one: Mask, other: Mask | None) -> float:
-    return 0.0 if other is None else float((one & other).sum() / max(1, (one | other).sum()))
-
-
-def _describe(labels: Labels, lab: Array) -> Regions:
-    count, (height, width) = int(labels.max()) + 1, labels.shape
-    area = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
-    at = labels.astype(np.int64) * height + np.arange(height)[:, None]
-    each = np.bincount(at.ravel(), minlength=count * height).reshape(count, height)
-    sums = [
-        np.bincount(at.ravel(), lab[..., channel].ravel(), count * height).reshape(count, height)
-        for channel in range(3)
-    ]
-    with np.errstate(invalid="ignore"):
-        profile = np.stack(
-            [total / np.where(each, each, np.nan) for total in sums], axis=-1
-        ).astype(np.float32)
-    filled = each > 0
-    rows = np.stack([filled.argmax(axis=1), height - filled[:, ::-1].argmax(axis=1)], axis=1)
-    turned = np.bincount(
-        (labels.astype(np.int64) * width + np.arange(width)).ravel(), minlength=count * width
-    )
-    there = turned.reshape(count, width) > 0
-    columns = np.stack([there.argmax(axis=1), width - there[:, ::-1].argmax(axis=1)], axis=1)
-    edges = (labels[:, 0], labels[0], labels[:, -1], labels[-1])
-    sides = np.stack([np.bincount(edge, minlength=count) for edge in edges], axis=1).astype(
-        np.float64
-    )
-    return Regions(
-        labels, area, rows, columns, profile, sides, borders(labels, lab), spots(labels, lab)
-    )
-
-
-def _cut(regions: Regions, face: Box | None, weights: Weights) -> Mask | None:
-    """The mask by these weights."""
     labels = regions.labels
-    place = _place_by_face(labels.shape, face, weights) if face else _place_by_middle(labels.shape)
+    place = _place(labels.shape, face, Weights())
+    cues = _cues(regions, face, place, Weights())
+    seeds = cues.seeds
+    if face and _stands(mask, face):
+        seeds = seeds | _ground(regions, face, cues.chest)
+    distance = background_distance(regions, np.flatnonzero(seeds))[labels]
+    size = max(1, int(mask.sum()))
+    alike = float(((distance < DOUBTFUL) & mask).sum()) / size
+    left_out = float(((distance > CLEAR) & ~mask & (place > 0.2)).sum()) / size
+    plausibility = (1 - 0.8 * max(0.0, alike - 0.1)) * max(0.5, 1 - 3 * left_out)
+    if face is None or not shows_eyes(regions, face):
+        plausibility *= 0.8
+    return plausibility * (0.85 if face and is_profile(face) else 1.0)
+
+
+def _iou(mask: Mask, other: Mask | None) -> float:
+    """Intersection over union; 0 for no other mask."""
+    if other is None:
+        return 0.0
+    return float((mask & other).sum() / max(1, (mask | other).sum()))
+
+
+def _place(shape: tuple[int, ...], face: PixelBox | None, weights: Weights) -> Values:
+    """How likely a body covers each pixel, (h, w)."""
+    if face is None:
+        return place_by_middle(shape)
+    return place_by_face(shape, face, weights.wide, weights.away)
+
+
+def _cues(regions: Regions, face: PixelBox | None, place: Values, weights: Weights) -> _Cues:
+    """The cues of each region.  place: of each pixel, as `_place` gives it."""
+    labels = regions.labels
     mean = np.bincount(labels.ravel(), place.ravel()) / regions.area
-    core = _core(labels, face) if face else np.zeros(len(mean), dtype=bool)
-    breast = _below_the_chin(labels, face) if face and not _sideways(face) else np.zeros(len(mean))
-    seeds = _seeds(regions, mean, breast, weights) & ~core
-    mask = _weighed(regions, face, weights, mean, core, breast, seeds)
+    core = face_regions(labels, face) if face else np.zeros(len(mean), dtype=bool)
+    frontal = face is not None and not is_profile(face)
+    chest = chest_shares(labels, face) if face and frontal else np.zeros(len(mean))
+    seeds = _seeds(regions, mean, chest, weights)
+    return _Cues(mean, core, chest, seeds)
+
+
+def _cut(regions: Regions, face: PixelBox | None, weights: Weights) -> Mask | None:
+    """The mask by these weights; None where nothing stands out."""
+    cues = _cues(regions, face, _place(regions.labels.shape, face, weights), weights)
+    seeds = cues.seeds & ~cues.core
+    mask = _weighed(regions, face, weights, cues, seeds)
     if not face or mask is None:
         return mask
-    ground = _ground(regions, face, breast) & ~core & ~seeds
+    ground = _ground(regions, face, cues.chest) & ~cues.core & ~seeds
     if not ground.any():
         return mask
-    standing = _weighed(regions, face, weights, mean, core, breast, seeds | ground)
+    standing = _weighed(regions, face, weights, cues, seeds | ground)
     return standing if standing is not None and _stands(standing, face) else mask
 
 
 def _weighed(
-    regions: Regions,
-    face: Box | None,
-    weights: Weights,
-    mean: Values,
-    core: Mask,
-    breast: Values,
-    seeds: Mask,
+    regions: Regions, face: PixelBox | None, weights: Weights, cues: _Cues, seeds: Mask
 ) -> Mask | None:
-    """The mask when these regions are background for sure.
-
-    mean: how much each lies where a body is.
-    """
+    """The mask when the regions of `seeds` are surely background."""
     pairs = regions.pairs
     costs = weights.edges * pairs.length * np.exp(-pairs.step / STEP)
-    far = _distance(regions, np.flatnonzero(seeds))
-    gains = _gains(regions, face, mean, far, core, breast, weights)
+    distance = background_distance(regions, np.flatnonzero(seeds))
+    gains = _gains(regions, face, weights, cues, distance)
     if face:
-        gains[(_around(regions.labels, face) > 0.3) & ~seeds] += weights.hair
-        gains[_afloat(regions, face, seeds, _known(regions, face, core, breast))] -= weights.afloat
+        gains[(rim_shares(regions.labels, face) > 0.3) & ~seeds] += weights.hair
+        gains[_afloat(regions, face, seeds, _figure_regions(regions, face, cues))] -= weights.afloat
     gains[seeds] = -SEED
     chosen = min_cut(gains * np.sqrt(regions.area) * 2, pairs, costs)
-    return _one_figure(regions, chosen, seeds, mean, far, face)
+    return one_figure(regions, chosen, seeds, cues.place, distance, face)
 
 
 def _gains(
-    regions: Regions,
-    face: Box | None,
-    mean: Values,
-    far: Values,
-    core: Mask,
-    breast: Values,
-    weights: Weights,
+    regions: Regions, face: PixelBox | None, weights: Weights, cues: _Cues, distance: Values
 ) -> Values:
-    """What each region gives to be called the character."""
-    gains = weights.place * mean + weights.colour * (_unlike(far, weights) - weights.zero)
-    body = breast > BODY
-    own = _known(regions, face, core, breast) if face else np.flatnonzero(core | body)
-    if len(own):
-        gains += weights.like * np.clip((far - _likeness(regions, own)) / 15, 0, 1)
-    gains[body] += weights.breast
+    """What calling each region the character gains, (n,).
+
+    distance: ΔE from the nearest background.
+    """
+    gains = weights.place * cues.place + weights.colour * (
+        _unlike(distance, weights) - weights.zero
+    )
+    chest = cues.chest > CHEST
+    figure = _figure_regions(regions, face, cues) if face else np.flatnonzero(cues.core | chest)
+    if len(figure):
+        nearer = (distance - figure_distance(regions, figure)) / 15
+        gains += weights.like * np.clip(nearer, 0, 1)
+    gains[chest] += weights.breast
     if face:
-        thick = _thickness(regions) / _wide(face)
+        thick = thickness(regions) / face_width(face)
         gains -= (
             weights.bulk
             * np.clip((thick - 0.3) / 0.25, 0, 1)
-            * np.clip(weights.bulk_place - mean, 0, 1)
+            * np.clip(weights.bulk_place - cues.place, 0, 1)
         )
-    gains[core] = 2 * SEED
+    gains[cues.core] = 2 * SEED
     return gains
 
 
-def _known(regions: Regions, face: Box, core: Mask, breast: Values) -> NDArray[np.int64]:
-    """What is surely the character and large enough that its colour tells something: skin and
-    clothes, no eyes.
+def _figure_regions(regions: Regions, face: PixelBox, cues: _Cues) -> Numbers:
+    """Regions that are surely the character: skin and clothes.
+
+    Small ones such as eyes are left out, because their colours tell little, unless there are no
+    others.
     """
     least = 0.05 * (face[2] - face[0]) * (face[3] - face[1])
-    known = np.flatnonzero((core | (breast > BODY)) & (regions.area > least))
-    return known if len(known) else np.flatnonzero(core | (breast > BODY))
+    sure = cues.core | (cues.chest > CHEST)
+    large = np.flatnonzero(sure & (regions.area > least))
+    return large if len(large) else np.flatnonzero(sure)
 
 
-def _wide(face: Box) -> float:
-    """A face's width, pixels; from the side it is narrow, and its height tells more."""
-    return max(face[2] - face[0], 0.8 * (face[3] - face[1]), 4.0)
-
-
-def _afloat(regions: Regions, face: Box, seeds: Mask, own: NDArray[np.int64]) -> Mask:
-    """What lies above the chin before a background, as clouds do, and not on a head as hair and
-    hats do.
+def _afloat(regions: Regions, face: PixelBox, seeds: Mask, figure: Numbers) -> Mask:
+    """What floats above the chin before a background, as clouds do, and not on a head as hair does.
 
     It hardly touches anything but backgrounds, or it lies to one side with nothing like it on the
-    other, or is far too wide.
-    own: what is surely the character; raised arms have its colours.
+    other, or it is far too wide.
+
+    figure: what is surely the character; raised arms have its colours.
     """
-    wide, middle = _wide(face), (face[0] + face[2]) / 2
-    pairs, count = regions.pairs, len(regions.area)
+    width = face_width(face)
+    middle = (face[0] + face[2]) / 2
+    pairs = regions.pairs
+    count = len(regions.area)
     total = np.bincount(pairs.one, pairs.length, count) + np.bincount(
         pairs.other, pairs.length, count
     )
-    beside = np.bincount(pairs.one, pairs.length * seeds[pairs.other], count)
-    beside += np.bincount(pairs.other, pairs.length * seeds[pairs.one], count)
-    free = beside / np.maximum(total, 1)
-    high = (regions.rows[:, 1] <= face[3]) & (_thickness(regions) > 0.15 * wide)
-    if len(own):
-        high &= _likeness(regions, own) > SIMILAR
-    off = (regions.columns.mean(axis=1) - middle) / wide
-    broad = (regions.columns[:, 1] - regions.columns[:, 0]) > 3.2 * wide
-    aside = np.abs(off) > 0.45
-    for one in np.flatnonzero(high & aside):
-        twins = (np.abs(off + off[one]) < 0.15) & (
-            np.abs(np.log(regions.area / regions.area[one])) < 0.35
-        )
-        aside[one] = not (
-            twins & (np.abs(regions.rows[:, 0] - regions.rows[one, 0]) < 0.15 * wide)
-        ).any()
-    found: Mask = high & ((free > 0.9) | ((free > 0.6) & aside) | ((free > 0.4) & broad))
-    return found
+    beside_seeds = np.bincount(pairs.one, pairs.length * seeds[pairs.other], count)
+    beside_seeds += np.bincount(pairs.other, pairs.length * seeds[pairs.one], count)
+    free = beside_seeds / np.maximum(total, 1)
+    high = (regions.rows[:, 1] <= face[3]) & (thickness(regions) > 0.15 * width)
+    if len(figure):
+        high &= figure_distance(regions, figure) > SIMILAR
+    offset = (regions.columns.mean(axis=1) - middle) / width
+    broad = (regions.columns[:, 1] - regions.columns[:, 0]) > 3.2 * width
+    aside = np.abs(offset) > 0.45
+    for region in np.flatnonzero(high & aside):
+        mirrored = np.abs(offset + offset[region]) < 0.15
+        sized = np.abs(np.log(regions.area / regions.area[region])) < 0.35
+        level = np.abs(regions.rows[:, 0] - regions.rows[region, 0]) < 0.15 * width
+        aside[region] = not (mirrored & sized & level).any()
+    floating: Mask = high & ((free > 0.9) | ((free > 0.6) & aside) | ((free > 0.4) & broad))
+    return floating
 
 
-def _ground(regions: Regions, face: Box, breast: Values) -> Mask:
-    """What may be a path or a carpet under the feet: it reaches the lower edge and is wider there
-    than legs are.
-    """
-    found: Mask = (regions.sides[:, 3] > 2 * _wide(face)) & (breast <= BODY)
-    return found
+def _ground(regions: Regions, face: PixelBox, chest: Values) -> Mask:
+    """What may be a path or a carpet: it reaches the lower edge and is wider than legs are."""
+    ground: Mask = (regions.sides[:, 3] > 2 * face_width(face)) & (chest <= CHEST)
+    return ground
 
 
-def _stands(mask: Mask, face: Box) -> bool:
-    """Whether a figure ends above the lower edge, and so far below its chin that little of it can
-    be lacking.
-    """
-    height, bottom = len(mask), int(np.flatnonzero(mask.any(axis=1))[-1]) + 1
-    return bottom < 0.985 * height and bottom - face[3] > max(
-        0.75 * (height - face[3]), 2.2 * _wide(face)
-    )
+def _stands(mask: Mask, face: PixelBox) -> bool:
+    """True if the figure ends above the lower edge, so far below its chin that it is whole."""
+    height = len(mask)
+    bottom = int(np.flatnonzero(mask.any(axis=1))[-1]) + 1
+    below_chin = bottom - face[3]
+    usual = max(0.75 * (height - face[3]), 2.2 * face_width(face))
+    return bottom < 0.985 * height and below_chin > usual
 
 
-def _unlike(far: Values, weights: Weights) -> Values:
-    """0 for a background's colour, 1 for what no background has."""
-    found: Values = np.clip((far - weights.alike) / (weights.unlike - weights.alike), 0, 1)
-    return found
+def _unlike(distance: Values, weights: Weights) -> Values:
+    """0 for a background's colour, 1 for a colour that no background has."""
+    unlike: Values = np.clip((distance - weights.alike) / (weights.unlike - weights.alike), 0, 1)
+    return unlike
 
 
-def _sideways(face: Box) -> bool:
-    """Whether a face is seen from the side: it is narrow."""
-    return face[2] - face[0] < 0.75 * (face[3] - face[1])
+def _seeds(regions: Regions, place: Values, chest: Values, weights: Weights) -> Mask:
+    """The regions that are surely background.
 
-
-def _place_by_face(shape: tuple[int, ...], face: Box, weights: Weights) -> Values:
-    """Where a body is, seen from the face: 1 in its middle, 0 at its usual sides, negative further
-    away.
-
-    A face that is seen from the side is narrow, and much of the head is beside it.
-    """
-    left, top, right, chin = face
-    wide = max(right - left, 0.8 * (chin - top), 4.0)
-    sideways = _sideways(face)
-    across = np.abs(np.arange(shape[1]) - (left + right) / 2)[None] / wide
-    down = (np.arange(shape[0]) - chin)[:, None] / wide
-    if sideways:
-        across, down = across / 1.5, down / 1.5
-    points = [-3.0, -2.4, -1.7, -0.3, 0.2, 1.0, 4.0, 7.0, 12.0]
-    inner = np.interp(down, points, [0.0, 0.3, 0.7, 0.8, 0.6, 0.7, 0.7, 0.6, 0.5])
-    outer = np.interp(down, points, [0.5, 0.9, 1.2, 1.3, 1.2, 1.3, 1.4, 1.3, 1.1]) * weights.wide
-    found = np.clip(1 - (across - inner) / np.maximum(outer - inner, 0.2), -1.5, 1.0)
-    away: Values = np.where(found < 0, found * weights.away, found)
-    return away
-
-
-def _place_by_middle(shape: tuple[int, ...]) -> Values:
-    """The same where no face was seen: most likely in the middle."""
-    across = np.abs(np.linspace(-1, 1, shape[1]))[None]
-    down = np.linspace(0, 1, shape[0])[:, None]
-    upper = np.clip((0.04 - down) / 0.04, 0, 1)
-    found: Values = np.clip(0.7 - 1.6 * across, -1.5, 0.6) - upper
-    return found
-
-
-def _core(labels: Labels, face: Box) -> Mask:
-    """The regions that are the face."""
-    count = int(labels.max()) + 1
-    left, top, right, bottom = face
-    inside = np.bincount(labels[top:bottom, left:right].ravel(), minlength=count)
-    return inside > 0.6 * np.bincount(labels.ravel(), minlength=count)
-
-
-def _below_the_chin(labels: Labels, face: Box) -> Values:
-    """The share of the place below the chin, where neck and breast are, that each region takes."""
-    count, (height, width) = int(labels.max()) + 1, labels.shape
-    wide, middle = face[2] - face[0], (face[0] + face[2]) // 2
-    left, right = max(0, round(middle - 0.35 * wide)), min(width, round(middle + 0.35 * wide) + 1)
-    top, bottom = (
-        min(height - 1, round(face[3] + 0.15 * wide)),
-        min(height, round(face[3] + 1.1 * wide)),
-    )
-    strip = labels[top : max(bottom, top + 1), left : max(right, left + 1)].ravel()
-    return np.bincount(strip, minlength=count) / max(1, strip.size)
-
-
-def _around(labels: Labels, face: Box) -> Values:
-    """The share of a rim around the face, down to the chin's height, that each region takes: hair,
-    hat or hood.
-    """
-    count, (left, top, right, chin) = int(labels.max()) + 1, face
-    by = max(2, round(0.15 * (right - left)))
-    box = np.s_[max(0, top - by) : round(top + 0.7 * (chin - top)), max(0, left - by) : right + by]
-    inner = np.zeros(labels.shape, dtype=bool)
-    inner[top:chin, left:right] = True
-    rim = labels[box][~inner[box]]
-    return np.bincount(rim, minlength=count) / max(1, rim.size)
-
-
-def _seeds(regions: Regions, place: Values, breast: Values, weights: Weights) -> Mask:
-    """What is background for sure.
-
-    It reaches the left, upper or right side where no body is expected, or an upper corner, or both
-    sides, itself or by another region of its colours at the same height; or it lies far from any
-    body.
+    They reach the left, upper or right side where no body is expected, or an upper corner, or both
+    sides, themselves or through a region of their colours at the same height; or they lie far from
+    any body.
     """
     height, width = regions.labels.shape
     left, top, right, _ = regions.sides.T
     reaches = (left > 0.015 * height) | (right > 0.015 * height) | (top > 0.015 * width)
     corner = (top > 0) & ((left > 0) | (right > 0))
     across = (left > 0) & (right > 0)
-    body = (breast > BODY) & ~corner & ~(across & (top > 0))
+    body = (chest > CHEST) & ~corner & ~(across & (top > 0))
     sure: Mask = ((reaches & (place < weights.reach)) | (place < -0.9) | across | corner) & ~body
     sides = [
         np.flatnonzero((edge > 0.015 * height) & ~body & (place < 0.9)) for edge in (left, right)
     ]
-    for one, others in (sides, sides[::-1]):
-        if len(one) and len(others):
-            sure[one] |= _distance(regions, others)[one] < ALIKE
+    for near, opposite in (sides, sides[::-1]):
+        if len(near) and len(opposite):
+            sure[near] |= background_distance(regions, opposite)[near] < ALIKE
     return sure
-
-
-def _distance(regions: Regions, seeds: NDArray[np.int64]) -> Values:
-    """ΔE of each region from the most similar background that goes on at its height."""
-    count, height = regions.profile.shape[:2]
-    reach = max(1, round(REACH * height))
-    far = np.full(count, 100.0)
-    for seed in seeds:
-        first, last = regions.rows[seed]
-        own = regions.profile[seed]
-        there = np.flatnonzero(~np.isnan(own[:, 0]))
-        nearest = there[np.clip(np.searchsorted(there, np.arange(height)), 0, len(there) - 1)]
-        colours = own[nearest]
-        low, high = max(0, first - reach), min(height, last + reach)
-        step = np.sqrt(((regions.profile[:, low:high] - colours[low:high]) ** 2).sum(axis=-1))
-        seen = ~np.isnan(step)
-        total = np.where(seen, step, 0).sum(axis=1)
-        each = seen.sum(axis=1)
-        rows = regions.rows[:, 1] - regions.rows[:, 0]
-        enough = each >= 0.6 * rows
-        mean = np.where(enough, total / np.maximum(each, 1), 100.0)
-        mean[seed] = 0.0
-        far = np.minimum(far, mean)
-    return far
-
-
-def _thickness(regions: Regions) -> Values:
-    """How thick each region is, what it encloses left out: its area by its longer side, pixels."""
-    tall = regions.rows[:, 1] - regions.rows[:, 0]
-    wide = regions.columns[:, 1] - regions.columns[:, 0]
-    found: Values = regions.area / np.maximum(tall, wide)
-    return found
-
-
-def _likeness(regions: Regions, own: NDArray[np.int64]) -> Values:
-    """ΔE of each region from the most similar of the character's known ones, wherever they are."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean = np.nanmean(regions.profile, axis=1)
-    apart = np.sqrt(((mean[:, None] - mean[own][None]) ** 2).sum(axis=-1))
-    found: Values = apart.min(axis=1).astype(np.float64)
-    return found
-
-
-def _one_figure(
-    regions: Regions, chosen: Mask, seeds: Mask, place: Values, far: Values, face: Box | None
-) -> Mask | None:
-    """The pieces that hang together with the face, or the largest.
-
-    A piece under it, such as legs below a skirt of the meadow's colour, belongs to it with what
-    lies between.
-    """
-    labels = regions.labels
-    mask = chosen[labels]
-    numbers, count = label_regions(_grown(mask, GAP))
-    numbers = np.where(mask, numbers, 0)
-    if not count:
-        return None
-    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    own = int(sizes.argmax())
-    if face:
-        inside = np.bincount(
-            numbers[face[1] : face[3], face[0] : face[2]].ravel(), minlength=count + 1
-        )
-        inside[0] = 0
-        own = int(inside.argmax()) if inside.any() else own
-    if not face:
-        return _with_gaps(numbers == own, far[labels])
-    central = np.bincount(numbers.ravel(), place[labels].ravel()) / np.maximum(
-        np.bincount(numbers.ravel()), 1
-    )
-    belongs = (sizes > 0.02 * sizes[own]) & (central > 0.7)
-    belongs[own], belongs[0] = True, False
-    body: Mask = belongs[numbers]
-    if belongs.sum() > 1:
-        body |= _between(regions, body, ~chosen & ~seeds & (place > 0.85))
-    return _with_gaps(body, far[labels])
-
-
-def _between(regions: Regions, body: Mask, may: Mask) -> Mask:
-    """What may be of the body and lies within its rows and columns, such as a skirt between breast
-    and legs.
-    """
-    rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
-    inside = (regions.rows[:, 0] >= rows[0]) & (regions.rows[:, 1] <= rows[-1] + 1)
-    inside &= (regions.columns[:, 0] >= columns[0]) & (regions.columns[:, 1] <= columns[-1] + 1)
-    found: Mask = (may & inside)[regions.labels]
-    return found
-
-
-def _with_gaps(body: Mask, far: Values) -> Mask:
-    """With what it encloses, unless that is of the background's colour, and with the thin strips
-    between its parts.
-    """
-    closed = ~_grown(~_grown(body, GAP), GAP) | body
-    holes, _ = label_regions(np.pad(~closed, 1, constant_values=True))
-    enclosed = (holes != holes[0, 0])[1:-1, 1:-1] & ~closed
-    found: Mask = closed | (enclosed & (far > ALIKE))
-    return found
-
-
-def _grown(mask: Mask, by: int) -> Mask:
-    """Grown to all sides."""
-    size = 2 * by + 1
-    found = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).filter(
-        ImageFilter.MaxFilter(size)
-    )
-    grown: Mask = np.asarray(found) > 127
-    return grown

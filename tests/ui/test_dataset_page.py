@@ -141,6 +141,4 @@ def test_the_trigger_is_checked(looked: tuple[Any, Service]) -> None:
     page.locator("#singlelora_check").click()
     told(page, "The checkpoint is asked")
     assert service.runner.tickets[-1].wait(120).error is None
-    page.locator("#singlelora_trigger_told").get_by_text(
-        "CLIP has it as one whole word"
-    ).first.wait_for()
+    page.locator("#singlelora_trigger_told").get_by_text("one whole token to CLIP").first.wait_for()

@@ -163,7 +163,7 @@ def test_the_trigger_is_checked_by_the_checkpoint(webui: WebUI, looked: Any) -> 
     looked.locator("#singlelora_check").click()
     told(looked, "The checkpoint is asked")
     looked.locator("#singlelora_trigger_told").get_by_text(
-        "CLIP has it as one whole word"
+        "one whole token to CLIP"
     ).first.wait_for()
     shot(looked, "trigger")
     assert own_problems(looked) == []
