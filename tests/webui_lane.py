@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parentsys.path.insert(0, str(ROOT))
+
 VENV = ROOT / ".venv-webui"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 VERSIONS = ROOT / "tests" / "webui_versions.txt"
@@ -38,6 +39,9 @@ def main(words: list[str]) -> int:
     except subprocess.CalledProcessError as error:
         print(f"webui lane: exit {error.returncode} of: {' '.join(error.cmd)}", file=sys.stderr)
         return 1
+    from lib_singlelora.bootstrap.launcher import workers
+
+    words = words or workers()
     return subprocess.call([PYTHON, "-m", "pytest", f"--ignore={LINTERS}", *words], cwd=ROOT)
 
 

@@ -17,7 +17,7 @@ def test_every_schedule_rises_over_the_warmup_and_starts_from_one(name: str) -> 
     assert factors[10] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", set(NAMES) - {"constant", "cosine_with_restarts"})
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"constant", "cosine_with_restarts"}))
 def test_falling_schedules_fall_to_nearly_nothing(name: str) -> None:
     factors = [learning_rate_factor(name, step, 200, 0) for step in range(200)]
     assert all(later < earlier for earlier, later in itertools.pairwise(factors))
