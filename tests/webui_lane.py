@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parentsys.path.insert(0, str(ROOT))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
 VENV = ROOT / ".venv-webui"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -140,7 +140,7 @@ def command(words: Sequence[str]) -> list[str]:
 def workers() -> list[str]:
     """pytest's options for the whole suite: a worker a core, each with the whole files it takes.
 
-    Two workers of one thread each took half the time of one worker; a file's fixtures are made once.
+    Two workers of one thread each take half the time of one; a file's fixtures are made once.
     """
     count = min(4, os.cpu_count() or 1)  # of memory each takes about 2 GB
     return ["-n", str(count), "--dist", "loadfile"] if count > 1 else []
