@@ -1,7 +1,7 @@
 """Jobs: progress, cancellation, the one runner."""
 
-import logging
 import gc
+import logging
 import signal
 import threading
 import weakref
