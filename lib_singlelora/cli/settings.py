@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..files.fileio import write_text
 from ..jobs import Job
 from ..kohya.convert import Imported, dataset_config_of, read_foreign, write_foreign
-from ..settings.schema import save_preset
+from ..settings.preset_files import save_preset
 from ..workspace.workspace import Workspace
 
 
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
         remarks += made.remarks
         result["exported"] = str(options.export)
     if options.save_preset:
-        result["preset"] = str(save_preset(options.save_preset, settings))
+        result["preset"] = str(save_preset(options.save_preset, settings.to_preset()))
     return {**result, "left": left, "remarks": remarks}
 
 

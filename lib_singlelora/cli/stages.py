@@ -20,6 +20,7 @@ from ..files.fileio import check_present
 from ..files.names import check_name
 from ..imaging.load import load_picture
 from ..jobs import Job, Progress
+from ..settings.preset_files import shipped_presets
 from ..settings.schema import Settings, describe, parse_assignment
 from ..workspace.workspace import STAGES, Workspace
 from . import checkpoint, regularization
@@ -42,7 +43,7 @@ def add_parsers(words: Any) -> None:
     """Add the words to argparse's subparsers."""
     run = words.add_parser("run", help="the whole job on a picture")
     run.formatter_class = argparse.RawDescriptionHelpFormatter
-    run.epilog = "settings for --set, with their defaults:\n  " + "\n  ".join(describe())
+    run.epilog = _settings_help()
     prepare = words.add_parser("prepare", help="take a picture into a workspace and prepare it")
     for sub in (run, prepare):
         sub.add_argument("picture", type=Path, metavar="PICTURE")
@@ -98,6 +99,16 @@ def add_parsers(words: Any) -> None:
     stages["plot"].set_defaults(run=run_plot, render=render_plot)
     regularization.add_options(stages["regularize"])
     stages["regularize"].set_defaults(run=run_regularize, render=render_regularize)
+
+
+def _settings_help() -> str:
+    """Every setting and every shipped preset, a line each."""
+    presets = [f"{preset.name}  {preset.about}" for preset in shipped_presets()]
+    parts = {
+        "settings for --set, with their defaults:": list(describe()),
+        "presets for training.preset (docs/settings.md gives the reason for each value):": presets,
+    }
+    return "\n\n".join("\n  ".join((title, *lines)) for title, lines in parts.items())
 
 
 def run_demo(options: argparse.Namespace, job: Job) -> dict[str, Any]:

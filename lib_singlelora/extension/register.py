@@ -16,7 +16,7 @@ from ..bootstrap.webui_requirements import wanted
 from ..hosts.webui.generate import interrupt_when_cancelled
 from ..hosts.webui.host import WebUIHost
 from ..service.service import Service
-from ..settings.schema import preset_of
+from ..settings.preset_files import preset_of
 from ..ui.compat import show_warning
 from ..ui.page import Action, Extras, tab
 from .embedded_checkpoint import add_embedded

@@ -1,4 +1,4 @@
-"""What is written beside each crop: who looks, what is left out, in which form."""
+"""Settings of the captions: which tagger, which of its tags are pruned, in which form."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ SHARED = ("hair style", "body", "species")
 
 
 @dataclass(frozen=True)
-class LookingSettings:
-    """Who looks at the pictures, and how sure it must be."""
+class TaggerSettings:
+    """Tagger."""
 
     tagger: tuple[str, ...] = setting(
         (),
         label="Tagger",
         path="program",
         help=(
-            "Empty: the first found; none: plain captions; else folders with model.onnx and"
-            " selected_tags.csv, or names such as wd-swinv2-tagger-v3, which are downloaded once,"
-            " and in the WebUI deepbooru; of several the tags are merged."
+            "Empty: the first one available. none: plain captions. Otherwise folders with "
+            "model.onnx and selected_tags.csv, names such as wd-swinv2-tagger-v3 (downloaded "
+            "once), or in the WebUI deepbooru; tags of several taggers are merged."
         ),
     )
     thresholds: str = setting(
@@ -29,8 +29,8 @@ class LookingSettings:
         label="Thresholds",
         choices=("fixed", "MCut"),
         help=(
-            "fixed takes the two numbers below; MCut finds the largest gap in each picture's own"
-            " scores."
+            "fixed uses the two thresholds below; MCut cuts each picture's scores at their "
+            "largest gap."
         ),
     )
     general_threshold: float = setting(
@@ -38,40 +38,43 @@ class LookingSettings:
         label="General threshold",
         low=0,
         high=1,
-        help="Raise it when captions name things that are not there.",
+        help="Probability from which a tag counts; raise it when captions name absent things.",
     )
     character_threshold: float = setting(
         0.85,
         label="Character threshold",
         low=0,
         high=1,
-        help="Above this probability a known character's name counts as seen.",
+        help="Probability from which the name of a known character counts.",
     )
     rating: bool = setting(
         False,
         label="Rating",
-        help="Adds rating:general, rating:sensitive and so on, as the tagger judges.",
+        help="Adds the tagger's rating: rating:general, rating:sensitive and so on.",
     )
 
 
 @dataclass(frozen=True)
-class CaptionSettings(LookingSettings):
-    """The words beside each crop.  What a caption does not say, the trigger learns."""
+class CaptionSettings(TaggerSettings):
+    """Captions.
+
+    What a caption does not mention is learned by the trigger.
+    """
 
     prune: tuple[str, ...] = setting(
         PRUNED,
-        label="Always left out",
+        label="Always pruned",
         help=(
-            "Categories that are hers: left out, so that her trigger brings them; all others stay"
-            " and prompts can change them."
+            "Tag categories that are left out of every caption, so that the trigger learns them; "
+            "tags that stay can be changed by prompts."
         ),
     )
     prune_shared: tuple[str, ...] = setting(
         SHARED,
-        label="Left out when shared",
+        label="Pruned when shared",
         help=(
-            "Categories whose tags are left out where most of the crops that could show them agree,"
-            " and stay where they differ."
+            "Categories whose tags are left out where most of the crops that could show them "
+            "agree, and kept where they differ."
         ),
     )
     outfit: str = setting(
@@ -79,29 +82,29 @@ class CaptionSettings(LookingSettings):
         label="Outfit",
         choices=("keep", "prune"),
         help=(
-            "keep names her clothes, so that prompts can change them; prune makes them hers for"
-            " good."
+            "keep: captions name the clothes, and prompts can change them. prune: the outfit "
+            "becomes part of the character."
         ),
     )
     keep: tuple[str, ...] = setting(
-        (), label="Keep nevertheless", help="Tags or categories that are never left out."
+        (), label="Never pruned", help="Tags or categories that stay in the captions regardless."
     )
     drop: tuple[str, ...] = setting(
-        (), label="Leave out too", help="Further tags or categories to leave out of every caption."
+        (), label="Also pruned", help="Further tags or categories to leave out of every caption."
     )
     implied: str = setting(
         "keep",
         label="Implied tags",
         choices=("keep", "drop"),
-        help="drop leaves out what a more exact tag says already: dress beside white dress.",
+        help="drop leaves out tags that a more specific one implies: dress beside white dress.",
     )
     order: str = setting(
         "category",
-        label="Order",
+        label="Tag order",
         choices=("category", "certainty", "alphabet"),
         help=(
-            "Of what follows trigger and class: by category, by the tagger's certainty, or by"
-            " letters."
+            "Order of the tags after trigger and class: by category, by the tagger's confidence, "
+            "or alphabetical."
         ),
     )
     underscores: bool = setting(

@@ -9,17 +9,20 @@ from .declare import setting
 
 @dataclass(frozen=True)
 class CharacterSettings:
-    """Who she is."""
+    """Character."""
 
     trigger: str = setting(
         "",
         label="Trigger",
         word="trigger",
-        help="The word that calls her in prompts; pick one the model has no idea of.",
+        help=(
+            "Word that stands for the character in captions and prompts; pick one that means "
+            "nothing to the checkpoint."
+        ),
     )
     class_token: str = setting(
         "girl",
         label="Class",
         word="class",
-        help="What she is in one word: girl, boy, woman, dragon.",
+        help="What the character is, in one word: girl, boy, woman, dragon.",
     )

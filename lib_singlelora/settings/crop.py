@@ -9,10 +9,10 @@ from .declare import setting
 
 @dataclass(frozen=True)
 class CropSettings:
-    """The named views cut from the picture."""
+    """Crops."""
 
     views: tuple[str, ...] = setting(
-        (), label="Views", help="Names of the views to cut; empty means all that fit."
+        (), label="Views", help="Names of the views to crop; empty: all that fit the picture."
     )
     details: int = setting(
         2,
@@ -20,16 +20,16 @@ class CropSettings:
         low=0,
         high=8,
         help=(
-            "Close-ups of the places where most is drawn (a bow, a badge); more for elaborate"
-            " clothes."
+            "Close-ups of the most detailed places (a bow, a badge); raise it for elaborate "
+            "outfits."
         ),
     )
     boxes: tuple[str, ...] = setting(
         (),
         label="Boxes",
         help=(
-            "Moves a view, or adds one of your own: name:left:top:right:bottom "
-            "in pixels of the prepared picture, commas between them."
+            "Moves a view or adds a custom one: name:left:top:right:bottom in pixels of the "
+            "prepared picture, separated by commas."
         ),
     )
     detector: str = setting(
@@ -37,7 +37,7 @@ class CropSettings:
         label="Detector",
         path="program",
         help=(
-            "ONNX file of the YOLO kind for faces or heads (ultralytics' export), "
-            "when the views miss them."
+            "ONNX file of a YOLO face or head detector (as ultralytics exports it), for pictures "
+            "whose views miss the head."
         ),
     )

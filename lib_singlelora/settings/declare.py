@@ -15,12 +15,18 @@ from ..errors import SettingsError, WorkspaceError
 from ..files.names import check_name
 
 Value = TypeVar("Value")
-SEEDS = 2**32  # there are so many; the next after the last is the first
+SEEDS = 2**32  # number of seeds; the one after the last is the first again
 PathBase = Literal["", "program", "workspace"]
 
-# Prompts are taken apart by expressions whose time grows with the square of their length, and
-# cannot be cancelled.
-MOST_LETTERS, MOST_ITEMS = 20_000, 10_000
+# Prompts are parsed by regular expressions whose time grows with the square of their length, and
+# which cannot be cancelled.
+MAX_LETTERS = 20_000
+MAX_ITEMS = 10_000
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def setting(
@@ -39,37 +45,48 @@ def setting(
     path: PathBase = "",
     word: str = "",
 ) -> Value:
-    """Declare one setting.  low, high: inclusive range.  ss: its key in a LoRA file's metadata.
+    """Declare one setting: a dataclass field with this default.
 
-    pattern: what may stand in the place of a choice, a regular expression; pattern_means: the same
-        in words.
-    seed: a random generator's: -1 is replaced by a random one, any other is taken modulo SEEDS, as
-        the WebUI's are.
-    path: the value may name files or folders, and where relative ones start: "program" for the
-        folder that the program runs in, "workspace" for the character's own.
-    word: the value becomes a part of file names and captions, and what `check_name` calls it.
+    label, help: its name and one or two sentences, on the page and in --help.
+    low, high: inclusive range of a number.
+    choices: the allowed texts.
+    unit: for the reader, such as px.
+    ss: its key in a LoRA file's metadata.
+    pattern: regular expression of what is allowed besides the choices.
+    pattern_means: the pattern in words.
+    seed: a random generator's seed: -1 is replaced by a random one, others are taken modulo SEEDS,
+        as in the WebUI.
+    path: the value may name files or folders; relative ones start from the folder that the program
+        runs in ("program") or from the character's ("workspace").
+    word: the value becomes part of file names and captions; the noun is for the error message.
     """
-    declared = {
-        "label": label,
-        "help": help,
-        "low": low,
-        "high": high,
-        "choices": choices,
-        "unit": unit,
-        "ss": ss,
-        "pattern": pattern,
-        "pattern_means": pattern_means,
-        "seed": seed,
-        "path": path,
-        "word": word,
-    }
-    value: Value = field(default=default, metadata=declared)
+    value: Value = field(
+        default=default,
+        metadata={
+            "label": label,
+            "help": help,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "unit": unit,
+            "ss": ss,
+            "pattern": pattern,
+            "pattern_means": pattern_means,
+            "seed": seed,
+            "path": path,
+            "word": word,
+        },
+    )
     return value
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """All that is known of one setting, for whoever derives something from it."""
+    """All that is known of one setting; the fields are the arguments of `setting`.
+
+    section, key: the two halves of its dotted name.
+    kind: its type, or a tuple of it.
+    """
 
     section: str
     key: str
@@ -90,8 +107,13 @@ class Declaration:
 
     @property
     def name(self) -> str:
-        """Dotted name."""
+        """The dotted name."""
         return f"{self.section}.{self.key}"
+
+    @property
+    def default_text(self) -> str:
+        """The default as it may be written on the command line."""
+        return join_list(self.default) if isinstance(self.default, tuple) else str(self.default)
 
     @property
     def allowed(self) -> str:
@@ -99,10 +121,10 @@ class Declaration:
         return ", ".join(self.choices) + (f", or {self.pattern_means}" if self.pattern else "")
 
     def check(self, value: Any) -> Any:
-        """The value in its declared type; strings are parsed, lists may be written 1,2,3, or
-        "1,2",3 where commas are in an item.
+        """The value in its declared type.
 
-        Raises: SettingsError.
+        Texts are parsed; a list may be written 1,2,3, and "1,2",3 where an item has commas.
+        Raises: SettingsError, for a wrong type, range or choice.
         """
         if get_origin(self.kind) is tuple:
             inner = get_args(self.kind)[0]
@@ -110,9 +132,9 @@ class Declaration:
                 value = split_list(value)
             elif not isinstance(value, list | tuple):
                 value = [value]
-            if len(value) > MOST_ITEMS:
+            if len(value) > MAX_ITEMS:
                 raise SettingsError(
-                    f"{self.name}: found {len(value)} items, expected {MOST_ITEMS} at most"
+                    f"{self.name}: found {len(value)} items, expected {MAX_ITEMS} at most"
                 )
             return tuple(self._check_one(inner, item) for item in value)
         return self._check_one(self.kind, value)
@@ -121,35 +143,39 @@ class Declaration:
         try:
             checked = _parse(kind, value)
         except (KeyError, ValueError, OverflowError):
-            raise SettingsError(f"{self.name}: found {value!r}, expected {_word(kind)}") from None
-        if (
-            self.choices
-            and checked not in self.choices
-            and not (self.pattern and re.fullmatch(self.pattern, str(checked)))
-        ):
+            raise SettingsError(
+                f"{self.name}: found {value!r}, expected {_KIND_NAMES[kind]}"
+            ) from None
+        if self.choices and not self._is_allowed(checked):
             raise SettingsError(f"{self.name}: found {value!r}, expected one of {self.allowed}")
+        if kind is str:
+            return self._check_text(checked)
         if self.seed and kind is int:
             checked = random.SystemRandom().randrange(SEEDS) if checked == -1 else checked % SEEDS
-        if kind is str:
-            checked = self._check_text(checked)
-        low, high = self.low, self.high
-        if kind in (int, float) and not (
-            (low is None or checked >= low) and (high is None or checked <= high)
-        ):
+        if kind is not bool and not self._is_in_range(checked):
             raise SettingsError(
-                f"{self.name}: found {value}, expected {low:g} to {high:g} {self.unit}".rstrip()
+                f"{self.name}: found {value}, expected {self.low:g} to {self.high:g} {self.unit}".rstrip()
             )
         return checked
 
+    def _is_allowed(self, text: str) -> bool:
+        matches = self.pattern and re.fullmatch(self.pattern, text)
+        return text in self.choices or bool(matches)
+
+    def _is_in_range(self, number: float) -> bool:
+        above = self.low is None or number >= self.low
+        below = self.high is None or number <= self.high
+        return above and below
+
     def _check_text(self, text: str) -> str:
-        if len(text) > MOST_LETTERS:
+        if len(text) > MAX_LETTERS:
             raise SettingsError(
-                f"{self.name}: found {len(text)} letters ({text[:40]!r} …), expected {MOST_LETTERS}"
+                f"{self.name}: found {len(text)} letters ({text[:40]!r} …), expected {MAX_LETTERS}"
                 " at most"
             )
         if "\0" in text or not _is_unicode(text):
             raise SettingsError(
-                f"{self.name}: found {text!r}, expected text without NUL and half characters"
+                f"{self.name}: found {text!r}, expected text without NUL and lone surrogates"
             )
         if self.word and text != self.default:
             try:
@@ -158,29 +184,28 @@ class Declaration:
                 raise SettingsError(f"{self.name}: {error}") from None
         if self.path and names_a_share(text):
             raise SettingsError(
-                f"{self.name}: found {text!r}, a place on another machine, expected one on "
+                f"{self.name}: found {text!r}, a path on another machine, expected one on "
                 "a drive; give the share a drive letter or a mount point"
             )
         if self.path and _expanded(text) is None:
             raise SettingsError(
-                f"{self.name}: found {text!r}, expected a path; ~ stands for no known home"
+                f"{self.name}: found {text!r}, expected a path; its ~ is no known home folder"
             )
         return text
 
 
 def names_a_share(text: str) -> bool:
-    r"""Whether a path leads to another machine: \\host\share, //host/share, their mixtures, \\?\UNC\….
+    r"""True if a path leads to another machine: \\host\share, //host/share, mixtures, \\?\UNC\….
 
-    Windows greets such a host with the user's name and password hash as soon as the path is looked
-    at, so it must be told from its text; on every system, for workspaces travel between them.
+    Windows sends such a host the user's name and password hash as soon as the path is looked at, so
+    only its text may be examined; on every system, because workspaces travel between them.
     """
-    return any(
-        re.match(r"\s*[\\/]([\\/]|\?\?[\\/])", each) for each in (text, _expanded(text) or "")
-    )
+    share = re.compile(r"\s*[\\/]([\\/]|\?\?[\\/])")
+    return any(share.match(path) for path in (text, _expanded(text) or ""))
 
 
 def _expanded(text: str) -> str | None:
-    """The path with ~ replaced; None where it stands for nothing."""
+    """The path with ~ replaced; None where the user has no home folder."""
     try:
         return str(Path(text).expanduser()) if text.startswith("~") else text
     except RuntimeError:
@@ -190,40 +215,33 @@ def _expanded(text: str) -> str | None:
 def _is_unicode(text: str) -> bool:
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError:  # a half of a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
 
 
 def split_list(text: str) -> list[str]:
-    """What lies between commas; an item that holds commas stands in double quotes.
+    """The items between commas; an item that has commas stands in double quotes.
 
-    Raises: SettingsError.
+    Raises: SettingsError, for broken quotes.
     """
     try:
-        pieces = [
-            piece.strip()
-            for line in csv.reader(text.splitlines(), skipinitialspace=True)
-            for piece in line
-        ]
+        rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
     except csv.Error as error:
         raise SettingsError(
-            f"found a list that cannot be read ({error}), expected pieces with commas between them"
+            f"found a list that cannot be read ({error}), expected items separated by commas"
         ) from None
-    return [piece for piece in pieces if piece]
+    return [stripped for row in rows for item in row if (stripped := item.strip())]
 
 
 def join_list(values: Iterable[Any]) -> str:
-    """The text that `split_list` takes apart again."""
-    words = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-    return ",".join(
-        '"{}"'.format(word.replace('"', '""')) if "," in word or '"' in word else word
-        for word in words
-    )
+    """The text that `split_list` reads back."""
+    items = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    return ",".join(_quoted(item) if "," in item or '"' in item else item for item in items)
 
 
-def _word(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+def _quoted(item: str) -> str:
+    return '"' + item.replace('"', '""') + '"'
 
 
 def _parse(kind: type, value: Any) -> Any:
@@ -241,8 +259,3 @@ def _parse(kind: type, value: Any) -> Any:
     if not math.isfinite(number):
         raise ValueError
     return number
-
-
-_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
-    ("false", "no", "off", "0"), False
-)

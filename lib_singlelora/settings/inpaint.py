@@ -1,4 +1,4 @@
-"""Settings of the inpainting bench."""
+"""Settings of inpainting with the trained LoRA."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from .drawing import DrawingSettings
 
 @dataclass(frozen=True)
 class InpaintSettings(DrawingSettings):
-    """Drawing her into a picture at once."""
+    """Inpainting."""
 
     prompt: str = setting(
-        "", label="Prompt", help="Empty: trigger, class, and what she wears in the masked part."
+        "",
+        label="Prompt",
+        help="Empty: trigger, class, and what the character wears in the masked part.",
     )
-    count: int = setting(4, label="Pictures", low=1, high=100, help="How many to choose from.")
+    count: int = setting(
+        4, label="Pictures", low=1, high=100, help="Number of results to choose from."
+    )
     lora: str = setting(
         "",
         label="LoRA",
         path="program",
-        help="An epoch's number or a file; empty takes the recommended one, else the last.",
+        help="Number of an epoch, or a file. Empty: the recommended one, else the last.",
     )
     strength: float = setting(
-        0.8,
-        label="Strength",
-        low=-4,
-        high=4,
-        help="Strength of the LoRA; 0.4 to 0.6 when it is overfit.",
+        0.8, label="Strength", low=-4, high=4, help="LoRA strength; 0.4 to 0.6 when it is overfit."
     )
     preset: str = setting(
         "ALL",
@@ -36,41 +36,43 @@ class InpaintSettings(DrawingSettings):
     )
     denoise: float = setting(
         0.75,
-        label="Denoise",
+        label="Denoising strength",
         low=0,
         high=1,
-        help="How far the result may leave the original: 0.4 mends, 0.75 redraws.",
+        help="How far the result may depart from the original: 0.4 touches up, 0.75 redraws.",
     )
     redraw: str = setting(
         "masked part",
         label="Redraw",
         choices=("masked part", "whole picture"),
-        help="'whole picture' is img2img: with a low strength it cures what an overfit LoRA drew.",
+        help=(
+            "whole picture is img2img: at a low LoRA strength it repairs what an overfit LoRA drew."
+        ),
     )
     area: str = setting(
         "whole picture",
         label="Inpaint area",
         choices=("whole picture", "only masked"),
         help=(
-            "'only masked' draws the masked part at full resolution: for faces and hands in a large"
-            " picture."
+            "only masked draws the masked part at full resolution, for faces and hands in a large "
+            "picture."
         ),
     )
     padding: int = setting(
         32,
-        label="Padding",
+        label="Only masked padding",
         low=0,
         high=512,
         unit="px",
-        help="What 'only masked' sees around the mask; more when the part does not fit in.",
+        help="Context around the mask for 'only masked'; raise it when the part does not blend in.",
     )
     fill: str = setting(
         "original",
         label="Masked content",
         choices=("fill", "original", "latent noise", "latent nothing"),
         help=(
-            "What the masked part starts from; 'latent noise' for something new there (denoise"
-            " near 1)."
+            "What the masked part starts from; latent noise draws something new there, at a "
+            "denoising strength near 1."
         ),
     )
     seed: int = setting(

@@ -1,4 +1,4 @@
-"""What the sheet's cells are judged by, and how much each of it counts."""
+"""Settings of the judge: which cells it probes, and how it weighs the criteria."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from .declare import setting
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """The judge of the sheet.  A criterion of weight 0 decides nothing."""
+    """Judge.
+
+    Decides which cell of the sheet is recommended.  A criterion of weight 0 decides nothing.
+    """
 
     probes: int = setting(
         3,
@@ -17,25 +20,25 @@ class JudgeSettings:
         low=0,
         high=240,
         help=(
-            "So many of the best cells are tried with other poses, places and clothes, and without "
-            "her trigger; 0 tries none and is faster."
+            "How many of the best cells are tried with other poses, backgrounds and outfits, and "
+            "without the trigger; 0 probes none and is faster."
         ),
     )
     probe_seeds: int = setting(
         1,
-        label="Probes' seeds",
+        label="Probe seeds",
         low=1,
         high=20,
-        help="Pictures of each probe; raise it when two runs recommend different cells.",
+        help="Pictures per probe prompt; raise it when two runs recommend different cells.",
     )
     probe_steps: int = setting(
         12,
-        label="Probes' steps",
+        label="Probe steps",
         low=1,
         high=150,
         help=(
-            "Fewer than the sheet's do, for only tags are read off them; raise it when they are"
-            " blurred."
+            "Sampling steps of the probes: fewer than the sheet's, as they are only tagged; raise "
+            "it when they are blurry."
         ),
     )
     retention: float = setting(
@@ -43,16 +46,14 @@ class JudgeSettings:
         label="Weight of retention",
         low=0,
         high=10,
-        help="How much it counts that her traits are there; raise it when she is not like herself.",
+        help="Rewards that the character's traits show; raise it when the likeness is poor.",
     )
     flexibility: float = setting(
         0.6,
         label="Weight of flexibility",
         low=0,
         high=10,
-        help=(
-            "How much it counts that prompts are obeyed; raise it when she always stands the same."
-        ),
+        help="Rewards that prompts are followed; raise it when the pose is always the same.",
     )
     copying: float = setting(
         0.3,
@@ -60,8 +61,8 @@ class JudgeSettings:
         low=0,
         high=10,
         help=(
-            "How much it counts against a cell that it draws the crops again; at 0 the VAE is not"
-            " asked."
+            "Penalizes pictures that reproduce the crops; 0 also skips the VAE encoding that "
+            "measures it."
         ),
     )
     leak: float = setting(
@@ -70,8 +71,8 @@ class JudgeSettings:
         low=0,
         high=10,
         help=(
-            "How much it counts against a cell that others change too; raise it to draw her beside"
-            " others."
+            "Penalizes changes to everyone else; raise it to show the character together with "
+            "others."
         ),
     )
     damage: float = setting(
@@ -79,8 +80,5 @@ class JudgeSettings:
         label="Weight of damage",
         low=0,
         high=10,
-        help=(
-            "How much burnt colours and noise count; raise it when the recommended cell looks"
-            " harsh."
-        ),
+        help="Penalizes burnt colours and noise; raise it when the recommended cell looks harsh.",
     )

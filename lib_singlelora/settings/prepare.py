@@ -9,7 +9,7 @@ from .declare import setting
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """The picture before it is cut."""
+    """Picture."""
 
     long_side: int = setting(
         2048,
@@ -17,23 +17,23 @@ class PrepareSettings:
         low=64,
         high=8192,
         unit="px",
-        help="A smaller picture is enlarged until its long side has this length.",
+        help="Smaller pictures are upscaled until their long side has this length.",
     )
     upscaler: str = setting(
         "",
         label="Upscaler",
         path="program",
         help=(
-            "A model file (ESRGAN and its relatives, .safetensors or .pth), the name "
-            "of one of the host's upscalers, or Lanczos; empty: the host's best, else Lanczos."
+            "A model file (ESRGAN family, .safetensors or .pth), the name of one of the host's "
+            "upscalers, or Lanczos. Empty: the host's best, else Lanczos."
         ),
     )
     square: bool = setting(
         False,
-        label="Widen to a square",
+        label="Pad to a square",
         help=(
-            "Adds plain background at the sides of a tall picture, for a "
-            "checkpoint that draws squares only; other pictures keep their shape."
+            "Pads a tall picture with plain background at its sides, for a checkpoint that "
+            "generates squares only; other pictures keep their shape."
         ),
     )
     clean_artifacts: str = setting(
@@ -43,17 +43,17 @@ class PrepareSettings:
         pattern=r"(\d+|stray|ringing|jpeg)(\s*,\s*(\d+|stray|ringing|jpeg))*",
         pattern_means="numbers from the list, such as 1,3",
         help=(
-            "What does not belong to the drawing is always shown in source/artifacts.png; this"
-            " paints it over."
+            "Which of the detected artifacts are painted over; source/artifacts.png always shows "
+            "all of them."
         ),
     )
     mask: str = setting(
         "auto",
-        label="Mask by",
+        label="Mask from",
         choices=("auto", "transparency", "model", "flat", "scenery", "grabcut", "none"),
         help=(
-            "How the character is told from the background; auto takes the first of these that"
-            " works. A source/mask.png edited by hand goes before all."
+            "How the character is separated from the background; auto uses the first of these "
+            "that works. A source/mask.png edited by hand takes precedence."
         ),
     )
     matting_model: str = setting(
@@ -71,5 +71,5 @@ class PrepareSettings:
         choices=("white", "grey", "keep"),
         pattern=r"#[0-9a-fA-F]{6}",
         pattern_means="a colour such as #8fc0a0",
-        help="What replaces a transparent or removed background; 'keep' leaves the picture's own.",
+        help="Replaces a transparent or removed background; keep leaves the picture's own.",
     )

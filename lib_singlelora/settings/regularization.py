@@ -1,4 +1,4 @@
-"""Settings of the regularization set: how it is drawn and what is rejected from it."""
+"""Settings of the regularization set: how it is generated, and what is rejected from it."""
 
 from __future__ import annotations
 
@@ -10,117 +10,119 @@ from .drawing import DrawingSettings
 
 @dataclass(frozen=True)
 class FilterSettings:
-    """What a picture of the class must not be; each rejection can be taken back."""
+    """Filter.
+
+    A rejected picture moves to reg/rejected and can be taken back.
+    """
 
     filter: bool = setting(
         True,
         label="Filter",
         help=(
-            "Moves what would spoil the set to reg/rejected, with reasons; off keeps whatever is"
-            " drawn."
+            "Moves pictures that would spoil the set to reg/rejected, with the reasons; off keeps "
+            "everything."
         ),
     )
     draw_limit: float = setting(
         3.0,
-        label="Draw at most",
+        label="Generate at most",
         low=1,
         high=50,
         unit="times",
         help=(
-            "Pictures drawn for each one wanted; raise it when so many are rejected that the set"
-            " stays small."
+            "Pictures generated per picture wanted; raise it when rejections leave the set too "
+            "small."
         ),
     )
     most_tags: int = setting(
         60,
-        label="Most tags",
+        label="Max tags",
         low=5,
         high=1000,
         help=(
-            "More confident tags than that are too complex; lower it when scenes are crowded with"
-            " things."
+            "Pictures with more confident tags are too complex; lower it when scenes are cluttered."
         ),
     )
     most_edges: float = setting(
         0.4,
-        label="Most edges",
+        label="Max edges",
         low=0.01,
         high=1,
         help=(
-            "Share of the picture that may be edges; lower it when pictures are busy, raise it for"
-            " hatching."
+            "Share of the picture that may be edges; lower it when pictures are busy, raise it "
+            "for hatched styles."
         ),
     )
     duplicate_likeness: float = setting(
         0.85,
-        label="Duplicate from",
+        label="Duplicate threshold",
         low=0.3,
         high=1,
         help=(
-            "Likeness (hash and colours) from which two pictures are the same; lower it when the"
-            " set repeats itself."
+            "Similarity (hash and colours) from which two pictures are duplicates; lower it when "
+            "the set repeats itself."
         ),
     )
     tags_in_common: float = setting(
         0.6,
-        label="Tags in common",
+        label="Max tags in common",
         low=0.1,
         high=1,
         help=(
-            "Share of the looks or clothes in a picture that may be hers; lower it when some still"
-            " look like her."
+            "Share of the tags for looks or clothes that may be the character's; lower it when "
+            "pictures still resemble the character."
         ),
     )
     colours_confirm: float = setting(
         0.4,
-        label="Colours that confirm",
+        label="Confirming colours",
         low=0,
         high=1,
         help=(
-            "Share of the figure's colours that must be hers before tags count; 0 lets tags decide"
-            " alone."
+            "Share of the figure's colours that must be the character's before its tags reject a "
+            "picture; 0 lets tags decide alone."
         ),
     )
     colours_in_common: float = setting(
         0.8,
-        label="Colours in common",
+        label="Max colours in common",
         low=0.1,
         high=1,
         help=(
-            "Share of the figure's colours that may be hers whatever the tags say; lower it when"
-            " some still look like her."
+            "Share of the figure's colours that may be the character's, whatever the tags say; "
+            "lower it when pictures still resemble the character."
         ),
     )
 
 
 @dataclass(frozen=True)
 class RegularizationSettings(FilterSettings, DrawingSettings):
-    """The set that keeps the class what it was."""
+    """Regularization set."""
 
     count: int = setting(
-        60, label="Pictures", low=0, high=2000, help="0 trains without a regularization set."
+        60, label="Pictures", low=0, high=2000, help="Size of the set; 0 trains without one."
     )
     as_used: bool = setting(
         False,
         label="As many as are used",
         help=(
-            "Instead of 'pictures': one for each time that training "
-            "shows her, so that none is seen twice; a long training wants hundreds."
+            "Instead of 'Pictures': one for each time that training shows a crop, so that none "
+            "repeats; a long training needs hundreds."
         ),
     )
     template: str = setting(
         "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__,"
         " __place__",
         label="Template",
-        help="dynamicprompts template; {class} is the class; one new draw for each picture.",
+        help="dynamicprompts template, drawn anew for each picture; {class} is the class.",
     )
     wildcards: tuple[str, ...] = setting(
         (),
         label="Wildcard folders",
         path="program",
         help=(
-            "Your own folders of .txt files, beside those of the "
-            "dynamic-prompts extension; their files hide shipped ones of the same name."
+            "Your own folders of .txt files, besides those of the dynamic-prompts extension; "
+            "they override shipped wildcards of the same name."
         ),
     )
     seed: int = setting(

@@ -1,25 +1,20 @@
-"""Settings: declared once; form, command line, JSON, help, validation and `ss_*` metadata are
-derived.
+"""All settings, declared once; form, command line, JSON, help, validation and `ss_*` are derived.
 
-    Settings.from_dict({"training": {"rnak": 8}})
-    -> SettingsError: unknown setting 'training.rnak'; did you mean 'training.rank'?
+Settings.from_dict({"training": {"rnak": 8}})
+-> SettingsError: unknown setting 'training.rnak'; did you mean 'training.rank'?
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from pathlib import Path
 from typing import Any, get_type_hints
 
-from ..errors import SettingsError, WorkspaceError
-from ..files.fileio import write_text
-from ..files.names import check_name
+from ..errors import SettingsError
 from .captions import CaptionSettings
 from .character import CharacterSettings
 from .crop import CropSettings
@@ -28,14 +23,21 @@ from .inpaint import InpaintSettings
 from .judge import JudgeSettings
 from .plot import PlotSettings
 from .prepare import PrepareSettings
+from .preset_files import read_preset
 from .regularization import RegularizationSettings
-from .training import DEFAULT_PRESET, TrainingSettings
+from .training import TrainingSettings
 
 VERSION = 1
-PRESETS = Path(__file__).parent / "presets"
-# The user's own, not in the repository; they have lain there since before the shipped ones moved.
-OWN_PRESETS = Path(__file__).parents[1] / "presets" / "own"
-PRESET_KEY = "singlelora_preset"  # in a checkpoint's metadata: the preset that it wants
+# Version n -> what turns its dictionary into one of version n + 1.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# Metadata that kohya writes as "None" instead of 0.
+NONE_WHEN_OFF = (
+    "ss_min_snr_gamma",
+    "ss_noise_offset",
+    "ss_multires_noise_iterations",
+    "ss_network_dropout",
+    "ss_scale_weight_norms",
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from a nested mapping; what it does not name comes from the preset, then from
-        the declaration.
+        """Settings from a nested mapping; missing ones come from the preset, then the defaults.
 
         Raises: SettingsError, for an unknown name (with the nearest valid one), a wrong type, range
         or choice.
@@ -69,90 +70,88 @@ class Settings:
             name: declaration(name).check(value)
             for name, value in {**preset_values(preset), **flat}.items()
         }
-        made = cls._assemble(checked)
-        made.training.check()
-        return made
+        settings = cls._assemble(checked)
+        settings.training.check()
+        return settings
 
     @classmethod
     def _assemble(cls, checked: Mapping[str, Any]) -> Settings:
-        sections = {}
-        for section in fields(cls):
-            kind = _sections()[section.name]
-            own = {
-                d.key: checked[d.name]
-                for d in declarations()
-                if d.section == section.name and d.name in checked
-            }
-            sections[section.name] = kind(**own)
-        made = cls(**sections)
-        _check_character(made.character)
-        return made
+        by_section: dict[str, dict[str, Any]] = {section: {} for section in _sections()}
+        for declared in declarations():
+            if declared.name in checked:
+                by_section[declared.section][declared.key] = checked[declared.name]
+        settings = cls(
+            **{section: kind(**by_section[section]) for section, kind in _sections().items()}
+        )
+        _check_character(settings.character)
+        return settings
 
     def with_values(self, values: Mapping[str, Any]) -> Settings:
         """A copy with dotted names changed.  Raises: SettingsError, as `from_dict`."""
         return Settings.from_dict(nest({**self.changed(), **values}))
 
     def changed(self) -> dict[str, Any]:
-        """Dotted names and values that differ from what the preset and the declarations give: what
-        a person set.
-        """
+        """Dotted names and values that the user set: what differs from preset and defaults."""
         base = Settings.from_dict({"training": {"preset": self.training.preset}})
-        names = [d.name for d in declarations()]
+        names = [declared.name for declared in declarations()]
         kept = {name: self.get(name) for name in names if self.get(name) != base.get(name)}
         return {**kept, "training.preset": self.training.preset}
 
     def changed_from_declared(self) -> dict[str, Any]:
-        """Dotted names and values that differ from the declarations' own defaults, whatever the
-        preset.
-        """
-        return {d.name: self.get(d.name) for d in declarations() if self.get(d.name) != d.default}
+        """Dotted names and values that differ from the declared defaults, whatever the preset."""
+        return {
+            declared.name: self.get(declared.name)
+            for declared in declarations()
+            if self.get(declared.name) != declared.default
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values for JSON, with the version."""
         plain: dict[str, Any] = {"version": VERSION}
         for section in fields(self):
-            own = dataclasses.asdict(getattr(self, section.name))
+            values = dataclasses.asdict(getattr(self, section.name))
             plain[section.name] = {
-                key: list(v) if isinstance(v, tuple) else v for key, v in own.items()
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in values.items()
             }
         return plain
 
+    def to_preset(self) -> dict[str, Any]:
+        """The training section for a preset: every value, as defaults may change later."""
+        values = {
+            declared.key: self.get(declared.name)
+            for declared in declarations()
+            if declared.section == "training" and declared.key != "preset"
+        }
+        return {"training": values}
+
     def get(self, name: str) -> Any:
         """The value of a dotted name."""
-        found = declaration(name)
-        return getattr(getattr(self, found.section), found.key)
+        declared = declaration(name)
+        return getattr(getattr(self, declared.section), declared.key)
 
     def metadata(self) -> dict[str, str]:
-        """The `ss_*` entries that settings declare, as kohya writes them (strings; "None" for what
-        is off).
-        """
-        off_is_none = {
-            "ss_min_snr_gamma",
-            "ss_noise_offset",
-            "ss_multires_noise_iterations",
-            "ss_network_dropout",
-            "ss_scale_weight_norms",
-        }
+        """The `ss_*` entries of all settings that have one, as the strings that kohya writes."""
         entries = {}
         for declared in declarations():
             if declared.ss:
                 value = self.get(declared.name)
-                entries[declared.ss] = (
-                    "None" if not value and declared.ss in off_is_none else str(value)
-                )
+                is_off = not value and declared.ss in NONE_WHEN_OFF
+                entries[declared.ss] = "None" if is_off else str(value)
         return entries
 
 
 def _check_character(character: CharacterSettings) -> None:
-    """Raises: SettingsError, when trigger and class are one word: it would name the character and
-    everyone else.
+    """Refuse a trigger that is the class: it would name everyone else too.
+
+    Raises: SettingsError.
     """
 
-    def plain(word: str) -> str:
+    def normalized(word: str) -> str:
         # Full-width letters are the same tokens.
         return " ".join(unicodedata.normalize("NFKC", word).replace("_", " ").split()).casefold()
 
-    if character.trigger and plain(character.trigger) == plain(character.class_token):
+    if character.trigger and normalized(character.trigger) == normalized(character.class_token):
         raise SettingsError(
             f"character.trigger: found '{character.trigger}', which is the class too, expected a"
             " word that only the character has; choose another trigger, such as a name"
@@ -161,45 +160,44 @@ def _check_character(character: CharacterSettings) -> None:
 
 @cache
 def _sections() -> dict[str, Any]:
+    """Section -> its class."""
     return get_type_hints(Settings)
 
 
 @cache
 def declarations() -> tuple[Declaration, ...]:
     """Every setting in the order of its declaration."""
-    found = []
+    declared = []
     for section, kind in _sections().items():
         hints = get_type_hints(kind)
         for item in fields(kind):
-            found.append(
+            declared.append(
                 Declaration(section, item.name, hints[item.name], item.default, **item.metadata)
             )
-    return tuple(found)
+    return tuple(declared)
 
 
 @cache
 def group_of(name: str) -> str:
-    """What the setting's own class is about, for a heading: the first sentence of its docstring,
-    without the full stop.
-    """
+    """Heading of a setting's group: the first sentence of its class's docstring, no full stop."""
     section, _, key = name.partition(".")
     kind = next(
-        each
-        for each in _sections()[section].__mro__
-        if key in vars(each).get("__annotations__", {})
+        base
+        for base in _sections()[section].__mro__
+        if key in vars(base).get("__annotations__", {})
     )
     return str(kind.__doc__).strip().partition(".")[0]
 
 
 def declaration(name: str) -> Declaration:
     """The declaration of a dotted name.  Raises: SettingsError, naming the nearest valid one."""
-    known = {d.name: d for d in declarations()}
+    known = {declared.name: declared for declared in declarations()}
     if name in known:
         return known[name]
-    by_key = [n for n in known if n.split(".")[1] == name.split(".")[-1]]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or by_key
-    hint = f"; did you mean '{near[0]}'?" if near else "; see the list in --help"
-    raise SettingsError(f"unknown setting '{name}'{hint}")
+    same_key = [other for other in known if other.split(".")[1] == name.split(".")[-1]]
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or same_key
+    hint = f"did you mean '{nearest[0]}'?" if nearest else "see the list in run --help"
+    raise SettingsError(f"unknown setting '{name}'; {hint}")
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,19 +206,19 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises: SettingsError, for an unknown section or one that is no mapping.
     """
     flat = {}
-    for section, own in values.items():
+    for section, content in values.items():
         if section == "version":
             continue
         if "." in section:
-            flat[section] = own
+            flat[section] = content
         elif section not in _sections():
-            declaration(section)
-        elif not isinstance(own, Mapping):
+            declaration(section)  # raises, with the nearest name
+        elif not isinstance(content, Mapping):
             raise SettingsError(
-                f"section '{section}': found {own!r}, expected a mapping of settings"
+                f"section '{section}': found {content!r}, expected a mapping of settings"
             )
         else:
-            flat.update({f"{section}.{key}": value for key, value in own.items()})
+            flat.update({f"{section}.{key}": value for key, value in content.items()})
     return flat
 
 
@@ -233,14 +231,10 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-# Version n -> what makes its dictionary one of version n + 1.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-
-
 def migrate(values: dict[str, Any]) -> dict[str, Any]:
     """Bring a dictionary of an older version up to date.
 
-    Raises: SettingsError, for a version from the future.
+    Raises: SettingsError, for an unknown version.
     """
     version = values.get("version", VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
@@ -257,72 +251,16 @@ def migrate(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def preset_of(metadata: Mapping[str, str] | None) -> str:
-    """The shipped preset that a checkpoint's metadata names, or the default."""
-    name = (metadata or {}).get(PRESET_KEY, "")
-    return name if name in preset_names() else DEFAULT_PRESET
-
-
-def preset_names() -> list[str]:
-    """The shipped presets and the user's own."""
-    return sorted(
-        {path.stem for folder in (PRESETS, OWN_PRESETS) for path in folder.glob("*.json")}
-    )
-
-
 def preset_values(name: str) -> dict[str, Any]:
     """Dotted names and values of a preset, shipped or the user's own.
 
-    Raises: SettingsError, naming the nearest.
+    Raises: SettingsError, as `read_preset` and `flatten`.
     """
-    known = preset_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        raise SettingsError(
-            f"unknown preset '{name}'; did you mean '{near[0]}'? There are: {', '.join(known)}"
-        )
-    path = next(
-        file for folder in (PRESETS, OWN_PRESETS) if (file := folder / f"{name}.json").exists()
-    )
-    try:
-        return flatten(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise SettingsError(
-            f"{path}: found no preset ({error}), expected the JSON that saving one writes;"
-            " delete it"
-        ) from None
-
-
-def save_preset(name: str, settings: Settings) -> Path:
-    """Write the training section as the user's own preset: every value, so that it means the same
-    when defaults change.
-
-    Raises: SettingsError, for a name that cannot be one, or that a shipped preset has.
-    """
-    try:
-        name = check_name(name, "preset")
-    except WorkspaceError as error:
-        raise SettingsError(str(error)) from None
-    if (PRESETS / f"{name}.json").exists():
-        raise SettingsError(
-            f"preset: found '{name}', which ships with the program, expected another name; yours"
-            " lie beside it"
-        )
-    own = {
-        d.key: settings.get(d.name)
-        for d in declarations()
-        if d.section == "training" and d.key != "preset"
-    }
-    path = OWN_PRESETS / f"{name}.json"
-    try:
-        write_text(path, json.dumps({"training": own}, indent=1) + "\n")
-    except WorkspaceError as error:
-        raise SettingsError(str(error)) from None
-    return path
+    return flatten(read_preset(name).values)
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
-    """`training.rank=8` to its two halves.  Raises: SettingsError."""
+    """`training.rank=8` as name and value.  Raises: SettingsError."""
     name, equals, value = text.partition("=")
     if not equals:
         raise SettingsError(f"--set {text}: expected NAME=VALUE, such as training.rank=8")
@@ -331,7 +269,7 @@ def parse_assignment(text: str) -> tuple[str, str]:
 
 def describe() -> Iterator[str]:
     """One line of help for each setting."""
-    for d in declarations():
-        default = ",".join(map(str, d.default)) if isinstance(d.default, tuple) else d.default
-        choices = f" One of {d.allowed}." if d.choices else ""
-        yield f"{d.name}={default}{' ' + d.unit if d.unit else ''}  {d.help}{choices}"
+    for declared in declarations():
+        unit = f" {declared.unit}" if declared.unit else ""
+        choices = f" One of {declared.allowed}." if declared.choices else ""
+        yield f"{declared.name}={declared.default_text}{unit}  {declared.help}{choices}"

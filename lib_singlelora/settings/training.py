@@ -1,4 +1,4 @@
-"""How a LoRA is trained: the largest section of the settings."""
+"""Settings of the training, the largest section."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ DEFAULT_PRESET = "recommended"
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """The LoRA itself."""
+    """Network."""
 
     preset: str = setting(
         DEFAULT_PRESET,
         label="Preset",
-        help="Values for all that is not set by hand: a file in presets.",
+        help=(
+            "Values for everything that is not set by hand: a shipped preset or one of your own."
+        ),
     )
     algorithm: str = setting(
         "LoRA",
         label="Algorithm",
         choices=("LoRA", "LoCon", "LoHa", "LoKr", "DoRA"),
         help=(
-            "LoRA for most; LoCon for texture, LoHa when it copies, LoKr or DoRA when details are"
-            " missed."
+            "LoRA for most; LoCon for texture, LoHa when it copies the crops, LoKr or DoRA when "
+            "details are missed."
         ),
     )
     rank: int = setting(
@@ -34,7 +36,10 @@ class NetworkSettings:
         low=1,
         high=320,
         ss="ss_network_dim",
-        help="Size of the LoRA; raise it when details are missed, lower it when it copies.",
+        help=(
+            "Capacity of the LoRA; raise it when details are missed, lower it when it copies the "
+            "crops."
+        ),
     )
     alpha: float = setting(
         16.0,
@@ -42,7 +47,7 @@ class NetworkSettings:
         low=0.001,
         high=320,
         ss="ss_network_alpha",
-        help="Scales the LoRA by alpha / rank; lower it to train more gently.",
+        help="The LoRA is scaled by alpha / rank; lower it to train more gently.",
     )
     conv_rank: int = setting(
         0,
@@ -50,8 +55,8 @@ class NetworkSettings:
         low=0,
         high=320,
         help=(
-            "Above 0 the 3x3 convolutions are trained too: texture, line style; LoCon takes rank"
-            " for 0."
+            "Above 0 the 3x3 convolutions are trained too (texture, line style); with 0 LoCon "
+            "uses the rank."
         ),
     )
     conv_alpha: float = setting(
@@ -59,7 +64,7 @@ class NetworkSettings:
         label="Conv alpha",
         low=0,
         high=320,
-        help="Alpha of the convolutions; 0 keeps alpha / rank.",
+        help="Alpha of the convolutions; 0 keeps the ratio alpha / rank.",
     )
     lokr_factor: int = setting(
         -1,
@@ -67,8 +72,8 @@ class NetworkSettings:
         low=-1,
         high=64,
         help=(
-            "How LoKr splits a weight: 4 to 8 for more detail and a larger file, -1 for the"
-            " smallest."
+            "How LoKr factorizes a weight: 4 to 8 for more detail and a larger file, -1 for the "
+            "smallest."
         ),
     )
     dropout: float = setting(
@@ -78,8 +83,8 @@ class NetworkSettings:
         high=0.9,
         ss="ss_network_dropout",
         help=(
-            "Share of the inner values left out at each step; 0.1 to 0.3 when it copies (LoRA,"
-            " LoCon)."
+            "Share of the LoRA's hidden activations dropped at each step; 0.1 to 0.3 when it "
+            "copies the crops (LoRA, LoCon)."
         ),
     )
     rank_dropout: float = setting(
@@ -87,48 +92,54 @@ class NetworkSettings:
         label="Rank dropout",
         low=0,
         high=0.9,
-        help="Share of the ranks left out at each step; 0.1 to 0.3 when it copies.",
+        help="Share of the ranks dropped at each step; 0.1 to 0.3 when it copies the crops.",
     )
     module_dropout: float = setting(
         0.0,
         label="Module dropout",
         low=0,
         high=0.9,
-        help="Share of the modules left out at each step; 0.1 when it copies.",
+        help="Share of the modules dropped at each step; 0.1 when it copies the crops.",
     )
     scale_weight_norms: float = setting(
         0.0,
-        label="Largest weight norm",
+        label="Max weight norm",
         low=0,
         high=100,
         ss="ss_scale_weight_norms",
-        help="Longer changes are shortened to this after each step; 1 when it burns; 0 is off.",
+        help=(
+            "Max-norm regularization: larger weight norms are scaled down to this after each "
+            "step; 1 when pictures burn, 0 is off."
+        ),
     )
     block_weights: str = setting(
         "ALL",
         label="Block weights",
-        help="Learning-rate factor of each block: a preset's name or its values; 0 trains none.",
+        help=(
+            "Learning-rate factor per block: a preset's name or its weights; 0 leaves a block "
+            "untrained."
+        ),
     )
     start_from: str = setting(
         "",
         label="Start from",
         path="workspace",
         help=(
-            "A trained LoRA of the same algorithm and rank that goes on learning; empty starts from"
-            " zero."
+            "LoRA file of the same algorithm and rank to continue training; empty starts from "
+            "scratch."
         ),
     )
     save_precision: str = setting(
         "fp16",
-        label="Save as",
+        label="Save precision",
         choices=("fp16", "bf16", "fp32"),
-        help="Numbers in the file; fp32 only to train on from it elsewhere.",
+        help="Data type in the saved file; fp32 only to continue training elsewhere.",
     )
 
 
 @dataclass(frozen=True)
 class LearningSettings(NetworkSettings):
-    """How it learns."""
+    """Optimization."""
 
     epochs: int = setting(
         10,
@@ -136,7 +147,7 @@ class LearningSettings(NetworkSettings):
         low=1,
         high=1000,
         ss="ss_num_epochs",
-        help="Each one is saved and compared.",
+        help="Every epoch is saved and compared on the sheet.",
     )
     repeats: int = setting(
         5, label="Repeats", low=1, high=1000, help="How often an epoch shows each crop."
@@ -147,7 +158,7 @@ class LearningSettings(NetworkSettings):
         low=1,
         high=64,
         ss="ss_batch_size_per_device",
-        help="Pictures a step; more is steadier and needs memory.",
+        help="Pictures per step; larger batches are steadier and need more memory.",
     )
     gradient_accumulation: int = setting(
         1,
@@ -155,7 +166,7 @@ class LearningSettings(NetworkSettings):
         low=1,
         high=256,
         ss="ss_gradient_accumulation_steps",
-        help="Batches a step: the effect of a larger batch without its memory.",
+        help="Batches per optimizer step: the effect of a larger batch without its memory.",
     )
     resolution: int = setting(
         0,
@@ -163,15 +174,18 @@ class LearningSettings(NetworkSettings):
         low=0,
         high=2048,
         unit="px",
-        help="Side of the square whose area the buckets fill; 0 takes the checkpoint's own.",
+        help=(
+            "Side of the square whose area the buckets have; 0 uses the checkpoint's native "
+            "resolution."
+        ),
     )
     buckets: bool = setting(
         True,
         label="Buckets",
         ss="ss_enable_bucket",
         help=(
-            "Tall and wide crops beside square ones; off "
-            "makes all square, for a checkpoint that only ever drew squares."
+            "Trains on tall and wide crops as well as square ones; off crops all to squares, for "
+            "a checkpoint that was trained on squares only."
         ),
     )
     unet_lr: float = setting(
@@ -181,8 +195,8 @@ class LearningSettings(NetworkSettings):
         high=1,
         ss="ss_unet_lr",
         help=(
-            "Halve it when pictures burn, double it when she does not appear; 1 for Prodigy,"
-            " D-Adaptation."
+            "Halve it when pictures burn, double it when the character does not show; 1 for "
+            "Prodigy and D-Adaptation."
         ),
     )
     text_encoder_lr: float = setting(
@@ -191,15 +205,16 @@ class LearningSettings(NetworkSettings):
         low=0,
         high=1,
         ss="ss_text_encoder_lr",
-        help="Well below the U-Net's; 0 leaves the text encoder alone and is faster.",
+        help="Well below the U-Net's; 0 leaves the text encoder untrained and is faster.",
     )
     text_gradient: str = setting(
         "all blocks",
         label="Text gradient",
         choices=("all blocks", "trained blocks"),
         help=(
-            "'trained blocks' cuts the text encoder's gradient elsewhere: with block weights it"
-            " saves time and memory, and the text encoder learns from those blocks only."
+            "trained blocks stops the text encoder's gradient at all other blocks: with block "
+            "weights this saves time and memory, and the text encoder learns from the trained "
+            "blocks only."
         ),
     )
     optimizer: str = setting(
@@ -218,14 +233,17 @@ class LearningSettings(NetworkSettings):
             "Muon",
         ),
         help=(
-            "AdamW unless memory is short (AdamW8bit, CAME) or you want no rate to choose"
-            " (Prodigy)."
+            "AdamW, unless memory is short (AdamW8bit, CAME) or you do not want to choose a "
+            "learning rate (Prodigy)."
         ),
     )
     optimizer_args: str = setting(
         "",
         label="Optimizer arguments",
-        help="Its own further arguments, such as 'd_coef=2; betas=(0.9, 0.99)'; rarely needed.",
+        help=(
+            "Further arguments of the optimizer, such as 'd_coef=2; betas=(0.9, 0.99)'; rarely "
+            "needed."
+        ),
     )
     weight_decay: float = setting(
         -1.0,
@@ -233,16 +251,16 @@ class LearningSettings(NetworkSettings):
         low=-1,
         high=1,
         help=(
-            "Pulls weights to 0; raise it when it copies. -1 is the optimizer's own: 0.01 for "
-            "AdamW, 0 for most others."
+            "Pulls weights towards 0; raise it when it copies the crops. -1 is the optimizer's "
+            "default: 0.01 for AdamW, 0 for most others."
         ),
     )
     scheduler: str = setting(
         "constant",
-        label="Schedule",
+        label="Scheduler",
         choices=("constant", "linear", "cosine", "cosine_with_restarts", "polynomial", "rex"),
         ss="ss_lr_scheduler",
-        help="How the rate goes down; cosine ends gently, constant is plainest.",
+        help="Learning-rate schedule: cosine decays gently, constant is the plainest.",
     )
     warmup: float = setting(
         0.05,
@@ -250,61 +268,64 @@ class LearningSettings(NetworkSettings):
         low=0,
         high=100_000,
         help=(
-            "Below 1 a share of the steps, from 1 on a number of steps in which the rate rises"
-            " from 0."
+            "Steps in which the learning rate rises from 0: below 1 a share of all steps, from 1 "
+            "on their number."
         ),
     )
     restarts: int = setting(
-        1, label="Restarts", low=1, high=100, help="Cycles of cosine_with_restarts."
+        1, label="Restarts", low=1, high=100, help="Number of cycles of cosine_with_restarts."
     )
     power: float = setting(
         1.0, label="Power", low=0.1, high=10, help="Power of the polynomial schedule; 1 is linear."
     )
     max_grad_norm: float = setting(
         1.0,
-        label="Gradient clip",
+        label="Gradient clipping",
         low=0,
         high=100,
         ss="ss_max_grad_norm",
-        help="Longer gradients are shortened to this; 0 switches it off.",
+        help="Larger gradient norms are clipped to this; 0 disables clipping.",
     )
     precision: str = setting(
         "auto",
         label="Precision",
         choices=("auto", "fp32", "fp16", "bf16"),
         help=(
-            "Numbers of the computation; auto takes bf16 on a GPU that has it, else fp16 with loss "
-            "scaling, and fp32 on a CPU. fp32 in the WebUI wants its --no-half."
+            "Compute precision: auto uses bf16 on a GPU that supports it, else fp16 with loss "
+            "scaling, and fp32 on a CPU. fp32 in the WebUI needs its --no-half."
         ),
     )
     gradient_checkpointing: bool = setting(
         False,
         label="Gradient checkpointing",
         ss="ss_gradient_checkpointing",
-        help="Computes blocks twice to need much less memory; for when it runs out.",
+        help=(
+            "Recomputes activations in the backward pass: much less memory, slower steps; for "
+            "when memory runs out."
+        ),
     )
     cuda_graphs: bool = setting(
         True,
         label="CUDA graphs",
         help=(
-            "Records a step on an NVIDIA GPU and replays it, which is faster "
-            "at small batches; off when memory is short."
+            "Records a training step on an NVIDIA GPU and replays it: faster at small batch "
+            "sizes; off when memory is short."
         ),
     )
     ema: bool = setting(
         False,
-        label="Average of weights",
+        label="EMA",
         help=(
-            "Saves a running average of the LoRA's weights, which is "
-            "steadier than the last step's; for high rates that do not fall."
+            "Saves an exponential moving average of the LoRA's weights, steadier than the last "
+            "step's; for high learning rates without decay."
         ),
     )
     ema_decay: float = setting(
         0.99,
-        label="Average's decay",
+        label="EMA decay",
         low=0,
         high=0.99999,
-        help="Share that the average keeps at each step; 0.99 looks back over some 100 steps.",
+        help="Share of the average kept at each step; 0.99 averages over about 100 steps.",
     )
     seed: int = setting(
         1,
@@ -313,13 +334,13 @@ class LearningSettings(NetworkSettings):
         high=2**32 - 1,
         seed=True,
         ss="ss_seed",
-        help="The same seed gives the same LoRA; -1 takes a random one.",
+        help="The same seed gives the same LoRA; -1 picks a random one.",
     )
 
 
 @dataclass(frozen=True)
 class LossSettings(LearningSettings):
-    """What a step is judged by."""
+    """Loss and regularization."""
 
     noise_offset: float = setting(
         0.0,
@@ -327,23 +348,26 @@ class LossSettings(LearningSettings):
         low=0,
         high=1,
         ss="ss_noise_offset",
-        help="0.05 to 0.1 lets very dark and very bright pictures be learned.",
+        help="0.05 to 0.1 helps to learn very dark and very bright pictures.",
     )
     multires_noise_iterations: int = setting(
         0,
-        label="Multires noise",
+        label="Multires noise iterations",
         low=0,
         high=10,
         ss="ss_multires_noise_iterations",
-        help="6 to 10 mixes in coarser noise, also for dark and bright; 0 is off.",
+        help="6 to 10 adds coarser noise, also for dark and bright pictures; 0 is off.",
     )
     multires_noise_discount: float = setting(
         0.3,
-        label="Multires discount",
+        label="Multires noise discount",
         low=0,
         high=1,
         ss="ss_multires_noise_discount",
-        help="Share that each coarser noise keeps of the last; 0.1 to 0.3 for small sets.",
+        help=(
+            "Strength of each coarser noise relative to the previous one; 0.1 to 0.3 for small "
+            "datasets."
+        ),
     )
     min_snr_gamma: float = setting(
         5.0,
@@ -351,46 +375,51 @@ class LossSettings(LearningSettings):
         low=0,
         high=20,
         ss="ss_min_snr_gamma",
-        help="5 balances easy and hard noise levels; 0 switches it off.",
+        help="Balances the loss across noise levels; 5 is usual, 0 is off.",
     )
     debiased_estimation: bool = setting(
         False,
         label="Debiased estimation",
         ss="ss_debiased_estimation",
-        help="Another balance of noise levels; use it or min-SNR, not both.",
+        help="Another weighting of the noise levels; use it or min-SNR gamma, not both.",
     )
     prediction: str = setting(
         "auto",
         label="Prediction",
         choices=("auto", "epsilon", "v_prediction"),
-        help="What the checkpoint predicts; auto takes what its config says.",
+        help="What the checkpoint predicts; auto reads it from the checkpoint's config.",
     )
     zero_terminal_snr: bool = setting(
         False,
         label="Zero terminal SNR",
         ss="ss_zero_terminal_snr",
-        help="For v-prediction checkpoints that were trained so.",
+        help="For v-prediction checkpoints that were trained with it.",
     )
     min_timestep: int = setting(
         0,
-        label="First timestep",
+        label="Min timestep",
         low=0,
         high=999,
         help="Raise it to leave fine detail out of training.",
     )
     max_timestep: int = setting(
         1000,
-        label="Last timestep",
+        label="Max timestep",
         low=1,
         high=1000,
-        help="Lower it to leave composition out of training; timesteps below it are drawn.",
+        help=(
+            "Lower it to leave composition out of training; only timesteps below it are sampled."
+        ),
     )
     loss: str = setting(
         "l2",
         label="Loss",
         choices=("l2", "huber", "smooth_l1"),
         ss="ss_loss_type",
-        help="huber or smooth_l1 when single crops are damaged or odd: outliers count less.",
+        help=(
+            "huber and smooth_l1 give outliers less weight: for single crops that are damaged or "
+            "odd."
+        ),
     )
     huber_c: float = setting(
         0.1,
@@ -398,21 +427,21 @@ class LossSettings(LearningSettings):
         low=0.001,
         high=1,
         ss="ss_huber_c",
-        help="Where huber turns to a line.",
+        help="Where huber and smooth_l1 turn from quadratic to linear.",
     )
     huber_schedule: str = setting(
         "snr",
         label="Huber schedule",
         choices=("snr", "exponential", "constant"),
         ss="ss_huber_schedule",
-        help="How huber's c follows the noise level; snr is the usual one.",
+        help="How Huber c depends on the noise level; snr is the usual one.",
     )
     masked_loss: bool = setting(
         False,
         label="Masked loss",
         help=(
-            "Her background counts less, by source/mask.png; switch it on when the background"
-            " leaks."
+            "The background counts less in the loss, by source/mask.png; for backgrounds that "
+            "leak into pictures."
         ),
     )
     mask_floor: float = setting(
@@ -420,13 +449,16 @@ class LossSettings(LearningSettings):
         label="Mask floor",
         low=0,
         high=1,
-        help="What the background still counts; 0.2 to 0.5, 0 lets it drift.",
+        help="Weight of the background in a masked loss; 0.2 to 0.5, 0 lets it drift.",
     )
     regularization: str = setting(
         "pictures",
         label="Regularization",
         choices=("pictures", "prior prediction", "both", "none"),
-        help="What keeps the class: its pictures, or the checkpoint's own prediction without any.",
+        help=(
+            "What preserves the class: pictures of it, or the checkpoint's own prediction, which "
+            "needs none."
+        ),
     )
     class_share: float = setting(
         1.0,
@@ -434,8 +466,8 @@ class LossSettings(LearningSettings):
         low=0.05,
         high=10,
         help=(
-            "Of the class for each sample of her, 1 as in kohya's; fewer is faster where prior "
-            "prediction keeps the class as well."
+            "Class pictures per sample of the character, 1 as in kohya's trainer; fewer are "
+            "faster where prior prediction preserves the class as well."
         ),
     )
     prior_loss_weight: float = setting(
@@ -444,13 +476,13 @@ class LossSettings(LearningSettings):
         low=0,
         high=10,
         ss="ss_prior_loss_weight",
-        help="How much the regularization counts.",
+        help="Weight of the regularization in the loss.",
     )
 
 
 @dataclass(frozen=True)
 class TrainingSettings(LossSettings):
-    """How pictures and captions are shown, and what is drawn meanwhile."""
+    """Data, validation and samples."""
 
     keep_tokens: int = setting(
         2,
@@ -458,13 +490,16 @@ class TrainingSettings(LossSettings):
         low=0,
         high=20,
         ss="ss_keep_tokens",
-        help="Comma pieces at the front that are never shuffled: trigger and class.",
+        help=(
+            "Number of comma-separated tags at the front that are never shuffled or dropped: "
+            "trigger and class."
+        ),
     )
     shuffle_captions: bool = setting(
         True,
         label="Shuffle captions",
         ss="ss_shuffle_caption",
-        help="Shuffles the rest of the caption, so that order means nothing.",
+        help="Shuffles the other tags, so that their order means nothing.",
     )
     caption_dropout: float = setting(
         0.0,
@@ -472,7 +507,10 @@ class TrainingSettings(LossSettings):
         low=0,
         high=1,
         ss="ss_caption_dropout_rate",
-        help="Share of the samples without any caption; 0.05 ties her less to her words.",
+        help=(
+            "Share of the samples without a caption; 0.05 ties the character less to the "
+            "caption's words."
+        ),
     )
     tag_dropout: float = setting(
         0.0,
@@ -480,35 +518,40 @@ class TrainingSettings(LossSettings):
         low=0,
         high=1,
         ss="ss_caption_tag_dropout_rate",
-        help="Share of the tags left out; 0.1 when she only appears with the whole caption.",
+        help=(
+            "Share of the tags dropped; 0.1 when the character only shows with the whole caption."
+        ),
     )
     max_token_length: int = setting(
         225,
-        label="Longest caption",
+        label="Max token length",
         low=75,
         high=225,
         unit="tokens",
-        help="75, 150 or 225 tokens; what is longer is cut.",
+        help="75, 150 or 225; longer captions are truncated.",
     )
     flip: bool = setting(
         False,
-        label="Flip",
+        label="Flip augmentation",
         ss="ss_flip_aug",
-        help="Mirrors half of the samples; only for symmetric ones.",
+        help="Mirrors half of the samples; only for symmetric characters.",
     )
     flip_symmetric: bool = setting(
         True,
         label="Flip symmetric crops",
         help=(
-            "Mirrors half of the samples of crops that look the "
-            "same from both sides; off when a crop is mistaken for one."
+            "Mirrors half of the samples of crops that look symmetric; off when a crop is "
+            "mistaken for symmetric."
         ),
     )
     color_aug: bool = setting(
         False,
         label="Colour augmentation",
         ss="ss_color_aug",
-        help="Shifts hue or gamma of a third of the samples; only when her colours may vary.",
+        help=(
+            "Shifts hue or gamma in a third of the samples; only if the character's colours may "
+            "vary."
+        ),
     )
     clip_skip: int = setting(
         1,
@@ -516,14 +559,14 @@ class TrainingSettings(LossSettings):
         low=1,
         high=4,
         ss="ss_clip_skip",
-        help="Layer of the text encoder counted from its end; 2 for anime checkpoints.",
+        help="Layer of the text encoder, counted from its end; 2 for anime checkpoints.",
     )
     tensorboard: bool = setting(
         False,
         label="TensorBoard",
         help=(
-            "Also writes loss, rates and each block's norm to "
-            "log/tensorboard; wants the package tensorboard."
+            "Also logs loss, learning rates and each block's norm to log/tensorboard; needs the "
+            "tensorboard package."
         ),
     )
     validation: str = setting(
@@ -531,16 +574,16 @@ class TrainingSettings(LossSettings):
         label="Validation",
         choices=("off", "picture", "holdout"),
         help=(
-            "A loss that can be compared from epoch to epoch, on the prepared picture or on crops"
-            " that are then not trained on; costs eight passes a picture and epoch."
+            "A loss that can be compared between epochs, on the prepared picture or on held-out "
+            "crops, which are not trained on; costs eight forward passes per picture and epoch."
         ),
     )
     validation_views: tuple[str, ...] = setting(
         (),
         label="Held-out crops",
         help=(
-            "Names of the crops that 'holdout' keeps from "
-            "the training; empty takes every fifth, at least one."
+            "Names of the crops that holdout excludes from training; empty: every fifth, at least"
+            " one."
         ),
     )
     sample_every: int = setting(
@@ -550,24 +593,21 @@ class TrainingSettings(LossSettings):
         high=1000,
         unit="epochs",
         help=(
-            "Draws sample pictures with the LoRA in training after every so many epochs; 0 draws"
-            " none."
+            "Generates sample pictures with the LoRA after every so many epochs; 0 generates none."
         ),
     )
     sample_prompts: str = setting(
-        "", label="Sample prompts", help="Prompts with | between; empty: the trigger and the class."
+        "", label="Sample prompts", help="Separated by |; empty: the trigger and the class."
     )
     sample_seed: int = setting(
-        1,
-        label="Sample seed",
-        low=-1,
-        high=2**32 - 1,
-        seed=True,
-        help="The same noise at every epoch.",
+        1, label="Sample seed", low=-1, high=2**32 - 1, seed=True, help="The same for every epoch."
     )
 
     def check(self) -> None:
-        """Raises: SettingsError, for values that are right alone and wrong together."""
+        """Check what depends on several settings.
+
+        Raises: SettingsError, for values that are valid alone and contradict each other.
+        """
         if self.min_timestep >= self.max_timestep:
             raise SettingsError(
                 f"training.min_timestep: found {self.min_timestep}, expected less than"

@@ -17,7 +17,7 @@ from ..errors import TaggerError
 from ..files.fileio import file_hash
 from ..host import Host, HostTagger
 from ..jobs import Job
-from ..settings.captions import CaptionSettings, LookingSettings
+from ..settings.captions import CaptionSettings, TaggerSettings
 from .discovery import HOME, cached_by_the_hub, can_run, find_taggers, is_tagger, known_name, named
 from .download import FILES, NAMES, fetch_tagger
 from .wd import CHARACTER, TagScores, WdTagger, mcut_threshold, read_tags
@@ -175,7 +175,7 @@ def marks(folders: Sequence[Path], own: Sequence[HostTagger] = ()) -> list[str]:
 
 def looking(options: CaptionSettings) -> dict[str, Any]:
     """The settings that decide what is seen, without those that decide what is written of it."""
-    return {item.name: getattr(options, item.name) for item in fields(LookingSettings)}
+    return {item.name: getattr(options, item.name) for item in fields(TaggerSettings)}
 
 
 def tags_above(scores: TagScores, options: CaptionSettings) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any, get_origin
 import gradio as gr
 
 from ..settings.declare import Declaration, join_list
-from ..settings.schema import Settings, declarations, group_of, preset_names
+from ..settings.preset_files import preset_names, shipped_presets
+from ..settings.schema import Settings, declarations, group_of
 
 TITLES = {
     "prepare": "Prepare the picture",
@@ -85,6 +86,8 @@ def field(declared: Declaration, value: Any) -> Any:
     }
     kind = declared.kind
     if declared.name == "training.preset":
+        shipped = [f"{preset.name}: {preset.about}" for preset in shipped_presets()]
+        common["info"] = " ".join((declared.help, *shipped))
         made = gr.Dropdown(preset_names(), value=value, **common)
     elif kind is bool:
         made = gr.Checkbox(value=value, **common)

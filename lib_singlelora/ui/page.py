@@ -12,7 +12,8 @@ import gradio as gr
 from ..errors import SingleLoraError
 from ..jobs import Ticket
 from ..service.service import RUN, Handover, Service, view_of
-from ..settings.schema import Settings, preset_names, preset_values
+from ..settings.preset_files import preset_names
+from ..settings.schema import Settings, preset_values
 from ..settings.training import DEFAULT_PRESET
 from . import compat, panel
 from .dataset import DatasetView

@@ -14,8 +14,9 @@ from lib_singlelora.errors import SettingsError
 from lib_singlelora.kohya.convert import read_foreign, write_foreign
 from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1
-from lib_singlelora.settings import schema as module
-from lib_singlelora.settings.schema import Settings, preset_names, save_preset
+from lib_singlelora.settings import preset_files
+from lib_singlelora.settings.preset_files import preset_names, save_preset
+from lib_singlelora.settings.schema import Settings
 
 # As kohya_ss saves them: numbers as text, whole numbers as 1.0, empty text for what is off.
 KOHYA_SS = {
@@ -195,8 +196,10 @@ def test_other_files_are_told(name: str, text: str, words: str) -> None:
 def test_an_own_preset_is_saved_listed_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OWN_PRESETS", tmp_path / "own")
-    save_preset("my anime", Settings.from_dict({"training": {"rank": 24, "preset": "outd"}}))
+    monkeypatch.setattr(preset_files, "OWN_PRESETS", tmp_path / "own")
+    save_preset(
+        "my anime", Settings.from_dict({"training": {"rank": 24, "preset": "outd"}}).to_preset()
+    )
     assert "my anime" in preset_names()
     made = Settings.from_dict({"training": {"preset": "my anime"}}).training
     assert (made.rank, made.block_weights) == (24, "OUTD")
@@ -206,9 +209,9 @@ def test_an_own_preset_is_saved_listed_and_used(
 def test_names_that_cannot_be_a_preset_are_told(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OWN_PRESETS", tmp_path / "own")
+    monkeypatch.setattr(preset_files, "OWN_PRESETS", tmp_path / "own")
     with pytest.raises(SettingsError, match="preset"):
-        save_preset(name, Settings())
+        save_preset(name, Settings().to_preset())
 
 
 def test_a_full_disk_leaves_the_preset_that_was_there(
@@ -217,17 +220,17 @@ def test_a_full_disk_leaves_the_preset_that_was_there(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "OWN_PRESETS", tmp_path / "own")
-    path = save_preset("mine", Settings.from_dict({"training": {"rank": 24}}))
+    monkeypatch.setattr(preset_files, "OWN_PRESETS", tmp_path / "own")
+    path = save_preset("mine", Settings.from_dict({"training": {"rank": 24}}).to_preset())
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SettingsError, match="the disk is full"):
-        save_preset("mine", Settings.from_dict({"training": {"rank": 8}}))
+        save_preset("mine", Settings.from_dict({"training": {"rank": 8}}).to_preset())
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 def test_a_broken_own_preset_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "OWN_PRESETS", tmp_path)
+    monkeypatch.setattr(preset_files, "OWN_PRESETS", tmp_path)
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     with pytest.raises(SettingsError, match="broken"):
         Settings.from_dict({"training": {"preset": "broken"}})

@@ -16,6 +16,7 @@ from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1
+from lib_singlelora.settings import preset_files
 from lib_singlelora.settings.optimizer_fit import fitted, unscaled
 from lib_singlelora.settings.optimizer_table import SOURCES
 from lib_singlelora.settings.schema import Settings
@@ -102,12 +103,9 @@ def test_one_rate_for_all_is_told() -> None:
 def test_a_saved_presets_own_rates_for_its_optimizer_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lib_singlelora.settings import schema as module
-
-    monkeypatch.setattr(module, "OWN_PRESETS", tmp_path)
-    module.save_preset(
-        "mine", Settings.from_dict({"training": {"optimizer": "Prodigy", "unet_lr": 0.5}})
-    )
+    monkeypatch.setattr(preset_files, "OWN_PRESETS", tmp_path)
+    own = Settings.from_dict({"training": {"optimizer": "Prodigy", "unet_lr": 0.5}})
+    preset_files.save_preset("mine", own.to_preset())
     assert fitted(training(preset="mine")).settings.unet_lr == 0.5
     back = fitted(training(preset="mine", optimizer="AdamW"))
     assert back.settings.unet_lr == 1e-4 and any(

@@ -10,6 +10,7 @@ import pytest
 
 from lib_singlelora.errors import SettingsError
 from lib_singlelora.settings.declare import join_list, split_list
+from lib_singlelora.settings.preset_files import preset_names, preset_of
 from lib_singlelora.settings.schema import (
     MIGRATIONS,
     Settings,
@@ -17,8 +18,6 @@ from lib_singlelora.settings.schema import (
     declarations,
     describe,
     parse_assignment,
-    preset_names,
-    preset_of,
     preset_values,
 )
 

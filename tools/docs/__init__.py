@@ -1,1 +1,1 @@
-"""Makers of the pictures in docs/."""
+"""Makers of pictures and pages in docs/."""

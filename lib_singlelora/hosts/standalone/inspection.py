@@ -24,7 +24,7 @@ from ...files.weights import (
     read_pickle,
     read_safetensors,
 )
-from ...settings.schema import preset_of
+from ...settings.preset_files import preset_of
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 EXPECTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"

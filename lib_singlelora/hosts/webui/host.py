@@ -21,7 +21,7 @@ from ...host import (
     Upscaler,
 )
 from ...jobs import Job, Progress
-from ...settings.schema import preset_of
+from ...settings.preset_files import preset_of
 from . import generate
 from .deepbooru import Deepbooru
 from .lora_folder import LoraFolder, lora_folder
