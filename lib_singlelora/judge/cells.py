@@ -1,4 +1,4 @@
-"""What is said of the sheet's cells."""
+"""The cells of a sheet, and the judgement on each."""
 
 from __future__ import annotations
 
@@ -96,15 +96,17 @@ class CellSpec:
 
     @property
     def words(self) -> str:
-        """File, blocks and strength."""
-        again = f", redrawn at {self.refine:g}" if self.refine else ""
-        return f"{self.source.name} at {self.strength:g} with {self.preset}{again}"
+        """Source, strength and preset in words."""
+        redrawn = f", redrawn at {self.refine:g}" if self.refine else ""
+        return f"{self.source.name} at {self.strength:g} with {self.preset}{redrawn}"
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A drawn picture, and where it lies in a training crop.
+    """A drawn picture and the part of a training crop that it is most like.
 
+    picture: the drawn one.
+    crop: the training crop.
     box: left, top, right, bottom; shares of the crop's sides.
     """
 
@@ -115,18 +117,19 @@ class Copy:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What pixels, the checkpoint and the tagger say of a cell.
+    """The findings of pixels, checkpoint and tagger about one cell.
 
-    kept: None without a tagger, or when it knows nothing of her.
-    scores: those of `evaluation.ranking.CRITERIA` that are known, 0 to 1; flexibility and leak of
-        the cells that were probed.
-    nearest: the crop that its pictures are most like.
-    copy: the picture that is it most.
-    harm: what is wrong with its surface, or ''.
-    gained: her traits that turn up where nobody called her.
-    asked: pictures that obey of those that could, by tag.
-    value: what decides, neighbours counted in; None before all are judged.
-    best_in_something: on the Pareto front.
+    pixels: likeness of its colours to the source's, and whether a picture is invalid.
+    retention: the character's traits in its pictures; None without a tagger or known traits.
+    scores: those of `metrics.ranking.CRITERIA` that are known, 0 to 1; flexibility and leak of
+        the probed cells alone.
+    nearest: name of the crop that its pictures are most like.
+    copy: the picture that is most like a crop.
+    damage: the worst damage of its pictures in words, or ''.
+    leaked: traits of the character in pictures whose prompt does not call it.
+    obeyed: pictures that show a tag, of those in which the checkpoint alone does, by tag: "3/4".
+    value: the weighted score that decides, smoothed over neighbours; None before all are judged.
+    on_front: True on the Pareto front.
     """
 
     pixels: PixelCheck
@@ -142,19 +145,15 @@ class Judgement:
 
     @property
     def traits(self) -> Mapping[str, str]:
-        """In how many of the pictures each trait is seen, such as {"white hat": "9/10"}."""
-        return (
-            {
-                tag: f"{count}/{self.retention.pictures}"
-                for tag, count in self.retention.counts.items()
-            }
-            if self.retention
-            else {}
-        )
+        """Pictures in which each trait is seen, such as {"white hat": "9/10"}."""
+        if self.retention is None:
+            return {}
+        pictures = self.retention.pictures
+        return {tag: f"{count}/{pictures}" for tag, count in self.retention.counts.items()}
 
     @property
     def note(self) -> str:
-        """A few words for under the picture."""
+        """A few words to stand under the picture."""
         if self.retention is None:
             return f"{self.pixels.similarity:.0%} colours shared"
         return f"{self.retention.seen:.2g} of {len(self.retention.counts)} traits"

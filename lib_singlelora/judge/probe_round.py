@@ -1,10 +1,11 @@
-"""Tries chosen cells with prompts of other poses, views, places and clothes, and with prompts that
-do not call her.
+"""The second round: further pictures of chosen cells.
+
+Some prompts ask for the character in other poses, views, places and clothes, some do not call it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from PIL import Image
@@ -17,7 +18,7 @@ from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
 from ..metrics.leak import leaked_traits, relative_change
 from ..metrics.probe_prompts import Probe, character_probes, count_obeyed, other_probes
-from ..metrics.retention import SEEN
+from ..metrics.retention import SEEN, TagProbabilities
 from ..settings.declare import SEEDS
 from ..settings.schema import Settings
 from ..tagging.ensemble import Taggers, names_of
@@ -29,8 +30,12 @@ from .first_round import read_pictures, tag_pictures
 
 @dataclass
 class _Drawer:
-    """Draws probes; what lies in plots/probes with the same LoRA, strength, prompt and seed is not
-    drawn again.
+    """Draws probes into plots/probes.
+
+    What lies there with the same LoRA, strength, prompt and seed is not drawn again.
+
+    total: pictures of the whole round, for the progress.
+    done: pictures so far.
     """
 
     settings: Settings
@@ -41,52 +46,65 @@ class _Drawer:
     done: int = 0
 
     def draw(
-        self, place: CellSpec | None, probe: Probe, seeds: tuple[int, ...]
+        self, spec: CellSpec | None, probe: Probe, seeds: tuple[int, ...]
     ) -> list[Image.Image]:
-        """One picture a seed.  place: None is the checkpoint alone."""
+        """One picture a seed.  spec: None is the checkpoint alone."""
         self.job.raise_if_cancelled()
-        options = self.settings.plot
-        side = training_resolution(self.settings, self.host)
-        lora = place.lora if place else None
-        uses = (LoraUse(lora, place.strength, place.strength),) if place and lora else ()
-        request = ImageRequest(
-            probe.prompt,
-            (),
-            side,
-            side,
-            options.negative_prompt,
-            options.sampler,
-            min(options.steps, self.settings.judge.probe_steps),
-            options.cfg_scale,
-            self.settings.training.clip_skip,
+        lora = spec.lora if spec else None
+        strength = spec.strength if spec and lora else 0.0
+        request = self._request(probe)
+        mark = fingerprint(
+            file_hash(lora) if lora else "", strength, asdict(request), self.host.checkpoint.sha256
         )
-        what = fingerprint(
-            file_hash(lora) if lora else "",
-            place.strength if lora and place else 0.0,
-            asdict(request),
-            self.host.checkpoint.sha256,
-        )
-        paths = {seed: self.workspace.plots / "probes" / f"{what}-{seed}.png" for seed in seeds}
+        paths = {seed: self.workspace.plots / "probes" / f"{mark}-{seed}.png" for seed in seeds}
+        name = f"{spec.source.name} at {spec.strength:g}" if spec else "the checkpoint alone"
+        message = f"trying {name}: {', '.join(probe.asks) or probe.prompt}"
+        self.job.report(Progress("plot", self.done, self.total, message))
         missing = tuple(seed for seed, path in paths.items() if not path.exists())
-        name = f"{place.source.name} at {place.strength:g}" if place else "the checkpoint alone"
-        self.job.report(
-            Progress(
-                "plot",
-                self.done,
-                self.total,
-                f"trying {name}: {', '.join(probe.asks) or probe.prompt}",
-            )
-        )
         if missing:
-            for picture in self.host.generate(
-                replace(request, seeds=missing, loras=uses), self.job
-            ):
+            uses = (LoraUse(lora, strength, strength),) if lora else ()
+            request = replace(request, seeds=missing, loras=uses)
+            for picture in self.host.generate(request, self.job):
                 write_bytes(paths[picture.seed], png_bytes(picture.image, picture.parameters))
         self.done += len(seeds)
         return read_pictures(paths.values())
 
+    def _request(self, probe: Probe) -> ImageRequest:
+        """The request without seeds and LoRA."""
+        options = self.settings.plot
+        side = training_resolution(self.settings, self.host)
+        return ImageRequest(
+            prompt=probe.prompt,
+            seeds=(),
+            width=side,
+            height=side,
+            negative_prompt=options.negative_prompt,
+            sampler=options.sampler,
+            steps=min(options.steps, self.settings.judge.probe_steps),
+            cfg_scale=options.cfg_scale,
+            clip_skip=self.settings.training.clip_skip,
+        )
 
-def probe(
+
+@dataclass(frozen=True)
+class _Baseline:
+    """What the checkpoint alone draws of the probes.
+
+    asking: probes that call the character.
+    others: probes that do not.
+    pictures: of the others, probe by probe.
+    other_seeds: of the others with further seeds.
+    tags: of the pictures of every probe; nothing without a tagger.
+    """
+
+    asking: Sequence[Probe]
+    others: Sequence[Probe]
+    pictures: Sequence[Image.Image]
+    other_seeds: Sequence[Image.Image]
+    tags: Mapping[Probe, Sequence[TagProbabilities]]
+
+
+def judge_probe_round(
     settings: Settings,
     workspace: Workspace,
     host: Host,
@@ -94,65 +112,99 @@ def probe(
     judged: dict[CellSpec, Judgement],
     chosen: Sequence[CellSpec],
     tagger: Taggers | None,
-    wanted: Sequence[str],
+    traits: Sequence[str],
 ) -> dict[CellSpec, Judgement]:
     """The chosen cells' judgements with leak and, where there is a tagger, flexibility.
 
-    wanted: her traits, looked for in pictures that do not call her.
+    traits: the character's, looked for in pictures that do not call it.
     Raises: JobCancelled, keeping what is drawn.
     """
-    options = settings.judge
     if not chosen:
         return {}
     seeds = tuple(
-        (settings.plot.first_seed + number) % SEEDS for number in range(options.probe_seeds)
+        (settings.plot.first_seed + number) % SEEDS for number in range(settings.judge.probe_seeds)
     )
-    further = tuple((seed + options.probe_seeds) % SEEDS for seed in seeds)
+    asking = _character_probes(settings, workspace, tagger) if tagger else ()
+    others = other_probes(settings.character.class_token)
+    pictures = (len(asking) + len(others)) * (len(chosen) + 1) + len(others)
+    drawer = _Drawer(settings, workspace, host, job, pictures * len(seeds))
+    baseline = _draw_baseline(drawer, asking, others, seeds, tagger)
+    return {
+        spec: _probe_cell(spec, judged[spec], drawer, baseline, seeds, tagger, traits)
+        for spec in chosen
+    }
+
+
+def _character_probes(
+    settings: Settings, workspace: Workspace, tagger: Taggers
+) -> tuple[Probe, ...]:
     crops = list_pictures(workspace.image_folder(settings))
     captions = [split_tags(text) for text in map(read_caption, crops) if text]
     character = settings.character
-    asking = (
-        character_probes(
-            character.trigger, character.class_token, captions, names_of(tagger.folders)["tags"]
-        )
-        if tagger
-        else ()
-    )
-    others = other_probes(character.class_token)
-    pictures = (len(asking) + len(others)) * (len(chosen) + 1) + len(others)
-    drawer = _Drawer(settings, workspace, host, job, pictures * len(seeds))
-    base = {each: drawer.draw(None, each, seeds) for each in (*asking, *others)}
-    another = [image for each in others for image in drawer.draw(None, each, further)]
-    plain = [image for each in others for image in base[each]]
-    told = {each: tag_pictures(tagger, images) for each, images in base.items()} if tagger else {}
-    found = {}
-    for place in chosen:
-        scores, asked = dict(judged[place].scores), {}
-        kept = could = 0.0
-        for each in asking:
-            seen = tag_pictures(tagger, drawer.draw(place, each, seeds)) if tagger else []
-            part = count_obeyed(each.asks, seen, told[each])
-            kept, could = kept + part[0], could + part[1]
-            for tag in each.asks:
-                able = [
-                    own
-                    for own, alone in zip(seen, told[each], strict=True)
-                    if alone.get(tag, 0.0) >= SEEN
-                ]
-                if able:
-                    asked[tag] = f"{sum(own.get(tag, 0.0) >= SEEN for own in able)}/{len(able)}"
-        if could:
-            scores["flexibility"] = round(kept / could, 4)
-        under = [image for each in others for image in drawer.draw(place, each, seeds)]
-        new: tuple[str, ...] = ()
-        leak = relative_change(under, plain, another)
-        if tagger and wanted:
-            share, new = leaked_traits(
-                wanted,
-                tag_pictures(tagger, under),
-                [alone for each in others for alone in told[each]],
-            )
-            leak = max(leak, share)
-        scores["leak"] = round(leak, 4)
-        found[place] = replace(judged[place], scores=scores, obeyed=asked, leaked=new)
-    return found
+    known = names_of(tagger.folders)["tags"]
+    return character_probes(character.trigger, character.class_token, captions, known)
+
+
+def _draw_baseline(
+    drawer: _Drawer,
+    asking: Sequence[Probe],
+    others: Sequence[Probe],
+    seeds: tuple[int, ...],
+    tagger: Taggers | None,
+) -> _Baseline:
+    drawn = {probe: drawer.draw(None, probe, seeds) for probe in (*asking, *others)}
+    further = tuple((seed + len(seeds)) % SEEDS for seed in seeds)
+    other_seeds = [image for probe in others for image in drawer.draw(None, probe, further)]
+    tags = {probe: tag_pictures(tagger, images) for probe, images in drawn.items()}
+    pictures = [image for probe in others for image in drawn[probe]]
+    return _Baseline(asking, others, pictures, other_seeds, tags)
+
+
+def _probe_cell(
+    spec: CellSpec,
+    judgement: Judgement,
+    drawer: _Drawer,
+    baseline: _Baseline,
+    seeds: tuple[int, ...],
+    tagger: Taggers | None,
+    traits: Sequence[str],
+) -> Judgement:
+    scores = dict(judgement.scores)
+    obeyed: dict[str, str] = {}
+    total_obeyed = 0.0
+    total_possible = 0.0
+    for probe in baseline.asking:
+        tags = tag_pictures(tagger, drawer.draw(spec, probe, seeds))
+        base = baseline.tags[probe]
+        score, possible = count_obeyed(probe.asks, tags, base)
+        total_obeyed += score
+        total_possible += possible
+        obeyed |= _obeyed_in_words(probe, tags, base)
+    if total_possible:
+        scores["flexibility"] = round(total_obeyed / total_possible, 4)
+    drawn = [image for probe in baseline.others for image in drawer.draw(spec, probe, seeds)]
+    leak = relative_change(drawn, baseline.pictures, baseline.other_seeds)
+    leaked: tuple[str, ...] = ()
+    if tagger and traits:
+        base = [tags for probe in baseline.others for tags in baseline.tags[probe]]
+        gain, leaked = leaked_traits(traits, tag_pictures(tagger, drawn), base)
+        leak = max(leak, gain)
+    scores["leak"] = round(leak, 4)
+    return replace(judgement, scores=scores, obeyed=obeyed, leaked=leaked)
+
+
+def _obeyed_in_words(
+    probe: Probe, drawn: Sequence[TagProbabilities], base: Sequence[TagProbabilities]
+) -> dict[str, str]:
+    """By tag, the pictures that show it of those in which the checkpoint alone does: "3/4"."""
+    obeyed = {}
+    for tag in probe.asks:
+        able = [
+            with_lora
+            for with_lora, without in zip(drawn, base, strict=True)
+            if without.get(tag, 0.0) >= SEEN
+        ]
+        if able:
+            count = sum(with_lora.get(tag, 0.0) >= SEEN for with_lora in able)
+            obeyed[tag] = f"{count}/{len(able)}"
+    return obeyed

@@ -8,17 +8,25 @@ from pathlib import Path
 
 from ..host import Host
 from ..jobs import Job
-from ..metrics.ranking import CRITERIA, choose_spread, pareto_front, weighted_score
-from ..metrics.retention import choose_gentlest, smooth_scores
+from ..metrics.ranking import (
+    CRITERIA,
+    TablePosition,
+    choose_gentlest,
+    choose_spread,
+    pareto_front,
+    smooth_scores,
+    weighted_score,
+)
 from ..settings.judge import JudgeSettings
 from ..settings.schema import Settings
 from ..tagging.ensemble import open_taggers
 from ..workspace.workspace import Workspace
 from .cells import NO_LORA, CellSpec, Judgement
 from .first_round import character_traits, judge_first_round
-from .probe_round import probe
+from .probe_round import judge_probe_round
 
-LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "harms least"}
+# Criteria of which less is better, and the words for a cell that has the least of all
+LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "is damaged least"}
 
 
 def judge(
@@ -30,47 +38,32 @@ def judge(
     job: Job | None = None,
     probing: bool = True,
 ) -> dict[CellSpec, Judgement]:
-    """Every cell's judgement.
+    """Every cell's judgement, in two rounds.
 
-    Two rounds: what the cells' own pictures tell, then, where `probing`, further pictures of the
+    The first round looks at the cells' own pictures; the second one draws further pictures of the
     most promising cells.
 
+    drawn: the pictures of each cell.
+    prompt: theirs, which says what traits they should show.
+    probing: False leaves the second round out.
     Raises: JobCancelled.
     """
-    job, weights = job or Job(), criterion_weights(settings.judge)
+    job = job or Job()
+    weights = criterion_weights(settings.judge)
     tagger = open_taggers(settings.caption, host, job)
-    wanted = character_traits(settings, workspace, tagger, prompt) if tagger else ()
-    judged = judge_first_round(settings, workspace, host, drawn, tagger, wanted, job)
-    even = _smoothed(judged)
-    whole = [place for place, seen in judged.items() if place.has_lora and not seen.pixels.invalid]
-    values = {place: weighted_score(even[place], weights) for place in whole}
-    leading = set(pareto_front({place: even[place] for place in whole}, weights))
-    ordered = sorted(
-        whole,
-        key=lambda place: (
-            place not in leading,
-            -values[place],
-            abs(place.strength),
-            place.source.recorded_number,
-        ),
-    )
-    ordered = [place for place in ordered if not place.refine]  # probes are drawn at once
-    chosen = choose_spread(ordered, _spots(judged), settings.judge.probes if probing else 0)
-    judged |= probe(settings, workspace, host, job, judged, chosen, tagger, wanted)
-    final = {place: {**judged[place].scores, **even[place]} for place in whole}
-    leading = set(pareto_front({place: judged[place].scores for place in whole}, weights))
-    return {
-        place: (
-            replace(
-                seen,
-                value=round(weighted_score(final[place], weights), 4),
-                on_front=place in leading,
-            )
-            if place in final
-            else seen
-        )
-        for place, seen in judged.items()
-    }
+    traits = character_traits(settings, workspace, tagger, prompt) if tagger else ()
+    judged = judge_first_round(settings, workspace, host, drawn, tagger, traits, job)
+    smooth = _smoothed(judged)
+    valid = [spec for spec, found in judged.items() if spec.has_lora and not found.pixels.invalid]
+    promising = _by_promise({spec: smooth[spec] for spec in valid}, weights)
+    chosen = choose_spread(promising, _positions(judged), settings.judge.probes if probing else 0)
+    judged |= judge_probe_round(settings, workspace, host, job, judged, chosen, tagger, traits)
+    front = set(pareto_front({spec: judged[spec].scores for spec in valid}, weights))
+    for spec in valid:
+        scores = {**judged[spec].scores, **smooth[spec]}
+        value = round(weighted_score(scores, weights), 4)
+        judged[spec] = replace(judged[spec], value=value, on_front=spec in front)
+    return judged
 
 
 def criterion_weights(options: JudgeSettings) -> dict[str, float]:
@@ -78,123 +71,165 @@ def criterion_weights(options: JudgeSettings) -> dict[str, float]:
     return {name: getattr(options, name) for name in CRITERIA}
 
 
-def _spots(judged: Iterable[CellSpec]) -> dict[CellSpec, tuple[object, int, int]]:
-    """Where each cell lies: (all that is the same in its table, row of its epoch, column of its
-    strength).
+def _by_promise(
+    scores: Mapping[CellSpec, Mapping[str, float]], weights: Mapping[str, float]
+) -> list[CellSpec]:
+    """The cells to probe, the best first: the Pareto front, then by value, then the gentlest.
+
+    Redrawn cells (`refine`) are left out: probes are drawn in one pass.
     """
-    tables: dict[tuple[str, CellSpec], list[CellSpec]] = {}
-    for place in judged:
-        if place.has_lora:
-            same = replace(place, source=NO_LORA, strength=0.0, lora=None)
-            tables.setdefault((place.source.label, same), []).append(place)
-    found: dict[CellSpec, tuple[object, int, int]] = {}
-    for table, own in tables.items():
-        rows = sorted({place.source.recorded_number for place in own})
-        columns = sorted({place.strength for place in own})
-        found |= {
-            place: (table, rows.index(place.source.recorded_number), columns.index(place.strength))
-            for place in own
-        }
-    return found
+    front = set(pareto_front(scores, weights))
+    values = {spec: weighted_score(scores[spec], weights) for spec in scores}
+    return sorted(
+        (spec for spec in scores if not spec.refine),
+        key=lambda spec: (
+            spec not in front,
+            -values[spec],
+            abs(spec.strength),
+            spec.source.recorded_number,
+        ),
+    )
+
+
+def _positions(specs: Iterable[CellSpec]) -> dict[CellSpec, TablePosition]:
+    """(table, row of its source, column of its strength) of each cell with a LoRA.
+
+    Cells of one table differ in epoch and strength alone.
+    """
+    tables: dict[object, list[CellSpec]] = {}
+    for spec in specs:
+        if spec.has_lora:
+            shared = replace(spec, source=NO_LORA, strength=0.0, lora=None)
+            tables.setdefault((spec.source.label, shared), []).append(spec)
+    positions: dict[CellSpec, TablePosition] = {}
+    for table, cells in tables.items():
+        rows = sorted({spec.source.recorded_number for spec in cells})
+        columns = sorted({spec.strength for spec in cells})
+        for spec in cells:
+            row = rows.index(spec.source.recorded_number)
+            positions[spec] = (table, row, columns.index(spec.strength))
+    return positions
 
 
 def _smoothed(judged: Mapping[CellSpec, Judgement]) -> dict[CellSpec, dict[str, float]]:
-    """The first round's scores with the neighbours' counted in.
+    """The first round's scores of the cells with a LoRA, neighbours counted in.
 
-    Without a tagger colours stand for her traits: 0 for what the checkpoint shares with the
-    picture, 1 for the most of any cell.
+    Without a tagger, colours stand for the traits: 0 for what the checkpoint alone shares with the
+    picture, 1 for the most that any cell does.
     """
-    spots = _spots(judged)
+    positions = _positions(judged)
     least = max(
-        (seen.pixels.similarity for place, seen in judged.items() if not place.has_lora),
+        (found.pixels.similarity for spec, found in judged.items() if not spec.has_lora),
         default=0.0,
     )
-    most = max((judged[place].pixels.similarity for place in spots), default=0.0)
-    found: dict[CellSpec, dict[str, float]] = {place: {} for place in spots}
-    for table in dict.fromkeys(spot[0] for spot in spots.values()):
-        own = {
-            place: spot[1:]
-            for place, spot in spots.items()
-            if spot[0] == table and not judged[place].pixels.invalid
+    most = max((judged[spec].pixels.similarity for spec in positions), default=0.0)
+    scores: dict[CellSpec, dict[str, float]] = {spec: {} for spec in positions}
+    for table in dict.fromkeys(position[0] for position in positions.values()):
+        grid = {
+            position[1:]: spec
+            for spec, position in positions.items()
+            if position[0] == table and not judged[spec].pixels.invalid
         }
         for name in ("retention", "copying", "damage"):
-            values = {at: _known(judged[place], name, least, most) for place, at in own.items()}
-            even = smooth_scores({at: value for at, value in values.items() if value is not None})
-            for place, at in own.items():
-                if at in even:
-                    found[place][name] = even[at]
-    return found
+            known = {at: _score(judged[spec], name, least, most) for at, spec in grid.items()}
+            smooth = smooth_scores({at: value for at, value in known.items() if value is not None})
+            for at, value in smooth.items():
+                scores[grid[at]][name] = value
+    return scores
 
 
-def _known(seen: Judgement, name: str, least: float, most: float) -> float | None:
-    if name == "retention" and seen.retention is None:
-        return max(0.0, (seen.pixels.similarity - least) / (most - least)) if most > least else 0.0
-    return seen.scores.get(
-        name, seen.retention.score if name == "retention" and seen.retention else None
-    )
+def _score(judgement: Judgement, name: str, least: float, most: float) -> float | None:
+    """The score by a criterion, None where it is not known.
+
+    least, most: the range of colours shared that stands for the traits without a tagger.
+    """
+    if name != "retention":
+        return judgement.scores.get(name)
+    if judgement.retention is not None:
+        return judgement.scores.get(name, judgement.retention.score)
+    if most <= least:
+        return 0.0
+    return max(0.0, (judgement.pixels.similarity - least) / (most - least))
 
 
 def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
-    """The gentlest cell within a hundredth of the best one, of those whose pictures are whole.
+    """The gentlest cell within a hundredth of the best one, of those with valid pictures.
 
-    Of the cells that were probed, where any were: only of those is everything known.  Files of
-    elsewhere and pictures that were redrawn are compared, not recommended, for this workspace's
-    files used as they are is what is asked for.
+    Where cells were probed, only those are considered: of no others everything is known.  Files to
+    compare and redrawn pictures are not recommended: a recommendation is a file of this workspace,
+    used as it is.
     """
-    whole = [
-        place
-        for place, seen in judged.items()
-        if place.source.is_epoch and not place.refine and not seen.pixels.invalid
+    valid = [
+        spec
+        for spec, found in judged.items()
+        if spec.source.is_epoch and not spec.refine and not found.pixels.invalid
     ]
-    whole = [place for place in whole if "leak" in judged[place].scores] or whole
-    spots = _spots(judged)
-    even = {} if any(judged[place].value is not None for place in whole) else _smoothed(judged)
+    valid = [spec for spec in valid if "leak" in judged[spec].scores] or valid
+    positions = _positions(judged)
+    is_valued = any(judged[spec].value is not None for spec in valid)
+    smooth = {} if is_valued else _smoothed(judged)
     values = {
-        place: judged[place].value or even.get(place, {}).get("retention", 0.0) for place in whole
+        spec: judged[spec].value or smooth.get(spec, {}).get("retention", 0.0) for spec in valid
     }
     best: list[tuple[float, CellSpec]] = []
-    for table in dict.fromkeys(spots[place][0] for place in whole):
-        own = {spots[place][1:]: place for place in whole if spots[place][0] == table}
-        spot = choose_gentlest({at: values[place] for at, place in own.items()})
-        if spot is not None:
-            best.append((values[own[spot]], own[spot]))
-    return max(best, key=lambda found: found[0])[1] if best else None
+    for table in dict.fromkeys(positions[spec][0] for spec in valid):
+        grid = {positions[spec][1:]: spec for spec in valid if positions[spec][0] == table}
+        gentlest = choose_gentlest({at: values[spec] for at, spec in grid.items()})
+        if gentlest is not None:
+            best.append((values[grid[gentlest]], grid[gentlest]))
+    return max(best, key=lambda pair: pair[0])[1] if best else None
 
 
-def reason(place: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
-    """A sentence for the user."""
-    own = judged[place]
-    base = next((seen for p, seen in judged.items() if not p.has_lora), None)
-    if own.retention is None:
+def reason(spec: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
+    """Why this cell is recommended, in a sentence for the user."""
+    judgement = judged[spec]
+    pieces = [_traits_in_words(judgement, judged)]
+    if "flexibility" in judgement.scores:
+        pieces.append(
+            f"obeys {judgement.scores['flexibility'] * 100:.0f} % of the poses, views, places and"
+            " clothes that the checkpoint obeys"
+        )
+    pieces += _superlatives(spec, judged)
+    return f"{spec.words}: {', '.join(pieces)}{_better_elsewhere(judgement, judged)}"
+
+
+def _traits_in_words(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
+    """How much of the character is there, with the LoRA and without."""
+    base = next((found for spec, found in judged.items() if not spec.has_lora), None)
+    if judgement.retention is None:
         without = base.pixels.similarity if base else 0.0
-        parts = [
-            f"its colours are near the picture's ({own.pixels.similarity:.0%} shared, {without:.0%}"
-            " without the LoRA; no tagger tells of her traits)"
-        ]
-    else:
-        without = base.retention.seen if base and base.retention else 0.0
-        parts = [
-            f"{own.retention.seen:.2g} of {len(own.retention.counts)} traits ({without:.2g} without the LoRA)"
-        ]
-    if "flexibility" in own.scores:
-        parts.append(
-            f"obeys {own.scores['flexibility'] * 100:.0f} % of the poses, views, places and clothes"
-            " that the checkpoint obeys"
+        return (
+            f"its colours are near the picture's ({judgement.pixels.similarity:.0%} shared,"
+            f" {without:.0%} without the LoRA; no tagger shows the character's traits)"
         )
+    seen = base.retention.seen if base and base.retention else 0.0
+    return (
+        f"{judgement.retention.seen:.2g} of {len(judgement.retention.counts)} traits"
+        f" ({seen:.2g} without the LoRA)"
+    )
+
+
+def _superlatives(spec: CellSpec, judged: Mapping[CellSpec, Judgement]) -> list[str]:
+    """In what the cell beats all others that were judged as thoroughly."""
+    scores = judged[spec].scores
     rivals = [
-        seen
-        for p, seen in judged.items()
-        if p.has_lora and p != place and ("leak" in seen.scores) == ("leak" in own.scores)
+        found.scores
+        for other, found in judged.items()
+        if other.has_lora and other != spec and ("leak" in found.scores) == ("leak" in scores)
     ]
-    for name, words in LEAST.items():
-        beaten = [seen.scores[name] for seen in rivals if name in seen.scores]
-        if name in own.scores and beaten and own.scores[name] < min(beaten):
-            parts.append(words)
-    rest = [other for other in judged if other.source.label or other.refine]
-    best = max(rest, key=lambda other: judged[other].value or 0.0, default=None)
-    told = ""
-    if best is not None and own.value is not None and (judged[best].value or 0.0) > own.value:
-        told = (
-            f"; {best.words} scores higher still ({judged[best].value:.2f} against {own.value:.2f})"
-        )
-    return f"{place.words}: {', '.join(parts)}{told}"
+    words = []
+    for name, superlative in LEAST.items():
+        others = [rival[name] for rival in rivals if name in rival]
+        if name in scores and others and scores[name] < min(others):
+            words.append(superlative)
+    return words
+
+
+def _better_elsewhere(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
+    """The file to compare or the redrawn cell that scores still higher, in words; '' for none."""
+    rest = [spec for spec in judged if spec.source.label or spec.refine]
+    best = max(rest, key=lambda spec: judged[spec].value or 0.0, default=None)
+    value = (judged[best].value or 0.0) if best else 0.0
+    if best is None or judgement.value is None or value <= judgement.value:
+        return ""
+    return f"; {best.words} scores higher still ({value:.2f} against {judgement.value:.2f})"

@@ -1,5 +1,6 @@
-"""What is asked of a LoRA beside the sheet's own prompt: poses, views, places and clothes, and
-prompts without her.
+"""Prompts that probe a LoRA beyond the sheet's own.
+
+Some ask for the character in other poses, views, places and clothes, some do not call it at all.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 
 from ..captions.atlas import category_of
 from ..captions.prompt_language import escape, prompt_of
-from .retention import SEEN, Scores
+from .retention import SEEN, TagProbabilities
 
-# One prompt a row: a framing in which all of it can be seen, then what may be asked; of each place
-# the first that no crop shows.
+# One prompt a row: a framing in which all of it can be seen, then the alternatives for each thing
+# that is asked; of these the first that no crop shows is taken.
 ASKS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     (
         "cowboy shot",
@@ -25,17 +26,16 @@ ASKS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("full body", (("sitting",), ("frown", "angry"), ("grey background", "green background"))),
     ("upper body", (("from behind",), ("indoors", "outdoors"))),
 )
-CLOTHES = ("blue dress", "red dress", "black dress", "green shirt")
-PLACES = ("pink background", "green background")
+OTHER_CLOTHES = ("blue dress", "red dress", "black dress", "green shirt")
+OTHER_BACKGROUNDS = ("pink background", "green background")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A prompt and what of it a tagger must see.  her: whether her trigger is in it."""
+    """A prompt, and the tags of it that a tagger must see in its pictures."""
 
     prompt: str
-    asks: tuple[str, ...]
-    calls_character: bool = True
+    asks: tuple[str, ...] = ()
 
 
 def character_probes(
@@ -46,64 +46,62 @@ def character_probes(
 ) -> tuple[Probe, ...]:
     """Prompts with the trigger that ask for what no crop shows.
 
-    captions: the tags of each crop; her clothes among them go into the prompts, except where others
-        are asked for.
+    captions: the tags of each crop; the character's clothes among them go into the prompts, except
+        where others are asked for.
     known: tags that the tagger can see; None asks for all of them.
     """
     shown = {tag for tags in captions for tag in tags}
-    most = [
+    frequent = [
         tag
         for tag in dict.fromkeys(tag for tags in captions for tag in tags)
         if 2 * sum(tag in tags for tags in captions) > len(captions)
     ]
-    count = [tag for tag in most if category_of(tag) == "count"] or ["solo"]
-    clothes = [tag for tag in most if category_of(tag) in ("outfit", "accessory")]
-    probes = []
-    for framing, places in ASKS:
-        found = [_first(options, shown, known) for options in places]
-        asks = tuple(tag for tag in found if tag)
-        if asks:
-            probes.append(
-                Probe(prompt_of([trigger, class_token, *count, framing, *clothes, *asks]), asks)
-            )
-    asks = tuple(
-        tag for tag in (_first(CLOTHES, shown, known), _first(PLACES, shown, known)) if tag
-    )
-    if asks:
-        probes.append(Probe(prompt_of([trigger, class_token, *count, "cowboy shot", *asks]), asks))
+    count = [tag for tag in frequent if category_of(tag) == "count"] or ["solo"]
+    clothes = [tag for tag in frequent if category_of(tag) in ("outfit", "accessory")]
+    start = (trigger, class_token, *count)
+
+    def choose(alternatives: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """Of each thing to ask for the first that is new to the character and the tagger knows."""
+        chosen = []
+        for options in alternatives:
+            fitting = (tag for tag in options if tag not in shown)
+            chosen.append(next((tag for tag in fitting if known is None or tag in known), ""))
+        return tuple(tag for tag in chosen if tag)
+
+    probes = [
+        Probe(prompt_of([*start, framing, *clothes, *asks]), asks)
+        for framing, alternatives in ASKS
+        if (asks := choose(alternatives))
+    ]
+    if asks := choose((OTHER_CLOTHES, OTHER_BACKGROUNDS)):
+        probes.append(Probe(prompt_of([*start, "cowboy shot", *asks]), asks))
     return tuple(probes)
 
 
-def _first(options: Sequence[str], shown: Collection[str], known: Collection[str] | None) -> str:
-    return next(
-        (tag for tag in options if tag not in shown and (known is None or tag in known)), ""
-    )
-
-
 def other_probes(class_token: str) -> tuple[Probe, ...]:
-    """Prompts that do not call her: somebody else, and no one."""
-    someone = f"1{class_token}" if class_token in ("girl", "boy") else class_token
+    """Prompts that do not call the character: another one, and nobody."""
+    other = f"1{class_token}" if class_token in ("girl", "boy") else class_token
     return (
-        Probe(
-            f"{escape(someone)}, solo, upper body, red hair, blue dress, grey background", (), False
-        ),
-        Probe("no humans, scenery, outdoors", (), False),
+        Probe(f"{escape(other)}, solo, upper body, red hair, blue dress, grey background"),
+        Probe("no humans, scenery, outdoors"),
     )
 
 
 def count_obeyed(
-    asks: Sequence[str], drawn: Sequence[Scores], base: Sequence[Scores]
+    asks: Sequence[str], drawn: Sequence[TagProbabilities], base: Sequence[TagProbabilities]
 ) -> tuple[float, float]:
-    """(of the asks that the checkpoint alone obeys, how many are obeyed; how many those are),
-    counted in pictures.
+    """(asks that are obeyed with the LoRA, asks that the checkpoint alone obeys), over pictures.
 
-    drawn, base: the tagger's probabilities for each picture of one probe, with and without the
-        LoRA, of the same seeds.
+    Only what the checkpoint alone obeys is asked of the LoRA; a tag that is seen with less
+    certainty counts in part.
+
+    drawn, base: tags of the pictures of one probe, with and without the LoRA, of the same seeds.
     """
-    kept, could = 0.0, 0.0
-    for with_it, without in zip(drawn, base, strict=True):
+    obeyed = 0.0
+    possible = 0.0
+    for with_lora, without in zip(drawn, base, strict=True):
         for tag in asks:
             if without.get(tag, 0.0) >= SEEN:
-                could += 1
-                kept += min(1.0, with_it.get(tag, 0.0) / SEEN)
-    return kept, could
+                possible += 1
+                obeyed += min(1.0, with_lora.get(tag, 0.0) / SEEN)
+    return obeyed, possible

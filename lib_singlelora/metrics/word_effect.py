@@ -1,6 +1,4 @@
-"""What a checkpoint makes of a word: how far its prediction with the word alone departs from that
-of the empty prompt.
-"""
+"""How far a word alone moves a checkpoint's prediction away from that of the empty prompt."""
 
 from __future__ import annotations
 
@@ -14,15 +12,20 @@ from ..host import Conditioning, TrainingModel
 from ..jobs import Job, Progress
 
 TIMES = (0.9, 0.6)  # shares of the noise schedule at which a prompt decides what is drawn
-SEEDS = 1
-# Ordinary words must move a model by so much more than words without meaning, or it tells nothing
+BATCH = 1  # latents that are predicted from
+# Ordinary words must move a model by so much more than meaningless ones, or nothing can be told
 CLEAR = 1.2
 
 
 @dataclass(frozen=True)
 class WordEffects:
-    """Mean ‖ε(word) − ε(∅)‖ / ‖ε(∅)‖ by word; all words have as many tokens as the trigger, for it
-    grows with them.
+    """Mean ‖ε(word) − ε(∅)‖ / ‖ε(∅)‖ of three kinds of words.
+
+    All words have as many tokens as the trigger, for the effect grows with their number.
+
+    trigger: of the trigger.
+    ordinary: of ordinary words, by word.
+    meaningless: of words without meaning, by word.
     """
 
     trigger: float
@@ -31,10 +34,12 @@ class WordEffects:
 
     @property
     def meaning(self) -> float | None:
-        """0: the trigger moves the model as one without meaning does; 1: as an ordinary word does;
-        None when those are alike.
+        """0 where the trigger acts as a meaningless word does, 1 where as an ordinary one.
+
+        None where ordinary and meaningless words act alike.
         """
-        low, high = median(self.meaningless.values()), median(self.ordinary.values())
+        low = median(self.meaningless.values())
+        high = median(self.ordinary.values())
         return (self.trigger - low) / (high - low) if high > CLEAR * low else None
 
 
@@ -46,41 +51,35 @@ def measure_word_effects(
     job: Job,
     stage: str = "trigger",
 ) -> dict[str, float]:
-    """By word, how far the prediction departs from that of the empty prompt, of its length.
+    """By word, the distance of its prediction from the empty prompt's, relative to the latter.
 
-    size: (height, width) of the latents.  The same noise for every word; the noise alone is
-        predicted from, at several times.
+    Every word gets the same noise, which is all that is predicted from, at several timesteps.
+
+    size: (height, width) of the latents.
     """
-    found = dict.fromkeys(words, 0.0)
-    alphas = model.alphas_cumprod.float().cpu()
-    steps = [round(share * (len(alphas) - 1)) for share in TIMES]
-    noise = torch.randn((SEEDS, 4, *size), generator=torch.Generator().manual_seed(1))
+    effects = dict.fromkeys(words, 0.0)
+    alphas_cumprod = model.alphas_cumprod.float().cpu()
+    timesteps = [round(share * (len(alphas_cumprod) - 1)) for share in TIMES]
+    noise = torch.randn((BATCH, 4, *size), generator=torch.Generator().manual_seed(1))
+    total = len(timesteps) * len(words)
     with torch.no_grad():
-        empty = model.encode_prompts([""], clip_skip)
-        for index, step in enumerate(steps):
-            noisy = (noise * (1 - alphas[step]).sqrt()).to(model.device)
-            times = torch.full((SEEDS,), step, device=model.device)
-            base = model.predict(noisy, times, repeated(empty, SEEDS)).float()
+        empty = _expanded(model.encode_prompts([""], clip_skip), BATCH)
+        for index, timestep in enumerate(timesteps):
+            noisy = (noise * (1 - alphas_cumprod[timestep]).sqrt()).to(model.device)
+            times = torch.full((BATCH,), timestep, device=model.device)
+            base = model.predict(noisy, times, empty).float()
             for number, word in enumerate(words):
                 job.raise_if_cancelled()
-                own = model.predict(
-                    noisy, times, repeated(model.encode_prompts([word], clip_skip), SEEDS)
-                ).float()
-                found[word] += float((own - base).norm() / base.norm().clamp_min(1e-12)) / len(
-                    steps
-                )
-                job.report(
-                    Progress(
-                        stage,
-                        index * len(words) + number + 1,
-                        len(steps) * len(words),
-                        f"what '{word}' changes",
-                    )
-                )
-    return found
+                conditioning = _expanded(model.encode_prompts([word], clip_skip), BATCH)
+                prediction = model.predict(noisy, times, conditioning).float()
+                distance = float((prediction - base).norm() / base.norm().clamp_min(1e-12))
+                effects[word] += distance / len(timesteps)
+                done = index * len(words) + number + 1
+                job.report(Progress(stage, done, total, f"what '{word}' changes"))
+    return effects
 
 
-def repeated(conditioning: Conditioning, count: int) -> Conditioning:
+def _expanded(conditioning: Conditioning, count: int) -> Conditioning:
     """The conditioning of one prompt for a batch of pictures."""
     vector = conditioning.vector
     return Conditioning(

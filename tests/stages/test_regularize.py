@@ -152,7 +152,7 @@ def test_what_spoils_the_set_goes_aside_with_its_reason_and_is_drawn_anew(scener
         ("0001", "more than one person: 2girls"),
         ("0002", "no person"),
         ("0003", "broken: blank"),
-        ("0004", "resembles her: looks like her"),
+        ("0004", "resembles the character: looks"),
         ("0006", "near-duplicate of 0005"),
     ):
         assert words in found[name]
