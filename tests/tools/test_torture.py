@@ -52,10 +52,8 @@ def workspace(
 
 
 def test_times_and_names_made_of_them_are_no_difference(tmp_path: Path) -> None:
-    one, other = (
-        workspace(tmp_path / "1"),
-        workspace(tmp_path / "2", hash="ffffffffffff", started="2"),
-    )
+    one = workspace(tmp_path / "1")
+    other = workspace(tmp_path / "2", hash="ffffffffffff", started="2")
     assert _difference(contents(one), contents(other)) == []
 
 
@@ -68,7 +66,8 @@ def test_another_weight_pixel_or_caption_is_a_difference(
 
 
 def test_a_file_too_many_or_too_few_is_a_difference(tmp_path: Path) -> None:
-    one, other = workspace(tmp_path / "1"), workspace(tmp_path / "2")
+    one = workspace(tmp_path / "1")
+    other = workspace(tmp_path / "2")
     (other / "image" / ".left.tmp").write_bytes(b"")
     (other / "image" / "a.txt").unlink()
     assert _difference(contents(one), contents(other)) == [

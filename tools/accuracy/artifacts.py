@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 SIZES = (1024, 1536, 2048)
 # A colour that the picture has nowhere, or one that it has elsewhere
 KINDS = ("foreign", "misplaced")
-GOAL_FOUND, GOAL_FALSE = 0.95, 1.0
+GOAL_FOUND = 0.95
+GOAL_FALSE = 1.0
 
 
 @dataclass
@@ -75,7 +76,7 @@ def drawings(count: int) -> Iterator[tuple[str, Image.Image]]:
 def plant(
     image: Image.Image, kind: str, count: int, seed: int
 ) -> tuple[Image.Image, NDArray[np.int32]]:
-    """The picture with specks of 3 to 40 pixels, hard or soft, and their numbers as a label image."""
+    """The picture with specks of 3 to 40 pixels, hard or soft, and a label image of them."""
     rng = np.random.default_rng(seed)
     pixels = np.asarray(image).copy()
     lab = to_lab(image)

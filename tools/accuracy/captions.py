@@ -1,4 +1,4 @@
-"""Do captions leave out what is hers and keep all else?  python -m tools.accuracy.captions
+"""Do captions leave out the character's own traits and keep all else?  python -m tools.accuracy.captions
 [--characters 50] [--first 3000] [--json]
 
 Characters of tools/world's renderer in every pose and background are cropped and captioned by the
@@ -83,8 +83,10 @@ def measure(
     made = caption(settings, workspace, host, Job())
     seen = seen_tags(workspace)
     for path, text in made.captions.items():
-        said, found = set(split_tags(text)), set(seen[path.stem])
-        leaked, lost = (found & TRAITS) & said, found - TRAITS - NO_MATTER - HAIR_STYLES - said
+        said = set(split_tags(text))
+        found = set(seen[path.stem])
+        leaked = (found & TRAITS) & said
+        lost = found - TRAITS - NO_MATTER - HAIR_STYLES - said
         count.captions += 1
         count.traits += len(found & TRAITS)
         count.leaked += len(leaked)
@@ -98,7 +100,9 @@ def measure(
 
 def bench(characters: int, first: int) -> Count:
     """Single figures of the renderer from a seed on, each whole."""
-    host, count, seed = StandaloneHost(CHECKPOINT), Count(), first
+    host = StandaloneHost(CHECKPOINT)
+    count = Count()
+    seed = first
     settings = Settings.from_dict({"character": {"trigger": "bench", "class_token": "girl"}})
     with tempfile.TemporaryDirectory() as name:
         done = 0

@@ -150,7 +150,8 @@ class Judged:
 
 def examples(count: int, first: int, scale: float = 1.0) -> Iterator[Example]:
     """Single figures of the renderer from a seed on.  scale: of the sizes, for a quick look."""
-    made, seed = 0, first
+    made = 0
+    seed = first
     while made < count:
         scene = sample_scene(seed, world=False, framing=FRAMINGS[made % len(FRAMINGS)])
         seed += 1
@@ -187,7 +188,8 @@ def share_inside(part: Box, box: Box) -> float:
 
 def faults(name: str, box: Box, example: Example) -> list[str]:
     """What is wrong with a view; empty when it shows what its name says."""
-    rule, found = RULES[name], []
+    rule = RULES[name]
+    found = []
     for part, least in rule.shows.items():
         if part not in example.parts:
             found += [f"there is no {part}"] if part in ("face", "eyes", "bangs") else []
@@ -214,7 +216,8 @@ def faults(name: str, box: Box, example: Example) -> list[str]:
 
 def allowed(name: str, example: Example) -> bool:
     """Whether the picture holds what the view needs."""
-    rule, picture = RULES[name], (0.0, 0.0, float(example.image.width), float(example.image.height))
+    rule = RULES[name]
+    picture = (0.0, 0.0, float(example.image.width), float(example.image.height))
     if any(part not in example.parts for part in rule.shows if part in ("face", "eyes", "bangs")):
         return False
     if any(

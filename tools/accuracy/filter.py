@@ -4,7 +4,7 @@
 Planted look-alikes are the example characters with their looks and clothes in other poses, views,
 framings and places; the others are girls of the embedded world.  Pictures come from tools/world's
 renderer, and with --checkpoint N also N of each kind from the embedded checkpoint, asked by their
-tags; as nobody knows whether it drew her then, the goal is of the renderer's alone.  Only
+tags; as the truth of its pictures is unknown, the goal is of the renderer's alone.  Only
 resemblance is measured: other reasons do not count as removed.
 """
 
@@ -45,13 +45,14 @@ CROPS = (
     "lower body",
     "head out of frame",
 )
-GOAL_REMOVED, GOAL_KEPT = 0.95, 0.90
+GOAL_REMOVED = 0.95
+GOAL_KEPT = 0.90
 FIRST = 90_000  # seed; far from those of the checkpoint's training and of the tests
 
 
 @dataclass
 class Count:
-    """planted, removed: look-alikes.  others, kept: girls who are not her."""
+    """planted, removed: look-alikes.  others, kept: other girls."""
 
     planted: int = 0
     removed: int = 0
@@ -74,7 +75,7 @@ class Count:
 
 
 def lookalikes(who: Character, count: int, start: int = FIRST) -> list[Scene]:
-    """Her in scenes of the world: everything but who she is differs."""
+    """The character in scenes of the world, where everything else differs."""
     return [replace(scene, characters=(who,)) for scene in _single(count, start)]
 
 
@@ -98,7 +99,7 @@ def picture(scene: Scene, side: int = 128) -> Image.Image:
 
 
 def subject_of(who: Character, tagger: WdTagger) -> Subject:
-    """What the filter knows of her: from views of one pose on white, as the crops of one picture
+    """What the filter knows of the character: from views of one pose on white, as the crops of one picture
     are.
     """
     crops = [picture(Scene((who,), framing=framing), 256) for framing in CROPS]
@@ -131,7 +132,9 @@ def by_checkpoint(scenes: Sequence[Scene], seed: int) -> list[Image.Image]:
     from lib_singlelora.hosts.standalone.host import StandaloneHost
     from lib_singlelora.jobs import Job
 
-    host, rng, drawn = StandaloneHost(CHECKPOINT), random.Random(seed), []
+    host = StandaloneHost(CHECKPOINT)
+    rng = random.Random(seed)
+    drawn = []
     for number, scene in enumerate(scenes):
         first, *rest = tags_of(scene)
         rng.shuffle(rest)
@@ -158,7 +161,8 @@ def main() -> int:
         "--json", action="store_true", help="print one JSON object and nothing else on stdout"
     )
     options = parser.parse_args()
-    tagger, started = WdTagger(TAGGER), time.monotonic()
+    tagger = WdTagger(TAGGER)
+    started = time.monotonic()
     girls = [picture(scene) for scene in others(options.each)]
     girls_drawn = by_checkpoint(others(options.checkpoint), 1)
     result: dict[str, dict[str, float]] = {}

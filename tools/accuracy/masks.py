@@ -29,7 +29,8 @@ from tools.scenery.scene import Scene, make_scene
 from tools.world.scenes.geometry import Window
 from tools.world.scenes.spec import Scene as Spec
 
-IOU_GOAL, VIEWS_GOAL = 0.9, 0.9
+IOU_GOAL = 0.9
+VIEWS_GOAL = 0.9
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,10 @@ def main() -> int:
 
     def told(one: Measured) -> None:
         if not options.quiet:
-            print(
-                f"{one.iou:5.3f} {'sure  ' if one.sure else 'unsure'} {one.confidence:4.2f} {one.right}/{one.views} {one.name} {'; '.join(one.wrong)}"[
-                    :200
-                ],
-                file=sys.stderr,
-                flush=True,
-            )
+            sure = "sure  " if one.sure else "unsure"
+            line = f"{one.iou:5.3f} {sure} {one.confidence:4.2f} {one.right}/{one.views} "
+            line += f"{one.name} {'; '.join(one.wrong)}"
+            print(line[:200], file=sys.stderr, flush=True)
 
     result: dict[str, object] = {}
     reached = True

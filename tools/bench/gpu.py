@@ -29,7 +29,8 @@ def _limit(networks: CheckpointNetworks, batch: int) -> Step:
     timesteps = torch.full((batch,), 500, device="cuda")
 
     def step() -> None:
-        x, c = latents.clone().requires_grad_(), context.clone().requires_grad_()
+        x = latents.clone().requires_grad_()
+        c = context.clone().requires_grad_()
         unet(x, timesteps, c).sample.float().square().mean().backward()
 
     return step
@@ -55,7 +56,8 @@ def _peer(networks: CheckpointNetworks, batch: int) -> Step:
     alphas = networks.alphas_cumprod.to("cuda")
 
     def step() -> None:
-        noise, timestep = torch.randn_like(latents), torch.randint(0, 1000, (batch,), device="cuda")
+        noise = torch.randn_like(latents)
+        timestep = torch.randint(0, 1000, (batch,), device="cuda")
         alpha = alphas[timestep].view(-1, 1, 1, 1)
         noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).to(torch.bfloat16)
         with torch.autocast("cuda", torch.bfloat16):

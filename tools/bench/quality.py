@@ -35,7 +35,7 @@ from lib_singlelora.workspace.workspace import Workspace
 from .measurement import Measurement, against
 
 ROOT = Path(__file__).parents[2]
-# Seen from other crops too, so that what is learned of her shows in them
+# Seen from other crops too, so that what is learned of the character shows
 HELD_OUT = ("upper_body", "portrait", "face")
 DRAWS = 48  # noise and timesteps at which the held-out crops are judged, the same for all
 EVERY = 5  # steps between two looks
@@ -59,7 +59,9 @@ class _Watch:
         plain = replace(
             objective.settings, min_snr_gamma=0.0, noise_offset=0.0, loss="l2", caption_dropout=0.0
         )
-        self.objective, self.cache, self.plain = objective, cache, plain
+        self.objective = objective
+        self.cache = cache
+        self.plain = plain
         self.samples = [Sample(held[n % len(held)], 10_000 + n) for n in range(DRAWS)]
         self.curve: list[float] = []
 
@@ -174,7 +176,9 @@ def time_to_quality(preset: str = "recommended") -> list[Measurement]:
     host = _host()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings, workspace, job = _settings(preset), Workspace(folder), Job("quality")
+        settings = _settings(preset)
+        workspace = Workspace(folder)
+        job = Job("quality")
         for stage in ("prepare", "crop", "caption"):
             run_stage(
                 stage,

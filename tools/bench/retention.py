@@ -1,4 +1,4 @@
-"""How long until a LoRA of Isabella keeps as many of her traits as `article`'s last files, and
+"""How long until a LoRA of Isabella keeps as many traits as `article`'s last files, and
 obeys as well.
 """
 
@@ -64,7 +64,8 @@ def time_to_retention(preset: str = "recommended") -> list[Measurement]:
     with tempfile.TemporaryDirectory() as name:
         of_article, spent = _judged("article", LAST, host, Path(name))
         own, took = _judged(preset, tuple(range(1, max(LAST) + 1)), host, Path(name))
-    wanted, ends = _means(of_article), _means([row for row in own if row["epoch"] in LAST])
+    wanted = _means(of_article)
+    ends = _means([row for row in own if row["epoch"] in LAST])
     reached = first_as_good(own, wanted)
     return [
         *(

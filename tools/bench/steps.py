@@ -54,10 +54,12 @@ PEER_TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 def limit(networks: CheckpointNetworks) -> Step:
     """The U-Net forward, and backward to its input and its context; nothing is trained."""
     unet, _ = twin(networks)  # on weights laid out as they are loaded
-    latents, context = torch.randn(1, 4, SIDE // 8, SIDE // 8), torch.randn(1, 77, 768)
+    latents = torch.randn(1, 4, SIDE // 8, SIDE // 8)
+    context = torch.randn(1, 77, 768)
 
     def step() -> None:
-        x, c = latents.clone().requires_grad_(), context.clone().requires_grad_()
+        x = latents.clone().requires_grad_()
+        c = context.clone().requires_grad_()
         loss: Any = unet(x, torch.tensor([500]), c).sample.square().mean()
         loss.backward()
 
@@ -79,7 +81,8 @@ def peer(networks: CheckpointNetworks) -> Step:
     latents = torch.randn(1, 4, SIDE // 8, SIDE // 8)
 
     def step() -> None:
-        noise, timestep = torch.randn_like(latents), torch.randint(0, 1000, (1,))
+        noise = torch.randn_like(latents)
+        timestep = torch.randint(0, 1000, (1,))
         alpha = networks.alphas_cumprod[timestep].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         loss = F.mse_loss(unet(noisy, timestep, text(tokens)[0]).sample, noise)

@@ -55,7 +55,8 @@ def _cloud(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, fill: RGB) -
 
 def meadow(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
     w, h = size
-    sky, grass = rng.choice(SKIES), rng.choice(GREENS)
+    sky = rng.choice(SKIES)
+    grass = rng.choice(GREENS)
     graded = rng.random() < 0.4
     image = (
         vertical(size, _shade(sky, 0.2), _shade(sky, -0.15))
@@ -73,12 +74,15 @@ def meadow(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
             (255, 255, 255),
         )
     if rng.random() < 0.3:
-        x, y, r = rng.uniform(0.05, 0.95) * w, rng.uniform(0.05, 0.2) * h, 0.06 * h
+        x = rng.uniform(0.05, 0.95) * w
+        y = rng.uniform(0.05, 0.2) * h
+        r = 0.06 * h
         draw.ellipse((x - r, y - r, x + r, y + r), fill=(255, 226, 110))
     horizon = rng.uniform(0.55, 0.8) * h
     if rng.random() < 0.5:
         for _ in range(3):
-            x, r = rng.uniform(-0.2, 1.2) * w, rng.uniform(0.2, 0.5) * w
+            x = rng.uniform(-0.2, 1.2) * w
+            r = rng.uniform(0.2, 0.5) * w
             draw.ellipse(
                 (x - r, horizon - 0.12 * h, x + r, horizon + 0.4 * h),
                 fill=_shade(grass, 0.2),
@@ -88,7 +92,8 @@ def meadow(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
     draw.rectangle((-9, horizon, w + 9, h + 9), fill=grass, outline=outline, width=line)
     for _ in range(rng.randint(1, 2)):
         x = rng.choice((rng.uniform(0.02, 0.25), rng.uniform(0.75, 0.98))) * w
-        tall, r = rng.uniform(0.2, 0.4) * h, rng.uniform(0.08, 0.14) * h
+        tall = rng.uniform(0.2, 0.4) * h
+        r = rng.uniform(0.08, 0.14) * h
         foot = horizon + rng.uniform(0, 0.1) * h
         draw.rectangle(
             (x - 0.02 * h, foot - tall, x + 0.02 * h, foot),
@@ -103,7 +108,8 @@ def meadow(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
             width=line,
         )
     for _ in range(rng.choice((0, 0, 12))):
-        x, y = rng.uniform(0, w), rng.uniform(horizon / h, 1) * h
+        x = rng.uniform(0, w)
+        y = rng.uniform(horizon / h, 1) * h
         draw.ellipse(
             (x - 4, y - 4, x + 4, y + 4),
             fill=rng.choice(((255, 255, 255), (250, 210, 80), (240, 120, 150))),
@@ -116,10 +122,12 @@ DARKER: RGB = (60, 40, 30)
 
 def room(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
     w, h = size
-    wall, floor = rng.choice(WALLS), rng.choice(FLOORS)
+    wall = rng.choice(WALLS)
+    floor = rng.choice(FLOORS)
     image = Image.new("RGB", size, wall)
     draw = ImageDraw.Draw(image)
-    level, ink = rng.uniform(0.68, 0.85) * h, (50, 44, 48) if line else None
+    level = rng.uniform(0.68, 0.85) * h
+    ink = (50, 44, 48) if line else None
     draw.rectangle((-9, level, w + 9, h + 9), fill=floor, outline=ink, width=line)
     draw.rectangle(
         (-9, level - 0.04 * h, w + 9, level), fill=_shade(wall, 0.25), outline=ink, width=line
@@ -176,9 +184,11 @@ def city(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
     w, h = size
     image = Image.new("RGB", size, rng.choice(SKIES))
     draw = ImageDraw.Draw(image)
-    ground, x = rng.uniform(0.7, 0.85) * h, -0.05 * w
+    ground = rng.uniform(0.7, 0.85) * h
+    x = -0.05 * w
     while x < w:
-        wide, tall = rng.uniform(0.12, 0.25) * w, rng.uniform(0.25, 0.6) * h
+        wide = rng.uniform(0.12, 0.25) * w
+        tall = rng.uniform(0.25, 0.6) * h
         tone = rng.choice(
             ((206, 170, 150), (190, 190, 200), (226, 206, 160), (150, 150, 170), (170, 120, 110))
         )
@@ -190,7 +200,8 @@ def city(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
         )
         for row in range(int(tall / (0.07 * h))):
             for k in range(3):
-                left, top = x + wide * (0.15 + 0.27 * k), ground - tall + (0.02 + 0.07 * row) * h
+                left = x + wide * (0.15 + 0.27 * k)
+                top = ground - tall + (0.02 + 0.07 * row) * h
                 draw.rectangle(
                     (left, top, left + wide * 0.16, top + 0.035 * h), fill=_shade(tone, 0.3)
                 )
@@ -210,9 +221,13 @@ def night(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
     image = vertical(size, (14, 18, 50), (50, 50, 110))
     draw = ImageDraw.Draw(image)
     for _ in range(60):
-        x, y, r = rng.uniform(0, w), rng.uniform(0, 0.6) * h, rng.choice((1, 1.5, 2.5))
+        x = rng.uniform(0, w)
+        y = rng.uniform(0, 0.6) * h
+        r = rng.choice((1, 1.5, 2.5))
         draw.ellipse((x - r, y - r, x + r, y + r), fill=(240, 240, 220))
-    x, y, r = rng.choice((0.15, 0.85)) * w, 0.13 * h, 0.07 * h
+    x = rng.choice((0.15, 0.85)) * w
+    y = 0.13 * h
+    r = 0.07 * h
     draw.ellipse((x - r, y - r, x + r, y + r), fill=(250, 244, 200))
     draw.rectangle(
         (-9, rng.uniform(0.7, 0.82) * h, w + 9, h + 9),
@@ -235,7 +250,8 @@ def beach(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
             rng.uniform(0.05, 0.09) * h,
             (255, 255, 255),
         )
-    sea, sand = rng.uniform(0.4, 0.55) * h, rng.uniform(0.68, 0.78) * h
+    sea = rng.uniform(0.4, 0.55) * h
+    sand = rng.uniform(0.68, 0.78) * h
     draw.rectangle(
         (-9, sea, w + 9, sand),
         fill=(64, 140, 200),
@@ -260,7 +276,8 @@ def forest(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for depth in (0.35, 0.1):
         for _ in range(7):
-            x, wide = rng.uniform(0, 1) * w, rng.uniform(0.015, 0.04) * w
+            x = rng.uniform(0, 1) * w
+            wide = rng.uniform(0.015, 0.04) * w
             tone = _shade((120, 90, 66), -depth)
             draw.rectangle(
                 (x - wide, -9, x + wide, 0.85 * h),
@@ -269,7 +286,9 @@ def forest(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image:
                 width=line,
             )
     for _ in range(14):
-        x, y, r = rng.uniform(0, w), rng.uniform(-0.05, 0.12) * h, rng.uniform(0.06, 0.14) * h
+        x = rng.uniform(0, w)
+        y = rng.uniform(-0.05, 0.12) * h
+        r = rng.uniform(0.06, 0.14) * h
         draw.ellipse(
             (x - r, y - r, x + r, y + r), fill=_shade(rng.choice(GREENS), rng.uniform(0.2, 0.45))
         )
@@ -281,7 +300,8 @@ def pattern(size: tuple[int, int], rng: random.Random, line: int) -> Image.Image
     del line
     w, h = size
     one = rng.choice(WALLS)
-    other, step = _shade(one, rng.choice((0.12, 0.25, -0.12))), rng.randint(30, 80)
+    other = _shade(one, rng.choice((0.12, 0.25, -0.12)))
+    step = rng.randint(30, 80)
     image = Image.new("RGB", size, one)
     draw = ImageDraw.Draw(image)
     kind = rng.choice(("stripes", "checks", "dots"))

@@ -125,7 +125,10 @@ class _Pen:
     ) -> None:
         self.layer = Image.new("RGBA", (2 * size[0], 2 * size[1]))
         self.draw = ImageDraw.Draw(self.layer)
-        self.x, self.crown, self.head, self.looks = 2 * x, 2 * crown, 2 * head, looks
+        self.x = 2 * x
+        self.crown = 2 * crown
+        self.head = 2 * head
+        self.looks = looks
         self.line = round(looks.outline * self.head)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -165,7 +168,8 @@ class _Pen:
 
 def draw_figure(size: tuple[int, int], x: float, crown: float, head: float, looks: Looks) -> Figure:
     """x: column of the axis.  crown: row of the head's top.  head: its height, pixels."""
-    pen, n = _Pen(size, x, crown, head, looks), looks.heads
+    pen = _Pen(size, x, crown, head, looks)
+    n = looks.heads
     body = n - 1
     waist, hip, thigh, knee = (1 + share * body for share in (0.28, 0.42, 0.57, 0.72))
     wide = 0.62 if n > 5 else 0.5
@@ -232,7 +236,8 @@ def draw_figure(size: tuple[int, int], x: float, crown: float, head: float, look
     }
     if looks.hat:
         parts["hat"] = (-0.75, -0.3, 0.75, 0.22)
-    xs, ys = [p[0] for p in hands], [p[1] for p in hands]
+    xs = [p[0] for p in hands]
+    ys = [p[1] for p in hands]
     parts["hands"] = (min(xs) - 0.1, min(ys) - 0.1, max(xs) + 0.1, max(ys) + 0.1)
     boxes = {
         name: (x + box[0] * head, crown + box[1] * head, x + box[2] * head, crown + box[3] * head)

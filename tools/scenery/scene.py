@@ -41,7 +41,8 @@ def make_scene(seed: int) -> Scene:
     """
     rng = random.Random(seed * 9176 + 5)
     kind = list(KINDS)[seed // 2 % len(KINDS)]
-    style, place = rng.choice(STYLES), rng.choice(PLACES)
+    style = rng.choice(STYLES)
+    place = rng.choice(PLACES)
     size = rng.choice(SIZES)
     own = rng.random() < 0.7
     figure = _own_figure(size, place, style, rng) if own else _world_figure(size, place, rng)

@@ -42,7 +42,8 @@ class Client:
     """Asks one server; safe to use from one thread."""
 
     def __init__(self, port: int, answers: Answers) -> None:
-        self.port, self.answers = port, answers
+        self.port = port
+        self.answers = answers
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """(status, value); status 0 when the connection broke."""

@@ -63,7 +63,8 @@ COUNTS: dict[str, int] = {}
 
 def torture(minutes: float, number: int = 0, only: str = "") -> Fuzzed:
     """Feed all readers in turn, each time with another sequence."""
-    found, began = Fuzzed(), time.monotonic()
+    found = Fuzzed()
+    began = time.monotonic()
     COUNTS.clear()
     logging.disable(logging.CRITICAL)  # each bad file has its warning
     readers = [reader for reader in EVERY if only in reader.name]
@@ -87,5 +88,6 @@ def torture(minutes: float, number: int = 0, only: str = "") -> Fuzzed:
         )
         if len(found.found) == len(readers):
             break
-    found.inputs, found.minutes = dict(COUNTS), round((time.monotonic() - began) / 60, 1)
+    found.inputs = dict(COUNTS)
+    found.minutes = round((time.monotonic() - began) / 60, 1)
     return found

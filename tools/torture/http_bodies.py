@@ -113,7 +113,8 @@ def _ask(given: tuple[tuple[str, str], str, str, bytes, str, dict[str, str]], fo
 
     (path, method), name, other, data, kind, origin = given
     place = _place()
-    first, pieces = True, []
+    first = True
+    pieces = []
     for piece in path.split("/"):
         if piece.startswith("{"):
             pieces.append(

@@ -249,10 +249,8 @@ def pictures() -> SearchStrategy[bytes]:
     from PIL import Image
 
     def written(mode: str, size: tuple[int, int], form: str, exif: bytes) -> bytes:
-        buffer, more = (
-            io.BytesIO(),
-            ({"exif": b"Exif\0\0" + exif} if exif and form in ("JPEG", "PNG", "WEBP") else {}),
-        )
+        buffer = io.BytesIO()
+        more = {"exif": b"Exif\0\0" + exif} if exif and form in ("JPEG", "PNG", "WEBP") else {}
         image = Image.effect_noise(size, 60) if min(size) else Image.new("L", (1, 1))
         image.convert(mode if form != "JPEG" or mode in ("L", "RGB", "CMYK") else "RGB").save(
             buffer, form, **more

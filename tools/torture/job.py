@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "tests" / "data" / "astronaut.png"
-TRIGGER, CLASS = "eileen", "woman"
+TRIGGER = "eileen"
+CLASS = "woman"
 QUICK = {
     "prepare.long_side": 512,
     "regularization.count": 3,

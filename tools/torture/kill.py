@@ -51,9 +51,13 @@ def torture(state: Path, kills: int, seed: int = 0, until: float | None = None) 
     """Kill the job `kills` times, or until the clock says `until`."""
     os.nice(10)
     state.mkdir(parents=True, exist_ok=True)
-    checkpoint, workspace, output = checkpoint_in(state), state / "workspace", state / "output.txt"
+    checkpoint = checkpoint_in(state)
+    workspace = state / "workspace"
+    output = state / "output.txt"
     import_everything()
-    chance, found, began = random.Random(seed), Killed(), time.monotonic()
+    chance = random.Random(seed)
+    found = Killed()
+    began = time.monotonic()
     wanted, lasts = _undisturbed(workspace, checkpoint, output)
     print(
         f"undisturbed: {lasts:.1f} s, {len(wanted)} files are compared", file=sys.stderr, flush=True
@@ -119,7 +123,8 @@ def _killed(
     Half of the kills wait for a file that is being written, where most could be lost.
     """
     child = prepared_child(whole_job(workspace, checkpoint), output)
-    moment, writing = time.monotonic() + chance.uniform(0.0, lasts * 0.7), chance.random() < 0.5
+    moment = time.monotonic() + chance.uniform(0.0, lasts * 0.7)
+    writing = chance.random() < 0.5
 
     def now() -> bool:
         return time.monotonic() > moment and (
@@ -171,7 +176,8 @@ def contents(workspace: Path) -> dict[str, str]:
         name = path.relative_to(workspace).as_posix()
         if not path.is_file() or name in NOT_COMPARED or path.suffix == ".lock":
             continue
-        seen, place = _digest(path, name), HASHES.sub("#", name)
+        seen = _digest(path, name)
+        place = HASHES.sub("#", name)
         if place != name:
             place = f"{place} {seen}"
             seen = str(int(found.get(place, "0")) + 1)
@@ -215,7 +221,7 @@ def _lora(path: Path) -> str:
 
 
 def _snapshot(path: Path) -> str:
-    """Every number of a training's state; the file's own form depends on the order of its making."""
+    """Every number of a training's state, in an order that does not depend on its making."""
     import torch
 
     def told(value: Any) -> Any:

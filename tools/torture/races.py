@@ -55,12 +55,15 @@ def torture(state: Path, minutes: float, seed: int = 0) -> Raced:
     """Race until the time is over."""
     os.nice(10)
     state.mkdir(parents=True, exist_ok=True)
-    checkpoint, workspaces = checkpoint_in(state), fresh(state / "workspaces")
+    checkpoint = checkpoint_in(state)
+    workspaces = fresh(state / "workspaces")
     workspaces.mkdir()
-    found, answers = Raced(), Answers()
+    found = Raced()
+    answers = Answers()
     with server(workspaces, checkpoint, state / "server.txt") as (_, port):
         # A server takes its time to start
-        clients, began = [Client(port, answers) for _ in range(CLIENTS)], time.monotonic()
+        clients = [Client(port, answers) for _ in range(CLIENTS)]
+        began = time.monotonic()
         while time.monotonic() - began < minutes * 60:
             chance = random.Random(f"{seed}-{found.rounds}")
             for race in (_starts, _changes, _queue):
@@ -95,7 +98,8 @@ def _at_once(clients: list[Client], work: Callable[[int, Client], None]) -> None
 
 def _starts(clients: list[Client], workspaces: Path, chance: random.Random, found: Raced) -> None:
     """All start a character of the same name; whoever got a yes has a whole workspace."""
-    name, statuses = f"racer {found.rounds}", dict[int, int]()
+    name = f"racer {found.rounds}"
+    statuses = dict[int, int]()
 
     def start(number: int, client: Client) -> None:
         statuses[number] = client.start(name)
@@ -119,7 +123,8 @@ def _changes(clients: list[Client], workspaces: Path, chance: random.Random, fou
     """Each changes its own setting some times, and reads all meanwhile; at the end each has its
     last value.
     """
-    name, wanted = f"racer {found.rounds}", dict[str, int]()
+    name = f"racer {found.rounds}"
+    wanted = dict[str, int]()
     values = {own: [chance.randrange(1, HIGHEST.get(own, 2**31)) for _ in range(5)] for own in OWN}
 
     def change(number: int, client: Client) -> None:
@@ -158,7 +163,8 @@ def _queue(clients: list[Client], workspaces: Path, chance: random.Random, found
     """Each queues a job, and a random one cancels each; every job that was taken is told of until
     it ended.
     """
-    name, taken = f"racer {found.rounds}", list[int]()
+    name = f"racer {found.rounds}"
+    taken = list[int]()
 
     def queue(number: int, client: Client) -> None:
         status, view = client.ask(

@@ -53,7 +53,7 @@ def _file(folder: Path, name: str, data: bytes) -> Path:
 
 
 # Settings
-# ------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------
 
 
 @cache
@@ -174,7 +174,7 @@ def _kohya_toml() -> SearchStrategy[tuple[str, str]]:
 
 
 # Texts
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------
 
 
 def _caption(data: bytes, folder: Path) -> None:
@@ -186,7 +186,8 @@ def _caption(data: bytes, folder: Path) -> None:
     _file(folder, "5_isa/a.txt", data)
     training_folders(folder)
     text = read_caption(picture)
-    old, new = "a", "b"
+    old = "a"
+    new = "b"
     with suppress(SingleLoraError):
         old, new = parse_replacement(text)
     tag_table([edit_caption(join_tags(split_tags(text)), ["x"], ["y"], {old: new})])
@@ -333,7 +334,7 @@ def _name(text: str, folder: Path) -> None:
 
 
 # Files of a workspace
-# ------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------
 
 
 def _events(data: bytes, folder: Path) -> None:
@@ -446,7 +447,7 @@ def _picture(data: bytes, folder: Path) -> None:
 
 
 # Weights
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------
 
 STEM = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 LORA_KEYS = (

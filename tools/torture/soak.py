@@ -60,16 +60,18 @@ def torture(state: Path, seconds: float, seed: int = 0) -> Soaked:
     """Soak for so long."""
     os.nice(10)
     state.mkdir(parents=True, exist_ok=True)
-    checkpoint, output, workspaces = (
-        checkpoint_in(state),
-        state / "server.txt",
-        state / "workspaces",
-    )
+    checkpoint = checkpoint_in(state)
+    output = state / "server.txt"
+    workspaces = state / "workspaces"
     output.unlink(missing_ok=True)
-    found, answers, looks = Soaked(), Answers(), list[dict[str, Any]]()
+    found = Soaked()
+    answers = Answers()
+    looks = list[dict[str, Any]]()
     with _disk(workspaces) as small, server(workspaces, checkpoint, output) as (process, port):
-        began, until = time.time(), time.time() + seconds
-        lock, jobs = threading.Lock(), Counter[str]()
+        began = time.time()
+        until = time.time() + seconds
+        lock = threading.Lock()
+        jobs = Counter[str]()
         shared = (workspaces, until, jobs, lock, found, seed)
         clients = [
             threading.Thread(
@@ -108,10 +110,8 @@ def torture(state: Path, seconds: float, seed: int = 0) -> Soaked:
         for client in clients:
             client.join(60)
     found.hours = round((time.time() - began) / 3600, 2)
-    found.jobs, found.answers = (
-        dict(jobs),
-        {str(status): count for status, count in sorted(answers.statuses.items())},
-    )
+    found.jobs = dict(jobs)
+    found.answers = {str(status): count for status, count in sorted(answers.statuses.items())}
     found.broken += answers.broken[:50]
     found.tracebacks = output.read_text(encoding="utf-8", errors="replace").count("Traceback")
     steady = [look for look in looks if look["jobs"] >= WARM]
@@ -195,7 +195,8 @@ def _watched(
 
 def _fill(workspaces: Path, until: float, found: Soaked, seed: int) -> None:
     """Fill the disk for a while, at times."""
-    chance, ballast = random.Random(f"{seed}-disk"), workspaces / ".ballast"
+    chance = random.Random(f"{seed}-disk")
+    ballast = workspaces / ".ballast"
     while time.time() < until:
         time.sleep(min(chance.uniform(60, 180), max(0.0, until - time.time())))
         with contextlib.suppress(OSError), ballast.open("wb") as file:

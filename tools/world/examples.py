@@ -11,7 +11,8 @@ from .scenes.characters import HELD_OUT, ISABELLA
 from .scenes.scene import render
 from .scenes.spec import Character, Scene
 
-WIDTH, HEIGHT = 768, 1152
+WIDTH = 768
+HEIGHT = 1152
 
 
 def portrait_of(character: Character, background: str = "white") -> Image.Image:

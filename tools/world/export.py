@@ -147,7 +147,9 @@ def weights(store: Store) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[st
 
     Raises: SystemExit, when a stage has not run yet.
     """
-    unet, vae, decoder = store.load("unet"), store.load("vae_frozen"), store.load("decoder")
+    unet = store.load("unet")
+    vae = store.load("vae_frozen")
+    decoder = store.load("decoder")
     if unet is None or vae is None:
         raise SystemExit(f"{store.folder}: the stages vae and unet have not both run here")
     return unet["ema"], unet["text_ema"], decoder["ema"] if decoder else vae

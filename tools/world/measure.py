@@ -141,7 +141,9 @@ def tagger_accuracy(reader: Reader, count: int = 400) -> dict[str, float]:
         for i in range(0, count, 32)
     ]
     found = np.array([[p >= 0.5 for p in list(r.values())[4:]] for rows in read for r in rows])
-    hit, wrong, missed = (truth & found).sum(0), (~truth & found).sum(0), (truth & ~found).sum(0)
+    hit = (truth & found).sum(0)
+    wrong = (~truth & found).sum(0)
+    missed = (truth & ~found).sum(0)
     often = truth.sum(0) >= 5
     f1 = 2 * hit / np.maximum(2 * hit + wrong + missed, 1)
     return {"tagger accuracy": float((truth == found).mean()), "tagger F1": float(f1[often].mean())}

@@ -3,7 +3,8 @@
 
 Runs the whole job on examples/ with the embedded checkpoint, draws ten seeds in two framings with
 the recommended LoRA and with the checkpoint alone, and writes a sheet for each character and
-figures.json: what the tagger sees of her, and how far prompts without her trigger have moved.
+figures.json: the character's traits that the tagger sees, and how far prompts without the
+trigger have moved.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ OTHERS = (
     "1girl, solo, cowboy shot, pink dress, outdoors",
     "no humans, outdoors, scenery",
 )
-# What a reader of the sheet would call her; the tagger's tags for it.
+# What a reader of the sheet would call each character, and the tagger's tags for it.
 LOOKED_FOR = {
     "isabella": ("white hat", "long hair", "blonde hair", "striped capelet"),
     "pearl": ("polka dot", "red dress", "brown hair"),
@@ -63,7 +64,8 @@ def prove(
     name: str, host: StandaloneHost, reader: Reader, workspaces: Path
 ) -> tuple[dict[str, Any], Image.Image]:
     """One character: (figures, sheet)."""
-    job, workspace = Job(name), Workspace(workspaces / name)
+    job = Job(name)
+    workspace = Workspace(workspaces / name)
     settings = Settings.from_dict(
         {
             "character": {"trigger": name, "class_token": "girl"},
@@ -82,7 +84,8 @@ def prove(
     seen: dict[str, int] = {}
     for framing in FRAMINGS:
         prompt = f"{name}, girl, {framing}, looking at viewer"
-        base, drawn = draw(prompt, SEEDS), draw(prompt, SEEDS, lora)
+        base = draw(prompt, SEEDS)
+        drawn = draw(prompt, SEEDS, lora)
         for who, pictures in (("LoRA", drawn), ("base", base)):
             read = reader(np.stack([np.asarray(one) for one in pictures]))
             seen |= {
@@ -101,7 +104,7 @@ def prove(
     under = [draw(prompt, (7,), lora)[0] for prompt in OTHERS]
     grids.append(
         Grid(
-            "Other prompts, without her trigger",
+            "Other prompts, without the trigger",
             ("with the LoRA", "without"),
             ("",) * len(OTHERS),
             (tuple(Cell((one,)) for one in under), tuple(Cell((one,)) for one in plain)),
@@ -139,7 +142,8 @@ def main() -> None:
     parser.add_argument("--workspaces", type=Path, default=ROOT / "workspaces" / "proof")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
-    host, reader = StandaloneHost(given.checkpoint), Reader(given.tagger)
+    host = StandaloneHost(given.checkpoint)
+    reader = Reader(given.tagger)
     given.docs.mkdir(parents=True, exist_ok=True)
     file = given.docs / "characters.json"
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

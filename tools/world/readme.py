@@ -105,20 +105,22 @@ def text(store: Store, out: Path) -> str:
     sheet = "![Forty prompts](sheet.png)\n" if (out / "sheet.png").exists() else ""
     return f"""# The embedded checkpoint and tagger
 
-`{NAME}.safetensors` is a small, real Stable Diffusion 1 (12/1/12 blocks, epsilon prediction, SD's schedule, CLIP's vocabulary,
-a VAE with f = 8 and 4 channels), 17 million parameters, native size 128 × 128. It was trained from scratch on drawings made by
-the program in `tools/world/`; no picture made by a person and no other model's weights went into it. `{NAME}.yaml` beside it
-tells AUTOMATIC1111's WebUI its widths; `clip/` holds the tokenizer's files (OpenAI's CLIP, see its licence) and the text
-encoder's config.
-`tagger/` follows the contract of SmilingWolf's WD taggers at 128 × 128 (after `python -m tools.world.export`).
+`{NAME}.safetensors` is a small, real Stable Diffusion 1 (12/1/12 blocks, epsilon prediction, SD's
+schedule, CLIP's vocabulary, a VAE with f = 8 and 4 channels), 17 million parameters, native size
+128 × 128. It was trained from scratch on drawings made by the program in `tools/world/`; no picture
+made by a person and no other model's weights went into it. `{NAME}.yaml` beside it tells
+AUTOMATIC1111's WebUI its widths; `clip/` holds the tokenizer's files (OpenAI's CLIP, see its
+licence) and the text encoder's config. `tagger/` follows the contract of SmilingWolf's WD taggers
+at 128 × 128 (after `python -m tools.world.export`).
 
-It is the default of the demo and a measuring instrument. It draws flat-shaded girls of one style at 128 pixels and nothing else:
-no style, no composition and no word beyond the tags below; small parts (laces, eyes of full-body figures) are soft.
-Capelets with stripes, cuffs with stripes and the characters in `examples/` were never in its training.
+It is the default of the demo and a measuring instrument. It draws flat-shaded girls of one style at
+128 pixels and nothing else: no style, no composition and no word beyond the tags below; small parts
+(laces, eyes of full-body figures) are soft. Capelets with stripes, cuffs with stripes and the
+characters in `examples/` were never in its training.
 
 ## How it was made
 
-    python -m tools.world.train --stage all --minutes …          resumable; one thread beside other work
+    python -m tools.world.train --stage all --minutes …      resumable; one thread beside other work
     python -m tools.world.export
     python -m tools.world.measure && python -m tools.world.readme
 
@@ -128,7 +130,8 @@ With fixed seeds; what a step shows is new drawings or other noise on them:
 |---|---|---|---|
 {chr(10).join(rows)}
 
-Where there is a GPU, `python -m tools.world.networks.train_gpu --base FILE` takes minutes and goes on from an older file.
+Where there is a GPU, `python -m tools.world.networks.train_gpu --base FILE` takes minutes and goes
+on from an older file.
 
 ## What it obeys
 

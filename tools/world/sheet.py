@@ -20,7 +20,8 @@ def grid(pictures: Sequence[NDArray[np.uint8]], columns: int) -> Image.Image:
     rows = -(-len(pictures) // columns)
     sheet = np.full((rows * (h + 4), columns * (w + 4), 3), 255, np.uint8)
     for i, picture in enumerate(pictures):
-        y, x = i // columns * (h + 4), i % columns * (w + 4)
+        y = i // columns * (h + 4)
+        x = i % columns * (w + 4)
         sheet[y : y + h, x : x + w] = picture
     return Image.fromarray(sheet)
 

@@ -125,7 +125,8 @@ def test_boxes_relate_as_bodies_do():
         < boxes["skirt"][1]
         < boxes["legs"][3]
     )
-    face, eyes = boxes["face"], boxes["eyes"]
+    face = boxes["face"]
+    eyes = boxes["eyes"]
     assert face[0] <= eyes[0] and eyes[2] <= face[2] and face[1] <= eyes[1] and eyes[3] <= face[3]
 
 

@@ -29,10 +29,8 @@ from tools.world.scenes.spoiling import spoiled
 
 def test_clip_by_hand_is_transformers_clip() -> None:
     torch.manual_seed(0)
-    text, numbers = (
-        new_text_encoder().eval(),
-        tokens(["1girl, red hair, hat", "", "2girls, outdoors"]),
-    )
+    text = new_text_encoder().eval()
+    numbers = tokens(["1girl, red hair, hat", "", "2girls, outdoors"])
     for clip_skip in (1, 2):
         assert torch.allclose(
             context_of(text, numbers, clip_skip), encode(text, numbers, clip_skip), atol=1e-5

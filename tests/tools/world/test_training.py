@@ -86,7 +86,8 @@ def test_whitened_latents_are_uncorrelated_and_unit():
 
 def test_whitening_leaves_the_pictures():
     torch.manual_seed(0)
-    before, after = Autoencoder(), Autoencoder()
+    before = Autoencoder()
+    after = Autoencoder()
     after.load_state_dict(whitened(before.state_dict(), 16))
     with torch.no_grad():
         x = pictures(range(2))
@@ -120,7 +121,9 @@ def test_the_file_loads_as_stable_diffusion_1_and_predicts_the_same(tmp_path):
     from lib_singlelora.hosts.standalone.inspection import inspect
 
     torch.manual_seed(0)
-    unet, text, vae = UNet(**UNET), new_text_encoder(), Autoencoder()
+    unet = UNet(**UNET)
+    text = new_text_encoder()
+    vae = Autoencoder()
     for module in (unet, text, vae):
         for p in module.parameters():
             # Zero-initialised layers would hide a misplaced one
@@ -135,7 +138,8 @@ def test_the_file_loads_as_stable_diffusion_1_and_predicts_the_same(tmp_path):
     write_clip_config(tmp_path / "clip")
     found = inspect(tmp_path / "world.safetensors")
     networks = load_networks(found)
-    x, t = torch.randn(1, 4, 16, 16), torch.tensor([500])
+    x = torch.randn(1, 4, 16, 16)
+    t = torch.tensor([500])
     with torch.no_grad():
         context = encode(text, tokens(["1girl"]))
         assert torch.allclose(unet(x, t, context), networks.unet(x, t, context).sample, atol=1e-4)

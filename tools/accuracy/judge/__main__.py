@@ -129,10 +129,8 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         )
     for row in trained:
         if row["condition"] == "overfit" and row["character"] in usual:
-            last, name = (
-                usual[row["character"]][-1],
-                f"{row['character']}, 100 repeats, epoch {row['epoch']}",
-            )
+            last = usual[row["character"]][-1]
+            name = f"{row['character']}, 100 repeats, epoch {row['epoch']}"
             if row["epoch"] == OVERFIT["training.epochs"]:  # trained to pieces by then
                 checks[f"{name}: is harmed"] = row["damage"] > max(0.2, last["damage"])
                 checks[f"{name}: obeys less"] = row["flexibility"] < last["flexibility"]

@@ -71,7 +71,8 @@ RUNS = (
 
 def train(run: Run, host: Host, folder: Path, job: Job) -> tuple[Workspace, Settings]:
     """The run's workspace, trained; what is there already is not done again."""
-    workspace, settings = Workspace(folder / f"{run.character}-{run.condition}"), run.settings()
+    workspace = Workspace(folder / f"{run.character}-{run.condition}")
+    settings = run.settings()
     shared = folder / "regularization"
     # The same pictures for all: drawn once
     if shared.exists() and not workspace.record("regularize").complete:

@@ -22,8 +22,8 @@ CHARACTERS = {"isabella": ISABELLA, **HELD_OUT}
 
 
 def likeness(picture: Image.Image, name: str, framing: str) -> float:
-    """0 to 1: share of her drawing's colours that the picture has at their places, and of its
-    colours there that are hers.
+    """0 to 1: share of the drawing's colours that the picture has at their places, and of the
+    picture's colours there that are the drawing's.
 
     The drawing is looking at the viewer, standing; the better of it and its mirror image.
     """
@@ -32,9 +32,9 @@ def likeness(picture: Image.Image, name: str, framing: str) -> float:
         drawing = render(
             Scene((CHARACTERS[name],), "standing", "front", framing, "white", mirrored, 1), 128
         )
-        hers = to_lab(Image.fromarray(drawing.pixels))
+        wanted = to_lab(Image.fromarray(drawing.pixels))
         drawn = to_lab(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX))
-        found.append((_held(hers, drawn, drawing.mask) + _held(drawn, hers, drawing.mask)) / 2)
+        found.append((_held(wanted, drawn, drawing.mask) + _held(drawn, wanted, drawing.mask)) / 2)
     return max(found)
 
 
@@ -56,8 +56,10 @@ def spearman(one: Sequence[float], other: Sequence[float]) -> float:
 
     Source: Spearman 1904, "The Proof and Measurement of Association between Two Things".
     """
-    a, b = _ranks(one), _ranks(other)
-    a, b = a - a.mean(), b - b.mean()
+    a = _ranks(one)
+    b = _ranks(other)
+    a = a - a.mean()
+    b = b - b.mean()
     norm = float(np.sqrt((a**2).sum() * (b**2).sum()))
     return float((a * b).sum()) / norm if norm else 0.0
 

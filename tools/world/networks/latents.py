@@ -14,7 +14,9 @@ from .train_vae import pictures
 
 SHARD = 512
 # Shards before the first step; steps for each further one; how many are drawn from
-FIRST, STEPS_PER_SHARD, KEPT = 8, 120, 60
+FIRST = 8
+STEPS_PER_SHARD = 120
+KEPT = 60
 SEED = 30_000_000
 
 
@@ -28,7 +30,9 @@ class Latents:
             Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
         )
         self.model.load_state_dict(vae)
-        self.folder, self.device, self.shard = folder, device, shard
+        self.folder = folder
+        self.device = device
+        self.shard = shard
         folder.mkdir(parents=True, exist_ok=True)
         self.kept: dict[int, Tensor] = {}
 

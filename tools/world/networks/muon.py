@@ -13,7 +13,9 @@ def orthogonalise(g: Tensor, steps: int = 5) -> Tensor:
 
     Source: Jordan et al. 2024 (Muon), the quintic Newton-Schulz iteration.
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
+    a = 3.4445
+    b = -4.7750
+    c = 2.0315
     x = g / (g.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     tall = x.size(1) > x.size(2)
     if tall:
@@ -40,7 +42,8 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:
-        matrices, others = [], []
+        matrices = []
+        others = []
         for name, p in named:
             (
                 matrices
@@ -106,5 +109,6 @@ class Muon(torch.optim.Optimizer):
         state["step"] += 1
         state["m"].lerp_(p.grad, 0.1)
         state["v"].lerp_(p.grad.square(), 0.01)
-        m, v = state["m"] / (1 - 0.9 ** state["step"]), state["v"] / (1 - 0.99 ** state["step"])
+        m = state["m"] / (1 - 0.9 ** state["step"])
+        v = state["v"] / (1 - 0.99 ** state["step"])
         p.sub_(m / (v.sqrt() + 1e-8) * group["lr"])

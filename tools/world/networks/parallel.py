@@ -63,10 +63,8 @@ class Drawers:
 
     def __init__(self, shelves: list[Shelf], names: tuple[str, ...], processes: int) -> None:
         global _shelves, _index
-        _shelves, _index = (
-            {shelf.kind: shelf for shelf in shelves},
-            {name: n for n, name in enumerate(names)},
-        )
+        _shelves = {shelf.kind: shelf for shelf in shelves}
+        _index = {name: n for n, name in enumerate(names)}
         self.done = {shelf.kind: 0 for shelf in shelves}
         self.wanted = {shelf.kind: len(shelf.pixels) for shelf in shelves}
         self.pool: Pool = multiprocessing.get_context("fork").Pool(processes)
@@ -102,7 +100,8 @@ def _fill(chunk: tuple[str, int]) -> str:
 
 def _with_captions(world: bool) -> Callable[[Shelf, int, int], None]:
     def draw(shelf: Shelf, n: int, seed: int) -> None:
-        scene, rng = sample_scene(seed, world), random.Random(seed)
+        scene = sample_scene(seed, world)
+        rng = random.Random(seed)
         shelf.pixels[n] = render(scene, NATIVE).pixels
         shelf.told[n] = token_rows([caption(scene, rng) for _ in range(CAPTIONS)])
 
@@ -118,7 +117,8 @@ def _with_tags(shelf: Shelf, n: int, seed: int) -> None:
     scenes = [scene_of(CANDIDATES * seed + k) for k in range(CANDIDATES if n % 2 else 1)]
     scene = max(scenes, key=lambda scene: max(_index.get(tag, -1) for tag in tags(scene)))
     width = (128, 128, 128, 80, 128, 128, 128, 96, 128, 128, 128, 112)[n % 12]
-    pixels, rng = to_square(render(scene, width, NATIVE).pixels), random.Random(seed)
+    pixels = to_square(render(scene, width, NATIVE).pixels)
+    rng = random.Random(seed)
     if rng.random() < 0.3:
         data = io.BytesIO()
         Image.fromarray(pixels).save(data, "JPEG", quality=rng.randint(35, 95))

@@ -23,7 +23,8 @@ class Recorded:
     """
 
     def __init__(self, step: Callable[[], Tensor], groups: Iterable[dict], device: str) -> None:
-        self.step, self.device = step, device
+        self.step = step
+        self.device = device
         self.rates: list[tuple[dict, float]] = [(group, float(group["lr"])) for group in groups]
         self.graph: torch.cuda.CUDAGraph | None = None
         self.loss = torch.zeros(())

@@ -137,7 +137,8 @@ def run(
                 seconds=now - logged,
             )
             sums.clear()
-            count, logged = 0, now
+            count = 0
+            logged = now
 
     while time.monotonic() - start < minutes * 60 and (steps is None or training.step < steps):
         for key, value in training.advance().items():

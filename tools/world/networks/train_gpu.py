@@ -39,14 +39,16 @@ def context_of(text: Any, numbers: Tensor, clip_skip: int) -> Tensor:
     cannot be recorded.
     """
     own = getattr(text, "text_model", text)
-    embeddings, heads = own.embeddings, own.config.num_attention_heads
+    embeddings = own.embeddings
+    heads = own.config.num_attention_heads
     x = (
         embeddings.token_embedding(numbers)
         + embeddings.position_embedding.weight[: numbers.shape[1]]
     )
     layers = own.encoder.layers
     for layer in layers[: len(layers) + 1 - clip_skip]:
-        h, attention = layer.layer_norm1(x), layer.self_attn
+        h = layer.layer_norm1(x)
+        attention = layer.self_attn
         q, k, v = (
             project(h).unflatten(-1, (heads, -1)).transpose(1, 2)
             for project in (attention.q_proj, attention.k_proj, attention.v_proj)
@@ -64,7 +66,8 @@ class Averages:
     """A moving average of some modules' weights that a recorded step can update."""
 
     def __init__(self, *modules: nn.Module, decay: float) -> None:
-        self.decay, self.modules = decay, modules
+        self.decay = decay
+        self.modules = modules
         self.own = [
             {k: v.detach().clone() for k, v in module.state_dict().items()} for module in modules
         ]
@@ -74,7 +77,8 @@ class Averages:
             for k, v in m.state_dict().items()
             if v.is_floating_point()
         ]
-        self.kept, self.live = [a for a, _ in pairs], [b for _, b in pairs]
+        self.kept = [a for a, _ in pairs]
+        self.live = [b for _, b in pairs]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -93,7 +97,9 @@ class World:
     def __init__(
         self, store: Store, seconds: float, counts: dict[str, int], device: str, base: Path | None
     ) -> None:
-        self.store, self.device, self.base = store, device, base
+        self.store = store
+        self.device = device
+        self.base = base
         self.seconds = {stage: seconds * share for stage, share in SHARES.items()}
         self.batches = BATCH if device == "cuda" else SMALL
         self.names = known_names()
@@ -141,15 +147,13 @@ class World:
         self.store.curve(stage)
         return recorded.steps
 
-    # ------------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------
 
     def train_vae(self, decoder_only: bool = False) -> None:
         """Whole pictures, half of them in all colours that the renderer has."""
-        stage, model, half = (
-            "decoder" if decoder_only else "vae",
-            self.vae,
-            self.batches["vae"] // 2,
-        )
+        stage = "decoder" if decoder_only else "vae"
+        model = self.vae
+        half = self.batches["vae"] // 2
         model.requires_grad_(True)
         if decoder_only:
             model.encoder.requires_grad_(False)
@@ -178,7 +182,8 @@ class World:
                 found = model.decode(z).float()
             loss = reconstruction_loss(found, x)
             if not decoder_only:
-                mean, logvar = mean.float(), logvar.float()
+                mean = mean.float()
+                logvar = logvar.float()
                 loss = loss + KL * 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -199,7 +204,8 @@ class World:
     @torch.no_grad()
     def encoded(self, kind: str) -> Tensor:
         """(N, 4, 16, 16) fp16, scaled."""
-        count, rows = self.drawers.wait(kind, len(self.shelves[kind].pixels)), []
+        count = self.drawers.wait(kind, len(self.shelves[kind].pixels))
+        rows = []
         for start in range(0, count, 512):
             x = self.as_input(self.pictures(self.shelves[kind], start, min(start + 512, count)))
             with self.amp():
@@ -224,11 +230,9 @@ class World:
             lr=3e-4,
             adam_lr=3e-4,
         )
-        alphas, size, device = (
-            alphas_cumprod().float().to(self.device),
-            self.batches["unet"],
-            self.device,
-        )
+        alphas = alphas_cumprod().float().to(self.device)
+        size = self.batches["unet"]
+        device = self.device
         average = Averages(unet, text, decay=0.9993)
 
         def step() -> Tensor:
@@ -297,7 +301,7 @@ class World:
                 }
             )
 
-    # ------------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------
 
     def train_tagger(self) -> None:
         """Drawings, and such as have been through the VAE, spoiled a little."""
@@ -307,7 +311,8 @@ class World:
         drawn = self.pictures(self.shelves["tagger"], 0, count)
         told = torch.from_numpy(self.shelves["tagger"].told[:count]).to(self.device)
         through = self._through_the_vae(drawn[: count // 3])
-        size, device = self.batches["tagger"], self.device
+        size = self.batches["tagger"]
+        device = self.device
         model = Tagger(len(self.names)).to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=2e-3, weight_decay=1e-2, capturable=device == "cuda"

@@ -26,12 +26,15 @@ from .store import Store
 
 SIZE = 128
 RATINGS = ("general", "sensitive", "questionable", "explicit")
-PLAN, BATCH, SEED = 28_000, 32, 50_000_000
+PLAN = 28_000
+BATCH = 32
+SEED = 50_000_000
 # Every other drawing is, of this many, the one with the rarest tag: some tags are on 1 of 1000
 # drawings
 CANDIDATES = 6
 # New drawings a step; how many the batch is drawn from: each is seen about three times
-FRESH, WINDOW = 10, 2000
+FRESH = 10
+WINDOW = 2000
 RECONSTRUCTED_FROM = 1500  # from this step on a quarter of the pictures have been through the VAE
 
 
@@ -83,11 +86,10 @@ def known_names() -> tuple[str, ...]:
 class ConvBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.norm1 = (
-            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(c_out),
-        )
-        self.conv2, self.norm2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(c_out)
         self.skip = nn.Conv2d(c_in, c_out, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +124,8 @@ def to_square(pixels: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
     h, w, _ = pixels.shape
     side = max(h, w)
     square = np.full((side, side, 3), 255, np.uint8)
-    top, left = (side - h) // 2, (side - w) // 2
+    top = (side - h) // 2
+    left = (side - w) // 2
     square[top : top + h, left : left + w] = pixels
     if side == size:
         return square
@@ -159,7 +162,9 @@ class TaggerTraining:
 
     def __init__(self, vae: dict[str, Tensor] | None = None, device: str = "cpu") -> None:
         torch.manual_seed(4)
-        self.name, self.step, self.device = "tagger", 0, device
+        self.name = "tagger"
+        self.step = 0
+        self.device = device
         self.names = vocabulary()[0]
         self.index = {t: i for i, t in enumerate(self.names)}
         self.model = Tagger(len(self.names)).to(device, memory_format=torch.channels_last)
@@ -219,7 +224,8 @@ class TaggerTraining:
                     " frozen VAE: train that first"
                 )
             self._reconstruct()
-        pixels, target = [], torch.zeros(BATCH, len(self.names))
+        pixels = []
+        target = torch.zeros(BATCH, len(self.names))
         for k in range(BATCH):
             if self.pool and rng.random() < 0.3:
                 own, names = rng.choice(self.pool)

@@ -33,7 +33,9 @@ def tag_ends(captions: list[str], index: dict[str, int]) -> Tensor:
 class TextTraining:
     def __init__(self, device: str = "cpu") -> None:
         torch.manual_seed(2)
-        self.name, self.step, self.device = "text", 0, device
+        self.name = "text"
+        self.step = 0
+        self.device = device
         self.index = {tag: i for i, tag in enumerate(vocabulary())}
         self.model = new_text_encoder().to(device)
         self.head = nn.Linear(TEXT["hidden_size"], len(self.index)).to(device)

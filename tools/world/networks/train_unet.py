@@ -19,7 +19,8 @@ from .latents import Latents
 from .models import UNET, UNet, alphas_cumprod, new_text_encoder
 from .muon import Muon
 
-BATCH, GAMMA = 32, 5.0
+BATCH = 32
+GAMMA = 5.0
 PLAN = 30_000  # steps over which the learning rate falls
 SEED = 40_000_000
 
@@ -41,7 +42,10 @@ class UnetTraining:
         shard: int | None = None,
     ) -> None:
         torch.manual_seed(3)
-        self.name, self.step, self.device, self.batch = "unet", 0, device, batch
+        self.name = "unet"
+        self.step = 0
+        self.device = device
+        self.batch = batch
         self.latents = Latents(vae, folder, device, **({"shard": shard} if shard else {}))
         self.unet = UNet(**UNET).to(device, memory_format=torch.channels_last)
         self.text = new_text_encoder().to(device)

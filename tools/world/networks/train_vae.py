@@ -42,7 +42,8 @@ def crops(step: int) -> Tensor:
                 i = rng.randrange(len(ys))
                 y, x = (min(max(int(v) - 32, 0), 64) // 8 * 8 for v in (ys[i], xs[i]))
             else:
-                y, x = rng.randrange(0, 65, 8), rng.randrange(0, 65, 8)
+                y = rng.randrange(0, 65, 8)
+                x = rng.randrange(0, 65, 8)
             out.append(drawing.pixels[y : y + 64, x : x + 64])
     return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -68,7 +69,9 @@ class VaeTraining:
     def __init__(self, device: str = "cpu", decoder_only: dict[str, Tensor] | None = None) -> None:
         torch.manual_seed(1)
         self.name = "decoder" if decoder_only else "vae"
-        self.device, self.step, self.decoder_only = device, 0, bool(decoder_only)
+        self.device = device
+        self.step = 0
+        self.decoder_only = bool(decoder_only)
         self.model = Autoencoder().to(device, memory_format=torch.channels_last)
         if decoder_only:
             self.model.load_state_dict(decoder_only)
@@ -139,8 +142,10 @@ def whitened(weights: dict[str, Tensor], count: int = 256) -> dict[str, Tensor]:
     values, vectors = torch.linalg.eigh(torch.cov(flat.T))
     # Symmetric (ZCA): stays close to the original channels
     to = (vectors * values.rsqrt()) @ vectors.T / SCALE
-    quant, post = model.quant_conv, model.post_quant_conv
-    weight, bias = quant.weight[:4, :, 0, 0].double(), quant.bias[:4].double()
+    quant = model.quant_conv
+    post = model.post_quant_conv
+    weight = quant.weight[:4, :, 0, 0].double()
+    bias = quant.bias[:4].double()
     quant.weight[:4, :, 0, 0], quant.bias[:4] = (
         (to @ weight).float(),
         (to @ (bias - centre)).float(),

@@ -49,7 +49,8 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.to_q = nn.Linear(dim, dim, False)
-        self.to_k, self.to_v = nn.Linear(context, dim, False), nn.Linear(context, dim, False)
+        self.to_k = nn.Linear(context, dim, False)
+        self.to_v = nn.Linear(context, dim, False)
         self.to_out = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(0.0))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -83,12 +84,12 @@ class FeedForward(nn.Module):
 class BasicTransformerBlock(nn.Module):
     def __init__(self, dim: int, context: int, heads: int) -> None:
         super().__init__()
-        self.attn1, self.ff, self.attn2 = (
-            CrossAttention(dim, dim, heads),
-            FeedForward(dim),
-            CrossAttention(dim, context, heads),
-        )
-        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attn1 = CrossAttention(dim, dim, heads)
+        self.ff = FeedForward(dim)
+        self.attn2 = CrossAttention(dim, context, heads)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         x = x + self.attn1(self.norm1(x))
@@ -99,7 +100,8 @@ class BasicTransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     def __init__(self, c: int, context: int, heads: int) -> None:
         super().__init__()
-        self.norm, self.proj_in = norm(c), nn.Conv2d(c, c, 1)
+        self.norm = norm(c)
+        self.proj_in = nn.Conv2d(c, c, 1)
         self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(c, context, heads)])
         self.proj_out = zero(nn.Conv2d(c, c, 1))
 
@@ -149,7 +151,8 @@ class UNet(nn.Module):
         context_dim: int = 64,
     ) -> None:
         super().__init__()
-        ch, emb = model_channels, model_channels * 4
+        ch = model_channels
+        emb = model_channels * 4
         self.model_channels = ch
 
         def attention(c: int) -> SpatialTransformer:
@@ -157,7 +160,9 @@ class UNet(nn.Module):
 
         self.time_embed = nn.Sequential(nn.Linear(ch, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.input_blocks = nn.ModuleList([Block(nn.Conv2d(4, ch, 3, padding=1))])
-        c, skips, last = ch, [ch], len(channel_mult) - 1
+        c = ch
+        skips = [ch]
+        last = len(channel_mult) - 1
         for level, m in enumerate(channel_mult):
             for _ in range(num_res_blocks):
                 layers: list[nn.Module] = [ResBlock(c, ch * m, emb)]

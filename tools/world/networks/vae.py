@@ -15,8 +15,10 @@ from .sizes import VAE, norm, zero
 class ResnetBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
-        self.norm2, self.conv2 = norm(c_out), nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.norm1 = norm(c_in)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.norm2 = norm(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         zero(self.conv2)  # otherwise it does not start
         if c_in != c_out:
             self.nin_shortcut = nn.Conv2d(c_in, c_out, 1)
@@ -59,7 +61,9 @@ class Level(nn.Module):
 
 def _mid(c: int) -> nn.Module:
     mid = Level()
-    mid.block_1, mid.attn_1, mid.block_2 = ResnetBlock(c, c), AttnBlock(c), ResnetBlock(c, c)
+    mid.block_1 = ResnetBlock(c, c)
+    mid.attn_1 = AttnBlock(c)
+    mid.block_2 = ResnetBlock(c, c)
     return mid
 
 
@@ -73,7 +77,8 @@ class Encoder(nn.Module):
         c = ch
         for i, m in enumerate(ch_mult):
             level = Level()
-            level.block, level.attn = nn.ModuleList(), nn.ModuleList()
+            level.block = nn.ModuleList()
+            level.attn = nn.ModuleList()
             for _ in range(num_res_blocks):
                 level.block.append(ResnetBlock(c, ch * m))
                 c = ch * m
@@ -81,7 +86,8 @@ class Encoder(nn.Module):
                 level.downsample = Resample(c, up=False)
             self.down.append(level)
         self.mid = _mid(c)
-        self.norm_out, self.conv_out = norm(c), nn.Conv2d(c, 2 * z_channels, 3, padding=1)
+        self.norm_out = norm(c)
+        self.conv_out = nn.Conv2d(c, 2 * z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
@@ -105,7 +111,8 @@ class Decoder(nn.Module):
         levels = []
         for i in reversed(range(len(ch_mult))):
             level = Level()
-            level.block, level.attn = nn.ModuleList(), nn.ModuleList()
+            level.block = nn.ModuleList()
+            level.attn = nn.ModuleList()
             for _ in range(num_res_blocks + 1):
                 level.block.append(ResnetBlock(c, ch * ch_mult[i]))
                 c = ch * ch_mult[i]
@@ -113,7 +120,8 @@ class Decoder(nn.Module):
                 level.upsample = Resample(c, up=True)
             levels.insert(0, level)
         self.up = nn.ModuleList(levels)
-        self.norm_out, self.conv_out = norm(c), nn.Conv2d(c, 3, 3, padding=1)
+        self.norm_out = norm(c)
+        self.conv_out = nn.Conv2d(c, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.conv_in(z)
@@ -131,8 +139,10 @@ class Autoencoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.decoder = Encoder(**VAE), Decoder(**VAE)
-        self.quant_conv, self.post_quant_conv = nn.Conv2d(8, 8, 1), nn.Conv2d(4, 4, 1)
+        self.encoder = Encoder(**VAE)
+        self.decoder = Decoder(**VAE)
+        self.quant_conv = nn.Conv2d(8, 8, 1)
+        self.post_quant_conv = nn.Conv2d(4, 4, 1)
         with torch.no_grad():
             self.encoder.conv_out.bias[4:] = -5.0  # log-variance
             nn.init.dirac_(self.quant_conv.weight)

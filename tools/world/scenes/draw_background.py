@@ -31,7 +31,8 @@ def _rect(left: float, top: float, right: float, bottom: float) -> Any:
 
 
 def _room(pen: Pen, aspect: float, rng: random.Random) -> None:
-    wall, floor = rng.choice(WALLS), rng.choice(FLOORS)
+    wall = rng.choice(WALLS)
+    floor = rng.choice(FLOORS)
     line = rng.uniform(0.7, 0.82)
     pen.fill(_rect(-0.1, -0.1, aspect + 0.1, 1.1), wall)
     pen.shape(_rect(-0.1, line, aspect + 0.1, 1.2), floor, None)
@@ -90,11 +91,14 @@ def _lamp(pen: Pen, x: float, rng: random.Random) -> None:
 
 
 def _landscape(pen: Pen, aspect: float, rng: random.Random) -> None:
-    sky, grass = rng.choice(SKIES), rng.choice(GRASS)
+    sky = rng.choice(SKIES)
+    grass = rng.choice(GRASS)
     line = rng.uniform(0.62, 0.76)
     pen.fill(_rect(-0.1, -0.1, aspect + 0.1, 1.1), sky)
     for _ in range(rng.randint(1, 3)):
-        x, y, r = rng.uniform(0, aspect), rng.uniform(0.08, 0.3), rng.uniform(0.05, 0.09)
+        x = rng.uniform(0, aspect)
+        y = rng.uniform(0.08, 0.3)
+        r = rng.uniform(0.05, 0.09)
         for dx, k in ((-1.2, 0.8), (0.0, 1.2), (1.2, 0.8)):
             pen.fill(oval(x + dx * r, y, r * 1.2 * k, r * 0.8 * k), (255, 255, 255))
     far = rng.choice(("hills", "town", "sea"))
@@ -118,7 +122,8 @@ def _landscape(pen: Pen, aspect: float, rng: random.Random) -> None:
     elif far == "town":
         x = -0.05
         while x < aspect:
-            w, h = rng.uniform(0.12, 0.2), rng.uniform(0.15, 0.34)
+            w = rng.uniform(0.12, 0.2)
+            h = rng.uniform(0.15, 0.34)
             pen.shape(
                 _rect(x, line - h, x + w, line + 0.05),
                 rng.choice(((206, 170, 150), (190, 190, 200), (226, 206, 160))),

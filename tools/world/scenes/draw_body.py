@@ -7,7 +7,8 @@ from .palette import PALETTE, RGB, SKIN
 from .pen import Pen, Point, oval, polygon, smooth
 from .spec import Character
 
-ARM, LEG = 0.17, 0.23
+ARM = 0.17
+LEG = 0.23
 
 
 def legs(pen: Pen, who: Character, pose: str, view: str) -> None:
@@ -15,9 +16,13 @@ def legs(pen: Pen, who: Character, pose: str, view: str) -> None:
     outfit = who.outfit
     trousers = PALETTE[outfit.bottom_colour] if outfit.bottom == "pants" else None
     if pose == "sitting":
-        knee, sole, spread = 1.78, SITTING_SOLE, 0.17
+        knee = 1.78
+        sole = SITTING_SOLE
+        spread = 0.17
     else:
-        knee, sole, spread = 2.05, SOLE, 0.16
+        knee = 2.05
+        sole = SOLE
+        spread = 0.16
     for side in (1, -1):
         if view == "side":
             x = 0.03 * side
@@ -59,7 +64,7 @@ def _foot(pen: Pen, who: Character, x: float, sole: float, view: str, side: int)
 
 
 def seat(pen: Pen, view: str) -> None:
-    """The stool she sits on."""
+    """The stool that a sitting figure sits on."""
     x = 0.1 if view == "side" else 0.0
     pen.shape(
         polygon(
@@ -107,9 +112,11 @@ def arms(pen: Pen, who: Character, pose: str, view: str) -> None:
     sleeve = SKIN if outfit.top == "corset" else PALETTE[outfit.top_colour]
     for shoulder, elbow, hand in arm_lines(pose, view):
         pen.limb([shoulder, elbow, hand], ARM, sleeve)
-        ux, uy = hand[0] - elbow[0], hand[1] - elbow[1]
+        ux = hand[0] - elbow[0]
+        uy = hand[1] - elbow[1]
         n = max((ux * ux + uy * uy) ** 0.5, 1e-6)
-        ux, uy = ux / n, uy / n
+        ux = ux / n
+        uy = uy / n
         palm = PALETTE[outfit.gloves] if outfit.gloves else SKIN
         pen.shape(oval(hand[0] + ux * 0.05, hand[1] + uy * 0.05, 0.1, 0.1), palm)
         if outfit.gloves:
@@ -144,7 +151,8 @@ def _band(
 ) -> None:
     """A sleeve-like band across the forearm, from start to end along u, measured from the hand."""
     (x, y), (ux, uy) = hand, u
-    px, py = -uy * half, ux * half
+    px = -uy * half
+    py = ux * half
     path = polygon(
         [
             (x + ux * start + px, y + uy * start + py),

@@ -20,13 +20,16 @@ def dots(pen: Pen, path: skia.Path, rgb: RGB) -> None:
     """Polka dots over whatever the path covers."""
     box = path.getBounds()
     with pen.inside(path):
-        step, row, y = 0.2, 0, box.top() + 0.08
+        step = 0.2
+        row = 0
+        y = box.top() + 0.08
         while y < box.bottom():
             x = box.left() + (0.1 if row % 2 else 0.0)
             while x < box.right():
                 pen.fill(oval(x, y, 0.055, 0.055), rgb)
                 x += step
-            row, y = row + 1, y + 0.15
+            row = row + 1
+            y = y + 0.15
 
 
 def torso(pen: Pen, who: Character, view: str) -> None:
@@ -191,7 +194,8 @@ def bottom(pen: Pen, who: Character, pose: str, view: str) -> None:
     left = [(-x + (shift if y >= end else 0.0), y) for x, y in reversed(right[1:-1])]
     path = polygon(right + left)
     if outfit.frills:
-        n, y = 9, end + 0.02
+        n = 9
+        y = end + 0.02
         for k in range(n):
             x = -spread + shift + (2 * spread) * (k + 0.5) / n
             pen.shape(oval(x, y, spread / n * 1.15, 0.085), light(colour, 0.6), (0.0, -0.03))

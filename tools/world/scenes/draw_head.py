@@ -78,8 +78,10 @@ def _eye(pen: Pen, who: Character, x: float, y: float, narrow: float, side: int)
     """One large eye; narrow squeezes it for the side view, side says which way its outer corner
     points.
     """
-    rx, ry = 0.115 * narrow, 0.15
-    brow_out, brow_in = x + 0.13 * side * narrow, x - 0.1 * side * narrow
+    rx = 0.115 * narrow
+    ry = 0.15
+    brow_out = x + 0.13 * side * narrow
+    brow_in = x - 0.1 * side * narrow
     rise = (-0.045, 0.05) if who.face.angry else (0.015, -0.01)
     pen.curve(
         [(brow_out, y - 0.23 + rise[0]), (brow_in, y - 0.23 + rise[1])],

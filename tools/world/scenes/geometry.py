@@ -13,7 +13,10 @@ from .spec import Character, Scene
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-SHOULDER, WAIST, HIP, SOLE = 0.68, 1.2, 1.48, 2.62
+SHOULDER = 0.68
+WAIST = 1.2
+HIP = 1.48
+SOLE = 2.62
 SITTING_SOLE = 2.3
 HEM = {"miniskirt": 1.72, "skirt": 1.96, "long skirt": 2.34}
 SITTING_HEM = {"miniskirt": 1.7, "skirt": 1.86, "long skirt": 2.08}
@@ -127,13 +130,16 @@ def parts(character: Character, pose: str, view: str) -> dict[str, Box]:
         boxes["skirt"] = (-0.62, WAIST, 0.62, hem(character, pose))
     seen = hands(pose, view)
     if seen:
-        xs, ys = [x for x, _ in seen], [y for _, y in seen]
+        xs = [x for x, _ in seen]
+        ys = [y for _, y in seen]
         boxes["hands"] = (min(xs) - 0.1, min(ys) - 0.1, max(xs) + 0.1, max(ys) + 0.1)
     return boxes
 
 
 def clip(box: Box, width: float, height: float) -> Box | None:
     """The part of a box that lies in the picture, or None."""
-    left, top = max(box[0], 0.0), max(box[1], 0.0)
-    right, bottom = min(box[2], width), min(box[3], height)
+    left = max(box[0], 0.0)
+    top = max(box[1], 0.0)
+    right = min(box[2], width)
+    bottom = min(box[3], height)
     return (left, top, right, bottom) if right - left >= 1 and bottom - top >= 1 else None

@@ -35,12 +35,10 @@ def smooth(points: Sequence[Point], closed: bool = True) -> skia.Path:
         if closed:
             p0, p1, p2, p3 = (points[(i + k) % n] for k in (-1, 0, 1, 2))
         else:
-            p0, p1, p2, p3 = (
-                points[max(i - 1, 0)],
-                points[i],
-                points[i + 1],
-                points[min(i + 2, n - 1)],
-            )
+            p0 = points[max(i - 1, 0)]
+            p1 = points[i]
+            p2 = points[i + 1]
+            p3 = points[min(i + 2, n - 1)]
         builder.cubicTo(
             p1[0] + (p2[0] - p0[0]) / 6,
             p1[1] + (p2[1] - p0[1]) / 6,

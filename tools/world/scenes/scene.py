@@ -53,7 +53,8 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
         rng.uniform(-0.03, 0.03),
         rng.uniform(0.99, 1.05),
     )
-    back, front = skia.Surface(width, height), skia.Surface(width, height)
+    back = skia.Surface(width, height)
+    front = skia.Surface(width, height)
     aspect = width / height
     with back as canvas:
         canvas.scale(height, height)

@@ -98,7 +98,7 @@ class Character:
     extras: tuple[tuple[str, Colour], ...] = ()  # (one of HELD_OUT_EXTRAS, its colour)
 
     def extra(self, name: str) -> Colour | None:
-        """The colour of a held-out extra, or None when she has it not."""
+        """The colour of a held-out extra, or None without it."""
         return dict(self.extras).get(name)
 
 

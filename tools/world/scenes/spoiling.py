@@ -30,7 +30,8 @@ def spoiled(pixels: Tensor) -> Tensor:
 
     pixels: (B, H, W, 3), 0 to 255; so is the result.
     """
-    count, device = len(pixels), pixels.device
+    count = len(pixels)
+    device = pixels.device
 
     def chance(share: float, *shape: int) -> Tensor:
         return (torch.rand(count, *shape, device=device) < share).float()

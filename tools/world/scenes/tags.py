@@ -18,7 +18,8 @@ def _shown(scene: Scene, who: Character, name: str, least: float = 0.55) -> bool
         return False
     top, bottom = WINDOWS[scene.framing]
     if len(scene.characters) == 2:
-        top, bottom = min(top, -0.9), max(bottom, 1.2)
+        top = min(top, -0.9)
+        bottom = max(bottom, 1.2)
     return (min(box[3], bottom) - max(box[1], top)) >= least * (box[3] - box[1])
 
 
@@ -74,7 +75,9 @@ def _head_tags(scene: Scene, who: Character) -> list[str]:
     out: list[str] = []
     if not _shown(scene, who, "head"):
         return out
-    hair, face, wear = who.hair, who.face, who.headwear
+    hair = who.hair
+    face = who.face
+    wear = who.headwear
     if hair.second:
         out += ["split-color hair", f"{hair.second} hair"]
     out.append(f"{hair.colour} hair")
