@@ -1,5 +1,6 @@
-"""Do captions leave out the character's own traits and keep all else?  python -m tools.accuracy.captions
-[--characters 50] [--first 3000] [--json]
+"""Do captions leave out the character's own traits and keep all else?
+
+python -m tools.accuracy.captions [--characters 50] [--first 3000] [--json]
 
 Characters of tools/world's renderer in every pose and background are cropped and captioned by the
 stages themselves, with the embedded tagger and the policy as it comes.  What is a trait is read off

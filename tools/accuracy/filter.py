@@ -99,8 +99,9 @@ def picture(scene: Scene, side: int = 128) -> Image.Image:
 
 
 def subject_of(who: Character, tagger: WdTagger) -> Subject:
-    """What the filter knows of the character: from views of one pose on white, as the crops of one picture
-    are.
+    """What the filter knows of the character.
+
+    From views of one pose on white, as the crops of one picture are.
     """
     crops = [picture(Scene((who,), framing=framing), 256) for framing in CROPS]
     return describe_subject(
