@@ -97,8 +97,7 @@ class Outputs:
     @cached_property
     def losses(self) -> list[tuple[int, float]]:
         """Epoch and smoothed loss of each step."""
-        lines = (self.workspace.root / "log" / "events.jsonl").read_text(encoding="utf-8")
-        events = [json.loads(line) for line in lines.splitlines()]
+        events = self.workspace.events.read()
         return [(step["epoch"], step["smoothed"]) for step in events if step["event"] == "step"]
 
     @cached_property
