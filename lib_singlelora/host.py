@@ -1,6 +1,6 @@
-"""The two ports: all that the core knows of a host.
+"""The two ports, Host and TrainingModel: all that the core knows of a host.
 
-A host draws pictures with the checkpoint it has loaded and lends that checkpoint's networks for
+A host draws pictures with the checkpoint it has loaded, and lends that checkpoint's networks for
 training.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .naming.blocks import BlockLayout
 
 Fill = Literal["fill", "original", "latent noise", "latent nothing"]
-Part = Literal["vae", "text encoder"]  # of a checkpoint, that a training may do without
+Part = Literal["vae", "text encoder"]  # what of a checkpoint a training may do without
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class LoraUse:
 class ImageRequest:
     """What to draw; one picture per seed.
 
-    width, height: pixels, multiples of 8; with an `image` it is resized to them.
-    image: turns the request into img2img; with a `mask` (L; white is redrawn) into inpainting.
-    denoise: share of the noise schedule that is walked, 0 to 1; only with an image.
-    fill: what the masked place starts from, in the WebUI's words: the colours around it, itself,
-        noise, nothing (zero latents). Seeds run from 0 to 2**32 - 1.
+    seeds: 0 to 2**32 - 1.
+    width, height: pixels, multiples of 8; an `image` is resized to them.
+    image: makes it img2img.
+    mask: L, white is redrawn; with an `image`, makes it inpainting.
+    denoise: denoising strength, 0 to 1; of img2img and inpainting.
+    fill: what the masked part starts from, in the WebUI's words: the colours around it, the
+        picture itself, noise, or nothing (latents of zero).
     """
 
     prompt: str
@@ -65,9 +67,10 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """A picture and the parameters that draw it again, in the WebUI's text form.
+    """A picture and how it was drawn.
 
-    skipped: the user broke it off, so that it is unfinished; the next one is drawn.
+    parameters: what draws it again, in the text form of the WebUI's PNG Info.
+    skipped: the user pressed Skip, so the picture is unfinished; the next one is drawn.
     """
 
     image: Image.Image
@@ -78,10 +81,12 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """The loaded checkpoint.  native_size: pixels of the side it was trained at.  Hashes as in LoRA
-    metadata.
+    """A checkpoint of the host's.
 
-    preset: the training preset that the file asks for, or the one for checkpoints of full size.
+    native_size: pixels of the side that it was trained at.
+    legacy_hash: 8 hex digits, as `ss_sd_model_hash` in LoRA metadata.
+    sha256: of the file, as `ss_new_sd_model_hash`.
+    preset: the training preset that the file names, else the one for checkpoints of full size.
     """
 
     name: str
@@ -97,7 +102,8 @@ class LoraCard:
     """A trained file as the host's own list of LoRAs shows it.
 
     name: what a prompt calls it, unique over all workspaces.
-    trigger: the words that call her.
+    folder: the subfolder that it goes into.
+    trigger: the words that call the character.
     preview: a picture.
     """
 
@@ -111,10 +117,12 @@ class LoraCard:
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Where the host keeps things.  taggers: folders that may hold WD taggers.  wildcards: folders
-    of .txt files.
+    """The host's folders.
 
-    downloads: where a tagger that is fetched goes; None leaves that to us.
+    loras: its LoRAs.
+    taggers: folders that may hold WD taggers.
+    wildcards: folders of `.txt` files.
+    downloads: where a downloaded tagger goes; None leaves that to us.
     presets: folders that may hold an `lbwpresets.txt`.
     """
 
@@ -136,22 +144,29 @@ class Upscaler(Protocol):
 
 
 class HostTagger(Protocol):
-    """A tagger of the host's own.  name: what `caption.tagger` calls it."""
+    """A tagger that the host has.
+
+    name: what `caption.tagger` calls it.
+    """
 
     name: str
 
     def tag(self, images: Sequence[Image.Image]) -> list[dict[str, float]]:
-        """Probability (0 to 1) of each tag that it knows, as the tagger spells it, for each
-        picture.
+        """Probability (0 to 1) of each tag, as the tagger spells it, for each picture.
 
-        Raises: TaggerError, when the host cannot load it.
+        Raises:
+            TaggerError: the host cannot load it.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Encoded prompts.  context: (B, 77k, D).  vector: (B, 2816) for SDXL, else None."""
+    """Encoded prompts.
+
+    context: (B, 77k, D).
+    vector: (B, 2816) for SDXL, else None.
+    """
 
     context: Tensor
     vector: Tensor | None = None
@@ -160,11 +175,11 @@ class Conditioning:
 class TrainingModel(Protocol):
     """The networks of the loaded checkpoint, frozen, ready to take LoRA branches.
 
-    layout: block layout.
+    layout: names and widths of the networks' blocks.
     prediction: what the U-Net's output means.
-    alphas_cumprod: (T,). device: of the U-Net.
-    recordable: whether `predict` launches the same kernels for the same shapes and nothing else, so
-        that a CUDA graph may hold it.
+    alphas_cumprod: (T,).
+    recordable: a CUDA graph may hold `predict`, which launches the same kernels for the same shapes
+        and does nothing else.
     """
 
     layout: BlockLayout
@@ -174,27 +189,26 @@ class TrainingModel(Protocol):
 
     @property
     def device(self) -> str:
-        """Torch's name of the device on which the networks compute."""
+        """PyTorch's name of the device on which the networks compute."""
         ...
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """What a pass and its way back compute in; float16 wants its loss scaled."""
+        """The dtype of forward and backward passes; float16 needs loss scaling."""
         ...
 
     def set_aside(self, *parts: Part) -> None:
-        """Take parts off the GPU that the next steps can do without.
+        """Move parts that the next steps do not need off the GPU.
 
-        They come back by themselves when they are asked for, and at the end of the lending; on a
-        CPU nothing happens.
+        They come back when they are needed, and at the end of the training; on a CPU nothing moves.
         """
         ...
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the mode of the VAE's
-        distribution.
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8): the distribution's mode.
 
-        Raises: TrainingError, when the VAE gives NaN.
+        Raises:
+            TrainingError: the VAE gives NaN.
         """
         ...
 
@@ -205,7 +219,8 @@ class TrainingModel(Protocol):
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].
 
-        Raises: TrainingError, when the VAE gives NaN.
+        Raises:
+            TrainingError: the VAE gives NaN.
         """
         ...
 
@@ -222,8 +237,9 @@ class TrainingModel(Protocol):
         ...
 
     def blocks(self) -> Iterator[nn.Module]:
-        """The parts whose inner values may be computed again in the backward pass: the U-Net's
-        residual and attention blocks and the text encoder's layers.
+        """The modules that gradient checkpointing may compute again in the backward pass.
+
+        The U-Net's residual and attention blocks and the text encoder's layers.
         """
         ...
 
@@ -242,24 +258,24 @@ class Host(Protocol):
         ...
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
-        """Another checkpoint that it could draw with, by its name, or by its path where there is
-        only one loaded.
+        """Another checkpoint of the host's, by its name, or by its path where the host takes files.
 
-        Raises: CheckpointError, when there is none or it cannot be used.
+        Raises:
+            CheckpointError: there is none, or it cannot be used.
         """
         ...
 
     def drawing_with(self, name: str) -> AbstractContextManager[None]:
-        """Another checkpoint is the loaded one while inside; the one before is back after the exit,
-        however that came.
+        """Another checkpoint is the loaded one while inside; the one before is back after the exit.
 
-        Raises: CheckpointError.
+        Raises:
+            CheckpointError: there is none, or it cannot be used.
         """
         ...
 
     @property
     def paths(self) -> HostPaths:
-        """The host's own folders."""
+        """The host's folders."""
         ...
 
     @property
@@ -270,41 +286,46 @@ class Host(Protocol):
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw one picture per seed; progress by picture and step goes to the job.
 
-        Raises: JobCancelled, inside a picture too.
+        Raises:
+            JobCancelled: inside a picture too.
         """
         ...
 
     def open_for_training(self, precision: str = "auto") -> AbstractContextManager[TrainingModel]:
-        """Lend the networks; everything is what it was after the exit.
+        """Lend the networks for training; after the exit everything is what it was.
 
         precision: `training.precision`; auto takes what the host and its device are best at.
-        Raises: CheckpointError; TrainingError, where the host cannot compute in that precision.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be trained.
+            TrainingError: the host cannot compute in that precision.
         """
         ...
 
     def exclusive(self, job: Job) -> AbstractContextManager[None]:
-        """Hold the host for oneself; the same thread may do so again inside.
+        """Hold the host for a job; the same thread may enter again.
 
-        Raises: HostBusyError, or waits, as the host's users expect; JobCancelled, while it waits.
+        Raises:
+            HostBusyError: another job holds it, where the host's users do not expect it to wait.
+            JobCancelled: while it waits.
         """
         ...
 
     def mirror(self, job: Job, progress: Progress) -> None:
-        """Show a report where the host shows its own work; cancel the job when the host was told to
-        stop.
+        """Show progress where the host shows its own.
+
+        Cancels the job when the user told the host to stop.
         """
         ...
 
     def publish(self, card: LoraCard) -> None:
-        """Let prompts use this file at once; called again for a file that is known, it renews what
-        is shown.
-        """
+        """Make a file known to prompts at once; for a file that is known, renew what is shown."""
         ...
 
     def upscalers(self) -> Sequence[Upscaler]:
-        """The host's own upscalers, best first; the first one works without a download."""
+        """The host's upscalers, best first; the first one works without a download."""
         ...
 
     def taggers(self) -> Sequence[HostTagger]:
-        """The host's own taggers; a person names them, none is taken by itself."""
+        """The host's taggers; they are used only where the user names them."""
         ...

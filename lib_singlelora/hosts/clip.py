@@ -8,28 +8,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-CHUNK = 75
+CHUNK = 75  # tokens between those of start and end
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Tokens of a text of any length, without those of start and end."""
+    ids: list[int] = tokenizer(
+        text, add_special_tokens=False, truncation=False, verbose=False
+    ).input_ids
+    return ids
 
 
 def count_tokens(tokenizer: Any, prompt: str) -> int:
-    """Tokens of a prompt, without those of start and end."""
-    return len(
-        tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids
-    )
+    """Number of a prompt's tokens, without those of start and end."""
+    return len(token_ids(tokenizer, prompt))
 
 
 def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
-    """(B, k, 77) token numbers; every prompt gets as many chunks as the longest one needs."""
-    numbers = [
-        tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids
-        for prompt in prompts
-    ]
-    count = max(1, *(-(-len(own) // CHUNK) for own in numbers))
-    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    """Token ids (B, k, 77); every prompt gets as many chunks as the longest one needs."""
+    prompts_ids = [token_ids(tokenizer, prompt) for prompt in prompts]
+    count = max(1, *(-(-len(ids) // CHUNK) for ids in prompts_ids))
+    start = tokenizer.bos_token_id
+    end = tokenizer.eos_token_id
     rows = []
-    for own in numbers:
-        pieces = [own[i * CHUNK : (i + 1) * CHUNK] for i in range(count)]
-        rows.append([[start, *piece, *[end] * (CHUNK + 1 - len(piece))] for piece in pieces])
+    for ids in prompts_ids:
+        chunks = [ids[index * CHUNK : (index + 1) * CHUNK] for index in range(count)]
+        rows.append([[start, *chunk, *[end] * (CHUNK + 1 - len(chunk))] for chunk in chunks])
     return torch.tensor(rows)
 
 
@@ -41,8 +45,9 @@ def encode(
     device: str,
     norm: nn.Module | None = None,
 ) -> Tensor:
-    """Context (B, 77k, D): hidden state n from the end, then the final layer norm (`norm`, or the
-    text encoder's own).
+    """Context (B, 77k, D) of prompts, without emphasis.
+
+    norm: the final layer norm, where it is not the text encoder's own `final_layer_norm`.
     """
     tokens = token_chunks(tokenizer, prompts)
     batch, chunks, length = tokens.shape
@@ -53,12 +58,10 @@ def encode(
 def hidden_states(
     text: nn.Module, tokens: Tensor, clip_skip: int, norm: nn.Module | None = None
 ) -> Tensor:
-    """(B, 77, D) of token numbers (B, 77): layer `clip_skip` from the end, then the final layer
-    norm.
-    """
+    """(B, 77, D) of token ids (B, 77): layer `clip_skip` from the end, then the final norm."""
     output = text(tokens, output_hidden_states=True)
     skip = max(1, min(clip_skip, len(output.hidden_states) - 1))
-    last = norm or text.final_layer_norm
-    assert isinstance(last, nn.Module)
-    hidden: Tensor = last(output.hidden_states[-skip])
+    final_norm = norm or text.final_layer_norm
+    assert isinstance(final_norm, nn.Module)
+    hidden: Tensor = final_norm(output.hidden_states[-skip])
     return hidden

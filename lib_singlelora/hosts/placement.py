@@ -1,4 +1,4 @@
-"""Which parts of a checkpoint lie where their passes run, and which wait on the CPU."""
+"""Which parts of a checkpoint lie on the device that computes, and which wait on the CPU."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-WAITING = "cpu"
+CPU = torch.device("cpu")
 
 
 class Placement:
-    """Parts by name, the device that computes, and where every tensor was before."""
+    """Moves the parts of a checkpoint between the device that computes and the CPU."""
 
     def __init__(self, parts: Mapping[str, nn.Module], device: str) -> None:
-        self._parts, self._device = dict(parts), torch.device(device)
+        self._parts = dict(parts)
+        self._device = torch.device(device)
 
     def bring(self, *names: str) -> None:
-        """The parts to the device, if they are not there; the others stay where they are."""
+        """Move parts to the device, unless they are there; the others stay where they are."""
         for name in names:
-            self._move(self._parts[name], self._device)
+            _move(self._parts[name], self._device)
 
     def set_aside(self, *names: str) -> None:
-        """The parts to the CPU, and their memory back to the device's other users."""
-        if self._device == torch.device(WAITING):
+        """Move parts to the CPU, and give their memory back to the device's other users."""
+        if self._device == CPU:
             return
         for name in names:
-            self._move(self._parts[name], torch.device(WAITING))
+            _move(self._parts[name], CPU)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -38,7 +39,11 @@ class Placement:
         Buffers are restored one by one: a module may have some and no parameters, as CLIP's
         positions.
         """
-        parameters = [(p, p.device) for part in self._parts.values() for p in part.parameters()]
+        parameters = [
+            (parameter, parameter.device)
+            for part in self._parts.values()
+            for parameter in part.parameters()
+        ]
         buffers = [
             (module, name, buffer.device)
             for part in self._parts.values()
@@ -50,20 +55,23 @@ class Placement:
             yield
         finally:
             with torch.no_grad():
-                for parameter, place in parameters:
-                    if parameter.device != place:
-                        parameter.data = parameter.data.to(place)
-                for module, name, place in buffers:
+                for parameter, device in parameters:
+                    if parameter.device != device:
+                        parameter.data = parameter.data.to(device)
+                for module, name, device in buffers:
                     buffer = module._buffers[name]
-                    if buffer is not None and buffer.device != place:
-                        module._buffers[name] = buffer.to(place)
-
-    def _move(self, part: nn.Module, device: torch.device) -> None:
-        first = next(part.parameters(), None)
-        if first is not None and not _same(first.device, device):
-            part.to(device)
+                    if buffer is not None and buffer.device != device:
+                        module._buffers[name] = buffer.to(device)
 
 
-def _same(one: torch.device, other: torch.device) -> bool:
-    """Whether two names mean one device: 'cuda' is the current one of 'cuda:0' and its like."""
-    return one == other or (one.type == other.type == "cuda" and None in (one.index, other.index))
+def _move(part: nn.Module, device: torch.device) -> None:
+    first = next(part.parameters(), None)
+    if first is not None and not _is_same_device(first.device, device):
+        part.to(device)
+
+
+def _is_same_device(first: torch.device, second: torch.device) -> bool:
+    """True if two names mean one device; 'cuda' is taken for any of 'cuda:0' and its like."""
+    if first == second:
+        return True
+    return first.type == second.type == "cuda" and None in (first.index, second.index)

@@ -23,8 +23,8 @@ class MakeLora(Protocol):
 
 @pytest.fixture(params=HOSTS)
 def host(request: pytest.FixtureRequest) -> Host:
-    found: Host = request.getfixturevalue(request.param)
-    return found
+    value: Host = request.getfixturevalue(request.param)
+    return value
 
 
 @pytest.fixture

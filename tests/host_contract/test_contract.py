@@ -1,4 +1,4 @@
-"""What every host must do; the parts that need more room are in the files beside this one."""
+"""The contract of every host; pictures, LoRAs and training have files of their own beside it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ask(**values: object) -> ImageRequest:
 
 
 def draw(host: Host, **values: object) -> list[bytes]:
-    return [made.image.tobytes() for made in host.generate(ask(**values), Job())]
+    return [image.image.tobytes() for image in host.generate(ask(**values), Job())]
 
 
 def picture() -> Image.Image:
@@ -51,7 +51,8 @@ def picture() -> Image.Image:
 
 
 def test_a_seed_gives_the_same_picture_whatever_its_company(host: Host) -> None:
-    alone, together = draw(host, seeds=(7,)), draw(host, seeds=(3, 7, 9))
+    alone = draw(host, seeds=(7,))
+    together = draw(host, seeds=(3, 7, 9))
     assert alone[0] == together[1]
     assert len(set(together)) == 3
 
@@ -59,9 +60,10 @@ def test_a_seed_gives_the_same_picture_whatever_its_company(host: Host) -> None:
 def test_every_sampler_draws(host: Host) -> None:
     for sampler in ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM"):
         assert sampler in host.samplers
-        made = host.generate(ask(sampler=sampler), Job())[0]
-        assert made.image.size == (SIZE, SIZE) and f"Sampler: {sampler}" in made.parameters
-        assert len(set(made.image.tobytes())) > 10
+        generated = host.generate(ask(sampler=sampler), Job())[0]
+        assert generated.image.size == (SIZE, SIZE)
+        assert f"Sampler: {sampler}" in generated.parameters
+        assert len(set(generated.image.tobytes())) > 10
 
 
 def test_prompt_negative_cfg_clip_skip_and_steps_matter(host: Host) -> None:
@@ -76,7 +78,7 @@ def test_prompt_negative_cfg_clip_skip_and_steps_matter(host: Host) -> None:
     assert len({draw(host, **variant)[0] for variant in variants}) == len(variants)
 
 
-def test_an_unknown_sampler_or_size_is_told(host: Host) -> None:
+def test_an_unknown_sampler_or_size_is_an_error(host: Host) -> None:
     with pytest.raises(SettingsError, match="expected one of"):
         draw(host, sampler="Eular")
     with pytest.raises(SettingsError, match="multiples of 8"):
@@ -84,24 +86,27 @@ def test_an_unknown_sampler_or_size_is_told(host: Host) -> None:
 
 
 def test_the_parameters_are_in_the_webuis_form(host: Host) -> None:
-    made = host.generate(ask(negative_prompt="blurry", seeds=(5,)), Job())[0]
-    lines = made.parameters.split("\n")
-    assert lines[0] == "isabella, girl" and lines[1] == "Negative prompt: blurry"
-    assert {"Steps: 4", "Seed: 5", f"Size: {SIZE}x{SIZE}"} <= set(lines[2].split(", "))
+    generated = host.generate(ask(negative_prompt="blurry", seeds=(5,)), Job())[0]
+    prompt, negative, fields = generated.parameters.split("\n")
+    assert prompt == "isabella, girl"
+    assert negative == "Negative prompt: blurry"
+    assert {"Steps: 4", "Seed: 5", f"Size: {SIZE}x{SIZE}"} <= set(fields.split(", "))
 
 
 def test_a_lora_works_at_a_strength_and_leaves_no_trace(host: Host, lora: MakeLora) -> None:
     path = lora("one", 1)
     before = draw(host)
     assert draw(host, loras=(LoraUse(path, 0.0, 0.0),)) == before
-    half, full = draw(host, loras=(LoraUse(path, 0.5, 0.5),)), draw(host, loras=(LoraUse(path),))
+    half = draw(host, loras=(LoraUse(path, 0.5, 0.5),))
+    full = draw(host, loras=(LoraUse(path),))
     assert len({before[0], half[0], full[0]}) == 3
     assert draw(host) == before
 
 
 def test_several_loras_add_up(host: Host, lora: MakeLora) -> None:
-    one, two = LoraUse(lora("one", 1)), LoraUse(lora("two", 2))
-    pictures = {draw(host, loras=loras)[0] for loras in ((), (one,), (two,), (one, two))}
+    first = LoraUse(lora("first", 1))
+    second = LoraUse(lora("second", 2))
+    pictures = {draw(host, loras=loras)[0] for loras in ((), (first,), (second,), (first, second))}
     assert len(pictures) == 4
 
 
@@ -130,70 +135,74 @@ def test_a_lora_of_another_model_is_refused_and_changes_nothing(
 
 
 def test_cancelling_inside_a_picture_stops_it(host: Host) -> None:
-    job, seen = Job(), []
+    job = Job()
+    reports = []
 
     def stop(progress: Progress) -> None:
-        seen.append(progress)
-        if len(seen) == 3:
+        reports.append(progress)
+        if len(reports) == 3:
             job.cancel()
 
     job._listener = stop
     with pytest.raises(JobCancelled):
         host.generate(ask(steps=50), job)
-    assert len(seen) < 6
+    assert len(reports) < 6
 
 
 def test_img2img_keeps_more_at_a_lower_denoise(host: Host) -> None:
     source = picture()
 
     def distance(denoise: float) -> float:
-        made = host.generate(ask(image=source, denoise=denoise, steps=10), Job())[0].image
-        difference = ImageChops.difference(
-            made, host.generate(ask(image=source, denoise=0.0, steps=10), Job())[0].image
+        redrawn, unchanged = (
+            host.generate(ask(image=source, denoise=strength, steps=10), Job())[0].image
+            for strength in (denoise, 0.0)
         )
-        return sum(i * n for i, n in enumerate(difference.convert("L").histogram()))
+        difference = ImageChops.difference(redrawn, unchanged).convert("L")
+        return sum(level * count for level, count in enumerate(difference.histogram()))
 
     assert distance(0.3) < distance(0.9)
 
 
 @pytest.mark.parametrize("fill", ["fill", "original", "latent noise", "latent nothing"])
-def test_inpainting_leaves_what_the_mask_leaves(host: Host, fill: str) -> None:
-    source, mask = picture(), Image.new("L", (SIZE, SIZE))
+def test_inpainting_changes_only_what_is_masked(host: Host, fill: str) -> None:
+    source = picture()
+    mask = Image.new("L", (SIZE, SIZE))
     mask.paste(255, (16, 16, 40, 40))
-    made = host.generate(ask(image=source, mask=mask, fill=fill), Job())[0].image
+    redrawn = host.generate(ask(image=source, mask=mask, fill=fill), Job())[0].image
     outside = Image.composite(
-        Image.new("RGB", source.size), ImageChops.difference(made, source), mask
+        Image.new("RGB", source.size), ImageChops.difference(redrawn, source), mask
     )
     assert outside.getbbox() is None
-    assert made.crop((20, 20, 36, 36)).tobytes() != source.crop((20, 20, 36, 36)).tobytes()
+    assert redrawn.crop((20, 20, 36, 36)).tobytes() != source.crop((20, 20, 36, 36)).tobytes()
 
 
 def state(model: TrainingModel) -> dict[str, tuple[object, ...]]:
     """Everything of the networks that a training could leave changed."""
-    found: dict[str, tuple[object, ...]] = {}
+    states: dict[str, tuple[object, ...]] = {}
     for name, module in model.targets():
         weight = module.weight
         assert isinstance(weight, torch.Tensor)
-        found[name] = (
+        states[name] = (
             weight.detach().clone(),
             weight.dtype,
             weight.device,
             len(module._forward_hooks),
         )
-    return found
+    return states
 
 
-def same(one: dict[str, tuple[object, ...]], other: dict[str, tuple[object, ...]]) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(a[0], b[0]) and a[1:] == b[1:]
-        for a, b in zip(one.values(), other.values(), strict=True)
+def same(before: dict[str, tuple[object, ...]], after: dict[str, tuple[object, ...]]) -> bool:
+    return before.keys() == after.keys() and all(
+        torch.equal(old[0], new[0]) and old[1:] == new[1:]
+        for old, new in zip(before.values(), after.values(), strict=True)
     )  # type: ignore[arg-type]
 
 
 def test_training_starts_without_applied_loras_and_gives_everything_back(
     host: Host, lora: MakeLora
 ) -> None:
-    path, before = lora("one", 1), draw(host)
+    path = lora("one", 1)
+    before = draw(host)
     with host.open_for_training() as model:
         clean = state(model)
     draw(host, loras=(LoraUse(path),))
@@ -248,7 +257,8 @@ def test_gradients_reach_the_text_encoders_branches(host: Host) -> None:
 
 def test_the_host_is_held_by_one_at_a_time(host: Host) -> None:
     """Another thread is refused, or waits until it is cancelled; the same one may come in again."""
-    second, entered = Job("second"), threading.Event()
+    second = Job("second")
+    entered = threading.Event()
 
     def other() -> None:
         with contextlib.suppress(HostBusyError, JobCancelled), host.exclusive(second):
@@ -266,4 +276,6 @@ def test_the_host_is_held_by_one_at_a_time(host: Host) -> None:
 
 def test_the_checkpoint_is_known_by_name_and_hashes(host: Host) -> None:
     info = host.checkpoint
-    assert info.native_size == SIZE and len(info.sha256) == 64 and len(info.legacy_hash) == 8
+    assert info.native_size == SIZE
+    assert len(info.sha256) == 64
+    assert len(info.legacy_hash) == 8

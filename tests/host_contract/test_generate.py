@@ -1,4 +1,4 @@
-"""Pictures: what every host owes who asks for one."""
+"""The contract of every host on pictures."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from lib_singlelora.host import Host
 from lib_singlelora.jobs import Job, Progress
-from tests.host_contract.drawing import REQUEST, draw, pixels
+from tests.host_contract.pictures import REQUEST, draw, pixels
 
 
 def photograph() -> Image.Image:
@@ -36,8 +36,9 @@ def test_every_sampler_draws_a_picture_of_the_size_asked_for(host: Host) -> None
 
 
 def test_every_sampler_comes_to_the_same_picture_in_many_steps(host: Host) -> None:
-    """Samplers without added noise solve one differential equation; tolerance: 6 of 255 on the
-    mean.
+    """Samplers without added noise solve one differential equation.
+
+    Tolerance: 6 of 255 on the mean.
     """
     drawn = [
         draw(host, replace(REQUEST, sampler=sampler, steps=25))
@@ -69,23 +70,23 @@ def test_an_empty_mask_gives_the_picture_back(host: Host) -> None:
 
 
 def test_progress_never_goes_back_and_comes_to_its_end(host: Host) -> None:
-    seen: list[Progress] = []
-    host.generate(replace(REQUEST, seeds=(1, 2, 3)), Job("drawing", seen.append))
-    done = [progress.fraction for progress in seen]
+    reports: list[Progress] = []
+    host.generate(replace(REQUEST, seeds=(1, 2, 3)), Job("drawing", reports.append))
+    done = [progress.fraction for progress in reports]
     assert done == sorted(done) and done[-1] == 1
     assert len(set(done)) > 3 * REQUEST.steps - 3
-    assert "picture 3 of 3" in seen[-1].message
+    assert "picture 3 of 3" in reports[-1].message
 
 
 def test_the_stage_that_draws_keeps_its_own_count(host: Host) -> None:
-    seen: list[Progress] = []
-    job = Job("drawing", seen.append)
+    reports: list[Progress] = []
+    job = Job("drawing", reports.append)
     job.report(Progress("plot", 3, 9, "epoch 2"))
     host.generate(REQUEST, job)
-    assert {(progress.stage, progress.done, progress.total) for progress in seen} == {
+    assert {(progress.stage, progress.done, progress.total) for progress in reports} == {
         ("plot", 3, 9)
     }
-    assert seen[-1].message.startswith("epoch 2; ")
+    assert reports[-1].message.startswith("epoch 2; ")
 
 
 def test_the_parameters_are_the_webuis(host: Host) -> None:

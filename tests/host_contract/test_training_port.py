@@ -1,4 +1,4 @@
-"""The networks on loan: what training may rely on, and what the host gets back."""
+"""The contract of every host on TrainingModel, and on what the host gets back."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import block_of, is_text
 from lib_singlelora.naming.keys import module_names
 from tests.host_contract.conftest import MakeLora
-from tests.host_contract.drawing import draw
+from tests.host_contract.pictures import draw
 from tests.host_contract.test_loras import with_loras
 
 
 @pytest.fixture
 def model(host: Host) -> Iterator[TrainingModel]:
-    with host.open_for_training() as own:
-        yield own
+    with host.open_for_training() as training_model:
+        yield training_model
 
 
 def modules_of(host: Host) -> dict[str, nn.Module]:
@@ -30,7 +30,7 @@ def modules_of(host: Host) -> dict[str, nn.Module]:
 
 def state(modules: dict[str, nn.Module]) -> dict[str, tuple[object, ...]]:
     """Everything about the networks' modules that training could leave changed."""
-    found: dict[str, tuple[object, ...]] = {}
+    states: dict[str, tuple[object, ...]] = {}
     for name, module in modules.items():
         hooks = (
             len(module._forward_hooks),
@@ -49,17 +49,16 @@ def state(modules: dict[str, nn.Module]) -> dict[str, tuple[object, ...]]:
             )
             for key, p in module.named_parameters()
         ]
-        found[name] = (module.training, hooks, *values)
-    return found
+        states[name] = (module.training, hooks, *values)
+    return states
 
 
 def test_latents_are_an_eighth_and_scaled(model: TrainingModel) -> None:
-    pixels = (
-        torch.rand((2, 3, 64, 96), generator=torch.Generator().manual_seed(1)).to(model.device) * 2
-        - 1
-    )
+    pixels = torch.rand((2, 3, 64, 96), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    pixels = pixels.to(model.device)
     with torch.no_grad():
-        latents, again = model.encode_images(pixels), model.encode_images(pixels)
+        latents = model.encode_images(pixels)
+        again = model.encode_images(pixels)
     assert latents.shape == (2, 4, 8, 12) and torch.isfinite(latents).all()
     assert torch.equal(latents, again)  # the mode, not a sample
     assert 0.02 < float(latents.float().std()) < 20
@@ -94,9 +93,8 @@ def test_clip_skip_takes_an_earlier_layer(model: TrainingModel) -> None:
 def test_the_schedule_is_stable_diffusions(model: TrainingModel) -> None:
     alphas = model.alphas_cumprod
     assert alphas.shape == (1000,) and bool((alphas[1:] < alphas[:-1]).all())
-    assert float(alphas[0]) == pytest.approx(0.99915, abs=1e-5) and float(
-        alphas[-1]
-    ) == pytest.approx(0.00466, abs=1e-5)
+    assert float(alphas[0]) == pytest.approx(0.99915, abs=1e-5)
+    assert float(alphas[-1]) == pytest.approx(0.00466, abs=1e-5)
     assert model.prediction in ("epsilon", "v_prediction")
 
 
@@ -140,11 +138,13 @@ def test_gradients_reach_both_networks_and_nothing_of_the_checkpoint(model: Trai
 def test_everything_is_given_back_as_it_was(host: Host) -> None:
     modules = modules_of(host)
     odd = next(iter(modules.values()))
-    flag, mode = odd.weight.requires_grad, odd.training
+    flag = odd.weight.requires_grad
+    mode = odd.training
     try:
         odd.weight.requires_grad_(True)  # type: ignore[operator]
         odd.training = True
-        before, picture = state(modules), draw(host)
+        before = state(modules)
+        picture = draw(host)
         with host.open_for_training() as model:
             assert not odd.weight.requires_grad
             train_a_step(model)
@@ -174,7 +174,8 @@ def train_a_step(model: TrainingModel) -> None:
 def test_training_starts_from_the_checkpoint_without_the_loras_last_drawn_with(
     host: Host, lora: MakeLora
 ) -> None:
-    plain, path = draw(host), lora()
+    plain = draw(host)
+    path = lora()
     modules = modules_of(host)
     before = state(modules)
     drawn = with_loras(host, LoraUse(path))

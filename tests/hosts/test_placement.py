@@ -1,4 +1,4 @@
-"""Parts that leave the GPU and come back; a tensor that says where it lies stands in for a GPU's."""
+"""Parts that leave the GPU and come back; a fake tensor that knows its device stands in for it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from torch import nn
 from lib_singlelora.hosts.placement import Placement
 from lib_singlelora.hosts.precision import half_of, has_bf16
 
-GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
+GPU = torch.device("cuda", 0)
+CPU = torch.device("cpu")
 
 
 class Part(nn.Module):
-    """One number that knows its place; `moves` are the places it was sent to."""
+    """A module with one fake parameter.  moves: types of the devices it was moved to."""
 
-    def __init__(self, place: torch.device) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self.number: Any = SimpleNamespace(device=place)
-        self.number.data = SimpleNamespace(to=self._put)
+        self.parameter: Any = SimpleNamespace(device=device)
+        self.parameter.data = SimpleNamespace(to=self._put)
         self.moves: list[str] = []
 
-    def _put(self, place: torch.device) -> Any:
-        self.number.device = place
-        return self.number.data
+    def _put(self, device: torch.device) -> Any:
+        self.parameter.device = device
+        return self.parameter.data
 
     def parameters(self, recurse: bool = True) -> Any:
-        return iter([self.number])
+        return iter([self.parameter])
 
-    def to(self, place: Any, *more: Any) -> Part:  # type: ignore[override]
-        self.moves.append(torch.device(place).type)
-        self.number.device = torch.device(place)
+    def to(self, device: Any, *args: Any) -> Part:  # type: ignore[override]
+        self.moves.append(torch.device(device).type)
+        self.parameter.device = torch.device(device)
         return self
 
 
@@ -49,11 +50,9 @@ def test_a_part_is_moved_once_and_only_if_it_lies_elsewhere(parts: dict[str, Par
     places.set_aside("vae")
     places.bring("vae", "unet", "text encoder")
     places.bring("vae")
-    assert (parts["vae"].moves, parts["text encoder"].moves, parts["unet"].moves) == (
-        ["cpu", "cuda"],
-        ["cuda"],
-        [],
-    )
+    assert parts["vae"].moves == ["cpu", "cuda"]
+    assert parts["text encoder"].moves == ["cuda"]
+    assert parts["unet"].moves == []
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
@@ -69,7 +68,7 @@ def test_everything_is_where_it_was_after_the_exit(
                 raise error
     except KeyboardInterrupt:
         pass
-    assert [part.number.device for part in parts.values()] == [GPU, GPU, CPU]
+    assert [part.parameter.device for part in parts.values()] == [GPU, GPU, CPU]
 
 
 def test_on_a_cpu_nothing_is_moved() -> None:

@@ -1,4 +1,4 @@
-"""One running WebUI for the tests in this folder; they are skipped where none is installed."""
+"""One WebUI for the tests in this folder, which are skipped where none is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from tests.browser import CHROMIUM
 from tests.small_checkpoint import build_small_checkpoint
-from tests.webui.running import PROBE, ROOT, WebUI, python_of_webui, visit
+from tests.webui.process import PROBE, ROOT, WebUI, python_of_webui, visit
 
 FAST = {
     "prepare.long_side": 512,
@@ -53,26 +53,28 @@ def link_of(tmp: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
-    """The WebUI with the product, the probe, LBW where SD_WEBUI_LBW names a checkout, and two small
-    checkpoints.
+    """The WebUI with the product, the probe and two small checkpoints.
+
+    LBW is there too where SD_WEBUI_LBW names a checkout.
     """
     data = tmp_path_factory.mktemp("webui data")  # with a space, as many have
     checkpoints = data / "models" / "Stable-diffusion"
     checkpoints.mkdir(parents=True)
     build_small_checkpoint(checkpoints, dtype=torch.float16)  # as most are
     build_small_checkpoint(checkpoints, seed=1, name="z other")
-    running = WebUI(Path(os.environ["SD_WEBUI_DIR"]), python_of_webui(), data)
-    beside = [Path(os.environ["SD_WEBUI_LBW"])] if os.environ.get("SD_WEBUI_LBW") else []
-    running.extend(link_of(tmp_path_factory.mktemp("extension")), PROBE, *beside)
-    running.start()
-    yield running
-    running.kill()
+    process = WebUI(Path(os.environ["SD_WEBUI_DIR"]), python_of_webui(), data)
+    process.extend(link_of(tmp_path_factory.mktemp("extension")), PROBE)
+    if lbw := os.environ.get("SD_WEBUI_LBW"):
+        process.extend(Path(lbw))
+    process.start()
+    yield process
+    process.kill()
 
 
 def new_workspace(webui: WebUI, name: str, **settings: object) -> str:
     """A workspace of the example character with quick settings."""
     picture = base64.b64encode((ROOT / "examples" / "isabella.png").read_bytes()).decode()
-    own = {**FAST, **{key.replace("__", "."): value for key, value in settings.items()}}
+    fast = {**FAST, **{key.replace("__", "."): value for key, value in settings.items()}}
     answer = webui.ask(
         "/singlelora/v1/workspaces",
         {
@@ -80,7 +82,7 @@ def new_workspace(webui: WebUI, name: str, **settings: object) -> str:
             "trigger": "isabella",
             "class_token": "girl",
             "name": name,
-            "settings": own,
+            "settings": fast,
         },
     )
     return str(answer["workspace"])
@@ -92,14 +94,16 @@ def page(webui: WebUI) -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1280, "height": 800})
-        opened.set_default_timeout(60_000)
-        opened.problems = []
-        opened.on("pageerror", lambda error: opened.problems.append(error.stack or str(error)))
-        opened.on(
-            "console",
-            lambda said: opened.problems.append(said.text) if said.type == "error" else None,
-        )
-        visit(webui, opened)
-        yield opened
+        tab = browser.new_page(viewport={"width": 1280, "height": 800})
+        tab.set_default_timeout(60_000)
+        tab.problems = []
+
+        def note(message: Any) -> None:
+            if message.type == "error":
+                tab.problems.append(message.text)
+
+        tab.on("pageerror", lambda error: tab.problems.append(error.stack or str(error)))
+        tab.on("console", note)
+        visit(webui, tab)
+        yield tab
         browser.close()

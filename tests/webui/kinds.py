@@ -1,6 +1,4 @@
-"""Small checkpoints of the other kinds that the WebUI loads: Stable Diffusion 2 with v-prediction,
-and inpainting.
-"""
+"""Small checkpoints of other kinds: Stable Diffusion 2 with v-prediction, and inpainting."""
 
 from __future__ import annotations
 
@@ -16,14 +14,17 @@ from torch import Tensor
 
 from tests.small_checkpoint import CLIP, SMALL, VOCABULARY, tensors, yaml_text
 
-TEXT, LAYERS, ARCH = 384, 12, "ViT-S-32"  # the narrowest text encoder among open_clip's own
+# The narrowest text encoder among open_clip's own
+ARCH = "ViT-S-32"
+TEXT = 384
+LAYERS = 12
 
 
 def build_inpainting(folder: Path) -> Path:
-    """The small checkpoint with 9 input channels, and the config that inpainting checkpoints have."""
-    made = tensors(0)
+    """The small checkpoint with 9 input channels, and the config of inpainting checkpoints."""
+    weights = tensors(0)
     key = "model.diffusion_model.input_blocks.0.0.weight"
-    made[key] = torch.cat([made[key], torch.zeros(made[key].shape[0], 5, 3, 3)], dim=1)
+    weights[key] = torch.cat([weights[key], torch.zeros(weights[key].shape[0], 5, 3, 3)], dim=1)
     config = yaml_text((folder / "clip").resolve())
     for before, after in (
         ("in_channels: 4", "in_channels: 9"),
@@ -32,13 +33,13 @@ def build_inpainting(folder: Path) -> Path:
         ("use_ema: False", "use_ema: False\n    finetune_keys: null"),
     ):
         config = config.replace(before, after)
-    return write(folder, "inpainting", made, config)
+    return write(folder, "inpainting", weights, config)
 
 
 def build_sd2(folder: Path) -> Path:
     """A narrow Stable Diffusion 2 that predicts v."""
     size = replace(SMALL, text=TEXT)
-    made = {
+    weights = {
         key: value
         for key, value in tensors(0, size).items()
         if not key.startswith("cond_stage_model.")
@@ -46,20 +47,16 @@ def build_sd2(folder: Path) -> Path:
     generator = torch.Generator().manual_seed(1)
     for key, shape in open_clip_shapes():
         values = torch.randn(shape, generator=generator)
-        made[f"cond_stage_model.model.{key}"] = (
-            values * 0.5
-            if "embedding" in key
-            else (
-                1 + values * 0.1
-                if "ln_" in key and key.endswith("weight")
-                else (
-                    values * 0.05 + 0.2 * (key == "ln_final.bias")
-                    if len(shape) == 1
-                    else values / math.prod(shape[1:]) ** 0.5
-                )
-            )
-        )
-    made["cond_stage_model.model.logit_scale"] = torch.tensor(4.6)
+        if "embedding" in key:
+            values = values * 0.5
+        elif "ln_" in key and key.endswith("weight"):
+            values = 1 + values * 0.1
+        elif len(shape) == 1:
+            values = values * 0.05 + (0.2 if key == "ln_final.bias" else 0)
+        else:
+            values = values / math.prod(shape[1:]) ** 0.5
+        weights[f"cond_stage_model.model.{key}"] = values
+    weights["cond_stage_model.model.logit_scale"] = torch.tensor(4.6)
     config = yaml_text(CLIP, size).replace(
         "num_timesteps_cond: 1\n", 'num_timesteps_cond: 1\n    parameterization: "v"\n'
     )
@@ -67,7 +64,7 @@ def build_sd2(folder: Path) -> Path:
     return write(
         folder,
         "two",
-        made,
+        weights,
         head
         + f"""    cond_stage_config:
       target: ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder
@@ -85,7 +82,7 @@ def open_clip_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "text_projection", (TEXT, TEXT)
     yield "token_embedding.weight", (VOCABULARY, TEXT)
     for layer in range(LAYERS):
-        own = f"transformer.resblocks.{layer}"
+        block = f"transformer.resblocks.{layer}"
         for name, shape in (
             ("attn.in_proj_", (3 * TEXT, TEXT)),
             ("attn.out_proj.", (TEXT, TEXT)),
@@ -94,17 +91,17 @@ def open_clip_shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
             ("mlp.c_fc.", (4 * TEXT, TEXT)),
             ("mlp.c_proj.", (TEXT, 4 * TEXT)),
         ):
-            yield f"{own}.{name}weight", shape
-            yield f"{own}.{name}bias", shape[:1]
+            yield f"{block}.{name}weight", shape
+            yield f"{block}.{name}bias", shape[:1]
     yield "ln_final.weight", (TEXT,)
     yield "ln_final.bias", (TEXT,)
 
 
-def write(folder: Path, name: str, made: dict[str, Tensor], config: str) -> Path:
+def write(folder: Path, name: str, weights: dict[str, Tensor], config: str) -> Path:
     path = folder / f"{name}.safetensors"
     path.with_suffix(".yaml").write_text(config, encoding="utf-8")
     safetensors.torch.save_file(
-        {key: value.contiguous() for key, value in made.items()},
+        {key: value.contiguous() for key, value in weights.items()},
         path,
         {"native_size": json.dumps(64)},
     )

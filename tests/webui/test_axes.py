@@ -16,7 +16,7 @@ from lib_singlelora.lora.files import read_lora, save_lora
 from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1
 from tests.webui.conftest import new_workspace
-from tests.webui.running import Refused, WebUI
+from tests.webui.process import Refused, WebUI
 
 pytestmark = pytest.mark.timeout(1200)
 OURS = ["[Single LoRA] Epoch", "[Single LoRA] Strength", "[Single LoRA] Block preset"]
@@ -117,7 +117,7 @@ def test_the_axes_are_there_once(webui: WebUI) -> None:
 
 
 def test_epoch_and_strength_give_what_the_tags_give(webui: WebUI) -> None:
-    found = cells(
+    drawn = cells(
         grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), (OURS[1], "0.5,1")), 4
     )
     expected = [
@@ -125,30 +125,30 @@ def test_epoch_and_strength_give_what_the_tags_give(webui: WebUI) -> None:
         for strength in ("0.5", "1")
         for name in ("axes-000001", "axes")
     ]
-    assert len(found) == 4
-    for mine, other in zip(found, expected, strict=True):
-        assert np.array_equal(mine, other)
+    assert len(drawn) == 4
+    for ours, theirs in zip(drawn, expected, strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 def test_strength_alone_changes_the_tag_in_the_prompt(webui: WebUI) -> None:
-    found = cells(grid(webui, "isabella, girl <lora:axes:0.3>", (OURS[1], "0,1")), 2)
-    assert np.array_equal(found[0], pixels(webui.picture("isabella, girl <lora:axes:0>")))
-    assert np.array_equal(found[1], pixels(webui.picture("isabella, girl <lora:axes:1>")))
+    drawn = cells(grid(webui, "isabella, girl <lora:axes:0.3>", (OURS[1], "0,1")), 2)
+    assert np.array_equal(drawn[0], pixels(webui.picture("isabella, girl <lora:axes:0>")))
+    assert np.array_equal(drawn[1], pixels(webui.picture("isabella, girl <lora:axes:1>")))
 
 
 def test_presets_bake_into_files_that_differ(webui: WebUI) -> None:
-    found = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,NONE")), 3)
-    assert np.array_equal(found[0], pixels(webui.picture("isabella, girl <lora:axes:1>")))
-    assert not np.array_equal(found[0], found[1])
-    assert np.abs(found[2].astype(int) - pixels(webui.picture("isabella, girl"))).max() <= 1
+    drawn = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,NONE")), 3)
+    assert np.array_equal(drawn[0], pixels(webui.picture("isabella, girl <lora:axes:1>")))
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[2].astype(int) - pixels(webui.picture("isabella, girl"))).max() <= 1
 
 
 def test_the_axes_work_in_img2img(webui: WebUI) -> None:
     source = webui.picture()
-    found = cells(
+    drawn = cells(
         grid(webui, "isabella, girl", (OURS[0], "axes-000001,axes"), init_images=[source]), 2
     )
-    assert len(found) == 2 and not np.array_equal(found[0], found[1])
+    assert len(drawn) == 2 and not np.array_equal(drawn[0], drawn[1])
 
 
 def test_a_name_that_is_not_there_is_refused(webui: WebUI) -> None:
@@ -164,8 +164,8 @@ def test_presets_in_a_file_of_lbws_kind_are_known_without_a_setting(webui: WebUI
     (folder / "lbwpresets.txt").write_text(
         f"MYOUTD:{values}\n# a remark\nSHORT:1,0\n", encoding="utf-8"
     )
-    found = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,MYOUTD")), 3)
-    assert np.array_equal(found[1], found[2]) and not np.array_equal(found[0], found[2])
+    drawn = cells(grid(webui, "isabella, girl <lora:axes:1>", (OURS[2], "ALL,OUTD,MYOUTD")), 3)
+    assert np.array_equal(drawn[1], drawn[2]) and not np.array_equal(drawn[0], drawn[2])
 
 
 def test_png_info_reads_a_cell_of_a_sheet(webui: WebUI) -> None:
@@ -175,8 +175,9 @@ def test_png_info_reads_a_cell_of_a_sheet(webui: WebUI) -> None:
     read = webui.ask(
         "/sdapi/v1/png-info", {"image": base64.b64encode(picture.read_bytes()).decode()}
     )
-    told = read["parameters"]
-    assert told["Steps"] == "3" and int(told["Seed"]) >= 0 and "isabella" in told["Prompt"], read
+    parameters = read["parameters"]
+    assert parameters["Steps"] == "3", read
+    assert int(parameters["Seed"]) >= 0 and "isabella" in parameters["Prompt"], read
 
 
 needs_lbw = pytest.mark.skipif(
@@ -215,8 +216,9 @@ def test_a_baked_file_equals_lbw(webui: WebUI, preset: str) -> None:
 
 @needs_lbw
 def test_lbws_own_axes_work_beside_ours(webui: WebUI) -> None:
-    """Its X/Y/Z plot is a part of its own script: which blocks down, their values across, `lbw=XYZ`
-    in the prompt.
+    """Its X/Y/Z plot is a part of its own script.
+
+    Blocks down, their values across, `lbw=XYZ` in the prompt.
     """
     arguments = [
         "OUTD:1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0",
@@ -253,15 +255,12 @@ def test_lbws_own_axes_work_beside_ours(webui: WebUI) -> None:
     sheet = pixels(answer["images"][0])
     # Two rows and columns of 64 and what is written beside them
     assert sheet.shape[0] > 128 and sheet.shape[1] > 128
-    whole, without = (
-        pixels(webui.picture("isabella, girl <lora:axes:1>")),
-        pixels(webui.picture("isabella, girl")),
-    )
-    assert contains(sheet, whole) and not contains(sheet, without)
+    assert contains(sheet, pixels(webui.picture("isabella, girl <lora:axes:1>")))
+    assert not contains(sheet, pixels(webui.picture("isabella, girl")))
 
 
 def contains(sheet: np.ndarray[Any, Any], picture: np.ndarray[Any, Any]) -> bool:
-    """Whether a picture stands somewhere on a sheet, nearly."""
+    """True if a picture stands somewhere on a sheet; tolerance: 2 of 255."""
     height, width = picture.shape[:2]
     return any(
         np.abs(sheet[y : y + height, x : x + width].astype(int) - picture).max() <= 2

@@ -1,6 +1,4 @@
-"""The tab in the real WebUI, in a browser, as a user sees it; then "Reload UI", and a WebUI that is
-killed.
-"""
+"""The tab in the real WebUI in a browser, "Reload UI", and a WebUI that is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from lib_singlelora.host import ImageRequest
 from lib_singlelora.jobs import Job
 from tests.browser import needs_chromium
 from tests.webui.conftest import new_workspace
-from tests.webui.running import ROOT, WebUI, visit
+from tests.webui.process import ROOT, WebUI, visit
 from tests.webui.test_whole_job import same_weights
 
 pytestmark = pytest.mark.timeout(1200)
@@ -45,9 +43,11 @@ def number(page: Any, setting: str, value: str) -> None:
     page.locator(f"#singlelora_{setting} input, #singlelora_{setting} textarea").first.fill(value)
 
 
-def own_problems(page: Any) -> list[str]:
-    """Without what the WebUI itself asks of a network that is not there, and what its script makes
-    of Escape in other tabs.
+def our_problems(page: Any) -> list[str]:
+    """The page's problems that are ours.
+
+    Without what the WebUI itself asks of a network that is not there, and what its script makes of
+    Escape in other tabs.
     """
     return [
         text
@@ -98,7 +98,7 @@ def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
     page.wait_for_function(
         "document.querySelector('#txt2img_prompt textarea').value.includes('<lora:browser')"
     )
-    assert own_problems(page) == []
+    assert our_problems(page) == []
 
 
 @needs_chromium
@@ -117,14 +117,16 @@ def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any
     other.locator("#singlelora_job").get_by_text("watched: run").wait_for()
     other.locator("#singlelora_job").get_by_text("epoch").first.wait_for(timeout=120_000)
     other.locator("#singlelora_cancel").click()
-    for seen in (page, other):
-        seen.locator("#singlelora_job").first.get_by_text("watched: run: cancelled").wait_for()
+    for browser_page in (page, other):
+        browser_page.locator("#singlelora_job").first.get_by_text(
+            "watched: run: cancelled"
+        ).wait_for()
     other.close()
-    assert own_problems(page) == []
+    assert our_problems(page) == []
 
 
 @needs_chromium
-def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(
+def test_a_checkpoint_that_cannot_be_switched_now_stays_with_a_warning(
     webui: WebUI, page: Any
 ) -> None:
     job = webui.submit(webui.prepared(new_workspace(webui, "busy", training__epochs=300)), "train")
@@ -141,7 +143,7 @@ def test_a_checkpoint_that_cannot_be_switched_now_is_told_and_stays(
 
 
 @needs_chromium
-def test_a_mistake_is_told_on_the_page(webui: WebUI, page: Any) -> None:
+def test_an_error_is_shown_on_the_page(webui: WebUI, page: Any) -> None:
     page.locator("#singlelora_workspace input").first.click()
     page.locator("#singlelora_workspace ul li", has_text="(new character)").first.click()
     page.locator("#singlelora_run").click()
@@ -196,7 +198,7 @@ def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, 
     assert webui.ask("/singlelora/v1/workspaces/browser-v2")["generated"]
     if folder := os.environ.get("SD_WEBUI_SHOTS"):
         page.screenshot(path=Path(folder) / "loopback.png", full_page=True)
-    assert own_problems(page) == []
+    assert our_problems(page) == []
 
 
 @needs_chromium
@@ -251,13 +253,11 @@ def test_the_embedded_checkpoint_is_added_and_draws_what_it_draws_standalone(
 
 
 def test_reload_ui_doubles_nothing(webui: WebUI) -> None:
-    before, starts = (
-        webui.ask("/probe/page"),
-        webui.log.read_text(errors="replace").count("Startup time"),
-    )
+    before = webui.ask("/probe/page")
+    starts = webui.log.read_text(errors="replace").count("Startup time")
     webui.ask("/probe/reload", {})
-    # A request in the middle of the WebUI's own start makes it fail ("Cannot add middleware"), with
-    # or without us.
+    # A request in the middle of the WebUI's start makes it fail ("Cannot add middleware"), with or
+    # without us.
     webui.wait_for(
         lambda: webui.log.read_text(errors="replace").count("Startup time") > starts,
         120,

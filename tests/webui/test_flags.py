@@ -1,6 +1,4 @@
-"""The product under the WebUI's other ways to start: logins, a sub-path, other folders, little
-memory, fp8.
-"""
+"""The product under the WebUI's flags: logins, a sub-path, other folders, little memory, fp8."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ import pytest
 from tests.browser import CHROMIUM, needs_chromium
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.conftest import link_of, new_workspace
-from tests.webui.running import PROBE, Refused, WebUI, python_of_webui
+from tests.webui.process import PROBE, Refused, WebUI, python_of_webui
 from tests.webui.test_browser import choose
 from tests.webui.test_whole_job import untouched
 
@@ -56,9 +54,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
-    """With logins, listening, under a sub-path, with its settings and our workspaces elsewhere, and
-    --medvram.
-    """
+    """With logins, a sub-path, --medvram, and its settings and our workspaces elsewhere."""
     data = tmp_path_factory.mktemp("guarded")
     options = {
         "singlelora_workspaces": str(data / "else where"),
@@ -232,23 +228,21 @@ def vae(checkpoint: Path, target: Path) -> None:
 
     target.parent.mkdir(parents=True)
     prefix = "first_stage_model."
-    found = safetensors.torch.load_file(checkpoint)
-    safetensors.torch.save_file(
-        {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}, target
-    )
+    tensors = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in safetensors.torch.load_file(checkpoint).items()
+        if key.startswith(prefix)
+    }
+    safetensors.torch.save_file(tensors, target)
 
 
 def test_training_with_lowvram_fp8_and_another_vae(lean: WebUI) -> None:
-    """The WebUI itself draws nothing in fp8 on a CPU ("Got unsupported ScalarType BFloat16");
-    training it can.
-    """
-    before, patches = lean.ask("/probe/state"), lean.ask("/probe/patches")
-    assert (
-        patches["lowvram"]
-        and patches["fp8"]
-        and "torch.float8_e4m3fn" in patches["dtypes"]
-        and "own" in patches["vae"]
-    )
+    """The WebUI itself cannot draw in fp8 on a CPU ("Got unsupported ScalarType BFloat16")."""
+    before = lean.ask("/probe/state")
+    patches = lean.ask("/probe/patches")
+    assert patches["lowvram"] and patches["fp8"]
+    assert "torch.float8_e4m3fn" in patches["dtypes"]
+    assert "own" in patches["vae"]
     assert "sub_quad" in before["attention"]
     name = lean.prepared(new_workspace(lean, "isabella", **QUICK))
     job = lean.ended(lean.submit(name, "train"))
@@ -259,7 +253,9 @@ def test_training_with_lowvram_fp8_and_another_vae(lean: WebUI) -> None:
 
 def test_the_whole_job_with_lowvram_and_another_vae(lean: WebUI) -> None:
     lean.ask("/sdapi/v1/options", {"fp8_storage": "Disable"})
-    before, picture, patches = lean.ask("/probe/state"), lean.picture(), lean.ask("/probe/patches")
+    before = lean.ask("/probe/state")
+    picture = lean.picture()
+    patches = lean.ask("/probe/patches")
     assert patches["lowvram"] and not patches["fp8"] and "own" in patches["vae"]
     job = lean.ended(lean.submit(new_workspace(lean, "isabella too", **QUICK)))
     assert job["state"] == "done", job["error"]

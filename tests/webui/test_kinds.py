@@ -1,5 +1,6 @@
-"""Checkpoints of other kinds in the real WebUI: Stable Diffusion 2 with v-prediction is trained,
-inpainting is refused.
+"""Checkpoints of other kinds in the real WebUI.
+
+Stable Diffusion 2 with v-prediction is trained, inpainting is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pytest
 from lib_singlelora.lora.files import read_lora
 from tests.webui.conftest import new_workspace
 from tests.webui.kinds import build_inpainting, build_sd2
-from tests.webui.running import WebUI
+from tests.webui.process import WebUI
 from tests.webui.test_whole_job import untouched
 
 pytestmark = pytest.mark.timeout(1200)
@@ -38,7 +39,8 @@ def load(webui: WebUI, name: str) -> None:
 
 def test_an_inpainting_checkpoint_is_refused_with_the_reason(kinds: WebUI) -> None:
     load(kinds, "inpainting")
-    picture, state = kinds.picture(), kinds.ask("/probe/state")
+    picture = kinds.picture()
+    state = kinds.ask("/probe/state")
     job = kinds.ended(kinds.submit(new_workspace(kinds, "filled")))
     assert job["state"] == "failed"
     assert "9 input channels, expected 4" in job["error"] and "base checkpoint" in job["error"]
@@ -48,7 +50,8 @@ def test_an_inpainting_checkpoint_is_refused_with_the_reason(kinds: WebUI) -> No
 
 def test_stable_diffusion_2_with_v_prediction_trains_and_is_left_as_it_was(kinds: WebUI) -> None:
     load(kinds, "two")
-    picture, state = kinds.picture(), kinds.ask("/probe/state")
+    picture = kinds.picture()
+    state = kinds.ask("/probe/state")
     job = kinds.ended(kinds.submit(new_workspace(kinds, "second", training__epochs=1)))
     assert job["state"] == "done", job["error"]
     assert kinds.picture() == picture

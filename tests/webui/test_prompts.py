@@ -16,11 +16,13 @@ from lib_singlelora.embedded.paths import CHECKPOINT, CLIP
 from lib_singlelora.host import ImageRequest
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from tests.webui.running import WebUI
+from tests.webui.process import WebUI
 from tests.webui.test_kinds import load
 
 pytestmark = pytest.mark.timeout(600)
-SIDE, STEPS, SEED = 64, 8, 5
+SIDE = 64  # pixels
+STEPS = 8
+SEED = 5
 PLAIN = "1girl, solo, red hair, blue dress, upper body, simple background"
 LONG = ", ".join(f"red hair, blue dress number {n}" for n in range(16))
 PROMPTS = [
@@ -60,7 +62,7 @@ def ours() -> StandaloneHost:
     return StandaloneHost(CHECKPOINT, "cpu")
 
 
-def drawn_there(webui: WebUI, prompt: str, negative: str = "") -> np.ndarray:
+def drawn_by_webui(webui: WebUI, prompt: str, negative: str = "") -> np.ndarray:
     text = webui.picture(
         prompt,
         negative_prompt=negative,
@@ -75,28 +77,28 @@ def drawn_there(webui: WebUI, prompt: str, negative: str = "") -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"), np.float32)
 
 
-def drawn_here(host: StandaloneHost, prompt: str, negative: str = "") -> np.ndarray:
+def drawn_standalone(host: StandaloneHost, prompt: str, negative: str = "") -> np.ndarray:
     request = ImageRequest(prompt, (SEED,), SIDE, SIDE, negative, "Euler", STEPS, 7)
     return np.asarray(host.generate(request, Job())[0].image, np.float32)
 
 
-def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean of 0 to 255."""
-    return float(np.abs(one - other).mean())
+def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean over the pixels, of 0 to 255."""
+    return float(np.abs(first - second).mean())
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_prompt_draws_the_same_picture(
     embedded: WebUI, ours: StandaloneHost, prompt: str
 ) -> None:
-    here, there = drawn_here(ours, prompt), drawn_there(embedded, prompt)
-    assert difference(here, there) < 1
+    drawn = drawn_standalone(ours, prompt)
+    assert difference(drawn, drawn_by_webui(embedded, prompt)) < 1
     if prompt != PLAIN:
-        assert difference(here, drawn_here(ours, PLAIN)) > 3  # and its marks do something
+        assert difference(drawn, drawn_standalone(ours, PLAIN)) > 3  # its syntax has an effect
 
 
 def test_emphasis_counts_in_the_negative_prompt_too(embedded: WebUI, ours: StandaloneHost) -> None:
     negative = "(red hair:1.4), [blue dress]"
-    here = drawn_here(ours, PLAIN, negative)
-    assert difference(here, drawn_there(embedded, PLAIN, negative)) < 1
-    assert difference(here, drawn_here(ours, PLAIN, "red hair, blue dress")) > 0.5
+    drawn = drawn_standalone(ours, PLAIN, negative)
+    assert difference(drawn, drawn_by_webui(embedded, PLAIN, negative)) < 1
+    assert difference(drawn, drawn_standalone(ours, PLAIN, "red hair, blue dress")) > 0.5

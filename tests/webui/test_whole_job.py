@@ -1,6 +1,4 @@
-"""The product in the real WebUI, asked by HTTP: the job, what it leaves behind, and what it
-refuses.
-"""
+"""The job in the real WebUI over HTTP: its results, what it leaves behind, what it refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from PIL import Image
 
 from lib_singlelora.lora.files import read_lora
 from tests.webui.conftest import new_workspace
-from tests.webui.running import Refused, WebUI
+from tests.webui.process import Refused, WebUI
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -29,8 +27,9 @@ def untouched(before: Any, after: Any) -> None:
 
 @pytest.fixture(scope="module")
 def trained(webui: WebUI) -> dict[str, Any]:
-    """The whole job, run once, and what the WebUI was before it."""
-    picture, state = webui.picture(), webui.ask("/probe/state")
+    """The whole job, run once, and the WebUI's picture and state before it."""
+    picture = webui.picture()
+    state = webui.ask("/probe/state")
     name = new_workspace(webui, "isabella")
     job = webui.ended(webui.submit(name))
     assert job["state"] == "done", job["error"]
@@ -39,18 +38,8 @@ def trained(webui: WebUI) -> dict[str, Any]:
 
 def test_the_whole_job_gives_what_the_contract_names(webui: WebUI, trained: dict[str, Any]) -> None:
     result = trained["job"]["result"]
-    assert {
-        "workspace",
-        "source",
-        "crops",
-        "regularization",
-        "loras",
-        "sheet",
-        "page",
-        "inpainted",
-        "recommendation",
-        "seconds",
-    } <= result.keys()
+    keys = "workspace source crops regularization loras sheet page inpainted recommendation seconds"
+    assert set(keys.split()) <= result.keys()
     for path in (
         result["source"],
         result["sheet"],
@@ -124,10 +113,11 @@ def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(
 
 
 def same_weights(mine: Path, other: Path) -> None:
-    """Bit for bit, whatever the metadata says of times."""
+    """Equal bit for bit; the metadata may differ in its times."""
     import safetensors.torch
 
-    first, second = safetensors.torch.load_file(mine), safetensors.torch.load_file(other)
+    first = safetensors.torch.load_file(mine)
+    second = safetensors.torch.load_file(other)
     assert first.keys() == second.keys()
     assert all(first[key].equal(second[key]) for key in first)
 
@@ -175,20 +165,22 @@ def test_a_failed_training_leaves_nothing_behind(webui: WebUI, trained: dict[str
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-@pytest.mark.parametrize(("kind", "said"), [("memory", "memory"), ("exception", "the probe's")])
+@pytest.mark.parametrize(("kind", "message"), [("memory", "memory"), ("exception", "the probe's")])
 def test_an_error_in_the_middle_leaves_nothing_behind(
-    webui: WebUI, trained: dict[str, Any], kind: str, said: str
+    webui: WebUI, trained: dict[str, Any], kind: str, message: str
 ) -> None:
     name = webui.prepared(new_workspace(webui, f"broken by {kind}"))
     webui.ask(f"/probe/break/{kind}", {})
     job = webui.ended(webui.submit(name, "train"))
-    assert job["state"] == "failed" and said in job["error"]
+    assert job["state"] == "failed" and message in job["error"]
     assert webui.picture() == trained["picture"]
     untouched(trained["state"], webui.ask("/probe/state"))
     assert webui.ended(webui.submit(name, "train"))["state"] == "done"
 
 
-def test_a_lora_that_the_webui_leaves_out_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_a_lora_that_the_webui_leaves_out_is_an_error(
+    webui: WebUI, trained: dict[str, Any]
+) -> None:
     webui.picture()  # without a LoRA, so that the next one is read from disk
     webui.ask("/probe/break/lora", {})
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{"inpaint.seed": 99}))
@@ -208,17 +200,17 @@ def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(
     name = new_workspace(webui, "skipped", regularization__count=3, regularization__steps=60)
     number = webui.submit(name)
 
-    def seen() -> Any:
+    def live_preview() -> Any:
         state = webui.ask("/sdapi/v1/progress")
         drawing = webui.job(number)["stage"] == "regularize" and state["state"]["sampling_step"] > 5
         return drawing and state["current_image"] and state
 
-    found = webui.wait_for(seen, 120, "a live preview")
+    state = webui.wait_for(live_preview, 120, "a live preview")
     webui.ask("/sdapi/v1/skip", {})
     assert (
-        found["state"]["job"] == "Single LoRA: skipped: run" and "regularize" in found["textinfo"]
+        state["state"]["job"] == "Single LoRA: skipped: run" and "regularize" in state["textinfo"]
     )
-    assert 0 < found["progress"] < 1
+    assert 0 < state["progress"] < 1
     webui.wait_for(
         lambda: webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"],
         60,
@@ -262,9 +254,7 @@ def test_the_webuis_interrupt_stops_training_and_drawing(
 def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(
     webui: WebUI, trained: dict[str, Any]
 ) -> None:
-    """The prompt's LoRA is merged into the weights when training starts; it must be taken out
-    first.
-    """
+    """The prompt's LoRA is merged into the weights when training starts, and is taken out first."""
     names = []
     for name, prompt in (("after lora", "isabella <lora:isabella:1>"), ("after none", "isabella")):
         new_workspace(webui, name, training__epochs=1)
@@ -368,14 +358,12 @@ def test_inpainting_takes_every_way(
     }
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{**plain, **settings}))
     assert job["state"] == "done", job["error"]
-    made, source = (
-        read(job["result"]["inpainted"][0])[1],
-        read(trained["job"]["result"]["source"])[1],
-    )
+    inpainted = read(job["result"]["inpainted"][0])[1]
+    source = read(trained["job"]["result"]["source"])[1]
     if settings.get("inpaint.area") == "only masked":
         mask = read(job["result"]["inpaint_mask"])[1][..., 0]
-        assert made.shape == source.shape
-        changed = np.abs(made - source).max(axis=2)
+        assert inpainted.shape == source.shape
+        changed = np.abs(inpainted - source).max(axis=2)
         assert changed[mask == 0].max() == 0 and changed.max() > 20
     assert webui.picture() == trained["picture"]
 
@@ -420,7 +408,7 @@ def test_the_checkpoint_cannot_be_switched_while_a_job_runs(
     assert webui.picture() == trained["picture"]
 
 
-def test_a_workspace_deleted_under_a_running_job_is_told(
+def test_a_workspace_deleted_under_a_running_job_is_an_error(
     webui: WebUI, trained: dict[str, Any]
 ) -> None:
     name = new_workspace(webui, "deleted", training__epochs=300, regularization__count=0)
@@ -435,14 +423,14 @@ def test_a_workspace_deleted_under_a_running_job_is_told(
     untouched(trained["state"], webui.ask("/probe/state"))
 
 
-def test_a_lora_folder_that_cannot_be_written_is_told(
+def test_a_lora_folder_that_cannot_be_written_is_an_error(
     webui: WebUI, trained: dict[str, Any]
 ) -> None:
-    own = webui.data / "models" / "Lora" / "singlelora"
-    aside = own.with_name("aside")
-    own.rename(aside)
+    folder = webui.data / "models" / "Lora" / "singlelora"
+    aside = folder.with_name("aside")
+    folder.rename(aside)
     try:
-        own.write_text("a file in the way")  # permissions do not stop an administrator
+        folder.write_text("a file in the way")  # permissions do not stop an administrator
         name = new_workspace(webui, "no folder", training__epochs=1, regularization__count=0)
         job = webui.ended(webui.submit(name))
         assert (
@@ -451,12 +439,12 @@ def test_a_lora_folder_that_cannot_be_written_is_told(
             and "singlelora" in job["error"]
         )
     finally:
-        own.unlink()
-        aside.rename(own)
+        folder.unlink()
+        aside.rename(folder)
     assert webui.picture() == trained["picture"]
 
 
-def test_no_checkpoint_loaded_is_told(webui: WebUI, trained: dict[str, Any]) -> None:
+def test_no_checkpoint_loaded_is_an_error(webui: WebUI, trained: dict[str, Any]) -> None:
     name = new_workspace(webui, "unloaded")
     webui.ask("/probe/unload", {})
     try:

@@ -22,14 +22,13 @@ from ...captions.prompt_language import (
     schedule,
     split_at_and,
 )
-from ..clip import CHUNK, hidden_states
+from ..clip import CHUNK, hidden_states, token_ids
 from .bundled_embeddings import EmbeddingTokens, embedding_at
 
-# Tokens after a comma that move to the next chunk together; the WebUI's comma_padding_backtrack
-BACKTRACK = 20
+BACKTRACK = 20  # the WebUI's comma_padding_backtrack: tokens that move to the next chunk together
 
 NO_EMBEDDINGS: EmbeddingTokens = {}
-Row = list[tuple[int, float]]  # (token, weight), CHUNK of them
+Chunk = list[tuple[int, float]]  # (token id, weight), CHUNK of them
 
 
 @dataclass(frozen=True)
@@ -38,53 +37,50 @@ class ScheduledPrompt:
 
     phases: (last step, text).
     contexts: (77k, D), one a phase.
-    weight: of the prompt.
+    weight: of the prompt between AND.
     """
 
     phases: tuple[tuple[int, str], ...]
     contexts: tuple[Tensor, ...]
     weight: float = 1.0
 
-    def at(self, index: int) -> Tensor:
-        """Context (77k, D) at a step, counted from 0."""
-        return self.contexts[phase_at(self.phases, index)]
+    def at(self, step: int) -> Tensor:
+        """Context (77k, D) at a step, from 0."""
+        return self.contexts[phase_at(self.phases, step)]
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a picture is drawn towards, and away from."""
+    """The prompts of classifier-free guidance: towards `positive`, away from `negative`."""
 
     positive: tuple[ScheduledPrompt, ...]
     negative: ScheduledPrompt
 
     def predict(
-        self,
-        unet: Callable[[Tensor, Tensor], Tensor],
-        latents: Tensor,
-        index: int,
-        cfg_scale: float,
+        self, unet: Callable[[Tensor, Tensor], Tensor], latents: Tensor, step: int, cfg_scale: float
     ) -> Tensor:
-        """The guided answer of the U-Net: e_n + cfg · Σ w_i (e_i - e_n).
+        """The guided noise e_n + cfg · Σ w_i (e_i - e_n), (1, 4, h, w).
 
-        unet(latents, context): (B, 4, h, w), (B, 77k, D) to (B, 4, h, w).  latents: (1, 4, h, w).
-        index: of the step, from 0.
+        unet: noise (B, 4, h, w) of latents (B, 4, h, w) and context (B, 77k, D).
         latents: (1, 4, h, w).
-        index: of the step, from 0.
+        step: from 0.
+
         Source: Liu et al. 2022, Compositional Visual Generation with Composable Diffusion Models,
         eq. 11.
         """
-        positive = _stacked([part.at(index) for part in self.positive])
-        negative = self.negative.at(index)[None]
+        positive = _stacked([prompt.at(step) for prompt in self.positive])
+        negative = self.negative.at(step)[None]
         if positive.shape[1] == negative.shape[1]:
             contexts = torch.cat([negative, positive])
-            answers = unet(latents.expand(len(contexts), -1, -1, -1), contexts)
-            without, within = answers[:1], answers[1:]
-        else:  # Padding the shorter one would change what it says.
-            without = unet(latents, negative)
-            within = unet(latents.expand(len(positive), -1, -1, -1), positive)
-        guided = without
-        for part, answer in zip(self.positive, within[:, None], strict=True):
-            guided = guided + cfg_scale * part.weight * (answer - without)
+            noise = unet(latents.expand(len(contexts), -1, -1, -1), contexts)
+            negative_noise = noise[:1]
+            positive_noise = noise[1:]
+        else:  # Padding the shorter one would change its meaning.
+            negative_noise = unet(latents, negative)
+            positive_noise = unet(latents.expand(len(positive), -1, -1, -1), positive)
+        guided = negative_noise
+        for prompt, noise in zip(self.positive, positive_noise[:, None], strict=True):
+            guided = guided + cfg_scale * prompt.weight * (noise - negative_noise)
         return guided
 
 
@@ -96,19 +92,20 @@ def guidance(
     clip_skip: int,
     steps: int,
     device: str,
-    words: EmbeddingTokens = NO_EMBEDDINGS,
+    embeddings: EmbeddingTokens = NO_EMBEDDINGS,
 ) -> Guidance:
-    """The encoded prompts; comments and `<lora:…>` are taken out before.  AND is read in the
-    positive prompt only.
+    """The encoded prompts.  AND is read in the positive prompt only.
 
-    Raises: SettingsError, for a weight that is no number.
+    prompt, negative_prompt: without comments and `<lora:…>`.
+
+    Raises:
+        SettingsError: a weight is not a number.
     """
 
     def encoded(part: str, weight: float) -> ScheduledPrompt:
         phases = schedule(part, steps)
-        contexts = encode_weighted(
-            text, tokenizer, [shown for _, shown in phases], clip_skip, device, words
-        )
+        texts = [phase_text for _, phase_text in phases]
+        contexts = encode_weighted(text, tokenizer, texts, clip_skip, device, embeddings)
         return ScheduledPrompt(tuple(phases), tuple(contexts), weight)
 
     return Guidance(
@@ -123,32 +120,35 @@ def encode_weighted(
     texts: Sequence[str],
     clip_skip: int,
     device: str,
-    words: EmbeddingTokens = NO_EMBEDDINGS,
+    embeddings: EmbeddingTokens = NO_EMBEDDINGS,
 ) -> Tensor:
-    """Context (B, 77k, D) of texts with emphasis and BREAK; a shorter text is filled with empty
-    chunks.
+    """Context (B, 77k, D) of texts with emphasis and BREAK; shorter texts get empty chunks.
 
-    Raises: SettingsError.
+    Raises:
+        SettingsError: a weight is not a number.
     """
-    rows = [chunks(tokenizer, each, words) for each in texts]
-    count = max(map(len, rows))
+    texts_chunks = [chunks(tokenizer, part, embeddings) for part in texts]
+    count = max(map(len, texts_chunks))
+    start = tokenizer.bos_token_id
     end = tokenizer.eos_token_id
-    parts = []
-    for number in range(count):
-        chunk = [own[number] if number < len(own) else _filled([], end) for own in rows]
-        tokens = torch.tensor(
-            [[tokenizer.bos_token_id, *(token for token, _ in row), end] for row in chunk]
-        )
-        weights = torch.tensor([[1.0, *(weight for _, weight in row), 1.0] for row in chunk])
-        hidden = hidden_states(text, tokens.to(device), clip_skip)
-        parts.append(_weighted(hidden, weights.to(hidden)))
-    return torch.cat(parts, dim=1)
+    empty = _padded([], end)
+    contexts = []
+    for index in range(count):
+        batch = [
+            text_chunks[index] if index < len(text_chunks) else empty
+            for text_chunks in texts_chunks
+        ]
+        ids = torch.tensor([[start, *(token for token, _ in chunk), end] for chunk in batch])
+        weights = torch.tensor([[1.0, *(weight for _, weight in chunk), 1.0] for chunk in batch])
+        hidden = hidden_states(text, ids.to(device), clip_skip)
+        contexts.append(_weighted(hidden, weights.to(hidden)))
+    return torch.cat(contexts, dim=1)
 
 
 def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
-    """Each token's vector by its weight, then all scaled so that their mean stays.
+    """Each token's vector times its weight, then all scaled so that their mean stays.
 
-    A mean of 0, as untrained norms give, would make NaN of it; then it is left out.
+    A mean of 0, as untrained norms give, would make NaN of the ratio; then it is left out.
     """
     if bool((weights == 1).all()):
         return hidden
@@ -157,59 +157,62 @@ def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
     return scaled * ratio if bool(torch.isfinite(ratio)) else scaled
 
 
-def chunks(tokenizer: Any, text: str, words: EmbeddingTokens = NO_EMBEDDINGS) -> list[Row]:
-    """The text in rows of 75 (token, weight), one at least.
+def chunks(tokenizer: Any, text: str, embeddings: EmbeddingTokens = NO_EMBEDDINGS) -> list[Chunk]:
+    """The text in chunks of 75 (token id, weight), at least one.
 
-    words: names of embeddings, see `bundled_embeddings`.
+    embeddings: names of textual inversions, see `bundled_embeddings`.
+
+    Source: AUTOMATIC1111 1.10.1, modules/sd_hijack_clip.py, tokenize_line.
     """
     end = tokenizer.eos_token_id
     comma = tokenizer.convert_tokens_to_ids(",</w>")
-    rows: list[Row] = []
-    row: Row = []
-    last_comma = -1  # position after which the row may be broken
+    finished: list[Chunk] = []
+    chunk: Chunk = []
+    last_comma = -1  # position after which the chunk may be broken
 
     def finish() -> None:
-        nonlocal row, last_comma
-        rows.append(_filled(row, end))
-        row = []
+        nonlocal chunk, last_comma
+        finished.append(_padded(chunk, end))
+        chunk = []
         last_comma = -1
 
-    for piece, weight in emphasized(text):
-        if piece == BREAK and weight == BREAK_WEIGHT:
+    for part, weight in emphasized(text):
+        if part == BREAK and weight == BREAK_WEIGHT:
             finish()
             continue
-        tokens = tokenizer(
-            piece, add_special_tokens=False, truncation=False, verbose=False
-        ).input_ids
-        place = 0
-        while place < len(tokens):
-            token = tokens[place]
+        ids = token_ids(tokenizer, part)
+        position = 0
+        while position < len(ids):
+            token = ids[position]
             if token == comma:
-                last_comma = len(row)
-            elif len(row) == CHUNK and last_comma != -1 and CHUNK - last_comma <= BACKTRACK:
-                moved = row[last_comma + 1 :]
-                row = row[: last_comma + 1]
+                last_comma = len(chunk)
+            elif len(chunk) == CHUNK and last_comma != -1 and CHUNK - last_comma <= BACKTRACK:
+                moved = chunk[last_comma + 1 :]
+                chunk = chunk[: last_comma + 1]
                 finish()
-                row = moved
-            if len(row) == CHUNK:
+                chunk = moved
+            if len(chunk) == CHUNK:
                 finish()
-            name = embedding_at(tokens, place, words)
-            own = words[name] if name else (token,)
-            if len(row) + len(own) > CHUNK:
+            name = embedding_at(ids, position, embeddings)
+            tokens = embeddings[name] if name else (token,)
+            if len(chunk) + len(tokens) > CHUNK:  # an embedding is not torn
                 finish()
-            row += [(each, weight) for each in own]
-            place += len(name) or 1
-    if row or not rows:
+            chunk += [(token, weight) for token in tokens]
+            position += len(name) or 1
+    if chunk or not finished:
         finish()
-    return rows
+    return finished
 
 
-def _filled(row: Row, end: int) -> Row:
-    return [*row, *[(end, 1.0)] * (CHUNK - len(row))]
+def _padded(chunk: Chunk, end: int) -> Chunk:
+    return [*chunk, *[(end, 1.0)] * (CHUNK - len(chunk))]
 
 
 def _stacked(contexts: Sequence[Tensor]) -> Tensor:
-    """(B, 77k, D); of prompts between AND the shorter one repeats its last vector, as in the WebUI."""
+    """(B, 77k, D) of the prompts between AND.
+
+    A shorter one repeats its last vector, as in the WebUI.
+    """
     longest = max(len(context) for context in contexts)
     return torch.stack(
         [

@@ -1,4 +1,4 @@
-"""The host without a WebUI: one checkpoint, drawn with and trained on through diffusers."""
+"""The host without a WebUI: one checkpoint, which diffusers draws with and which is trained."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ..precision import DTYPES, half_of, has_bf16
 from .bundled_embeddings import embedding_tokens
 from .checkpoint_loader import CheckpointNetworks, load_networks
 from .conditioning import Guidance, guidance
-from .inspection import cached_sha256, inspect, legacy_hash
+from .inspection import CheckpointFile, cached_sha256, inspect, legacy_hash
 from .merged_loras import MergedLoras
 from .prompt_loras import loras_of
 from .sampler import SAMPLERS, Img2ImgStart, denoise, make_scheduler, noise_for
@@ -47,20 +47,23 @@ from .training_model import (
     weights_dtype,
 )
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
+
 PARTS = ("unet", "vae", "text encoder")
 LATENT_FILLS = {"latent noise": "noise", "latent nothing": "nothing"}
 
 
 class StandaloneHost:
-    """A Host on diffusers.  The file is inspected at once, the networks are loaded when they are
-    first needed.
+    """A Host on diffusers.
 
-    Raises: CheckpointError, for a file that cannot be used.
+    The file is inspected at once; the networks are loaded when they are first needed.
+
+    Raises:
+        CheckpointError: the file cannot be used.
     """
 
     def __init__(self, checkpoint: Path, device: str | None = None) -> None:
-        self._found = inspect(checkpoint)
+        self._file = inspect(checkpoint)
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._lock = threading.RLock()
 
@@ -72,68 +75,67 @@ class StandaloneHost:
     @cached_property
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
-        path = self._found.path
-        return CheckpointInfo(
-            path.stem,
-            path,
-            self._found.native_size,
-            legacy_hash(path),
-            cached_sha256(path),
-            self._found.preset,
-        )
+        return _checkpoint_info(self._file)
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
-        """A file by its path, or by its name beside the loaded one.  Raises: CheckpointError."""
-        path = self._file(name)
-        found = inspect(path)
-        return CheckpointInfo(
-            path.stem, path, found.native_size, legacy_hash(path), cached_sha256(path), found.preset
-        )
+        """A file by its path, or by its name beside the loaded one.
 
-    def _file(self, name: str) -> Path:
-        beside = self._found.path.parent
+        Raises:
+            CheckpointError: there is none, or it cannot be used.
+        """
+        return _checkpoint_info(inspect(self._path_of(name)))
+
+    def _path_of(self, name: str) -> Path:
+        folder = self._file.path.parent
         for path in (
             Path(name).expanduser(),
-            *(beside / f"{name}{suffix}" for suffix in ("", ".safetensors", ".ckpt")),
+            *(folder / f"{name}{suffix}" for suffix in ("", ".safetensors", ".ckpt")),
         ):
             if path.is_file():
                 return path.resolve()
         raise CheckpointError(
-            f"{name}: found no such checkpoint, expected a file, or the name of one in {beside};"
+            f"{name}: found no such checkpoint, expected a file, or the name of one in {folder};"
             " check the path"
         )
 
     @contextmanager
     def drawing_with(self, name: str) -> Iterator[None]:
-        """Both checkpoints are in memory while inside.  Raises: CheckpointError."""
-        if self._file(name) == self._found.path.resolve():
+        """Another checkpoint is the loaded one while inside; both are in memory.
+
+        Raises:
+            CheckpointError: there is none, or it cannot be used.
+        """
+        path = self._path_of(name)
+        if path == self._file.path.resolve():
             yield
             return
-        loaded = ("checkpoint", "networks", "_loras")
+        file = inspect(path)
+        loaded = ("checkpoint", "networks", "_loras")  # the cached properties
         kept: dict[str, object] = {
             key: self.__dict__.pop(key) for key in loaded if key in self.__dict__
         }
-        found, self._found = self._found, inspect(self._file(name))
+        file_before = self._file
+        self._file = file
         try:
             yield
         finally:
             for key in loaded:
                 self.__dict__.pop(key, None)
             self.__dict__.update(kept)
-            self._found = found
+            self._file = file_before
 
     @property
     def paths(self) -> HostPaths:
-        """No folders of its own."""
+        """None: this host has no folders."""
         return HostPaths()
 
     @property
     def samplers(self) -> Sequence[str]:
-        """Names that a request may ask for."""
+        """Names that a request may use."""
         return tuple(SAMPLERS)
 
     def taggers(self) -> Sequence[HostTagger]:
-        """It has none."""
+        """None."""
         return ()
 
     def upscalers(self) -> Sequence[Upscaler]:
@@ -142,7 +144,11 @@ class StandaloneHost:
 
     @contextmanager
     def exclusive(self, job: Job) -> Iterator[None]:
-        """Hold the host.  Raises: HostBusyError, when another thread does."""
+        """Hold the host.
+
+        Raises:
+            HostBusyError: another thread holds it.
+        """
         if not self._lock.acquire(blocking=False):
             raise HostBusyError(
                 f"{job.title}: the host is busy, expected it to be free; wait for the other job or"
@@ -161,13 +167,14 @@ class StandaloneHost:
 
     @cached_property
     def networks(self) -> CheckpointNetworks:
-        """The networks on their device: bf16 on a GPU that has it, else fp16 (the VAE in fp32);
-        fp32 on the CPU.
-        """
-        return self._loaded(torch.float32 if self._device == "cpu" else half_of(self._device))
+        """The networks on their device.
 
-    def _loaded(self, dtype: torch.dtype) -> CheckpointNetworks:
-        networks = load_networks(self._found)
+        bf16 on a GPU that has it, else fp16, with the VAE in fp32; on a CPU all in fp32.
+        """
+        return self._load(torch.float32 if self._device == "cpu" else half_of(self._device))
+
+    def _load(self, dtype: torch.dtype) -> CheckpointNetworks:
+        networks = load_networks(self._file)
         if self._device != "cpu" or dtype != torch.float32:
             networks.unet.to(self._device, dtype)
             networks.text.to(self._device, dtype)
@@ -180,71 +187,62 @@ class StandaloneHost:
 
     @contextmanager
     def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
-        """Lend the networks without any LoRA applied."""
+        """Lend the networks for training, without any LoRA applied."""
         self._loras.remove()
-        own = weights_dtype(self.networks)
-        wanted = DTYPES.get(precision, own)
-        if (
-            wanted == torch.bfloat16
-            and torch.device(self._device).type == "cuda"
-            and not has_bf16(self._device)
-        ):
-            log.warning(
+        dtype = DTYPES.get(precision, weights_dtype(self.networks))
+        on_gpu = torch.device(self._device).type == "cuda"
+        if dtype == torch.bfloat16 and on_gpu and not has_bf16(self._device):
+            logger.warning(
                 "training.precision=bf16: this GPU has no bf16 and emulates it, which is slow; fp16"
                 " suits it"
             )
         with (
-            self._lying_in(wanted) as networks,
+            self._networks_for(dtype) as networks,
             borrowed_networks(networks, self._device) as places,
         ):
-            yield StandaloneTrainingModel(networks, self._device, wanted, places)
+            yield StandaloneTrainingModel(networks, self._device, dtype, places)
 
     @contextmanager
-    def _lying_in(self, wanted: torch.dtype) -> Iterator[CheckpointNetworks]:
-        """Networks whose weights lose nothing in a precision.
+    def _networks_for(self, dtype: torch.dtype) -> Iterator[CheckpointNetworks]:
+        """Networks whose weights lose nothing when passes compute in a dtype.
 
         Halved weights are no help to fp32, nor bf16's to fp16: the file is read again for the time
         of the training, and the networks that draw wait on the CPU.
         """
-        own = self.networks
-        if weights_dtype(own) in (wanted, torch.float32):
-            yield own  # fp32 weights under autocast, on a CPU
+        networks = self.networks
+        if weights_dtype(networks) in (dtype, torch.float32):
+            yield networks  # fp32 weights under autocast, on a CPU
             return
-        waiting = placement(own, self._device)
+        waiting = placement(networks, self._device)
         with waiting.kept():
             waiting.set_aside(*PARTS)
-            fresh = self._loaded(wanted)
+            fresh = self._load(dtype)
             try:
                 yield fresh
             finally:
-                placement(fresh, self._device).set_aside(*PARTS)  # both have no room there
+                # Off the GPU before the others come back: both may not fit there.
+                placement(fresh, self._device).set_aside(*PARTS)
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
-        """Draw one picture per seed, one after another, so that a picture does not depend on its
-        company.
+        """Draw one picture per seed, each alone, so that it does not depend on the other seeds.
 
         The prompts are written in the WebUI's language (`captions/prompt_language.py`).
-        Raises: JobCancelled, SettingsError (unknown sampler, a size that is no multiple of 8, a
-        mistaken prompt), LoraFileError.
+
+        Raises:
+            JobCancelled: inside a picture too.
+            SettingsError: unknown sampler, a size that is no multiple of 8, a malformed prompt.
+            LoraFileError: a LoRA cannot be used.
         """
-        if request.sampler not in SAMPLERS:
-            raise SettingsError(
-                f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}"
-            )
-        if request.steps < 1:
-            raise SettingsError(f"steps: found {request.steps}, expected at least 1")
-        if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
-            raise SettingsError(
-                f"size: found {request.width}x{request.height}, expected multiples of 8"
-            )
-        prompt, found = without_extra_networks(without_comments(request.prompt))
-        self._loras.apply((*request.loras, *loras_of(found, request, self._found.path)))
-        networks, outer = self.networks, job.view().progress
+        _check(request)
+        prompt, extra_networks = without_extra_networks(without_comments(request.prompt))
+        self._loras.apply((*request.loras, *loras_of(extra_networks, request, self._file.path)))
+        networks = self.networks
+        outer = job.view().progress
         with torch.inference_mode():
             with embedding_tokens(
                 networks.text, networks.tokenizer, self._loras.embeddings
-            ) as words:
-                texts = guidance(
+            ) as embeddings:
+                prompts = guidance(
                     networks.text,
                     networks.tokenizer,
                     prompt,
@@ -252,10 +250,10 @@ class StandaloneHost:
                     request.clip_skip,
                     request.steps,
                     self._device,
-                    words,
+                    embeddings,
                 )
             return [
-                self._draw(request, seed, texts, index, job, outer)
+                self._draw(request, seed, prompts, index, job, outer)
                 for index, seed in enumerate(request.seeds)
             ]
 
@@ -263,12 +261,18 @@ class StandaloneHost:
         self,
         request: ImageRequest,
         seed: int,
-        texts: Guidance,
+        prompts: Guidance,
         index: int,
         job: Job,
         outer: Progress,
     ) -> GeneratedImage:
-        networks, count = self.networks, len(request.seeds)
+        """One picture.
+
+        index: of the seed.
+        outer: the job's progress when the pictures were asked for.
+        """
+        networks = self.networks
+        count = len(request.seeds)
         scheduler = make_scheduler(
             request.sampler,
             networks.beta_start,
@@ -277,19 +281,18 @@ class StandaloneHost:
             networks.prediction,
         )
         noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
-
-        steps_done = count_from(0)
+        step_numbers = count_from(0)
 
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
-            dtype = next(networks.unet.parameters()).dtype
+            dtype = weights_dtype(networks)
 
             def unet(noisy: Tensor, context: Tensor) -> Tensor:
-                answer: Tensor = networks.unet(noisy.to(dtype), timestep, context.to(dtype)).sample
-                return answer.float()
+                output: Tensor = networks.unet(noisy.to(dtype), timestep, context.to(dtype)).sample
+                return output.float()
 
-            return texts.predict(unet, latents, next(steps_done), request.cfg_scale)
+            return prompts.predict(unet, latents, next(step_numbers), request.cfg_scale)
 
-        def each(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             job.raise_if_cancelled()
             which = f"picture {index + 1} of {count}, " if count > 1 else ""
             message = f"{outer.message}; {which}step {done} of {total}".removeprefix("; ")
@@ -305,12 +308,10 @@ class StandaloneHost:
             generators,
             request.steps,
             self._start(request),
-            each,
+            report,
         )
         decoded = networks.vae.decode(latents.float() / networks.scale).sample[0]
-        image = Image.fromarray(
-            ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        )
+        image = _to_image(decoded)
         if request.image is not None and request.mask is not None:
             image = _paste_back(image, request.image, request.mask)
         return GeneratedImage(image, seed, self._parameters(request, seed))
@@ -318,33 +319,29 @@ class StandaloneHost:
     def _start(self, request: ImageRequest) -> Img2ImgStart | None:
         if request.image is None:
             return None
+        networks = self.networks
         size = (request.width, request.height)
         picture = request.image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         if request.fill == "fill" and request.mask is not None:
             picture = surroundings(
                 picture, request.mask.convert("L").resize(size, Image.Resampling.LANCZOS)
             )
-        pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(
-            2, 0, 1
-        )[None]
-        latents = (
-            self.networks.vae.encode(pixels.to(self._device)).latent_dist.mode()
-            * self.networks.scale
-        )
+        pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1)
+        pixels = pixels.permute(2, 0, 1)[None].to(self._device)
+        latents = networks.vae.encode(pixels).latent_dist.mode() * networks.scale
         mask = None
         if request.mask is not None:
             small = request.mask.convert("L").resize(
-                (size[0] // 8, size[1] // 8), Image.Resampling.BOX
+                (request.width // 8, request.height // 8), Image.Resampling.BOX
             )
             # Any cell that the mask touches is redrawn; the exact edge is drawn when the original
             # is pasted back.
-            mask = torch.from_numpy((np.asarray(small) > 8).astype(np.float32))[None, None].to(
-                self._device
-            )
+            touched = (np.asarray(small) > 8).astype(np.float32)
+            mask = torch.from_numpy(touched)[None, None].to(self._device)
         return Img2ImgStart(latents, request.denoise, mask, LATENT_FILLS.get(request.fill, ""))
 
     def _parameters(self, request: ImageRequest, seed: int) -> str:
-        """The text that the WebUI's PNG Info reads."""
+        """The parameters of a picture as the WebUI's PNG Info reads them."""
         tags = "".join(f" <lora:{use.path.stem}:{_strengths(use)}>" for use in request.loras)
         fields = {
             "Steps": request.steps,
@@ -361,11 +358,35 @@ class StandaloneHost:
             fields["Clip skip"] = request.clip_skip
         if request.mask is not None:
             fields["Masked content"] = request.fill
-        negative = (
-            f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
+        lines = [f"{request.prompt}{tags}"]
+        if request.negative_prompt:
+            lines.append(f"Negative prompt: {request.negative_prompt}")
+        lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in fields.items()))
+        return "\n".join(lines)
+
+
+def _checkpoint_info(file: CheckpointFile) -> CheckpointInfo:
+    path = file.path
+    return CheckpointInfo(
+        name=path.stem,
+        path=path,
+        native_size=file.native_size,
+        legacy_hash=legacy_hash(path),
+        sha256=cached_sha256(path),
+        preset=file.preset,
+    )
+
+
+def _check(request: ImageRequest) -> None:
+    if request.sampler not in SAMPLERS:
+        raise SettingsError(
+            f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}"
         )
-        return f"{request.prompt}{tags}{negative}\n" + ", ".join(
-            f"{key}: {_quoted(value)}" for key, value in fields.items()
+    if request.steps < 1:
+        raise SettingsError(f"steps: found {request.steps}, expected at least 1")
+    if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
+        raise SettingsError(
+            f"size: found {request.width}x{request.height}, expected multiples of 8"
         )
 
 
@@ -383,11 +404,17 @@ def _quoted(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ",:\n") else text
 
 
+def _to_image(pixels: Tensor) -> Image.Image:
+    """pixels: (3, H, W) in [-1, 1]."""
+    levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
 def _paste_back(image: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
     """The original outside the mask, with a soft edge of a pixel or two inside it."""
-    own = original.convert("RGB").resize(image.size, Image.Resampling.LANCZOS)
-    hole = mask.convert("L").resize(image.size, Image.Resampling.LANCZOS)
+    size = image.size
+    original = original.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    hole = mask.convert("L").resize(size, Image.Resampling.LANCZOS)
     soft = hole.filter(ImageFilter.GaussianBlur(max(1, image.width // 256)))
-    return Image.composite(
-        image, own, Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole)))
-    )
+    inside = Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole)))
+    return Image.composite(image, original, inside)

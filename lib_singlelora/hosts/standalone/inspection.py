@@ -1,4 +1,4 @@
-"""What a checkpoint file is, told from its keys before anything large is read."""
+"""The kind of a checkpoint file, from its keys, before its tensors are read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from torch import Tensor
@@ -26,7 +27,12 @@ from ...files.weights import (
 )
 from ...settings.preset_files import preset_of
 
-UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
+# Prefixes of a checkpoint's keys
+UNET = "model.diffusion_model."
+VAE = "first_stage_model."
+TEXT = "cond_stage_model.transformer."
+
+HASH_CACHE_SIZE = 100_000_000  # bytes; smaller files are hashed faster than it is worth a file
 EXPECTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
 
 
@@ -34,9 +40,9 @@ EXPECTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
 class CheckpointFile:
     """A checkpoint that can be loaded.
 
-    params: of the `.yaml` beside it, or empty.
-    native_size: pixels.
-    preset: its own.
+    params: `model.params` of the `.yaml` beside it, or empty.
+    native_size: pixels of the side that it was trained at.
+    preset: the training preset that the file names.
     """
 
     path: Path
@@ -48,8 +54,8 @@ class CheckpointFile:
 def inspect(path: Path) -> CheckpointFile:
     """Look at a checkpoint's keys.
 
-    Raises: CheckpointError, for a file that is missing, broken, or of another architecture, which
-    is named.
+    Raises:
+        CheckpointError: the file is missing, broken, or of another architecture, which is named.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: found no such file, {EXPECTED}; check --checkpoint")
@@ -68,7 +74,11 @@ def inspect(path: Path) -> CheckpointFile:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of the file.  Raises: CheckpointError."""
+    """Every tensor of the file by its key.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
     try:
         if is_safetensors(path):
             return read_safetensors(path)[0]
@@ -87,23 +97,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By what is in the file.
+    """True if the file's content is safetensors, whatever its suffix.
 
-    Raises: CheckpointError, for one that holds no weights at all, which is named.
+    Raises:
+        CheckpointError: the file holds no weights at all; its kind is named.
     """
     try:
-        what = other_kind(path)
-        found = is_safetensors(path)
+        kind = other_kind(path)
+        safetensors = is_safetensors(path)
     except OSError as error:
         raise _unreadable(path, error) from None
-    if what:
-        raise CheckpointError(f"{path.name}: found {what}, {EXPECTED}; download it again")
-    return found
+    if kind:
+        raise CheckpointError(f"{path.name}: found {kind}, {EXPECTED}; download it again")
+    return safetensors
 
 
 def _header(path: Path) -> Header:
     try:
-        header, size = read_header(path), path.stat().st_size
+        header = read_header(path)
+        size = path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from None
     except UnreadableWeights as error:
@@ -117,12 +129,12 @@ def _header(path: Path) -> Header:
 
 
 def _broken(path: Path, error: UnreadableWeights) -> CheckpointError:
-    what = (
+    remedy = (
         "convert it to .safetensors where you trust it"
         if "code in a file" in str(error)
         else "download it again"
     )
-    return CheckpointError(f"{path.name}: found {error}, {EXPECTED}; {what}")
+    return CheckpointError(f"{path.name}: found {error}, {EXPECTED}; {remedy}")
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:
@@ -155,11 +167,11 @@ def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> No
         kind = "a U-Net in diffusers' layout"
     if kind:
         raise CheckpointError(f"{path.name}: found {kind}, {EXPECTED}")
-    for prefix, what in ((UNET, "a U-Net"), (VAE, "a VAE"), (TEXT, "a CLIP text encoder")):
+    for prefix, part in ((UNET, "U-Net"), (VAE, "VAE"), (TEXT, "CLIP text encoder")):
         if not any_starts(prefix):
             raise CheckpointError(
-                f"{path.name}: found no {what[2:]} in it ({len(shapes)} tensors), {EXPECTED} with"
-                f" {what}"
+                f"{path.name}: found no {part} in it ({len(shapes)} tensors), {EXPECTED} with"
+                f" a {part}"
             )
     first = shapes.get(f"{UNET}input_blocks.0.0.weight", ())
     if len(first) != 4:
@@ -168,9 +180,9 @@ def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> No
         )
     channels = first[1]
     if channels != 4:
-        what = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
+        kind = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
         raise CheckpointError(
-            f"{path.name}: found {what} with {channels} input channels, expected 4; use the base"
+            f"{path.name}: found {kind} with {channels} input channels, expected 4; use the base"
             " checkpoint that it was made from, masked latents do the inpainting"
         )
 
@@ -179,17 +191,16 @@ def _yaml_params(path: Path) -> Mapping[str, object]:
     if not path.exists():
         return {}
     try:
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
-        # Both are needed
+        params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
+        # Both are needed: a LookupError or TypeError says that one is missing.
         params["unet_config"]["params"], params["first_stage_config"]["params"]["ddconfig"]
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         raise CheckpointError(
             f"{path.name}: found no architecture in it ({type(error).__name__}: {reason}), expected"
-            " model.params as in v1-inference.yaml; mend it or take it away"
+            " model.params as in v1-inference.yaml; fix it or remove it"
         ) from None
-    found: Mapping[str, object] = params
-    return found
+    return params
 
 
 def _native_size(metadata: Mapping[str, str]) -> int:
@@ -198,9 +209,7 @@ def _native_size(metadata: Mapping[str, str]) -> int:
 
 
 def legacy_hash(path: Path) -> str:
-    """First 8 hex digits of the SHA-256 of 0x10000 bytes at 0x100000: what `ss_sd_model_hash`
-    holds.
-    """
+    """The hash of `ss_sd_model_hash`: 8 hex digits of the SHA-256 of 0x10000 bytes at 0x100000."""
     with path.open("rb") as file:
         file.seek(0x100000)
         return hashlib.sha256(file.read(0x10000)).hexdigest()[:8]
@@ -211,19 +220,19 @@ def cached_sha256(path: Path) -> str:
     root = Path(
         os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     )
-    cache, stat = root / "singlelora" / "hashes.json", path.stat()
+    cache = root / "singlelora" / "hashes.json"
+    stat = path.stat()
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
     try:
-        read = json.loads(cache.read_text(encoding="utf-8"))
-        known = {str(name): str(value) for name, value in read.items()}
-    # Not there yet, or broken: it is written anew
+        content = json.loads(cache.read_text(encoding="utf-8"))
+        known = {str(name): str(value) for name, value in content.items()}
+    # Not there yet, or broken: it is written anew.
     except (OSError, ValueError, AttributeError, RecursionError):
         known = {}
     if key in known:
         return known[key]
-    value = file_hash(path)
-    # Smaller ones are hashed faster than it is worth a file in the user's home
-    if stat.st_size > 100_000_000:
+    sha256 = file_hash(path)
+    if stat.st_size > HASH_CACHE_SIZE:
         with contextlib.suppress(WorkspaceError):  # a home that cannot be written only costs time
-            write_json(cache, {**known, key: value})
-    return value
+            write_json(cache, {**known, key: sha256})
+    return sha256

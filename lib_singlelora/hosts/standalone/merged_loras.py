@@ -17,25 +17,27 @@ from .bundled_embeddings import vectors_of
 
 
 class MergedLoras:
-    """What is merged now, and the weights as they were."""
+    """The LoRAs that are merged now, and the weights as they were.
 
-    def __init__(self, targets: Iterable[tuple[str, nn.Module]]) -> None:
-        self._modules = dict(targets)
+    modules: (canonical name, module) of all that a file may change.
+    """
+
+    def __init__(self, modules: Iterable[tuple[str, nn.Module]]) -> None:
+        self._modules = dict(modules)
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
-        self._current: tuple[tuple[LoraUse, int], ...] = ()
+        self._merged: tuple[tuple[LoraUse, int], ...] = ()  # (LoRA, time of its file's change)
         self.embeddings: dict[str, Tensor] = {}
-        """Vectors of the textual inversions that the files bring, by name; see
-        `bundled_embeddings`.
-        """
+        """Vectors of the files' textual inversions by name; see `bundled_embeddings`."""
 
     def apply(self, uses: Iterable[LoraUse]) -> None:
-        """Make exactly these LoRAs effective; nothing is done when they already are.
+        """Merge exactly these LoRAs; nothing is done when they already are.
 
-        Raises: LoraFileError, LoraKeyError; the weights are then as without any LoRA.
+        Raises:
+            LoraFileError, LoraKeyError: a file cannot be used; then no LoRA is merged.
         """
         uses = tuple(uses)
-        wanted = tuple((use, _changed(use.path)) for use in uses)
-        if wanted == self._current:
+        wanted = tuple((use, _modified_at(use.path)) for use in uses)
+        if wanted == self._merged:
             return
         self.remove()
         try:
@@ -44,7 +46,7 @@ class MergedLoras:
         except BaseException:
             self.remove()
             raise
-        self._current = wanted
+        self._merged = wanted
 
     def remove(self) -> None:
         """Give every weight its old values back."""
@@ -53,16 +55,17 @@ class MergedLoras:
                 self._parameter(name, kind).copy_(tensor)
         self._backup.clear()
         self.embeddings.clear()
-        self._current = ()
+        self._merged = ()
 
     def _parameter(self, name: str, kind: str) -> Tensor:
-        found = getattr(self._modules[name], kind, None)
-        if not isinstance(found, Tensor):
+        """kind: weight or bias."""
+        parameter = getattr(self._modules[name], kind, None)
+        if not isinstance(parameter, Tensor):
             raise LoraFileError(
                 f"found a change of its {kind}, expected none, for this checkpoint's has no {kind};"
                 " was it trained for another base model?"
             )
-        return found
+        return parameter
 
     def _add(self, name: str, kind: str, change: Tensor) -> None:
         parameter = self._parameter(name, kind)
@@ -89,14 +92,13 @@ class MergedLoras:
             if not strength:
                 continue
             try:
-                self._add(
-                    name, "weight", strength * module_change(parts, self._parameter(name, "weight"))
-                )
-                if (bias := bias_change(parts)) is not None:
-                    self._add(name, "bias", strength * bias)
+                weight_change = module_change(parts, self._parameter(name, "weight"))
+                self._add(name, "weight", strength * weight_change)
+                if (change := bias_change(parts)) is not None:
+                    self._add(name, "bias", strength * change)
             except (LoraFileError, RuntimeError) as error:
                 raise LoraKeyError(f"{use.path.name}: {name}: {error}") from None
 
 
-def _changed(path: Path) -> int:
+def _modified_at(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0

@@ -1,4 +1,4 @@
-"""The denoising loop around diffusers' schedulers: txt2img, img2img, inpaint with masked latents."""
+"""The denoising loop around diffusers' schedulers: txt2img, img2img, inpainting of latents."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ SAMPLERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Img2ImgStart:
-    """Where img2img and inpainting start.  latents: (1, 4, h, w).  mask: (1, 1, h, w), 1 is
-    redrawn; None: all.
+    """Where img2img and inpainting start.
 
-    fill: what the masked latents are before noise is added: "" keeps them, "noise", "nothing" for
-        zeros.
+    latents: (1, 4, h, w), of the picture.
+    denoise: denoising strength, 0 to 1.
+    mask: (1, 1, h, w), 1 is redrawn; None redraws all.
+    fill: the masked latents before noise is added: "" keeps them, "noise", or "nothing" for zeros.
     """
 
     latents: Tensor
@@ -52,13 +53,20 @@ class Img2ImgStart:
     mask: Tensor | None
     fill: str = ""
 
+    def filled(self, noise: Tensor) -> Tensor:
+        """The latents with their masked part filled."""
+        if not self.fill or self.mask is None:
+            return self.latents
+        content = noise * self.mask if self.fill == "noise" else 0
+        return self.latents * (1 - self.mask) + content
+
 
 def make_scheduler(
     name: str, beta_start: float, beta_end: float, timesteps: int, prediction: str = "epsilon"
 ) -> Any:
-    """A fresh scheduler of that name for SD's scaled-linear betas."""
-    kind, options = SAMPLERS[name]
-    return kind(
+    """A new scheduler of that name for SD's scaled-linear betas."""
+    scheduler_class, options = SAMPLERS[name]
+    return scheduler_class(
         num_train_timesteps=timesteps,
         beta_start=beta_start,
         beta_end=beta_end,
@@ -69,19 +77,16 @@ def make_scheduler(
 
 
 def noise_for(seeds: Sequence[int], shape: tuple[int, ...]) -> tuple[Tensor, list[torch.Generator]]:
-    """Noise (B, *shape), and the generators for later noise: a picture depends on its own seed
-    alone.
-    """
+    """Noise (B, *shape), and the generators of later noise: one per picture, by its own seed."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return (
-        torch.stack([torch.randn(shape, generator=generator) for generator in generators]),
-        generators,
-    )
+    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return noise, generators
 
 
 def noised(scheduler: Any, latents: Tensor, noise: Tensor, index: int) -> Tensor:
-    """Latents at the noise level before step `index`, scaled as the scheduler keeps them; after the
-    last step: clean.
+    """Latents at the noise level before step `index`, scaled as the scheduler keeps them.
+
+    After the last step: the latents themselves.
     """
     if isinstance(scheduler, DDIMScheduler):
         if index >= len(scheduler.timesteps):
@@ -101,12 +106,12 @@ def denoise(
     generators: list[torch.Generator],
     steps: int,
     start: Img2ImgStart | None,
-    each: Callable[[int, int], None],
+    on_step: Callable[[int, int], None],
 ) -> Tensor:
     """Latents of the finished pictures, (B, 4, h, w).
 
-    predict(latents, timestep) gives the guided noise.  each(done, total) is called before every
-    step and may raise.
+    predict: the guided noise of (latents, timestep).
+    on_step: called with (done, total) before every step and at the end; may raise.
     """
     scheduler.set_timesteps(steps, device=noise.device)
     first = 0
@@ -115,27 +120,19 @@ def denoise(
     else:
         # As in the WebUI: int(denoise * steps) + 1 steps are walked.
         first = max(0, steps - int(min(start.denoise, 0.999) * steps) - 1)
-        origin = start.latents
-        if start.fill and start.mask is not None:
-            origin = origin * (1 - start.mask) + (
-                noise * start.mask if start.fill == "noise" else 0
-            )
-        latents = noised(scheduler, origin.expand_as(noise), noise, first)
+        latents = noised(scheduler, start.filled(noise).expand_as(noise), noise, first)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
+    options = {}
+    if isinstance(scheduler, EulerAncestralDiscreteScheduler):
+        options["generator"] = generators
     total = len(scheduler.timesteps) - first
     for index, timestep in enumerate(scheduler.timesteps[first:], start=first):
-        each(index - first, total)
-        scaled = scheduler.scale_model_input(latents, timestep)
-        guided = predict(scaled, timestep)
-        extra = (
-            {"generator": generators}
-            if isinstance(scheduler, EulerAncestralDiscreteScheduler)
-            else {}
-        )
-        latents = scheduler.step(guided, timestep, latents, **extra).prev_sample
+        on_step(index - first, total)
+        guided = predict(scheduler.scale_model_input(latents, timestep), timestep)
+        latents = scheduler.step(guided, timestep, latents, **options).prev_sample
         if start is not None and start.mask is not None:
             kept = noised(scheduler, start.latents.expand_as(noise), noise, index + 1)
             latents = latents * start.mask + kept * (1 - start.mask)
-    each(total, total)
+    on_step(total, total)
     return latents

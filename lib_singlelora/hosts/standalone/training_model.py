@@ -1,4 +1,4 @@
-"""The standalone host's networks, lent for training."""
+"""The standalone host's networks as a TrainingModel."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ..clip import count_tokens, encode
 from ..placement import Placement
 from ..precision import autocast, checked_vae
 from .checkpoint_loader import CheckpointNetworks
+
+DAMAGED_VAE = "choose another checkpoint: this one's VAE is damaged"
 
 
 def targets_of(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Module]]:
@@ -54,7 +56,8 @@ class StandaloneTrainingModel:
         dtype: torch.dtype | None = None,
         places: Placement | None = None,
     ) -> None:
-        self._networks, self._device = networks, device
+        self._networks = networks
+        self._device = device
         self._dtype = dtype or weights_dtype(networks)
         self._places = places or placement(networks, device)
         self.layout: BlockLayout = networks.layout
@@ -68,42 +71,46 @@ class StandaloneTrainingModel:
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """What a pass computes in."""
+        """The dtype of a pass."""
         return self._dtype
 
     def set_aside(self, *parts: Part) -> None:
-        """Parts to the CPU until they are asked for."""
+        """Parts to the CPU until they are needed."""
         self._places.set_aside(*parts)
 
     @contextmanager
-    def _pass(self) -> Iterator[None]:
+    def _autocast(self) -> Iterator[None]:
         """bf16 weights on a GPU need no autocast; fp16's norms and sums are safer with it."""
-        if self._dtype == torch.float32 or (
-            self._dtype == torch.bfloat16 == weights_dtype(self._networks)
-        ):
+        all_bf16 = self._dtype == torch.bfloat16 == weights_dtype(self._networks)
+        if self._dtype == torch.float32 or all_bf16:
             yield
             return
         with autocast(self._device, self._dtype):
             yield
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8).  Raises: TrainingError."""
-        self._places.bring("vae")
-        own = pixels.to(self._device, next(self._networks.vae.parameters()).dtype)
-        mode: Tensor = self._networks.vae.encode(own).latent_dist.mode()
-        return (
-            checked_vae(mode, pixels, "choose another checkpoint: this one's VAE is damaged")
-            * self._networks.scale
-        )
+        """(B, 3, H, W) in [-1, 1] to scaled latents (B, 4, H/8, W/8).
+
+        Raises:
+            TrainingError: the VAE gives NaN.
+        """
+        mode: Tensor = self._networks.vae.encode(self._for_vae(pixels)).latent_dist.mode()
+        return checked_vae(mode, pixels, DAMAGED_VAE) * self._networks.scale
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].  Raises: TrainingError."""
+        """Scaled latents (B, 4, h, w) to (B, 3, 8h, 8w) in [-1, 1].
+
+        Raises:
+            TrainingError: the VAE gives NaN.
+        """
+        unscaled = self._for_vae(latents) / self._networks.scale
+        pixels: Tensor = self._networks.vae.decode(unscaled).sample
+        return checked_vae(pixels, latents, DAMAGED_VAE).clamp(-1, 1)
+
+    def _for_vae(self, values: Tensor) -> Tensor:
+        """Values on the VAE's device and in its dtype; it is brought there if it was set aside."""
         self._places.bring("vae")
-        own = latents.to(self._device, next(self._networks.vae.parameters()).dtype)
-        pixels: Tensor = self._networks.vae.decode(own / self._networks.scale).sample
-        return checked_vae(
-            pixels, latents, "choose another checkpoint: this one's VAE is damaged"
-        ).clamp(-1, 1)
+        return values.to(self._device, next(self._networks.vae.parameters()).dtype)
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
@@ -112,21 +119,19 @@ class StandaloneTrainingModel:
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         """Prompts to context (B, 77k, D)."""
         self._places.bring("text encoder")
-        with self._pass():
-            return Conditioning(
-                encode(
-                    self._networks.text, self._networks.tokenizer, prompts, clip_skip, self._device
-                )
-            )
+        networks = self._networks
+        with self._autocast():
+            context = encode(networks.text, networks.tokenizer, prompts, clip_skip, self._device)
+        return Conditioning(context)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The U-Net's noise for latents (B, 4, h, w) at timesteps (B,)."""
+        """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
         dtype = weights_dtype(self._networks)
-        with self._pass():
-            answer: Tensor = self._networks.unet(
+        with self._autocast():
+            output: Tensor = self._networks.unet(
                 noisy.to(dtype), timesteps, conditioning.context.to(dtype)
             ).sample
-        return answer
+        return output
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
         """(canonical name, module) of every Linear and Conv2d."""
@@ -143,12 +148,12 @@ class StandaloneTrainingModel:
 
 
 def weights_dtype(networks: CheckpointNetworks) -> torch.dtype:
-    """What the U-Net's weights lie in."""
+    """The dtype of the U-Net's weights."""
     return next(networks.unet.parameters()).dtype
 
 
 def placement(networks: CheckpointNetworks, device: str) -> Placement:
-    """Where the parts of a checkpoint lie."""
+    """A Placement of the parts of a checkpoint."""
     return Placement(
         {"unet": networks.unet, "vae": networks.vae, "text encoder": networks.text}, device
     )
@@ -156,9 +161,9 @@ def placement(networks: CheckpointNetworks, device: str) -> Placement:
 
 @contextmanager
 def channels_last(networks: CheckpointNetworks) -> Iterator[None]:
-    """Lay the convolutions' weights out as the CPU computes fastest while inside; values and
-    Parameters stay the same.
+    """The convolutions' weights in the layout that a CPU computes fastest, while inside.
 
+    Values and Parameters stay the same.
     Measured at full size on two cores: encoding a picture takes 0.82, a pass of the U-Net and back
     0.83 to 0.93 of the time.
     """
@@ -174,14 +179,14 @@ def channels_last(networks: CheckpointNetworks) -> Iterator[None]:
 
 
 @contextmanager
-def on_a_cpu(networks: CheckpointNetworks) -> Iterator[None]:
-    """What a CPU computes fastest while inside: layouts, fewer multiplications in the VAE and where
-    pictures are enlarged.
+def faster_convs(networks: CheckpointNetworks) -> Iterator[None]:
+    """Faster convolutions on a CPU while inside.
+
+    Channels-last weights, Winograd's algorithm in the VAE, and upsampling joined with the
+    convolution after it.
     """
-    enlargers = (
-        module for network in (networks.unet, networks.vae) for module in network.modules()
-    )
-    with channels_last(networks), winograd_convs(networks.vae.modules()), upsample_convs(enlargers):
+    modules = (module for network in (networks.unet, networks.vae) for module in network.modules())
+    with channels_last(networks), winograd_convs(networks.vae.modules()), upsample_convs(modules):
         yield
 
 
@@ -189,7 +194,7 @@ def on_a_cpu(networks: CheckpointNetworks) -> Iterator[None]:
 def frozen(networks: CheckpointNetworks) -> Iterator[None]:
     """Freeze every parameter while inside; flags and modes are what they were after the exit.
 
-    The weights stay in the mode for evaluation: SD's U-Net has no dropout, CLIP's is 0.
+    The networks stay in evaluation mode: SD's U-Net has no dropout, CLIP's is 0.
     """
     modules: list[nn.Module] = [networks.unet, networks.vae, networks.text]
     flags = [
@@ -214,13 +219,13 @@ def frozen(networks: CheckpointNetworks) -> Iterator[None]:
 
 @contextmanager
 def borrowed_networks(networks: CheckpointNetworks, device: str) -> Iterator[Placement]:
-    """The networks as a training wants them; all is as it was after the exit."""
+    """The networks ready to train LoRA branches; after the exit everything is what it was."""
     places = placement(networks, device)
     try:
         with (
             frozen(networks),
             places.kept(),
-            on_a_cpu(networks) if device == "cpu" else nullcontext(),
+            faster_convs(networks) if device == "cpu" else nullcontext(),
         ):
             give_back()  # what loading them and laying them out anew left over
             yield places

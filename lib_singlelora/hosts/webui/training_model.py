@@ -44,7 +44,7 @@ class WebUITrainingModel:
         self.prediction: Literal["epsilon", "v_prediction"] = (
             "v_prediction" if sd_model.parameterization == "v" else "epsilon"
         )
-        # An option of the WebUI halves or rescales `alphas_cumprod`; this one stays as it was loaded.
+        # An option of the WebUI halves or rescales `alphas_cumprod` and keeps the loaded ones.
         alphas_cumprod: Tensor = getattr(
             sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod
         )

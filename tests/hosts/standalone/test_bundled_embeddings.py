@@ -1,6 +1,4 @@
-"""Embeddings that a LoRA file brings: their names in prompts stand for their vectors, as in the
-WebUI.
-"""
+"""Textual inversions in a LoRA file: their names in prompts stand for their vectors."""
 
 from __future__ import annotations
 
@@ -27,26 +25,27 @@ CASE = Path(__file__).parents[2] / "data" / "cases" / "lora_bundle.safetensors"
 
 
 def test_a_name_stands_for_its_vectors(standalone_host: StandaloneHost) -> None:
-    text, tokenizer = standalone_host.networks.text, standalone_host.networks.tokenizer
+    text = standalone_host.networks.text
+    tokenizer = standalone_host.networks.tokenizer
     table = text.embeddings.token_embedding
     vectors = torch.randn(2, table.embedding_dim, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), embedding_tokens(text, tokenizer, {"isa": vectors}) as words:
-        found = encode_weighted(text, tokenizer, ["a isa hat"], 1, "cpu", words)
+    with torch.no_grad(), embedding_tokens(text, tokenizer, {"isa": vectors}) as embeddings:
+        context = encode_weighted(text, tokenizer, ["a isa hat"], 1, "cpu", embeddings)
     assert text.embeddings.token_embedding is table
     # The same by hand: two words of the table, whose vectors are put in their place and taken out
     # again.
-    a, one, two, hat = (
+    a, cat, dog, hat = (
         tokenizer(word, add_special_tokens=False).input_ids[0]
         for word in ("a", "cat", "dog", "hat")
     )
     kept = table.weight.detach().clone()
     with torch.no_grad():
-        table.weight[[one, two]] = vectors
+        table.weight[[cat, dog]] = vectors
         end = tokenizer.eos_token_id
-        row = [tokenizer.bos_token_id, a, one, two, hat, *[end] * 72]
-        wanted = hidden_states(text, torch.tensor([row]), 1)
+        row = [tokenizer.bos_token_id, a, cat, dog, hat, *[end] * 72]
+        expected = hidden_states(text, torch.tensor([row]), 1)
         table.weight.copy_(kept)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(context, expected, rtol=0, atol=1e-6)
 
 
 def test_the_longest_name_counts_and_a_full_chunk_is_not_torn(
@@ -62,21 +61,23 @@ def test_the_longest_name_counts_and_a_full_chunk_is_not_torn(
     assert len(rows) == 2 and [token for token, _ in rows[1][:2]] == [60000, 60001]
 
 
-def test_the_case_draws_another_picture_once_its_word_is_said(
+def test_the_file_changes_the_picture_of_a_prompt_with_its_name(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
     width = standalone_host.networks.text.embeddings.token_embedding.embedding_dim
-    own = {key: tensor for key, tensor in load_file(CASE).items() if key.startswith("bundle_emb")}
-    own["bundle_emb.isa.string_to_param.*"] = (
+    tensors = {
+        key: tensor for key, tensor in load_file(CASE).items() if key.startswith("bundle_emb")
+    }
+    tensors["bundle_emb.isa.string_to_param.*"] = (
         torch.randn(2, width, generator=torch.Generator().manual_seed(2)) * 3
     )
     stem = "lora_unet_mid_block_attentions_0_proj_in"
     out = len(standalone_host.networks.unet.mid_block.attentions[0].proj_in.weight)
-    own |= {
+    tensors |= {
         f"{stem}.lora_up.weight": torch.zeros(out, 1, 1, 1),
         f"{stem}.lora_down.weight": torch.zeros(1, out, 1, 1),
     }
-    save_file(own, tmp_path / "isa.safetensors")
+    save_file(tensors, tmp_path / "isa.safetensors")
 
     def drawn(prompt: str, *loras: LoraUse) -> np.ndarray:
         return np.asarray(
@@ -88,11 +89,11 @@ def test_the_case_draws_another_picture_once_its_word_is_said(
     use = LoraUse(tmp_path / "isa.safetensors", 1.0, 1.0)
     assert np.array_equal(drawn("a hat", use), drawn("a hat"))
     assert not np.array_equal(drawn("isa hat", use), drawn("isa hat"))
-    # Without the file the word is a word again
+    # Without the file the name is a plain word again
     assert np.array_equal(drawn("isa hat"), drawn("isa hat"))
 
 
-def test_embeddings_of_sdxl_are_told() -> None:
+def test_embeddings_of_sdxl_are_refused() -> None:
     both = {"bundle_emb.isa.clip_l": torch.ones(2, 8), "bundle_emb.isa.clip_g": torch.ones(2, 8)}
     with pytest.raises(
         LoraFileError, match="bundled embedding 'isa' with clip_l, clip_g, expected one tensor"

@@ -1,4 +1,4 @@
-"""Checkpoint files: what is read, and what is refused in one clear line."""
+"""Checkpoint files: which are read, and which are refused with the reason in one line."""
 
 from __future__ import annotations
 
@@ -61,19 +61,20 @@ def test_a_pickle_with_code_is_not_opened(tmp_path: Path) -> None:
 
 def wrong(kind: str, folder: Path, small: Path) -> Path:
     """A file that is no SD1 checkpoint."""
-    path, one = folder / "bad.safetensors", torch.zeros(1)
+    path = folder / "bad.safetensors"
+    tensor = torch.zeros(1)
     tables = {
         "sdxl": {
-            "conditioner.embedders.0.transformer.x": one,
+            "conditioner.embedders.0.transformer.x": tensor,
             f"{UNET}input_blocks.0.0.weight": torch.zeros(1, 4, 3, 3),
         },
         "sd2": {
-            "cond_stage_model.model.x": one,
+            "cond_stage_model.model.x": tensor,
             f"{UNET}input_blocks.0.0.weight": torch.zeros(1, 4, 3, 3),
         },
-        "lora": {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": one},
-        "flux": {"double_blocks.0.x": one},
-        "unrelated": {"some.weight": one},
+        "lora": {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight": tensor},
+        "flux": {"double_blocks.0.x": tensor},
+        "unrelated": {"some.weight": tensor},
     }
     if kind in tables:
         safetensors.torch.save_file(tables[kind], path)
@@ -118,7 +119,7 @@ def test_what_is_no_sd1_checkpoint_is_named(
     "part",
     ["model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model.enc"],
 )
-def test_a_missing_tensor_is_told_with_its_network(
+def test_a_missing_tensor_is_reported_with_its_network(
     part: str, tmp_path: Path, small_checkpoint: Path
 ) -> None:
     path = copied(small_checkpoint, tmp_path)
@@ -145,7 +146,7 @@ def test_a_narrow_checkpoint_without_its_yaml_says_what_it_needs(
         _ = StandaloneHost(path, "cpu").networks
 
 
-def test_a_broken_yaml_is_told(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_a_broken_yaml_is_an_error(tmp_path: Path, small_checkpoint: Path) -> None:
     path = copied(small_checkpoint, tmp_path)
     path.with_suffix(".yaml").write_text("model: [")
     with pytest.raises(CheckpointError, match=r"copy\.yaml"):
@@ -155,11 +156,12 @@ def test_a_broken_yaml_is_told(tmp_path: Path, small_checkpoint: Path) -> None:
 def test_every_tensor_of_the_file_is_in_the_networks(
     standalone_host: StandaloneHost, small_checkpoint: Path
 ) -> None:
-    tensors, networks = safetensors.torch.load_file(small_checkpoint), standalone_host.networks
-    own = sum(
+    tensors = safetensors.torch.load_file(small_checkpoint)
+    networks = standalone_host.networks
+    loaded = sum(
         p.numel() for m in (networks.unet, networks.vae, networks.text) for p in m.parameters()
     )
-    assert own == sum(tensor.numel() for tensor in tensors.values())
+    assert loaded == sum(tensor.numel() for tensor in tensors.values())
 
 
 def test_the_legacy_hash_is_of_the_bytes_at_one_mebibyte(tmp_path: Path) -> None:

@@ -21,19 +21,17 @@ def test_load_lora_weights_has_the_effect_of_our_branches(
 ) -> None:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    noise, when = (
-        torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)),
-        torch.tensor([500]),
-    )
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.tensor([500])
     with standalone_host.open_for_training() as model, torch.no_grad():
         network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 2.0), {}, True, 1)
         for _, branch in network.items():
             nn.init.normal_(branch.up, std=0.2, generator=torch.Generator().manual_seed(3))
         write_lora(tmp_path / "ours.safetensors", network.kohya_tensors(), {}, "fp32")
-        plain = model.predict(noise, when, model.encode_prompts(["a girl"], 1))
+        plain = model.predict(noise, timesteps, model.encode_prompts(["a girl"], 1))
         with attached(network, model.targets()):
             conditioning = model.encode_prompts(["a girl"], 1)
-            ours = model.predict(noise, when, conditioning)
+            ours = model.predict(noise, timesteps, conditioning)
     networks = standalone_host.networks
     pipe = StableDiffusionPipeline(
         vae=networks.vae,
@@ -51,7 +49,7 @@ def test_load_lora_weights_has_the_effect_of_our_branches(
             "a girl", padding="max_length", max_length=77, return_tensors="pt"
         ).input_ids
         context = pipe.text_encoder(tokens)[0]
-        theirs = pipe.unet(noise, when, context).sample
+        theirs = pipe.unet(noise, timesteps, context).sample
     torch.testing.assert_close(context, conditioning.context, rtol=1e-3, atol=1e-3)
     assert float((ours - plain).abs().max()) > 0.01
     torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-3)

@@ -1,5 +1,6 @@
-"""The full-size SD 1.5 networks, on meta tensors: what we would train and write is what sd-scripts
-writes.
+"""A LoRA of the full-size SD 1.5 networks has the keys and shapes that sd-scripts writes.
+
+The networks are on meta tensors, without memory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""LoRA files in the standalone networks: a DoRA does what its formula says, at any strength, and
-comes out again whole.
-"""
+"""LoRA files merged into the standalone networks at any strength, and taken out again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +14,14 @@ from lib_singlelora.errors import LoraKeyError
 from lib_singlelora.host import LoraUse
 from lib_singlelora.hosts.standalone.merged_loras import MergedLoras
 
-LINEAR, CONV = "input_blocks.1.1.transformer_blocks.0.attn1.to_q", "input_blocks.1.1.proj_in"
+LINEAR = "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+CONV = "input_blocks.1.1.proj_in"
 STEMS = {
     LINEAR: "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q",
     CONV: "lora_unet_down_blocks_0_attentions_0_proj_in",
 }
-RANK, ALPHA = 3, 1.5
+RANK = 3
+ALPHA = 1.5
 
 
 def targets() -> dict[str, nn.Module]:
@@ -31,7 +31,8 @@ def targets() -> dict[str, nn.Module]:
 
 @pytest.fixture
 def dora(tmp_path: Path) -> Path:
-    generator, tensors = torch.Generator().manual_seed(1), {}
+    generator = torch.Generator().manual_seed(1)
+    tensors = {}
     for name, module in targets().items():
         out, into, *ones = module.weight.shape  # type: ignore[union-attr,misc]
         tensors[f"{STEMS[name]}.lora_up.weight"] = torch.randn(
@@ -47,8 +48,9 @@ def dora(tmp_path: Path) -> Path:
 
 
 def by_hand(weight: np.ndarray, file: Path, stem: str, strength: float) -> np.ndarray:
-    """Column by column: m (w + d) / |w + d| is what the weight becomes at strength 1; between, a
-    straight line.
+    """The weight with a DoRA, column by column: m (w + d) / |w + d| at strength 1.
+
+    At other strengths it lies on the straight line through this and the weight.
     """
     from safetensors.numpy import load_file
 
@@ -56,12 +58,14 @@ def by_hand(weight: np.ndarray, file: Path, stem: str, strength: float) -> np.nd
     halves = [parts[f"{stem}.lora_{half}.weight"] for half in ("up", "down")]
     up, down = (half.reshape(half.shape[:2]) for half in halves)
     merged = weight.reshape(weight.shape[:2]) + up @ down * (ALPHA / RANK)
-    found = np.empty_like(merged)
+    decomposed = np.empty_like(merged)
     for column in range(merged.shape[1]):
         length = float(np.sqrt((merged[:, column] ** 2).sum()))
-        found[:, column] = merged[:, column] * parts[f"{stem}.dora_scale"].ravel()[column] / length
-    own = weight.reshape(weight.shape[:2])
-    return (own + strength * (found - own)).reshape(weight.shape)
+        decomposed[:, column] = (
+            merged[:, column] * parts[f"{stem}.dora_scale"].ravel()[column] / length
+        )
+    flat = weight.reshape(weight.shape[:2])
+    return (flat + strength * (decomposed - flat)).reshape(weight.shape)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.6, -0.5])
@@ -71,14 +75,14 @@ def test_a_dora_is_applied_and_taken_out(dora: Path, strength: float) -> None:
     loras = MergedLoras(modules.items())
     loras.apply([LoraUse(dora, strength, strength)])
     for name, module in modules.items():
-        wanted = by_hand(before[name].numpy(), dora, STEMS[name], strength)
-        assert np.allclose(module.weight.detach().numpy(), wanted, atol=1e-5)  # type: ignore[union-attr,operator]
+        expected = by_hand(before[name].numpy(), dora, STEMS[name], strength)
+        assert np.allclose(module.weight.detach().numpy(), expected, atol=1e-5)  # type: ignore[union-attr,operator]
         assert not np.allclose(module.weight.detach().numpy(), before[name].numpy(), atol=1e-2)  # type: ignore[union-attr,operator]
     loras.remove()
     assert all(torch.equal(modules[name].weight, weight) for name, weight in before.items())
 
 
-def test_a_magnitude_of_the_outputs_is_told(dora: Path, tmp_path: Path) -> None:
+def test_a_magnitude_of_the_outputs_is_refused(dora: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     tensors = load_file(dora)
@@ -126,18 +130,19 @@ def ia3_of_inputs(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray
 
 
 def rotation(block: np.ndarray) -> np.ndarray:
-    one, skew = np.eye(len(block)), block - block.T
-    return ((one + skew) @ np.linalg.inv(one - skew)).astype(np.float32)
+    identity = np.eye(len(block))
+    skew = block - block.T
+    return ((identity + skew) @ np.linalg.inv(identity - skew)).astype(np.float32)
 
 
 def oft(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    blocks, rescale = random(2, 4, 4), random(8)
+    blocks = random(2, 4, 4)
+    rescale = random(8)
     turned = np.concatenate(
         [rotation(block).T @ weight[4 * n : 4 * n + 4] for n, block in enumerate(blocks)]
     )
-    return {"oft_blocks": blocks, "alpha": np.float32(0), "rescale": rescale}, rescale[
-        :, None
-    ] * turned - weight
+    parts = {"oft_blocks": blocks, "alpha": np.float32(0), "rescale": rescale}
+    return parts, rescale[:, None] * turned - weight
 
 
 def diff(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -158,15 +163,15 @@ def test_other_algorithms_are_applied_as_the_webui_does(
     )
     loras = MergedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.7, 0.7)])
-    found = modules[LINEAR].weight.detach().numpy()  # type: ignore[union-attr,operator]
-    np.testing.assert_allclose(found, before.numpy() + 0.7 * change, atol=1e-4)
+    merged = modules[LINEAR].weight.detach().numpy()  # type: ignore[union-attr,operator]
+    np.testing.assert_allclose(merged, before.numpy() + 0.7 * change, atol=1e-4)
     loras.remove()
     assert torch.equal(modules[LINEAR].weight, before)  # type: ignore[arg-type]
 
 
 def test_norms_and_biases_are_changed_too_and_given_back(tmp_path: Path) -> None:
-    norm, name = nn.GroupNorm(2, 8), "input_blocks.1.0.in_layers.0"
-    modules = {**targets(), name: norm}
+    norm = nn.GroupNorm(2, 8)
+    modules = {**targets(), "input_blocks.1.0.in_layers.0": norm}
     linear = modules[LINEAR]
     tensors = {
         "lora_unet_down_blocks_0_resnets_0_norm1.w_norm": torch.full((8,), 2.0),
@@ -178,19 +183,16 @@ def test_norms_and_biases_are_changed_too_and_given_back(tmp_path: Path) -> None
     bias = linear.bias.detach().clone()  # type: ignore[union-attr,operator]
     loras = MergedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.5, 0.5)])
-    assert torch.equal(norm.weight, torch.full((8,), 2.0)) and torch.equal(
-        norm.bias, torch.full((8,), 1.5)
-    )
+    assert torch.equal(norm.weight, torch.full((8,), 2.0))
+    assert torch.equal(norm.bias, torch.full((8,), 1.5))
     torch.testing.assert_close(linear.bias, bias + 0.5)
     loras.remove()
-    assert (
-        torch.equal(norm.weight, torch.ones(8))
-        and torch.equal(norm.bias, torch.zeros(8))
-        and torch.equal(linear.bias, bias)
-    )
+    assert torch.equal(norm.weight, torch.ones(8))
+    assert torch.equal(norm.bias, torch.zeros(8))
+    assert torch.equal(linear.bias, bias)
 
 
-def test_a_change_of_a_bias_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_change_of_a_bias_that_is_not_there_is_refused(tmp_path: Path) -> None:
     save_file(
         {f"{STEMS[LINEAR]}.diff": torch.zeros(8, 10), f"{STEMS[LINEAR]}.diff_b": torch.ones(8)},
         tmp_path / "a.safetensors",

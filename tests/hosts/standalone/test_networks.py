@@ -1,6 +1,4 @@
-"""What stands in the networks after loading, against the file, against diffusers' own loader and at
-full size.
-"""
+"""The loaded networks against the file, against diffusers' own loader, and at full size."""
 
 import hashlib
 import json
@@ -28,14 +26,12 @@ from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.modules import module_specs
 from tests.small_checkpoint import FULL, Size, shapes, tensors, yaml_text
 
-NOISE, WHEN = (
-    torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0)),
-    torch.tensor([10, 900]),
-)
+NOISE = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+TIMESTEPS = torch.tensor([10, 900])
 
 
 def predicted(networks: CheckpointNetworks) -> tuple[torch.Tensor, ...]:
-    """Context, the U-Net's answer, a decoded picture and its latents."""
+    """Context, the U-Net's output, a decoded picture and its latents."""
     with torch.inference_mode():
         context = encode(
             networks.text, networks.tokenizer, ["a girl, blonde hair", "a hat"], 1, "cpu"
@@ -43,7 +39,7 @@ def predicted(networks: CheckpointNetworks) -> tuple[torch.Tensor, ...]:
         pixels = networks.vae.decode(NOISE).sample
         return (
             context,
-            networks.unet(NOISE, WHEN, context).sample,
+            networks.unet(NOISE, TIMESTEPS, context).sample,
             pixels,
             networks.vae.encode(pixels).latent_dist.mode(),
         )
@@ -53,14 +49,14 @@ def edited_yaml(small: Path, folder: Path, edit: dict[str, object]) -> Path:
     """The small checkpoint with other values under model.params."""
     shutil.copytree(small.parent, folder / "copy")
     path = folder / "copy" / small.name
-    described = yaml.safe_load(path.with_suffix(".yaml").read_text())
+    config = yaml.safe_load(path.with_suffix(".yaml").read_text())
     for dotted, value in edit.items():
         *sections, key = dotted.split(".")
-        place = described["model"]["params"]
+        params = config["model"]["params"]
         for section in sections:
-            place = place[section]
-        place[key] = value
-    path.with_suffix(".yaml").write_text(yaml.safe_dump(described))
+            params = params[section]
+        params[key] = value
+    path.with_suffix(".yaml").write_text(yaml.safe_dump(config))
     return path
 
 
@@ -119,8 +115,8 @@ def test_the_networks_answer_as_those_of_diffusers_own_loader(
         0,
         1,
     )
-    for own, other in zip(predicted(ours), predicted(theirs), strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)
+    for our, their in zip(predicted(ours), predicted(theirs), strict=True):
+        torch.testing.assert_close(our, their, rtol=1e-4, atol=1e-4)
 
 
 def test_a_half_precision_file_gives_its_rounded_values(
@@ -195,13 +191,13 @@ def test_the_yaml_says_prediction_scale_and_schedule(
         ("linear_start", "low"),
     ],
 )
-def test_a_yaml_that_describes_no_network_is_told(
+def test_a_yaml_that_describes_no_network_is_an_error(
     small_checkpoint: Path, tmp_path: Path, place: str, value: object
 ) -> None:
     path = edited_yaml(small_checkpoint, tmp_path, {place: value})
-    with pytest.raises(CheckpointError, match=r"small\.safetensors.*expected") as told:
+    with pytest.raises(CheckpointError, match=r"small\.safetensors.*expected") as caught:
         load_networks(inspect(path))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 def changed(
@@ -209,8 +205,9 @@ def changed(
 ) -> Path:
     """The small checkpoint without a tensor, or with one more."""
     path = edited_yaml(small, folder, {})
-    own = safetensors.torch.load_file(path) | (more or {})
-    safetensors.torch.save_file({key: values for key, values in own.items() if key != gone}, path)
+    kept = safetensors.torch.load_file(path) | (more or {})
+    kept.pop(gone, None)
+    safetensors.torch.save_file(kept, path)
     return path
 
 
@@ -231,9 +228,9 @@ TEXT = "cond_stage_model.transformer.text_model."
     ],
 )
 def test_no_tensor_may_be_missing(small_checkpoint: Path, tmp_path: Path, gone: str) -> None:
-    with pytest.raises(CheckpointError, match=r"found (1 tensors missing|no )") as told:
+    with pytest.raises(CheckpointError, match=r"found (1 tensors missing|no )") as caught:
         load_networks(inspect(changed(small_checkpoint, tmp_path, gone)))
-    assert "expected" in str(told.value) and "\n" not in str(told.value)
+    assert "expected" in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +240,7 @@ def test_no_tensor_may_be_missing(small_checkpoint: Path, tmp_path: Path, gone: 
         "first_stage_model.encoder.down.0.attn.0.q.weight",
     ],
 )
-def test_a_tensor_without_a_place_is_told(
+def test_a_tensor_without_a_place_is_refused(
     small_checkpoint: Path, tmp_path: Path, more: str
 ) -> None:
     with pytest.raises(CheckpointError, match="without a place"):
@@ -259,18 +256,18 @@ def test_a_tensor_without_a_place_is_told(
         ("UPPER.SAFETENSORS", b"text", "no safetensors file"),
     ],
 )
-def test_bytes_that_are_no_checkpoint_are_told(
+def test_bytes_that_are_no_checkpoint_are_refused(
     tmp_path: Path, name: str, data: bytes, words: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(CheckpointError, match=words) as told:
+    with pytest.raises(CheckpointError, match=words) as caught:
         inspect(tmp_path / name)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")
 def full_size() -> CheckpointNetworks:
-    """Stable Diffusion 1.5's networks without memory, from its keys and shapes alone; no `.yaml`."""
+    """Stable Diffusion 1.5's networks on meta tensors, from its keys and shapes; no `.yaml`."""
     meta = {key: torch.empty(shape, device="meta") for key, shape in shapes(FULL)}
     return networks_from(CheckpointFile(Path("full.safetensors"), {}, 512, "recommended"), meta)
 

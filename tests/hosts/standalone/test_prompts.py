@@ -45,8 +45,8 @@ def test_a_plain_prompt_is_encoded_as_a_caption_is(networks: CheckpointNetworks)
 def test_a_weight_scales_its_own_tokens_and_the_mean_stays(networks: CheckpointNetworks) -> None:
     plain, weighted = encoded(networks, "a red hat")[0], encoded(networks, "a (red:1.5) hat")[0]
     ratio = weighted / plain
-    own = (ratio[2].mean() / ratio[1].mean()).item()  # start, a, red, hat
-    assert own == pytest.approx(1.5, abs=1e-3)
+    relative = (ratio[2].mean() / ratio[1].mean()).item()  # start, a, red, hat
+    assert relative == pytest.approx(1.5, abs=1e-3)
     assert weighted.mean().item() == pytest.approx(plain.mean().item(), abs=1e-5)
 
 
@@ -85,10 +85,10 @@ def test_prompts_between_and_are_weighed_against_the_negative_one(
     shorter = encoded(networks, "a")[0]
     shorter = torch.cat([shorter, shorter[-1:].expand(77, -1)])  # filled up as the WebUI does
     negative = encoded(networks, "n")[0].mean()
-    wanted = negative + 7 * (shorter.mean() - negative) + 7 * 0.5 * (longer.mean() - negative)
+    expected = negative + 7 * (shorter.mean() - negative) + 7 * 0.5 * (longer.mean() - negative)
     guided = texts.predict(unet, torch.zeros(1, 4, 2, 2), 0, 7.0)
     assert guided.shape == (1, 4, 2, 2)
-    assert guided.mean().item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert guided.mean().item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_editing_changes_the_text_between_steps(networks: CheckpointNetworks) -> None:
@@ -109,10 +109,10 @@ def test_a_lora_named_in_the_prompt_is_the_lora_of_a_request(
             for _, branch in network.items():
                 branch.up.fill_(0.1)
             write_lora(path, network.kohya_tensors(), {}, "fp32")
-        wanted = draw(standalone_host, "a girl", loras=(LoraUse(path, 0.5, 0.8),))
-        assert np.array_equal(draw(standalone_host, "a girl<lora:deep:0.8:0.5>"), wanted)
-        assert np.array_equal(draw(standalone_host, "a girl<lora:deep:te=0.8:unet=0.5>"), wanted)
-        assert not np.array_equal(draw(standalone_host, "a girl"), wanted)
+        expected = draw(standalone_host, "a girl", loras=(LoraUse(path, 0.5, 0.8),))
+        assert np.array_equal(draw(standalone_host, "a girl<lora:deep:0.8:0.5>"), expected)
+        assert np.array_equal(draw(standalone_host, "a girl<lora:deep:te=0.8:unet=0.5>"), expected)
+        assert not np.array_equal(draw(standalone_host, "a girl"), expected)
     finally:
         shutil.rmtree(folder)
 
@@ -129,7 +129,7 @@ def test_a_lora_named_in_the_prompt_is_the_lora_of_a_request(
         ("(a:1.1.1)", SettingsError, "weight"),
     ],
 )
-def test_a_mistaken_prompt_is_told_in_one_line(
+def test_a_malformed_prompt_is_an_error_of_one_line(
     standalone_host: StandaloneHost, prompt: str, error: type[Exception], word: str
 ) -> None:
     with pytest.raises(error, match=word) as caught:

@@ -1,8 +1,7 @@
-"""A small stand-in for the WebUI's `modules` and its Lora extension: the parts that our host
-touches, behaving as they do.
+"""A stand-in for the WebUI's `modules` and its Lora extension: what our host uses, no more.
 
-The real WebUI is tested in tests/webui; this one lets every submission check the same code in
-seconds.
+The real WebUI is tested in tests/webui; with this one the same code is tested in seconds.
+
 Source: AUTOMATIC1111 1.10.1.
 """
 
@@ -10,6 +9,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -42,16 +43,24 @@ class State:
     """modules.shared_state.State."""
 
     def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.interrupted = self.stopping_generation = self.skipped = False
-        self.job, self.job_count, self.job_no, self.textinfo = "", 0, 0, None
+        self.begun: list[str] = []  # titles of the jobs that began
+        self.interrupted = False
+        self.stopping_generation = False
+        self.skipped = False
+        self.job = ""
+        self.job_count = 0
+        self.job_no = 0
+        self.textinfo: str | None = None
 
     def begin(self, job: str = "") -> None:
         self.begun.append(job)
-        self.job, self.interrupted, self.stopping_generation = job, False, False
+        self.job = job
+        self.interrupted = False
+        self.stopping_generation = False
 
     def end(self) -> None:
-        self.job, self.job_count = "", 0
+        self.job = ""
+        self.job_count = 0
 
     def interrupt(self) -> None:
         self.interrupted = True
@@ -61,13 +70,18 @@ class Option:
     """modules.options.OptionInfo, and what options.set does with its callback."""
 
     def __init__(self, default: object = None, label: str = "", **rest: object) -> None:
-        self.default, self.label, self.section, self.onchange = default, label, None, (lambda: None)
+        self.default = default
+        self.label = label
+        self.section: tuple[str, ...] | None = None
+        self.onchange: Callable[[], object] = lambda: None
 
     def info(self, text: str) -> Option:
         return self
 
 
 class Options:
+    """modules.options.Options."""
+
     def __init__(self) -> None:
         self.data: dict[str, Any] = {"sd_model_checkpoint": "a"}
         self.data_labels = {
@@ -93,22 +107,26 @@ class NetworkOnDisk:
     """network.NetworkOnDisk."""
 
     def __init__(self, name: str, filename: str) -> None:
-        self.name, self.filename, self.alias = name, filename, "shared alias"
+        self.name = name
+        self.filename = filename
+        self.alias = "shared alias"
 
 
 class Network:
-    """A loaded LoRA: what it adds to the weights of which modules."""
+    """network.Network, a loaded LoRA.  deltas: what it adds to the weights of a module, by name."""
 
     def __init__(self, name: str, deltas: dict[str, torch.Tensor]) -> None:
-        self.name, self.deltas = name, deltas
+        self.name = name
+        self.deltas = deltas
 
 
 class DeepDanbooru:
-    """modules.deepbooru.DeepDanbooru, with a model that tells how red, green and blue a picture is."""
+    """modules.deepbooru.DeepDanbooru, whose model gives a picture's mean red, green and blue."""
 
     def __init__(self) -> None:
         self.model: Any = None
-        self.missing, self.running = False, False
+        self.missing = False
+        self.running = False
 
     def start(self) -> None:
         if self.missing:
@@ -127,20 +145,21 @@ def resize_image(mode: int, image: Image.Image, width: int, height: int) -> Imag
 
 
 def module(name: str, **values: object) -> ModuleType:
-    made = ModuleType(name)
-    vars(made).update(values)
-    return made
+    """A module with these names in it."""
+    result = ModuleType(name)
+    vars(result).update(values)
+    return result
 
 
 class StandIn:
-    """What the tests look at.
-
-    Installing replaces entries of sys.modules for the time of one test.
-    """
+    """The WebUI for one test: entries of sys.modules, and what the tests look at."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-        self.lock, self.state, self.opts = FifoLock(), State(), Options()
-        self.lora_dir, self.loaded_networks, self.merging = root / "Lora", [], 0
+        self.lock = FifoLock()
+        self.state = State()
+        self.opts = Options()
+        self.merged_ratios: list[float] = []  # of token merging, as it was set
+        self.lora_dir = root / "Lora"
         self.lora_dir.mkdir()
         cpu = torch.device("cpu")
         self.shared = module(
@@ -153,8 +172,6 @@ class StandIn:
             OptionInfo=Option,
             sd_upscalers=[],
         )
-        from contextlib import nullcontext
-
         self.devices = module(
             "modules.devices",
             device=cpu,
@@ -182,8 +199,7 @@ class StandIn:
             network_apply_weights=self.apply_weights,
         )
         self.scripts = module("modules.scripts", scripts_data=[])
-        self.merged_ratio: list[float] = []
-        made = {
+        modules = {
             "modules.shared": self.shared,
             "modules.devices": self.devices,
             "modules.lowvram": self.lowvram,
@@ -199,7 +215,7 @@ class StandIn:
             "modules.sd_unet": module("modules.sd_unet", current_unet=None),
             "modules.sd_models": module(
                 "modules.sd_models",
-                apply_token_merging=lambda model, ratio: self.merged_ratio.append(ratio),
+                apply_token_merging=lambda model, ratio: self.merged_ratios.append(ratio),
             ),
             "modules.sd_hijack_optimizations": module(
                 "modules.sd_hijack_optimizations",
@@ -213,20 +229,18 @@ class StandIn:
             "network": module("network", NetworkOnDisk=NetworkOnDisk),
         }
         package = module("modules", __path__=[])
-        for name, each in made.items():
+        for name, entry in modules.items():
             if name.startswith("modules."):
-                setattr(package, name.partition(".")[2], each)
-        for name, each in {"modules": package, **made}.items():
-            monkeypatch.setitem(sys.modules, name, each)
-        for name in [
-            n
-            for n in sys.modules
-            if n.startswith(("lib_singlelora.hosts.webui", "lib_singlelora.extension"))
-        ]:
+                setattr(package, name.partition(".")[2], entry)
+        for name, entry in {"modules": package, **modules}.items():
+            monkeypatch.setitem(sys.modules, name, entry)
+        # Ours hold the modules that they imported in another test.
+        ours = ("lib_singlelora.hosts.webui", "lib_singlelora.extension")
+        for name in [name for name in sys.modules if name.startswith(ours)]:
             monkeypatch.delitem(sys.modules, name)
 
     def apply_weights(self, target: nn.Module) -> None:
-        """networks.network_apply_weights: bakes what is loaded into the weights, from a backup."""
+        """networks.network_apply_weights: merges what is loaded into the weights, from a backup."""
         wanted = tuple(net.name for net in self.networks.loaded_networks)
         if getattr(target, "network_current_names", ()) == wanted:
             return
@@ -244,15 +258,13 @@ class StandIn:
 def scaled_dot_product_attention_forward(
     self: Any, x: torch.Tensor, context: Any = None, mask: Any = None, **rest: object
 ) -> torch.Tensor:
-    """modules.sd_hijack_optimizations.scaled_dot_product_attention_forward, without the user's own
-    settings.
-    """
+    """modules.sd_hijack_optimizations.scaled_dot_product_attention_forward, without its options."""
     batch, length, _ = x.shape
     source = x if context is None else context
     q, k, v = (
         part.view(batch, -1, self.heads, part.shape[-1] // self.heads).transpose(1, 2)
         for part in (self.to_q(x), self.to_k(source), self.to_v(source))
     )
-    found = nn.functional.scaled_dot_product_attention(q, k, v)
-    made: torch.Tensor = self.to_out(found.transpose(1, 2).reshape(batch, length, -1))
-    return made
+    attended = nn.functional.scaled_dot_product_attention(q, k, v)
+    result: torch.Tensor = self.to_out(attended.transpose(1, 2).reshape(batch, length, -1))
+    return result

@@ -1,4 +1,4 @@
-"""The WebUI's own tagger as the core's port asks for it."""
+"""The WebUI's own tagger behind the port HostTagger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,5 @@ def test_a_model_that_cannot_be_had_is_one_clear_line(webui: StandIn) -> None:
     from lib_singlelora.hosts.webui.deepbooru import Deepbooru
 
     sys.modules["modules.deepbooru"].model.missing = True
-    with pytest.raises(
-        TaggerError, match=r"deepbooru: the WebUI could not load it .*no network.*caption.tagger"
-    ):
+    with pytest.raises(TaggerError, match="no network"):
         Deepbooru().tag([Image.new("RGB", (8, 8))])

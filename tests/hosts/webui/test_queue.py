@@ -1,6 +1,4 @@
-"""The WebUI's queue: one at a time, re-entered by the same thread, left by a cancelled job; its
-state and its options.
-"""
+"""The WebUI's queue lock, its state and its options while a job runs."""
 
 import threading
 import time
@@ -16,7 +14,8 @@ from tests.hosts.webui.stand_in import StandIn
 def test_the_queue_is_held_and_given_back(webui: StandIn) -> None:
     from lib_singlelora.hosts.webui.queue import QueueLock
 
-    queue, job = QueueLock(), Job("isabella: run")
+    queue = QueueLock()
+    job = Job("isabella: run")
     with queue.acquire(job), queue.acquire(Job("inner")):
         assert not webui.lock.acquire(blocking=False)
         assert queue.job is job
@@ -36,7 +35,9 @@ def test_it_is_given_back_after_an_error(webui: StandIn) -> None:
 def test_a_waiting_job_can_be_cancelled_and_takes_nothing_later(webui: StandIn) -> None:
     from lib_singlelora.hosts.webui.queue import QueueLock
 
-    queue, job, ended = QueueLock(), Job("x"), threading.Event()
+    queue = QueueLock()
+    job = Job("x")
+    ended = threading.Event()
 
     def wait() -> None:
         with pytest.raises(JobCancelled), queue.acquire(job):
@@ -57,7 +58,8 @@ def test_a_waiting_job_can_be_cancelled_and_takes_nothing_later(webui: StandIn) 
 def test_the_webuis_interrupt_cancels_the_job_and_progress_is_shown(webui: StandIn) -> None:
     from lib_singlelora.hosts.webui.queue import QueueLock
 
-    queue, job = QueueLock(), Job("x")
+    queue = QueueLock()
+    job = Job("x")
     with queue.acquire(job):
         queue.mirror(Progress("train", 3, 10, "epoch 1"))
         assert (webui.state.job_no, webui.state.job_count) == (3, 10)

@@ -21,22 +21,19 @@ from lib_singlelora.naming.modules import module_names
 from tests.hosts.webui.stand_in import Network, StandIn
 from tests.small_checkpoint import CLIP, SMALL, clip_config, tensors, yaml_text
 
-NOISE, WHEN = (
-    torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0)),
-    torch.tensor([500]),
-)
+NOISE = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+TIMESTEPS = torch.tensor([500])
 
 
 class Vae(nn.Module):
-    """ldm's encoder with the two lines around it that AutoencoderKL has; that class itself wants a
-    trainer's package.
-    """
+    """ldm's AutoencoderKL as far as its encoder goes; the class itself imports a trainer."""
 
     def __init__(self, params: dict[str, Any]) -> None:
         super().__init__()
         from ldm.modules.diffusionmodules.model import Encoder
 
-        self.encoder, self.quant_conv = Encoder(**params), nn.Conv2d(8, 8, 1)
+        self.encoder = Encoder(**params)
+        self.quant_conv = nn.Conv2d(8, 8, 1)
 
     def encode(self, x: Tensor) -> SimpleNamespace:
         mean = self.quant_conv(self.encoder(x)).chunk(2, 1)[0]
@@ -77,13 +74,11 @@ class Model(nn.Module):
                 {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)},
                 strict=False,
             )
-        self.parameterization, self.scale_factor, self.lowvram, self.is_sdxl, self.is_sd2 = (
-            "eps",
-            0.18215,
-            False,
-            False,
-            False,
-        )
+        self.parameterization = "eps"
+        self.scale_factor = 0.18215
+        self.lowvram = False
+        self.is_sdxl = False
+        self.is_sd2 = False
         self.alphas_cumprod = torch.linspace(0.99, 0.01, 1000)
         self.sd_checkpoint_info = SimpleNamespace(
             name="small.safetensors", filename="small.safetensors"
@@ -125,9 +120,10 @@ def state(model: Model) -> dict[str, Any]:
     }
 
 
-def same(before: dict[str, Any], after: dict[str, Any]) -> None:
-    weights = before.pop("weights"), after.pop("weights")
-    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+def assert_same(before: dict[str, Any], after: dict[str, Any]) -> None:
+    weights = before.pop("weights")
+    weights_after = after.pop("weights")
+    assert all(weights[name].equal(weights_after[name]) for name in weights)
     assert before == after
 
 
@@ -138,9 +134,9 @@ def step(training: Any, text_encoder: bool = True) -> tuple[LoraNetwork, Tensor]
             torch.randn(branch.up.shape, generator=torch.Generator().manual_seed(1)) * 0.1
         )
     with attached(network, training.targets()):
-        answer = training.predict(NOISE, WHEN, training.encode_prompts(["isabella, girl"], 1))
-        answer.square().mean().backward()
-    return network, answer.detach()
+        output = training.predict(NOISE, TIMESTEPS, training.encode_prompts(["isabella, girl"], 1))
+        output.square().mean().backward()
+    return network, output.detach()
 
 
 def test_every_module_of_the_layout_is_given_once(model: Model, borrowed_networks: Any) -> None:
@@ -168,7 +164,7 @@ def test_gradients_reach_every_branch_and_everything_is_given_back(
         network, _ = step(training)
         gradients = [branch.up.grad for _, branch in network.items()]
         assert all(g is not None and float(g.abs().max()) > 0 for g in gradients)
-    same(before, state(model))
+    assert_same(before, state(model))
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
@@ -179,7 +175,7 @@ def test_it_is_given_back_after_any_error(
     with pytest.raises(error), borrowed_networks(model) as training:
         step(training)
         raise error("in the middle")
-    same(before, state(model))
+    assert_same(before, state(model))
 
 
 def test_a_lora_of_the_last_prompt_is_taken_out_first(
@@ -197,8 +193,8 @@ def test_a_lora_of_the_last_prompt_is_taken_out_first(
     assert not target.weight.equal(original)
     with borrowed_networks(model) as training:
         assert target.weight.equal(original)
-        _, found = step(training)
-    assert found.equal(clean)
+        _, output = step(training)
+    assert output.equal(clean)
     assert webui.networks.loaded_networks == [] and target.network_current_names == ()
 
 
@@ -210,8 +206,8 @@ def test_token_merging_and_hypertile_are_off_for_the_job(
     setattr(block, "__webui_hypertile_params", tile)
     model.applied_token_merged_ratio = 0.5
     with borrowed_networks(model):
-        assert not tile.enabled and webui.merged_ratio == [0]
-    assert tile.enabled and webui.merged_ratio == [0, 0.5]
+        assert not tile.enabled and webui.merged_ratios == [0]
+    assert tile.enabled and webui.merged_ratios == [0, 0.5]
 
 
 def test_the_hooks_of_lowvram_come_back(
@@ -225,7 +221,8 @@ def test_the_hooks_of_lowvram_come_back(
 
     calls: list[nn.Module] = []
     send_me_to_gpu.__module__ = "modules.lowvram"
-    model.lowvram, unet = True, model.model.diffusion_model
+    model.lowvram = True
+    unet = model.model.diffusion_model
     for hook in (another, send_me_to_gpu):
         unet.register_forward_pre_hook(hook)
     with borrowed_networks(model) as training:
@@ -250,11 +247,11 @@ def test_with_medvram_each_part_comes_for_its_own_work(
         training.encode_images(torch.zeros(1, 3, 64, 64))
         assert moves == ([("out", "unet", "text encoder")] if medvram else []) + [("in", "vae")]
         moves.clear()
-        training.predict(NOISE, WHEN, training.encode_prompts(["isabella, girl"], 1))
+        training.predict(NOISE, TIMESTEPS, training.encode_prompts(["isabella, girl"], 1))
         assert moves == [("in", "text encoder"), ("in", "unet")]
 
 
-def test_latents_are_scaled_and_nan_is_told(model: Model, borrowed_networks: Any) -> None:
+def test_latents_are_scaled_and_nan_is_an_error(model: Model, borrowed_networks: Any) -> None:
     from lib_singlelora.errors import TrainingError
 
     with borrowed_networks(model) as training:
@@ -267,10 +264,10 @@ def test_latents_are_scaled_and_nan_is_told(model: Model, borrowed_networks: Any
 
 def test_long_prompts_and_clip_skip(model: Model, borrowed_networks: Any) -> None:
     with borrowed_networks(model) as training:
-        one = training.encode_prompts(["a girl"], 1).context
-        assert one.shape == (1, 77, SMALL.text)
+        context = training.encode_prompts(["a girl"], 1).context
+        assert context.shape == (1, 77, SMALL.text)
         assert training.encode_prompts([", ".join(["word"] * 60)], 1).context.shape[1] == 154
-        assert not one.equal(training.encode_prompts(["a girl"], 2).context)
+        assert not context.equal(training.encode_prompts(["a girl"], 2).context)
 
 
 def test_v_prediction_is_read_off_the_model(model: Model, borrowed_networks: Any) -> None:
@@ -300,7 +297,7 @@ def another_unet(model: Model, webui: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (no_checkpoint, "no checkpoint loaded"),
         (sdxl, "not supported yet"),
@@ -309,13 +306,13 @@ def another_unet(model: Model, webui: StandIn) -> None:
     ],
 )
 def test_what_cannot_be_trained_is_refused(
-    webui: StandIn, model: Model, borrowed_networks: Any, change: Any, said: str
+    webui: StandIn, model: Model, borrowed_networks: Any, change: Any, reason: str
 ) -> None:
     change(model, webui)
     before = state(model)
     with (
-        pytest.raises(CheckpointError, match=said),
+        pytest.raises(CheckpointError, match=reason),
         borrowed_networks(None if change is no_checkpoint else model),
     ):
         pass
-    same(before, state(model))
+    assert_same(before, state(model))

@@ -24,9 +24,8 @@ def model_state():
             if tensor.dim()
             else b"0"
         )
-        flags.update(
-            f"{name} {tensor.dtype} {tensor.device} {tensor.requires_grad} {tensor.grad is None}".encode()
-        )
+        facts = (name, tensor.dtype, tensor.device, tensor.requires_grad, tensor.grad is None)
+        flags.update(repr(facts).encode())
     hooks = 0
     for name, module in model.named_modules():
         flags.update(f"{name} {type(module).__name__} {module.training}".encode())
@@ -69,12 +68,12 @@ def break_step(kind, at):
 
     predict, left = WebUITrainingModel.predict, [at]
 
-    def broken(self, *given):
+    def broken(self, *args):
         left[0] -= 1
         if left[0] == 0:
             WebUITrainingModel.predict = predict
             raise ERRORS[kind]
-        return predict(self, *given)
+        return predict(self, *args)
 
     WebUITrainingModel.predict = broken
 
@@ -85,7 +84,7 @@ def break_lora():
 
     load = networks.load_network
 
-    def broken(*given):
+    def broken(*args):
         networks.load_network = load
         raise ValueError("the probe's")
 
@@ -93,7 +92,7 @@ def break_lora():
 
 
 def patches():
-    """What the WebUI's approximations and memory savers are at now."""
+    """The state of the WebUI's approximations and memory savers."""
     from modules import devices
 
     model = shared.sd_model

@@ -1,4 +1,4 @@
-"""A short request, and its picture as numbers."""
+"""A short request, and its picture as an array."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""A WebUI of one's own: the installed program with a data folder in a temporary place."""
+"""A process of the installed WebUI with a data folder in a temporary place."""
 
 from __future__ import annotations
 
@@ -32,18 +32,27 @@ PROBE = Path(__file__).parent / "probe"
 
 
 class Refused(Exception):
-    """An HTTP answer that is an error.  status: its number."""
+    """An HTTP error.  status: its number."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")
-        self.status, self.text = status, text
+        self.status = status
+        self.text = text
 
 
 class WebUI:
-    """Starts, stops and asks one WebUI.  data: its folder of models, extensions and outputs."""
+    """Starts, stops and asks one WebUI.
+
+    folder: of the program.
+    data: its folder of models, extensions and outputs.
+    flags: more than FLAGS.
+    """
 
     def __init__(self, folder: Path, python: str, data: Path, flags: tuple[str, ...] = ()) -> None:
-        self.folder, self.python, self.data, self.flags = folder, python, data, flags
+        self.folder = folder
+        self.python = python
+        self.data = data
+        self.flags = flags
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -92,8 +101,8 @@ class WebUI:
                 stderr=log,
                 start_new_session=True,
             )
-        # A request in the middle of its start makes it fail ("Cannot add middleware"): it is waited
-        # for in its log.
+        # A request in the middle of its start makes it fail ("Cannot add middleware"), so its log
+        # is watched.
         self.wait_for(self._started, timeout, "the WebUI to start")
         self.wait_for(self.ready, 30, "the WebUI to answer")
 
@@ -107,7 +116,7 @@ class WebUI:
         )
 
     def ready(self) -> bool:
-        """Whether it answers now."""
+        """True if it answers."""
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the WebUI ended:\n{self.tail()}")
@@ -118,7 +127,7 @@ class WebUI:
         return True
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill it, as a power cut would."""
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -137,7 +146,11 @@ class WebUI:
         timeout: float = 300,
         headers: dict[str, str] | None = None,
     ) -> Any:
-        """JSON from a route.  Raises: Refused."""
+        """JSON from a route.
+
+        Raises:
+            Refused: the answer is an error.
+        """
         data = None if body is None else json.dumps(body).encode()
         url = self.url + urllib.parse.quote(path, safe="/%?=&")
         request = urllib.request.Request(
@@ -154,11 +167,11 @@ class WebUI:
 
     @staticmethod
     def wait_for(condition: Callable[[], Any], timeout: float, what: str) -> Any:
-        """What the condition gives once it is true."""
-        until = time.monotonic() + timeout
-        while time.monotonic() < until:
-            if found := condition():
-                return found
+        """Wait until the condition gives something true, and return that."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if value := condition():
+                return value
             time.sleep(0.25)
         raise AssertionError(f"waited {timeout:.0f} s for {what}")
 
@@ -197,12 +210,12 @@ class WebUI:
     def training_step(self, number: int, step: int, timeout: float = 240) -> Any:
         """A job's view once its training is at a step."""
 
-        def there() -> Any:
+        def reached() -> Any:
             view = self.job(number)
             assert view["state"] in ("waiting", "running"), view
             return view["stage"] == "train" and view["done"] >= step and view
 
-        return self.wait_for(there, timeout, f"step {step} of job {number}")
+        return self.wait_for(reached, timeout, f"step {step} of job {number}")
 
     def picture(self, prompt: str = "isabella, girl", **options: object) -> str:
         """txt2img by the WebUI's own API, base64."""
@@ -216,12 +229,11 @@ class WebUI:
 
 def python_of_webui() -> str:
     """SD_WEBUI_PYTHON, or the interpreter in the WebUI's own venv."""
-    own = (
-        Path(os.environ["SD_WEBUI_DIR"])
-        / "venv"
-        / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    )
-    return os.environ.get("SD_WEBUI_PYTHON") or (str(own) if own.exists() else sys.executable)
+    if chosen := os.environ.get("SD_WEBUI_PYTHON"):
+        return chosen
+    name = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    python = Path(os.environ["SD_WEBUI_DIR"]) / "venv" / name
+    return str(python) if python.exists() else sys.executable
 
 
 def visit(webui: WebUI, page: Any) -> None:
