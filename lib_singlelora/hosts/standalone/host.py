@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import count as count_from
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from ...host import (
 from ...imaging.masked_fill import surroundings
 from ...jobs import Job, Progress
 from ..precision import DTYPES, half_of, has_bf16
+from ..request import check_steps_and_size
 from .bundled_embeddings import embedding_tokens
 from .checkpoint_loader import CheckpointNetworks, load_networks
 from .conditioning import Guidance, guidance
@@ -273,13 +275,6 @@ class StandaloneHost:
         """
         networks = self.networks
         count = len(request.seeds)
-        scheduler = make_scheduler(
-            request.sampler,
-            networks.beta_start,
-            networks.beta_end,
-            len(networks.alphas_cumprod),
-            networks.prediction,
-        )
         noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
         step_numbers = count_from(0)
 
@@ -302,7 +297,7 @@ class StandaloneHost:
                 job.report(Progress("generate", index * total + done, count * total, message))
 
         latents = denoise(
-            scheduler,
+            self._scheduler(request.sampler),
             guided,
             noise.to(self._device),
             generators,
@@ -315,6 +310,16 @@ class StandaloneHost:
         if request.image is not None and request.mask is not None:
             image = _paste_back(image, request.image, request.mask)
         return GeneratedImage(image, seed, self._parameters(request, seed))
+
+    def _scheduler(self, sampler: str) -> Any:
+        networks = self.networks
+        return make_scheduler(
+            sampler,
+            networks.beta_start,
+            networks.beta_end,
+            len(networks.alphas_cumprod),
+            networks.prediction,
+        )
 
     def _start(self, request: ImageRequest) -> Img2ImgStart | None:
         if request.image is None:
@@ -382,12 +387,7 @@ def _check(request: ImageRequest) -> None:
         raise SettingsError(
             f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}"
         )
-    if request.steps < 1:
-        raise SettingsError(f"steps: found {request.steps}, expected at least 1")
-    if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
-        raise SettingsError(
-            f"size: found {request.width}x{request.height}, expected multiples of 8"
-        )
+    check_steps_and_size(request)
 
 
 def _strengths(use: LoraUse) -> str:

@@ -64,7 +64,8 @@ def inspect(path: Path) -> CheckpointFile:
     metadata: Mapping[str, str] = {}
     if _is_safetensors(path):
         header = _header(path)
-        metadata, shapes = header.metadata, header.shapes
+        metadata = header.metadata
+        shapes = header.shapes
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     _check_architecture(path, shapes)

@@ -11,6 +11,7 @@ from PIL import Image
 from ...errors import CheckpointError, LoraFileError, SettingsError, TrainingError
 from ...host import GeneratedImage, ImageRequest
 from ...jobs import Job, Progress
+from ..request import check_steps_and_size
 from .lora_folder import LoraFolder
 
 # The WebUI's numbers for "Masked content"
@@ -73,12 +74,7 @@ def _check(request: ImageRequest) -> None:
             f"sampler: found {request.sampler!r}, expected one of the WebUI's, such as 'DPM++ 2M"
             " Karras'"
         )
-    if request.steps < 1:
-        raise SettingsError(f"steps: found {request.steps}, expected at least 1")
-    if request.width % 8 or request.height % 8 or min(request.width, request.height) < 8:
-        raise SettingsError(
-            f"size: found {request.width}x{request.height}, expected multiples of 8"
-        )
+    check_steps_and_size(request)
 
 
 def _processing(
