@@ -38,7 +38,7 @@ class LoraUse:
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """What to draw; one picture per seed.
+    """A request for pictures, one per seed.
 
     seeds: 0 to 2**32 - 1.
     width, height: pixels, multiples of 8; an `image` is resized to them.

@@ -27,7 +27,7 @@ def register_missing(error: ImportError) -> None:
 
 
 def _remedy(package: str) -> str:
-    """What the user can do, as HTML."""
+    """Advice for the user, as HTML."""
     if package == "networks":
         return (
             "Switch on the WebUI's built-in Lora extension (Extensions tab) and restart the WebUI."

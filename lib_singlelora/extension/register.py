@@ -1,4 +1,4 @@
-"""What scripts/singlelora.py registers with the WebUI.
+"""Registration with the WebUI, called by scripts/singlelora.py.
 
 One Service lives as long as the process: "Reload UI" builds the page anew, and a job that is
 running goes on.

@@ -75,7 +75,7 @@ def _preset_names() -> list[str]:
 
 
 class Axes:
-    """What the axes do to one cell: they rewrite the LoRA's tag in its prompt.
+    """Apply the axes to one cell: they rewrite the LoRA's tag in its prompt.
 
     The order in which the script applies them does not matter: each remembers its value on the cell
     and the tag is written from all of them.

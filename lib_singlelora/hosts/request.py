@@ -1,4 +1,4 @@
-"""What every host asks of an ImageRequest."""
+"""Checks of an ImageRequest that every host makes."""
 
 from __future__ import annotations
 

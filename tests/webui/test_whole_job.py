@@ -371,7 +371,8 @@ def test_inpainting_takes_every_way(
 def test_an_inpainted_picture_becomes_the_next_version(
     webui: WebUI, trained: dict[str, Any]
 ) -> None:
-    name, root = trained["name"], Path(trained["job"]["result"]["workspace"])
+    name = trained["name"]
+    root = Path(trained["job"]["result"]["workspace"])
     drawn = Path(trained["job"]["result"]["inpainted"][0]).relative_to(root).as_posix()
     kept = webui.ask(f"/singlelora/v1/workspaces/{name}/accepted", {"pictures": [drawn]})[
         "accepted"
