@@ -156,11 +156,7 @@ def test_a_failed_training_leaves_nothing_behind(webui: WebUI, trained: dict[str
     for stage in ("prepare", "crop", "caption"):
         webui.ended(webui.submit(name, stage))
     job = webui.ended(webui.submit(name, "train"), timeout=500)
-    assert (
-        job["state"] == "failed"
-        and "expected a number" in job["error"]
-        and "unet_lr" in job["error"]
-    )
+    assert job["state"] == "failed" and "unet_lr" in job["error"]
     assert webui.picture() == trained["picture"]
     untouched(trained["state"], webui.ask("/probe/state"))
 
