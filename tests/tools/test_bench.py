@@ -44,10 +44,17 @@ def test_retention_counts_at_equal_flexibility_only() -> None:
     assert first_as_good(rows[1:3], wanted) is None
 
 
-def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "--only", "spede"])
-    assert ended.value.code == 2 and "steps" in capsys.readouterr().err
+def test_an_unknown_part_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--only", "spede"]) == 2
+    assert "steps" in capfd.readouterr().err
+
+
+def test_without_the_repository_there_is_no_benchmark(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("lib_singlelora.cli.bench.ROOT", tmp_path)
+    assert main(["bench"]) == 1
+    assert "found no benchmark" in capfd.readouterr().err
 
 
 def test_figures_of_the_same_name_are_replaced_and_others_stay(tmp_path: Path) -> None:
