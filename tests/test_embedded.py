@@ -17,6 +17,7 @@ from lib_singlelora.host import ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.tagging.wd import WdTagger
 from lib_singlelora.workspace.workspace import Workspace
@@ -126,11 +127,7 @@ def test_a_short_training_brings_her_hat_with_her_trigger_only(
     for stage in ("prepare", "crop", "caption", "train"):
         made = run_stage(
             stage,
-            settings,
-            workspace,
-            host,
-            job,
-            False,
+            StageContext(settings, workspace, host, job),
             ROOT / "examples" / "isabella.png" if stage == "prepare" else None,
         )
     seeds, lora = (1, 2, 3, 4), Path(made["loras"][-1])

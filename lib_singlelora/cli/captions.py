@@ -110,15 +110,18 @@ def run_trigger(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
     Raises: WorkspaceError, SettingsError, CheckpointError, JobCancelled.
     """
-    from ..stages.trigger import as_dict, check_trigger  # torch comes with it
+    from ..stages.context import StageContext
+    from ..stages.trigger import check_trigger  # torch comes with it
 
     workspace = Workspace(options.workspace, create=False)
     job.events = workspace.events
     word = check_name(options.trigger, "trigger") if options.trigger else ""
     with workspace.writing("trigger"):
         host = checkpoint.host_of(workspace, options.checkpoint)
-        made = check_trigger(workspace.load_settings(), workspace, host, job, word, options.force)
-    return {"workspace": str(workspace.root), **as_dict(made)}
+        settings = workspace.load_settings()
+        context = StageContext(settings, workspace, host, job, options.force)
+        result = check_trigger(context, word)
+    return {"workspace": str(workspace.root), **result.as_dict()}
 
 
 def render_tags(result: dict[str, Any]) -> str:

@@ -87,27 +87,18 @@ def run_loopback(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
     Raises: PictureError, WorkspaceError, LoraFileError, SettingsError, JobCancelled.
     """
+    from ..stages.context import StageContext
     from ..stages.loopback import loopback  # torch comes with it
 
     workspace = Workspace(options.workspace, create=False)
     job.events = workspace.events
     settings = workspace.load_settings()
     host = checkpoint.host_of(workspace, options.checkpoint)
-    versions = []
-    for picture in options.pictures:
-        versions.append(
-            loopback(
-                settings,
-                workspace,
-                host,
-                job,
-                picture,
-                options.into,
-                options.repeats,
-                options.start,
-                options.force,
-            )
-        )
+    context = StageContext(settings, workspace, host, job, options.force)
+    versions = [
+        loopback(context, picture, options.into, options.repeats, options.start)
+        for picture in options.pictures
+    ]
     last = versions[-1]
     return {
         "workspace": str(last.workspace),

@@ -147,12 +147,14 @@ def run_stages(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def plan_plot(options: argparse.Namespace) -> dict[str, Any]:
     """What `plot` would draw now; draws nothing."""
+    from ..stages.context import StageContext
     from ..stages.pipeline import plan_plot
 
     assignments = _assignments(options)
     workspace = Workspace(options.workspace, create=False)
     settings = _changed(workspace, workspace.load_settings(), assignments)
-    return plan_plot(settings, workspace, checkpoint.host_of(workspace, options.checkpoint))
+    host = checkpoint.host_of(workspace, options.checkpoint)
+    return plan_plot(StageContext(settings, workspace, host))
 
 
 def _assignments(options: argparse.Namespace) -> dict[str, str]:
@@ -173,6 +175,7 @@ def _run(
     """What needs the host."""
     _changed(workspace, workspace.load_settings(), assignments)
     host = checkpoint.host_of(workspace, options.checkpoint)
+    from ..stages.context import StageContext
     from ..stages.pipeline import run_all, run_stage  # torch comes with it, which takes seconds
 
     def change(saved: Settings) -> Settings:
@@ -181,12 +184,13 @@ def _run(
 
     before = workspace.settings_text()
     settings = workspace.change_settings(change, host.checkpoint.path)
+    context = StageContext(settings, workspace, host, job, options.force)
     try:
         if options.word in ("run", "demo"):
-            return run_all(settings, workspace, host, job, options.picture, options.force)
+            return run_all(context, options.picture)
         picture = getattr(options, "picture", None) or getattr(options, "image", None)
         mask = getattr(options, "mask", None)
-        return run_stage(options.word, settings, workspace, host, job, options.force, picture, mask)
+        return run_stage(options.word, context, picture, mask)
     except MISTAKES:
         workspace.restore_settings(before, settings)
         raise

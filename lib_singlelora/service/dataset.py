@@ -240,12 +240,12 @@ class DatasetService:
         workspace, host = self.service.workspace(name), self.service.host
 
         def work(job: Job) -> dict[str, Any]:
-            from ..stages.trigger import as_dict, check_trigger
+            from ..stages.context import StageContext
+            from ..stages.trigger import check_trigger
 
             with host.exclusive(job), workspace.writing("trigger"):
-                return as_dict(
-                    check_trigger(workspace.load_settings(), workspace, host, job, word, force)
-                )
+                context = StageContext(workspace.load_settings(), workspace, host, job, force)
+                return check_trigger(context, word).as_dict()
 
         return self.service.runner.submit(f"{name}: trigger", work, workspace.events, host.mirror)
 

@@ -44,10 +44,11 @@ class LoraFilesService:
 
         Raises: as the stage plot does before it draws.
         """
+        from ..stages.context import StageContext
         from ..stages.pipeline import plan_plot
 
         settings, workspace = self._opened(name)
-        return plan_plot(settings, workspace, self.service.host)
+        return plan_plot(StageContext(settings, workspace, self.service.host))
 
     def files(self, name: str) -> dict[str, Path]:
         """The epochs and what was made of them, by the names that prompts use; none for no

@@ -362,20 +362,13 @@ class Service:
             choose_lora(workspace.load_settings(), workspace)
 
         def work(job: Job) -> dict[str, Any]:
+            from ..stages.context import StageContext
             from ..stages.loopback import loopback
 
             with self.host.exclusive(job):
                 self._refuse_deleted(workspace)
-                made = loopback(
-                    workspace.load_settings(),
-                    workspace,
-                    self.host,
-                    job,
-                    path,
-                    None,
-                    repeats,
-                    cast(Any, start),
-                )
+                context = StageContext(workspace.load_settings(), workspace, self.host, job)
+                made = loopback(context, path, repeats=repeats, start=cast(Any, start))
             return {
                 "workspace": made.workspace.name,
                 "version": made.number,
@@ -405,13 +398,15 @@ class Service:
         workspace = self.workspace(name)
 
         def work(job: Job) -> dict[str, Any]:
+            from ..stages.context import StageContext
             from ..stages.pipeline import run_all, run_stage
 
             with self.host.exclusive(job), self._held(workspace, word):
                 settings = workspace.load_settings()
+                context = StageContext(settings, workspace, self.host, job, force)
                 if word == RUN:
-                    return run_all(settings, workspace, self.host, job, picture, force)
-                return run_stage(word, settings, workspace, self.host, job, force, picture, mask)
+                    return run_all(context, picture)
+                return run_stage(word, context, picture, mask)
 
         def listen(job: Job, progress: Progress) -> None:
             if not workspace.settings_file.exists():

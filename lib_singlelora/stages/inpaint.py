@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from PIL import Image
 
 from ..crops.buckets import training_resolution
 from ..errors import PictureError
 from ..files.fileio import file_hash, fingerprint, write_bytes, write_json
-from ..host import Fill, Host, ImageRequest, LoraUse
+from ..host import Fill, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes, save_picture
-from ..jobs import Job, Progress
+from ..jobs import Progress
 from ..library.bake import bake_preset
 from ..library.block_presets import known_presets, preset_key
 from ..library.choose import choose_lora
@@ -27,6 +27,7 @@ from ..settings.schema import Settings
 from ..sheets.grid import Cell, Grid, draw_sheet
 from ..workspace.resume import begin, finish
 from ..workspace.workspace import Workspace
+from .context import StageContext
 from .inpaint_canvas import Canvas, default_mask, make_canvas, region_prompt
 
 HOW = "how.json"  # beside a batch: what made it
@@ -46,15 +47,19 @@ class InpaintResult:
     prompt: str
     notes: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """The stage's part of the JSON object."""
+        return {
+            "inpainted": [str(path) for path in self.pictures],
+            "inpaint_sheet": str(self.sheet),
+            "inpaint_mask": str(self.mask) if self.mask else None,
+            "inpaint_prompt": self.prompt,
+            "inpaint_notes": list(self.notes),
+        }
+
 
 def inpaint(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    job: Job,
-    image: Path | None = None,
-    mask: Path | None = None,
-    force: bool = False,
+    context: StageContext, image: Path | None = None, mask: Path | None = None
 ) -> InpaintResult:
     """Redraw the masked part of a picture, or all of it.
 
@@ -63,11 +68,16 @@ def inpaint(
     Raises: PictureError, for a mask of another size; LoraFileError, when nothing is trained;
     PresetError; JobCancelled.
     """
-    options, files, known = (
-        settings.inpaint,
-        epoch_files(workspace, settings),
-        known_presets(settings, host),
+    settings, workspace, host, job, force = (
+        context.settings,
+        context.workspace,
+        context.host,
+        context.job,
+        context.force,
     )
+    options = settings.inpaint
+    files = epoch_files(workspace, settings)
+    known = known_presets(settings, host)
     lora = choose_lora(settings, workspace, options.lora)
     picture, mask = _given(settings, workspace, image, mask)
     canvas = make_canvas(picture, mask, options, training_resolution(settings, host))

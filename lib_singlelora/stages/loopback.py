@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,15 +28,13 @@ from ..files.fileio import (
     write_json,
 )
 from ..files.names import check_name
-from ..host import Host
-from ..jobs import Job
 from ..library.choose import choose_lora
-from ..settings.schema import Settings
 from ..workspace.repeats import adopt_repeats, remember_repeats
 from ..workspace.stage_record import Map, check
 from ..workspace.workspace import Workspace, is_vacant, is_workspace
 from .accept import how_made
 from .caption import caption
+from .context import StageContext
 from .crop import crop
 from .prepare import prepare
 
@@ -72,15 +70,11 @@ class Version:
 
 
 def loopback(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    job: Job,
+    context: StageContext,
     picture: Path,
     into: Path | None = None,
     repeats: int = 0,
     start: Start = "zero",
-    force: bool = False,
 ) -> Version:
     """Add a picture to the next version, which is made first where it is not there yet; twice the
     same picture is once.
@@ -91,6 +85,7 @@ def loopback(
     Raises: PictureError, WorkspaceError (the folder holds something else), LoraFileError (nothing
     to start from), SettingsError; ConflictError (another writer holds either); JobCancelled.
     """
+    settings, workspace = context.settings, context.workspace
     if repeats:
         # A mistake is told before a folder is made
         settings.with_values({"training.repeats": repeats})
@@ -103,24 +98,19 @@ def loopback(
         else _copied(workspace, root)
     )
     with version.writing("loopback"):
-        return _added(
-            settings, workspace, version, host, job, picture, how, begun_from, repeats, start, force
-        )
+        return _added(context, version, picture, how, begun_from, repeats, start)
 
 
 def _added(
-    settings: Settings,
-    workspace: Workspace,
+    context: StageContext,
     version: Workspace,
-    host: Host,
-    job: Job,
     picture: Path,
     how: dict[str, Any],
     begun_from: Path | None,
     repeats: int,
     start: Start,
-    force: bool,
 ) -> Version:
+    settings, workspace = context.settings, context.workspace
     lineage = lineage_of(version)
     if lineage.get("parent") != _between(workspace.root, version.root):
         raise ConflictError(
@@ -139,10 +129,11 @@ def _added(
     source.save_settings(own)
     own, _ = adopt_repeats(own, source)
     shown = own.training.repeats
-    prepare(own, source, host, job, picture, force)
-    crops = crop(own, source, host, job, force).crops
+    part = replace(context, settings=own, workspace=source)
+    prepare(part, picture)
+    crops = crop(part).crops
     remember_repeats(own, source)
-    caption(own, source, host, job, force)
+    caption(part)
     lineage["generated"][str(number)] = {**how, "repeats": shown}
     if begun_from is not None:
         _copy_file(begun_from, version.root / START)

@@ -10,14 +10,13 @@ from typing import Any
 
 from ..files.fileio import fingerprint
 from ..host import Host
-from ..jobs import Job
 from ..judge.cells import CellSpec, Judgement
 from ..judge.recommend import judge, reason, recommend
 from ..library.publish import publish
 from ..settings.schema import Settings
 from ..workspace.recommendation import Recommendation, recommendation_from
 from ..workspace.resume import begin, finish
-from ..workspace.workspace import Workspace
+from .context import StageContext
 from .plot_cells import PlotEstimate, SheetCells, draw_cells
 from .plot_layout import Layout, beside_of
 from .plot_output import SheetContents, head_of, present_page, present_sheet
@@ -34,6 +33,15 @@ class PlotResult:
     sheet: Path
     page: Path
     recommendation: Recommendation | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The stage's part of the JSON object."""
+        best = self.recommendation
+        return {
+            "sheet": str(self.sheet),
+            "page": str(self.page),
+            "recommendation": {**asdict(best), "lora": str(best.lora)} if best else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,7 @@ class _Verdict:
     scores: Sequence[Path]
 
 
-def plot(
-    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> PlotResult:
+def plot(context: StageContext) -> PlotResult:
     """Draw the sheet and recommend a cell.
 
     Cells that were drawn before with the same LoRA, strength, prompt and seed are taken from disk.
@@ -62,19 +68,20 @@ def plot(
     Raises: LoraFileError, PresetError, SettingsError; JobCancelled, keeping the cells that are
         drawn.
     """
+    settings, workspace, host = context.settings, context.workspace, context.host
     sheet_plan = read_plan(settings, workspace, host)
     mark = _mark(sheet_plan, settings, host)
     sheet = workspace.plots / "sheet.png"
     page = workspace.plots / "sheet.html"
-    record, done = begin(workspace, "plot", mark, force)
+    record, done = begin(workspace, "plot", mark, context.force)
     if done and sheet.exists() and page.exists():
         saved = recommendation_from(record.data.get("recommendation"), workspace)
         return PlotResult(sheet, page, saved)
     cells = SheetCells.of(sheet_plan, workspace, host)
     publish(settings, workspace, host, sheet_plan.epochs)
-    drawn = draw_cells(cells, workspace, host, job, force)
+    drawn = draw_cells(cells, context)
     publish(settings, workspace, host, sheet_plan.epochs, _previews(cells.layout, drawn))
-    verdict = _judged(settings, workspace, host, job, drawn)
+    verdict = _judged(context, drawn)
     recommendation = _recommendation(sheet_plan, verdict)
     if recommendation is not None:
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
@@ -96,9 +103,10 @@ def plot(
     return PlotResult(sheet, page, recommendation)
 
 
-def plan(settings: Settings, workspace: Workspace, host: Host) -> PlotEstimate:
+def plan(context: StageContext) -> PlotEstimate:
     """How much a call would draw and how long that takes.  Raises: as `plot`."""
-    cells = SheetCells.of(read_plan(settings, workspace, host), workspace, host)
+    workspace, host = context.workspace, context.host
+    cells = SheetCells.of(read_plan(context.settings, workspace, host), workspace, host)
     return cells.estimate(workspace, host)
 
 
@@ -135,15 +143,19 @@ def _previews(layout: Layout, drawn: DrawnCells) -> dict[int, Path]:
     }
 
 
-def _judged(
-    settings: Settings, workspace: Workspace, host: Host, job: Job, drawn: DrawnCells
-) -> _Verdict:
+def _judged(context: StageContext, drawn: DrawnCells) -> _Verdict:
     """Judge every cell and recommend one.
 
     Each group of cells that differ only in LoRA and seed is judged beside its own cells without
     the LoRA.  The first group is the one that is compared to recommend a cell: over all seeds, and
     with further prompts.
     """
+    settings, workspace, host, job = (
+        context.settings,
+        context.workspace,
+        context.host,
+        context.job,
+    )
     groups: dict[Any, dict[CellSpec, list[Path]]] = {}
     for place, paths in drawn.items():
         groups.setdefault(beside_of(place), {})[place] = list(paths)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..files.fileio import fingerprint
 from ..host import Host, ImageRequest, LoraUse
@@ -15,6 +16,7 @@ from ..jobs import Job, Progress
 from ..judge.cells import CellSpec
 from ..workspace.timing import Stopwatch, expected, in_words, keep
 from ..workspace.workspace import Workspace
+from .context import StageContext
 from .plot_layout import Layout, lay_out, name_of
 from .plot_plan import SheetPlan
 
@@ -40,6 +42,15 @@ class PlotEstimate:
         duration = "" if self.seconds is None else f", about {in_words(self.seconds)}"
         note = f"; {self.note}" if self.note else ""
         return f"{self.missing} of {self.pictures} pictures to draw{duration}{note}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            "pictures": self.pictures,
+            "missing": self.missing,
+            "expected_seconds": self.seconds,
+            "plan": self.sentence,
+        }
 
 
 @dataclass(frozen=True)
@@ -126,13 +137,12 @@ def _use(place: CellSpec, strength: float) -> tuple[LoraUse, ...]:
     return (LoraUse(place.lora, strength, strength),) if place.lora else ()
 
 
-def draw_cells(
-    cells: SheetCells, workspace: Workspace, host: Host, job: Job, force: bool
-) -> dict[CellSpec, list[Path]]:
+def draw_cells(cells: SheetCells, context: StageContext) -> dict[CellSpec, list[Path]]:
     """Draw what is missing; the pictures of every cell on the sheet.
 
     Raises: JobCancelled, keeping what is drawn.
     """
+    workspace, host, job, force = context.workspace, context.host, context.job, context.force
     places = cells.layout.places
     size = (cells.request.width, cells.request.height)
     steps = cells.request.steps

@@ -5,8 +5,9 @@ a foreground mask.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -32,11 +33,11 @@ from ..imaging.png import png_bytes
 from ..imaging.upscale import choose_upscaler, enlarge
 from ..jobs import Job, Progress
 from ..settings.prepare import PrepareSettings
-from ..settings.schema import Settings
 from ..tagging.discovery import HOME
 from ..workspace.resume import begin, finish
 from ..workspace.stage_record import StageRecord
 from ..workspace.workspace import Workspace
+from .context import StageContext
 from .prepare_artifacts import clean_picture, write_findings
 
 # Where on the way to 100 each step begins.
@@ -54,19 +55,22 @@ class PrepareResult:
 
     source: Path
     mask: Path
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     artifacts: Path | None = None
     confidence: float = 1.0
 
+    def as_dict(self) -> dict[str, Any]:
+        """The stage's part of the JSON object."""
+        return {
+            "source": str(self.source),
+            "mask": str(self.mask),
+            "artifacts": str(self.artifacts) if self.artifacts else None,
+            "mask_confidence": self.confidence,
+            "notes": list(self.notes),
+        }
 
-def prepare(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    job: Job,
-    picture: Path | None = None,
-    force: bool = False,
-) -> PrepareResult:
+
+def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult:
     """Take a picture into the workspace and prepare it.
 
     A mask edited by hand is kept, and the background is replaced by it.
@@ -74,8 +78,9 @@ def prepare(
     another picture; ImageModelError, SettingsError, MissingPackageError, for an upscaler, mask or
     artifact that cannot be had.
     """
+    workspace, host, job, force = context.workspace, context.host, context.job, context.force
+    options = context.settings.prepare
     original = take_picture(workspace, picture, force)
-    options = settings.prepare
     own_mask = _mask_by_hand(workspace, force)
     record, done = begin(
         workspace, "prepare", fingerprint(vars(options), file_hash(original), own_mask or ""), force

@@ -1,13 +1,13 @@
-"""Regularize: pictures of the class, drawn by the checkpoint from wildcard prompts; what would
-spoil the set goes aside.
-"""
+"""Regularize: pictures of the class, drawn by the checkpoint from wildcard prompts and filtered."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -15,13 +15,13 @@ from ..captions.prompt_language import escape, tags_of
 from ..captions.text import join_tags, split_tags
 from ..captions.wildcards import WildcardPrompts, wildcard_folders
 from ..crops.buckets import Size, nearest_bucket, training_buckets
-from ..curation.regularization import STAGE, By, Decision, Review
+from ..curation.regularization import STAGE, Decision, Review
 from ..errors import PictureError, SettingsError, WorkspaceError
 from ..files.fileio import file_hash, fingerprint
 from ..host import Host, ImageRequest
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
-from ..jobs import Job, Progress
+from ..jobs import Progress
 from ..metrics.rejection import (
     KeptPictures,
     Subject,
@@ -30,7 +30,7 @@ from ..metrics.rejection import (
     summarize_reasons,
 )
 from ..settings.declare import SEEDS
-from ..settings.regularization import FilterSettings
+from ..settings.regularization import FilterSettings, RegularizationSettings
 from ..settings.schema import Settings
 from ..tagging.ensemble import looking, open_taggers, tags_above
 from ..workspace.crops import view_mask
@@ -38,84 +38,102 @@ from ..workspace.kohya_folders import list_pictures, read_caption
 from ..workspace.resume import begin, finish
 from ..workspace.timing import Stopwatch, keep
 from ..workspace.workspace import Workspace
-from .train_pictures import pictures_used, samples_of_her, shows_the_class
+from .context import StageContext
+from .train_pictures import character_samples, pictures_used, shows_the_class
 
 MOST_PICTURES = 10_000  # of a set that is as large as the training wants it
 
 
 @dataclass(frozen=True)
 class RegularizeResult:
-    """pictures: what is in the folder now.
+    """The regularization set.
 
-    rejected: why each picture beside it was put aside.
-    notes: what to know of it.
+    pictures: those in the folder now.
+    rejected: the reasons of each picture that was put aside.
+    notes: what the user should know of the set.
     """
 
     pictures: tuple[Path, ...]
     rejected: dict[Path, tuple[str, ...]]
     notes: tuple[str, ...] = ()
 
+    def as_dict(self) -> dict[str, Any]:
+        """The stage's part of the JSON object."""
+        return {
+            "regularization": [str(path) for path in self.pictures],
+            "regularization_notes": list(self.notes),
+            "rejected": {str(path): list(reasons) for path, reasons in self.rejected.items()},
+        }
 
-def regularize(
-    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> RegularizeResult:
+
+def regularize(context: StageContext) -> RegularizeResult:
     """Draw until `count` pictures stay, or as many as training uses.
 
-    Picture n has the prompt and the seed of `regularization.seed` + n - 1.
+    Picture n has the prompt and the seed of `regularization.seed` + n - 1.  Each is judged as it is
+    drawn; with another filter, or other crops, those on disk are judged again.  What the user
+    decided, edited or moved stays as it is.
 
-    Each is judged as it is drawn; another filter, or other crops, judge anew what is drawn
-    already.  What a person decided, edited or moved stays as it is.
     Raises: WildcardError, before anything is drawn; JobCancelled, keeping what is drawn.
     """
-    options, buckets = settings.regularization, training_buckets(settings, host)
-    filters = {item.name for item in fields(FilterSettings)}
-    drawing = {
-        key: value
-        for key, value in vars(options).items()
-        if key not in ("count", "as_used", *filters)
-    }
-    mark = fingerprint(
-        drawing,
-        looking(settings.caption),
-        settings.character.class_token,
-        host.checkpoint.sha256,
-        buckets,
-    )
+    settings = context.settings
+    workspace = context.workspace
+    options = settings.regularization
     before = workspace.record(STAGE)
-    record, done = begin(workspace, STAGE, mark, force)
-    # Other pictures are asked for; what a person chose stays
-    if not force and "decisions" not in record.data:
+    record, done = begin(workspace, STAGE, _drawing_mark(context), context.force)
+    if not context.force and "decisions" not in record.data:
+        # Other pictures are asked for; what the user decided stays.
         earlier = before.data.get("decisions", {})
         record.data["decisions"] = {
             name: values for name, values in earlier.items() if values["by"] == "hand"
         }
     crops = list_pictures(workspace.image_folder(settings))
-    judged = fingerprint(
-        {name: getattr(options, name) for name in sorted(filters)},
+    filter_mark = fingerprint(
+        {name: getattr(options, name) for name in sorted(_filter_names())},
         [(path.name, file_hash(path), read_caption(path)) for path in crops],
     )
-    own, count = Review(settings, workspace, record), wanted(settings, workspace)
-    # A smaller or larger number is no other set: what is drawn stays, and only what is missing is
-    # added.
+    review = Review(settings, workspace, record)
+    count = wanted(settings, workspace)
     notes: list[str] = record.data.get("notes", [])
-    if not (done and record.data.get("count") == count and record.data.get("judged") == judged):
+    is_same_set = record.data.get("count") == count and record.data.get("judged") == filter_mark
+    if not (done and is_same_set):
+        # Another count is no other set: what is drawn stays, and only what is missing is added.
         record.complete = False
-        notes = _Drawing(settings, workspace, host, job, force, own, crops, count).fill(judged)
+        notes = _SetDrawer(context, review, crops, count).fill(filter_mark)
         record.data |= {"count": count, "notes": notes}
-        finish(workspace, record, own.files())
-    state = own.reviewed()
-    rejected = {path: found.reasons for path, found in state.rejected.items()}
+        finish(workspace, record, review.files())
+    rejected = {path: decision.reasons for path, decision in review.reviewed().rejected.items()}
     return RegularizeResult(
-        tuple(list_pictures(own.folder)),
+        tuple(list_pictures(review.folder)),
         rejected,
         (*notes, *_more_than_used(settings, workspace, count)),
+    )
+
+
+def _filter_names() -> set[str]:
+    """The settings that judge pictures and do not draw them."""
+    return {item.name for item in fields(FilterSettings)}
+
+
+def _drawing_mark(context: StageContext) -> str:
+    """The fingerprint of all that the drawn pictures depend on."""
+    settings = context.settings
+    beside = {"count", "as_used", *_filter_names()}
+    drawing = {
+        key: value for key, value in vars(settings.regularization).items() if key not in beside
+    }
+    return fingerprint(
+        drawing,
+        looking(settings.caption),
+        settings.character.class_token,
+        context.host.checkpoint.sha256,
+        training_buckets(settings, context.host),
     )
 
 
 def wanted(settings: Settings, workspace: Workspace) -> int:
     """How many pictures are to stay.
 
-    Raises: WorkspaceError, when the training is to say so and there is nothing to train on.
+    Raises: WorkspaceError, when it depends on the training and there are no crops to train on.
     """
     if not settings.regularization.as_used:
         return settings.regularization.count
@@ -136,7 +154,7 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
 
 
 def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> list[str]:
-    """A note where training is too short to see the whole set, or looks at none of it."""
+    """A note where training is too short to use the whole set, or uses none of it."""
     if count and not shows_the_class(settings):
         return [
             f"training.regularization is '{settings.training.regularization}', which uses none of"
@@ -145,60 +163,53 @@ def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> lis
     used = pictures_used(settings, workspace)
     if not used or used >= count:
         return []
-    shown = samples_of_her(settings, workspace)
+    samples = character_samples(settings, workspace)
     return [
-        f"training shows {shown} samples of her altogether, so {used} of the {count} pictures will"
-        f" be used; regularization.count={used} would do, or regularization.as_used=true"
+        f"training shows {samples} samples of the character altogether, so {used} of the {count}"
+        f" pictures will be used; regularization.count={used} is enough, or"
+        " regularization.as_used=true"
     ]
 
 
-class _Drawing:
-    """One call's work on the set."""
+class _SetDrawer:
+    """Draws and judges the set in one call."""
 
     def __init__(
-        self,
-        settings: Settings,
-        workspace: Workspace,
-        host: Host,
-        job: Job,
-        force: bool,
-        own: Review,
-        crops: Sequence[Path],
-        count: int,
+        self, context: StageContext, review: Review, crops: Sequence[Path], count: int
     ) -> None:
-        self.settings, self.workspace, self.host, self.job, self.force = (
-            settings,
-            workspace,
-            host,
-            job,
-            force,
-        )
-        self.options, self.own, self.seen, self.watch = (
-            settings.regularization,
-            own,
-            KeptPictures(),
-            Stopwatch(),
-        )
+        settings = context.settings
+        self.settings = settings
+        self.workspace = context.workspace
+        self.host = context.host
+        self.job = context.job
+        self.force = context.force
+        self.options = settings.regularization
+        self.review = review
         self.count = count
+        self.seen = KeptPictures()
+        self.watch = Stopwatch()
         template = self.options.template.replace("{class}", escape(settings.character.class_token))
-        self.prompts = WildcardPrompts(template, _folders(settings, host))
-        self.taggers = open_taggers(settings.caption, host, job) if self.count else None
-        self.sizes = _sizes(crops, training_buckets(settings, host))
-        self.subject = self._describe(crops) if self.options.filter and self.count else Subject()
+        self.prompts = WildcardPrompts(template, _folders(self.options, self.host))
+        self.taggers = open_taggers(settings.caption, self.host, self.job) if count else None
+        self.sizes = _sizes(crops, training_buckets(settings, self.host))
+        self.subject = self._describe(crops) if self.options.filter and count else Subject()
 
-    def fill(self, judged: str) -> list[str]:
-        """Judge what is there, then draw what is missing; what a person should know."""
-        record = self.own.record
-        self._judge_again(record.data.get("judged") != judged)
-        record.data["judged"] = judged
-        self.own.drop_after(self.count)
-        most = math.ceil(self.count * (self.options.draw_limit if self.options.filter else 1))
+    def fill(self, filter_mark: str) -> list[str]:
+        """Judge what is there, then draw what is missing; notes for the user.
+
+        filter_mark: fingerprint of the filter and the crops.
+        """
+        record = self.review.record
+        self._judge_again(record.data.get("judged") != filter_mark)
+        record.data["judged"] = filter_mark
+        self.review.drop_after(self.count)
+        limit = math.ceil(self.count * (self.options.draw_limit if self.options.filter else 1))
         number = 0
         try:
-            while self.own.kept < self.count and number < most:
+            while self.review.kept < self.count and number < limit:
                 number += 1
                 name = f"{number:04d}"
-                if name not in self.own:  # else it is this set's own, or taken out by hand
+                if name not in self.review:  # else it belongs to this set, or was taken out by hand
                     self.job.raise_if_cancelled()
                     self._draw(name, number)
         finally:
@@ -206,88 +217,88 @@ class _Drawing:
         return self._notes()
 
     def _draw(self, name: str, number: int) -> None:
-        kept, count = self.own.kept, self.count
-        self.job.report(Progress(STAGE, kept, count, f"picture {kept + 1} of {count}"))
+        """Draw and judge a picture; one that the user edited is taken as it is."""
+        done = self.review.kept
+        self.job.report(Progress(STAGE, done, self.count, f"picture {done + 1} of {self.count}"))
         seed = (self.options.seed + number - 1) % SEEDS
-        prompt, path = self.prompts.draw(seed), self.own.folder / f"{name}.png"
-        if self.workspace.edited(self.own.record, path) and not self.force:
+        prompt = self.prompts.draw(seed)
+        path = self.review.folder / f"{name}.png"
+        if self.workspace.edited(self.review.record, path) and not self.force:
             image = load_picture(path).image
-            decision, data = (
-                Decision(True, (), "hand", seed, "", self._caption(self._tags(image), "")),
-                b"",
-            )
+            data = b""
+            decision = Decision(True, (), "hand", seed, "", self._caption(self._tags(image), ""))
         else:
-            size = self.sizes[(number - 1) % len(self.sizes)]
-            with self.watch.measured(1, size[0] * size[1] * self.options.steps):
-                drawn = self.host.generate(_request(self.settings, prompt, seed, size), self.job)[0]
-            image, data = drawn.image, png_bytes(drawn.image, drawn.parameters)
-            tags = self._tags(image)
-            found = (
-                ["skipped before it was finished"] if drawn.skipped else self._reasons(image, tags)
+            image, data, decision = self._drawn(
+                prompt, seed, self.sizes[(number - 1) % len(self.sizes)]
             )
-            by: By = "hand" if drawn.skipped else "filter"
-            decision = Decision(
-                not found, tuple(found), by, seed, prompt, self._caption(tags, prompt)
-            )
-        self.own.note(name, decision)
-        self.own.place(name, data, self.force)
+        self.review.note(name, decision)
+        self.review.place(name, data, self.force)
         if decision.kept:
             self.seen.add(name, image)
-        self.job.report(
-            Progress(
-                STAGE,
-                self.own.kept,
-                count,
-                prompt if decision.kept else f"rejected: {decision.reasons[0]}",
-                pictures=(self.own.path(name),),
-            )
-        )
+        message = prompt if decision.kept else f"rejected: {decision.reasons[0]}"
+        pictures = (self.review.path(name),)
+        self.job.report(Progress(STAGE, self.review.kept, self.count, message, pictures=pictures))
 
-    def _judge_again(self, anew: bool) -> None:
-        """Look at what is there: all of it under another filter, else only to know duplicates of
-        what stays.
+    def _drawn(self, prompt: str, seed: int, size: Size) -> tuple[Image.Image, bytes, Decision]:
+        """(a new picture, the same as PNG, what is decided of it)."""
+        request = _request(self.settings, prompt, seed, size)
+        with self.watch.measured(1, size[0] * size[1] * self.options.steps):
+            drawn = self.host.generate(request, self.job)[0]
+        tags = self._tags(drawn.image)
+        caption = self._caption(tags, prompt)
+        if drawn.skipped:
+            skipped = ("skipped before it was finished",)
+            decision = Decision(False, skipped, "hand", seed, prompt, caption)
+        else:
+            found = self._reasons(drawn.image, tags)
+            decision = Decision(not found, tuple(found), "filter", seed, prompt, caption)
+        return drawn.image, png_bytes(drawn.image, drawn.parameters), decision
+
+    def _judge_again(self, everything: bool) -> None:
+        """Look at the pictures that are there.
+
+        everything: judge all of them, as the filter has changed; else look only at those that stay,
+            to know their duplicates.
         """
-        for name in self.own:
-            decision, path = self.own.of(name), self.own.path(name)
-            if not path.exists() or not (decision.kept or anew):
+        for name in self.review:
+            decision = self.review.of(name)
+            path = self.review.path(name)
+            if not path.exists() or not (decision.kept or everything):
                 continue
             self.job.raise_if_cancelled()
+            image: Image.Image | None = None
+            found = list(decision.reasons)
             try:
                 image = load_picture(path).image
-                found = (
-                    self._reasons(image, self._tags(image))
-                    if anew and decision.by == "filter"
-                    else list(decision.reasons)
-                )
+                if everything and decision.by == "filter":
+                    found = self._reasons(image, self._tags(image))
             except PictureError as error:
-                image, found = None, [f"broken: {error}"]
+                found = [f"broken: {error}"]
             kept = decision.kept if decision.by == "hand" else not found
-            if (kept, tuple(found)) != (
-                decision.kept,
-                decision.reasons,
-            ) and decision.by == "filter":
-                self.own.decide(name, kept, found)
+            is_changed = (kept, tuple(found)) != (decision.kept, decision.reasons)
+            if is_changed and decision.by == "filter":
+                self.review.decide(name, kept, found)
             if kept and image:
                 self.seen.add(name, image)
 
     def _reasons(self, image: Image.Image, tags: list[str] | None) -> list[str]:
-        return rejection_reasons(
-            image, tags, self.subject, self.seen, self.options, self.settings.character.class_token
-        )
+        """Why to reject a picture; none for one that stays."""
+        class_token = self.settings.character.class_token
+        return rejection_reasons(image, tags, self.subject, self.seen, self.options, class_token)
 
     def _tags(self, image: Image.Image) -> list[str] | None:
-        return (
-            tags_above(self.taggers.tag([image])[0], self.settings.caption)
-            if self.taggers
-            else None
-        )
+        """What the taggers see in a picture; None without a tagger."""
+        if not self.taggers:
+            return None
+        return tags_above(self.taggers.tag([image])[0], self.settings.caption)
 
     def _caption(self, tags: list[str] | None, prompt: str) -> str:
-        return join_tags(
-            [self.settings.character.class_token, *(tags_of(prompt) if tags is None else tags)]
-        )
+        """The class with the tags, or without a tagger with those of the prompt."""
+        described = tags_of(prompt) if tags is None else tags
+        return join_tags([self.settings.character.class_token, *described])
 
     def _describe(self, crops: Sequence[Path]) -> Subject:
+        """The character, whom no picture of the set should show."""
         images = [load_picture(path).image for path in crops]
         tags = [
             [*(self._tags(image) or []), *split_tags(read_caption(path))]
@@ -297,47 +308,46 @@ class _Drawing:
         for path in crops:
             try:
                 masks.append(view_mask(self.workspace, path))
-            # Cut anew by hand: she is found in it as in any other picture
             except (PictureError, OSError):
+                # Cut anew by hand: the character is found in it as in any other picture.
                 masks.append(None)
         return describe_subject(tags, images, masks)
 
     def _notes(self) -> list[str]:
-        found, rejected = (
-            [],
-            {name: self.own.of(name).reasons for name in self.own if not self.own.of(name).kept},
-        )
+        """What the user should know of the set."""
+        notes = []
+        decisions = {name: self.review.of(name) for name in self.review}
+        rejected = {name: each.reasons for name, each in decisions.items() if not each.kept}
         if rejected:
-            found.append(
-                f"{len(rejected)} pictures were put aside ({summarize_reasons(rejected)}); see them with"
-                " 'regularize --list'"
+            notes.append(
+                f"{len(rejected)} pictures were put aside ({summarize_reasons(rejected)}); see them"
+                " with 'regularize --list'"
             )
-        if self.own.kept < self.count:
-            found.append(
-                f"{self.own.kept} pictures stay, expected {self.count}: the limit of drawing was"
+        if self.review.kept < self.count:
+            notes.append(
+                f"{self.review.kept} pictures stay, expected {self.count}: the limit of drawing was"
                 " reached; take some back, change the template, or raise regularization.draw_limit"
             )
         if self.options.filter and self.count and not self.taggers:
-            found.append(
-                "there is no tagger: persons and tags in common with her were not looked at"
+            notes.append(
+                "there is no tagger: persons and tags in common with the character were not looked"
+                " at"
             )
-        return found
+        return notes
 
 
-def _folders(settings: Settings, host: Host) -> list[Path]:
+def _folders(options: RegularizationSettings, host: Host) -> list[Path]:
     """Wildcard folders; of equal names the last one's file counts.  Raises: WildcardError."""
-    return [*host.paths.wildcards, *wildcard_folders(settings.regularization.wildcards)]
+    return [*host.paths.wildcards, *wildcard_folders(options.wildcards)]
 
 
 def _sizes(crops: Sequence[Path], buckets: list[Size]) -> list[Size]:
     """The buckets that the crops use, one for each crop; the square where there are none."""
-    found = []
+    sizes = []
     for path in crops:
-        try:
-            found.append(nearest_bucket(picture_size(path), buckets))
-        except PictureError:
-            continue
-    return found or [nearest_bucket((1, 1), buckets)]
+        with contextlib.suppress(PictureError):
+            sizes.append(nearest_bucket(picture_size(path), buckets))
+    return sizes or [nearest_bucket((1, 1), buckets)]
 
 
 def _request(settings: Settings, prompt: str, seed: int, size: Size) -> ImageRequest:

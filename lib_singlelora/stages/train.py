@@ -11,8 +11,8 @@ from typing import Any
 from ..crops.buckets import training_buckets, training_resolution
 from ..errors import LoraFileError
 from ..files.fileio import file_hash, fingerprint
-from ..host import Host, TrainingModel
-from ..jobs import Job, Progress
+from ..host import TrainingModel
+from ..jobs import Progress
 from ..library.block_presets import known_presets, preset_key
 from ..library.epochs import epoch_file, epoch_files, missing_epoch_files, no_loras_error
 from ..library.publish import publish
@@ -29,6 +29,7 @@ from ..training.trainer import Trainer, TrainerState
 from ..workspace.repeats import left_out
 from ..workspace.resume import begin, finish
 from ..workspace.workspace import Workspace
+from .context import StageContext
 from .prepare import unsure_mask
 from .train_metadata import training_facts
 from .train_pictures import collect_pictures, identity, oddities, unused_files
@@ -63,19 +64,30 @@ class TrainResult:
     warnings: tuple[str, ...] = ()
     memory: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The stage's part of the JSON object."""
+        return {
+            "loras": [str(path) for path in self.loras],
+            "budget": self.budget,
+            "memory": self.memory,
+            "blocks": list(self.blocks),
+            "warnings": list(self.warnings),
+        }
 
-def train(
-    settings: Settings, workspace: Workspace, host: Host, job: Job, force: bool = False
-) -> TrainResult:
+
+def train(context: StageContext) -> TrainResult:
     """Train the LoRA on the host's checkpoint.
 
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call
     continues exactly.
     """
-    fit = fitted(settings.training)
-    settings = replace(settings, training=fit.settings)
-    options, resolution = settings.training, training_resolution(settings, host)
-    buckets, presets = training_buckets(settings, host), known_presets(settings, host)
+    workspace, host, job, force = context.workspace, context.host, context.job, context.force
+    fit = fitted(context.settings.training)
+    settings = replace(context.settings, training=fit.settings)
+    options = settings.training
+    resolution = training_resolution(settings, host)
+    buckets = training_buckets(settings, host)
+    presets = known_presets(settings, host)
     pictures, validated = parted(
         settings, workspace, collect_pictures(settings, workspace, buckets), buckets
     )

@@ -49,7 +49,7 @@ def shows_the_class(settings: Settings) -> bool:
     return bool(wanted) and settings.training.regularization in ("pictures", "both")
 
 
-def samples_of_her(settings: Settings, workspace: Workspace) -> int:
+def character_samples(settings: Settings, workspace: Workspace) -> int:
     """How often she is shown in the whole training."""
     once = len(list_pictures(workspace.image_folder(settings))) * settings.training.repeats
     for source in generated_sources(workspace):
@@ -62,7 +62,7 @@ def samples_of_her(settings: Settings, workspace: Workspace) -> int:
 
 def pictures_used(settings: Settings, workspace: Workspace) -> int:
     """How many pictures of the class the training can use."""
-    own, training = samples_of_her(settings, workspace), settings.training
+    own, training = character_samples(settings, workspace), settings.training
     return (
         class_samples(own // training.epochs, training.class_share) * training.epochs if own else 0
     )

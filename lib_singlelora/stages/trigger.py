@@ -27,7 +27,7 @@ from ..metrics.word_effect import WordEffects, measure_word_effects
 from ..settings.schema import Settings
 from ..tagging.ensemble import chosen_folders, names_of
 from ..workspace.resume import begin, finish
-from ..workspace.workspace import Workspace
+from .context import StageContext
 
 SEEDS = (1, 2, 3, 4)
 SUGGESTED = 4
@@ -49,20 +49,33 @@ class TriggerResult:
     suggestions: tuple[str, ...]
     reasons: tuple[str, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain values."""
+        return {
+            "word": self.check.word,
+            "free": not self.reasons,
+            "reasons": list(self.reasons),
+            "tokens": self.check.tokens,
+            "ordinary": self.check.ordinary,
+            "known": list(self.check.known),
+            "departures": {**asdict(self.departures), "meaning": self.departures.meaning},
+            "pictures": [str(path) for path in self.pictures],
+            "suggestions": list(self.suggestions),
+        }
 
-def check_trigger(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    job: Job,
-    word: str = "",
-    force: bool = False,
-) -> TriggerResult:
+
+def check_trigger(context: StageContext, word: str = "") -> TriggerResult:
     """Try a word (the workspace's trigger when none is given) and draw four pictures of it into
     `trigger/`.
 
     Raises: SettingsError, without a word; CheckpointError; JobCancelled.
     """
+    settings, workspace, host, job = (
+        context.settings,
+        context.workspace,
+        context.host,
+        context.job,
+    )
     word = word or settings.character.trigger
     if not word:
         raise SettingsError(
@@ -74,7 +87,9 @@ def check_trigger(
     suggestions = suggest_words(word, SUGGESTED, lists["names"], lists["tags"])
     tokens = min(MOST_TOKENS, max(1, check.tokens))
     ordinary, meaningless = ordinary_words(tokens), meaningless_words(tokens)
-    record, done = begin(workspace, "trigger", _mark(settings, host, word, suggestions), force)
+    record, done = begin(
+        workspace, "trigger", _mark(settings, host, word, suggestions), context.force
+    )
     if not done or not {word, *ordinary, *meaningless} <= record.data.get("departures", {}).keys():
         record.data["departures"] = _measure(
             settings, host, job, [word, *ordinary, *meaningless, *suggestions]
@@ -105,21 +120,6 @@ def check_trigger(
         tuple(sorted(suggestions, key=lambda other: found.get(other, 0.0))),
         _reasons(check, own),
     )
-
-
-def as_dict(made: TriggerResult) -> dict[str, Any]:
-    """The result as plain values."""
-    return {
-        "word": made.check.word,
-        "free": not made.reasons,
-        "reasons": list(made.reasons),
-        "tokens": made.check.tokens,
-        "ordinary": made.check.ordinary,
-        "known": list(made.check.known),
-        "departures": {**asdict(made.departures), "meaning": made.departures.meaning},
-        "pictures": [str(path) for path in made.pictures],
-        "suggestions": list(made.suggestions),
-    }
 
 
 def _reasons(check: WordCheck, found: WordEffects) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.caption import caption
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import cropped, quiet_host
 
@@ -50,7 +50,7 @@ def workspace(tmp_path: Path) -> Workspace:
         }
     )
     workspace = cropped(tmp_path / "her folder", settings)
-    caption(settings, workspace, quiet_host(tmp_path), Job())
+    caption(StageContext(settings, workspace, quiet_host(tmp_path)))
     return workspace
 
 

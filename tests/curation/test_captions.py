@@ -10,9 +10,9 @@ pytest.importorskip("tokenizers")
 
 from lib_singlelora.curation.captions import count, edit_tags, list_tags, undo_tags, write_caption
 from lib_singlelora.errors import WorkspaceError
-from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.caption import caption
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import cropped, quiet_host
 
@@ -24,7 +24,7 @@ SETTINGS = Settings.from_dict(
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     workspace = cropped(tmp_path / "w", SETTINGS)
-    caption(SETTINGS, workspace, quiet_host(tmp_path), Job())
+    caption(StageContext(SETTINGS, workspace, quiet_host(tmp_path)))
     return workspace
 
 
@@ -55,7 +55,9 @@ def test_a_change_reaches_every_caption_and_counts_as_by_hand(
     made = edit_tags(SETTINGS, workspace, ["white dress"], ["face focus"], {"girl": "woman"})
     assert made.tags["white dress"] == made.tags["woman"] == 3 and "face focus" not in made.tags
     kept = caption(
-        SETTINGS.with_values({"caption.underscores": True}), workspace, quiet_host(tmp_path), Job()
+        StageContext(
+            SETTINGS.with_values({"caption.underscores": True}), workspace, quiet_host(tmp_path)
+        )
     ).kept
     assert len(kept) == 3
 
@@ -70,7 +72,7 @@ def test_undo_gives_the_same_bytes_change_by_change_after_a_restart(
     again = Workspace(workspace.root)
     assert undo_tags(SETTINGS, again).undoable == 1 and texts(again) == second
     assert undo_tags(SETTINGS, again).undoable == 0 and texts(again) == first
-    assert caption(SETTINGS, again, quiet_host(tmp_path), Job(), force=False).kept == ()
+    assert caption(StageContext(SETTINGS, again, quiet_host(tmp_path))).kept == ()
     with pytest.raises(WorkspaceError, match="no change of tags to undo"):
         undo_tags(SETTINGS, again)
 

@@ -18,6 +18,7 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
 from lib_singlelora.judge.recommend import judge, reason, recommend
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.plot_scores import write_scores
 from lib_singlelora.workspace.kohya_folders import list_pictures
@@ -40,7 +41,7 @@ def workspace(host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory) ->
     made = Workspace(tmp_path_factory.mktemp("judge"))
     for stage in ("prepare", "crop", "caption"):
         picture = ROOT / "examples" / "isabella.png" if stage == "prepare" else None
-        run_stage(stage, settings(), made, host, Job(), picture=picture)
+        run_stage(stage, StageContext(settings(), made, host), picture)
     return made
 
 

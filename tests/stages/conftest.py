@@ -9,11 +9,11 @@ from PIL import Image
 from torch import nn
 
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -55,11 +55,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, standalone_host: Standal
     for stage in ("prepare", "crop", "caption"):
         run_stage(
             stage,
-            small(),
-            workspace,
-            standalone_host,
-            Job(),
-            False,
+            StageContext(small(), workspace, standalone_host),
             small_picture if stage == "prepare" else None,
         )
     with standalone_host.open_for_training() as model:

@@ -16,9 +16,9 @@ pytest.importorskip("onnxruntime")
 
 from lib_singlelora.errors import SettingsError, TaggerError
 from lib_singlelora.host import CheckpointInfo, Host, HostPaths
-from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.caption import caption
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.regularize import looking
 from lib_singlelora.tagging import ensemble
 from lib_singlelora.tagging.wd import TagScores
@@ -55,7 +55,7 @@ def settings_of(**caption_settings: object) -> Settings:
 def captions(
     workspace: Workspace, settings: Settings, host: Host, force: bool = False
 ) -> dict[str, str]:
-    made = caption(settings, workspace, host, Job(), force)
+    made = caption(StageContext(settings, workspace, host, force=force))
     return {path.stem: text for path, text in made.captions.items()}
 
 
@@ -124,7 +124,7 @@ def test_what_the_crops_tell_of_her_is_reported_the_second_time_too(
     for _ in range(2):
         traits = {
             trait.tag: (trait.seen, trait.visible)
-            for trait in caption(settings_of(), workspace, host, Job()).traits
+            for trait in caption(StageContext(settings_of(), workspace, host)).traits
         }
         assert traits["blonde hair"] == (2, 2) and traits["blue eyes"] == (1, 2)
 
@@ -185,7 +185,7 @@ def test_a_caption_written_by_hand_stays_even_in_kohya_s_own_file(
     folder = workspace.image_folder(settings_of())
     (folder / "face.txt").write_text("by hand", encoding="utf-8")
     (folder / "legs.caption").write_text("by hand too", encoding="utf-8")
-    made = caption(settings_of(), workspace, host, Job())
+    made = caption(StageContext(settings_of(), workspace, host))
     assert {path.name for path in made.kept} == {"face.txt", "legs.caption"}
     assert not (folder / "legs.txt").exists()
     assert (

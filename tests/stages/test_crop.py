@@ -21,7 +21,7 @@ from lib_singlelora.crops.coverage import (
 from lib_singlelora.crops.views import View
 from lib_singlelora.errors import ImageModelError, SettingsError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.jobs import Job
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.crop import CropResult, crop
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
@@ -31,7 +31,9 @@ BUCKETS = make_buckets(512)
 
 def cut(workspace: Workspace, host: StandaloneHost, **values: object) -> CropResult:
     return crop(
-        small(**{f"crop__{key}": value for key, value in values.items()}), workspace, host, Job()
+        StageContext(
+            small(**{f"crop__{key}": value for key, value in values.items()}), workspace, host
+        )
     )
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from lib_singlelora.errors import LoraFileError, PictureError, PresetError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.inpaint import InpaintResult, inpaint, suggested_prompt
 from lib_singlelora.stages.inpaint_canvas import region_prompt
 from lib_singlelora.workspace.stage_record import StageRecord
@@ -28,12 +28,11 @@ def draw(
     **values: object,
 ) -> InpaintResult:
     return inpaint(
-        small(**{f"inpaint__{key}": value for key, value in values.items()}),
-        workspace,
-        host,
-        Job(),
+        StageContext(
+            small(**{f"inpaint__{key}": value for key, value in values.items()}), workspace, host
+        ),
         image,
-        mask,
+        mask=mask,
     )
 
 
@@ -176,6 +175,6 @@ def test_the_suggested_prompt_is_what_is_drawn(
     settings: Settings = small(inpaint__area="only masked")
     told = suggested_prompt(settings, eileen, 64)
     assert told.startswith(("eileen, woman, solo, close-up", "eileen, woman, solo, portrait"))
-    assert parameters(inpaint(settings, eileen, standalone_host, Job()).pictures[0]).startswith(
-        f"{told} <lora:"
-    )
+    assert parameters(
+        inpaint(StageContext(settings, eileen, standalone_host)).pictures[0]
+    ).startswith(f"{told} <lora:")

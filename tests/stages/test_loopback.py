@@ -17,6 +17,7 @@ from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.accept import accept, how_made
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.inpaint import inpaint
 from lib_singlelora.stages.loopback import lineage_of, loopback, next_version
 from lib_singlelora.stages.pipeline import run_stage
@@ -29,7 +30,9 @@ from tests.stages.conftest import small
 @pytest.fixture
 def drawn(eileen: Workspace, standalone_host: StandaloneHost) -> Path:
     """A picture that her LoRA inpainted."""
-    return inpaint(small(inpaint__area="only masked"), eileen, standalone_host, Job()).pictures[0]
+    return inpaint(
+        StageContext(small(inpaint__area="only masked"), eileen, standalone_host)
+    ).pictures[0]
 
 
 def test_a_kept_picture_has_all_that_made_it(eileen: Workspace, drawn: Path) -> None:
@@ -52,7 +55,7 @@ def test_a_kept_picture_has_all_that_made_it(eileen: Workspace, drawn: Path) -> 
 def test_a_picture_of_the_sheet_tells_its_lora_by_its_text(
     eileen: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    plot(small(plot__presets="OUTD", plot__epochs="1"), eileen, standalone_host, Job())
+    plot(StageContext(small(plot__presets="OUTD", plot__epochs="1"), eileen, standalone_host))
     told = {
         how_made(small(), eileen, path).get("lora")
         for path in (eileen.plots / "cells").glob("*.png")
@@ -66,7 +69,7 @@ def test_the_next_version_has_the_picture_with_its_own_repeats_and_lineage(
     settings = small(training__repeats=4)
     crop = next(eileen.image_folder(settings).glob("*.png"))
     crop.with_suffix(".txt").write_text("eileen, woman, by hand", encoding="utf-8")
-    made = loopback(settings, eileen, standalone_host, Job(), drawn)
+    made = loopback(StageContext(settings, eileen, standalone_host), drawn)
     assert (made.workspace, made.number) == (eileen.root.with_name("eileen-v2"), 2) and made.crops
     version = Workspace(made.workspace, create=False)
     pictures = collect_pictures(settings, version, make_buckets(64))
@@ -86,13 +89,13 @@ def test_the_next_version_has_the_picture_with_its_own_repeats_and_lineage(
     assert lineage_of(eileen)["version"] == 1 and next_version(version) == eileen.root.with_name(
         "eileen-v3"
     )
-    again = loopback(settings, eileen, standalone_host, Job(), drawn, repeats=3)
+    again = loopback(StageContext(settings, eileen, standalone_host), drawn, repeats=3)
     shown = collect_pictures(settings, version, make_buckets(64))
     assert again.folder == made.folder and {
         p.repeats for p in shown if "generated" in p.path.parts
     } == {3}
-    other = inpaint(small(inpaint__seed=7), eileen, standalone_host, Job()).pictures[0]
-    assert loopback(settings, eileen, standalone_host, Job(), other).folder.name == "2"
+    other = inpaint(StageContext(small(inpaint__seed=7), eileen, standalone_host)).pictures[0]
+    assert loopback(StageContext(settings, eileen, standalone_host), other).folder.name == "2"
     masked = collect_pictures(small(training__masked_loss=True), version, make_buckets(64))
     masks = [
         version.mask,
@@ -105,16 +108,16 @@ def test_nothing_is_made_of_what_is_no_picture_and_nothing_foreign_is_touched(
     eileen: Workspace, drawn: Path, tmp_path: Path, standalone_host: StandaloneHost
 ) -> None:
     with pytest.raises(PictureError):
-        loopback(small(), eileen, standalone_host, Job(), eileen.settings_file)
+        loopback(StageContext(small(), eileen, standalone_host), eileen.settings_file)
     assert not eileen.root.with_name("eileen-v2").exists()
     other = Workspace(tmp_path / "other")
     other.save_settings(small())
     with pytest.raises(WorkspaceError, match="was not made from eileen"):
-        loopback(small(), eileen, standalone_host, Job(), drawn, other.root)
+        loopback(StageContext(small(), eileen, standalone_host), drawn, other.root)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
     with pytest.raises(WorkspaceError, match="found something that is no workspace"):
-        loopback(small(), eileen, standalone_host, Job(), drawn, tmp_path / "full")
+        loopback(StageContext(small(), eileen, standalone_host), drawn, tmp_path / "full")
     assert not list(tmp_path.glob(".*"))
 
 
@@ -127,8 +130,10 @@ def test_a_cancelled_loopback_is_finished_by_the_same_call(
 
     job = Job("loopback", stop)
     with pytest.raises(JobCancelled):
-        job.run(lambda running: loopback(small(), eileen, standalone_host, running, drawn))
-    made = loopback(small(), eileen, standalone_host, Job(), drawn)
+        job.run(
+            lambda running: loopback(StageContext(small(), eileen, standalone_host, running), drawn)
+        )
+    made = loopback(StageContext(small(), eileen, standalone_host), drawn)
     assert made.folder.name == "1" and len(made.crops) > 1
     assert all(path.with_suffix(".txt").exists() for path in made.crops)
 
@@ -136,7 +141,7 @@ def test_a_cancelled_loopback_is_finished_by_the_same_call(
 def test_a_version_goes_on_from_the_last_lora(
     eileen: Workspace, drawn: Path, standalone_host: StandaloneHost
 ) -> None:
-    made = loopback(small(), eileen, standalone_host, Job(), drawn, start="last")
+    made = loopback(StageContext(small(), eileen, standalone_host), drawn, start="last")
     version = Workspace(made.workspace, create=False)
     settings: Settings = version.load_settings().with_values(
         {
@@ -146,7 +151,7 @@ def test_a_version_goes_on_from_the_last_lora(
             "training.save_precision": "fp32",
         }
     )
-    result = run_stage("train", settings, version, standalone_host, Job())
+    result = run_stage("train", StageContext(settings, version, standalone_host))
     last, went_on = (
         read_lora(eileen.models / "eileen.safetensors").tensors,
         read_lora(Path(result["loras"][-1])).tensors,
@@ -155,17 +160,19 @@ def test_a_version_goes_on_from_the_last_lora(
     assert all(torch.allclose(last[key], went_on[key], atol=1e-6) for key in last)
     assert any(not torch.equal(last[key], went_on[key]) for key in last)  # it did train
     zero = run_stage(
-        "train", settings.with_values({"training.start_from": ""}), version, standalone_host, Job()
+        "train",
+        StageContext(settings.with_values({"training.start_from": ""}), version, standalone_host),
     )
     tensors = read_lora(Path(zero["loras"][-1])).tensors
     assert max(float(tensors[key].abs().max()) for key in tensors if "lora_up" in key) < 1e-5
     with pytest.raises(LoraFileError, match=r"training\.start_from: found no"):
         run_stage(
             "train",
-            settings.with_values({"training.start_from": "none.safetensors"}),
-            version,
-            standalone_host,
-            Job(),
+            StageContext(
+                settings.with_values({"training.start_from": "none.safetensors"}),
+                version,
+                standalone_host,
+            ),
         )
 
 
@@ -173,7 +180,7 @@ def test_versions_and_redrawn_pictures_lie_on_one_sheet(
     eileen: Workspace, drawn: Path, standalone_host: StandaloneHost
 ) -> None:
     version = Workspace(
-        loopback(small(), eileen, standalone_host, Job(), drawn, start="last").workspace,
+        loopback(StageContext(small(), eileen, standalone_host), drawn, start="last").workspace,
         create=False,
     )
     version.models.mkdir()
@@ -186,7 +193,7 @@ def test_versions_and_redrawn_pictures_lie_on_one_sheet(
         plot__refine="0,0.5",
         plot__refine_denoise=0.6,
     )
-    made = plot(settings, version, standalone_host, Job())
+    made = plot(StageContext(settings, version, standalone_host))
     cells = json.loads((version.plots / "scores.json").read_text(encoding="utf-8"))["cells"]
     assert {(cell["epoch"], cell["file"], cell["refine"]) for cell in cells if cell["epoch"]} == {
         (1, "eileen.safetensors", 0),
@@ -210,4 +217,4 @@ def test_versions_and_redrawn_pictures_lie_on_one_sheet(
     page = made.page.read_text(encoding="utf-8")
     assert "eileen: eileen" in page and "redrawn at 0.5" in page
     with pytest.raises(LoraFileError, match=r"plot\.compare: found no"):
-        plot(small(plot__compare="../nobody"), version, standalone_host, Job())
+        plot(StageContext(small(plot__compare="../nobody"), version, standalone_host))

@@ -10,9 +10,9 @@ import pytest
 
 from lib_singlelora.errors import LoraFileError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.jobs import Job
 from lib_singlelora.library.choose import choose_lora
 from lib_singlelora.library.epochs import missing_epoch_files
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
@@ -23,7 +23,7 @@ SETTINGS = small(training__epochs=2, training__repeats=1, training__masked_loss=
 @pytest.fixture
 def trained(eileen: Workspace, standalone_host: StandaloneHost) -> Workspace:
     """Two epochs, trained; the files that the fixture brought are replaced."""
-    run_stage("train", SETTINGS, eileen, standalone_host, Job())
+    run_stage("train", StageContext(SETTINGS, eileen, standalone_host))
     return eileen
 
 
@@ -34,7 +34,7 @@ def test_moved_files_are_told_by_every_word(
     assert len(files) == 2 and missing_epoch_files(trained) == []
     (tmp_path / "elsewhere").mkdir()
     files[0].rename(tmp_path / "elsewhere" / files[0].name)
-    part = run_stage("train", SETTINGS, trained, standalone_host, Job())
+    part = run_stage("train", StageContext(SETTINGS, trained, standalone_host))
     assert len(part["loras"]) == 1 and files[0].name in part["warnings"][0]
     files[1].rename(tmp_path / "elsewhere" / files[1].name)
     for word in ("train", "plot"):
@@ -42,12 +42,12 @@ def test_moved_files_are_told_by_every_word(
             LoraFileError,
             match=r"found none of the 2 files that were trained.*put them back.*'train --force'",
         ):
-            run_stage(word, SETTINGS, trained, standalone_host, Job())
+            run_stage(word, StageContext(SETTINGS, trained, standalone_host))
     with pytest.raises(LoraFileError, match="put them back"):
         choose_lora(SETTINGS, trained)
     for file in files:
         (tmp_path / "elsewhere" / file.name).rename(file)
-    assert len(run_stage("train", SETTINGS, trained, standalone_host, Job())["loras"]) == 2
+    assert len(run_stage("train", StageContext(SETTINGS, trained, standalone_host))["loras"]) == 2
 
 
 def test_where_nothing_was_trained_training_is_what_to_do(
@@ -56,4 +56,4 @@ def test_where_nothing_was_trained_training_is_what_to_do(
     for file in eileen.models.glob("*.safetensors"):
         file.unlink()
     with pytest.raises(LoraFileError, match="call 'train' first"):
-        run_stage("plot", SETTINGS, eileen, standalone_host, Job())
+        run_stage("plot", StageContext(SETTINGS, eileen, standalone_host))

@@ -31,6 +31,7 @@ from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.block_weights import LBW_PRESETS
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.plot import PlotResult, plan, plot
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.timing import Stopwatch, keep
@@ -131,7 +132,9 @@ def test_an_axis_draws_each_of_its_values_with_and_without_the_lora(
     values: dict[str, str],
     fields: tuple[str, str],
 ) -> None:
-    made = plot(small(**values, strengths="1", epochs="2"), workspace, standalone_host, Job())
+    made = plot(
+        StageContext(small(**values, strengths="1", epochs="2"), workspace, standalone_host)
+    )
     found = drawn(workspace).values()
     assert len(found) == 4
     for field in fields:
@@ -144,7 +147,9 @@ def test_an_axis_draws_each_of_its_values_with_and_without_the_lora(
 def test_what_has_several_values_and_no_axis_gets_tables(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    made = plot(small(presets="ALL,OUTD", samplers="Euler,DDIM"), workspace, standalone_host, Job())
+    made = plot(
+        StageContext(small(presets="ALL,OUTD", samplers="Euler,DDIM"), workspace, standalone_host)
+    )
     assert [text for text in tables(made).split("</h2>")[:-1] if "<h2>" in text][1].endswith(
         "Blocks: ALL · Euler"
     )
@@ -155,10 +160,11 @@ def test_a_prompt_set_is_made_of_her_captions_and_traits(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
     plot(
-        small(prompt_set="general", strengths="1", epochs="2", y="prompt"),
-        workspace,
-        standalone_host,
-        Job(),
+        StageContext(
+            small(prompt_set="general", strengths="1", epochs="2", y="prompt"),
+            workspace,
+            standalone_host,
+        )
     )
     firsts = {text.split(" <lora")[0].split("\n")[0] for text in drawn(workspace).values()}
     assert len(firsts) == 5 and sum("white hat" in split_tags(text) for text in firsts) == 4
@@ -172,7 +178,7 @@ def test_files_change_least_often(workspace: Workspace, standalone_host: Standal
         settings = small(samplers="Euler,DDIM", clip_skips="1,2", x="sampler").with_values(
             {"judge.probes": 0}
         )
-        plot(settings, workspace, standalone_host, Job())
+        plot(StageContext(settings, workspace, standalone_host))
     finally:
         standalone_host._loras._merge = merge  # type: ignore[method-assign]
     assert len(loads) == len(set(loads)) == 4  # two epochs at two strengths, each once
@@ -181,18 +187,19 @@ def test_files_change_least_often(workspace: Workspace, standalone_host: Standal
 def test_a_plan_tells_what_is_missing_and_how_long_it_takes(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    before = plan(small(), workspace, standalone_host)
+    before = plan(StageContext(small(), workspace, standalone_host))
     assert (before.pictures, before.missing, before.seconds) == (5, 5, None)
     job = Job("plot", lambda progress: job.cancel() if progress.done == 3 else None)
     with pytest.raises(JobCancelled):
-        plot(small(), workspace, standalone_host, job)
-    after = plan(small(), workspace, standalone_host)
+        plot(StageContext(small(), workspace, standalone_host, job))
+    after = plan(StageContext(small(), workspace, standalone_host))
     assert after.missing == 2 and after.seconds is not None and after.seconds > 0
     assert "2 of 5 pictures to draw, about" in after.sentence
     seen: list[Progress] = []
-    plot(small(), workspace, standalone_host, Job("plot", seen.append))
+    plot(StageContext(small(), workspace, standalone_host, Job("plot", seen.append)))
     assert (
-        seen[0].message == after.sentence and plan(small(), workspace, standalone_host).missing == 0
+        seen[0].message == after.sentence
+        and plan(StageContext(small(), workspace, standalone_host)).missing == 0
     )
 
 
@@ -218,7 +225,7 @@ def test_a_killed_call_is_finished_by_the_next_which_draws_the_rest_only(
     assert 2 <= len(left) < 14, (
         "the machine is so fast that all was drawn before the kill: draw more steps here"
     )
-    made = plot(settings, workspace, standalone_host, Job())
+    made = plot(StageContext(settings, workspace, standalone_host))
     after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
     assert len(after) == 14 and all(after[name] == changed for name, changed in left.items())
     assert made.sheet.exists() and made.page.exists()
@@ -266,7 +273,7 @@ def test_a_spoiled_lora_is_one_clear_line(
 ) -> None:
     spoil(workspace.models / "isa.safetensors")
     with pytest.raises(LoraFileError, match=rf"^isa[-\w]*\.safetensors: .*{told}") as caught:
-        plot(small(presets=preset), workspace, standalone_host, Job())
+        plot(StageContext(small(presets=preset), workspace, standalone_host))
     assert "\n" not in str(caught.value)
 
 
@@ -292,7 +299,7 @@ def test_a_mistake_is_told_before_anything_is_drawn(
     told: str,
 ) -> None:
     with pytest.raises(error, match=told) as caught:
-        plot(small(**values), workspace, standalone_host, Job())
+        plot(StageContext(small(**values), workspace, standalone_host))
     assert "\n" not in str(caught.value) and not (workspace.plots / "cells").exists()
 
 
@@ -300,7 +307,7 @@ def test_a_preset_of_13_values_is_told(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
     with pytest.raises(PresetError, match="found 13 values, expected 17 or 26"):
-        plot(small(presets=[",".join(["1"] * 13)]), workspace, standalone_host, Job())
+        plot(StageContext(small(presets=[",".join(["1"] * 13)]), workspace, standalone_host))
 
 
 def test_an_epoch_that_was_deleted_is_told(
@@ -310,13 +317,13 @@ def test_an_epoch_that_was_deleted_is_told(
     with pytest.raises(
         LoraFileError, match="epoch 1: found no file of it in model/, expected one of 2; choose"
     ):
-        plot(small(), workspace, standalone_host, Job())
+        plot(StageContext(small(), workspace, standalone_host))
 
 
 def test_the_page_tells_the_recommended_cell(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    made = plot(small(x="seed", z="strength", seeds="2"), workspace, standalone_host, Job())
+    made = plot(StageContext(small(x="seed", z="strength", seeds="2"), workspace, standalone_host))
     # Of every seed
     assert made.recommendation is None or tables(made).count('class="cell best"') == 2
     data = json.loads(
@@ -339,7 +346,7 @@ def test_checkpoints_are_compared_and_the_loaded_one_is_back(
     before, own = standalone_host.checkpoint, standalone_host.networks
     names = f"{before.name},{tmp_path / 'other.safetensors'}"
     settings = small(checkpoints=names, x="checkpoint", y="strength", epochs="1")
-    made = plot(settings, workspace, standalone_host, Job())
+    made = plot(StageContext(settings, workspace, standalone_host))
     assert standalone_host.checkpoint == before and standalone_host.networks is own
     cells = list((workspace.plots / "cells").glob("*.png"))
     assert len(cells) == 6 and len({path.read_bytes() for path in cells}) == 6
@@ -350,7 +357,7 @@ def test_checkpoints_are_compared_and_the_loaded_one_is_back(
     assert sorted(models) == sorted([before.name] * 3 + ["other"] * 3)
     assert made.recommendation is not None
     with pytest.raises(SingleLoraError, match="nobody: found no such checkpoint"):
-        plot(small(checkpoints="nobody"), workspace, standalone_host, Job())
+        plot(StageContext(small(checkpoints="nobody"), workspace, standalone_host))
 
 
 def test_a_users_own_preset_is_drawn_and_drawn_again_when_it_changes(
@@ -362,12 +369,12 @@ def test_a_users_own_preset_is_drawn_and_drawn_again_when_it_changes(
         presets="MINE,ALL", preset_folders=str(tmp_path / "lbw"), epochs="2", strengths="1"
     )
     (folder / "lbwpresets.txt").write_text("MINE:" + ",".join(["0"] * 17), encoding="utf-8")
-    plot(settings, workspace, standalone_host, Job())
+    plot(StageContext(settings, workspace, standalone_host))
     before = set((workspace.plots / "cells").iterdir())
-    assert plan(settings, workspace, standalone_host).missing == 0
+    assert plan(StageContext(settings, workspace, standalone_host)).missing == 0
     (folder / "lbwpresets.txt").write_text("MINE:" + ",".join(["0.5"] * 17), encoding="utf-8")
-    assert plan(settings, workspace, standalone_host).missing == 1
-    plot(settings, workspace, standalone_host, Job())
+    assert plan(StageContext(settings, workspace, standalone_host)).missing == 1
+    plot(StageContext(settings, workspace, standalone_host))
     assert len(set((workspace.plots / "cells").iterdir()) - before) == 1
 
 
@@ -375,7 +382,11 @@ def test_values_are_drawn_as_the_preset_of_that_name(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
     for presets in (f'"{LBW_PRESETS["OUTD"]}"', "OUTD"):
-        plot(small(presets=presets, epochs="2", strengths="1"), workspace, standalone_host, Job())
+        plot(
+            StageContext(
+                small(presets=presets, epochs="2", strengths="1"), workspace, standalone_host
+            )
+        )
     # The same weights are the same file
     assert len(list((workspace.plots / "baked").iterdir())) == 1
 
@@ -392,12 +403,12 @@ def test_a_cell_that_was_broken_off_keeps_what_was_shown(
 
     job = Job("plot", stop_in_the_first_cell)
     with pytest.raises(JobCancelled):
-        plot(small(seeds="3"), workspace, standalone_host, job)
+        plot(StageContext(small(seeds="3"), workspace, standalone_host, job))
     assert (
         all(path.exists() for path in shown)
         and len(list((workspace.plots / "cells").iterdir())) == 2
     )
-    assert plan(small(seeds="3"), workspace, standalone_host).missing == 13
+    assert plan(StageContext(small(seeds="3"), workspace, standalone_host)).missing == 13
 
 
 def test_before_the_first_sheet_the_pace_of_the_set_is_taken(
@@ -408,7 +419,7 @@ def test_before_the_first_sheet_the_pace_of_the_set_is_taken(
         with watch.measured(1, 64 * 64 * 4):
             time.monotonic()
     keep(workspace, standalone_host, watch)
-    before = plan(small(steps=1), workspace, standalone_host)
+    before = plan(StageContext(small(steps=1), workspace, standalone_host))
     # Five pictures of the same size at a quarter of the steps
     assert before.seconds == round(5 * watch.pace / 4, 1)
 
@@ -439,8 +450,8 @@ def test_more_cells_than_a_sheet_can_show_are_refused_with_the_lists_that_made_t
     workspace: Workspace, standalone_host: StandaloneHost, values: dict[str, str], words: str
 ) -> None:
     for call in (
-        lambda: plan(small(**values), workspace, standalone_host),
-        lambda: plot(small(**values), workspace, standalone_host, Job()),
+        lambda: plan(StageContext(small(**values), workspace, standalone_host)),
+        lambda: plot(StageContext(small(**values), workspace, standalone_host)),
     ):
         with pytest.raises(SettingsError, match=words):
             call()
@@ -459,6 +470,8 @@ def test_one_large_number_of_seeds_is_that_seed_and_it_is_said(
 ) -> None:
     """As a count it asked for 170 GB before anything was drawn."""
     for number in (4211, 2**32 - 1):
-        planned = plan(small(seeds=str(number)), workspace, standalone_host)
+        planned = plan(StageContext(small(seeds=str(number)), workspace, standalone_host))
         assert planned.pictures == 5 and f"{number} is more than a count can be" in planned.sentence
-    assert plan(small(seeds="3", first_seed=5000), workspace, standalone_host).note == ""
+    assert (
+        plan(StageContext(small(seeds="3", first_seed=5000), workspace, standalone_host)).note == ""
+    )

@@ -21,6 +21,7 @@ from lib_singlelora.host import CheckpointInfo
 from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.crop import crop
 from lib_singlelora.stages.prepare import PrepareResult, prepare
 from lib_singlelora.workspace.crops import view_mask, view_symmetry
@@ -60,7 +61,7 @@ def run(
     force: bool = False,
     host: Bare | None = None,
 ) -> PrepareResult:
-    return prepare(given, workspace, host or Bare(), Job(), picture, force)  # type: ignore[arg-type]
+    return prepare(StageContext(given, workspace, host or Bare(), force=force), picture)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -276,7 +277,7 @@ def test_it_can_be_cancelled_while_it_searches(workspace: Workspace) -> None:
 
     job.listen(stop)
     with pytest.raises(JobCancelled):
-        prepare(settings(), workspace, Bare(), job, EXAMPLE)  # type: ignore[arg-type]
+        prepare(StageContext(settings(), workspace, Bare(), job), EXAMPLE)  # type: ignore[arg-type]
     assert not workspace.prepared.exists()
     assert run(workspace, settings()).source.exists()
 
@@ -287,7 +288,7 @@ def test_it_can_be_cancelled_while_it_searches(workspace: Workspace) -> None:
 
 def test_each_crop_has_its_mask_and_its_symmetry(workspace: Workspace) -> None:
     run(workspace, settings(), EXAMPLE)
-    crops = crop(settings(), workspace, Bare(), Job()).crops  # type: ignore[arg-type]
+    crops = crop(StageContext(settings(), workspace, Bare())).crops  # type: ignore[arg-type]
     with Image.open(workspace.mask) as mask:
         whole = np.asarray(mask)
     for path in crops:
@@ -305,7 +306,7 @@ def test_each_crop_has_its_mask_and_its_symmetry(workspace: Workspace) -> None:
 
 def test_a_picture_brought_by_hand_has_no_mask(workspace: Workspace) -> None:
     run(workspace, settings(), EXAMPLE)
-    folder = crop(settings(), workspace, Bare(), Job()).crops[0].parent  # type: ignore[arg-type]
+    folder = crop(StageContext(settings(), workspace, Bare())).crops[0].parent  # type: ignore[arg-type]
     Image.new("RGB", (64, 64)).save(folder / "mine.png")
     assert view_mask(workspace, folder / "mine.png") is None
     assert view_symmetry(workspace, "mine") is None
@@ -317,7 +318,7 @@ def test_a_square_takes_in_the_whole_figure_where_a_checkpoint_draws_squares_onl
     wish = Settings.from_dict({**settings(square=True).to_dict(), "training": {"buckets": False}})
     made = run(workspace, wish, EXAMPLE)
     assert any("widened from 768 to 1152 px" in note for note in made.notes)
-    crops = crop(wish, workspace, Bare(), Job()).crops  # type: ignore[arg-type]
+    crops = crop(StageContext(wish, workspace, Bare())).crops  # type: ignore[arg-type]
     shapes = {path.stem: load_picture(path).image.size for path in crops}
     assert {"full_body", "cowboy_shot", "upper_body", "lower_body", "portrait"} <= shapes.keys()
     assert all(abs(wide - high) <= 2 for wide, high in shapes.values())

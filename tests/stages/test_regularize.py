@@ -23,6 +23,7 @@ from lib_singlelora.files.fileio import file_hash, write_bytes
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.regularize import RegularizeResult, regularize
 from lib_singlelora.stages.train_pictures import collect_pictures
 from lib_singlelora.training.epoch_plan import budget
@@ -102,7 +103,13 @@ class Scenery:
         self, job: Job | None = None, force: bool = False, **values: object
     ) -> RegularizeResult:
         return regularize(
-            self.settings(**values), self.workspace, cast(Host, self.host), job or Job(), force
+            StageContext(
+                self.settings(**values),
+                self.workspace,
+                cast(Host, self.host),
+                job or Job(),
+                force=force,
+            )
         )
 
     @property
@@ -207,11 +214,11 @@ def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
                 "regularization": {"count": 5, "filter": False},
             }
         )
-        made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
+        made = regularize(StageContext(settings, scenery.workspace, cast(Host, scenery.host)))
         return [note for note in made.notes if "altogether" in note or "uses none" in note]
 
     assert told() == [
-        "training shows 4 samples of her altogether, so 4 of the 5 pictures will be used;"
+        "training shows 4 samples of the character altogether, so 4 of the 5 pictures will be used;"
         " regularization.count=4 would do, or regularization.as_used=true"
     ]
     assert told(epochs=2) == []
@@ -230,7 +237,7 @@ def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery
                 "regularization": {"count": 0, "as_used": True, "filter": False},
             }
         )
-        made = regularize(settings, scenery.workspace, cast(Host, scenery.host), Job())
+        made = regularize(StageContext(settings, scenery.workspace, cast(Host, scenery.host)))
         pictures = collect_pictures(settings, scenery.workspace, make_buckets(128))
         asked = budget(pictures, settings.training.epochs, 1, 0)
         assert asked.reg_used == asked.reg_pictures == len(made.pictures)
@@ -408,7 +415,9 @@ def test_wildcards_of_an_own_folder_are_found_and_mistakes_told_before_drawing(
     for values in mistakes:
         with pytest.raises(WildcardError, match=r"did you mean '__mood__'|found no folder"):
             regularize(
-                scenery.settings(**values), scenery.workspace, cast(Host, scenery.host), Job()
+                StageContext(
+                    scenery.settings(**values), scenery.workspace, cast(Host, scenery.host)
+                )
             )
     assert len(scenery.host.asked) == 4 and files(scenery.workspace.root) == before
 

@@ -9,6 +9,7 @@ from typing import Any
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import read_lora
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
@@ -27,7 +28,7 @@ def test_validation_average_and_memory_are_told(
         "training__ema": True,
     }
     asked = small(**options, training__validation="holdout")
-    made = run_stage("train", asked, eileen, standalone_host, job, True)
+    made = run_stage("train", StageContext(asked, eileen, standalone_host, job, force=True))
     [begun] = [event for event in told if event["kind"] == "train"]
     crops = {path.stem for path in eileen.image_folder(asked).glob("*.png")}
     assert set(begun["validated"]) < crops and begun["validated"] and begun["precision"] == "no"
@@ -38,10 +39,6 @@ def test_validation_average_and_memory_are_told(
     assert found["ss_mixed_precision"] == "no" and found["ss_total_batch_size"] == "1"
     again = run_stage(
         "train",
-        small(**options, training__validation="picture"),
-        eileen,
-        standalone_host,
-        Job(),
-        False,
+        StageContext(small(**options, training__validation="picture"), eileen, standalone_host),
     )
     assert again["loras"]

@@ -12,6 +12,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.metrics.word_effect import WordEffects, measure_word_effects
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.trigger import check_trigger
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -24,7 +25,7 @@ def test_the_word_is_measured_drawn_and_others_are_suggested(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
     workspace = Workspace(tmp_path)
-    made = check_trigger(SETTINGS, workspace, standalone_host, Job())
+    made = check_trigger(StageContext(SETTINGS, workspace, standalone_host))
     assert (
         made.check.word == "isabella"
         and made.check.ordinary
@@ -43,11 +44,11 @@ def test_the_same_word_is_not_asked_twice_and_another_one_is(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
     workspace = Workspace(tmp_path)
-    first = check_trigger(SETTINGS, workspace, standalone_host, Job())
+    first = check_trigger(StageContext(SETTINGS, workspace, standalone_host))
     stamps = [path.stat().st_mtime_ns for path in first.pictures]
-    assert check_trigger(SETTINGS, workspace, standalone_host, Job()) == first
+    assert check_trigger(StageContext(SETTINGS, workspace, standalone_host)) == first
     assert [path.stat().st_mtime_ns for path in first.pictures] == stamps
-    other = check_trigger(SETTINGS, workspace, standalone_host, Job(), "kovra")
+    other = check_trigger(StageContext(SETTINGS, workspace, standalone_host), "kovra")
     assert other.check.free and other.pictures[0].stat().st_mtime_ns != stamps[0]
 
 
@@ -79,10 +80,13 @@ def test_a_cancelled_check_is_completed_by_the_next(
 
     job.listen(stop)
     with pytest.raises(JobCancelled):
-        check_trigger(SETTINGS, Workspace(tmp_path), standalone_host, job)
-    assert len(check_trigger(SETTINGS, Workspace(tmp_path), standalone_host, Job()).pictures) == 4
+        check_trigger(StageContext(SETTINGS, Workspace(tmp_path), standalone_host, job))
+    assert (
+        len(check_trigger(StageContext(SETTINGS, Workspace(tmp_path), standalone_host)).pictures)
+        == 4
+    )
 
 
 def test_without_a_word_it_says_how(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--trigger"):
-        check_trigger(Settings.from_dict({}), Workspace(tmp_path), standalone_host, Job())
+        check_trigger(StageContext(Settings.from_dict({}), Workspace(tmp_path), standalone_host))

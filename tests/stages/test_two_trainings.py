@@ -11,7 +11,7 @@ import pytest
 
 from lib_singlelora.errors import ConflictError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.jobs import Job
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
@@ -37,7 +37,7 @@ def test_of_two_trainings_at_once_one_trains_and_kill_9_lets_the_next_one_on(
             time.sleep(0.05)
         before = {path: path.read_bytes() for path in (eileen.root / "log").glob("*.json")}
         with pytest.raises(ConflictError) as caught:
-            run_stage("train", small(training__epochs=1), eileen, standalone_host, Job())
+            run_stage("train", StageContext(small(training__epochs=1), eileen, standalone_host))
         assert f"found 'train' (process {child.pid}, since" in str(
             caught.value
         ) and "\n" not in str(caught.value)
@@ -53,7 +53,7 @@ def test_of_two_trainings_at_once_one_trains_and_kill_9_lets_the_next_one_on(
     finally:
         child.kill()
         child.communicate()
-    made = run_stage("train", small(training__epochs=1), eileen, standalone_host, Job())
+    made = run_stage("train", StageContext(small(training__epochs=1), eileen, standalone_host))
     assert [Path(path).name for path in made["loras"]] == ["eileen.safetensors"]
     # What the killed one was writing is gone
     assert not list(eileen.root.rglob(".singlelora-*.tmp"))

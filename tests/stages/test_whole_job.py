@@ -21,6 +21,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import STAGES, run_all, run_stage
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -65,7 +66,7 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, standalone_host: StandaloneHost
 ) -> tuple[Workspace, dict[str, object]]:
     workspace = Workspace(tmp_path_factory.mktemp("job") / "a workspace")
-    return workspace, run_all(quick(), workspace, standalone_host, Job(), PICTURE)
+    return workspace, run_all(StageContext(quick(), workspace, standalone_host), PICTURE)
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_the_lora_says_what_it_is(finished: tuple[Workspace, dict[str, object]])
 
 def test_a_second_call_does_nothing_again(copy: Workspace, standalone_host: StandaloneHost) -> None:
     before = state(copy)
-    run_all(quick(), copy, standalone_host, Job(), PICTURE)
+    run_all(StageContext(quick(), copy, standalone_host), PICTURE)
     assert state(copy) == before
 
 
@@ -158,9 +159,9 @@ def test_an_edited_caption_is_kept_and_force_overwrites_it(
     caption = next((copy.root / "image" / "1_eileen").glob("*.txt"))
     caption.write_text("by hand", encoding="utf-8")
     changed = quick(caption__general_threshold=0.5)
-    result = run_stage("caption", changed, copy, standalone_host, Job())
+    result = run_stage("caption", StageContext(changed, copy, standalone_host))
     assert caption.read_text() == "by hand" and result["kept"] == [str(caption)]
-    run_stage("caption", changed, copy, standalone_host, Job(), force=True)
+    run_stage("caption", StageContext(changed, copy, standalone_host, force=True))
     assert caption.read_text().startswith("eileen, woman")
 
 
@@ -169,7 +170,7 @@ def test_a_crop_taken_out_by_hand_stays_out(
 ) -> None:
     crop = sorted((copy.root / "image" / "1_eileen").glob("*.png"))[0]
     crop.unlink()
-    result = run_stage("crop", quick(), copy, standalone_host, Job())
+    result = run_stage("crop", StageContext(quick(), copy, standalone_host))
     assert str(crop) not in result["crops"] and not crop.exists()
 
 
@@ -178,7 +179,7 @@ def test_an_edited_regularization_picture_is_kept(
 ) -> None:
     path = copy.root / "reg" / "1_woman" / "0002.png"
     Image.new("RGB", (64, 64), "red").save(path)
-    run_stage("regularize", quick(regularization__steps=3), copy, standalone_host, Job())
+    run_stage("regularize", StageContext(quick(regularization__steps=3), copy, standalone_host))
     with Image.open(path) as image:
         assert image.convert("RGB").getpixel((5, 5)) == (255, 0, 0)
 
@@ -187,7 +188,9 @@ def test_more_regularization_pictures_add_to_those_drawn(
     copy: Workspace, standalone_host: StandaloneHost
 ) -> None:
     before = state(copy)
-    result = run_stage("regularize", quick(regularization__count=5), copy, standalone_host, Job())
+    result = run_stage(
+        "regularize", StageContext(quick(regularization__count=5), copy, standalone_host)
+    )
     assert len(result["regularization"]) == 5
     after = state(copy)
     assert all(after[name] == before[name] for name in before if name.startswith("reg/"))
@@ -199,7 +202,7 @@ def test_another_trigger_or_picture_is_refused(
     other = tmp_path / "other.png"
     Image.effect_noise((256, 256), 50).save(other)
     with pytest.raises(WorkspaceError, match="another picture"):
-        run_stage("prepare", quick(), copy, standalone_host, Job(), picture=other)
+        run_stage("prepare", StageContext(quick(), copy, standalone_host), other)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -221,11 +224,11 @@ def test_a_stage_cancelled_in_the_middle_is_completed_by_the_next_call(
     with pytest.raises(JobCancelled):
         job.run(
             lambda running: (
-                run_all(settings, workspace, standalone_host, running, PICTURE)
+                run_all(StageContext(settings, workspace, standalone_host, running), PICTURE)
                 and running.raise_if_cancelled()
             )
         )
-    result = run_all(settings, workspace, standalone_host, Job(), PICTURE)
+    result = run_all(StageContext(settings, workspace, standalone_host), PICTURE)
     assert (
         len(result["loras"]) == 2
         and len(result["inpainted"]) == 2
@@ -242,7 +245,7 @@ def test_a_stage_cancelled_in_the_middle_is_completed_by_the_next_call(
 def test_training_again_with_other_settings_replaces_the_epochs(
     copy: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    result = run_stage("train", quick(training__epochs=1), copy, standalone_host, Job())
+    result = run_stage("train", StageContext(quick(training__epochs=1), copy, standalone_host))
     assert [Path(path).name for path in result["loras"]] == ["eileen.safetensors"]
     assert not (copy.root / "model" / "eileen-000001.safetensors").exists()
 
@@ -254,7 +257,7 @@ def test_the_sheet_draws_only_what_is_missing(
     before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
     gone = sorted(cells.glob("*.png"))[0]
     gone.unlink()
-    run_stage("plot", quick(plot__strengths="0.5,1,0.25"), copy, standalone_host, Job())
+    run_stage("plot", StageContext(quick(plot__strengths="0.5,1,0.25"), copy, standalone_host))
     after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.png")}
     assert all(after[name] == before[name] for name in before if name != gone.name)
     assert gone.name in after and len(after) == len(before) + 4
@@ -262,15 +265,16 @@ def test_the_sheet_draws_only_what_is_missing(
 
 def test_what_cannot_be_plotted_is_told(copy: Workspace, standalone_host: StandaloneHost) -> None:
     with pytest.raises(LoraFileError, match="epoch 9"):
-        run_stage("plot", quick(plot__epochs="9"), copy, standalone_host, Job())
+        run_stage("plot", StageContext(quick(plot__epochs="9"), copy, standalone_host))
     with pytest.raises(PresetError, match="did you mean"):
-        run_stage("plot", quick(plot__presets="OUTF"), copy, standalone_host, Job())
+        run_stage("plot", StageContext(quick(plot__presets="OUTF"), copy, standalone_host))
     with pytest.raises(SettingsError, match=r"plot\.strengths"):
-        run_stage("plot", quick(plot__strengths=""), copy, standalone_host, Job())
+        run_stage("plot", StageContext(quick(plot__strengths=""), copy, standalone_host))
     (copy.root / "model" / "eileen.safetensors").write_bytes(b"short")
     with pytest.raises(LoraFileError, match=r"eileen\.safetensors"):
         run_stage(
-            "plot", quick(plot__presets="OUTD", plot__epochs="2"), copy, standalone_host, Job()
+            "plot",
+            StageContext(quick(plot__presets="OUTD", plot__epochs="2"), copy, standalone_host),
         )
 
 
@@ -283,7 +287,7 @@ def test_inpainting_changes_the_masked_part_only(
     hole = Image.new("L", (64, 64))
     hole.paste(255, (16, 16, 48, 48))
     hole.save(mask)
-    result = run_stage("inpaint", quick(), copy, standalone_host, Job(), picture=picture, mask=mask)
+    result = run_stage("inpaint", StageContext(quick(), copy, standalone_host), picture, mask=mask)
     with Image.open(result["inpainted"][0]) as drawn, Image.open(picture) as original:
         big = original.resize(drawn.size, Image.Resampling.LANCZOS)
         corner = [
@@ -319,9 +323,11 @@ def test_tensorboard_is_told_the_same(copy: Workspace, standalone_host: Standalo
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     # It is trained already
-    run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job())
+    run_stage("train", StageContext(quick(training__tensorboard=True), copy, standalone_host))
     assert not (copy.root / "log" / "tensorboard").exists()
-    run_stage("train", quick(training__tensorboard=True), copy, standalone_host, Job(), force=True)
+    run_stage(
+        "train", StageContext(quick(training__tensorboard=True), copy, standalone_host, force=True)
+    )
     steps = [event for event in copy.events.read() if event["event"] == "step"][-4:]
     board = EventAccumulator(str(copy.root / "log" / "tensorboard"))
     board.Reload()
@@ -343,7 +349,7 @@ def test_captions_of_both_sets_come_from_the_tagger_where_there_is_one(
         regularization__filter=False,
     )  # this tagger knows no persons
     for stage in ("caption", "regularize"):
-        run_stage(stage, settings, copy, standalone_host, Job())
+        run_stage(stage, StageContext(settings, copy, standalone_host))
     crop = (copy.root / "image" / "1_eileen" / "face.txt").read_text(encoding="utf-8")
     reg = (copy.root / "reg" / "1_woman" / "0001.txt").read_text(encoding="utf-8")
     assert crop.startswith("eileen, woman, close-up") and "^_^" in crop and "_hair" not in crop
@@ -354,7 +360,7 @@ def test_block_weights_and_presets_of_the_settings_reach_the_file(
     copy: Workspace, standalone_host: StandaloneHost
 ) -> None:
     outd = quick(training__preset="outd", training__epochs=1, training__text_encoder_lr=0)
-    result = run_stage("train", outd, copy, standalone_host, Job())
+    result = run_stage("train", StageContext(outd, copy, standalone_host))
     assert result["blocks"] == ["OUT03", "OUT04", "OUT05", "OUT06"]
     assert all(
         name.startswith("output_blocks.") for name in read_lora(Path(result["loras"][0])).modules
@@ -368,7 +374,7 @@ def test_a_picture_and_caption_brought_by_hand_are_trained_too(
     with Image.open(PICTURE) as image:
         image.convert("RGB").crop((100, 0, 300, 200)).save(folder / "mine.jpg")
     (folder / "mine.txt").write_text("eileen, woman, smile", encoding="utf-8")
-    result = run_stage("train", quick(training__epochs=1), copy, standalone_host, Job())
+    result = run_stage("train", StageContext(quick(training__epochs=1), copy, standalone_host))
     with safe_open(result["loras"][0], "pt") as file:
         assert '"smile": 1' in file.metadata()["ss_tag_frequency"]
 
@@ -384,6 +390,6 @@ def test_a_mask_that_is_missing_empty_or_of_another_size_is_told(
         ("small.png", "found 30x30"),
     ):
         with pytest.raises(PictureError, match=words):
-            run_stage("inpaint", quick(), copy, standalone_host, Job(), mask=tmp_path / mask)
+            run_stage("inpaint", StageContext(quick(), copy, standalone_host), mask=tmp_path / mask)
     with pytest.raises(PictureError, match="expected --mask FILE"):
-        run_stage("inpaint", quick(), copy, standalone_host, Job(), picture=PICTURE)
+        run_stage("inpaint", StageContext(quick(), copy, standalone_host), PICTURE)

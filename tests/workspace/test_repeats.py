@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.train_pictures import collect_pictures, oddities
 from lib_singlelora.training.epoch_plan import Picture
@@ -30,7 +30,7 @@ SETTINGS = Settings.from_dict(
 def workspace(tmp_path: Path) -> Workspace:
     """Three crops in image/5_isabella, known to the program."""
     made = cropped(tmp_path / "w", SETTINGS)
-    run_stage("caption", SETTINGS, made, quiet_host(tmp_path), Job())
+    run_stage("caption", StageContext(SETTINGS, made, quiet_host(tmp_path)))
     return made
 
 

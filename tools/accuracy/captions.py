@@ -26,9 +26,9 @@ from lib_singlelora.crops.views import propose_views
 from lib_singlelora.embedded.paths import CHECKPOINT
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.background import foreground_mask
-from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.caption import caption
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.workspace.captions import seen_tags
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
@@ -81,7 +81,7 @@ def measure(
         image.crop(view.box).save(pictures / f"{view.name}.png")
     told = {view.name: {"box": list(view.box), "tags": list(view.tags)} for view in views}
     workspace.save_record(StageRecord("crop", "bench", True, {}, {"views": told}))
-    made = caption(settings, workspace, host, Job())
+    made = caption(StageContext(settings, workspace, host))
     seen = seen_tags(workspace)
     for path, text in made.captions.items():
         said = set(split_tags(text))

@@ -23,6 +23,7 @@ from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.train_pictures import collect_pictures
 from lib_singlelora.training.batch import make_batch, versions_of
@@ -182,11 +183,7 @@ def time_to_quality(preset: str = "recommended") -> list[Measurement]:
         for stage in ("prepare", "crop", "caption"):
             run_stage(
                 stage,
-                settings,
-                workspace,
-                host,
-                job,
-                False,
+                StageContext(settings, workspace, host, job),
                 ROOT / "examples" / "isabella.png" if stage == "prepare" else None,
             )
         article, _, steps = _train(host, "article", folder)

@@ -26,6 +26,7 @@ from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.sheets.grid import Cell, Grid, draw_sheet
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_all
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -73,7 +74,7 @@ def prove(
         }
     )
     picture = ROOT / "examples" / ("isabella.png" if name == "isabella" else f"heldout/{name}.png")
-    result = run_all(settings, workspace, host, job, picture)
+    result = run_all(StageContext(settings, workspace, host, job), picture)
     best = result["recommendation"]
     lora = (LoraUse(Path(best["lora"]), best["strength"], best["strength"]),)
 

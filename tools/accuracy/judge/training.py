@@ -9,6 +9,7 @@ from pathlib import Path
 from lib_singlelora.host import Host
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -82,11 +83,7 @@ def train(run: Run, host: Host, folder: Path, job: Job) -> tuple[Workspace, Sett
     for stage in ("prepare", "crop", "caption", "regularize", "train"):
         run_stage(
             stage,
-            settings,
-            workspace,
-            host,
-            job,
-            False,
+            StageContext(settings, workspace, host, job),
             run.picture if stage == "prepare" else None,
         )
     if not shared.exists() and (workspace.root / "reg").exists():
