@@ -219,7 +219,7 @@ def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
 
     assert told() == [
         "training shows 4 samples of the character altogether, so 4 of the 5 pictures will be used;"
-        " regularization.count=4 would do, or regularization.as_used=true"
+        " regularization.count=4 is enough, or regularization.as_used=true"
     ]
     assert told(epochs=2) == []
     assert told(regularization="prior prediction") == [
