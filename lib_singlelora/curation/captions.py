@@ -1,7 +1,6 @@
-"""The captions of a workspace together: what they say, the same change in all of them, and the way
-back.
+"""All captions of a workspace: their tags, the same edit in each of them, and undo.
 
-What is changed here counts as edited by hand: 'caption' leaves it alone.  The way back lies in
+What is changed here counts as edited by hand: the stage `caption` leaves it alone.  Undo reads
 `log/edits.json`.
 """
 
@@ -27,12 +26,14 @@ EDITS = [Map({"before": (str, type(None)), "after": str})]
 
 
 @dataclass(frozen=True)
-class Tagged:
-    """captions: by picture.  tags: in how many of them each is, the most frequent first.  changed:
-    texts that this call wrote.
+class CaptionsState:
+    """The captions after a call.
 
-    left: texts that could not be taken back, for a person changed them since.
-    undoable: changes that can be taken back.
+    captions: by picture.
+    tags: in how many captions each is, the most frequent first.
+    changed: the texts that this call wrote.
+    left: the texts that undo left alone, as they were changed since.
+    undoable: how many changes can be taken back.
     """
 
     captions: dict[Path, str]
@@ -43,20 +44,24 @@ class Tagged:
 
 
 @dataclass(frozen=True)
-class Counted:
-    """CLIP tokens of a caption, and what lies beyond the first 75 of them ('' when all fits)."""
+class TokenCount:
+    """A caption measured.
+
+    tokens: of CLIP.
+    beyond: the part after the first 75 tokens; '' when all fits.
+    """
 
     tokens: int
     beyond: str
 
 
-def count(caption: str) -> Counted:
-    """A caption measured.  Raises: MissingPackageError."""
-    return Counted(count_tokens(caption), mark_limit(caption)[1].strip(" ,"))
+def count(caption: str) -> TokenCount:
+    """The CLIP tokens of a caption.  Raises: MissingPackageError."""
+    return TokenCount(count_tokens(caption), mark_limit(caption)[1].strip(" ,"))
 
 
-def list_tags(settings: Settings, workspace: Workspace) -> Tagged:
-    """What the captions say.  Raises: WorkspaceError, when there are no crops."""
+def list_tags(settings: Settings, workspace: Workspace) -> CaptionsState:
+    """The captions and their tags.  Raises: NotFoundError, when there are no crops."""
     return _state(settings, workspace, [], [])
 
 
@@ -66,11 +71,14 @@ def edit_tags(
     add: Sequence[str] = (),
     remove: Sequence[str] = (),
     replace: Mapping[str, str] | None = None,
-) -> Tagged:
-    """The same change in every caption: replaced in its place, removed, added at the end; noted so
-    that it can be undone.
+) -> CaptionsState:
+    """Make the same edit in every caption, so that it can be undone.
 
-    Raises: WorkspaceError, when there are no crops or a text cannot be written.
+    add: tags to append.
+    remove: tags to leave out.
+    replace: old tag -> new tag, in its place.
+    Raises: NotFoundError, when there are no crops; WorkspaceError, for a text that cannot be
+        written.
     """
     with workspace.writing("tags"):
         files = [caption_file(path) for path in _pictures(settings, workspace)]
@@ -83,28 +91,30 @@ def edit_tags(
         return _state(settings, workspace, _change(workspace, before, after), [])
 
 
-def write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
-    """One caption as a person wrote it, noted so that it can be undone.  name: of the crop, without
-    its ending.
+def write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> CaptionsState:
+    """Write one caption, so that it can be undone.
 
-    Raises: WorkspaceError, for a crop that there is not.
+    name: of the crop's file, without suffix.
+    Raises: NotFoundError, for an unknown crop.
     """
     with workspace.writing("caption by hand"):
         return _write_caption(settings, workspace, name, text)
 
 
-def _write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> Tagged:
+def _write_caption(settings: Settings, workspace: Workspace, name: str, text: str) -> CaptionsState:
     files = {path.stem: caption_file(path) for path in _pictures(settings, workspace)}
     if name not in files:
         raise NotFoundError(f"caption: found no crop '{name}', expected one of {', '.join(files)}")
-    file, words = files[name], "\n".join(line.strip() for line in text.splitlines() if line.strip())
-    return _state(settings, workspace, _change(workspace, {file: _text(file)}, {file: words}), [])
+    file = files[name]
+    lines = (line.strip() for line in text.splitlines())
+    after = {file: "\n".join(line for line in lines if line)}
+    return _state(settings, workspace, _change(workspace, {file: _text(file)}, after), [])
 
 
 def _change(
     workspace: Workspace, before: Mapping[Path, str | None], after: Mapping[Path, str]
 ) -> list[Path]:
-    """Write the texts that differ; which they were."""
+    """Write the texts that differ; the files that were changed."""
     changed = [file for file in after if after[file] != (before[file] or "")]
     if changed:
         edits = _edits(workspace)
@@ -117,23 +127,23 @@ def _change(
                 for file in changed
             }
         )
-        # First, so that a crash between the texts can be undone too
+        # Before the texts, so that a crash between them can be undone too
         write_json(_file(workspace), edits[-KEPT:])
         for file in changed:
             write_text(file, after[file])
     return changed
 
 
-def undo_tags(settings: Settings, workspace: Workspace) -> Tagged:
-    """Take the last change back; a text that was changed since stays as it is.
+def undo_tags(settings: Settings, workspace: Workspace) -> CaptionsState:
+    """Undo the last change; a text that was changed since stays as it is.
 
-    Raises: WorkspaceError, when there is nothing to take back.
+    Raises: NotFoundError, when there is nothing to undo.
     """
     with workspace.writing("undo of tags"):
         return _undo(settings, workspace)
 
 
-def _undo(settings: Settings, workspace: Workspace) -> Tagged:
+def _undo(settings: Settings, workspace: Workspace) -> CaptionsState:
     edits = _edits(workspace)
     if not edits:
         raise NotFoundError(
@@ -171,20 +181,20 @@ def _pictures(settings: Settings, workspace: Workspace) -> list[Path]:
 
 def _state(
     settings: Settings, workspace: Workspace, changed: Sequence[Path], left: Sequence[Path]
-) -> Tagged:
+) -> CaptionsState:
     captions = {path: read_caption(path) for path in _pictures(settings, workspace)}
-    return Tagged(
+    return CaptionsState(
         captions, tag_table(captions.values()), tuple(changed), tuple(left), undoable(workspace)
     )
 
 
 def undoable(workspace: Workspace) -> int:
-    """How many changes can be taken back."""
+    """How many changes can be undone."""
     return len(_edits(workspace))
 
 
 def _text(file: Path) -> str | None:
-    """The text as it is, so that undoing gives the same bytes; None where there is none.
+    """The text unchanged, so that undo restores the same bytes; None for no file.
 
     Raises: WorkspaceError.
     """
@@ -198,10 +208,10 @@ def _file(workspace: Workspace) -> Path:
 
 
 def _edits(workspace: Workspace) -> list[dict[str, Any]]:
-    """The changes so far, oldest first; none when the file was damaged: then nothing can be undone."""
+    """The changes so far, oldest first; none when the file is damaged."""
     try:
-        found = read_json(_file(workspace))
-        check(found, EDITS, "log/edits.json")
+        edits = read_json(_file(workspace))
+        check(edits, EDITS, "log/edits.json")
     except (FileNotFoundError, WorkspaceError):
         return []
-    return list(found)
+    return list(edits)

@@ -1,6 +1,4 @@
-"""The mask changed by hand: strokes of a brush, or a mask of the user's own; `prepare` keeps it as
-any edit.
-"""
+"""The mask edited by hand: strokes of a brush, or another mask; `prepare` keeps it."""
 
 from __future__ import annotations
 
@@ -18,18 +16,22 @@ RED = (214, 40, 40)
 
 
 def mask_overlay(workspace: Workspace, side: int = SHOWN) -> Image.Image:
-    """The prepared picture with what is not hers under red, its long side at most `side`.
+    """The prepared picture with the background under red.
+
+    side: of its long side at most, pixels.
 
     Raises: WorkspaceError.
     """
-    image, mask = _picture(workspace), _mask(workspace)
+    image = _picture(workspace)
+    mask = _mask(workspace)
     image.thumbnail((side, side))
     mask = mask.resize(image.size, Image.Resampling.BOX)
-    return Image.composite(image, Image.blend(image, Image.new("RGB", image.size, RED), 0.55), mask)
+    reddened = Image.blend(image, Image.new("RGB", image.size, RED), 0.55)
+    return Image.composite(image, reddened, mask)
 
 
 def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
-    """Add what was painted to her, or take it away.
+    """Add what was painted to the character, or take it away.
 
     strokes: L, white is painted; of the picture's shape, in whatever size.
     Raises: WorkspaceError; ConflictError, while a job is at work.
@@ -52,10 +54,10 @@ def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
 
 
 def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
-    """Take a mask of the user's own, read as `imaging.mask_reader` says.
+    """Take the user's mask in place of the one that was found.
 
     Raises: WorkspaceError, for one of another size; PictureError, for a picture that is no mask;
-    ConflictError, while a job is at work; nothing changes then.
+        ConflictError, while a job is at work; nothing changes then.
     """
     _check_size(workspace, mask.size)
     data = png_bytes(painted(mask).image)
@@ -64,8 +66,7 @@ def replace_mask(workspace: Workspace, mask: Image.Image) -> None:
 
 
 def mask_from(workspace: Workspace, data: bytes) -> Image.Image:
-    """The mask (L) in the bytes of a file; one of another size than the picture is not even
-    decoded.
+    """The mask (L) in the bytes of a file, decoded only if it has the picture's size.
 
     Raises: PictureError, WorkspaceError.
     """
@@ -102,6 +103,6 @@ def _mask(workspace: Workspace) -> Image.Image:
     if mask.size != size:
         raise WorkspaceError(
             f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's"
-            f" {size[0]}x{size[1]}; mend it, or call 'prepare --force' to make it anew"
+            f" {size[0]}x{size[1]}; fix it, or call 'prepare --force' to make it anew"
         )
     return mask

@@ -1,6 +1,6 @@
-"""What prepare, crop, caption and regularize found and chose, as plain values for whoever shows it.
+"""The data set of a workspace as plain values: artifacts, crops, traits, captions, regularization.
 
-Nothing is written or renamed here, so that it can be asked while a job is at work.
+Nothing is written or renamed here, so that it can be asked for while a job is at work.
 """
 
 from __future__ import annotations
@@ -31,33 +31,30 @@ from .captions import count, undoable
 from .mask import SHOWN
 from .regularization import STAGE
 
+# Of the boxes, by turns
+# The shape of source/artifacts.json, as `check` reads shapes
+ARTIFACT = {"name": str, "kind": str, "sentence": str, "cleaned": bool, "*": None}
+ARTIFACTS = {"artifacts": [ARTIFACT], "*": None}
 COLOURS = ("#d62828", "#1d6fd1", "#1a936f", "#b5179e", "#e07a00", "#5f0fd1", "#007f8c", "#7f5539")
 
 
 def artifacts_of(workspace: Workspace) -> list[dict[str, Any]]:
-    """Each finding: its name for `prepare.clean_artifacts`, where, how large, what it may become,
-    whether it was cleaned.
+    """The artifacts found in the picture, by the names that `prepare.clean_artifacts` takes.
+
+    Empty where they were not looked for, or where the list is damaged.
     """
     try:
-        found = read_json(workspace.artifacts)
-        check(
-            found,
-            {
-                "artifacts": [
-                    {"name": str, "kind": str, "sentence": str, "cleaned": bool, "*": None}
-                ],
-                "*": None,
-            },
-            "source/artifacts.json",
-        )
+        values = read_json(workspace.artifacts)
+        check(values, ARTIFACTS, "source/artifacts.json")
     except (OSError, WorkspaceError):
         return []
-    return [dict(artifact) for artifact in found["artifacts"]]
+    return [dict(artifact) for artifact in values["artifacts"]]
 
 
 def crops_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
-    """Each crop: real pixels, bucket, how much enlarged, confidence, box, symmetry; of the user's
-    own only name and file.
+    """Each crop: name, file, real pixels, bucket, enlargement, confidence, box and symmetry.
+
+    Pictures that the user added have only name and file.
     """
     views = workspace.record("crop").data.get("views", {})
     return [
@@ -73,22 +70,20 @@ def crops_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
 def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
     """The prepared picture with the box and the name of each crop, its long side SHOWN pixels.
 
-    A small one is enlarged: where a browser shows a picture smaller than its place, gradio tells
-    clicks on it wrongly.
-    Raises: WorkspaceError.
+    A small picture is enlarged: where a browser shows one smaller than its place, gradio reports
+    wrong coordinates of clicks.
+
+    Raises: NotFoundError, when nothing is prepared.
     """
-    if not workspace.prepared.exists():
-        raise NotFoundError(
-            f"{workspace.root}: found no prepared picture, expected source/prepared.png; call"
-            " 'prepare' first"
-        )
+    _refuse_unprepared(workspace)
     image = read_rgb(workspace.prepared)
-    whole = image.width
+    prepared_width = image.width
     factor = SHOWN / max(image.size)
-    image = image.resize(
-        (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    )
-    pen, scale, face = ImageDraw.Draw(image), image.width / whole, font(11)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    image = image.resize(size)
+    scale = image.width / prepared_width
+    pen = ImageDraw.Draw(image)
+    typeface = font(11)
     boxes = [(crop["name"], crop["box"]) for crop in crops_of(settings, workspace) if "box" in crop]
     for index, (name, box) in enumerate(boxes):
         left, top, right, bottom = (round(value * scale) for value in box)
@@ -96,68 +91,75 @@ def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
         pen.rectangle(
             (left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=3
         )
+        # Boxes often begin at the same corner, so their names lie on four lines by turns.
         at = left + 6, min(image.height - 14, top + 5 + 13 * (index % 4))
-        pen.rectangle((*at, at[0] + length(name, face), at[1] + 13), fill="white")
-        write(image, at, name, ImageColor.getrgb(colour)[:3], face)
+        pen.rectangle((*at, at[0] + length(name, typeface), at[1] + 13), fill="white")
+        write(image, at, name, ImageColor.getrgb(colour)[:3], typeface)
     return image
 
 
-def box_added(
-    settings: Settings, workspace: Workspace, name: str, box: tuple[int, int, int, int]
-) -> dict[str, Any]:
-    """The settings that move a crop to a box (pixels of the prepared picture), or add one of that
-    name.
-
-    Raises: SettingsError, WorkspaceError.
-    """
+def _refuse_unprepared(workspace: Workspace) -> None:
+    """Raises: NotFoundError, when nothing is prepared."""
     if not workspace.prepared.exists():
         raise NotFoundError(
             f"{workspace.root}: found no prepared picture, expected source/prepared.png; call"
             " 'prepare' first"
         )
+
+
+def add_box(
+    settings: Settings, workspace: Workspace, name: str, box: tuple[int, int, int, int]
+) -> dict[str, Any]:
+    """The settings that move a crop to a box, or add a crop of that name.
+
+    box: left, top, right, bottom, pixels of the prepared picture.
+    Raises: SettingsError, for a bad box; NotFoundError, when nothing is prepared.
+    """
+    _refuse_unprepared(workspace)
     text = ":".join([name.strip(), *map(str, box)])
-    # A mistake is told before anything is changed
-    own = moved([], [text], picture_size(workspace.prepared))[0].name
-    kept = [
-        each
-        for each in settings.crop.boxes
-        if each.partition(":")[0].strip().replace(" ", "_") != own
-    ]
-    views = (
-        (*settings.crop.views, own)
-        if settings.crop.views and own not in settings.crop.views
-        else settings.crop.views
+    # Read as `crop` will read it: a mistake is reported before anything is changed.
+    view = moved([], [text], picture_size(workspace.prepared))[0].name
+    views = settings.crop.views
+    if views and view not in views:
+        views = (*views, view)
+    return {"crop.boxes": (*_boxes_without(settings, view), text), "crop.views": views}
+
+
+def _boxes_without(settings: Settings, view: str) -> tuple[str, ...]:
+    """`crop.boxes` without those of a view."""
+    return tuple(
+        box
+        for box in settings.crop.boxes
+        if box.partition(":")[0].strip().replace(" ", "_") != view
     )
-    return {"crop.boxes": (*kept, text), "crop.views": views}
 
 
-def crop_left_out(settings: Settings, workspace: Workspace, name: str) -> dict[str, Any]:
-    """The settings without a crop.
+def leave_out_crop(settings: Settings, workspace: Workspace, name: str) -> dict[str, Any]:
+    """The settings that cut all crops but one.
 
     Raises: SettingsError, when it is none of the proposed ones, or the last.
     """
     views = workspace.record("crop").data.get("views", {})
-    left = [view for view in views if view != name]
-    if name not in views or not left:
+    remaining = tuple(view for view in views if view != name)
+    if name not in views or not remaining:
         raise SettingsError(
             f"crop: found '{name}', expected one of {', '.join(views) or 'the crops'}, and another"
             " one that stays; a picture of your own is deleted in its folder"
         )
-    kept = tuple(
-        box
-        for box in settings.crop.boxes
-        if box.partition(":")[0].strip().replace(" ", "_") != name
-    )
-    return {"crop.views": tuple(left), "crop.boxes": kept}
+    return {"crop.views": remaining, "crop.boxes": _boxes_without(settings, name)}
 
 
 def captions_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    """captions: text, tokens and what is beyond the limit, by crop.  tags: how often each.
-    undoable, limit.
+    """The captions and what is counted in them.
 
-    unreadable: what is wrong with the texts that are none; training refuses them.
+    captions: text, tokens and the part beyond the limit, by crop.
+    tags: how many captions have each.
+    undoable: how many changes can be taken back.
+    limit: tokens that are trained without `training.max_token_length`.
+    unreadable: errors of the texts that cannot be read; training refuses them.
     """
-    texts, unreadable = {}, []
+    texts = {}
+    unreadable = []
     for path in _crops(settings, workspace):
         try:
             texts[path.stem] = read_caption(path)
@@ -174,67 +176,65 @@ def captions_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
 
 def traits_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
-    """What the crops tell of her: tag, category, seen in how many of how many crops, and whether
-    captions leave it out now.
+    """The character's traits: tag, category, in how many of how many crops each is seen.
+
+    left_out: whether captions leave it out.
     """
     traits = _traits(workspace)
-    policy, hers = _policy(settings, traits), _hers(traits)
-    return [{**asdict(trait), "left_out": policy.prunes(trait.tag, hers)} for trait in traits]
+    policy = _policy(settings, traits)
+    shared = _shared_tags(traits)
+    return [{**asdict(trait), "left_out": policy.prunes(trait.tag, shared)} for trait in traits]
 
 
-def traits_chosen(
+def choose_traits(
     settings: Settings, workspace: Workspace, left_out: Collection[str]
 ) -> dict[str, Any]:
-    """The settings that leave out exactly these of her traits: what the policy says otherwise goes
-    to `keep` and `drop`.
+    """The settings with which captions leave out exactly these of the character's traits.
+
+    Only where the policy says otherwise, a tag goes to `caption.keep` or `caption.drop`.
     """
-    traits, wanted = _traits(workspace), set(map(plain, left_out))
-    own = {trait.tag for trait in traits}
-    keep = [tag for tag in settings.caption.keep if plain(tag) not in own]
-    drop = [tag for tag in settings.caption.drop if plain(tag) not in own]
+    traits = _traits(workspace)
+    wanted = set(map(plain, left_out))
+    tags = {trait.tag for trait in traits}
+    keep = [tag for tag in settings.caption.keep if plain(tag) not in tags]
+    drop = [tag for tag in settings.caption.drop if plain(tag) not in tags]
     bare = settings.with_values({"caption.keep": keep, "caption.drop": drop})
-    policy, hers = _policy(bare, traits), _hers(traits)
-    keep += [
-        trait.tag for trait in traits if trait.tag not in wanted and policy.prunes(trait.tag, hers)
-    ]
-    drop += [
-        trait.tag for trait in traits if trait.tag in wanted and not policy.prunes(trait.tag, hers)
-    ]
+    policy = _policy(bare, traits)
+    shared = _shared_tags(traits)
+    for trait in traits:
+        is_pruned = policy.prunes(trait.tag, shared)
+        if is_pruned and trait.tag not in wanted:
+            keep.append(trait.tag)
+        elif not is_pruned and trait.tag in wanted:
+            drop.append(trait.tag)
     return {"caption.keep": tuple(unique(keep)), "caption.drop": tuple(unique(drop))}
 
 
 def regularization_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
     """Each picture of the set: file, whether it stays, why not, who decided, prompt and seed."""
     folders = {True: workspace.reg_folder(settings), False: workspace.root / "reg" / "rejected"}
-    found = []
-    for name, own in sorted(workspace.record(STAGE).data.get("decisions", {}).items()):
-        # Where it lies counts: a person may have moved it since.
-        kept = next(
-            (
-                kept
-                for kept in (own["kept"], not own["kept"])
-                if (folders[kept] / f"{name}.png").exists()
-            ),
-            None,
-        )
-        if kept is not None:
-            file = (folders[kept] / f"{name}.png").relative_to(workspace.root).as_posix()
-            found.append(
-                {
+    pictures = []
+    for name, decision in sorted(workspace.record(STAGE).data.get("decisions", {}).items()):
+        # Where it lies counts: the user may have moved it since.
+        for kept in (decision["kept"], not decision["kept"]):
+            path = folders[kept] / f"{name}.png"
+            if path.exists():
+                picture = {
                     "name": name,
-                    "file": file,
+                    "file": path.relative_to(workspace.root).as_posix(),
                     "kept": kept,
-                    "reasons": list(own["reasons"]),
-                    "by": own["by"],
-                    "prompt": own["prompt"],
-                    "seed": own["seed"],
+                    "reasons": list(decision["reasons"]),
+                    "by": decision["by"],
+                    "prompt": decision["prompt"],
+                    "seed": decision["seed"],
                 }
-            )
-    return found
+                pictures.append(picture)
+                break
+    return pictures
 
 
 def dataset_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    """All of it."""
+    """The whole data set; the keys are part of the HTTP API."""
     data: Mapping[str, Any] = workspace.record("crop").data
     return {
         "artifacts": artifacts_of(workspace),
@@ -255,7 +255,8 @@ def _traits(workspace: Workspace) -> list[Trait]:
     return [Trait(**values) for values in workspace.record("caption").data.get("traits", ())]
 
 
-def _hers(traits: Collection[Trait]) -> frozenset[str]:
+def _shared_tags(traits: Collection[Trait]) -> frozenset[str]:
+    """The traits that the crops have in common."""
     return frozenset(trait.tag for trait in traits if trait.shared)
 
 

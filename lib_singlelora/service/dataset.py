@@ -150,24 +150,24 @@ class DatasetService:
 
         Raises: SettingsError.
         """
-        from ..curation.overview import box_added
+        from ..curation.overview import add_box
 
         workspace = self.service.workspace(name)
-        return self.service.change(name, lambda saved: box_added(saved, workspace, crop, box))
+        return self.service.change(name, lambda saved: add_box(saved, workspace, crop, box))
 
     def leave_out(self, name: str, crop: str) -> Settings:
         """Have `crop` cut all but this one from now on.  Raises: SettingsError."""
-        from ..curation.overview import crop_left_out
+        from ..curation.overview import leave_out_crop
 
         workspace = self.service.workspace(name)
-        return self.service.change(name, lambda saved: crop_left_out(saved, workspace, crop))
+        return self.service.change(name, lambda saved: leave_out_crop(saved, workspace, crop))
 
     def choose_traits(self, name: str, left_out: Collection[str]) -> Settings:
         """Have captions leave out exactly these of her traits.  Raises: SettingsError."""
-        from ..curation.overview import traits_chosen
+        from ..curation.overview import choose_traits
 
         workspace = self.service.workspace(name)
-        return self.service.change(name, lambda saved: traits_chosen(saved, workspace, left_out))
+        return self.service.change(name, lambda saved: choose_traits(saved, workspace, left_out))
 
     def write_caption(self, name: str, crop: str, text: str) -> dict[str, Any]:
         """One caption as a person wrote it; it can be undone.  Raises: WorkspaceError."""

@@ -12,15 +12,15 @@ from PIL import Image
 
 from lib_singlelora.curation.mask import SHOWN
 from lib_singlelora.curation.overview import (
+    add_box,
     artifacts_of,
-    box_added,
     boxes_picture,
     captions_of,
-    crop_left_out,
+    choose_traits,
     crops_of,
     dataset_of,
+    leave_out_crop,
     regularization_of,
-    traits_chosen,
     traits_of,
 )
 from lib_singlelora.errors import NotFoundError, SettingsError
@@ -85,18 +85,18 @@ def test_the_picture_with_the_boxes_is_as_large_as_the_page_shows_it(workspace: 
 
 
 def test_a_box_replaces_the_one_of_the_same_crop(workspace: Workspace) -> None:
-    once = SETTINGS.with_values(box_added(SETTINGS, workspace, "face", (0, 0, 40, 40)))
-    twice = box_added(once, workspace, "face", (8, 8, 48, 48))
+    once = SETTINGS.with_values(add_box(SETTINGS, workspace, "face", (0, 0, 40, 40)))
+    twice = add_box(once, workspace, "face", (8, 8, 48, 48))
     assert twice["crop.boxes"] == ("face:8:8:48:48",)
     with pytest.raises(SettingsError):
-        box_added(SETTINGS, workspace, "face", (8, 8, 4, 4))
+        add_box(SETTINGS, workspace, "face", (8, 8, 4, 4))
 
 
 def test_a_crop_is_left_out_by_naming_the_others(workspace: Workspace) -> None:
-    values = crop_left_out(SETTINGS, workspace, "face")
+    values = leave_out_crop(SETTINGS, workspace, "face")
     assert values["crop.views"] == tuple(name for name in COLOURS if name != "face")
     with pytest.raises(SettingsError):
-        crop_left_out(SETTINGS, workspace, "nobody")
+        leave_out_crop(SETTINGS, workspace, "nobody")
 
 
 def test_a_text_that_is_none_is_listed_as_unreadable(workspace: Workspace) -> None:
@@ -110,7 +110,7 @@ def test_a_text_that_is_none_is_listed_as_unreadable(workspace: Workspace) -> No
 def test_the_traits_that_are_chosen_are_those_left_out(
     workspace: Workspace, left_out: tuple[str, ...]
 ) -> None:
-    chosen = SETTINGS.with_values(traits_chosen(SETTINGS, workspace, left_out))
+    chosen = SETTINGS.with_values(choose_traits(SETTINGS, workspace, left_out))
     traits = traits_of(chosen, workspace)
     assert {trait["tag"] for trait in traits if trait["left_out"]} == set(left_out)
 

@@ -29,7 +29,7 @@ def test_the_word_is_measured_drawn_and_others_are_suggested(
     assert (
         made.check.word == "isabella"
         and made.check.ordinary
-        and any("whole word" in reason for reason in made.reasons)
+        and any("token" in reason for reason in made.reasons)
     )
     assert (
         made.departures.trigger > 0
