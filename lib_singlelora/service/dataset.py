@@ -1,6 +1,4 @@
-"""What a page or the HTTP API asks about one workspace's picture, crops, captions and
-regularization set, and changes in them.
-"""
+"""The data set of a workspace, for the page and the HTTP API: what it holds, and changes to it."""
 
 from __future__ import annotations
 
@@ -27,30 +25,24 @@ RECORDS = {
 
 
 class DatasetService:
-    """The service's words for the data set; stages are imported when they are first needed, as
-    there.
-    """
+    """Requests on data sets; imports are late for the reason that `service.py` gives."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     # See
-    # -------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     def all(self, name: str) -> dict[str, Any]:
-        """Everything: artifacts, crops, captions with their tokens, tags, traits, regularization
-        pictures with reasons.
-
-        Raises: WorkspaceError.
-        """
+        """The whole data set as plain values.  Raises: WorkspaceError."""
         from ..curation.overview import dataset_of
 
         return plain_values(dataset_of(*self._opened(name)))
 
     def overlay(self, name: str) -> Image.Image:
-        """The picture with what is not hers under red.
+        """The picture with the background under red.
 
-        Raises: WorkspaceError, when nothing is prepared.
+        Raises: NotFoundError, when nothing is prepared.
         """
         from ..curation.mask import mask_overlay
 
@@ -59,7 +51,7 @@ class DatasetService:
     def boxes(self, name: str) -> Image.Image:
         """The picture with the boxes of the crops.
 
-        Raises: WorkspaceError, when nothing is prepared.
+        Raises: NotFoundError, when nothing is prepared.
         """
         from ..curation.overview import boxes_picture
 
@@ -72,18 +64,17 @@ class DatasetService:
         return picture_size(self.service.workspace(name).prepared)[0] / self.boxes(name).width
 
     def count(self, text: str) -> tuple[int, str, int]:
-        """(CLIP tokens of a caption, what of it is beyond the limit, the limit)."""
+        """(CLIP tokens of a caption, its part beyond the limit, the limit)."""
         from ..captions.tokens import LIMIT
         from ..curation.captions import count
 
-        found = count(text)
-        return found.tokens, found.beyond, LIMIT
+        counted = count(text)
+        return counted.tokens, counted.beyond, LIMIT
 
     def marks(self, name: str) -> list[str]:
-        """One text for each part (picture, crops, captions, regularization) that changes when the
-        part has; '' for none yet.
+        """A text for each part of the data set that changes when the part does; '' for none yet.
 
-        A set that is just being drawn changes once, when it is done.
+        The parts are those of RECORDS.  A set that is being drawn changes once, when it is done.
         """
         if name not in self.service.names():
             return [""] * len(RECORDS)
@@ -95,28 +86,27 @@ class DatasetService:
             "caption": [workspace.root / "log" / "edits.json"],
             "regularize": [],
         }
-        found = []
+        marks = []
         for stage, record in state.items():
             files = [workspace.root / "log" / f"{stage}.json", *beside[stage]]
-            times = (
-                [str(path.stat().st_mtime_ns) for path in files if path.exists()]
-                if record.complete
-                else []
-            )
-            found.append(" ".join(times))
-        return found
+            times = [str(path.stat().st_mtime_ns) for path in files if path.exists()]
+            marks.append(" ".join(times) if record.complete else "")
+        return marks
 
     # Change
-    # ----------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     def paint(self, name: str, strokes: Image.Image, add: bool) -> None:
-        """Add painted strokes (L) to her mask, or take them away.  Raises: WorkspaceError."""
+        """Add painted strokes (L) to the character's mask, or take them away.
+
+        Raises: WorkspaceError.
+        """
         from ..curation.mask import change_mask
 
         change_mask(self._quiet(name), strokes, add)
 
     def replace_mask(self, name: str, mask: Image.Image) -> None:
-        """Take another mask (white is her), of the prepared picture's size.
+        """Take another mask (white is the character), of the prepared picture's size.
 
         Raises: WorkspaceError.
         """
@@ -163,14 +153,17 @@ class DatasetService:
         return self.service.change(name, lambda saved: leave_out_crop(saved, workspace, crop))
 
     def choose_traits(self, name: str, left_out: Collection[str]) -> Settings:
-        """Have captions leave out exactly these of her traits.  Raises: SettingsError."""
+        """Have captions leave out exactly these of the character's traits.
+
+        Raises: SettingsError.
+        """
         from ..curation.overview import choose_traits
 
         workspace = self.service.workspace(name)
         return self.service.change(name, lambda saved: choose_traits(saved, workspace, left_out))
 
     def write_caption(self, name: str, crop: str, text: str) -> dict[str, Any]:
-        """One caption as a person wrote it; it can be undone.  Raises: WorkspaceError."""
+        """Write one caption; it can be undone.  Raises: WorkspaceError."""
         from ..curation.captions import write_caption
 
         write_caption(self.service.settings(name), self._quiet(name), crop, text)
@@ -231,8 +224,9 @@ class DatasetService:
     def check_trigger(
         self, name: str, word: str = "", force: bool = False
     ) -> Ticket[dict[str, Any]]:
-        """Queue: whether a word (the trigger when none is given) is free.
+        """Queue a job that tells whether a word is free to be a trigger.
 
+        word: the workspace's trigger where none is given.
         Raises: WorkspaceError.
         """
         if word:
@@ -258,8 +252,9 @@ class DatasetService:
         return workspace.load_settings(), workspace
 
     def _quiet(self, name: str) -> Workspace:
-        """The workspace, when no job is at work on it.  Raises: ConflictError."""
-        workspace, running = self.service.workspace(name), self.service.runner.running
+        """The workspace, if no job is at work on it.  Raises: ConflictError."""
+        workspace = self.service.workspace(name)
+        running = self.service.runner.running
         if running is not None and running.job.title.rpartition(":")[0] == name:
             raise ConflictError(
                 f"{name}: found the job '{running.job.title}' at work on it, expected none while"

@@ -1,6 +1,4 @@
-"""What a page or the HTTP API asks of the test bench: what a sheet costs, the presets as bars, and
-files made of LoRAs.
-"""
+"""LoRA files, for the page and the HTTP API: what a sheet costs, block presets, derived files."""
 
 from __future__ import annotations
 
@@ -26,23 +24,22 @@ if TYPE_CHECKING:
 
 @cache
 def _scratch() -> Path:
-    """A folder for pictures that belong to no workspace: one for the program's life, gone with it."""
+    """A folder for pictures that belong to no workspace; it is deleted when the program ends."""
     folder = tempfile.mkdtemp(prefix="singlelora-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
 class LoraFilesService:
-    """The service's words for the bench; stages are imported when they are first needed, as there."""
+    """Requests on LoRA files; imports are late for the reason that `service.py` gives."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     def plan(self, name: str) -> dict[str, Any]:
-        """What 'plot' would draw now: {"pictures", "missing", "expected_seconds", "plan": in
-        words}.
+        """What `plot` would draw now: pictures, missing, expected_seconds and plan, in words.
 
-        Raises: as the stage plot does before it draws.
+        Raises: as the stage does before it draws.
         """
         from ..stages.context import StageContext
         from ..stages.pipeline import plan_plot
@@ -51,8 +48,9 @@ class LoraFilesService:
         return plan_plot(StageContext(settings, workspace, self.service.host))
 
     def files(self, name: str) -> dict[str, Path]:
-        """The epochs and what was made of them, by the names that prompts use; none for no
-        workspace.
+        """The epochs and the files derived from them, by the names that prompts use.
+
+        Empty for an unknown workspace.
         """
         from ..library.derive import named_files
         from ..library.epochs import epoch_files
@@ -63,8 +61,9 @@ class LoraFilesService:
         return named_files(settings, workspace, epoch_files(workspace, settings))
 
     def presets_picture(self, name: str = "", lora: str = "") -> Path:
-        """Every block preset as bars, the user's own too; of a workspace with a LoRA it tells where
-        that one has weights.
+        """A picture of every block preset as bars, the user's own included.
+
+        In a workspace with a LoRA it also shows in which blocks that LoRA has weights.
 
         Raises: WorkspaceError, LoraFileError, PresetError.
         """
@@ -77,8 +76,8 @@ class LoraFilesService:
         from ..sheets.block_bars import draw_presets
 
         settings, workspace = self._opened(name) if name else (Settings(), None)
-        own = read_lora(self._file(name, lora)) if self.files(name) else None
-        layout = own.layout if own else SD1
+        file = read_lora(self._file(name, lora)) if self.files(name) else None
+        layout = file.layout if file else SD1
         known = known_presets(settings, self.service.host)
         weights = {
             preset: parse_block_weights(preset, layout, known)
@@ -86,13 +85,13 @@ class LoraFilesService:
             if fits(text, layout)
         }
         folder = workspace.plots if workspace else _scratch()
-        picture = png_bytes(draw_presets(weights, summarize(own).norms if own else None))
+        picture = png_bytes(draw_presets(weights, summarize(file).norms if file else None))
         with workspace.adding() if workspace else contextlib.nullcontext():
             write_bytes(folder / "presets.png", picture)
         return folder / "presets.png"
 
     def summary(self, name: str, lora: str = "") -> dict[str, Any]:
-        """What a LoRA is; "picture": the norms of its blocks, a file of the workspace.
+        """The summary of a LoRA; `picture` is a file of the workspace with the norms of its blocks.
 
         Raises: WorkspaceError, LoraFileError.
         """
@@ -113,14 +112,14 @@ class LoraFilesService:
         }
 
     def bake(self, name: str, lora: str, preset: str, strength: float) -> dict[str, Any]:
-        """A file with block weights and a strength multiplied in.
+        """Derive a file with block weights and a strength multiplied in.
 
         Raises: LoraFileError, PresetError, CheckpointError.
         """
         from ..library.derive import bake_file
 
         declaration("inpaint.strength").check(strength)
-        return self._told(
+        return self._as_dict(
             name,
             bake_file(
                 *self._opened(name), self.service.host, self._file(name, lora), preset, strength
@@ -130,7 +129,7 @@ class LoraFilesService:
     def merge(
         self, name: str, loras: Sequence[str], method: str = "average", decay: float = 0.7
     ) -> dict[str, Any]:
-        """Several epochs as one, in the order of their names' files.
+        """Derive one file from several, in the order of the epochs.
 
         Raises: LoraFileError, SettingsError.
         """
@@ -146,35 +145,33 @@ class LoraFilesService:
             self._file(name, lora)
             for lora in sorted(loras, key=lambda lora: known.index(lora) if lora in known else -1)
         ]
-        return self._told(
+        return self._as_dict(
             name, merge_files(*self._opened(name), self.service.host, paths, method, decay)
         )
 
     def resize(self, name: str, lora: str, rank: int) -> dict[str, Any]:
-        """A file cut to a smaller rank.  Raises: LoraFileError."""
+        """Derive a file of smaller rank.  Raises: LoraFileError."""
         from ..library.derive import resize_file
 
-        return self._told(
+        return self._as_dict(
             name, resize_file(*self._opened(name), self.service.host, self._file(name, lora), rank)
         )
 
     def accept(self, name: str, picture: Path) -> str:
-        """Keep a picture from anywhere, with what its text tells; where it lies now, relative.
+        """Keep a picture from anywhere with a note of what made it; where it lies now, relative.
 
         Raises: PictureError.
         """
         from ..stages.accept import accept
 
         settings, workspace = self._opened(name)
-        return (
-            accept(settings, workspace, [picture])[0].picture.relative_to(workspace.root).as_posix()
-        )
+        kept = accept(settings, workspace, [picture])[0]
+        return kept.picture.relative_to(workspace.root).as_posix()
 
-    def _told(self, name: str, made: DerivedLora) -> dict[str, Any]:
-        return {
-            **asdict(made),
-            "file": made.file.relative_to(self.service.workspace(name).root).as_posix(),
-        }
+    def _as_dict(self, name: str, derived: DerivedLora) -> dict[str, Any]:
+        """A derived file as plain values."""
+        root = self.service.workspace(name).root
+        return {**asdict(derived), "file": derived.file.relative_to(root).as_posix()}
 
     def _file(self, name: str, lora: str) -> Path:
         """A LoRA of the workspace by its name; '' is the recommended one, else the last."""

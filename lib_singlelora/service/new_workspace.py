@@ -1,5 +1,6 @@
-"""How a character's workspace begins: a name is claimed by making its folder, and only what this
-call made is taken back.
+"""The start of a workspace: its name is claimed by making the folder.
+
+When a start fails, what this call made is removed, and nothing else.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ def begin(
     preset: Callable[[], str],
     values: Mapping[str, Any],
 ) -> str:
-    """Take a picture into the first workspace of these names that is free or was begun with it;
-    gives its name.
+    """Take a picture into the first of these workspaces that is free or was begun with it.
+
+    Returns its name as the file system keeps it: on Windows and macOS 'Elsa' is 'elsa', and one
+    that exists is never taken for a new one.
 
     root: the folder of the workspaces.
-    preset: the training preset of a new one, asked only then.
-    values: settings by their dotted names.  The file system says which names are the same: on
-        Windows and macOS 'Elsa' is 'elsa', and one that is there is never taken for a new one.
-
+    preset: returns the training preset; called only for a new workspace.
+    values: settings by their dotted names.
     Raises: ConflictError, when none of the names can be had; WorkspaceError, PictureError,
-    SettingsError: what this call made is gone then, and nothing else.
+        SettingsError; what this call made is removed then, and nothing else.
     """
     refused: ConflictError | None = None
     for name in names:
@@ -54,7 +55,7 @@ def begin(
             if new:
                 _take_back(folder)
             raise
-        if new:  # another call took it meanwhile; when it gives up too, the folder is of nobody
+        if new:  # another call took it meanwhile; when it gives up too, the folder has no owner
             _take_back(folder)
     raise refused or ConflictError(
         f"{trigger}: found no name left for its workspace, expected one; name it yourself"
@@ -62,7 +63,7 @@ def begin(
 
 
 def _claimed(folder: Path) -> bool:
-    """Whether this call, and no other, made the folder.  Raises: WorkspaceError."""
+    """True if this call, and no other, made the folder.  Raises: WorkspaceError."""
     try:
         make_folder(folder.parent)
         folder.mkdir()
@@ -74,9 +75,7 @@ def _claimed(folder: Path) -> bool:
 
 
 def _may_begin(folder: Path) -> bool:
-    """Whether a folder that was there is a workspace, or empty; one that another call is just
-    starting is waited for.
-    """
+    """True if an existing folder is a workspace, or empty; waits for a call that is starting it."""
     if is_workspace(folder) or is_vacant(folder):
         return True
     if not is_own_file(folder / writer_lock.LOCK):
@@ -97,13 +96,14 @@ def _take(
     preset: Callable[[], str],
     values: Mapping[str, Any],
 ) -> None:
-    own = {**values, "character.trigger": trigger, "character.class_token": class_token}
+    """Write picture and settings."""
+    assigned = {**values, "character.trigger": trigger, "character.class_token": class_token}
 
     def change(saved: Settings) -> Settings:
         _refuse_another(workspace, saved, trigger)
-        if not saved.character.trigger and "training.preset" not in own:
+        if not saved.character.trigger and "training.preset" not in assigned:
             saved = saved.with_values({"training.preset": preset()})
-        return saved.with_values(own)
+        return saved.with_values(assigned)
 
     _refuse_another(workspace, workspace.load_settings(), trigger)
     if _holds(workspace, picture) and workspace.settings_text() is not None:
@@ -115,9 +115,9 @@ def _take(
             _take_picture(workspace, picture)
             workspace.change_settings(change)
         except BaseException:
-            made = workspace.original()
-            if before is None and made is not None:
-                made.unlink(missing_ok=True)
+            taken = workspace.original()
+            if before is None and taken is not None:
+                taken.unlink(missing_ok=True)
             raise
 
 
@@ -146,23 +146,20 @@ def _take_picture(workspace: Workspace, picture: Path) -> None:
 
 
 def _stored_name(folder: Path) -> str:
-    """The folder's name as the file system keeps it, which may differ in case or in how letters are
-    composed.
+    """The folder's name as the file system keeps it.
+
+    It may differ in case or in how letters are composed.
     """
     with contextlib.suppress(OSError):
-        there = list(folder.parent.iterdir())
-        if folder.name not in {each.name for each in there}:
-            return next(
-                (each.name for each in there if each.is_dir() and each.samefile(folder)),
-                folder.name,
-            )
+        siblings = list(folder.parent.iterdir())
+        if folder.name not in {path.name for path in siblings}:
+            same = (path.name for path in siblings if path.is_dir() and path.samefile(folder))
+            return next(same, folder.name)
     return folder.name
 
 
 def _take_back(folder: Path) -> None:
-    """Remove a folder that this call made, if nobody put anything into it and nobody else is at
-    work in it.
-    """
+    """Remove a folder that this call made, if it is still empty and no one else writes in it."""
     with (
         contextlib.suppress(OSError, WorkspaceError),
         writer_lock.writing(folder, "taking back", wait=0),
@@ -172,6 +169,6 @@ def _take_back(folder: Path) -> None:
         if source.is_dir():
             source.rmdir()
         if is_vacant(folder):
-            for each in folder.glob(".singlelora.*"):
-                each.unlink()
+            for lock in folder.glob(".singlelora.*"):
+                lock.unlink()
             folder.rmdir()

@@ -1,8 +1,8 @@
-"""What a page or the HTTP API asks for: workspaces, their settings and files, and jobs on them.
+"""What the page and the HTTP API ask for: workspaces, their settings and files, and jobs on them.
 
-It knows one host and one folder of workspaces, and no gradio and no HTTP.  The stages are imported
-when they are first
-needed: the WebUI imports this file at every start, and the user should not wait for them.
+It knows one host and one folder of workspaces, and neither gradio nor HTTP.  The stages are
+imported where they are first needed: the WebUI imports this file at every start, and the user
+should not wait for torch and what comes with it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,14 @@ WORDS = (RUN, *STAGES)
 
 @dataclass(frozen=True)
 class Handover:
-    """What another tab needs to go on with her.
+    """What another tab needs to go on with the character.
 
-    size: of the pictures to draw.
+    prompt: with the LoRA's tag in it.
+    negative_prompt: that of the sheet.
+    picture: the prepared picture.
     mask: white is redrawn.
+    size: width and height of the pictures to draw, pixels.
+    strength: multiplier of the LoRA.
     """
 
     prompt: str
@@ -54,16 +58,17 @@ class Handover:
 class Service:
     """One host, its workspaces, one queue of jobs.
 
-    root: gives the folder of the workspaces whenever it is asked, so that a host's settings may
-        move it.
+    root: returns the folder of the workspaces; called each time, as a host's settings may change
+        it.
     """
 
     def __init__(self, host: Host, root: Callable[[], Path]) -> None:
-        self.host, self._root = host, root
+        self.host = host
         self.runner = JobRunner()
+        self._root = root
 
     # Workspaces
-    # ------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     @property
     def root(self) -> Path:
@@ -71,13 +76,13 @@ class Service:
         return self._root()
 
     def names(self) -> list[str]:
-        """The workspaces, the last changed first."""
+        """The names of the workspaces, the last changed first."""
         if not self.root.is_dir():
             return []
         changed: dict[str, int] = {}
         # A version that is being copied has a dot
         for path in self.root.glob("[!.]*/settings.json"):
-            # It may be deleted meanwhile; a name that is no Unicode can be asked for by nobody.
+            # It may be deleted meanwhile; a name that is not Unicode could not be asked for.
             with contextlib.suppress(OSError, UnicodeEncodeError):
                 path.parent.name.encode("utf-8")
                 changed[path.parent.name] = path.stat().st_mtime_ns
@@ -85,24 +90,24 @@ class Service:
 
     def workspace(self, name: str) -> Workspace:
         """A workspace that exists.  Raises: NotFoundError."""
-        there = self.names()
-        found = name if name in there else self._same(check_name(name, "workspace"), there)
-        if not found:
+        names = self.names()
+        stored = name if name in names else self._stored_name(check_name(name, "workspace"), names)
+        if not stored:
             raise NotFoundError(
                 f"workspace {name!r}: found none of this name, expected one of "
-                f"{', '.join(there) or 'none yet'}; start it with a picture"
+                f"{', '.join(names) or 'none yet'}; start it with a picture"
             )
-        return Workspace(self.root / found, create=False)
+        return Workspace(self.root / stored, create=False)
 
-    def _same(self, name: str, there: Sequence[str]) -> str:
-        """The workspace that the file system keeps under other letters: 'elsa' for 'Elsa', composed
-        ones for others; or ''.
+    def _stored_name(self, name: str, names: Sequence[str]) -> str:
+        """The name under which the file system keeps this one, or ''.
+
+        On Windows and macOS 'Elsa' may be 'elsa', and letters may be composed in another way.
         """
+        folder = self.root / name
         with contextlib.suppress(OSError):
-            if (self.root / name).exists():
-                return next(
-                    (each for each in there if (self.root / each).samefile(self.root / name)), ""
-                )
+            if folder.exists():
+                return next((other for other in names if (self.root / other).samefile(folder)), "")
         return ""
 
     def start(
@@ -113,12 +118,11 @@ class Service:
         name: str = "",
         values: Mapping[str, Any] | None = None,
     ) -> str:
-        """Take a picture into a workspace, new or begun with the same picture and trigger; gives
-        its name.
+        """Take a picture into a workspace, new or begun with the same picture; its name.
 
         values: settings by their dotted names.
-        Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind
-        then, and nothing of others is touched.
+        Raises: WorkspaceError, PictureError, SettingsError; nothing is left behind then, and
+            nothing of others is touched.
         """
         from ..imaging.load import load_picture
 
@@ -132,7 +136,7 @@ class Service:
         return begin(self.root, names, picture, trigger, class_token, self._preset, values or {})
 
     def _preset(self) -> str:
-        """The preset that the checkpoint wants; a host without one says so when it has to draw."""
+        """The checkpoint's preset; a host without a checkpoint reports that when it has to draw."""
         try:
             return self.host.checkpoint.preset
         except CheckpointError:
@@ -145,10 +149,9 @@ class Service:
     def change(
         self, name: str, values: Mapping[str, Any] | Callable[[Settings], Mapping[str, Any]]
     ) -> Settings:
-        """Change dotted settings of a workspace, also while a job is at work, which goes on with
-        those it began with.
+        """Change settings of a workspace; a running job goes on with those it began with.
 
-        values: by their names, or what gives them from the saved settings.
+        values: by their dotted names, or a function that returns them from the saved settings.
         Raises: SettingsError, changing nothing.
         """
 
@@ -164,23 +167,22 @@ class Service:
         return self.workspace(name).change_settings(changed)
 
     def files(self, name: str) -> list[str]:
-        """Every file of a workspace, relative, with forward slashes; no temporary ones and no
-        snapshots.
+        """Every public file of a workspace, relative, with forward slashes.
 
-        `file` gives each of them but the settings, which `settings` tells.
+        `file` returns each of them but settings.json, which `settings` reads.
         """
         root = self.workspace(name).root
-        found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        return sorted(path.as_posix() for path in found if is_public(path))
+        paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in paths if is_public(path))
 
     def file(self, name: str, relative: str) -> Path:
-        """A file of a workspace.
+        """A public file of a workspace.
 
-        Raises: NotFoundError, for one that is not there, lies outside or is not for others.
+        Raises: NotFoundError, for one that does not exist, lies outside or is not public.
         """
         root = self.workspace(name).root.resolve()
-        # Told by the text: looking at \\host\share would already send the user's password hash
-        # there.
+        # Decided by the text alone: opening \\host\share would already send the user's password
+        # hash there.
         if not PureWindowsPath(relative).anchor and not PurePosixPath(relative).anchor:
             with contextlib.suppress(OSError, ValueError, RuntimeError):
                 path = (root / relative).resolve()
@@ -193,8 +195,9 @@ class Service:
         )
 
     def results(self, name: str) -> dict[str, Any]:
-        """What is there so far: crops, loras (with the names prompts use), sheet, page, inpainted,
-        recommendation, stages.
+        """What a workspace holds so far; the keys are part of the HTTP API.
+
+        Among them the state of each stage, and the LoRAs by the names that prompts use.
         """
         from ..curation.regularization import rejections
         from ..library.epochs import epoch_files, published_name
@@ -275,7 +278,7 @@ class Service:
     def handover(self, name: str) -> Handover:
         """The trained character for another tab: the recommended file, else the last epoch.
 
-        Raises: WorkspaceError, LoraFileError, when nothing is trained yet; CheckpointError.
+        Raises: LoraFileError, when nothing is trained yet; CheckpointError.
         """
         from ..crops.buckets import training_buckets
         from ..imaging.load import picture_size
@@ -302,21 +305,20 @@ class Service:
         )
 
     def accept(self, name: str, pictures: Sequence[str]) -> list[str]:
-        """Keep drawn pictures (files of the workspace, relative) with all that made them; where
-        they lie now, relative.
+        """Keep drawn pictures with a note of what made them; where they lie now, relative.
 
+        pictures: files of the workspace, relative.
         Raises: WorkspaceError, PictureError.
         """
         from ..stages.accept import accept
 
         workspace = self.workspace(name)
-        made = accept(
-            workspace.load_settings(), workspace, [self.file(name, picture) for picture in pictures]
-        )
-        return [each.picture.relative_to(workspace.root).as_posix() for each in made]
+        files = [self.file(name, picture) for picture in pictures]
+        kept = accept(workspace.load_settings(), workspace, files)
+        return [each.picture.relative_to(workspace.root).as_posix() for each in kept]
 
     def suggest(self, name: str, picture: Path | None = None, mask: Path | None = None) -> str:
-        """The prompt that inpainting takes when it is given none.
+        """The prompt with which `inpaint` draws where none is set.
 
         Raises: WorkspaceError, PictureError, CheckpointError.
         """
@@ -336,17 +338,18 @@ class Service:
         return next_version(self.workspace(name)).name
 
     # Jobs
-    # ------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     def loopback(
         self, name: str, picture: str, repeats: int = 0, start: str = "zero"
     ) -> Ticket[dict[str, Any]]:
-        """Queue: add a picture (a file of the workspace, relative) to the next version of the
-        dataset.
+        """Queue a job that adds a picture to the next version of the data set.
 
+        picture: a file of the workspace, relative.
+        repeats: of the picture's crops; 0 for half of the others'.
         start: "zero", or "last" to go on from the LoRA in use.
         Raises: WorkspaceError, SettingsError, PictureError, LoraFileError, TooManyError; nothing is
-        queued then.
+            queued then.
         """
         from ..imaging.load import load_picture
         from ..library.choose import choose_lora
@@ -356,7 +359,7 @@ class Service:
         if repeats:
             declaration("training.repeats").check(repeats)
         workspace, path = self.workspace(name), self.file(name, picture)
-        self.next_version(name)  # tells of a name that would be too long
+        self.next_version(name)  # raises for a name that would be too long
         load_picture(path)
         if start == "last":
             choose_lora(workspace.load_settings(), workspace)
@@ -368,11 +371,12 @@ class Service:
             with self.host.exclusive(job):
                 self._refuse_deleted(workspace)
                 context = StageContext(workspace.load_settings(), workspace, self.host, job)
-                made = loopback(context, path, repeats=repeats, start=cast(Any, start))
+                version = loopback(context, path, repeats=repeats, start=cast(Any, start))
+            root = version.workspace
             return {
-                "workspace": made.workspace.name,
-                "version": made.number,
-                "generated": [crop.relative_to(made.workspace).as_posix() for crop in made.crops],
+                "workspace": root.name,
+                "version": version.number,
+                "generated": [crop.relative_to(root).as_posix() for crop in version.crops],
             }
 
         return self.runner.submit(f"{name}: loopback", work, workspace.events, self.host.mirror)
@@ -388,7 +392,7 @@ class Service:
     ) -> Ticket[dict[str, Any]]:
         """Queue the whole job ('run') or one stage on a workspace.
 
-        values: settings that are changed first, or not at all where the job is refused.
+        values: settings to change first; they are not changed where the job is refused.
         Raises: NotFoundError, SettingsError, TooManyError.
         """
         if word not in WORDS:
@@ -439,20 +443,20 @@ class Service:
     def _refuse_deleted(self, workspace: Workspace) -> None:
         if not workspace.settings_file.exists():
             raise NotFoundError(
-                f"{workspace.root}: found no workspace any more, expected it as it was when the job"
-                " was queued; it was deleted or moved"
+                f"{workspace.root}: found no workspace, expected it as it was when the job was"
+                " queued; it was deleted or moved"
             )
 
     def cancel(self, number: int) -> bool:
-        """Ask a job to stop; False when it has ended already."""
+        """Ask a job to stop; False if it has ended already."""
         return self.runner.cancel(number)
 
 
 def is_public(relative: Path) -> bool:
-    """Whether others hear of a file of a workspace.
+    """True for a file of a workspace that the page and the API may show.
 
-    Snapshots hold a training's whole state, what begins with a dot is being written, and names
-    that are no Unicode cannot be asked for.
+    Snapshots hold the whole state of a training, names with a dot in front are being written, and
+    names that are not Unicode could not be asked for.
     """
     parts = [part.lower() for part in relative.parts]
     hidden = "snapshot" in parts or any(part.startswith(".") for part in parts)
