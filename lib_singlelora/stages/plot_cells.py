@@ -14,7 +14,7 @@ from ..imaging.load import read_rgb
 from ..imaging.png import save_picture
 from ..jobs import Job, Progress
 from ..judge.cells import CellSpec
-from ..workspace.timing import Stopwatch, expected, in_words, keep
+from ..workspace.timing import Stopwatch, in_words, save_pace, seconds_per_picture
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .plot_layout import Layout, lay_out, name_of
@@ -95,7 +95,7 @@ class SheetCells:
         """How much is to be drawn, and how long that takes."""
         missing = sum(len(self.missing(place, force)) for place in self.files)
         size = (self.request.width, self.request.height)
-        seconds = expected(workspace, host, size, self.request.steps)
+        seconds = seconds_per_picture(workspace, host, size, self.request.steps)
         return PlotEstimate(
             sum(map(len, self.files.values())),
             missing,
@@ -171,7 +171,7 @@ def draw_cells(cells: SheetCells, context: StageContext) -> dict[CellSpec, list[
             job.report(Progress("plot", index + 1, len(places), name, pictures=pictures))
     finally:
         checkpoint.switch_to("")
-        keep(workspace, host, watch, size, steps)
+        save_pace(workspace, host, watch, size, steps)
     return drawn
 
 

@@ -36,7 +36,7 @@ from ..tagging.ensemble import looking, open_taggers, tags_above
 from ..workspace.crops import view_mask
 from ..workspace.kohya_folders import list_pictures, read_caption
 from ..workspace.resume import begin, finish
-from ..workspace.timing import Stopwatch, keep
+from ..workspace.timing import Stopwatch, save_pace
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .train_pictures import character_samples, pictures_used, shows_the_class
@@ -213,7 +213,7 @@ class _SetDrawer:
                     self.job.raise_if_cancelled()
                     self._draw(name, number)
         finally:
-            keep(self.workspace, self.host, self.watch)
+            save_pace(self.workspace, self.host, self.watch)
         return self._notes()
 
     def _draw(self, name: str, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What `caption` left: the tags that were seen in each crop."""
+"""What the stage `caption` left: the tags that were seen in each crop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from .workspace import Workspace
 
 
 def seen_tags(workspace: Workspace) -> dict[str, list[str]]:
-    """The taggers' tags of each crop by the stem of its file, those that captions leave out too;
-    empty without a tagger.
+    """The taggers' tags of each crop by the stem of its file; empty without a tagger.
+
+    They include the tags that captions leave out.
     """
     seen = workspace.record("caption").data.get("seen", {})
     return {str(name): list(tags) for name, tags in seen.items()}

@@ -1,4 +1,4 @@
-"""What `crop` left: each view's tags, box, symmetry and mask."""
+"""What the stage `crop` left: each view's tags, box, symmetry and mask."""
 
 from __future__ import annotations
 
@@ -26,21 +26,16 @@ def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | Non
 
 
 def view_symmetry(workspace: Workspace, name: str = "") -> Symmetry | None:
-    """Whether a view may be shown mirrored, or without a name the whole picture; None when nobody
-    looked at that yet.
-    """
+    """The symmetry of a view, or without a name of the whole picture; None if not measured yet."""
     data = workspace.record("crop").data
-    found = (data.get("views", {}).get(name, {}) if name else data).get("symmetry")
-    return (
-        Symmetry(found["score"], found["flip"], tuple(found["differs"]), found["sentence"])
-        if found
-        else None
-    )
+    values = (data.get("views", {}).get(name, {}) if name else data).get("symmetry")
+    if not values:
+        return None
+    return Symmetry(values["score"], values["flip"], tuple(values["differs"]), values["sentence"])
 
 
 def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
-    """The mask (L) of a crop's file, in its size; None for a picture that was not cut from the
-    source.
+    """The mask (L) of a crop, in its size; None for a picture that was not cut from the source.
 
     Raises: PictureError, when the source's mask or the crop has another size than when it was cut.
     """

@@ -1,4 +1,4 @@
-"""kohya's folders: `N_name` holds pictures, each shown N times an epoch, with a text beside each."""
+"""kohya's folders: `N_name` holds pictures, each shown N times an epoch, and their captions."""
 
 from __future__ import annotations
 
@@ -10,25 +10,12 @@ from ..files.fileio import is_own_file, write_text
 from ..files.names import is_repeats
 from ..files.text_file import read_text
 
-# What a picture's name may end in.
-SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".jp2",
-    ".ppm",
-    ".tga",
+PICTURE_SUFFIXES = tuple(
+    ".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .avif .jp2 .ppm .tga".split()
 )
-# What belongs to a picture or to a file browser, and is no picture that somebody misses.
-BESIDE = (".txt", ".caption", ".npz", ".json", ".part", ".tmp")
-NOBODYS = ("thumbs.db", "desktop.ini")
+# Files that belong to a picture, or are being written: no pictures that the user would miss.
+COMPANION_SUFFIXES = (".txt", ".caption", ".npz", ".json", ".part", ".tmp")
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # of file managers
 
 
 @dataclass(frozen=True)
@@ -36,7 +23,7 @@ class TrainingFolder:
     """A folder of pictures.
 
     repeats: how often an epoch shows each.
-    name: their caption where no text is.
+    name: the caption of pictures without a text.
     """
 
     path: Path
@@ -64,68 +51,69 @@ class TrainingFolder:
 
 
 def training_folders(parent: Path) -> list[TrainingFolder]:
-    """The folders `N_name` within a folder, by name; others are left out, as kohya does."""
-    found = []
+    """The folders `N_name` in a folder, by name; others are left out, as in kohya's trainer."""
+    folders = []
     for path in sorted(parent.iterdir() if parent.is_dir() else ()):
         number, _, name = path.name.partition("_")
         if path.is_dir() and not path.is_symlink() and is_repeats(number) and name:
-            found.append(TrainingFolder.from_path(path))
-    return found
+            folders.append(TrainingFolder.from_path(path))
+    return folders
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder by name; none when it is not there.
+    """The pictures in a folder by name; empty for no such folder.
 
-    Links, which may lead anywhere, are none of them.
+    Links are left out: they may lead anywhere.
     """
     if not folder.is_dir():
         return []
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and is_own_file(path)
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not path.name.startswith(".")
+        and is_own_file(path)
     )
 
 
 def ignored_files(folder: Path) -> list[str]:
-    """What lies in a folder of pictures and is not used, one sentence each, with the reason."""
-    found = []
+    """A note on each file in a folder of pictures that is not used, with the reason."""
+    notes = []
     pictures = list_pictures(folder)
     stems = {path.stem for path in pictures}
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        suffix, named = path.suffix.lower(), f"{folder.name}/{path.name}"
-        if path in pictures or path.name.startswith(".") or path.name.lower() in NOBODYS:
+        suffix = path.suffix.lower()
+        name = f"{folder.name}/{path.name}"
+        if path in pictures or path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
             continue
         if path.is_symlink():
-            found.append(f"{named} is a link and is not used: put the file itself there")
+            notes.append(f"{name} is a link and is not used: put the file itself there")
         elif path.is_dir():
-            found.append(
-                f"{named} is a folder and is not used: only the pictures of {folder.name}"
-                " itself are"
+            notes.append(
+                f"{name} is a folder and is not used: only the pictures of {folder.name} itself are"
             )
         elif suffix in (".txt", ".caption"):
             if path.stem not in stems:
-                found.append(f"{named} is not used: there is no picture of that name beside it")
-        elif suffix not in BESIDE:
-            found.append(
-                f"{named} is not used: files that end in '{suffix}' are not read as pictures; save"
+                notes.append(f"{name} is not used: there is no picture of that name beside it")
+        elif suffix not in COMPANION_SUFFIXES:
+            notes.append(
+                f"{name} is not used: files that end in '{suffix}' are not read as pictures; save"
                 " it as PNG"
             )
-    return found
+    return notes
 
 
 def caption_file(picture: Path) -> Path:
-    """Where the text of a picture lies: `.txt` beside it, or an existing `.caption`, kohya's
-    default.
-    """
-    text, caption = picture.with_suffix(".txt"), picture.with_suffix(".caption")
+    """The file of a picture's text: `.txt`, or an existing `.caption`, which is kohya's default."""
+    text = picture.with_suffix(".txt")
+    caption = picture.with_suffix(".caption")
     return caption if caption.exists() and not text.exists() else text
 
 
 def read_caption(picture: Path) -> str:
-    """The text beside a picture, or '' when there is none; a link to a text elsewhere is none.
+    """The text beside a picture, or '' for none; a link to a text elsewhere is not followed.
 
-    Raises: WorkspaceError, for another encoding than UTF-8: what is misread would be trained.
+    Raises: WorkspaceError, for another encoding than UTF-8: a misread text would be trained.
     """
     path = caption_file(picture)
     return read_text(path).strip() if is_own_file(path) else ""

@@ -1,4 +1,4 @@
-"""What `plot` recommended last."""
+"""What the stage `plot` recommended last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from .workspace import Workspace
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Which file at which strength, and why."""
+    """A LoRA and how to use it.
+
+    epoch: from 1.
+    strength: multiplier.
+    preset: block weights, by name or written out.
+    lora: the epoch's file.
+    reason: a sentence for the user.
+    """
 
     epoch: int
     strength: float
@@ -22,22 +29,22 @@ class Recommendation:
 
 
 def recommendation_from(values: Any, workspace: Workspace) -> Recommendation | None:
-    """What a record holds, if its file is still there.
+    """The recommendation in a record, if its file still exists.
 
-    A record may come from elsewhere: only its file's name is taken, in the folders where the
-    workspace's own LoRAs lie; what is recommended is published and copied, which no file outside
-    must be.
+    A record may come from another machine: only the file's name is taken from it, and looked for
+    where this workspace's LoRAs lie.  What is recommended gets published and copied, which must not
+    happen to a file outside.
     """
     if not values:
         return None
     name = PureWindowsPath(values["lora"]).name  # the last part of either system's path
-    places = [folder / name for folder in (workspace.models, workspace.models / "made")]
-    path = next(
-        (place for place in places if name.endswith(".safetensors") and is_own_file(place)), None
-    )
+    if not name.endswith(".safetensors"):
+        return None
+    paths = [folder / name for folder in (workspace.models, workspace.models / "made")]
+    path = next((path for path in paths if is_own_file(path)), None)
     return Recommendation(**{**values, "lora": path}) if path else None
 
 
 def saved_recommendation(workspace: Workspace) -> Recommendation | None:
-    """What the last plot recommended, if its file is still there."""
+    """What the last plot recommended, if the file still exists."""
     return recommendation_from(workspace.record("plot").data.get("recommendation"), workspace)

@@ -1,6 +1,4 @@
-"""How a stage continues what was interrupted, skips what is done and leaves alone what a person
-edited.
-"""
+"""How a stage continues what was interrupted, skips what is done and keeps the user's edits."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ from .workspace import Workspace
 def begin(
     workspace: Workspace, stage: str, fingerprint: str, force: bool
 ) -> tuple[StageRecord, bool]:
-    """The stage's record for this fingerprint, and whether there is nothing left to do.
+    """(the stage's record for this fingerprint, True if nothing is left to do).
 
-    The hashes of files written earlier are kept under a new fingerprint too: what is still as the
-    stage wrote it may be replaced, what a person changed may not.
+    The hashes of files written earlier are kept under a new fingerprint too: a file that is still
+    as the stage wrote it may be replaced, one that the user changed may not.
     """
     record = workspace.record(stage)
     if record.fingerprint != fingerprint or force:
@@ -25,11 +23,12 @@ def begin(
     return record, record.complete
 
 
-def finish(workspace: Workspace, record: StageRecord, made: Iterable[Path]) -> None:
-    """Mark the stage complete and remove what an earlier run wrote, this one did not, and nobody
-    edited.
+def finish(workspace: Workspace, record: StageRecord, files: Iterable[Path]) -> None:
+    """Mark the stage complete and remove what only an earlier run wrote and the user left alone.
+
+    files: those of this run.
     """
-    current = {workspace.relative(path) for path in made}
+    current = {workspace.relative(path) for path in files}
     known = {workspace.relative(path): path for path in workspace.files_of(record)}
     for name, path in known.items():
         if name not in current:

@@ -1,6 +1,4 @@
-"""What a stage leaves behind in `log/STAGE.json`, read as what it is: a file that anybody may have
-written.
-"""
+"""What a stage leaves in `log/STAGE.json`, checked when it is read: anybody may have written it."""
 
 from __future__ import annotations
 
@@ -12,17 +10,18 @@ from typing import Any
 
 from ..errors import WorkspaceError
 
-LARGEST = 2**53  # of a whole number that every reader of JSON understands
+LARGEST = 2**53  # the largest whole number that every reader of JSON understands
 
 
 @dataclass
 class StageRecord:
     """What a stage was asked and what it wrote.
 
+    stage: its name.
     fingerprint: of what it was asked.
-    complete: whether nothing is left to do.
+    complete: True when nothing is left to do.
     files: relative path -> SHA-256.
-    data: the stage's own notes.
+    data: what else the stage keeps.
     """
 
     stage: str
@@ -34,7 +33,11 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Map:
-    """An object with any keys of a pattern, each value of one shape."""
+    """The shape of an object with any keys.
+
+    of: shape of each value.
+    keys: pattern of each key.
+    """
 
     of: Any
     keys: str = r"[^\0]*"
@@ -42,7 +45,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Row:
-    """A list of as many numbers."""
+    """The shape of a list of so many whole numbers."""
 
     length: int
 
@@ -69,7 +72,7 @@ DATA: dict[str, dict[str, Any]] = {
         "traits?": [{"tag": str, "category": str, "seen": int, "visible": int}],
         "seen?": Map(TEXTS),
     },
-    # A picture's name is a number: it becomes the name of a file.
+    # A picture's name becomes the name of a file, so it must be a number.
     "regularize": {"decisions?": Map(DECISION, "[0-9]{1,9}"), "placing?": str, "moving?": str},
     "train": {"budget?": str, "blocks?": TEXTS, "warnings?": TEXTS},
     "plot": {
@@ -86,9 +89,9 @@ DATA: dict[str, dict[str, Any]] = {
 
 
 def record_from(stage: str, values: Any) -> StageRecord:
-    """The record that JSON values tell.
+    """The record in JSON values.
 
-    Raises: WorkspaceError, naming the first value that is of another kind.
+    Raises: WorkspaceError, naming the first value of another kind.
     """
     shape = {
         "fingerprint": str,
@@ -100,7 +103,7 @@ def record_from(stage: str, values: Any) -> StageRecord:
     decisions = values["data"].get("decisions", {}) if stage == "regularize" else {}
     for key in ("placing", "moving") if stage == "regularize" else ():
         if values["data"].get(key) and values["data"][key] not in decisions:
-            # Killed between the two: there is no decision left to go on with.
+            # Killed between the two writes: there is no decision left to go on with.
             values["data"][key] = ""
     return StageRecord(
         stage, values["fingerprint"], values["complete"], values["files"], values["data"]
@@ -108,9 +111,9 @@ def record_from(stage: str, values: Any) -> StageRecord:
 
 
 def check(value: Any, shape: Any, at: str) -> None:
-    """Raises: WorkspaceError, when a value that came from JSON has another shape.
+    """Raises: WorkspaceError, for a value from JSON that has another shape.
 
-    at: where it stands, in words.
+    at: where the value stands, in words.
     """
     if isinstance(shape, dict):
         _check_object(value, shape, at)

@@ -1,6 +1,4 @@
-"""How long a picture takes, as earlier ones of the workspace were measured, and how long the rest
-will.
-"""
+"""How long a picture takes, measured on earlier ones of the workspace."""
 
 from __future__ import annotations
 
@@ -20,7 +18,10 @@ class Stopwatch:
     """Seconds of a picture, without the first call, which also loads the networks."""
 
     def __init__(self) -> None:
-        self.made, self._timed, self._seconds, self._work = 0, 0, 0.0, 0.0
+        self.made = 0
+        self._timed = 0
+        self._seconds = 0.0
+        self._work = 0.0  # pixels times steps
 
     @contextmanager
     def measured(self, pictures: int, work: int) -> Iterator[None]:
@@ -40,7 +41,7 @@ class Stopwatch:
 
     @property
     def rate(self) -> float:
-        """Seconds of a pixel and step, 0 while unknown."""
+        """Seconds of a pixel in one step, 0 while unknown."""
         return self._seconds / self._work if self._work else 0.0
 
     def left(self, of: int) -> str:
@@ -49,33 +50,42 @@ class Stopwatch:
 
 
 def in_words(seconds: float) -> str:
-    """A time for people."""
+    """A duration for the user."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def expected(workspace: Workspace, host: Host, size: tuple[int, int], steps: int) -> float | None:
-    """Seconds of a picture: as measured at this size and these steps, else by what others took;
-    None for nothing known.
+def seconds_per_picture(
+    workspace: Workspace, host: Host, size: tuple[int, int], steps: int
+) -> float | None:
+    """Seconds of a picture; None while nothing was measured.
+
+    As measured at this size and these steps, else estimated from other pictures.
+
+    size: width and height, pixels.
     """
-    known, (width, height) = _read(workspace), size
+    width, height = size
+    known = _read(workspace)
     if (exact := known.get(_exact(host, size, steps))) is not None:
         return exact
     rate = known.get(_rough(host))
     return None if rate is None else rate * width * height * steps
 
 
-def keep(
+def save_pace(
     workspace: Workspace,
     host: Host,
     watch: Stopwatch,
     size: tuple[int, int] | None = None,
     steps: int = 0,
 ) -> None:
-    """Note what was measured, if anything.  size: of every picture, where they had one."""
+    """Save what was measured, if anything.
+
+    size, steps: of every picture; None and 0 where they differ.
+    """
     if not watch.pace:
         return
-    own = {_exact(host, size, steps): round(watch.pace, 3)} if size else {}
-    write_json(_file(workspace), {**_read(workspace), _rough(host): watch.rate, **own})
+    exact = {_exact(host, size, steps): round(watch.pace, 3)} if size else {}
+    write_json(_file(workspace), {**_read(workspace), _rough(host): watch.rate, **exact})
 
 
 def _rough(host: Host) -> str:
@@ -92,8 +102,8 @@ def _file(workspace: Workspace) -> Path:
 
 def _read(workspace: Workspace) -> dict[str, float]:
     try:
-        found = read_json(_file(workspace))
-        check(found, Map(float), "log/pace.json")
+        values = read_json(_file(workspace))
+        check(values, Map(float), "log/pace.json")
     except (OSError, WorkspaceError):
         return {}
-    return {key: float(value) for key, value in found.items() if value > 0}
+    return {key: float(value) for key, value in values.items() if value > 0}

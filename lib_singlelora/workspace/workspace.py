@@ -1,8 +1,8 @@
-"""One character's folder: every path, its settings, and what each stage made.
+"""The folder of one character: its paths, its settings, and the records of its stages.
 
 The disk is the state.  A stage leaves a record of what it was asked (a fingerprint) and of what it
-wrote (a hash for each file); from that a later call knows what is complete, what is to be continued
-and what a person edited.
+wrote (a hash for each file); from that a later call knows what is complete, what to continue and
+what the user edited.
 
 A folder may come from anybody: no name in its files leads out of it, and no link in it is followed.
 """
@@ -45,25 +45,14 @@ from .stage_record import StageRecord, record_from
 
 log = logging.getLogger(__name__)
 
-# In the order of the job
+# In the order of the job.
 STAGES = ("prepare", "crop", "caption", "regularize", "train", "plot", "inpaint")
-# By file managers, and a new disk
-_LEFT = {".ds_store", ".directory", ".localized", "desktop.ini", "thumbs.db", "lost+found"}
+# What file managers, and a newly formatted disk, leave in a folder.
+_SYSTEM_FILES = {".ds_store", ".directory", ".localized", "desktop.ini", "thumbs.db", "lost+found"}
 # Where stages write, within a workspace and within each further source of one.
-_WRITTEN = (
-    "source",
-    "image/*",
-    "reg/*",
-    "model",
-    "model/*",
-    "log",
-    "plots",
-    "plots/*",
-    "inpaint",
-    "inpaint/*",
-    "samples",
-    "trigger",
-    "lineage",
+_WRITTEN = tuple(
+    "source image/* reg/* model model/* log plots plots/* inpaint inpaint/* samples trigger"
+    " lineage".split()
 )
 FOLDERS = (*_WRITTEN, "generated/*", *(f"generated/*/{part}" for part in _WRITTEN))
 
@@ -75,8 +64,7 @@ class Workspace:
     """
 
     def __init__(self, root: Path | str, *, create: bool = True) -> None:
-        # Absolute, but links are kept: the user's own name of the place stays in messages and
-        # results.
+        # Absolute, but links are kept: messages and results name the place as the user does.
         self.root = Path(os.path.abspath(Path(root).expanduser()))
         try:
             if self.root.exists() and not self.root.is_dir():
@@ -100,8 +88,8 @@ class Workspace:
     def begun(cls, root: Path | str) -> Workspace:
         """A new workspace, or one that was begun.
 
-        Raises: ConflictError, for a folder with files in it that is no workspace: nothing is
-        written among them.
+        Raises: ConflictError, for a folder with files in it that is no workspace; nothing is
+            written among them.
         """
         path = Path(os.path.abspath(Path(root).expanduser()))
         if path.is_dir() and not is_workspace(path) and not is_vacant(path):
@@ -112,18 +100,18 @@ class Workspace:
         return cls(path)
 
     # Writing
-    # ---------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     @contextmanager
     def writing(self, what: str, wait: float | None = None) -> Iterator[None]:
-        """Hold the workspace against other writers: a job for all its time, a change of its files
-        for a moment.
+        """Hold the workspace against other writers: during a job, or for one change of its files.
+
+        While it is held, this thread's next write fails once the workspace is deleted or replaced.
 
         what: the work, in a word or two, for the message to whoever comes second.
-        wait: seconds. While inside, a workspace that is deleted or replaced ends this thread's next
-            write.
+        wait: seconds.
         Raises: ConflictError, naming who holds it; WorkspaceError, for a folder in it that is a
-        link; NotFoundError, when it was deleted while this call waited.
+            link; NotFoundError, when it was deleted while this call waited.
         """
         begun = is_workspace(self.root)
         with writer_lock.writing(self.root, what, wait) as outermost, held(self.root):
@@ -140,31 +128,25 @@ class Workspace:
 
     @contextmanager
     def adding(self) -> Iterator[None]:
-        """Hold what no job touches (kept pictures, files made of LoRAs), while one is at work or
-        not.
+        """Hold what no job touches (kept pictures, derived LoRAs), also while a job is at work.
 
         Raises: ConflictError, when it stays held; WorkspaceError, for a folder in it that is a
-        link.
+            link.
         """
         with writer_lock.changing(self.root, "additions"):
             self._refuse_linked_folders()
             yield
 
     def _leave_nothing(self) -> None:
-        """Remove the folder that the lock made where a workspace was deleted, if nothing else is in
-        it.
-        """
-        with contextlib.suppress(OSError):  # Windows deletes no lock that is held
+        """Remove the folder that the lock made in place of a deleted workspace, if it is empty."""
+        with contextlib.suppress(OSError):  # Windows cannot delete a lock that is held
             if is_vacant(self.root):
                 for path in self.root.glob(".singlelora.*"):
                     path.unlink()
                 self.root.rmdir()
 
     def _refuse_linked_folders(self) -> None:
-        """What is written below a link lands elsewhere, over whatever lies there.
-
-        Raises: WorkspaceError.
-        """
+        """Raises: WorkspaceError, for a linked folder: what is written below it lands elsewhere."""
         for folder, names, _ in os.walk(self.root):
             for name in names:
                 path = Path(folder) / name
@@ -179,7 +161,7 @@ class Workspace:
                     )
 
     # Paths
-    # -----------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     @property
     def settings_file(self) -> Path:
@@ -201,12 +183,12 @@ class Workspace:
 
     @property
     def artifacts(self) -> Path:
-        """The list of what does not belong to the picture; the picture of the same name shows it."""
+        """The list of artifacts in the picture; the PNG of the same name shows them."""
         return self.root / "source" / "artifacts.json"
 
     @property
     def uncleaned(self) -> Path:
-        """The enlarged picture as it was before artifacts were cleaned."""
+        """The enlarged picture before artifacts were cleaned."""
         return self.root / "source" / "uncleaned.png"
 
     @property
@@ -227,27 +209,30 @@ class Workspace:
 
     def original(self) -> Path | None:
         """The picture as the user gave it, whatever its suffix."""
-        found = sorted((self.root / "source").glob("original.*"))
-        return next((path for path in found if is_own_file(path)), None)
+        paths = sorted((self.root / "source").glob("original.*"))
+        return next((path for path in paths if is_own_file(path)), None)
 
     def own_folders(self, settings: Settings) -> list[Path]:
-        """kohya's folders of this character, `N_trigger` with any number; `5_red_isabella` is
-        another concept's.
+        """kohya's folders of this character: `N_trigger` with any number.
+
+        `5_red_isabella` belongs to another concept.
         """
         return self.image_folders(check_name(settings.character.trigger, "trigger"))
 
     def image_folders(self, name: str) -> list[Path]:
-        """kohya's folders of a name, with whatever repeats; no links.
+        """kohya's folders of a name, with any number of repeats; no links.
 
-        Letters may be composed in another way on disk.
+        Letters may be composed in another way on disk (macOS decomposes them).
         """
-        image, found = self.root / "image", []
+        image = self.root / "image"
+        normal = unicodedata.normalize("NFC", name)
+        folders = []
         for path in sorted(image.iterdir() if image.is_dir() else ()):
             number, _, rest = path.name.partition("_")
-            same = unicodedata.normalize("NFC", rest) == unicodedata.normalize("NFC", name)
+            same = unicodedata.normalize("NFC", rest) == normal
             if same and is_repeats(number) and path.is_dir() and not path.is_symlink():
-                found.append(path)
-        return found
+                folders.append(path)
+        return folders
 
     def image_folder(self, settings: Settings) -> Path:
         """kohya's folder of the crops, such as `image/5_isabella`.
@@ -256,13 +241,10 @@ class Workspace:
         number and `training.repeats` differ, `workspace.repeats.adopt_repeats` settles it, once
         when a job begins.
         """
-        wanted = (
-            self.root
-            / "image"
-            / f"{settings.training.repeats}_{check_name(settings.character.trigger, 'trigger')}"
-        )
-        own = self.own_folders(settings)
-        return wanted if wanted in own or not own else own[0]
+        trigger = check_name(settings.character.trigger, "trigger")
+        wanted = self.root / "image" / f"{settings.training.repeats}_{trigger}"
+        folders = self.own_folders(settings)
+        return wanted if wanted in folders or not folders else folders[0]
 
     def reg_folder(self, settings: Settings) -> Path:
         """kohya's folder of the regularization pictures, such as `reg/1_girl`."""
@@ -273,7 +255,7 @@ class Workspace:
         return check_name(settings.character.trigger, "trigger").replace(" ", "_")
 
     # Settings
-    # --------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     def load_settings(self) -> Settings:
         """The saved settings, or the defaults.
@@ -316,10 +298,10 @@ class Workspace:
     def change_settings(
         self, change: Callable[[Settings], Settings], checkpoint: Path | None = None
     ) -> Settings:
-        """Read, change and save the settings, in one: of changes that come at the same time none is
-        lost.
+        """Read, change and save the settings in one step: of concurrent changes none is lost.
 
-        They may change while a job is at work, which has read its own at its start.
+        They may change while a job is at work, which has read them at its start.
+
         Raises: SettingsError; whatever `change` raises, changing nothing.
         """
         with writer_lock.changing(self.root, "settings"):
@@ -334,9 +316,7 @@ class Workspace:
             return settings
 
     def settings_text(self) -> str | None:
-        """The settings file as it is, for `restore_settings`; None when there is none, or what lies
-        there is none.
-        """
+        """The text of the settings file, for `restore_settings`; None for no such file."""
         try:
             # Opening a pipe that came with a workspace would wait for ever.
             if not is_own_file(self.settings_file) or self.settings_file.stat().st_size > MAX_JSON:
@@ -348,7 +328,7 @@ class Workspace:
     def restore_settings(self, text: str | None, tried: Settings | None = None) -> None:
         """Put the settings file back as it was.
 
-        tried: what is taken back; where others changed it since, theirs stay.
+        tried: the settings to take back; where others have changed them since, theirs stay.
         """
         with writer_lock.changing(self.root, "settings"):
             if tried is not None and self.load_settings() != tried:
@@ -359,16 +339,16 @@ class Workspace:
                 write_text(self.settings_file, text)
 
     # Records
-    # ---------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------
 
     def _record_file(self, stage: str) -> Path:
         return self.root / "log" / f"{stage}.json"
 
     def record(self, stage: str) -> StageRecord:
-        """What the stage wrote last, or an empty record; also when its file was damaged, which is
-        logged once.
+        """What the stage wrote last; an empty record where there is none or its file is damaged.
 
-        Without a record nothing is lost: what lies there counts as edited by hand and is kept.
+        A damaged file is logged once.  Without a record nothing is lost: the files on disk count as
+        edited by hand and are kept.
         """
         path = self._record_file(stage)
         try:
@@ -396,13 +376,14 @@ class Workspace:
         )
 
     def relative(self, path: Path) -> str:
-        """Path below the workspace with forward slashes; without kohya's repeats, which may change."""
+        """Path below the workspace, with forward slashes and without kohya's repeats.
+
+        The repeats may change: a record must know the file afterwards.
+        """
         return re.sub(r"^image/\d+_", "image/", path.relative_to(self.root).as_posix())
 
     def own_path(self, name: object) -> Path | None:
-        """The place of a relative name that a file of the workspace holds; None for one that leads
-        out of it.
-        """
+        """The path of a relative name read from a file; None for one that leads out of here."""
         if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
             return None
         if (
@@ -418,8 +399,9 @@ class Workspace:
         return None
 
     def files_of(self, record: StageRecord) -> list[Path]:
-        """The paths of what a record lists, wherever kohya's repeats moved them; none that leads
-        out of the workspace.
+        """The paths of the files in a record, with kohya's repeats of today.
+
+        None of them leads out of the workspace.
         """
         paths: list[Path] = []
         for name in record.files:
@@ -428,24 +410,24 @@ class Workspace:
             names = [name]
             if head == "image" and file and re.fullmatch(r"[^\[\]*?\0]+", folder):
                 names = [f"image/{path.name}/{file}" for path in self.image_folders(folder)]
-            paths.extend(path for each in names if (path := self.own_path(each)) is not None)
+            paths.extend(path for part in names if (path := self.own_path(part)) is not None)
         return paths
 
     def note_file(self, record: StageRecord, path: Path) -> None:
-        """Remember a file as it was written, so that a later edit by hand is seen."""
+        """Record the hash of a written file, so that a later edit by hand is recognized."""
         record.files[self.relative(path)] = file_hash(path)
 
     def edited(self, record: StageRecord, path: Path) -> bool:
-        """Whether a person changed or brought this file: it is there and not as the stage wrote it."""
+        """True if the user changed or brought this file: it is not as the stage wrote it."""
         return path.exists() and record.files.get(self.relative(path)) != file_hash(path)
 
     def write_unless_edited(
         self, record: StageRecord, path: Path, data: bytes, force: bool, equal_is_ours: bool = True
     ) -> bool:
-        """Write a stage's file and note it; False when a person's edit was kept instead.
+        """Write a stage's file and record its hash; False when the user's edit was kept instead.
 
-        equal_is_ours: a file that is not noted and equal to the data was left by a kill between the
-            two.
+        equal_is_ours: take a file that has no hash and equals the data for one that was left when
+            the process was killed between the two.
         """
         if not force and self.edited(record, path):
             if not equal_is_ours or file_hash(path) != hashlib.sha256(data).hexdigest():
@@ -457,9 +439,7 @@ class Workspace:
         return True
 
     def clear_temporaries(self) -> None:
-        """Remove the temporary files that a killed process of ours left, in the folders that we
-        write in.
-        """
+        """Remove the temporary files that a killed process left in the folders of stages."""
         folders = {self.root, *(folder for part in FOLDERS for folder in self.root.glob(part))}
         clear_temporaries(
             folder for folder in sorted(folders) if folder.is_dir() and not folder.is_symlink()
@@ -467,8 +447,9 @@ class Workspace:
 
 
 def is_workspace(root: Path) -> bool:
-    """Whether a folder is a workspace, also one whose settings.json was deleted to start it with
-    the defaults.
+    """True if a folder is a workspace.
+
+    One whose settings.json was deleted, to start again with the defaults, is one too.
     """
     if is_own_file(root / "settings.json"):
         return True
@@ -477,13 +458,11 @@ def is_workspace(root: Path) -> bool:
 
 
 def is_vacant(folder: Path) -> bool:
-    """Whether a folder holds nothing that somebody put there: nothing, or what systems and a start
-    of ours leave.
-    """
+    """True if a folder holds no file of the user's: only what systems, or our locks, leave."""
     try:
         return all(
-            each.name.startswith(".singlelora.") or each.name.lower() in _LEFT
-            for each in folder.iterdir()
+            path.name.startswith(".singlelora.") or path.name.lower() in _SYSTEM_FILES
+            for path in folder.iterdir()
         )
     except OSError:
         return False
@@ -493,9 +472,7 @@ _logged: dict[Path, int] = {}
 
 
 def _log_once(path: Path, message: str) -> None:
-    """Log what is wrong with a file, again only when the file has changed; pages ask for it every
-    second.
-    """
+    """Log what is wrong with a file, again only if the file changes: pages ask every second."""
     with contextlib.suppress(OSError):
         changed = path.lstat().st_mtime_ns
         if _logged.get(path) != changed:

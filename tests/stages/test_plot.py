@@ -34,7 +34,7 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.plot import PlotResult, plan, plot
 from lib_singlelora.workspace.stage_record import StageRecord
-from lib_singlelora.workspace.timing import Stopwatch, keep
+from lib_singlelora.workspace.timing import Stopwatch, save_pace
 from lib_singlelora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -418,7 +418,7 @@ def test_before_the_first_sheet_the_pace_of_the_set_is_taken(
     for _ in range(2):
         with watch.measured(1, 64 * 64 * 4):
             time.monotonic()
-    keep(workspace, standalone_host, watch)
+    save_pace(workspace, standalone_host, watch)
     before = plan(StageContext(small(steps=1), workspace, standalone_host))
     # Five pictures of the same size at a quarter of the steps
     assert before.seconds == round(5 * watch.pace / 4, 1)
