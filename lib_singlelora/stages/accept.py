@@ -23,30 +23,30 @@ LORA_TAG = re.compile(r"<lora:([^:>]+):")
 
 @dataclass(frozen=True)
 class Accepted:
-    """A kept picture.  how: what is known of its making; the same lies beside it as JSON."""
+    """A kept picture.
+
+    picture: the copy.
+    how: what is known of its making; the same lies beside it as JSON.
+    """
 
     picture: Path
     how: dict[str, Any]
 
 
 def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -> list[Accepted]:
-    """Copy pictures to inpaint/accepted/, each with a JSON of what made it; what is there already
-    stays.
+    """Copy pictures to inpaint/accepted/, each with a JSON of what made it; earlier copies stay.
 
     Raises: PictureError, before anything is copied; WorkspaceError, when the disk is full.
     """
-    found = [(path, how_made(settings, workspace, path)) for path in pictures]
+    notes = [(path, how_made(settings, workspace, path)) for path in pictures]
     kept = []
     with workspace.adding():  # no job touches what is kept
-        for path, how in found:
-            target = (
-                workspace.inpaint
-                / "accepted"
-                / f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
-            )
+        for path, how in notes:
+            name = f"{path.stem}-{fingerprint(file_hash(path))[:8]}{path.suffix.lower()}"
+            target = workspace.inpaint / "accepted" / name
             if not is_own_file(target):
-                with atomic(target) as file, path.open("rb") as given:
-                    shutil.copyfileobj(given, file)
+                with atomic(target) as file, path.open("rb") as picture:
+                    shutil.copyfileobj(picture, file)
                 write_json(target.with_suffix(".json"), how)
             kept.append(Accepted(target, how))
     return kept
@@ -54,19 +54,20 @@ def accept(settings: Settings, workspace: Workspace, pictures: Sequence[Path]) -
 
 def accepted(workspace: Workspace) -> list[Path]:
     """The pictures that were kept, by name."""
-    found = (workspace.inpaint / "accepted").glob("*.*")
+    paths = (workspace.inpaint / "accepted").glob("*.*")
     return sorted(
         path
-        for path in found
+        for path in paths
         if path.suffix != ".json" and not path.name.startswith(".") and is_own_file(path)
     )
 
 
 def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[str, Any]:
-    """What made a picture: the note beside it where there is one, and the parameters in its text.
+    """What made a picture: the note beside it, where there is one, and its generation parameters.
 
-    lora, lora_sha256: the file of this workspace that drew it, where that can be told.  Raises:
-    PictureError.
+    Its keys `lora` and `lora_sha256` name the file of this workspace that drew it, where that is
+    known.
+
     Raises: PictureError.
     """
     load_picture(picture)
@@ -76,8 +77,9 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
         "parameters": picture_parameters(picture),
     }
     for note in (picture.with_suffix(".json"), picture.parent / HOW):
-        if (told := _note(note)) is not None:
-            how = {**told, **{key: value for key, value in how.items() if value}}
+        values = _read_note(note)
+        if values is not None:
+            how = {**values, **{key: value for key, value in how.items() if value}}
             break
     if "lora" not in how and (tag := LORA_TAG.search(str(how["parameters"]))):
         names = {
@@ -86,19 +88,18 @@ def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[st
         }
         names |= {path.stem: path for path in (*names.values(), *derived_files(workspace))}
         # A file with block weights in it is called after the one it was made from.
-        name = next(
-            (each for each in sorted(names, key=len, reverse=True) if tag[1].startswith(each)), ""
-        )
+        longest_first = sorted(names, key=len, reverse=True)
+        name = next((name for name in longest_first if tag[1].startswith(name)), "")
         how["lora"] = names[name].name if name else tag[1]
         if name:
             how["lora_sha256"] = file_hash(choose_lora(settings, workspace, name))
     return how
 
 
-def _note(path: Path) -> dict[str, Any] | None:
-    """What a note beside a picture says; None where there is none, or what lies there is none."""
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """The note beside a picture; None where there is none, or it is no JSON object."""
     try:
-        found = read_json(path)
+        values = read_json(path)
     except (OSError, WorkspaceError):
         return None
-    return found if isinstance(found, dict) else None
+    return values if isinstance(values, dict) else None

@@ -1,6 +1,4 @@
-"""Prepare: the user's picture, upright, in RGB, large enough, cleaned, on a plain background, with
-a foreground mask.
-"""
+"""Prepare: the user's picture upright, in RGB, large enough and cleaned, with a foreground mask."""
 
 from __future__ import annotations
 
@@ -40,17 +38,20 @@ from ..workspace.workspace import Workspace
 from .context import StageContext
 from .prepare_artifacts import clean_picture, write_findings
 
-# Where on the way to 100 each step begins.
+# Per cent of the progress bar at which each step begins.
 ENLARGE, SEARCH, FIND, WRITE, DONE = 5, 45, 75, 95, 100
 
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """source: the prepared picture.  mask: its foreground (L).  notes: what the user should know.
+    """The prepared picture.
 
-    artifacts: the list of what does not belong to the picture, or None where it was not looked for.
-    confidence: 0 to 1, how sure the mask is; a mask below `background.SURE` should be looked at
-        before training.
+    source: the picture.
+    mask: its foreground (L).
+    notes: what the user should know.
+    artifacts: the list of artifacts; None where they were not looked for.
+    confidence: of the mask, 0 to 1; below `background.SURE` the user should check the mask before
+        training.
     """
 
     source: Path
@@ -73,18 +74,18 @@ class PrepareResult:
 def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult:
     """Take a picture into the workspace and prepare it.
 
-    A mask edited by hand is kept, and the background is replaced by it.
+    A mask edited by hand is kept, and decides where the background is replaced.
+
     Raises: PictureError, for a file that cannot be used; WorkspaceError, when the workspace holds
-    another picture; ImageModelError, SettingsError, MissingPackageError, for an upscaler, mask or
-    artifact that cannot be had.
+        another picture; ImageModelError, SettingsError, MissingPackageError, for an upscaler, mask
+        or artifact that is not available.
     """
     workspace, host, job, force = context.workspace, context.host, context.job, context.force
     options = context.settings.prepare
     original = take_picture(workspace, picture, force)
-    own_mask = _mask_by_hand(workspace, force)
-    record, done = begin(
-        workspace, "prepare", fingerprint(vars(options), file_hash(original), own_mask or ""), force
-    )
+    edited_mask = _edited_mask_hash(workspace, force)
+    mark = fingerprint(vars(options), file_hash(original), edited_mask or "")
+    record, done = begin(workspace, "prepare", mark, force)
     if done and workspace.prepared.exists() and workspace.mask.exists():
         return _result(workspace, record)
     job.report(Progress("prepare", 0, DONE, "reading the picture"))
@@ -103,23 +104,24 @@ def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult
     notes += cleaned.notes
     job.report(Progress("prepare", FIND, DONE, "finding the character"))
     ready, alpha, left = _widened(cleaned.image, alpha, options, notes)
-    found = _foreground(ready, alpha, options, workspace, own_mask is not None, host, job)
-    notes += [f"foreground: {found.method}", *found.notes]
+    foreground = _foreground(ready, alpha, options, workspace, edited_mask is not None, host, job)
+    notes += [f"foreground: {foreground.method}", *foreground.notes]
     if cleaned.found and cleaned.found.artifacts and not plain_border(image):
         notes.append(
             "the background is not flat, as on photographs: what is called a stray colour may be a"
-            " detail of hers; look at each before you clean it"
+            " detail of the character; look at each before you clean it"
         )
-    if options.background != "keep" and found.reliable:
-        ready = flatten(ready, found.mask, parse_colour(options.background), found.background)
+    if options.background != "keep" and foreground.reliable:
+        colour = parse_colour(options.background)
+        ready = flatten(ready, foreground.mask, colour, foreground.background)
     job.report(Progress("prepare", WRITE, DONE, "writing"))
     job.raise_if_cancelled()
-    made = _write(workspace, record, ready, found.mask, notes, force)
-    own = found.mask.crop((left, 0, left + image.width, image.height))
-    made += write_findings(workspace, record, cleaned, image, own, force)
+    files = _write(workspace, record, ready, foreground.mask, notes, force)
+    unwidened_mask = foreground.mask.crop((left, 0, left + image.width, image.height))
+    files += write_findings(workspace, record, cleaned, image, unwidened_mask, force)
     record.data["notes"] = notes
-    record.data["mask_confidence"] = found.confidence
-    finish(workspace, record, made)
+    record.data["mask_confidence"] = foreground.confidence
+    finish(workspace, record, files)
     job.report(Progress("prepare", DONE, DONE, "; ".join(notes), pictures=(workspace.prepared,)))
     return _result(workspace, record)
 
@@ -136,13 +138,13 @@ def _result(workspace: Workspace, record: StageRecord) -> PrepareResult:
 
 
 def unsure_mask(workspace: Workspace) -> list[str]:
-    """What should be told before a training on a mask that nobody looked at and that is unsure."""
+    """A note before a training on an unsure mask that the user has not edited."""
     record = workspace.record("prepare")
     confidence = float(record.data.get("mask_confidence", 1.0))
     if confidence >= SURE or workspace.edited(record, workspace.mask):
         return []
     return [
-        f"the mask is unsure ({confidence:.0%}) and was not changed by hand: where the character"
+        f"the mask is unsure ({confidence:.0%}) and was not edited by hand: where the character"
         " ends, and with it the crops, may be wrong; look at source/mask.png and the crops"
     ]
 
@@ -155,7 +157,7 @@ def _tick(job: Job, start: int, end: int, done: int, total: int, message: str) -
 def _enlarged(
     loaded: Picture, options: PrepareSettings, host: Host, job: Job, notes: list[str]
 ) -> tuple[Image.Image, Image.Image | None]:
-    """Picture and alpha in the asked size."""
+    """Picture and alpha at `prepare.long_side`."""
     if max(loaded.image.size) >= options.long_side:
         return loaded.image, loaded.alpha
     job.raise_if_cancelled()
@@ -168,15 +170,17 @@ def _enlarged(
         ),
     )
     image, alpha, note = enlarge(loaded.image, loaded.alpha, options.long_side, upscaler)
-    notes += [note] if note else []
+    if note:
+        notes.append(note)
     return image, alpha
 
 
 def _widened(
     image: Image.Image, alpha: Image.Image | None, options: PrepareSettings, notes: list[str]
 ) -> tuple[Image.Image, Image.Image | None, int]:
-    """Picture and alpha, widened where that is asked for, and where the picture's left edge lies
-    now.
+    """Picture and alpha, widened to a square where `prepare.square` says so.
+
+    The third value is where the left edge of the original now lies, pixels.
     """
     if not options.square or image.width >= image.height:
         return image, alpha, 0
@@ -193,8 +197,8 @@ def _widened(
     return wider
 
 
-def _mask_by_hand(workspace: Workspace, force: bool) -> str | None:
-    """The hash of a mask that a person edited, or None."""
+def _edited_mask_hash(workspace: Workspace, force: bool) -> str | None:
+    """The hash of a mask that the user edited, else None."""
     if force or not workspace.edited(workspace.record("prepare"), workspace.mask):
         return None
     return file_hash(workspace.mask)
@@ -205,41 +209,36 @@ def _foreground(
     alpha: Image.Image | None,
     options: PrepareSettings,
     workspace: Workspace,
-    by_hand: bool,
+    is_edited: bool,
     host: Host,
     job: Job,
 ) -> Foreground:
-    if by_hand:
-        given = read_mask(workspace.mask)
-        mask = given.image
+    """The foreground: the user's mask, or what the settings' method finds."""
+    if is_edited:
+        read = read_mask(workspace.mask)
+        mask = read.image
         if mask.size != image.size:
             raise WorkspaceError(
                 f"source/mask.png: found {mask.width}x{mask.height}, expected the picture's"
-                f" {image.width}x{image.height}; it was edited by hand and is kept: mend it, or"
-                " call 'prepare --force' to make it anew"
+                f" {image.width}x{image.height}; it was edited by hand and is kept: fix it, or"
+                " call 'prepare --force' to make it again"
             )
         return Foreground(
-            mask, "source/mask.png, edited by hand", True, background_colour(image), given.notes
+            mask, "source/mask.png, edited by hand", True, background_colour(image), read.notes
         )
-    if (
-        options.matting_model
-        and options.mask in ("auto", "model")
-        and not (alpha is not None and options.mask == "auto")
-    ):
-        return foreground_mask(
-            image,
-            alpha,
-            options.mask,
-            MattingModel(_matting_file(options.matting_model, host, job)),
-        )
+    # With "auto" the picture's own transparency comes first.
+    has_use = options.mask == "model" or (options.mask == "auto" and alpha is None)
+    if options.matting_model and has_use:
+        model = MattingModel(_matting_file(options.matting_model, host, job))
+        return foreground_mask(image, alpha, options.mask, model)
     return foreground_mask(image, alpha, options.mask)
 
 
-def _matting_file(given: str, host: Host, job: Job) -> Path:
-    """The file of a matting model that is given by path or by name; a name's is downloaded once."""
-    if given in OFFERS or given in ALIASES:
-        return fetch_matting_model(given, (host.paths.downloads or HOME.parent) / "matting", job)
-    path = Path(given).expanduser()
+def _matting_file(model: str, host: Host, job: Job) -> Path:
+    """The file of a matting model, by path or by name; a named one is downloaded once."""
+    if model in OFFERS or model in ALIASES:
+        return fetch_matting_model(model, (host.paths.downloads or HOME.parent) / "matting", job)
+    path = Path(model).expanduser()
     if path.suffix.lower() != ".onnx":
         raise ImageModelError(
             f"prepare.matting_model: found {path.name}, expected an .onnx file, or a name to"
@@ -256,19 +255,23 @@ def _write(
     notes: list[str],
     force: bool,
 ) -> list[Path]:
-    """Write picture and mask; what a person edited stays."""
+    """Write picture and mask, except over the user's edits."""
     for path, result in ((workspace.prepared, image), (workspace.mask, mask)):
-        # A mask by hand is what the mask is made of, and so always equal to it.
+        # The user's mask is read as the mask, so that it always equals the data to write.
         if not workspace.write_unless_edited(
             record, path, png_bytes(result), force, path != workspace.mask
         ):
-            notes.append(f"{path.name} was edited by hand and is kept; --force makes it anew")
-        workspace.save_record(record)  # at once: a mask that is not noted counts as a person's
+            notes.append(f"{path.name} was edited by hand and is kept; --force makes it again")
+        workspace.save_record(record)  # at once: a mask without a hash counts as the user's
     return [workspace.prepared, workspace.mask]
 
 
 def take_picture(workspace: Workspace, picture: Path | None, force: bool) -> Path:
-    """Copy the picture to source/original.*; an equal one already there is left."""
+    """Copy the picture to source/original.*, unless the same one is there already.
+
+    Raises: PictureError, for a file that cannot be used; WorkspaceError, for another picture in the
+        workspace, or none.
+    """
     present = workspace.original()
     if picture is None:
         if present is None:

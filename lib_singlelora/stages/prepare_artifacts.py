@@ -1,6 +1,4 @@
-"""What prepare does about artifacts: find them, clean what was asked for, write the list, its
-picture and the uncleaned one.
-"""
+"""Artifacts in `prepare`: found, cleaned where that is asked for, and written down."""
 
 from __future__ import annotations
 
@@ -25,10 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cleaned:
-    """image: the picture to go on with.
+    """A picture after cleaning.
 
-    found: what was found, or None where it was not looked for.
-    names: what was cleaned.
+    image: the picture to go on with.
+    found: the artifacts; None where they were not looked for.
+    names: those that were cleaned.
+    notes: for the user.
     """
 
     image: Image.Image
@@ -38,29 +38,31 @@ class Cleaned:
 
 
 def clean_picture(
-    image: Image.Image, saved: Image.Image, wish: str, each: Callable[[int, int], None]
+    image: Image.Image, original: Image.Image, wanted: str, report: Callable[[int, int], None]
 ) -> Cleaned:
-    """Look for artifacts and clean those that the setting means.  saved: the picture before it was
-    enlarged.
+    """Look for artifacts and clean those that the setting names.
 
+    original: the picture before it was enlarged.
+    wanted: `prepare.clean_artifacts`.
+    report: called with the steps done and their number.
     Raises: SettingsError, for a number that is not in the list; MissingPackageError, without
-    OpenCV, where cleaning is asked for.
+        OpenCV, where cleaning is asked for.
     """
     try:
-        found = find_artifacts(image, saved, each)
+        found = find_artifacts(image, original, report)
     except MissingPackageError as error:
-        if wish != "off":
+        if wanted != "off":
             raise
         log.info("artifacts are not looked for: %s", error)
         return Cleaned(image, None, (), ())
-    names = chosen(found, wish)
+    names = chosen(found, wanted)
     if not found.artifacts:
         return Cleaned(image, found, (), ())
     strays = sum(artifact.kind == STRAY for artifact in found.artifacts)
-    words = [f"{strays} stray colour{'s' * (strays != 1)}"] * bool(strays) + [
-        a.kind for a in found.artifacts if a.kind != STRAY
-    ]
-    what = (
+    kinds = [artifact.kind for artifact in found.artifacts if artifact.kind != STRAY]
+    if strays:
+        kinds.insert(0, f"{strays} stray colour{'' if strays == 1 else 's'}")
+    outcome = (
         f"{len(names)} of {len(found.artifacts)} cleaned"
         if names
         else "none cleaned; see prepare.clean_artifacts"
@@ -69,7 +71,7 @@ def clean_picture(
         clean(image, found, names) if names else image,
         found,
         names,
-        (f"artifacts: {', '.join(words)} ({what}); source/artifacts.png shows them",),
+        (f"artifacts: {', '.join(kinds)} ({outcome}); source/artifacts.png shows them",),
     )
 
 
@@ -81,11 +83,11 @@ def write_findings(
     mask: Image.Image,
     force: bool,
 ) -> list[Path]:
-    """Write the list, its picture and, where something was cleaned, the uncleaned picture; the
-    paths that are there now.
+    """Write the list, its picture and, where something was cleaned, the uncleaned picture.
 
     before: the enlarged picture.
     mask: of the figure, L.
+    Returns the paths of these files.
     """
     if cleaned.found is None:
         return []

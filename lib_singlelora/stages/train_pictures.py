@@ -1,4 +1,4 @@
-"""What a training is shown: the pictures on disk, and what is odd about them."""
+"""The pictures of a training, and what is odd about them."""
 
 from __future__ import annotations
 
@@ -26,55 +26,58 @@ def collect_pictures(
 
     Raises: TrainingError, when there are no crops.
     """
-    folder, reg_folder = workspace.image_folder(settings), workspace.reg_folder(settings)
-    crops, reg = list_pictures(folder), list_pictures(reg_folder)
+    folder = workspace.image_folder(settings)
+    crops = list_pictures(folder)
+    reg = list_pictures(workspace.reg_folder(settings))
     if not crops:
         raise TrainingError(
             f"{folder}: found no pictures, expected crops; call 'crop' and 'caption' first"
         )
     if not shows_the_class(settings):
         reg = []
-    own = [_own(path, settings, workspace, buckets, settings.training.repeats) for path in crops]
+    repeats = settings.training.repeats
+    pictures = [_crop_picture(path, settings, workspace, buckets, repeats) for path in crops]
     for source in generated_sources(workspace):
-        for shown in training_folders(source.root / "image"):
-            own += [
-                _own(path, settings, source, buckets, shown.repeats) for path in shown.pictures()
+        for part in training_folders(source.root / "image"):
+            pictures += [
+                _crop_picture(path, settings, source, buckets, part.repeats)
+                for path in part.pictures()
             ]
-    return [*own, *(_reg(path, settings, buckets) for path in reg)]
+    return [*pictures, *(_class_picture(path, settings, buckets) for path in reg)]
 
 
 def shows_the_class(settings: Settings) -> bool:
-    """Whether training uses pictures of the class."""
+    """True if training uses pictures of the class."""
     wanted = settings.regularization.count or settings.regularization.as_used
     return bool(wanted) and settings.training.regularization in ("pictures", "both")
 
 
 def character_samples(settings: Settings, workspace: Workspace) -> int:
-    """How often she is shown in the whole training."""
-    once = len(list_pictures(workspace.image_folder(settings))) * settings.training.repeats
+    """How many samples of the character the whole training shows."""
+    in_an_epoch = len(list_pictures(workspace.image_folder(settings))) * settings.training.repeats
     for source in generated_sources(workspace):
-        once += sum(
-            len(shown.pictures()) * shown.repeats
-            for shown in training_folders(source.root / "image")
+        in_an_epoch += sum(
+            len(part.pictures()) * part.repeats for part in training_folders(source.root / "image")
         )
-    return once * settings.training.epochs
+    return in_an_epoch * settings.training.epochs
 
 
 def pictures_used(settings: Settings, workspace: Workspace) -> int:
     """How many pictures of the class the training can use."""
-    own, training = character_samples(settings, workspace), settings.training
-    return (
-        class_samples(own // training.epochs, training.class_share) * training.epochs if own else 0
-    )
+    training = settings.training
+    samples = character_samples(settings, workspace)
+    if not samples:
+        return 0
+    return class_samples(samples // training.epochs, training.class_share) * training.epochs
 
 
 def generated_sources(workspace: Workspace) -> list[Workspace]:
-    """The pictures that a LoRA drew and that were added to the dataset, each with crops of its own."""
-    found = [path.parent for path in (workspace.root / "generated").glob("*/settings.json")]
-    return [Workspace(path, create=False) for path in sorted(found) if not path.is_symlink()]
+    """The workspaces of the pictures that a LoRA drew and that were added to the data set."""
+    folders = [path.parent for path in (workspace.root / "generated").glob("*/settings.json")]
+    return [Workspace(path, create=False) for path in sorted(folders) if not path.is_symlink()]
 
 
-def _own(
+def _crop_picture(
     path: Path, settings: Settings, workspace: Workspace, buckets: list[Size], repeats: int
 ) -> Picture:
     character = settings.character
@@ -92,7 +95,7 @@ def _own(
     )
 
 
-def _reg(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
+def _class_picture(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
     return Picture(
         path, read_caption(path) or settings.character.class_token, _bucket(path, buckets), 1, True
     )
@@ -106,13 +109,13 @@ def _bucket(path: Path, buckets: list[Size]) -> Size:
 
 
 def _mask(path: Path, workspace: Workspace) -> MaskPart | None:
-    """A view's part of the picture's mask; what a person added has none, and counts whole."""
+    """A view's part of the picture's mask; None for the user's own pictures, trained whole."""
     box = view_box(workspace, path.stem)
     return MaskPart(workspace.mask, box) if box and workspace.mask.exists() else None
 
 
 def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
-    """What a resumed training must find unchanged."""
+    """The values that a resumed training must find unchanged."""
     masks = {picture.mask.path for picture in pictures if picture.mask}
     shown = [
         (workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric)
@@ -122,27 +125,28 @@ def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
 
 
 def unused_files(settings: Settings, workspace: Workspace) -> list[str]:
-    """What lies beside the pictures and is not trained on, and what was done to read a picture."""
+    """Notes on files beside the pictures that are not trained on, and on how pictures were read."""
     folders = [workspace.image_folder(settings)]
     if shows_the_class(settings):
         folders.append(workspace.reg_folder(settings))
-    found = [sentence for folder in folders for sentence in ignored_files(folder)]
+    notes = [note for folder in folders for note in ignored_files(folder)]
     for folder in folders:
-        # What we write ourselves is a plain PNG; other kinds come from a person.
-        given = [path for path in list_pictures(folder) if path.suffix.lower() != ".png"]
-        found += [note for path in given for note in load_picture(path).notes]
-    return found
+        # Stages write plain PNGs; other kinds are the user's, and are read to know their notes.
+        others = [path for path in list_pictures(folder) if path.suffix.lower() != ".png"]
+        notes += [note for path in others for note in load_picture(path).notes]
+    return notes
 
 
 def oddities(
     pictures: list[Picture], trigger: str, longest: int, count_tokens: Callable[[str], int]
 ) -> list[str]:
-    """What a person should look at before the training; one sentence each.
+    """Notes on what the user should check before the training.
 
     longest: CLIP tokens of a caption that are trained.
-    count_tokens: as the host's model counts them.
+    count_tokens: of the host's model.
     """
-    found, seen = [], dict[str, Path]()
+    notes = []
+    first_with_hash: dict[str, Path] = {}
     for picture in pictures:
         if tokens := _too_long(picture.caption, longest, count_tokens):
             remedy = (
@@ -150,29 +154,29 @@ def oddities(
                 if longest >= LONGEST
                 else "shorten it or raise training.max_token_length"
             )
-            found.append(
+            notes.append(
                 f"{picture.path.name}: its caption has {tokens} tokens, and {longest} are trained:"
                 f" its last tags are left out; {remedy}"
             )
         if picture.regularization:
             continue
-        first = seen.setdefault(file_hash(picture.path), picture.path)
+        first = first_with_hash.setdefault(file_hash(picture.path), picture.path)
         if first != picture.path:
-            found.append(
+            notes.append(
                 f"{picture.path.name} is the same picture as {first.name}: it counts twice"
             )
         if not read_caption(picture.path):
-            found.append(f"{picture.path.name} has an empty caption: '{picture.caption}' is used")
+            notes.append(f"{picture.path.name} has an empty caption: '{picture.caption}' is used")
         elif trigger not in split_tags(_first_line(picture.caption)):
-            found.append(
+            notes.append(
                 f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the"
                 " class, not the character"
             )
         if (lines := len(picture.caption.splitlines())) > 1:
-            found.append(
+            notes.append(
                 f"{picture.path.name}: its caption has {lines} lines, and the first is trained"
             )
-    return found
+    return notes
 
 
 def _first_line(caption: str) -> str:
@@ -180,8 +184,8 @@ def _first_line(caption: str) -> str:
 
 
 def _too_long(caption: str, longest: int, count_tokens: Callable[[str], int]) -> int:
-    """The tokens of a caption that has more than are trained, else 0."""
+    """The number of a caption's tokens if it has more than are trained, else 0."""
     line = _first_line(caption)
-    # There is at most one token a byte, and mostly far fewer
+    # A token has at least one byte, so a short line needs no counting.
     tokens = count_tokens(line) if len(line) > longest else 0
     return tokens if tokens > longest else 0

@@ -1,6 +1,4 @@
-"""Trigger: what the tokenizer, the lists of tags and the loaded checkpoint know of the word
-already.
-"""
+"""Trigger: what the tokenizer, the lists of tags and the checkpoint already know of the word."""
 
 from __future__ import annotations
 
@@ -31,15 +29,17 @@ from .context import StageContext
 
 SEEDS = (1, 2, 3, 4)
 SUGGESTED = 4
-KNOWN = 0.5  # from here on the checkpoint makes of the word what it makes of ordinary ones
+KNOWN = 0.5  # share of an ordinary word's effect from which on the word counts as known
 
 
 @dataclass(frozen=True)
 class TriggerResult:
-    """check: what lists say.  departures: what the checkpoint says.  pictures: what it draws of the
-    word alone.
+    """What is known of a word.
 
-    suggestions: free words, the emptiest to this checkpoint first.
+    check: by tokenizer and lists.
+    departures: its effect on the checkpoint, beside those of ordinary and meaningless words.
+    pictures: what the checkpoint draws of the word alone.
+    suggestions: free words, the one with the least effect on this checkpoint first.
     reasons: why not to take the word; none when it is free.
     """
 
@@ -70,12 +70,9 @@ def check_trigger(context: StageContext, word: str = "") -> TriggerResult:
 
     Raises: SettingsError, without a word; CheckpointError; JobCancelled.
     """
-    settings, workspace, host, job = (
-        context.settings,
-        context.workspace,
-        context.host,
-        context.job,
-    )
+    settings = context.settings
+    workspace = context.workspace
+    host, job = context.host, context.job
     word = word or settings.character.trigger
     if not word:
         raise SettingsError(
@@ -94,42 +91,40 @@ def check_trigger(context: StageContext, word: str = "") -> TriggerResult:
         record.data["departures"] = _measure(
             settings, host, job, [word, *ordinary, *meaningless, *suggestions]
         )
-        made = []
+        paths = []
+        message = f"what '{word}' alone draws"
         for index, seed in enumerate(SEEDS):
             path = workspace.root / "trigger" / f"{seed}.png"
-            job.report(Progress("draw", index, len(SEEDS), f"what '{word}' alone draws"))
+            job.report(Progress("draw", index, len(SEEDS), message))
             drawn = host.generate(_request(settings, host, word, seed), job)[0]
-            workspace.write_unless_edited(
-                record, path, png_bytes(drawn.image, drawn.parameters), True
-            )
-            made.append(path)
-            job.report(
-                Progress(
-                    "draw", index + 1, len(SEEDS), f"what '{word}' alone draws", pictures=(path,)
-                )
-            )
-        finish(workspace, record, made)
-    found = record.data["departures"]
-    own = WordEffects(
-        found[word], {w: found[w] for w in ordinary}, {w: found[w] for w in meaningless}
+            picture = png_bytes(drawn.image, drawn.parameters)
+            workspace.write_unless_edited(record, path, picture, True)
+            paths.append(path)
+            job.report(Progress("draw", index + 1, len(SEEDS), message, pictures=(path,)))
+        finish(workspace, record, paths)
+    measured = record.data["departures"]
+    effects = WordEffects(
+        measured[word],
+        {other: measured[other] for other in ordinary},
+        {other: measured[other] for other in meaningless},
     )
     return TriggerResult(
         check,
-        own,
+        effects,
         tuple(workspace.root / "trigger" / f"{seed}.png" for seed in SEEDS),
-        tuple(sorted(suggestions, key=lambda other: found.get(other, 0.0))),
-        _reasons(check, own),
+        tuple(sorted(suggestions, key=lambda other: measured.get(other, 0.0))),
+        _reasons(check, effects),
     )
 
 
-def _reasons(check: WordCheck, found: WordEffects) -> tuple[str, ...]:
-    meaning = found.meaning
+def _reasons(check: WordCheck, effects: WordEffects) -> tuple[str, ...]:
+    meaning = effects.meaning
     if meaning is None or meaning < KNOWN:
         return check.reasons
     return (
         *check.reasons,
         (
-            f"this checkpoint makes {meaning:.0%} of it that it makes of ordinary words, beyond"
+            f"its effect on this checkpoint is {meaning:.0%} of that of ordinary words, beyond"
             " words without meaning"
         ),
     )
