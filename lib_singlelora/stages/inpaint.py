@@ -1,6 +1,4 @@
-"""Inpaint: a picture, a mask and a prompt to a batch, with the trained LoRA; without a mask the
-whole picture (img2img).
-"""
+"""Inpaint: a masked part redrawn with the trained LoRA, or all of a picture (img2img)."""
 
 from __future__ import annotations
 
@@ -30,14 +28,17 @@ from ..workspace.workspace import Workspace
 from .context import StageContext
 from .inpaint_canvas import Canvas, default_mask, make_canvas, region_prompt
 
-HOW = "how.json"  # beside a batch: what made it
+HOW = "how.json"  # lies in a batch's folder and says what made it
 
 
 @dataclass(frozen=True)
 class InpaintResult:
-    """pictures: the batch.  sheet: the batch beside the original.
+    """A batch.
 
+    pictures: one a seed.
+    sheet: the batch beside the original.
     mask: None where the whole picture was redrawn.
+    prompt: the one that was used.
     notes: how the mask was read, where that may not be what was meant.
     """
 
@@ -64,22 +65,18 @@ def inpaint(
     """Redraw the masked part of a picture, or all of it.
 
     image: default the prepared picture.
-    mask: white is redrawn; default her head, written to inpaint/mask.png to be edited.
+    mask: white is redrawn; default the character's head, written to inpaint/mask.png to be edited.
     Raises: PictureError, for a mask of another size; LoraFileError, when nothing is trained;
-    PresetError; JobCancelled.
+        PresetError; JobCancelled.
     """
-    settings, workspace, host, job, force = (
-        context.settings,
-        context.workspace,
-        context.host,
-        context.job,
-        context.force,
-    )
+    settings = context.settings
+    workspace = context.workspace
+    host, job, force = context.host, context.job, context.force
     options = settings.inpaint
     files = epoch_files(workspace, settings)
     known = known_presets(settings, host)
     lora = choose_lora(settings, workspace, options.lora)
-    picture, mask = _given(settings, workspace, image, mask)
+    picture, mask = _picture_and_mask(settings, workspace, image, mask)
     canvas = make_canvas(picture, mask, options, training_resolution(settings, host))
     prompt = options.prompt or _prompt(settings, workspace, canvas, mask, image is None)
     sources = [file_hash(path) for path in (lora, picture, *([mask] if mask else []))]
@@ -124,16 +121,12 @@ def inpaint(
         job.raise_if_cancelled()
         job.report(Progress("inpaint", index, len(paths), f"picture {index + 1} of {len(paths)}"))
         if force or not path.exists():
-            made = host.generate(replace(request, seeds=(seed,)), job)[0]
-            told = (
-                f", Inpaint area: Only masked, Masked area padding: {options.padding}"
-                if canvas.box
-                else ""
-            )
-            save_picture(
-                path,
-                replace(made, image=canvas.result(made.image), parameters=made.parameters + told),
-            )
+            drawn = host.generate(replace(request, seeds=(seed,)), job)[0]
+            parameters = drawn.parameters
+            if canvas.box:  # as the WebUI writes it
+                parameters += f", Inpaint area: Only masked, Masked area padding: {options.padding}"
+            finished = canvas.result(drawn.image)
+            save_picture(path, replace(drawn, image=finished, parameters=parameters))
         job.report(Progress("inpaint", index + 1, len(paths), pictures=(path,)))
     write_bytes(sheet, png_bytes(_sheet(canvas, paths, prompt)))
     write_json(
@@ -150,13 +143,13 @@ def inpaint(
             "checkpoint_sha256": host.checkpoint.sha256,
         },
     )
-    # Earlier batches are the user's to keep: they are not this record's files, so that finishing
+    # Earlier batches are the user's to keep: they are taken out of the record, so that `finish`
     # does not remove them.
     record.files = {}
-    made_files = [*paths, sheet, how]
-    for path in made_files:
+    files_of_batch = [*paths, sheet, how]
+    for path in files_of_batch:
         workspace.note_file(record, path)
-    finish(workspace, record, made_files)
+    finish(workspace, record, files_of_batch)
     return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)
 
 
@@ -167,16 +160,16 @@ def suggested_prompt(
     image: Path | None = None,
     mask: Path | None = None,
 ) -> str:
-    """What is drawn when `inpaint.prompt` is empty.  Raises: PictureError."""
-    picture, mask = _given(settings, workspace, image, mask)
+    """The prompt where `inpaint.prompt` is empty.  Raises: PictureError."""
+    picture, mask = _picture_and_mask(settings, workspace, image, mask)
     canvas = make_canvas(picture, mask, settings.inpaint, resolution)
     return _prompt(settings, workspace, canvas, mask, image is None)
 
 
-def _given(
+def _picture_and_mask(
     settings: Settings, workspace: Workspace, image: Path | None, mask: Path | None
 ) -> tuple[Path, Path | None]:
-    """The picture, and the mask unless all is redrawn.  Raises: PictureError."""
+    """The picture, and the mask, which is None where all is redrawn.  Raises: PictureError."""
     picture = image or workspace.prepared
     if not picture.exists():
         raise PictureError(
@@ -197,15 +190,14 @@ def _given(
 def _prompt(
     settings: Settings, workspace: Workspace, canvas: Canvas, mask: Path | None, prepared: bool
 ) -> str:
-    box = canvas.box or (0, 0, *canvas.whole.size)
-    return (
-        region_prompt(settings, workspace, mask, box)
-        if prepared
-        else region_prompt(settings, workspace)
-    )
+    """The prompt for a part.  prepared: True for the prepared picture, whose clothes are known."""
+    if not prepared:
+        return region_prompt(settings, workspace)
+    return region_prompt(settings, workspace, mask, canvas.box or (0, 0, *canvas.whole.size))
 
 
 def _sheet(canvas: Canvas, paths: list[Path], prompt: str) -> Image.Image:
+    """The batch beside the original and the mask."""
     original = canvas.whole
     cells: list[Cell | None] = [Cell((original,), "original")]
     if canvas.whole_hole is not None:

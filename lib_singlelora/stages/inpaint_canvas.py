@@ -1,9 +1,8 @@
-"""The parts of inpainting that need no drawing: mask, prompt, and the part of a large picture that
-is drawn.
-"""
+"""Inpainting without the drawing: mask, prompt, and the part of a picture that is drawn."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +27,20 @@ from ..workspace.crops import view_box, view_tags
 from ..workspace.workspace import Workspace
 
 Box = tuple[int, int, int, int]
-COVERS = 0.6  # of the masked part: a crop that shows this much of it tells what she wears there
-ALIKE = 0.35  # intersection over union from which on a crop's framing is said of the drawn part
-SOFT = 128  # a redrawn part's edge is this share of its longer side soft
+COVERS = 0.6  # share of the masked part that a crop must show to say what is worn there
+ALIKE = 0.35  # intersection over union from which on a crop's framing is taken for the drawn part
+SOFT = 128  # the edge of a redrawn part is blurred over this fraction of its longer side
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What is drawn of a picture.  image, hole: in a bucket's size; hole is None where all is
-    redrawn.
+    """What is drawn of a picture.
 
-    box: where it lies in `whole`, pixels; None where the result is the picture itself.
+    image: in a bucket's size.
+    hole: its mask, white is redrawn; None where all is redrawn.
+    whole: the picture.
+    whole_hole: the mask of the whole picture.
+    box: where `image` lies in `whole`, pixels; None where the result is the picture itself.
     notes: how the mask was read, where that may not be what was meant.
     """
 
@@ -50,7 +52,7 @@ class Canvas:
     notes: tuple[str, ...] = ()
 
     def result(self, drawn: Image.Image) -> Image.Image:
-        """The finished picture: what was drawn, or the whole one with it in its place."""
+        """The finished picture: what was drawn, pasted into the whole one where there is a box."""
         if self.box is None or self.whole_hole is None:
             return drawn
         size = (self.box[2] - self.box[0], self.box[3] - self.box[1])
@@ -65,11 +67,13 @@ class Canvas:
 def make_canvas(
     picture: Path, mask: Path | None, options: InpaintSettings, resolution: int
 ) -> Canvas:
-    """What is to be drawn.  mask: white is redrawn; None redraws all.
+    """What is to be drawn.
 
+    mask: white is redrawn; None redraws all.
     Raises: PictureError, for a mask of another size or an empty one.
     """
-    image, buckets = load_picture(picture).image.convert("RGB"), make_buckets(resolution)
+    image = load_picture(picture).image.convert("RGB")
+    buckets = make_buckets(resolution)
     if mask is None:
         bucket = nearest_bucket(image.size, buckets)
         return Canvas(fit_to_bucket(image, bucket), None, image, None)
@@ -80,21 +84,18 @@ def make_canvas(
             f"{mask.name}: found {hole.width}x{hole.height}, expected the picture's"
             f" {image.width}x{image.height}; paint the mask over the same picture"
         )
-    seen = hole.point(lambda value: 255 if value > 8 else 0).getbbox()
-    if seen is None:
+    painted = hole.point(lambda value: 255 if value > 8 else 0).getbbox()
+    if painted is None:
         raise PictureError(
             f"{mask.name}: found an empty mask, expected some white; paint white what is to be"
             " redrawn"
         )
     box = None
     if options.area == "only masked":
-        pad = options.padding
-        wanted = (seen[0] - pad, seen[1] - pad, seen[2] + pad, seen[3] + pad)
-        box = fit_aspect(
-            (float(wanted[0]), float(wanted[1]), float(wanted[2]), float(wanted[3])),
-            image.size,
-            buckets,
-        )
+        pad = float(options.padding)
+        left, top, right, bottom = painted
+        padded = (left - pad, top - pad, right + pad, bottom + pad)
+        box = fit_aspect(padded, image.size, buckets)
     part, part_hole = (image.crop(box), hole.crop(box)) if box else (image, hole)
     bucket = nearest_bucket(part.size, buckets)
     return Canvas(
@@ -108,18 +109,18 @@ def make_canvas(
 
 
 def _wide_enough(hole: Image.Image) -> Image.Image:
-    """A hole smaller than one latent cell would vanish in the latents; it is widened to one."""
+    """The hole, widened to one latent cell, 8 pixels: a smaller one would vanish."""
     cells = np.asarray(hole.resize((hole.width // 8, hole.height // 8), Image.Resampling.BOX))
     return hole.filter(ImageFilter.MaxFilter(9)) if cells.max() < 128 else hole
 
 
-def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) -> Path:
-    """inpaint/mask.png over her head, made if it is not there.
+def default_mask(workspace: Workspace, picture: Path, is_prepared: bool = True) -> Path:
+    """inpaint/mask.png over the character's head, made if it does not exist.
 
-    Raises: PictureError, for another picture than the prepared.
+    Raises: PictureError, for another picture than the prepared one.
     """
     path = workspace.inpaint / "mask.png"
-    if not own_picture:
+    if not is_prepared:
         raise PictureError(
             f"{picture}: found no mask for it, expected --mask FILE of the same size (white is"
             " redrawn), or inpaint.redraw='whole picture'"
@@ -134,7 +135,7 @@ def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) 
     )
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).ellipse(box, fill=255)
-    # Also asked for without a job, by whoever hands her over to another tab
+    # Also called without a job, when the character is sent to another tab
     with workspace.adding():
         write_bytes(path, png_bytes(mask))
     return path
@@ -143,13 +144,12 @@ def default_mask(workspace: Workspace, picture: Path, own_picture: bool = True) 
 def region_prompt(
     settings: Settings, workspace: Workspace, mask: Path | None = None, box: Box | None = None
 ) -> str:
-    """What is drawn when nothing else is asked for: trigger, class, framing, what she wears in the
-    masked part.
+    """The default prompt: trigger, class, framing, and what is worn in the masked part.
 
-    mask: of the prepared picture; None for another picture, or for all of it: then what most crops
-        that could show it agree on.
-    box: the part of the prepared picture that is drawn; None for another picture, whose framing
-        nobody knows.
+    mask: of the prepared picture; None for another picture, or for all of it: then the clothes that
+        most crops agree on.
+    box: the part of the prepared picture that is drawn; None for another picture, whose framing is
+        not known.
     """
     character = settings.character
     clothes = _worn_in(workspace, mask) if mask else _worn(workspace)
@@ -167,13 +167,10 @@ def region_prompt(
 
 def _framing(workspace: Workspace, box: Box) -> tuple[str, ...]:
     """The tags of the crop that shows most nearly the same part; none where no crop comes near."""
-    likeness = {
-        name: overlap(box, own)
-        for name in view_tags(workspace)
-        if (own := view_box(workspace, name))
-    }
-    name = max(likeness, key=lambda each: likeness[each], default="")
-    return view_tags(workspace)[name] if likeness.get(name, 0) >= ALIKE else ()
+    views = view_tags(workspace)
+    overlaps = {name: overlap(box, view) for name in views if (view := view_box(workspace, name))}
+    nearest = max(overlaps, key=lambda name: overlaps[name], default="")
+    return views[nearest] if overlaps.get(nearest, 0) >= ALIKE else ()
 
 
 def _clothes(tags: Iterable[str]) -> list[str]:
@@ -181,7 +178,7 @@ def _clothes(tags: Iterable[str]) -> list[str]:
 
 
 def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
-    """What the taggers saw her wear in the smallest crop that shows the masked part."""
+    """What is worn in the smallest crop that shows the masked part, as the taggers saw it."""
     hole = read_mask(mask).image.getbbox()
     seen = seen_tags(workspace)
     if hole is None or not seen:
@@ -194,16 +191,15 @@ def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
 
 
 def _worn(workspace: Workspace) -> list[str]:
-    """What most of the crops that could show it agree on."""
-    views, seen = view_tags(workspace), seen_tags(workspace)
-    whole = [
+    """What is worn in most of the crops that show the head, or of all crops."""
+    views = view_tags(workspace)
+    seen = seen_tags(workspace)
+    with_head = [
         name for name in seen if not hidden(views.get(name, ())) & {"hair colour", "hair length"}
-    ] or list(seen)
-    counts: dict[str, int] = {}
-    for name in whole:
-        for tag in _clothes(seen[name]):
-            counts[tag] = counts.get(tag, 0) + 1
-    return [tag for tag, count in counts.items() if 2 * count > len(whole)]
+    ]
+    crops = with_head or list(seen)
+    counts = Counter(tag for name in crops for tag in _clothes(seen[name]))
+    return [tag for tag, count in counts.items() if 2 * count > len(crops)]
 
 
 def _area(box: Box) -> int:

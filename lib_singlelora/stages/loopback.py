@@ -1,4 +1,4 @@
-"""Loopback: a picture that a LoRA drew becomes a further source in the next version of the dataset.
+"""Loopback: a picture that a LoRA drew becomes a further source in the next version of a data set.
 
 A version is a workspace of its own beside the last one: the same settings, picture, crops, captions
 and regularization set, and in `generated/1`, `generated/2` … a small workspace for each further
@@ -55,11 +55,13 @@ Start = Literal["zero", "last"]
 
 @dataclass(frozen=True)
 class Version:
-    """workspace: of the version.
+    """A version with the picture that was added.
 
+    workspace: the version's folder.
     number: 2 for the first loopback.
+    crops: of the added picture.
     folder: the added picture's own workspace.
-    crops: its.
+    lineage: the file that says what came from where.
     """
 
     workspace: Path
@@ -76,18 +78,20 @@ def loopback(
     repeats: int = 0,
     start: Start = "zero",
 ) -> Version:
-    """Add a picture to the next version, which is made first where it is not there yet; twice the
-    same picture is once.
+    """Add a picture to the next version, which is made first if it does not exist.
+
+    The same picture is added once.
 
     into: folder of the version, default beside the workspace.
     repeats: of the picture's crops, 0 for half of the others'.
-    start: whether the version trains from zero or goes on from the LoRA that is used now.
-    Raises: PictureError, WorkspaceError (the folder holds something else), LoraFileError (nothing
-    to start from), SettingsError; ConflictError (another writer holds either); JobCancelled.
+    start: "zero", or "last" to train the version from the LoRA that is used now.
+    Raises: PictureError; LoraFileError, without a LoRA to start from; SettingsError; ConflictError,
+        for a folder that holds something else, or while another writer holds either workspace;
+        WorkspaceError; JobCancelled.
     """
     settings, workspace = context.settings, context.workspace
     if repeats:
-        # A mistake is told before a folder is made
+        # A mistake is reported before a folder is made.
         settings.with_values({"training.repeats": repeats})
     how = how_made(settings, workspace, picture)
     begun_from = choose_lora(settings, workspace) if start == "last" else None
@@ -111,30 +115,29 @@ def _added(
     start: Start,
 ) -> Version:
     settings, workspace = context.settings, context.workspace
+    """Add the picture to a version that is held."""
     lineage = lineage_of(version)
     if lineage.get("parent") != _between(workspace.root, version.root):
         raise ConflictError(
             f"{version.root}: found a workspace that was not made from {workspace.root.name},"
             " expected a free folder or its next version; choose another one with --into"
         )
-    taken = {source["sha256"]: int(number) for number, source in lineage["generated"].items()}
-    number = taken.get(how["sha256"], max(taken.values(), default=0) + 1)
-    shown = (
-        repeats
-        or lineage["generated"].get(str(number), {}).get("repeats")
-        or max(1, settings.training.repeats // 2)
-    )
-    own = settings.with_values({"training.repeats": shown, "training.start_from": ""})
+    numbers = {source["sha256"]: int(number) for number, source in lineage["generated"].items()}
+    number = numbers.get(how["sha256"], max(numbers.values(), default=0) + 1)
+    earlier_repeats = lineage["generated"].get(str(number), {}).get("repeats")
+    repeats = repeats or earlier_repeats or max(1, settings.training.repeats // 2)
+    values = {"training.repeats": repeats, "training.start_from": ""}
+    source_settings = settings.with_values(values)
     source = Workspace(version.root / "generated" / str(number))
-    source.save_settings(own)
-    own, _ = adopt_repeats(own, source)
-    shown = own.training.repeats
-    part = replace(context, settings=own, workspace=source)
-    prepare(part, picture)
-    crops = crop(part).crops
-    remember_repeats(own, source)
-    caption(part)
-    lineage["generated"][str(number)] = {**how, "repeats": shown}
+    source.save_settings(source_settings)
+    source_settings, _ = adopt_repeats(source_settings, source)
+    repeats = source_settings.training.repeats
+    source_context = replace(context, settings=source_settings, workspace=source)
+    prepare(source_context, picture)
+    crops = crop(source_context).crops
+    remember_repeats(source_settings, source)
+    caption(source_context)
+    lineage["generated"][str(number)] = {**how, "repeats": repeats}
     if begun_from is not None:
         _copy_file(begun_from, version.root / START)
         lineage["start"] = {"lora": begun_from.name, "from": workspace.root.name}
@@ -145,7 +148,7 @@ def _added(
         )
     )
     version.events.write(
-        "loopback", picture=picture.name, number=number, repeats=shown, start=start
+        "loopback", picture=picture.name, number=number, repeats=repeats, start=start
     )
     return Version(
         version.root, int(lineage["version"]), crops, source.root, version.root / LINEAGE
@@ -167,17 +170,18 @@ def _copied(workspace: Workspace, root: Path) -> Workspace:
     )
     if root.exists() and not is_vacant(root):
         raise taken
-    parent, made = lineage_of(workspace), root.parent / temporary_name()
+    parent = lineage_of(workspace)
+    copy = root.parent / temporary_name()
     try:
         make_folder(root.parent)
         clear_temporaries([root.parent])
-        made.mkdir()
+        copy.mkdir()
         with writer_lock.writing(workspace.root, "copying it for the next version"):
             for part in (*COPIED, *(f"log/{stage}.json" for stage in RECORDS)):
-                _copy(workspace.root / part, made / part)
+                _copy(workspace.root / part, copy / part)
         # What was generated for an earlier version stays in the later ones.
         write_json(
-            made / LINEAGE,
+            copy / LINEAGE,
             {
                 "version": parent["version"] + 1,
                 "parent": _between(workspace.root, root),
@@ -186,20 +190,21 @@ def _copied(workspace: Workspace, root: Path) -> Workspace:
         )
         if root.exists():
             root.rmdir()
-        made.rename(root)  # fails where another call has made it meanwhile
+        copy.rename(root)  # fails if another call has made it meanwhile
     except OSError as error:
         if not is_workspace(root):
             raise (
                 taken if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(error, root)
             ) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
     return Workspace(root, create=False)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A file, or a folder with all files in it: no link, which would bring in a file of elsewhere,
-    and nothing half written.
+    """Copy a file, or a folder with all files in it.
+
+    Links are left out, as they would bring in files from outside, and so are temporary files.
 
     Raises: OSError.
     """
@@ -207,36 +212,38 @@ def _copy(source: Path, target: Path) -> None:
         return
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
-        for each in source.iterdir():
-            if not each.name.startswith(".singlelora"):
-                _copy(each, target / each.name)
+        for path in source.iterdir():
+            if not path.name.startswith(".singlelora"):
+                _copy(path, target / path.name)
     elif source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target, follow_symlinks=False)
 
 
 def lineage_of(workspace: Workspace) -> dict[str, Any]:
-    """What a version came from: {"version", "parent", "generated": number -> how it was made and
-    its repeats, "start"}.
+    """What a version came from: version, parent, generated, start.
 
-    A workspace that was made from a picture is version 1 and has nothing else.
+    `generated` says by number how each added picture was made, and its repeats.  A workspace that
+    was made from a picture is version 1 and has neither parent nor start.
+
+    Raises: WorkspaceError, for a damaged file.
     """
     path = workspace.root / LINEAGE
     try:
-        found = read_json(path)
-        check(found, SHAPE, LINEAGE)
+        lineage = read_json(path)
+        check(lineage, SHAPE, LINEAGE)
     except FileNotFoundError:
-        found = {}
+        lineage = {}
     except WorkspaceError as error:
         raise WorkspaceError(
-            f"{path}: {error}; it tells what the version came from: fix it, or make the version"
+            f"{path}: {error}; it says what the version came from: fix it, or make the version"
             " again"
         ) from None
-    return {"version": 1, "generated": {}, **found}
+    return {"version": 1, "generated": {}, **lineage}
 
 
 def _between(workspace: Path, version: Path) -> str:
-    """Where a workspace lies as seen from its version."""
+    """The path from a version to the workspace it was made from."""
     try:
         return os.path.relpath(workspace, version)
     except ValueError:  # on another drive

@@ -24,6 +24,7 @@ from ..lora.warm_start import start_from
 from ..naming.block_weights import BlockWeights, parse_block_weights, remarks
 from ..settings.optimizer_fit import fitted, unscaled
 from ..settings.schema import Settings
+from ..settings.training import TrainingSettings
 from ..training.tensorboard_log import TensorboardLog
 from ..training.trainer import Trainer, TrainerState
 from ..workspace.repeats import left_out
@@ -34,28 +35,24 @@ from .prepare import unsure_mask
 from .train_metadata import training_facts
 from .train_pictures import collect_pictures, identity, oddities, unused_files
 from .train_samples import draw_samples, thumbnail
-from .train_validation import parted
+from .train_validation import split_validation
 
-# Settings that change nothing of what is learned.
-BESIDE = {
-    "preset",
-    "tensorboard",
-    "sample_every",
-    "sample_prompts",
-    "sample_seed",
-    "save_precision",
-    "validation",
-    "validation_views",
-}
+# Settings that change nothing of what is learned: with others, a training goes on where it was.
+NOT_LEARNED = set(
+    "preset tensorboard sample_every sample_prompts sample_seed save_precision validation"
+    " validation_views".split()
+)
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """loras: the epochs' files, first to last.  budget: what was trained.  blocks: labels with
-    branches.
+    """A finished training.
 
-    warnings: what a person should look at.
-    memory: what a step needs, calculated.
+    loras: the epochs' files, first to last.
+    budget: what was trained, in words.
+    blocks: labels of the blocks with branches.
+    warnings: what the user should check.
+    memory: what a step needs, calculated, in words.
     """
 
     loras: tuple[Path, ...]
@@ -79,25 +76,26 @@ def train(context: StageContext) -> TrainResult:
     """Train the LoRA on the host's checkpoint.
 
     Raises: TrainingError, PresetError; JobCancelled, after a snapshot from which the next call
-    continues exactly.
+        continues exactly.
     """
-    workspace, host, job, force = context.workspace, context.host, context.job, context.force
+    workspace = context.workspace
+    host, job, force = context.host, context.job, context.force
     fit = fitted(context.settings.training)
     settings = replace(context.settings, training=fit.settings)
     options = settings.training
     resolution = training_resolution(settings, host)
     buckets = training_buckets(settings, host)
     presets = known_presets(settings, host)
-    pictures, validated = parted(
+    pictures, validated = split_validation(
         settings, workspace, collect_pictures(settings, workspace, buckets), buckets
     )
-    learned = {name: value for name, value in vars(options).items() if name not in BESIDE}
+    learned = {name: value for name, value in vars(options).items() if name not in NOT_LEARNED}
     if not options.ema:  # what is off leaves a training as it was before there was such a setting
         learned = {
             name: value for name, value in learned.items() if name not in ("ema", "ema_decay")
         }
     learned["block_weights"] = preset_key(options.block_weights, presets)
-    start = _start(settings, workspace)
+    start = _start(options, workspace)
     mark = fingerprint(
         learned,
         *identity(pictures, workspace),
@@ -110,29 +108,16 @@ def train(context: StageContext) -> TrainResult:
         if not files:
             raise no_loras_error(workspace)
         publish(settings, workspace, host, files)
-        gone = [path.name for path in missing_epoch_files(workspace)]
-        told = (
-            [
-                f"model/: {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more;"
-                " the training is done and not repeated: put back what is missing, or call 'train"
-                " --force'"
-            ]
-            if gone
-            else []
-        )
-        told += _unvalidated(settings, record.data)
-        return _result(
-            settings,
-            workspace,
-            {**record.data, "warnings": [*told, *record.data.get("warnings", ())]},
-        )
+        notes = [*_missing_files(workspace), *_unvalidated(settings.training, record.data)]
+        warnings = [*notes, *record.data.get("warnings", ())]
+        return _result(settings, workspace, {**record.data, "warnings": warnings})
     snapshot = workspace.snapshot / "state.pt"
     if force and snapshot.exists():
         snapshot.unlink()
     started = time.time()
     with host.exclusive(job), host.open_for_training(options.precision) as model:
         weights = parse_block_weights(options.block_weights, model.layout, presets)
-        network = _network(settings, model, weights)
+        network = _network(options, model, weights)
         begun = start_from(network, read_lora(start)) if start else []
 
         mirrored = options.flip or (
@@ -215,19 +200,29 @@ def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> T
     )
 
 
-def _unvalidated(settings: Settings, data: dict[str, Any]) -> list[str]:
-    """A sentence when a finished training was not validated as it is now asked."""
-    asked, was = settings.training.validation, data.get("validation", "off")
-    if asked in ("off", was):
+def _missing_files(workspace: Workspace) -> list[str]:
+    """A note where files of a finished training were moved or deleted."""
+    names = [path.name for path in missing_epoch_files(workspace)]
+    if not names:
         return []
     return [
-        f"training.validation={asked}: this training is done and was not validated so; train again"
-        " with --force"
+        f"model/: {', '.join(names)} {'is' if len(names) == 1 else 'are'} not there any more; the"
+        " training is done and not repeated: put back what is missing, or call 'train --force'"
     ]
 
 
-def _network(settings: Settings, model: TrainingModel, weights: BlockWeights) -> LoraNetwork:
-    options = settings.training
+def _unvalidated(options: TrainingSettings, data: dict[str, Any]) -> list[str]:
+    """A note where a finished training was not validated as the settings now say."""
+    if options.validation in ("off", data.get("validation", "off")):
+        return []
+    return [
+        f"training.validation={options.validation}: this training is done and was not validated so;"
+        " train again with --force"
+    ]
+
+
+def _network(options: TrainingSettings, model: TrainingModel, weights: BlockWeights) -> LoraNetwork:
+    """The branches to train."""
     return LoraNetwork(
         model.targets(),
         model.layout,
@@ -239,15 +234,15 @@ def _network(settings: Settings, model: TrainingModel, weights: BlockWeights) ->
     )
 
 
-def _start(settings: Settings, workspace: Workspace) -> Path | None:
+def _start(options: TrainingSettings, workspace: Workspace) -> Path | None:
     """The file that training goes on from; a relative path starts at the workspace.
 
     Raises: LoraFileError.
     """
-    given = settings.training.start_from.strip()
-    if not given:
+    text = options.start_from.strip()
+    if not text:
         return None
-    path = workspace.root / Path(given).expanduser()
+    path = workspace.root / Path(text).expanduser()
     if not path.is_file():
         raise LoraFileError(
             f"training.start_from: found no {path}, expected a trained LoRA; check the path, or"
@@ -257,13 +252,13 @@ def _start(settings: Settings, workspace: Workspace) -> Path | None:
 
 
 def _dead(weights: BlockWeights, blocks: list[str]) -> list[str]:
-    """A sentence when weights were written for blocks that have nothing to train."""
+    """A note where weights were written for blocks that have nothing to train."""
     labels = weights.layout.labels
     if len({weights[label] for label in labels}) == 1:
         return []
     dead = [label for label in labels if weights[label] and label not in blocks]
-    return (
-        [f"block weights: {', '.join(dead)} have nothing that a LoRA without convolutions trains"]
-        if dead
-        else []
-    )
+    if not dead:
+        return []
+    return [
+        f"block weights: {', '.join(dead)} have nothing that a LoRA without convolutions trains"
+    ]

@@ -1,4 +1,4 @@
-"""What a trained file says of itself."""
+"""The facts about a training that its files' metadata hold."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..training.schedule import warmup_steps
 from ..training.trainer import Trainer
 
 MIXED = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
-# Arguments that are told elsewhere or change no result
-BESIDE = {"params", "lr", "fused", "foreach"}
+# Arguments that stand elsewhere in the metadata, or change no result
+LEFT_OUT = {"params", "lr", "fused", "foreach"}
 ALGORITHMS = {"LoHa": "loha", "LoKr": "lokr", "DoRA": "locon"}  # LyCORIS' names
 
 
@@ -36,12 +36,10 @@ def training_facts(
     started: float,
 ) -> TrainingFacts:
     """The facts before the first epoch; started: seconds since 1970."""
-    options, checkpoint, model, budget = (
-        settings.training,
-        host.checkpoint,
-        trainer.model,
-        trainer.budget,
-    )
+    options = settings.training
+    checkpoint = host.checkpoint
+    model = trainer.model
+    budget = trainer.budget
     folders: dict[bool, dict[str, tuple[int, int]]] = {True: {}, False: {}}
     tags: dict[str, Counter[str]] = {}
     for picture in pictures:
@@ -114,7 +112,7 @@ def _optimizer(trainer: Trainer) -> str:
     for name, parameter in own.items():
         if (
             name in made.defaults
-            and name not in BESIDE
+            and name not in LEFT_OUT
             and made.defaults[name] != parameter.default
         ):
             given.setdefault(name, made.defaults[name])

@@ -1,4 +1,4 @@
-"""Pictures beside a training: what it draws on the way, and a thumbnail for each file."""
+"""Pictures beside a training: samples drawn on the way, and a thumbnail for each file."""
 
 from __future__ import annotations
 
@@ -34,21 +34,24 @@ def draw_samples(
     epoch: int,
     resolution: int,
 ) -> list[Path]:
-    """Draw the sample prompts with the LoRA as it now stands, to samples/; no second copy of
-    anything is loaded.
+    """Draw the sample prompts to samples/ with the LoRA as it is now; the paths.
+
+    It draws with the networks that train, so no second copy of them is loaded.
+
+    resolution: side of a picture, pixels.
+    Raises: JobCancelled.
     """
-    options, character = settings.training, settings.character
-    asked = split_prompts(options.sample_prompts)
+    options = settings.training
+    character = settings.character
     # The networks that train know captions, not the language of prompts.
-    prompts = [join_tags(tags_of(prompt)) for prompt in asked] or [
-        f"{character.trigger}, {character.class_token}"
-    ]
-    made = []
+    prompts = [join_tags(tags_of(prompt)) for prompt in split_prompts(options.sample_prompts)]
+    if not prompts:
+        prompts = [f"{character.trigger}, {character.class_token}"]
+    name = f"{workspace.lora_name(settings)}-{epoch:06d}"
+    paths = []
     for number, prompt in enumerate(prompts, 1):
         job.raise_if_cancelled()
-        path = (
-            workspace.root / "samples" / f"{workspace.lora_name(settings)}-{epoch:06d}-{number}.png"
-        )
+        path = workspace.root / "samples" / f"{name}-{number}.png"
         try:
             pixels = sample(
                 model,
@@ -59,18 +62,15 @@ def draw_samples(
                 resolution,
                 options.clip_skip,
             )
-        # A picture that cannot be decoded is no reason to stop training
         except TrainingError as error:
+            # A picture that cannot be decoded is no reason to stop training.
             job.log("warning", message=f"epoch {epoch}: sample '{prompt}': {error}")
             continue
         write_bytes(path, png_bytes(to_image(pixels)))
-        made.append(path)
-    job.report(
-        Progress(
-            "train", message=f"epoch {epoch}: {len(made)} sample pictures", pictures=tuple(made)
-        )
-    )
-    return made
+        paths.append(path)
+    message = f"epoch {epoch}: {len(paths)} sample pictures"
+    job.report(Progress("train", message=message, pictures=tuple(paths)))
+    return paths
 
 
 def to_image(pixels: Tensor) -> Image.Image:
@@ -80,9 +80,7 @@ def to_image(pixels: Tensor) -> Image.Image:
 
 
 def thumbnail(file: Path, workspace: Workspace) -> None:
-    """The source picture, small, beside a LoRA file under its name: what file browsers and WebUIs
-    show of it.
-    """
+    """Write the source picture, small, beside a LoRA file: WebUIs show it as the file's preview."""
     target = file.with_suffix(".png")
     if workspace.prepared.exists() and not target.exists():
         small = read_rgb(workspace.prepared)

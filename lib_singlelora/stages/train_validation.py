@@ -1,4 +1,4 @@
-"""What a training is validated on: the prepared picture, or crops that are kept from it."""
+"""The pictures of the validation: the prepared picture, or crops that are held out."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from ..crops.buckets import Size, nearest_bucket
 from ..errors import SettingsError, TrainingError
 from ..imaging.load import picture_size
 from ..settings.schema import Settings
+from ..settings.training import TrainingSettings
 from ..training.epoch_plan import Picture
 from ..workspace.workspace import Workspace
 
 SHARE = 5  # one crop in so many is held out
 
 
-def parted(
+def split_validation(
     settings: Settings, workspace: Workspace, pictures: Sequence[Picture], buckets: list[Size]
 ) -> tuple[list[Picture], list[Picture]]:
-    """(pictures that are trained on, pictures that are validated on).
+    """(pictures to train on, pictures to validate on).
 
-    Raises: TrainingError, when no crop is left to train on; SettingsError, for a crop that there is
-    not.
+    Raises: TrainingError, when no crop is left to train on; SettingsError, for an unknown crop.
     """
     if settings.training.validation == "picture":
         return list(pictures), [_whole(settings, workspace, buckets)]
     if settings.training.validation == "holdout":
-        held = _held_out(settings, [picture for picture in pictures if not picture.regularization])
-        return [picture for picture in pictures if picture not in held], held
+        crops = [picture for picture in pictures if not picture.regularization]
+        held_out = _held_out(settings.training, crops)
+        return [picture for picture in pictures if picture not in held_out], held_out
     return list(pictures), []
 
 
 def _whole(settings: Settings, workspace: Workspace, buckets: list[Size]) -> Picture:
-    character, path = settings.character, workspace.prepared
+    """The prepared picture, as a validation picture."""
+    character = settings.character
+    path = workspace.prepared
     if not path.is_file():
         raise TrainingError(
             f"training.validation=picture: found no {path}, expected the prepared picture; call"
@@ -46,8 +49,8 @@ def _whole(settings: Settings, workspace: Workspace, buckets: list[Size]) -> Pic
     )
 
 
-def _held_out(settings: Settings, crops: Sequence[Picture]) -> list[Picture]:
-    options = settings.training
+def _held_out(options: TrainingSettings, crops: Sequence[Picture]) -> list[Picture]:
+    """The crops that are not trained on: those of the settings, else one in SHARE at random."""
     if len(crops) < 2:
         raise TrainingError(
             f"training.validation=holdout: found {len(crops)} crop, expected two at least, one to"
@@ -63,10 +66,9 @@ def _held_out(settings: Settings, crops: Sequence[Picture]) -> list[Picture]:
                 f" There are: {', '.join(sorted(set(names)))}"
             )
     if not chosen:
-        order = sorted(set(names))
-        chosen = set(
-            random.Random(f"{options.seed}/holdout").sample(order, max(1, len(order) // SHARE))
-        )
+        ordered = sorted(set(names))
+        generator = random.Random(f"{options.seed}/holdout")
+        chosen = set(generator.sample(ordered, max(1, len(ordered) // SHARE)))
     held = [picture for picture in crops if picture.path.stem in chosen]
     if len(held) == len(crops):
         raise TrainingError(

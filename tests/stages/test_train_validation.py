@@ -11,7 +11,7 @@ from PIL import Image
 from lib_singlelora.crops.buckets import make_buckets
 from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.settings.schema import Settings
-from lib_singlelora.stages.train_validation import parted
+from lib_singlelora.stages.train_validation import split_validation
 from lib_singlelora.training.epoch_plan import Picture
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -28,7 +28,7 @@ def part(root: Path, count: int = 6, **values: Any) -> tuple[list[str], list[str
     """Names of the pictures that are trained on, and of those that are not."""
     shown = [Picture(root / f"{name}.png", "isa", (64, 64)) for name in NAMES[:count]]
     shown.append(Picture(root / "reg.png", "girl", (64, 64), regularization=True))
-    trained, held = parted(settings(**values), Workspace(root), shown, make_buckets(64))
+    trained, held = split_validation(settings(**values), Workspace(root), shown, make_buckets(64))
     return [picture.path.stem for picture in trained], [picture.path.stem for picture in held]
 
 
