@@ -30,7 +30,7 @@ ENDED = ("done", "failed", "cancelled")
 Result = TypeVar("Result")
 KEPT_PICTURES = 48
 KEPT_JOBS = 30  # that ended
-MOST_WAITING = 50  # jobs; more is a program that runs wild, not a person
+MOST_WAITING = 50  # jobs; more come from a program that runs wild, not from a user
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,12 @@ class Progress:
 class JobView:
     """What a page shows of a job; a copy that never changes.
 
-    seconds, eta: seconds; eta None while unknown.
+    title: what the job does.
+    state: where it is in its life.
+    progress: the last report.
+    seconds: since it started.
+    eta: seconds left; None while unknown.
+    error: why it failed or stopped, else None.
     """
 
     title: str
@@ -127,22 +132,23 @@ class Job:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked to stop."""
+        """True once the job was asked to stop."""
         return self._cancel.is_set()
 
     def raise_if_cancelled(self) -> None:
-        """Raises: JobCancelled, when somebody asked to stop."""
+        """Raises: JobCancelled, once the job was asked to stop."""
         if self._cancel.is_set():
             raise JobCancelled(f"{self.title}: cancelled")
 
     def view(self) -> JobView:
-        """An immutable picture of now, with the time left estimated from this stage's own pace."""
+        """An immutable snapshot; the time left is estimated from the pace of this stage."""
         with self._lock:
-            progress, now = self._progress, self._ended or time.monotonic()
-            made = progress.done - self._stage_first
+            progress = self._progress
+            now = self._ended or time.monotonic()
+            steps = progress.done - self._stage_first
             eta = None
-            if made > 0 and progress.total and self.state == "running":
-                eta = (now - self._stage_started) / made * (progress.total - progress.done)
+            if steps > 0 and progress.total and self.state == "running":
+                eta = (now - self._stage_started) / steps * (progress.total - progress.done)
             return JobView(self.title, self.state, progress, now - self._started, eta, self.error)
 
     def run(self, work: Callable[[Job], Result]) -> Result:
@@ -151,7 +157,7 @@ class Job:
             self._started = self._stage_started = time.monotonic()
             self.state = "running"
         try:
-            # Asked for before it began: work without a safe point would never see it.
+            # It may have been cancelled earlier: work without a safe point would not notice.
             self.raise_if_cancelled()
             result = self.result = work(self)
         except (JobCancelled, KeyboardInterrupt) as stop:
@@ -159,7 +165,7 @@ class Job:
             raise
         except BaseException as error:
             # The one broad catch: it keeps the traceback for the log and hands the error on.
-            # Of an error that cannot be told, or without memory to tell it
+            # An error may fail to format itself, or there is no memory left for it.
             with contextlib.suppress(Exception):
                 self.trace = traceback.format_exc()
             self.end("failed", words_of(error))
@@ -174,9 +180,7 @@ class Job:
 
 
 def words_of(error: BaseException) -> str:
-    """What an error says, in characters that every encoding of the page and the log takes; never
-    raises.
-    """
+    """The message of an error, in characters that page and log can encode; never raises."""
     try:
         text = str(error)
         if not isinstance(error, Exception) or not text:  # SystemExit(1) says only "1"
@@ -187,41 +191,41 @@ def words_of(error: BaseException) -> str:
 
 
 def plain(text: str) -> str:
-    """The text, with halves of surrogate pairs (from file names in another encoding) written as
-    escapes.
-    """
+    """The text with lone surrogates, from file names in another encoding, written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain_values(value: Result) -> Result:
-    """Values for JSON in which every text is `plain`: names on a disk and in a workspace of
-    elsewhere may not be.
-    """
-    made: Any = value
+    """Values for JSON in which every text is `plain`, as names of files may not be."""
+    result: Any = value
     if isinstance(value, str):
-        made = plain(value)
+        result = plain(value)
     elif isinstance(value, dict):
-        made = {plain_values(key): plain_values(each) for key, each in value.items()}
+        result = {plain_values(key): plain_values(item) for key, item in value.items()}
     elif isinstance(value, list | tuple):
-        made = [plain_values(each) for each in value]
-    return cast(Result, made)
+        result = [plain_values(item) for item in value]
+    return cast(Result, result)
 
 
 class Ticket(Generic[Result]):
-    """A job that the runner took.  number: its place in the order of submission, from 1."""
+    """A job in the runner's queue.
+
+    number: its place in the order of submission, from 1.
+    """
 
     def __init__(self, number: int, job: Job, work: Callable[[Job], Result]) -> None:
-        self.number, self.job = number, job
+        self.number = number
+        self.job = job
         self._work: Callable[[Job], Result] | None = work
         self._ended = threading.Event()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing happens to it any more."""
+        """True once nothing happens to it any more."""
         return self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> JobView:
-        """Block until it ended (or the timeout, in seconds) and give its view."""
+        """Block until it has ended, or for the timeout in seconds; its view."""
         self._ended.wait(timeout)
         return self.job.view()
 
@@ -238,7 +242,7 @@ class Ticket(Generic[Result]):
                 log.error("%s: %s", job.title, words_of(error))
         finally:
             if job.state not in ENDED:
-                job.end("failed", "ended without telling why; see the program's own log")
+                job.end("failed", "ended without a reason; see the program's own log")
             self._work = None  # and with it what the work holds on to
             self._ended.set()
 
@@ -261,11 +265,10 @@ class Ticket(Generic[Result]):
 
 
 class JobRunner:
-    """Runs jobs one after another, in the order in which they came, in a thread that lives while
-    there is work.
+    """Runs jobs one after another in a thread that lives while there is work.
 
-    kept: jobs that ended and are still told of; those that wait or run always are.
-    most_waiting: more are refused.
+    kept: how many ended jobs stay in the list; those that wait or run always do.
+    most_waiting: more jobs are refused.
     """
 
     def __init__(self, kept: int = KEPT_JOBS, most_waiting: int = MOST_WAITING) -> None:
@@ -283,9 +286,10 @@ class JobRunner:
         events: EventLog | None = None,
         listener: Callable[[Job, Progress], None] | None = None,
     ) -> Ticket[Result]:
-        """Put the work in the queue; listener gets the job and each of its reports.
+        """Put the work in the queue.
 
-        Raises: TooManyError, when as many wait as may.
+        listener: called with the job and each of its reports.
+        Raises: TooManyError, when `most_waiting` jobs wait.
         """
         job = Job(title)
         if listener is not None:
@@ -313,8 +317,8 @@ class JobRunner:
             threading.Thread(
                 target=self._work, args=(ticket,), name="singlelora-jobs", daemon=True
             ).start()
-        # The system gives no further thread; the next submit tries again
         except RuntimeError as error:
+            # The system grants no further thread; the next submit tries again.
             self._running = None
             raise TooManyError(
                 f"{ticket.job.title}: found no thread to run it in ({error}), expected one; close"
@@ -322,9 +326,7 @@ class JobRunner:
             ) from None
 
     def _forget(self) -> None:
-        """Drop the oldest of those that ended; what waits or runs stays in sight, however many
-        there are.
-        """
+        """Drop the oldest ended jobs beyond `kept`; those that wait or run stay."""
         surplus = sum(ticket.ended for ticket in self._all) - self._kept
         for ticket in [ticket for ticket in self._all if ticket.ended][: max(0, surplus)]:
             self._all.remove(ticket)
@@ -351,12 +353,12 @@ class JobRunner:
         return self._running
 
     def cancel(self, number: int) -> bool:
-        """Ask a job to stop, waiting or running; False when there is no such job any more.
+        """Ask a job to stop, waiting or running; False for no such job any more.
 
-        One that waits ends at once; one that is about to start sees it before its work begins.
+        One that waits ends at once; one that is about to start stops before its work begins.
         """
         with self._lock:
-            ticket = next((each for each in self._all if each.number == number), None)
+            ticket = next((ticket for ticket in self._all if ticket.number == number), None)
             if ticket is None or ticket.ended or ticket.job.state in ENDED:
                 return False
             ticket.job.cancel()
@@ -370,8 +372,7 @@ class JobRunner:
 
 @contextmanager
 def cancel_on_interrupt(job: Job) -> Iterator[None]:
-    """Turn the first Ctrl-C into a cancellation, so that the stage stops at a safe point; a second
-    one breaks off.
+    """Turn the first Ctrl-C into a cancellation at a safe point; a second one stops at once.
 
     Works in the main thread only (Python's rule for signal handlers); elsewhere it does nothing.
     """

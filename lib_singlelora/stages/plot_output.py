@@ -27,8 +27,14 @@ MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
 class SheetContents:
     """What is on the sheet.
 
-    drawn, seeds: of each cell its pictures and their seeds.
-    best, why: the recommended one.
+    title: of the whole sheet.
+    text: how the pictures were drawn.
+    layout: the cells and where they lie.
+    drawn: the pictures of each cell.
+    seeds: of these pictures.
+    judged: what the judge says of each cell.
+    best: the recommended cell; None for none.
+    why: the reason, or ''.
     """
 
     title: str
@@ -41,27 +47,27 @@ class SheetContents:
     why: str
 
     def is_best(self, place: CellSpec) -> bool:
-        """Whether it is the recommended cell, or one seed of it."""
+        """True for the recommended cell, and for one seed of it."""
         return self.best is not None and replace(place, seed=None) == self.best
 
 
 def head_of(
     settings: Settings, host: Host, layout: Layout, seeds: Sequence[int]
 ) -> tuple[str, str]:
-    """Title, and how the pictures were made."""
-    options, several, first = settings.plot, len(layout.prompts) > 1, layout.places[0]
-    beside = [place for place in layout.places if not place.has_lora]
-    pieces = [host.checkpoint.name, f"{len(layout.prompts)} prompts" if several else first.prompt]
-    if len({place.sampler for place in beside}) == 1:
+    """(the title, how the pictures were drawn): of the latter, what all of them have in common."""
+    options = settings.plot
+    first = layout.places[0]
+    without_lora = [place for place in layout.places if not place.has_lora]
+    prompts = len(layout.prompts)
+    pieces = [host.checkpoint.name, f"{prompts} prompts" if prompts > 1 else first.prompt]
+    if len({place.sampler for place in without_lora}) == 1:
         pieces.append(first.sampler)
     pieces.append(f"{options.steps} steps")
-    if len({place.cfg_scale for place in beside}) == 1:
+    if len({place.cfg_scale for place in without_lora}) == 1:
         pieces.append(f"CFG {first.cfg_scale:g}")
     pieces.append(f"seeds {', '.join(map(str, seeds))}")
-    return (
-        f"{settings.character.trigger}: {title_of(options.y)} and {title_of(options.x)}",
-        " · ".join(pieces),
-    )
+    title = f"{settings.character.trigger}: {title_of(options.y)} and {title_of(options.x)}"
+    return title, " · ".join(pieces)
 
 
 def title_of(axis: str) -> str:
@@ -78,14 +84,16 @@ def title_of(axis: str) -> str:
 
 
 def present_sheet(path: Path, shown: SheetContents, workspace: Workspace, size: int) -> None:
-    """Write the PNG, for paper.  size: of a picture, pixels."""
+    """Write the PNG, for paper.
 
+    size: side of a picture, pixels.
+    """
     side = _side(size, sum(map(len, shown.drawn.values())))
 
     def cell(place: CellSpec, label: str = "") -> Cell:
         images = []
         for file in shown.drawn[place]:
-            # At once as small as it is shown: a sheet may have thousands.
+            # At once as small as it is shown, for memory: a sheet may have thousands.
             images.append(ImageOps.contain(read_rgb(file), (side, side), Image.Resampling.LANCZOS))
         note = shown.judged[place].pixels.invalid or shown.judged[place].note
         return Cell(tuple(images), f"{label}: {note}" if label else note, shown.is_best(place))
@@ -116,9 +124,7 @@ def present_sheet(path: Path, shown: SheetContents, workspace: Workspace, size: 
 
 
 def _side(size: int, pictures: int) -> int:
-    """Side of a picture on the sheet, pixels: 128 to 256, and smaller where there are so many that
-    memory would not do.
-    """
+    """Side of a picture on the sheet, pixels: 128 to 256, smaller where memory asks for it."""
     return min(max(128, min(256, size)), max(32, math.isqrt(MOST_PIXELS // max(1, pictures))))
 
 

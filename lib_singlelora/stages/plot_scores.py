@@ -1,12 +1,10 @@
-"""The judge's raw figures in plots/scores.csv and scores.json, and what is copied most in
-plots/copies.png.
-"""
+"""The judge's figures in plots/scores.csv and scores.json, and copies of crops in copies.png."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,14 @@ from ..settings.schema import Settings
 from ..sheets.grid import Cell, Grid, draw_sheet
 from ..workspace.workspace import Workspace
 
-SHOWN = 6  # cells in the sheet of copies
+MOST_COPIES = 6  # cells in the sheet of copies
+# Columns of the table, before those of the traits
+COLUMNS = (
+    *"epoch strength preset prompt negative_prompt sampler cfg_scale clip_skip seed file".split(),
+    *"refine recommended front value".split(),
+    *CRITERIA,
+    *"colours nearest harm".split(),
+)
 
 
 def write_scores(
@@ -33,46 +38,11 @@ def write_scores(
     best: CellSpec | None,
 ) -> list[Path]:
     """Write all three; their paths."""
-    table, data = workspace.plots / "scores.csv", workspace.plots / "scores.json"
     rows = [row(place, seen, place == best) for place, seen in judged.items()]
     tags = list(dict.fromkeys(tag for seen in judged.values() for tag in seen.traits))
-    heads = [
-        "epoch",
-        "strength",
-        "preset",
-        "prompt",
-        "negative_prompt",
-        "sampler",
-        "cfg_scale",
-        "clip_skip",
-        "seed",
-        "file",
-        "refine",
-        "recommended",
-        "front",
-        "value",
-        *CRITERIA,
-        "colours",
-        "nearest",
-        "harm",
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text,
-        [*heads, *(f"trait: {tag}" for tag in tags)],
-        extrasaction="ignore",
-        lineterminator="\n",
-    )
-    writer.writeheader()
-    for each in rows:
-        writer.writerow(
-            {
-                **each,
-                **each["scores"],
-                **{f"trait: {tag}": told for tag, told in each["traits"].items()},
-            }
-        )
-    write_text(table, text.getvalue())
+    table = workspace.plots / "scores.csv"
+    write_text(table, _csv(rows, tags))
+    data = workspace.plots / "scores.json"
     write_json(
         data,
         {
@@ -87,16 +57,26 @@ def write_scores(
     return [table, data, picture]
 
 
+def _csv(rows: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> str:
+    """The rows as a table, with a column for each trait."""
+    text = io.StringIO()
+    columns = [*COLUMNS, *(f"trait: {tag}" for tag in tags)]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for values in rows:
+        traits = {f"trait: {tag}": share for tag, share in values["traits"].items()}
+        writer.writerow({**values, **values["scores"], **traits})
+    return text.getvalue()
+
+
 def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) -> Image.Image:
-    """The recommended cell and those that copy most, each beside the part of the crop that it is
-    most like.
-    """
+    """The recommended cell and those that copy most, each beside the part of a crop it copies."""
     ordered = sorted(
         (place for place, seen in judged.items() if place.has_lora and seen.copy),
         key=lambda place: (place != best, -judged[place].scores.get("copying", 0.0)),
     )
     cells, names = [], []
-    for place in ordered[:SHOWN]:
+    for place in ordered[:MOST_COPIES]:
         seen = judged[place]
         if seen.copy:
             drawn = read_rgb(seen.copy.picture)
