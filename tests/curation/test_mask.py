@@ -36,7 +36,7 @@ def test_strokes_on_a_reduced_picture_add_or_take_away(
 ) -> None:
     before = share(workspace)
     strokes = Image.new("L", (40, 60), 0)
-    strokes.paste(255, (0, 0, 40, 20))  # the upper third, half in and half outside of her
+    strokes.paste(255, (0, 0, 40, 20))  # the upper third, half of it outside the character
     change_mask(workspace, strokes, add)
     assert (share(workspace) < before) == less and abs(share(workspace) - before) > 0.05
     with Image.open(workspace.mask) as mask:

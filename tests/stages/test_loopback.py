@@ -29,7 +29,7 @@ from tests.stages.conftest import small
 
 @pytest.fixture
 def drawn(eileen: Workspace, standalone_host: StandaloneHost) -> Path:
-    """A picture that her LoRA inpainted."""
+    """A picture that the character's LoRA inpainted."""
     return inpaint(
         StageContext(small(inpaint__area="only masked"), eileen, standalone_host)
     ).pictures[0]

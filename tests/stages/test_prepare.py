@@ -1,9 +1,10 @@
-"""Prepare and crop on the example drawing: artifacts, masks, backgrounds, and what a person edited."""
+"""Prepare and crop on the example drawing: artifacts, masks, backgrounds, and edits by hand."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from lib_singlelora.errors import (
     WorkspaceError,
 )
 from lib_singlelora.files.fileio import file_hash
-from lib_singlelora.host import CheckpointInfo
+from lib_singlelora.host import CheckpointInfo, Host
 from lib_singlelora.imaging.load import load_picture
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
@@ -54,19 +55,29 @@ def settings(**values: object) -> Settings:
     return Settings.from_dict({"character.trigger": "isabella", "prepare.long_side": 1152, **own})
 
 
+def context(
+    wanted: Settings,
+    workspace: Workspace,
+    job: Job | None = None,
+    host: Bare | None = None,
+    force: bool = False,
+) -> StageContext:
+    return StageContext(wanted, workspace, cast(Host, host or Bare()), job or Job(), force)
+
+
 def run(
     workspace: Workspace,
-    given: Settings,
+    wanted: Settings,
     picture: Path | None = None,
     force: bool = False,
     host: Bare | None = None,
 ) -> PrepareResult:
-    return prepare(StageContext(given, workspace, host or Bare(), force=force), picture)  # type: ignore[arg-type]
+    return prepare(context(wanted, workspace, host=host, force=force), picture)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "her")
+    return Workspace(tmp_path / "isabella")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +98,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 # Artifacts
-# -----------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 
 
 def test_artifacts_are_listed_and_shown_and_left_alone(workspace: Workspace, specked: Path) -> None:
@@ -142,7 +153,7 @@ def test_a_clean_drawing_gets_an_empty_list_and_no_sheet(workspace: Workspace) -
 
 
 # Enlarging
-# -----------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 
 
 def test_the_host_s_best_upscaler_is_taken_and_lanczos_can_be_asked_for(
@@ -176,7 +187,7 @@ def test_a_wrong_upscaler_is_told_and_what_was_there_stays(
 
 
 # Mask and background
-# -------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 
 
 def test_the_background_takes_any_colour_without_a_rim_of_the_old_one(workspace: Workspace) -> None:
@@ -261,7 +272,7 @@ def test_a_matting_model_makes_the_mask(workspace: Workspace, tmp_path: Path) ->
     pytest.importorskip("onnxruntime")
     from tests.imaging.test_matting import write_model
 
-    # What is not bright red or white is she
+    # What is not bright red or white is the character
     model = write_model(tmp_path / "u2net.onnx", 64, gain=-20, bias=40)
     made = run(workspace, settings(matting_model=str(model)), EXAMPLE)
     assert "foreground: matting model" in made.notes
@@ -277,18 +288,18 @@ def test_it_can_be_cancelled_while_it_searches(workspace: Workspace) -> None:
 
     job.listen(stop)
     with pytest.raises(JobCancelled):
-        prepare(StageContext(settings(), workspace, Bare(), job), EXAMPLE)  # type: ignore[arg-type]
+        prepare(context(settings(), workspace, job), EXAMPLE)
     assert not workspace.prepared.exists()
     assert run(workspace, settings()).source.exists()
 
 
 # Crops
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------
 
 
 def test_each_crop_has_its_mask_and_its_symmetry(workspace: Workspace) -> None:
     run(workspace, settings(), EXAMPLE)
-    crops = crop(StageContext(settings(), workspace, Bare())).crops  # type: ignore[arg-type]
+    crops = crop(context(settings(), workspace)).crops
     with Image.open(workspace.mask) as mask:
         whole = np.asarray(mask)
     for path in crops:
@@ -306,7 +317,7 @@ def test_each_crop_has_its_mask_and_its_symmetry(workspace: Workspace) -> None:
 
 def test_a_picture_brought_by_hand_has_no_mask(workspace: Workspace) -> None:
     run(workspace, settings(), EXAMPLE)
-    folder = crop(StageContext(settings(), workspace, Bare())).crops[0].parent  # type: ignore[arg-type]
+    folder = crop(context(settings(), workspace)).crops[0].parent
     Image.new("RGB", (64, 64)).save(folder / "mine.png")
     assert view_mask(workspace, folder / "mine.png") is None
     assert view_symmetry(workspace, "mine") is None
@@ -318,7 +329,7 @@ def test_a_square_takes_in_the_whole_figure_where_a_checkpoint_draws_squares_onl
     wish = Settings.from_dict({**settings(square=True).to_dict(), "training": {"buckets": False}})
     made = run(workspace, wish, EXAMPLE)
     assert any("widened from 768 to 1152 px" in note for note in made.notes)
-    crops = crop(StageContext(wish, workspace, Bare())).crops  # type: ignore[arg-type]
+    crops = crop(context(wish, workspace)).crops
     shapes = {path.stem: load_picture(path).image.size for path in crops}
     assert {"full_body", "cowboy_shot", "upper_body", "lower_body", "portrait"} <= shapes.keys()
     assert all(abs(wide - high) <= 2 for wide, high in shapes.values())

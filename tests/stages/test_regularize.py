@@ -50,7 +50,7 @@ def other(number: int) -> Image.Image:
     return drawn(sample_scene(OTHERS[number], framing="full body"))
 
 
-def hers(seed: int) -> Image.Image:
+def of_isabella(seed: int) -> Image.Image:
     return drawn(
         replace(sample_scene(seed, framing="full body"), characters=(ISABELLA,), view="front")
     )
@@ -149,7 +149,13 @@ def files(root: Path) -> dict[str, str]:
 
 
 def test_what_spoils_the_set_goes_aside_with_its_reason_and_is_drawn_anew(scenery: Scenery) -> None:
-    plan = {1: TWO, 2: NOBODY, 3: Image.new("RGB", (128, 128), "grey"), 4: hers(3), 6: other(5)}
+    plan = {
+        1: TWO,
+        2: NOBODY,
+        3: Image.new("RGB", (128, 128), "grey"),
+        4: of_isabella(3),
+        6: other(5),
+    }
     scenery.host.plan = plan
     made = scenery.run(draw_limit=5)
     assert scenery.names == ["0005", "0007", "0008", "0009"]
@@ -344,7 +350,7 @@ def test_a_picture_that_there_is_not_is_told_and_nothing_changes(scenery: Scener
 def test_a_cancelled_or_killed_call_goes_on_as_if_nothing_had_been(
     scenery: Scenery, stop_at: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scenery.host.plan = {2: NOBODY, 3: hers(3)}
+    scenery.host.plan = {2: NOBODY, 3: of_isabella(3)}
     scenery.run()
     whole = files(scenery.workspace.root)
     host = PlannedHost(scenery.host.paths, scenery.host.checkpoint, plan=scenery.host.plan)
