@@ -154,7 +154,8 @@ def _undo(settings: Settings, workspace: Workspace) -> CaptionsState:
         workspace.relative(caption_file(path)): caption_file(path)
         for path in _pictures(settings, workspace)
     }
-    changed, left = [], []
+    changed = []
+    left = []
     for name, edit in edits[-1].items():
         file = files.get(name)
         if file is None or _text(file) == edit["before"]:

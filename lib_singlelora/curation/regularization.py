@@ -1,8 +1,7 @@
-"""Which regularization pictures stay: decisions of the filter and of a person, and the moves that
-follow from them.
+"""Which regularization pictures stay: decisions of the filter and of the user, and their files.
 
-Decisions lie in `log/regularize.json`; `reg/rejected/reasons.json` says the same of the rejected
-ones to whoever looks there.
+Decisions lie in `log/regularize.json`; `reg/rejected/reasons.json` repeats those of the rejected
+pictures, for whoever looks there.
 """
 
 from __future__ import annotations
@@ -25,11 +24,14 @@ By = Literal["filter", "hand"]
 
 @dataclass(frozen=True)
 class Decision:
-    """Of one picture.
+    """What was decided of one picture.
 
+    kept: False for a rejected one.
+    reasons: why it was rejected, also after it was taken back.
     by: who decided.
-    reasons: why it was rejected once.
-    caption: for when it is taken back.
+    seed: it was drawn with.
+    prompt: it was drawn with.
+    caption: written beside it, also when it is taken back.
     """
 
     kept: bool
@@ -42,55 +44,57 @@ class Decision:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """kept, rejected: what was decided of each picture, by its path."""
+    """The decisions by the path of their picture."""
 
     kept: dict[Path, Decision]
     rejected: dict[Path, Decision]
 
 
 class Review:
-    """The decisions of a workspace's set.  A person who moves a file between the folders has
-    decided too.
+    """The decisions of a workspace's set.
 
-    mending: whether what was interrupted, or moved by a person, is put right; a reader leaves it as
-        it is.
+    A user who moves a file between the folders has decided too.
+
+    repair: complete what was interrupted, and adopt what the user moved; a reader does neither.
     """
 
     def __init__(
-        self, settings: Settings, workspace: Workspace, record: StageRecord, mending: bool = True
+        self, settings: Settings, workspace: Workspace, record: StageRecord, repair: bool = True
     ) -> None:
-        self.workspace, self.record = workspace, record
+        self.workspace = workspace
+        self.record = record
         self.folder = workspace.reg_folder(settings)
         self.aside = workspace.root / "reg" / "rejected"
-        self._own: dict[str, dict[str, Any]] = record.data.setdefault("decisions", {})
-        if not mending:
+        self._decisions: dict[str, dict[str, Any]] = record.data.setdefault("decisions", {})
+        if not repair:
             return
-        # Killed before all its files were written: it is drawn again
+        # Killed before all its files were written: it is drawn again.
         if record.data.get("placing"):
-            self._own.pop(record.data["placing"], None)
+            self._decisions.pop(record.data["placing"], None)
         if record.data.get("moving"):
             self._move(record.data["moving"])
-        for name in self._own:
+        for name in self._decisions:
             kept = self.of(name).kept
-            wrong, right = (self.aside, self.folder) if kept else (self.folder, self.aside)
-            if (wrong / f"{name}.png").exists() and not (right / f"{name}.png").exists():
+            expected = self.folder if kept else self.aside
+            other = self.aside if kept else self.folder
+            if (other / f"{name}.png").exists() and not (expected / f"{name}.png").exists():
                 self.decide(name, not kept, by="hand")
 
     def __contains__(self, name: str) -> bool:
-        return name in self._own
+        return name in self._decisions
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._own))
+        return iter(sorted(self._decisions))
 
     def of(self, name: str) -> Decision:
         """What was decided of a picture."""
-        values = self._own[name]
+        values = self._decisions[name]
         return Decision(**{**values, "reasons": tuple(values["reasons"])})
 
     @property
     def kept(self) -> int:
         """How many stay."""
-        return sum(values["kept"] for values in self._own.values())
+        return sum(values["kept"] for values in self._decisions.values())
 
     def path(self, name: str) -> Path:
         """Where the picture lies or will lie."""
@@ -100,47 +104,44 @@ class Review:
         """Every file that belongs to the set, rejected ones too."""
         return [
             path
-            for name in self._own
+            for name in self._decisions
             for path in (self.path(name), self.path(name).with_suffix(".txt"))
         ]
 
     def note(self, name: str, decision: Decision) -> None:
-        """Remember a decision before the picture is written; an earlier one's picture of this
-        number goes.
-        """
+        """Record a decision before the picture is written, and remove an earlier picture."""
         for folder in (self.folder, self.aside):
             for file in (folder / f"{name}.png", folder / f"{name}.txt"):
                 if file.exists() and not self.workspace.edited(self.record, file):
                     file.unlink()
-        self._own[name] = {**asdict(decision), "reasons": list(decision.reasons)}
+        self._decisions[name] = {**asdict(decision), "reasons": list(decision.reasons)}
         self.record.data["placing"] = name
         self.workspace.save_record(self.record)
 
     def drop_after(self, count: int) -> None:
-        """Forget what the filter decided of pictures beyond this number of kept ones; 'finish'
-        takes their files away.
+        """Forget the filter's decisions after this number of kept pictures.
+
+        `finish` removes their files.
         """
         kept = 0
-        for name in sorted(self._own):
-            if kept >= count and self._own[name]["by"] == "filter":
-                del self._own[name]
+        for name in sorted(self._decisions):
+            if kept >= count and self._decisions[name]["by"] == "filter":
+                del self._decisions[name]
             else:
-                kept += self._own[name]["kept"]
+                kept += self._decisions[name]["kept"]
 
     def place(self, name: str, data: bytes, force: bool) -> None:
-        """Write the picture where its decision sends it, and a caption beside it if it stays; what
-        a person edited stays.
+        """Write the picture where its decision sends it, and its caption if it stays.
 
-        The hash is noted before the file appears, so that a killed process leaves nothing that
-        looks like an edit.
+        The user's edits are kept.  The hash is recorded before the file appears, so that a killed
+        process leaves nothing that looks like an edit.
         """
         path = self.path(name)
-        words = (
-            [(path.with_suffix(".txt"), self.of(name).caption.encode())]
-            if self.of(name).kept
-            else []
-        )
-        for file, content in ((path, data), *words):
+        decision = self.of(name)
+        contents = {path: data}
+        if decision.kept:
+            contents[path.with_suffix(".txt")] = decision.caption.encode()
+        for file, content in contents.items():
             if self.workspace.edited(self.record, file) and not force:
                 continue
             file.unlink(missing_ok=True)
@@ -153,12 +154,13 @@ class Review:
     def decide(
         self, name: str, kept: bool, reasons: Sequence[str] | None = None, by: By = "filter"
     ) -> None:
-        """Change a decision and move the picture accordingly; what is interrupted in between goes
-        on at the next call.
+        """Change a decision and move the picture; the next call completes an interrupted one.
+
+        reasons: None leaves those that were recorded.
         """
-        self._own[name] |= {"kept": kept, "by": by} | (
-            {} if reasons is None else {"reasons": list(reasons)}
-        )
+        self._decisions[name] |= {"kept": kept, "by": by}
+        if reasons is not None:
+            self._decisions[name]["reasons"] = list(reasons)
         self.record.data["moving"] = name
         self.workspace.save_record(self.record)
         self._move(name)
@@ -176,32 +178,32 @@ class Review:
             if hashed:
                 self.record.files[self.workspace.relative(new)] = hashed
             move(old, new)
-        words, decision = target.with_suffix(".txt"), self.of(name)
-        if decision.kept and target.exists() and not words.exists() and decision.caption:
-            write_bytes(words, decision.caption.encode())
-            self.workspace.note_file(self.record, words)
+        caption = target.with_suffix(".txt")
+        decision = self.of(name)
+        if decision.kept and target.exists() and not caption.exists() and decision.caption:
+            write_bytes(caption, decision.caption.encode())
+            self.workspace.note_file(self.record, caption)
         self.record.data["moving"] = ""
         self.save()
 
     def save(self) -> None:
-        """Write the decisions, and the rejected ones beside their pictures."""
+        """Write the decisions, and those of rejected pictures beside these."""
         self.workspace.save_record(self.record)
         gone = {
-            f"{name}.png": self._own[name]
-            for name in sorted(self._own)
-            if not self._own[name]["kept"]
+            f"{name}.png": self._decisions[name]
+            for name in sorted(self._decisions)
+            if not self._decisions[name]["kept"]
         }
         if gone or (self.aside / "reasons.json").exists():
             write_json(self.aside / "reasons.json", gone)
 
     def reviewed(self) -> Reviewed:
         """All decisions whose pictures are there."""
-        found = {
-            path: self.of(name) for name in sorted(self._own) if (path := self.path(name)).exists()
-        }
+        decisions = {self.path(name): self.of(name) for name in sorted(self._decisions)}
+        existing = {path: decision for path, decision in decisions.items() if path.exists()}
         return Reviewed(
-            {path: own for path, own in found.items() if own.kept},
-            {path: own for path, own in found.items() if not own.kept},
+            {path: decision for path, decision in existing.items() if decision.kept},
+            {path: decision for path, decision in existing.items() if not decision.kept},
         )
 
 
@@ -211,18 +213,19 @@ def review(
     take_back: Sequence[str] = (),
     reject: Sequence[str] = (),
 ) -> Reviewed:
-    """The pictures and what was decided of them, after taking some back or rejecting some by hand.
+    """The decisions, after taking some pictures back or rejecting some by hand.
 
-    take_back, reject: numbers or file names, such as 7, 0007 or 0007.png.  The filter never changes
-        what was decided here.
-    Raises: WorkspaceError, for a picture that there is not; nothing is changed then.
+    The filter never changes what was decided here.
+
+    take_back, reject: numbers or file names, such as 7, 0007 or 0007.png.
+    Raises: NotFoundError, for an unknown picture; nothing is changed then.
     """
     if not take_back and not reject:
         try:
             with workspace.writing("looking through the set", wait=0):
                 return Review(settings, workspace, workspace.record(STAGE)).reviewed()
-        except WorkspaceError:  # reading never waits, nor minds a folder that cannot be written
-            return Review(settings, workspace, workspace.record(STAGE), mending=False).reviewed()
+        except WorkspaceError:  # reading never waits, nor fails where nothing can be written
+            return Review(settings, workspace, workspace.record(STAGE), repair=False).reviewed()
     with workspace.writing("review"):
         return _review(settings, workspace, take_back, reject)
 
@@ -245,17 +248,17 @@ def _named(text: str, own: Review) -> str:
     stem = Path(text).stem
     name = stem.zfill(4)
     if name not in own:
-        there = ", ".join(own) or "none; call 'regularize' first"
-        raise NotFoundError(f"regularize: found no picture '{text}', expected one of {there}")
+        known = ", ".join(own) or "none; call 'regularize' first"
+        raise NotFoundError(f"regularize: found no picture '{text}', expected one of {known}")
     return name
 
 
 def rejections(workspace: Workspace) -> dict[str, list[str]]:
-    """Why pictures were put aside: name without its ending -> reasons, as the last call left it."""
-    decisions = workspace.record("regularize").data.get("decisions", {})
-    aside = {path.stem for path in (workspace.root / "reg" / "rejected").glob("*.png")}
+    """Why pictures were put aside: name without suffix -> reasons, as the last call left it."""
+    decisions = workspace.record(STAGE).data.get("decisions", {})
+    rejected = {path.stem for path in (workspace.root / "reg" / "rejected").glob("*.png")}
     return {
-        name: list(own.get("reasons", ()))
-        for name, own in sorted(decisions.items())
-        if name in aside
+        name: list(decision.get("reasons", ()))
+        for name, decision in sorted(decisions.items())
+        if name in rejected
     }

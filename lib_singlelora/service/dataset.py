@@ -217,7 +217,8 @@ class DatasetService:
         from ..curation.overview import regularization_of
         from ..curation.regularization import review
 
-        settings, workspace = self.service.settings(name), self._quiet(name)
+        settings = self.service.settings(name)
+        workspace = self._quiet(name)
         review(settings, workspace, take_back, reject)
         return plain_values(regularization_of(settings, workspace))
 
@@ -231,7 +232,8 @@ class DatasetService:
         """
         if word:
             check_name(word, "trigger")
-        workspace, host = self.service.workspace(name), self.service.host
+        workspace = self.service.workspace(name)
+        host = self.service.host
 
         def work(job: Job) -> dict[str, Any]:
             from ..stages.context import StageContext

@@ -126,7 +126,8 @@ class Service:
         """
         from ..imaging.load import load_picture
 
-        trigger, class_token = check_name(trigger, "trigger"), check_name(class_token, "class")
+        trigger = check_name(trigger, "trigger")
+        class_token = check_name(class_token, "class")
         load_picture(picture)
         numbered = (
             trigger if number == 1 else check_name(f"{trigger} {number}", "workspace")
@@ -221,7 +222,8 @@ class Service:
             for path in epoch_files(workspace, settings).values()
         }
         best = saved_recommendation(workspace)
-        sheet, page = workspace.plots / "sheet.png", workspace.plots / "sheet.html"
+        sheet = workspace.plots / "sheet.png"
+        page = workspace.plots / "sheet.html"
         state = {
             stage: "done" if record.complete else "begun" if record.fingerprint else ""
             for stage, record in records.items()
@@ -285,7 +287,8 @@ class Service:
         from ..stages.inpaint_canvas import default_mask, region_prompt
 
         workspace = self.workspace(name)
-        settings, results = workspace.load_settings(), self.results(name)
+        settings = workspace.load_settings()
+        results = self.results(name)
         if not results["loras"]:
             raise LoraFileError(
                 f"{name}: found no LoRA, expected a trained one; press Run everything or Run only:"
@@ -358,7 +361,8 @@ class Service:
             raise SettingsError(f"start: found {start!r}, expected 'zero' or 'last'")
         if repeats:
             declaration("training.repeats").check(repeats)
-        workspace, path = self.workspace(name), self.file(name, picture)
+        workspace = self.workspace(name)
+        path = self.file(name, picture)
         self.next_version(name)  # raises for a name that would be too long
         load_picture(path)
         if start == "last":

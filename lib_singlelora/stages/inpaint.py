@@ -91,7 +91,8 @@ def inpaint(
     folder = workspace.inpaint / mark[:8]
     seeds = [(options.seed + index) % SEEDS for index in range(options.count)]
     paths = [folder / f"{seed}.png" for seed in seeds]
-    sheet, how = folder / "sheet.png", folder / HOW
+    sheet = folder / "sheet.png"
+    how = folder / HOW
     record, done = begin(workspace, "inpaint", mark, force)
     if done and all(path.exists() for path in (*paths, sheet, how)):
         return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)

@@ -75,7 +75,8 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
         (place for place, seen in judged.items() if place.has_lora and seen.copy),
         key=lambda place: (place != best, -judged[place].scores.get("copying", 0.0)),
     )
-    cells, names = [], []
+    cells = []
+    names = []
     for place in ordered[:MOST_COPIES]:
         seen = judged[place]
         if seen.copy:

@@ -83,7 +83,8 @@ def check_trigger(context: StageContext, word: str = "") -> TriggerResult:
     check = check_word(word, lists["names"], lists["tags"])
     suggestions = suggest_words(word, SUGGESTED, lists["names"], lists["tags"])
     tokens = min(MOST_TOKENS, max(1, check.tokens))
-    ordinary, meaningless = ordinary_words(tokens), meaningless_words(tokens)
+    ordinary = ordinary_words(tokens)
+    meaningless = meaningless_words(tokens)
     record, done = begin(
         workspace, "trigger", _mark(settings, host, word, suggestions), context.force
     )
@@ -154,7 +155,8 @@ def _measure(settings: Settings, host: Host, job: Job, words: list[str]) -> dict
 
 
 def _request(settings: Settings, host: Host, word: str, seed: int) -> ImageRequest:
-    size, plot = training_resolution(settings, host), settings.plot
+    size = training_resolution(settings, host)
+    plot = settings.plot
     return ImageRequest(
         escape(word),
         (seed,),
