@@ -1,6 +1,4 @@
-"""The stage with what a careful user switches on: held-out crops, an average, the peak beside the
-budget.
-"""
+"""Train with what careful users switch on: held-out crops, averaged weights, memory reported."""
 
 from __future__ import annotations
 
@@ -15,26 +13,26 @@ from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
 
-def test_validation_average_and_memory_are_told(
+def test_validation_average_and_memory_are_logged_and_returned(
     eileen: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     job = Job("train")
-    job.log = lambda kind, **values: told.append({"kind": kind, **values})  # type: ignore[method-assign]
+    job.log = lambda kind, **values: events.append({"kind": kind, **values})  # type: ignore[method-assign]
     options = {
         "training__epochs": 1,
         "training__repeats": 1,
         "training__text_encoder_lr": 0,
         "training__ema": True,
     }
-    asked = small(**options, training__validation="holdout")
-    made = run_stage("train", StageContext(asked, eileen, standalone_host, job, force=True))
-    [begun] = [event for event in told if event["kind"] == "train"]
-    crops = {path.stem for path in eileen.image_folder(asked).glob("*.png")}
+    settings = small(**options, training__validation="holdout")
+    result = run_stage("train", StageContext(settings, eileen, standalone_host, job, force=True))
+    [begun] = [event for event in events if event["kind"] == "train"]
+    crops = {path.stem for path in eileen.image_folder(settings).glob("*.png")}
     assert set(begun["validated"]) < crops and begun["validated"] and begun["precision"] == "no"
-    assert [event["epoch"] for event in told if event["kind"] == "validation"] == [0, 1]
-    assert made["memory"] == begun["memory"] and "MB at the peak of a step" in made["memory"]
-    assert made["budget"].startswith(f"{len(crops) - len(begun['validated'])} samples")
+    assert [event["epoch"] for event in events if event["kind"] == "validation"] == [0, 1]
+    assert result["memory"] == begun["memory"] and "MB at the peak of a step" in result["memory"]
+    assert result["budget"].startswith(f"{len(crops) - len(begun['validated'])} samples")
     found = read_lora(eileen.models / "eileen.safetensors").metadata
     assert found["ss_mixed_precision"] == "no" and found["ss_total_batch_size"] == "1"
     again = run_stage(
