@@ -59,7 +59,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class JobView:
-    """What a page shows of a job; a copy that never changes.
+    """A job as a page shows it; a copy that never changes.
 
     title: what the job does.
     state: where it is in its life.

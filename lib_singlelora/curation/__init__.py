@@ -1,1 +1,1 @@
-"""What the user looks at and edits between stages: mask, captions, regularization set."""
+"""The data set as the user sees and edits it between stages: mask, captions, regularization set."""

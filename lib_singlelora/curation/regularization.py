@@ -24,7 +24,7 @@ By = Literal["filter", "hand"]
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided of one picture.
+    """The decision on one picture.
 
     kept: False for a rejected one.
     reasons: why it was rejected, also after it was taken back.
@@ -87,7 +87,7 @@ class Review:
         return iter(sorted(self._decisions))
 
     def of(self, name: str) -> Decision:
-        """What was decided of a picture."""
+        """The decision on a picture."""
         values = self._decisions[name]
         return Decision(**{**values, "reasons": tuple(values["reasons"])})
 

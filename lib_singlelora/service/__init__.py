@@ -1,1 +1,1 @@
-"""What the page and the API ask for: workspaces, settings and one queue of jobs."""
+"""Requests of the page and the API: workspaces, settings and one queue of jobs."""

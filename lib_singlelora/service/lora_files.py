@@ -37,7 +37,7 @@ class LoraFilesService:
         self.service = service
 
     def plan(self, name: str) -> dict[str, Any]:
-        """What `plot` would draw now: pictures, missing, expected_seconds and plan, in words.
+        """An estimate of `plot`: pictures, missing, expected_seconds and, in words, plan.
 
         Raises: as the stage does before it draws.
         """

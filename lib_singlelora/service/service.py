@@ -1,4 +1,4 @@
-"""What the page and the HTTP API ask for: workspaces, their settings and files, and jobs on them.
+"""Requests of the page and the HTTP API: workspaces, their settings and files, and jobs on them.
 
 It knows one host and one folder of workspaces, and neither gradio nor HTTP.  The stages are
 imported where they are first needed: the WebUI imports this file at every start, and the user
@@ -37,7 +37,7 @@ WORDS = (RUN, *STAGES)
 
 @dataclass(frozen=True)
 class Handover:
-    """What another tab needs to go on with the character.
+    """The trained character for another tab.
 
     prompt: with the LoRA's tag in it.
     negative_prompt: that of the sheet.
@@ -196,7 +196,7 @@ class Service:
         )
 
     def results(self, name: str) -> dict[str, Any]:
-        """What a workspace holds so far; the keys are part of the HTTP API.
+        """The contents of a workspace; the keys are part of the HTTP API.
 
         Among them the state of each stage, and the LoRAs by the names that prompts use.
         """
@@ -278,7 +278,7 @@ class Service:
         )
 
     def handover(self, name: str) -> Handover:
-        """The trained character for another tab: the recommended file, else the last epoch.
+        """The character with the recommended file, else the last epoch.
 
         Raises: LoraFileError, when nothing is trained yet; CheckpointError.
         """

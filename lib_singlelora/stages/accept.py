@@ -63,7 +63,7 @@ def accepted(workspace: Workspace) -> list[Path]:
 
 
 def how_made(settings: Settings, workspace: Workspace, picture: Path) -> dict[str, Any]:
-    """What made a picture: the note beside it, where there is one, and its generation parameters.
+    """The origin of a picture: the note beside it, if any, and its generation parameters.
 
     Its keys `lora` and `lora_sha256` name the file of this workspace that drew it, where that is
     known.

@@ -47,7 +47,7 @@ class CaptionResult:
 
 @dataclass(frozen=True)
 class _SeenTags:
-    """What the taggers saw.
+    """The taggers' answers on all crops.
 
     by_crop: tags above the threshold by the stem of the crop's file.
     characters: names of known characters.
@@ -102,7 +102,7 @@ def caption(context: StageContext) -> CaptionResult:
 def _tag(
     pictures: Sequence[Path], taggers: Taggers | None, options: CaptionSettings, job: Job
 ) -> _SeenTags:
-    """What the taggers see in each crop; nothing without a tagger.  Raises: JobCancelled."""
+    """The taggers' answers on the crops; empty without a tagger.  Raises: JobCancelled."""
     seen = _SeenTags({}, set())
     step = taggers.batch_size if taggers else len(pictures)
     for start in range(0, len(pictures), step):

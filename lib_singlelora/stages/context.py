@@ -1,4 +1,4 @@
-"""What every stage is handed."""
+"""The argument of every stage."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ FaceBox = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
 @dataclass(frozen=True)
 class CropResult:
-    """What lies in the folder of the crops.
+    """The folder of the crops after the stage.
 
     crops: the pictures, the user's own included.
     notes: what the user should know of them.

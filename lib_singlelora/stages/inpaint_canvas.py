@@ -34,7 +34,7 @@ SOFT = 128  # the edge of a redrawn part is blurred over this fraction of its lo
 
 @dataclass(frozen=True)
 class Canvas:
-    """What is drawn of a picture.
+    """The part of a picture that is drawn.
 
     image: in a bucket's size.
     hole: its mask, white is redrawn; None where all is redrawn.
@@ -67,7 +67,7 @@ class Canvas:
 def make_canvas(
     picture: Path, mask: Path | None, options: InpaintSettings, resolution: int
 ) -> Canvas:
-    """What is to be drawn.
+    """The canvas for a picture and its mask.
 
     mask: white is redrawn; None redraws all.
     Raises: PictureError, for a mask of another size or an empty one.
@@ -178,7 +178,7 @@ def _clothes(tags: Iterable[str]) -> list[str]:
 
 
 def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
-    """What is worn in the smallest crop that shows the masked part, as the taggers saw it."""
+    """The clothes in the smallest crop that shows the masked part, as the taggers saw them."""
     hole = read_mask(mask).image.getbbox()
     seen = seen_tags(workspace)
     if hole is None or not seen:
@@ -191,7 +191,7 @@ def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
 
 
 def _worn(workspace: Workspace) -> list[str]:
-    """What is worn in most of the crops that show the head, or of all crops."""
+    """The clothes in most of the crops that show the head, or in most of all crops."""
     views = view_tags(workspace)
     seen = seen_tags(workspace)
     with_head = [

@@ -221,7 +221,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def lineage_of(workspace: Workspace) -> dict[str, Any]:
-    """What a version came from: version, parent, generated, start.
+    """The origin of a version: version, parent, generated, start.
 
     `generated` says by number how each added picture was made, and its repeats.  A workspace that
     was made from a picture is version 1 and has neither parent nor start.

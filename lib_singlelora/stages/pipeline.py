@@ -23,7 +23,7 @@ Part = dict[str, Any]
 
 
 class StageResult(Protocol):
-    """What a stage returns."""
+    """The result of a stage."""
 
     def as_dict(self) -> Part:
         """Its part of the JSON object; paths are absolute, as strings."""
@@ -69,7 +69,7 @@ def run_all(context: StageContext, picture: Path | None = None) -> Part:
 
 
 def plan_plot(context: StageContext) -> Part:
-    """What `plot` would draw now; draws nothing.  Raises: as `plot`."""
+    """An estimate of `plot`; draws nothing.  Raises: as `plot`."""
     return {"workspace": str(context.workspace.root), **plan(context).as_dict()}
 
 

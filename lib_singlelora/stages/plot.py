@@ -46,7 +46,7 @@ class PlotResult:
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What the judge says of a sheet.
+    """The judge's answer on a sheet.
 
     judged: every cell.
     best: the recommended cell; None where no cell can be recommended.

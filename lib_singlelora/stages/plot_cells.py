@@ -105,7 +105,7 @@ class SheetCells:
 
 
 def _mark(plan: SheetPlan, host: Host, place: CellSpec, asked: ImageRequest) -> str:
-    """What tells a cell's pictures from all others; part of the names of their files."""
+    """The fingerprint of a cell's pictures, part of the names of their files."""
     redrawn = (place.refine, plan.options.refine_denoise) if place.refine else ()
     checkpoint = host.other_checkpoint(place.checkpoint) if place.checkpoint else host.checkpoint
     values = (

@@ -1,4 +1,4 @@
-"""What a sheet varies: its plan's lists as dimensions, and each combination as a cell."""
+"""The layout of a sheet: the plan's lists as dimensions, each combination as a cell."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Layout:
 
 
 def dimensions_of(plan: SheetPlan, samplers: Sequence[str]) -> tuple[Dimension, ...]:
-    """What varies, in the order of drawing.
+    """The dimensions of the sheet, in the order of drawing.
 
     samplers: those of the host.
     Raises: SettingsError.
@@ -159,7 +159,7 @@ def _check_size(dimensions: Sequence[Dimension], seeds: int) -> None:
 
 
 def beside_of(place: CellSpec) -> tuple[Any, ...]:
-    """What a cell varies beside LoRA and seed."""
+    """The values of a cell beside LoRA and seed."""
     return (
         place.checkpoint,
         place.prompt,

@@ -25,7 +25,7 @@ MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
 
 @dataclass(frozen=True)
 class SheetContents:
-    """What is on the sheet.
+    """A judged sheet, ready to be written.
 
     title: of the whole sheet.
     text: how the pictures were drawn.

@@ -1,4 +1,4 @@
-"""What a sheet is made of, read once before anything is drawn: files, prompts, seeds, presets."""
+"""The plan of a sheet, read once before anything is drawn: files, prompts, seeds, presets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_PICTURES = 1000  # in a cell; a larger number in `plot.seeds` is a seed, no
 
 @dataclass(frozen=True)
 class SheetPlan:
-    """What one sheet draws, as settings, workspace and host are when the stage begins.
+    """The plan of one sheet, as settings, workspace and host are when the stage begins.
 
     options: the section `plot` of the settings.
     clip_skip: that of the training, used where `plot.clip_skips` names none.
@@ -79,7 +79,7 @@ class SheetPlan:
         )
 
     def preset_key(self, preset: str) -> str:
-        """What tells the block weights of a preset from others."""
+        """The key by which the block weights of a preset are told from others."""
         return preset_key(preset, self.known_presets)
 
 

@@ -287,7 +287,7 @@ class _SetDrawer:
         return rejection_reasons(image, tags, self.subject, self.seen, self.options, class_token)
 
     def _tags(self, image: Image.Image) -> list[str] | None:
-        """What the taggers see in a picture; None without a tagger."""
+        """The taggers' tags of a picture; None without a tagger."""
         if not self.taggers:
             return None
         return tags_above(self.taggers.tag([image])[0], self.settings.caption)
@@ -314,7 +314,7 @@ class _SetDrawer:
         return describe_subject(tags, images, masks)
 
     def _notes(self) -> list[str]:
-        """What the user should know of the set."""
+        """Notes on the set for the user."""
         notes = []
         decisions = {name: self.review.of(name) for name in self.review}
         rejected = {name: each.reasons for name, each in decisions.items() if not each.kept}

@@ -34,7 +34,7 @@ KNOWN = 0.5  # share of an ordinary word's effect from which on the word counts 
 
 @dataclass(frozen=True)
 class TriggerResult:
-    """What is known of a word.
+    """The result of the check of a word.
 
     check: by tokenizer and lists.
     departures: its effect on the checkpoint, beside those of ordinary and meaningless words.
@@ -65,9 +65,9 @@ class TriggerResult:
 
 
 def check_trigger(context: StageContext, word: str = "") -> TriggerResult:
-    """Try a word (the workspace's trigger when none is given) and draw four pictures of it into
-    `trigger/`.
+    """Try a word, and draw four pictures of it into `trigger/`.
 
+    word: default the workspace's trigger.
     Raises: SettingsError, without a word; CheckpointError; JobCancelled.
     """
     settings = context.settings

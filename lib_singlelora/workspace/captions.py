@@ -1,4 +1,4 @@
-"""What the stage `caption` left: the tags that were seen in each crop."""
+"""Reader of the stage `caption`: the tags that were seen in each crop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stage `crop` left: each view's tags, box, symmetry and mask."""
+"""Reader of the stage `crop`: each view's tags, box, symmetry and mask."""
 
 from __future__ import annotations
 

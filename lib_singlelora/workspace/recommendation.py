@@ -1,4 +1,4 @@
-"""What the stage `plot` recommended last."""
+"""Reader of the stage `plot`: the last recommendation."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def recommendation_from(values: Any, workspace: Workspace) -> Recommendation | N
 
 
 def saved_recommendation(workspace: Workspace) -> Recommendation | None:
-    """What the last plot recommended, if the file still exists."""
+    """The last recommendation, if its file still exists."""
     return recommendation_from(workspace.record("plot").data.get("recommendation"), workspace)

@@ -1,4 +1,4 @@
-"""What a stage leaves in `log/STAGE.json`, checked when it is read: anybody may have written it."""
+"""The record of a stage in `log/STAGE.json`, checked when read: anybody may have written it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 2**53  # the largest whole number that every reader of JSON understand
 
 @dataclass
 class StageRecord:
-    """What a stage was asked and what it wrote.
+    """The record of a stage: what it was asked and what it wrote.
 
     stage: its name.
     fingerprint: of what it was asked.

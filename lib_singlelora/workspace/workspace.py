@@ -345,7 +345,7 @@ class Workspace:
         return self.root / "log" / f"{stage}.json"
 
     def record(self, stage: str) -> StageRecord:
-        """What the stage wrote last; an empty record where there is none or its file is damaged.
+        """The record of a stage; an empty one where there is none or its file is damaged.
 
         A damaged file is logged once.  Without a record nothing is lost: the files on disk count as
         edited by hand and are kept.

@@ -1,4 +1,4 @@
-"""What a page shows of a data set, and the settings that follow from what is chosen there."""
+"""The overview of a data set, and the settings that follow from choices made on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page and HTTP ask about the data set, on the real standalone host."""
+"""The data set's service and HTTP routes on the real standalone host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page and HTTP ask of the test bench, on the real standalone host."""
+"""The LoRA files' service and HTTP routes on the real standalone host."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def service(standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def desk(service: Service) -> Iterator[LoraFilesService]:
-    """What a test made is gone after it."""
+    """The service; files that a test derives are deleted after it."""
     yield LoraFilesService(service)
     for path in (service.workspace("eileen").models / "made").glob("*"):
         path.unlink()

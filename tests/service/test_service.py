@@ -1,6 +1,4 @@
-"""The service and the HTTP API on the real standalone host: workspaces, jobs, files, and what they
-refuse.
-"""
+"""The service and the HTTP API on the real standalone host, and what they refuse."""
 
 import base64
 import json

@@ -1,6 +1,4 @@
-"""Captions of crops: a tagger built here answers red to the body, blue to the face, green to the
-legs.
-"""
+"""Captions of crops; a tagger built here knows the crops by their colours."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the crops tell a person: real sizes, coverage, repeats; views that a person moves or adds;
-detectors.
-"""
+"""Crops: real sizes, coverage, repeats, views that the user moves or adds, detectors."""
 
 import json
 from pathlib import Path

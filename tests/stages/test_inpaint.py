@@ -1,6 +1,4 @@
-"""Inpainting on the small checkpoint: which part is drawn, from what, with which file and prompt;
-bad input.
-"""
+"""Inpainting on the small checkpoint: the part that is drawn, its prompt and LoRA, bad input."""
 
 import json
 from pathlib import Path

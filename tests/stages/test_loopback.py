@@ -1,6 +1,4 @@
-"""Accepted pictures, the next version of the dataset, training on from a LoRA, versions on one
-sheet.
-"""
+"""Accepted pictures, the next version of a data set, and training that starts from a LoRA."""
 
 import json
 from pathlib import Path

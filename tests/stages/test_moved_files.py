@@ -1,6 +1,4 @@
-"""LoRA files that were moved away after the training: each word says so, and none sends to another
-that has nothing to do.
-"""
+"""LoRA files that were moved away after the training are reported by every stage."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The regularization set: a host that hands out given pictures, and the embedded tagger that looks
-at them.
-"""
+"""The regularization set, with a host of planned pictures and the embedded tagger."""
 
 from __future__ import annotations
 

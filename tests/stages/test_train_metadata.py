@@ -1,6 +1,4 @@
-"""What a file says of its training, against what was computed and how sd-scripts writes it
-(train_network.py v0.9.1).
-"""
+"""Metadata of a training against what was computed, as in sd-scripts 0.9.1, train_network.py."""
 
 from __future__ import annotations
 

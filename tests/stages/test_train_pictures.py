@@ -1,4 +1,4 @@
-"""What a training is shown, of pictures that a person put into the folders."""
+"""The pictures of a training, with those that the user put into the folders."""
 
 from __future__ import annotations
 

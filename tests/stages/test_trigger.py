@@ -1,4 +1,4 @@
-"""What is known of a trigger, with the small checkpoint."""
+"""The check of a trigger, on the small checkpoint."""
 
 from __future__ import annotations
 

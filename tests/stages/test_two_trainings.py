@@ -1,6 +1,4 @@
-"""Two trainings in one workspace, in processes of their own: one trains, the other is told; kill -9
-lets the next one on.
-"""
+"""Of two trainings in one workspace, in two processes, the second is refused until the first ends."""
 
 import subprocess
 import sys

@@ -1,6 +1,4 @@
-"""A workspace that somebody sent: no name in it leads out, no link in it is followed, no code in it
-runs.
-"""
+"""A workspace from a stranger: no name leads out of it, no link is followed, no code runs."""
 
 from __future__ import annotations
 
@@ -232,7 +230,7 @@ def test_a_lock_file_that_is_a_link_empties_nothing(workspace: Workspace) -> Non
 
 
 class Calls:
-    """What a pickle does when it is read by whoever trusts it."""
+    """The call that a pickle makes when it is read without care."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
