@@ -278,7 +278,7 @@ class Service:
         )
 
     def handover(self, name: str) -> Handover:
-        """The character with the recommended file, else the last epoch.
+        """The character with the recommended LoRA, else with the last epoch.
 
         Raises: LoraFileError, when nothing is trained yet; CheckpointError.
         """

@@ -1,4 +1,4 @@
-"""Of two trainings in one workspace, in two processes, the second is refused until the first ends."""
+"""Two trainings in one workspace, in two processes: the second is refused until the first ends."""
 
 import subprocess
 import sys
