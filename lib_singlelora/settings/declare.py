@@ -110,10 +110,9 @@ class Declaration:
         """The dotted name."""
         return f"{self.section}.{self.key}"
 
-    @property
-    def default_text(self) -> str:
-        """The default as it may be written on the command line."""
-        return join_list(self.default) if isinstance(self.default, tuple) else str(self.default)
+    def text_of(self, value: Any) -> str:
+        """A value as it may be written on the command line."""
+        return join_list(value) if isinstance(value, tuple) else str(value)
 
     @property
     def allowed(self) -> str:

@@ -268,8 +268,10 @@ def parse_assignment(text: str) -> tuple[str, str]:
 
 
 def describe() -> Iterator[str]:
-    """One line of help for each setting."""
+    """One line of help for each setting, with its value in a new workspace."""
+    new = Settings.from_dict({})
     for declared in declarations():
         unit = f" {declared.unit}" if declared.unit else ""
         choices = f" One of {declared.allowed}." if declared.choices else ""
-        yield f"{declared.name}={declared.default_text}{unit}  {declared.help}{choices}"
+        value = declared.text_of(new.get(declared.name))
+        yield f"{declared.name}={value}{unit}  {declared.help}{choices}"
