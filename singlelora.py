@@ -55,11 +55,12 @@ def main():
             if works(command):
                 hand_over(command + [os.path.join(ROOT, "singlelora.py")] + sys.argv[1:])
         if tuple(sys.version_info)[:2] < OLDEST:
-            print("singlelora: found Python %s, expected %d.%d to %d.%d; install one of these and call it by its name, "
-                  "such as: python3.12 singlelora.py demo" % ((found,) + OLDEST + NEWEST), file=sys.stderr)
+            print("singlelora: found Python %s, expected %d.%d to %d.%d; install one of these and"
+                  " call it by its name, such as: python3.12 singlelora.py demo"
+                  % ((found,) + OLDEST + NEWEST), file=sys.stderr)
             sys.exit(1)
-        print("singlelora: Python %s is newer than %d.%d; if a package has no wheel for it, install an older one too"
-              % ((found,) + NEWEST), file=sys.stderr)
+        print("singlelora: Python %s is newer than %d.%d; if a package has no wheel for it,"
+              " install an older one too" % ((found,) + NEWEST), file=sys.stderr)
     sys.path.insert(0, ROOT)
     from lib_singlelora.bootstrap import launcher
 

@@ -1,3 +1,3 @@
-"""From one picture of a character to a LoRA that draws her."""
+"""From one picture of a character to a LoRA that draws it."""
 
 __version__ = "0.1.0"

@@ -4,14 +4,13 @@ Every message says what was found, what was expected and what to do, in one line
 
     SingleLoraError
     ├── SettingsError          a setting's name, type, range or file
-    ├── WorkspaceError         a folder that cannot be read or written, a name that no file system takes
-    │   ├── NotFoundError      … a workspace, one of its files or a job that is not there (HTTP 404)
-    │   └── ConflictError      … what is asked does not fit what is there: a name that is taken, a workspace
-    │                            that another writer holds (HTTP 409)
-    ├── TooManyError           more is asked than is taken at once, such as waiting jobs (HTTP 429)
+    ├── WorkspaceError         a folder that cannot be read or written, an invalid name
+    │   ├── NotFoundError      … a missing workspace, file of one, or job (HTTP 404)
+    │   └── ConflictError      … a name that is taken, a workspace that another writer holds (409)
+    ├── TooManyError           more than is accepted at once, such as waiting jobs (HTTP 429)
     ├── PictureError           a file that is no picture, or one too small, too large or broken
-    ├── ImageModelError        an upscaler or a matting model that is unknown, broken or of another kind
-    ├── CheckpointError        a checkpoint that is missing, broken or of an unsupported architecture
+    ├── ImageModelError        an upscaler or matting model: unknown, broken, of another kind
+    ├── CheckpointError        a checkpoint: missing, broken, of an unsupported architecture
     ├── LoraFileError          a LoRA file that cannot be read
     │   └── LoraKeyError       … whose keys match no module of the layout
     ├── PresetError            block weights: an unknown preset, a wrong number of values
@@ -29,13 +28,13 @@ the rest 422.
 
 from __future__ import annotations
 
-MOST_LETTERS = 2000  # of a message; what was found may be a whole file
+MAX_LETTERS = 2000  # of a message, which may quote a whole file
 
 
 class SingleLoraError(Exception):
     """Base of everything the product raises on purpose.
 
-    Its message is one line that every encoding takes, whatever was found and is told in it.
+    Its message is one printable line, whatever it quotes.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -43,19 +42,18 @@ class SingleLoraError(Exception):
 
 
 def one_line(text: str) -> str:
-    """The text with line breaks, control characters and halves of surrogate pairs written as
-    escapes, cut when it is long.
+    """The text in one printable line, shortened in the middle when it is long.
+
+    Line breaks, control characters and lone surrogates become escapes.
     """
     if not text.isprintable():
         text = "".join(
             letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
             for letter in text
         )
-    return (
-        text
-        if len(text) <= MOST_LETTERS
-        else f"{text[: MOST_LETTERS // 2]} … {text[-MOST_LETTERS // 2 :]}"
-    )
+    if len(text) <= MAX_LETTERS:
+        return text
+    return f"{text[: MAX_LETTERS // 2]} … {text[-MAX_LETTERS // 2 :]}"
 
 
 class SettingsError(SingleLoraError):
@@ -71,13 +69,11 @@ class NotFoundError(WorkspaceError):
 
 
 class ConflictError(WorkspaceError):
-    """What is asked does not fit what is there: a name that is taken, a workspace that another
-    holds.
-    """
+    """The request conflicts with what is there: a name that is taken, a workspace in use."""
 
 
 class TooManyError(SingleLoraError):
-    """More is asked than is taken at once; later it may work."""
+    """More than is accepted at once; it may work later."""
 
 
 class PictureError(SingleLoraError):

@@ -1,4 +1,4 @@
-"""HTTP routes for the data set: what was found, and the same changes by hand as on the page."""
+"""HTTP routes for the dataset: its state, and the same manual changes as on the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..web.guard import decoded_picture, takes_picture
 
 
 class NewMask(BaseModel):
-    """A mask of the prepared picture's size, white is her: a file in base64."""
+    """A mask of the prepared picture's size, the character in white: a file in base64."""
 
     picture: StrictStr
 
@@ -22,7 +22,7 @@ class TagEdit(BaseModel):
     """The same change in every caption.
 
     replace: 'old=new' each.
-    undo: takes the last change back instead.
+    undo: undoes the last change instead.
     """
 
     add: List[StrictStr] = []
@@ -38,28 +38,29 @@ class NewCaption(BaseModel):
 
 
 class Traits(BaseModel):
-    """Which of her traits captions leave out; all others stay in them."""
+    """Traits of the character that captions leave out; all others stay in them."""
 
     left_out: List[StrictStr]
 
 
 class Reviewed(BaseModel):
-    """Numbers of regularization pictures to take back, and to put aside."""
+    """Numbers of regularization pictures to take back, and to reject."""
 
     take_back: List[StrictStr] = []
     reject: List[StrictStr] = []
 
 
 class Word(BaseModel):
-    """A word to try as her trigger; empty: the workspace's own."""
+    """A word to try as the trigger; empty: the workspace's own."""
 
     word: StrictStr = ""
     force: StrictBool = False
 
 
 def add_routes(routes: APIRouter, service: Service) -> None:
-    """Add them."""
-    desk, at = DatasetService(service), "/workspaces/{name}"
+    """Add the routes."""
+    desk = DatasetService(service)
+    at = "/workspaces/{name}"
 
     @routes.get(
         f"{at}/dataset",
@@ -68,7 +69,7 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def dataset(name: str) -> Dict[str, Any]:
         return desk.all(name)
 
-    @routes.put(f"{at}/mask", summary="Replace her mask; prepare keeps it from then on")
+    @routes.put(f"{at}/mask", summary="Replace the mask; prepare keeps it from then on")
     @takes_picture
     def mask(name: str, given: NewMask) -> Dict[str, bool]:
         desk.upload_mask(name, decoded_picture(given.picture))
@@ -82,28 +83,24 @@ def add_routes(routes: APIRouter, service: Service) -> None:
             else desk.edit_tags(name, given.add, given.remove, given.replace)
         )
 
-    @routes.put(f"{at}/captions/{{crop}}", summary="Write one caption; it counts as edited by hand")
+    @routes.put(f"{at}/captions/{{crop}}", summary="Write one caption; it counts as a manual edit")
     def caption(name: str, crop: str, given: NewCaption) -> Dict[str, Any]:
         return desk.write_caption(name, crop, given.text)
 
     @routes.put(
         f"{at}/traits",
-        summary=(
-            "Choose which of her traits captions leave out; the stage caption then writes them so"
-        ),
+        summary=("Choose the traits that captions leave out; the stage caption then rewrites them"),
     )
     def traits(name: str, given: Traits) -> Dict[str, Any]:
         changed = desk.choose_traits(name, given.left_out).caption
         return {"caption.keep": list(changed.keep), "caption.drop": list(changed.drop)}
 
-    @routes.post(f"{at}/review", summary="Take regularization pictures back, or put them aside")
+    @routes.post(f"{at}/review", summary="Take regularization pictures back, or reject them")
     def review(name: str, given: Reviewed) -> List[Dict[str, Any]]:
         return desk.review(name, given.take_back, given.reject)
 
     @routes.post(
-        f"{at}/trigger",
-        summary="Queue: is the trigger free? the job's result tells",
-        status_code=202,
+        f"{at}/trigger", summary="Queue a check whether the trigger is free", status_code=202
     )
     def trigger(name: str, given: Word) -> Dict[str, Any]:
         return view_of(desk.check_trigger(name, given.word, given.force))

@@ -1,6 +1,4 @@
-"""HTTP routes for the test bench: what a sheet costs, the presets as bars, a LoRA's summary, files
-made of LoRAs.
-"""
+"""HTTP routes for LoRA files: the sheet's plan, block presets, summary, bake, merge, resize."""
 
 from __future__ import annotations
 
@@ -17,7 +15,11 @@ Number = Union[StrictFloat, StrictInt]
 
 
 class Baking(BaseModel):
-    """lora: a name of the workspace's, '' the recommended one.  preset: a name or values."""
+    """Block weights and a strength to bake.
+
+    lora: a name of the workspace's, '' for the recommended one.
+    preset: a name or values.
+    """
 
     lora: StrictStr = ""
     preset: StrictStr = "ALL"
@@ -25,7 +27,11 @@ class Baking(BaseModel):
 
 
 class Merging(BaseModel):
-    """loras: names of epochs.  method: 'average', or 'ema' with a decay."""
+    """Epochs to merge.
+
+    loras: their names.
+    method: 'average', or 'ema' with a decay.
+    """
 
     loras: List[StrictStr]
     method: StrictStr = "average"
@@ -33,18 +39,24 @@ class Merging(BaseModel):
 
 
 class Resizing(BaseModel):
-    """lora: as in Baking.  rank: of every module."""
+    """A LoRA to reduce.
+
+    lora: as in Baking.
+    rank: new rank of every module.
+    """
 
     lora: StrictStr = ""
     rank: StrictInt
 
 
 def add_routes(routes: APIRouter, service: Service) -> None:
-    """Add them."""
-    desk, at = LoraFilesService(service), "/workspaces/{name}"
+    """Add the routes."""
+    desk = LoraFilesService(service)
+    at = "/workspaces/{name}"
 
     @routes.get(
-        f"{at}/plan", summary="How many pictures the sheet lacks and how long they take; draws none"
+        f"{at}/plan",
+        summary="How many pictures the sheet lacks and how long they take; generates none",
     )
     def plan(name: str) -> Dict[str, Any]:
         return desk.plan(name)
@@ -55,7 +67,7 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def presets(name: str, lora: str = "") -> FileResponse:
         return FileResponse(desk.presets_picture(name, lora))
 
-    @routes.get(f"{at}/summary", summary="What a LoRA is, with the norm of each block")
+    @routes.get(f"{at}/summary", summary="Summary of a LoRA, with the norm of each block")
     def summary(name: str, lora: str = "") -> Dict[str, Any]:
         return desk.summary(name, lora)
 
@@ -69,8 +81,6 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def merge(name: str, given: Merging) -> Dict[str, Any]:
         return desk.merge(name, given.loras, given.method, given.decay)
 
-    @routes.post(
-        f"{at}/resize", summary="Cut to a smaller rank by SVD, with the error", status_code=201
-    )
+    @routes.post(f"{at}/resize", summary="Reduce the rank by SVD; tells the error", status_code=201)
     def resize(name: str, given: Resizing) -> Dict[str, Any]:
         return desk.resize(name, given.lora, given.rank)

@@ -26,7 +26,7 @@ from . import dataset, lora_files
 class NewWorkspace(BaseModel):
     """A character to start.
 
-    picture: the file in base64, a data URL's head is allowed.  suffix: of the file.
+    picture: the file in base64; it may have the head of a data URL.
     """
 
     picture: StrictStr
@@ -98,7 +98,9 @@ def router(service: Service, guard: Guard) -> APIRouter:
     @takes_picture
     def start(given: NewWorkspace) -> Dict[str, Any]:
         check_settings(service, given.settings, service.root / "new")
-        Settings.from_dict(given.settings)  # also an unknown preset is told before a folder is made
+        Settings.from_dict(
+            given.settings
+        )  # an unknown preset too is refused before a folder is made
         if given.settings.get("character.trigger", given.trigger) != given.trigger:
             raise ConflictError(
                 f"character.trigger: found {given.settings['character.trigger']!r} in the settings,"
@@ -137,7 +139,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
 
     @routes.post(
         "/workspaces/{name}/accepted",
-        summary="Keep drawn pictures with all that made them",
+        summary="Keep generated pictures with their parameters",
         status_code=201,
     )
     def accept(name: str, given: Kept) -> Dict[str, Any]:
@@ -145,7 +147,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
 
     @routes.post(
         "/workspaces/{name}/versions",
-        summary="Queue: a picture into the next version of the dataset",
+        summary="Queue adding a picture to the next version of the dataset",
         status_code=202,
     )
     def loopback(name: str, given: NewVersion) -> Dict[str, Any]:
@@ -161,11 +163,10 @@ def router(service: Service, guard: Guard) -> APIRouter:
             if ticket.number == number:
                 return {**view_of(ticket), "result": ticket.job.result}
         raise NotFoundError(
-            f"job {number}: found none of this number; the last {len(service.runner.tickets)} are"
-            " kept"
+            f"job {number}: found no such job; the last {len(service.runner.tickets)} are kept"
         )
 
-    @routes.post("/jobs/{number}/cancel", summary="Ask a job to stop; what it made is kept")
+    @routes.post("/jobs/{number}/cancel", summary="Ask a job to stop; finished work is kept")
     def cancel(number: int) -> Dict[str, bool]:
         return {"cancelled": service.cancel(number)}
 

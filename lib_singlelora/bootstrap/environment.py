@@ -392,5 +392,5 @@ def warn_if_gpu_is_idle(root: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Tell a person what goes on, on stderr."""
+    """Tell the user on stderr what goes on."""
     print(f"singlelora: {text}", file=sys.stderr, flush=True)

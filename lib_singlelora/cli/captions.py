@@ -1,6 +1,4 @@
-"""The command line's words for captions: tags (see them, change them in all, take it back) and
-trigger (is the word free?).
-"""
+"""The command line's words for captions: tags (list, edit, undo) and trigger (is it free?)."""
 
 from __future__ import annotations
 
@@ -18,41 +16,38 @@ from . import checkpoint
 
 def add_parsers(words: Any) -> None:
     """Add the words to argparse's subparsers."""
-    tags = words.add_parser(
-        "tags",
-        help="all captions of a workspace: their tags, the same change in each, the way back",
-    )
+    tags = words.add_parser("tags", help="list, edit or undo the tags of all captions")
     tags.add_argument(
         "--add",
         action="append",
         default=[],
         metavar="TAG",
-        help="at the end of every caption; may be given again",
+        help="append to every caption; repeatable",
     )
     tags.add_argument(
         "--remove",
         action="append",
         default=[],
         metavar="TAG",
-        help="out of every caption; may be given again",
+        help="remove from every caption; repeatable",
     )
     tags.add_argument(
         "--replace",
         action="append",
         default=[],
         metavar="OLD=NEW",
-        help="in its place; may be given again",
+        help="replace in every caption; repeatable",
     )
-    tags.add_argument("--undo", action="store_true", help="take the last change back")
+    tags.add_argument("--undo", action="store_true", help="undo the last change")
     trigger = words.add_parser(
         "trigger",
-        help="what tokenizer, tag lists and the checkpoint know of the trigger, and free words",
+        help="what tokenizer, tag lists and checkpoint know of the trigger; suggests free words",
     )
     trigger.add_argument(
-        "--trigger", default="", metavar="WORD", help="another word than the workspace's"
+        "--trigger", default="", metavar="WORD", help="a word other than the workspace's trigger"
     )
     checkpoint.add_option(trigger)
-    trigger.add_argument("--force", action="store_true", help="ask the checkpoint again")
+    trigger.add_argument("--force", action="store_true", help="test the checkpoint again")
     for sub in (tags, trigger):
         sub.add_argument(
             "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
@@ -83,30 +78,30 @@ def run_tags(options: argparse.Namespace, job: Job) -> dict[str, Any]:
                 " give the option again for a second one"
             )
     if options.undo and changes:
-        raise SettingsError("--undo: found a change beside it, expected one of both; call twice")
-    if options.undo:
-        made = undo_tags(settings, workspace)
-    else:
-        made = (
-            edit_tags(settings, workspace, options.add, options.remove, replace)
-            if changes
-            else list_tags(settings, workspace)
+        raise SettingsError(
+            "--undo: found a change beside it, expected only one of them; call twice"
         )
+    if options.undo:
+        edited = undo_tags(settings, workspace)
+    elif changes:
+        edited = edit_tags(settings, workspace, options.add, options.remove, replace)
+    else:
+        edited = list_tags(settings, workspace)
     captions = {
-        str(path): {"text": text, **asdict(count(text))} for path, text in made.captions.items()
+        str(path): {"text": text, **asdict(count(text))} for path, text in edited.captions.items()
     }
     return {
         "workspace": str(workspace.root),
-        "tags": made.tags,
+        "tags": edited.tags,
         "captions": captions,
-        "edited": [str(p) for p in made.changed],
-        "left": [str(p) for p in made.left],
-        "undoable": made.undoable,
+        "edited": [str(path) for path in edited.changed],
+        "left": [str(path) for path in edited.left],
+        "undoable": edited.undoable,
     }
 
 
 def run_trigger(options: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """What is known of a trigger.
+    """Check whether a trigger is free.
 
     Raises: WorkspaceError, SettingsError, CheckpointError, JobCancelled.
     """
@@ -127,32 +122,32 @@ def run_trigger(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 def render_tags(result: dict[str, Any]) -> str:
     """The result of `tags` for people."""
     lines = [f"{number:4}  {tag}" for tag, number in result["tags"].items()] + [""]
-    for path, own in result["captions"].items():
-        fits = (
-            own["text"][: len(own["text"]) - len(own["beyond"])] if own["beyond"] else own["text"]
-        )
-        limit = f" ┃ {own['beyond']}" if own["beyond"] else ""
-        lines.append(f"{Path(path).stem} ({own['tokens']} tokens): {fits}{limit}")
+    for path, caption in result["captions"].items():
+        beyond = caption["beyond"]
+        fitting = caption["text"].removesuffix(beyond)
+        limit = f" ┃ {beyond}" if beyond else ""
+        lines.append(f"{Path(path).stem} ({caption['tokens']} tokens): {fitting}{limit}")
     lines += [f"changed         {path}" for path in result["edited"]]
-    lines += [f"left            {path}: it was changed since" for path in result["left"]]
+    lines += [f"left            {path}: edited since" for path in result["left"]]
     changes = "1 change" if result["undoable"] == 1 else f"{result['undoable']} changes"
-    return "\n".join([*lines, f"undo            {changes} can be taken back with --undo"])
+    return "\n".join([*lines, f"undo            {changes} can be undone with --undo"])
 
 
 def render_trigger(result: dict[str, Any]) -> str:
     """The result of `trigger` for people."""
-    found = result["departures"]
+    departures = result["departures"]
     verdict = "free" if result["free"] else "; ".join(result["reasons"])
-    lines = [
-        f"{result['word']}: {result['tokens']} token{'s' * (result['tokens'] != 1)}; {verdict}"
-    ]
+    tokens = "1 token" if result["tokens"] == 1 else f"{result['tokens']} tokens"
+    lines = [f"{result['word']}: {tokens}; {verdict}"]
     for kind in ("ordinary", "meaningless"):
-        less = sum(value < found["trigger"] for value in found[kind].values())
-        lines.append(f"it moves the checkpoint more than {less} of {len(found[kind])} {kind} words")
-    if found["meaning"] is None:
+        less = sum(value < departures["trigger"] for value in departures[kind].values())
         lines.append(
-            "this checkpoint does not tell ordinary words from others by that; judge by the"
-            " pictures"
+            f"it changes pictures more than {less} of {len(departures[kind])} {kind} words"
+        )
+    if departures["meaning"] is None:
+        lines.append(
+            "on this checkpoint that does not separate ordinary words from meaningless ones; judge"
+            " by the pictures"
         )
     lines.append(f"free words      {', '.join(result['suggestions'])}")
     lines += [f"picture         {path}" for path in result["pictures"]]

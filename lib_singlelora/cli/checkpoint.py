@@ -35,7 +35,7 @@ def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
     if saved and names_a_share(str(saved)):  # the workspace may come from anybody
         raise CheckpointError(
             f"{saved}: found the checkpoint on another machine, expected it on a "
-            "drive; name it yourself with --checkpoint"
+            "drive; pass it with --checkpoint"
         )
     path = given or saved or (CHECKPOINT if CHECKPOINT.exists() else None)
     if path is None:

@@ -1,6 +1,4 @@
-"""The command line's words for what was drawn: accept (keep it) and loopback (train on it too, in a
-next version).
-"""
+"""The command line's words for generated pictures: accept (keep) and loopback (train on them)."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from . import checkpoint
 def add_parsers(words: Any) -> None:
     """Add the words to argparse's subparsers."""
     accept = words.add_parser(
-        "accept", help="keep pictures that were drawn, with all that made them, in inpaint/accepted"
+        "accept", help="keep generated pictures, with their parameters, in inpaint/accepted"
     )
     accept.add_argument(
         "pictures",
@@ -26,10 +24,14 @@ def add_parsers(words: Any) -> None:
         help="inpainted, img2img or from the sheet",
     )
     again = words.add_parser(
-        "loopback", help="add a picture that was drawn to the next version of the dataset"
+        "loopback", help="add a generated picture to the next version of the dataset"
     )
     again.add_argument(
-        "pictures", type=Path, nargs="+", metavar="PICTURE", help="accepted or any other"
+        "pictures",
+        type=Path,
+        nargs="+",
+        metavar="PICTURE",
+        help="an accepted picture, or any other",
     )
     again.add_argument(
         "--into",
@@ -42,19 +44,19 @@ def add_parsers(words: Any) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="of its crops (default: half of the others')",
+        help="repeats of its crops (default: half of the others')",
     )
     again.add_argument(
         "--start",
         choices=("zero", "last"),
         default="zero",
-        help="train the version from zero, or go on from the LoRA in use",
+        help="train the version from scratch, or continue from the LoRA in use",
     )
     checkpoint.add_option(again)
     again.add_argument(
         "--force",
         action="store_true",
-        help="prepare, crop and caption it again, over edits by hand too",
+        help="prepare, crop and caption it again, overwriting manual edits",
     )
     for sub in (accept, again):
         sub.add_argument(
@@ -70,7 +72,7 @@ def add_parsers(words: Any) -> None:
 
 
 def run_accept(options: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """Keep pictures with what made them.  Raises: PictureError, WorkspaceError, LoraFileError."""
+    """Keep pictures with their parameters.  Raises: PictureError, WorkspaceError, LoraFileError."""
     from ..stages.accept import accept  # torch comes with it
 
     workspace = Workspace(options.workspace, create=False)
@@ -78,7 +80,7 @@ def run_accept(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     accepted = accept(workspace.load_settings(), workspace, options.pictures)
     return {
         "workspace": str(workspace.root),
-        "accepted": {str(each.picture): each.how for each in accepted},
+        "accepted": {str(kept.picture): kept.how for kept in accepted},
     }
 
 
@@ -104,7 +106,9 @@ def run_loopback(options: argparse.Namespace, job: Job) -> dict[str, Any]:
         "workspace": str(last.workspace),
         "version": last.number,
         "lineage": str(last.lineage),
-        "generated": {str(each.folder): [str(path) for path in each.crops] for each in versions},
+        "generated": {
+            str(version.folder): [str(path) for path in version.crops] for version in versions
+        },
     }
 
 

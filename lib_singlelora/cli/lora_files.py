@@ -1,6 +1,4 @@
-"""The command line's words for LoRA files and block weights: bake, merge, resize, summary and
-presets.
-"""
+"""The command line's words for LoRA files: bake, merge, resize, summary, presets."""
 
 from __future__ import annotations
 
@@ -34,26 +32,30 @@ def add_parsers(words: Any) -> None:
         help="a name, 12, 17, 20 or 26 values, or kohya's three lists",
     )
     bake.add_argument(
-        "--strength", type=float, default=1.0, metavar="S", help="of the whole (default 1)"
+        "--strength", type=float, default=1.0, metavar="S", help="strength of the LoRA (default 1)"
     )
     bake.add_argument(
         "--blocks",
         action="append",
         default=[],
         metavar="BLOCKS=VALUE",
-        help="then a value for some blocks, such as IN05-OUT05=0.5 or 'NOT M00=0'",
+        help="weight of some blocks, over the preset: IN05-OUT05=0.5 or 'NOT M00=0'; repeatable",
     )
     bake.add_argument(
         "--x", type=float, default=1.0, metavar="X", help="value of X in a preset (default 1)"
     )
     bake.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the random values R and U (default 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the random values R and U (default 0)",
     )
     bake.add_argument(
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="whose weights a DoRA needs unless all factors are 0 or 1",
+        help="needed for a DoRA unless all factors are 0 or 1",
     )
     merge = words.add_parser("merge", help="merge epochs of one training into one LoRA")
     merge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="epochs, oldest first")
@@ -61,23 +63,28 @@ def add_parsers(words: Any) -> None:
         "--method",
         choices=("average", "ema"),
         default="average",
-        help="the mean, or later epochs count more",
+        help="average: plain mean; ema: later epochs count more (default average)",
     )
     merge.add_argument(
         "--decay",
         type=float,
         default=0.7,
         metavar="D",
-        help="ema: an epoch counts D times the next (0.7)",
+        help="ema: weight of an epoch relative to the next (default 0.7)",
     )
-    resize = words.add_parser("resize", help="cut a LoRA to a smaller rank")
+    resize = words.add_parser("resize", help="reduce the rank of a LoRA, by SVD")
     resize.add_argument("file", type=Path, metavar="FILE", help="a LoRA or LoCon")
     size = resize.add_mutually_exclusive_group(required=True)
-    size.add_argument("--rank", type=int, metavar="N", help="of every module")
+    size.add_argument("--rank", type=int, metavar="N", help="new rank of every module")
     size.add_argument(
-        "--retain", type=float, metavar="SHARE", help="of each module's norm, such as 0.95"
+        "--retain",
+        type=float,
+        metavar="SHARE",
+        help="share of each module's norm to keep, such as 0.95",
     )
-    summary = words.add_parser("summary", help="what a LoRA file is")
+    summary = words.add_parser(
+        "summary", help="algorithm, rank, origin and block norms of a LoRA file"
+    )
     summary.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
     presets = words.add_parser("presets", help="the block-weight presets, and a picture of each")
     presets.add_argument("names", nargs="*", metavar="PRESET", help="some of them (default all)")
@@ -85,7 +92,7 @@ def add_parsers(words: Any) -> None:
         "--lora",
         type=Path,
         metavar="FILE",
-        help="a LoRA: its picture tells which bars do nothing in it",
+        help="a LoRA: the picture marks blocks that it does not have",
     )
     for sub in (bake, presets):
         sub.add_argument(
@@ -94,7 +101,7 @@ def add_parsers(words: Any) -> None:
             action="append",
             default=[],
             metavar="FOLDER",
-            help="the WebUI's folder or another that holds the user's own lbwpresets.txt",
+            help="folder with your own lbwpresets.txt, such as the WebUI's; repeatable",
         )
     for sub in (bake, merge, resize):
         sub.add_argument(
@@ -135,7 +142,7 @@ def render_presets(result: dict[str, Any]) -> str:
 
 
 def render(result: dict[str, Any]) -> str:
-    """What a LoRA file is, or what was made of it, for people."""
+    """The result of summary, bake, merge or resize, for people."""
     lines = [f"{'lora':<15} {result['lora']}"]
     if "description" in result:
         lines.append(f"{'is':<15} {result['description']}")
@@ -165,7 +172,10 @@ def render(result: dict[str, Any]) -> str:
 
 
 def _checked_out(options: argparse.Namespace, sources: Sequence[Path]) -> Path:
-    """The file to write.  Raises: LoraFileError, when it is none of ours or is read too."""
+    """The file to write.
+
+    Raises: LoraFileError, when it is no .safetensors file or one of the sources.
+    """
     out: Path = options.out.expanduser().absolute()
     if out.suffix.lower() != ".safetensors" or out.is_dir():
         raise LoraFileError(
@@ -177,7 +187,7 @@ def _checked_out(options: argparse.Namespace, sources: Sequence[Path]) -> Path:
         for path in sources
     ):
         raise LoraFileError(
-            f"--out: found {out.name}, which is read too, expected another file; choose a new name"
+            f"--out: found {out.name}, which is an input too, expected another; choose a new name"
         )
     return out
 
@@ -216,7 +226,7 @@ def _bake(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 
 def _known_presets(given: Sequence[Path]) -> dict[str, str]:
-    """The presets by name, with the user's own of some folders."""
+    """The presets by name, with the user's own from some folders."""
     from ..naming.block_preset_files import gather_presets
 
     return gather_presets((), named=[folder.expanduser() for folder in given])
@@ -229,12 +239,12 @@ def _presets(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     names = options.names or [name for name, text in known.items() if fits(text, layout)]
     weights = {name: parse_block_weights(name, layout, known) for name in names}
     labels = {
-        name: [label for label in (BASE, *layout.attention_labels) if own[label]]
-        for name, own in weights.items()
+        name: [label for label in (BASE, *layout.attention_labels) if factors[label]]
+        for name, factors in weights.items()
     }
     result = {
         "presets": labels,
-        "values": {name: list(own.values()) for name, own in weights.items()},
+        "values": {name: list(factors.values()) for name, factors in weights.items()},
     }
     if options.picture is None:
         return result
@@ -296,11 +306,8 @@ def _merge(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     merged = merge(loras, options.method, options.decay)
     save_lora(out, merged.lora)
     notes = list(dict.fromkeys(note for lora in loras for note in lora.notes))
-    notes += (
-        ["this is far from the epochs' mean: they hardly are of one training"]
-        if merged.deviation > FAR
-        else []
-    )
+    if merged.deviation > FAR:
+        notes.append("far from the epochs' mean: they are hardly from one training")
     return {
         "lora": str(out),
         "method": options.method,

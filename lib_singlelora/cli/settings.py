@@ -1,6 +1,4 @@
-"""The command line's word for settings: see them, carry them over from other trainers and to them,
-keep them as a preset.
-"""
+"""The command line's word for settings: show, import, export, save as a preset."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from ..workspace.workspace import Workspace
 def add_parsers(words: Any) -> None:
     """Add the word to argparse's subparsers."""
     word = words.add_parser(
-        "settings", help="a workspace's settings: show, import, export, keep as a preset"
+        "settings", help="a workspace's settings: show, import, export, save as a preset"
     )
     word.add_argument(
         "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
@@ -32,18 +30,18 @@ def add_parsers(words: Any) -> None:
         dest="source",
         type=Path,
         metavar="FILE",
-        help="a kohya_ss .json or an sd-scripts .toml (a dataset_config too) to take over",
+        help="import a kohya_ss .json or an sd-scripts .toml (or dataset_config)",
     )
     word.add_argument(
         "--export",
         type=Path,
         metavar="FILE",
-        help="write a .json for kohya_ss or a .toml for sd-scripts",
+        help="export a .json for kohya_ss or a .toml for sd-scripts",
     )
     word.add_argument(
         "--save-preset",
         metavar="NAME",
-        help="keep the training settings under a name, for --set training.preset=NAME",
+        help="save the training settings for --set training.preset=NAME",
     )
     word.add_argument(
         "--json", action="store_true", help="print the result as one JSON object and nothing else"
@@ -54,15 +52,16 @@ def add_parsers(words: Any) -> None:
 def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     """Do what the options ask.  Raises: SettingsError, WorkspaceError."""
     root = Path(os.path.abspath(options.workspace.expanduser()))
-    left, remarks = dict[str, str](), list[str]()
+    left: dict[str, str] = {}
+    remarks: list[str] = []
     result: dict[str, Any] = {"workspace": str(root)}
     if options.source:
-        found = _import(options.source)
+        imported = _import(options.source)
         settings = Workspace.begun(root).change_settings(
-            lambda saved: saved.with_values(found.values)
+            lambda saved: saved.with_values(imported.values)
         )
-        left |= found.left
-        result |= {"given": found.given, "assumed": found.assumed}
+        left |= imported.left
+        result |= {"given": imported.given, "assumed": imported.assumed}
     else:
         settings = Workspace(root, create=False).load_settings()  # a mistyped name makes no folder
     result["changed"] = settings.changed()
@@ -73,10 +72,10 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
                 f"{options.export}: found the ending '{options.export.suffix}', expected .json"
                 " (kohya_ss) or .toml (sd-scripts)"
             )
-        made = write_foreign(settings, kind)
-        write_text(options.export, made.text)
-        left |= made.left
-        remarks += made.remarks
+        exported = write_foreign(settings, kind)
+        write_text(options.export, exported.text)
+        left |= exported.left
+        remarks += exported.remarks
         result["exported"] = str(options.export)
     if options.save_preset:
         result["preset"] = str(save_preset(options.save_preset, settings.to_preset()))
@@ -84,15 +83,12 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 
 def _import(file: Path) -> Imported:
-    """The settings of another trainer's file, with the dataset_config that it names, if that is
-    there.
-    """
+    """The settings of another trainer's file, and of the dataset_config that it names."""
     text = _read(file)
     named = dataset_config_of(text, file.name)
     if not named:
         return read_foreign(text, file.name)
-    # Where it was trained, the path may have been another: a file of its name beside this one is as
-    # good.
+    # The file may come from another machine: one of the same name beside it is as good.
     places = (
         Path(named).expanduser(),
         file.parent / named,
@@ -103,10 +99,9 @@ def _import(file: Path) -> Imported:
     )
     if beside is not None:
         return read_foreign(text, file.name, _read(beside), beside.name)
-    found = read_foreign(text, file.name)
-    return replace(
-        found, left={**found.left, "dataset_config": f"found no {named!r}; import that file too"}
-    )
+    imported = read_foreign(text, file.name)
+    missing = {"dataset_config": f"found no {named!r}; import that file too"}
+    return replace(imported, left={**imported.left, **missing})
 
 
 def _read(file: Path) -> str:
@@ -132,9 +127,9 @@ def render(result: dict[str, Any]) -> str:
     lines = [f"{name} = {value}" for name, value in sorted(result["changed"].items())]
     lines += [f"{key}: {result[key]}" for key in ("exported", "preset") if key in result]
     for key, title in (
-        ("given", "taken from the file:"),
-        ("assumed", "not in the file:"),
-        ("left", "not carried over:"),
+        ("given", "from the file:"),
+        ("assumed", "not in the file, the other trainer's defaults:"),
+        ("left", "not imported or exported:"),
     ):
         if result.get(key):
             lines += ["", title, *(f"  {name}: {why}" for name, why in sorted(result[key].items()))]

@@ -28,7 +28,7 @@ from .output import ProgressPrinter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO_PICTURE = ROOT / "examples" / "isabella.png"
-# What the settings of one call may be wrong about: such a mistake must not break the next call.
+# Errors that wrong settings cause: the call's settings are then taken back, for the next call.
 MISTAKES = (
     SettingsError,
     PresetError,
@@ -47,23 +47,21 @@ def add_parsers(words: Any) -> None:
     prepare = words.add_parser("prepare", help="take a picture into a workspace and prepare it")
     for sub in (run, prepare):
         sub.add_argument("picture", type=Path, metavar="PICTURE")
-        sub.add_argument("--trigger", required=True, help="the word that will call the character")
+        sub.add_argument(
+            "--trigger", required=True, help="word that will stand for the character in prompts"
+        )
         sub.add_argument(
             "--class-token", required=True, help="what the character is: girl, boy, woman, dragon …"
         )
-    stages = {
-        name: words.add_parser(name, help=f"the stage {name} by itself") for name in STAGES[1:]
-    }
+    stages = {name: words.add_parser(name, help=f"the stage {name} alone") for name in STAGES[1:]}
     inpaint = stages["inpaint"]
     inpaint.add_argument(
-        "--image", type=Path, help="picture to redraw a part of; default the prepared one"
+        "--image", type=Path, help="picture to inpaint (default: the prepared one)"
     )
     inpaint.add_argument(
-        "--mask",
-        type=Path,
-        help="mask of that size, white is redrawn; default the character's head",
+        "--mask", type=Path, help="mask of that size, white is redrawn (default: the head)"
     )
-    inpaint.add_argument("--prompt", help="what to draw there")
+    inpaint.add_argument("--prompt", help="what to draw in the masked part")
     demo = words.add_parser("demo", help="the whole job on the example picture")
     demo.add_argument(
         "--workspace",
@@ -85,7 +83,9 @@ def add_parsers(words: Any) -> None:
             metavar="NAME=VALUE",
             help="a setting, such as training.rank=8",
         )
-        sub.add_argument("--force", action="store_true", help="do it again, over edits by hand too")
+        sub.add_argument(
+            "--force", action="store_true", help="redo finished work, overwriting manual edits"
+        )
         sub.add_argument(
             "--json",
             action="store_true",
@@ -94,7 +94,9 @@ def add_parsers(words: Any) -> None:
         sub.set_defaults(run=run_stages, render=render)
     demo.set_defaults(run=run_demo)
     stages["plot"].add_argument(
-        "--dry-run", action="store_true", help="only tell how much is missing and how long it takes"
+        "--dry-run",
+        action="store_true",
+        help="only tell how many pictures are missing and how long they take",
     )
     stages["plot"].set_defaults(run=run_plot, render=render_plot)
     regularization.add_options(stages["regularize"])

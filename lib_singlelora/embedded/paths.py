@@ -1,4 +1,4 @@
-"""Where the embedded files lie: said once, here."""
+"""Paths of the embedded files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 NAME = "singlelora"
 
-# A Stable Diffusion 1 in small; see README.md beside it.
+# A small Stable Diffusion 1; see README.md beside it.
 CHECKPOINT = FOLDER / f"{NAME}.safetensors"
-# CLIP's tokenizer and text encoder configuration, of every Stable Diffusion 1.
+# Tokenizer and text encoder configuration of CLIP, as in every Stable Diffusion 1.
 CLIP = FOLDER / "clip"
-# A WD tagger in small: model.onnx and selected_tags.csv.
+# A small WD tagger: model.onnx and selected_tags.csv.
 TAGGER = FOLDER / "tagger"

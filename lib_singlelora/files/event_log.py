@@ -1,6 +1,6 @@
-"""The workspace's log: what happened, one JSON object a line.
+"""The workspace's log of events, one JSON object per line.
 
-A log is beside the work.  Whatever is wrong with it, the work that writes to it goes on.
+A failure to write it never stops the work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .fileio import is_link
 
 log = logging.getLogger(__name__)
 
-PART_BYTES = 16 * 2**20  # of one part: some 60,000 steps; there are at most two
+PART_BYTES = 16 * 2**20  # per part, about 60,000 steps; there are at most two parts
 
 
 class EventLog:
@@ -42,11 +42,11 @@ class EventLog:
     def write(self, event: str, **values: Any) -> None:
         """Append one event with its time.
 
-        Never raises: what cannot be written is told to the program's own log.
+        Never raises; a failure goes to the program's own log.
         """
         try:
             self._append(_line(event, values))
-        except Exception as error:  # noqa: BLE001 - a full disk, a message that no encoding takes, memory: the job goes on
+        except Exception as error:  # noqa: BLE001 - a full disk or memory: the job goes on
             with contextlib.suppress(Exception):
                 log.warning("%s: the event %r could not be written: %r", self.path, event, error)
 
@@ -71,12 +71,10 @@ class EventLog:
             file.write(line)
 
     def _rotate(self) -> None:
-        """Put a full part aside; one process does it, the others go on writing to whichever part
-        they opened.
-        """
+        """Rename a full part; other processes may still write to the part that they opened."""
         if not self._is_full():
             return
-        # A failure (another holds the lock; Windows moves no open file) means that a later event
+        # On failure (another process holds the lock, Windows moves no open file) a later event
         # tries again.
         with (
             contextlib.suppress(OSError, Timeout),

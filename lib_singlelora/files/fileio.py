@@ -1,5 +1,4 @@
-"""Files of ours: written whole or not at all, hashed, read as JSON, and tidied up after a killed
-process.
+"""Files of ours: written atomically, hashed, read as JSON, cleaned up after a killed process.
 
 Standard library only, because the launcher needs it before anything is installed.
 """
@@ -25,14 +24,14 @@ from typing import Any, BinaryIO
 
 from ..errors import NotFoundError, WorkspaceError
 
-# Bytes; the largest of ours, a record of thousands of pictures, has some 2 MB
+# Bytes; our largest, a record of thousands of pictures, has about 2 MB
 MAX_JSON = 64 * 2**20
-DAY = 24 * 3600  # seconds after which a temporary file of another machine's process counts as left
+DAY = 24 * 3600  # seconds until another machine's untouched temporary file counts as abandoned
 
 Identity = tuple[int, int]  # device and inode: what a folder is, whatever it is called
 
-# Seconds between tries: on Windows a file that somebody reads (a page, a virus scanner) cannot be
-# replaced meanwhile.
+# Seconds between tries: Windows replaces no file while something (a page, a virus scanner) reads
+# it.
 PATIENCE: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0) if sys.platform == "win32" else ()
 
 _pinned: set[Path] = set()
@@ -40,16 +39,16 @@ _held = threading.local()
 
 
 # Writing
-# -------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path` whole or not at all: temporary name, flush, fsync,
-    rename.
+    """A binary file that appears at `path` whole or not at all.
 
-    A link at `path` is replaced, not followed.  The new file's mode is what the process's umask, or
-    the folder's access list, makes of 0o666: the system applies it when the file is made.
+    It is written under a temporary name, flushed, synced and renamed.  A link at `path` is
+    replaced, not followed.  The file's mode is 0o666 under the process's umask, or as the folder's
+    access list has it.
 
     Raises: WorkspaceError, when the disk is full or the folder is read-only, or when the workspace
     that the path lies in was deleted.
@@ -81,7 +80,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def disk_error(error: OSError, path: Path) -> WorkspaceError:
-    """The error in words a user can act on."""
+    """The error in words that the user can act on."""
     reasons = {
         errno.ENOSPC: (
             "the disk is full; free some room and call again, it goes on where it stopped"
@@ -143,7 +142,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 # Folders that stay deleted
-# -------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def make_folder(folder: Path) -> None:
@@ -159,30 +158,28 @@ def make_folder(folder: Path) -> None:
         if folder.parent == folder:
             break
         folder = folder.parent
-    for each in reversed(missing):
-        # One by one and without parents: what is deleted meanwhile must not come back.
-        each.mkdir(exist_ok=True)
+    for missing_folder in reversed(missing):
+        # One by one and without parents: a folder deleted meanwhile must not come back.
+        missing_folder.mkdir(exist_ok=True)
 
 
 def pin(root: Path) -> None:
-    """From now on, once this folder is deleted, no write below it makes it again."""
+    """From now on no write makes this folder again once it is deleted."""
     _pinned.add(root)
 
 
 def identity(folder: Path) -> Identity | None:
-    """What a folder is, or None when it is gone."""
+    """A folder's device and inode, or None when it is gone."""
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
 def held(root: Path) -> Iterator[None]:
-    """While inside, this thread writes below `root` only as long as it is the folder that it is
-    now.
-    """
+    """Within the block this thread writes below `root` only while it is the same folder as now."""
     roots: dict[Path, Identity | None] = getattr(_held, "roots", {})
     _held.roots = {**roots, root: identity(root)}
     try:
@@ -192,8 +189,9 @@ def held(root: Path) -> Iterator[None]:
 
 
 def check_present(path: Path) -> None:
-    """Raises: NotFoundError, when this thread holds a folder above `path` that was deleted or
-    replaced.
+    """Check that no folder above `path` that this thread holds was deleted or replaced.
+
+    Raises: NotFoundError.
     """
     roots: Mapping[Path, Identity | None] = getattr(_held, "roots", {})
     for root, known in roots.items():
@@ -203,37 +201,35 @@ def check_present(path: Path) -> None:
 
 def _deleted(root: Path) -> NotFoundError:
     return NotFoundError(
-        f"{root}: found it deleted or replaced while it was being written, expected it to stay; "
+        f"{root}: the folder was deleted or replaced while it was being written; "
         "what was not saved elsewhere is lost. Start again with the picture"
     )
 
 
 # Reading
-# -------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether it is a file itself: no link, which may lead anywhere, no pipe, which may never
-    answer.
-    """
+    """True for a regular file: no link, which may lead anywhere, no pipe, which may block."""
     return path.is_file() and not path.is_symlink()
 
 
 def is_link(path: Path) -> bool:
-    """Whether it is a link or, on Windows, a junction, which anybody may make there.
+    """True for a link or, on Windows, a junction, which any user may create there.
 
     Raises: OSError.
     """
-    # IO_REPARSE_TAG_MOUNT_POINT; other tags are files that a cloud's folder keeps elsewhere
+    # IO_REPARSE_TAG_MOUNT_POINT; other tags are files that a cloud folder keeps elsewhere
     mount_point = 0xA0000003
     return path.is_symlink() or getattr(path.lstat(), "st_reparse_tag", 0) == mount_point
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
-    Raises: FileNotFoundError; WorkspaceError, for a link, bytes that are no UTF-8, no JSON, JSON
-    that is too large or nested too deeply.
+    Raises: FileNotFoundError; WorkspaceError, for a link, text that is not UTF-8 or not JSON, and
+    JSON that is too large or nested too deeply.
     """
     if path.is_symlink():
         raise WorkspaceError(
@@ -269,17 +265,17 @@ def file_hash(path: Path) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short hash of values that JSON can write; equal parts, equal hash."""
+    """A short hash of values that JSON can represent; equal parts have equal hashes."""
     text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:20]
 
 
 # Temporary files
-# -----------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def _machine() -> str:
-    """This machine, and on Linux this container: where a process's number means that process."""
+    """A hash of this machine, and on Linux this container: the scope of a process id."""
     space = ""
     with contextlib.suppress(OSError):
         space = str(Path("/proc/self/ns/pid").readlink())
@@ -291,42 +287,36 @@ _TEMPORARY = re.compile(r"\.singlelora-([0-9a-f]{8})-([0-9]{1,10})-([0-9a-f]{8})
 
 
 def temporary_name() -> str:
-    """A new name for a file that is being written; it says that it is ours, and which process
-    writes it.
-    """
+    """A new name for a file being written, which marks it as ours and names the process."""
     return f".singlelora-{_MACHINE}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp"
 
 
 def clear_temporaries(folders: Iterable[Path]) -> None:
-    """Remove what killed processes of ours left in these folders: nothing of the user's, nothing
-    that is being written.
-    """
+    """Remove temporary files of our dead processes from these folders, and nothing else."""
     for folder in folders:
         with contextlib.suppress(OSError):
-            for path in [each for each in folder.iterdir() if _abandoned(each)]:
+            for path in [path for path in folder.iterdir() if _is_abandoned(path)]:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink()
 
 
-def _abandoned(path: Path) -> bool:
-    """Whether it has such a name and its writer is dead; on another machine, whether it is
-    untouched for a day.
-    """
+def _is_abandoned(path: Path) -> bool:
+    """True for a temporary file whose process is dead, or of another machine and a day old."""
     name = _TEMPORARY.fullmatch(path.name)
     if name is None:
         return False
     machine, number, process = name[1], int(name[2]), name[3]
     if machine == _MACHINE and number == os.getpid():
-        return process != _PROCESS  # the number was given again, to us
+        return process != _PROCESS  # the process id was reused, for us
     if machine == _MACHINE and not is_running(number):
         return True
     return time.time() - path.lstat().st_mtime > DAY
 
 
 def is_running(number: int) -> bool:
-    """Whether a process of this number runs on this machine."""
+    """True if a process of this id runs on this machine."""
     if sys.platform == "win32":
         import ctypes
 

@@ -1,4 +1,4 @@
-"""Names that every file system and every caption takes."""
+"""Names that are valid in every file system and every caption."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import unicodedata
 
 from ..errors import WorkspaceError
 
-# Characters; bytes in UTF-8: 255 is a file's most, and names grow endings
-LONGEST, MOST_BYTES = 64, 120
-# What Windows keeps for devices, whatever follows a dot; superscript digits count as digits there.
+MAX_CHARACTERS = 64
+MAX_BYTES = 120  # in UTF-8; file systems allow 255, and names get suffixes
+# Reserved by Windows for devices, with any suffix; superscript digits count as digits there.
 # Source: learn.microsoft.com/windows/win32/fileio/naming-a-file.
 _RESERVED = re.compile(
     r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9])\s*(\..*)?",
@@ -22,11 +22,10 @@ _INVISIBLE = re.compile(
 
 
 def check_name(name: str, what: str) -> str:
-    """The name, with its letters composed (NFC), as two systems that compose them differently must
-    agree on it.
+    """The name in NFC, so that systems which compose letters differently agree on it.
 
-    Raises: WorkspaceError, for an empty one, one with a slash, comma, dot, emoji, control or
-    invisible character, one that Windows reserves, or one over 64 characters or 120 bytes.
+    Raises: WorkspaceError, for an empty name, a slash, comma, dot, emoji, control or invisible
+    character, a name that Windows reserves, or more than 64 characters or 120 bytes.
     """
     name = unicodedata.normalize("NFC", name)
     allowed = "expected letters, digits, spaces, '-' or '_' (1 to 64 of them)"
@@ -35,7 +34,7 @@ def check_name(name: str, what: str) -> str:
             f"{what} {name!a}: Windows reserves this word for a device; choose another, such as 'my"
             f" {what}'"
         )
-    if not name or name != name.strip() or len(name) > LONGEST:
+    if not name or name != name.strip() or len(name) > MAX_CHARACTERS:
         raise WorkspaceError(f"{what} {name[:80]!r}: {allowed}; choose another word")
     for index, character in enumerate(name):
         kind = unicodedata.category(character)
@@ -44,16 +43,14 @@ def check_name(name: str, what: str) -> str:
             raise WorkspaceError(
                 f"{what} {name!r}: found {character!a}, {allowed}; choose another word"
             )
-    if (size := len(name.encode("utf-8"))) > MOST_BYTES:
+    if (size := len(name.encode("utf-8"))) > MAX_BYTES:
         raise WorkspaceError(
-            f"{what} {name!r}: found {size} bytes in UTF-8, expected at most {MOST_BYTES}, as file"
+            f"{what} {name!r}: found {size} bytes in UTF-8, expected at most {MAX_BYTES}, as file"
             " names have little room; choose a shorter word"
         )
     return name
 
 
 def is_repeats(text: str) -> bool:
-    """Whether it is the number before the first `_` of kohya's folders: plain digits, no more of
-    them than a count has.
-    """
+    """True for the repeats in the name of a kohya folder: 1 to 999999, plain digits."""
     return text.isdecimal() and len(text) <= 6 and int(text) > 0

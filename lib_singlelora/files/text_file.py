@@ -1,6 +1,4 @@
-"""Text files that people wrote in any editor: UTF-8 is read, whatever else is named instead of read
-as gibberish.
-"""
+"""Text files from any editor: UTF-8 is read, other encodings are refused by name."""
 
 from __future__ import annotations
 
@@ -19,15 +17,14 @@ _MARKS = (
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 BOM = "\ufeff"
-MOST_BYTES = 16 * 2**20  # more than any caption or list of wildcards needs
+MAX_BYTES = 16 * 2**20  # more than any caption or list of wildcards needs
 
 
 def read_text(path: Path, error: type[SingleLoraError] = WorkspaceError) -> str:
-    """The text of a UTF-8 file without the mark at its start, lines ended by `\\n`.
+    """The text of a UTF-8 file without byte order mark, with `\\n` as line ends.
 
-    error: what is raised, with the file's name, what was found and what to do.
-    Raises: error, for another encoding, a file that is no text, one that is too large, or one that
-    cannot be read.
+    error: the type to raise.
+    Raises: error, for another encoding, a file that is not text, too large or unreadable.
     """
     try:
         data = read_bytes(path, error)
@@ -40,18 +37,18 @@ def read_text(path: Path, error: type[SingleLoraError] = WorkspaceError) -> str:
 
 
 def read_bytes(path: Path, error: type[SingleLoraError] = WorkspaceError) -> bytes:
-    """A text's bytes.  Raises: error, for more than a text has; OSError."""
-    # A file with a hole of gigabytes would fill the memory
-    if (size := path.stat().st_size) > MOST_BYTES:
+    """The bytes of a text file.  Raises: error, if it is too large; OSError."""
+    # A sparse file of gigabytes would fill the memory
+    if (size := path.stat().st_size) > MAX_BYTES:
         raise error(
-            f"{path}: found {size >> 20} MB, expected a text of at most {MOST_BYTES >> 20} MB; take"
+            f"{path}: found {size >> 20} MB, expected a text of at most {MAX_BYTES >> 20} MB; take"
             " it away"
         )
     return path.read_bytes()
 
 
 def decode(data: bytes, path: Path, error: type[SingleLoraError] = WorkspaceError) -> str:
-    """The text of a file's bytes, letter for letter, its mark included.
+    """The text of a file's bytes, including the byte order mark.
 
     Raises: error, as `read_text`.
     """
@@ -72,10 +69,12 @@ def decode(data: bytes, path: Path, error: type[SingleLoraError] = WorkspaceErro
         )
     if control := _CONTROL.search(text):
         raise _refusal(
-            error, path, f"the control character {ord(control[0]):#04x}, which no text has"
+            error,
+            path,
+            f"the control character {ord(control[0]):#04x}, which text does not contain",
         )
     if "\ufffd" in text:
-        raise _refusal(error, path, "the character U+FFFD: an earlier program lost letters here")
+        raise _refusal(error, path, "the character U+FFFD, where an earlier program lost letters")
     return text
 
 

@@ -1,8 +1,6 @@
-"""Files of weights from anywhere: what they claim is checked before memory is taken for it, and no
-code in them runs.
+"""Weight files from anywhere: checked before memory is allocated for them; no code in them runs.
 
-Each reader of ours (LoRA files, checkpoints, upscalers, snapshots) puts the reason into an error of
-its own.
+Our readers (LoRA files, checkpoints, upscalers, snapshots) put the reason into errors of their own.
 """
 
 from __future__ import annotations
@@ -28,11 +26,11 @@ from torch import Tensor
 MOST_HEADER = 100_000_000  # bytes, as in safetensors' own reader
 MOST_DIMENSION = 2**31 - 1
 MOST_DIMENSIONS = 16
-# How many times its size a pickle may hold: torch packs nothing, a packing by hand halves a
-# checkpoint at most.
+# How many times its size a pickle may unpack to: torch does not compress, and compression at most
+# halves a checkpoint.
 MOST_UNPACKED = 8
 SLACK = 2**20  # bytes; a file of some hundred bytes is no bomb
-# Bytes of a number.  What is not here is left to safetensors, which knows its own version's kinds.
+# Bytes per number.  Other dtypes are left to safetensors, which knows those of its version.
 SIZES = {
     "BOOL": 1,
     "U8": 1,
@@ -50,9 +48,9 @@ SIZES = {
     "U64": 8,
     "F64": 8,
 }
-# How torch.save's files begin, new and old
+# First bytes of files by torch.save, new and old format
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-# How other files begin that people mistake for weights.
+# First bytes of files that are mistaken for weights.
 OTHERS = (
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -63,8 +61,7 @@ OTHERS = (
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"{", "a JSON file"),
 )
-# What torch's reader of pickles raises for bytes that are none depends on the bytes: it takes them
-# at their word.
+# Errors that torch's unpickler raises for broken data: it trusts the bytes, so they vary.
 BROKEN = (
     pickle.PickleError,
     zipfile.BadZipFile,
@@ -84,16 +81,16 @@ BROKEN = (
 
 
 class UnreadableWeights(ValueError):
-    """What was found instead of weights, in a few words for the reader's own sentence."""
+    """The message says in a few words what was found instead of weights."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """A safetensors file's head.
+    """The header of a safetensors file.
 
-    shapes: by key.
-    metadata: strings.
-    end: the size that the file must have, bytes.
+    shapes: key -> shape.
+    metadata: key -> text.
+    end: the size that the file must have, in bytes.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -102,7 +99,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The checked head; of the file nothing else is read.
+    """The checked header; nothing else of the file is read.
 
     Raises: UnreadableWeights; OSError.
     """
@@ -123,7 +120,8 @@ def read_header(path: Path) -> Header:
         isinstance(value, str) for value in metadata.values()
     ):
         raise UnreadableWeights("metadata that is not all text")
-    shapes, ends = {}, [(0, 0)]
+    shapes = {}
+    ends = [(0, 0)]
     for key, told in values.items():
         shapes[key], span = _entry(key, told)
         ends.append(span)
@@ -157,11 +155,9 @@ def _object(text: bytes) -> dict[str, Any]:
 def _entry(key: str, told: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
     """(shape, (begin, end))."""
     values: dict[str, Any] = told if isinstance(told, dict) else {}
-    shape, span, dtype = (
-        _whole(values.get("shape")),
-        _whole(values.get("data_offsets")),
-        values.get("dtype"),
-    )
+    shape = _integers(values.get("shape"))
+    span = _integers(values.get("data_offsets"))
+    dtype = values.get("dtype")
     if shape is None or span is None or len(span) != 2 or not isinstance(dtype, str):
         raise UnreadableWeights(f"an entry {key[:80]!r} without type, shape and place")
     begin, end = span
@@ -175,11 +171,12 @@ def _entry(key: str, told: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
     return tuple(shape), (begin, end)
 
 
-def _whole(values: Any) -> list[int] | None:
-    good = isinstance(values, list) and all(
+def _integers(values: Any) -> list[int] | None:
+    """The values, if they are a list of integers from 0 to 2**63 - 1."""
+    valid = isinstance(values, list) and all(
         type(value) is int and 0 <= value < 2**63 for value in values
     )
-    return values if good else None
+    return values if valid else None
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -198,14 +195,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether the file begins as safetensors do, whatever its name ends in; where it begins as
-    nothing known, the name counts.
-
-    Raises: OSError.
-    """
+    """True if the content is safetensors, or unknown under the name of one.  Raises: OSError."""
     with path.open("rb") as file:
         head = file.read(9)
-    # First, for the length of a header may begin as a pickle does: 640 is 80 02.
+    # Checked first: the length of a header may look like a pickle (640 is 80 02).
     if (
         len(head) == 9
         and head[8:] == b"{"
@@ -216,13 +209,13 @@ def is_safetensors(path: Path) -> bool:
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether the file begins as torch.save's do, whatever its name ends in.  Raises: OSError."""
+    """True if the content is by torch.save, whatever the suffix.  Raises: OSError."""
     with path.open("rb") as file:
         return file.read(4).startswith(PICKLES) and not is_safetensors(path)
 
 
 def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """(tensors, metadata) by what is in the file: safetensors, or a pickle of plain weights.
+    """(tensors, metadata) of safetensors or a pickle of plain weights, by the file's content.
 
     Raises: UnreadableWeights, naming what the file is instead; OSError.
     """
@@ -239,7 +232,7 @@ def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def other_kind(path: Path) -> str:
-    """What a file is that holds no weights, in a few words; '' for one that may.
+    """The kind of a file that is no weight file, in a few words; '' for one that may be.
 
     Raises: OSError.
     """
@@ -254,8 +247,7 @@ def other_kind(path: Path) -> str:
 
 
 def read_pickle(path: Path) -> Any:
-    """What a .ckpt, .pth or .pt holds: plain values and tensors, that take no more memory than the
-    file can hold.
+    """The content of a .ckpt, .pth or .pt: plain values and tensors, of a bounded size.
 
     Raises: UnreadableWeights; OSError.
     """
@@ -274,16 +266,15 @@ def read_pickle(path: Path) -> Any:
                 raise UnreadableWeights(f"{size} bytes that would unpack to {unpacked}, a bomb")
         elif tarfile.is_tarfile(path):  # torch unpacks these onto the disk
             raise UnreadableWeights("an archive of PyTorch before 0.2")
-        # By a name that ends in .safetensors torch would choose another reader
+        # Opened here: for a name in .safetensors torch would choose another reader
         with path.open("rb") as file:
-            # Not torch.load: the WebUI puts a check of its own there, which leaves an open file at
-            # its end.
-            found = torch.serialization.load(file, map_location="cpu", weights_only=True)
-        claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(found))
+            # Not torch.load: the WebUI patches it with a check that leaves a file at its end.
+            content = torch.serialization.load(file, map_location="cpu", weights_only=True)
+        claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
     except UnreadableWeights:
         raise
     except pickle.UnpicklingError as error:
-        # The second is torch 2.1's
+        # The second wording is torch 2.1's
         foreign = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         what = (
             f"a pickle that calls {foreign[1][:80]}"
@@ -295,18 +286,19 @@ def read_pickle(path: Path) -> Any:
         raise UnreadableWeights(f"a broken or truncated file ({type(error).__name__})") from None
     if claimed > most:
         raise UnreadableWeights(f"tensors that claim {claimed} bytes in a file of {size}")
-    return found
+    return content
 
 
 def _is_archive(path: Path) -> bool:
-    """As torch decides it: where it reads an archive we must have read the same one."""
+    """True if torch reads the file as an archive, so that we check the same one."""
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _tensors(found: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers; a container that holds itself is looked at once."""
-    todo, seen = [found], set[int]()
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers, which may contain themselves."""
+    todo = [content]
+    seen: set[int] = set()
     while todo:
         value = todo.pop()
         if isinstance(value, Tensor):

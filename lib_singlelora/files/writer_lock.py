@@ -1,7 +1,7 @@
 """One writer at a time in a workspace; reading never waits.
 
-The system holds the lock for the process and releases it when the process ends in any way, kill -9
-included.  Who holds it stands in a file beside it, for the message to whoever comes second.
+The system releases the lock when the process ends, even by kill -9.  A file beside it names the
+holder, for the message to the second writer.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .fileio import disk_error, read_json, write_json
 
 log = logging.getLogger(__name__)
 
-# Seconds: long enough for a change by hand to end, short enough to be told of a job at once
-JOB_WAIT = 3.0
-CHANGE_WAIT = 30.0  # seconds: a change takes milliseconds, and many may come at once
-LOCK, HOLDER = ".singlelora.lock", ".singlelora.writer.json"
-# What file systems without locks answer, such as some network shares.
+JOB_WAIT = 3.0  # seconds: a manual change ends within them, a job does not
+CHANGE_WAIT = 30.0  # seconds: a change takes milliseconds, but many may come at once
+LOCK = ".singlelora.lock"
+HOLDER = ".singlelora.writer.json"
+# Errors of file systems without locks, such as some network shares.
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
@@ -53,8 +53,8 @@ def writing(root: Path, what: str, wait: float | None = None) -> Iterator[bool]:
     """Hold a workspace against every other writer; a thread that holds it may enter again.
 
     what: the work, for the message to others.
-    wait: seconds, default JOB_WAIT.  Gives whether this is the outermost entry.
-
+    wait: seconds, default JOB_WAIT.
+    Yields: True for the outermost entry.
     Raises: ConflictError, naming the holder; WorkspaceError, when the lock cannot be written.
     """
     try:
@@ -76,8 +76,7 @@ def writing(root: Path, what: str, wait: float | None = None) -> Iterator[bool]:
 
 @contextmanager
 def changing(root: Path, part: str, wait: float = CHANGE_WAIT) -> Iterator[None]:
-    """Hold one part of a workspace that may change while a job is at work, for the moment that a
-    change takes.
+    """Hold one part of a workspace for a short change, which is allowed during a job.
 
     part: 'settings', or 'additions' (files that no job touches).
     Raises: ConflictError, when it stays held.
@@ -87,13 +86,12 @@ def changing(root: Path, part: str, wait: float = CHANGE_WAIT) -> Iterator[None]
             yield
     except _BusyError as busy:
         raise ConflictError(
-            f"{root}: found its {part} held by other changes for {wait:.0f} s, expected a moment;"
-            " call again"
+            f"{root}: found its {part} locked by other changes for {wait:.0f} s; call again"
         ) from busy
 
 
 class _BusyError(Exception):
-    """Somebody else holds the lock."""
+    """Another thread or process holds the lock."""
 
 
 @contextmanager
@@ -101,10 +99,10 @@ def _exclusive(path: Path, wait: float) -> Iterator[bool]:
     """Hold a lock file against other threads, then against other processes."""
     if not path.parent.is_dir():  # filelock would make it
         raise NotFoundError(
-            f"{path.parent}: found no such folder any more, expected the workspace; it was deleted"
-            " or moved"
+            f"{path.parent}: found no such folder, expected the workspace; it was deleted or moved"
         )
-    key, me = path.parent.resolve() / path.name, threading.get_ident()
+    key = path.parent.resolve() / path.name
+    me = threading.get_ident()
     with _guard:
         hold = _holds.get(key)
         if again := hold is not None and hold.thread == me:
@@ -147,8 +145,7 @@ def _acquired(path: Path, wait: float) -> FileLock | None:
         if path.parent not in _warned:
             _warned.add(path.parent)
             log.warning(
-                "%s: found a file system without locks: nothing but you keeps two programs from"
-                " writing at once",
+                "%s: the file system has no locks: make sure that only one program writes here",
                 path.parent,
             )
         return None
@@ -156,7 +153,7 @@ def _acquired(path: Path, wait: float) -> FileLock | None:
 
 
 def _tell_holder(root: Path, what: str) -> None:
-    with contextlib.suppress(WorkspaceError):  # a full disk stops no job here
+    with contextlib.suppress(WorkspaceError):  # a full disk must not stop the job here
         write_json(
             root / HOLDER,
             {
@@ -169,7 +166,7 @@ def _tell_holder(root: Path, what: str) -> None:
 
 
 def _holder_of(root: Path) -> str:
-    """Who holds the workspace, as far as it told."""
+    """The holder of the workspace, as far as its file tells."""
     try:
         values = read_json(root / HOLDER)
         what, number, machine, since = (

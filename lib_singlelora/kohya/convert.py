@@ -1,7 +1,7 @@
-"""Settings of other trainers: kohya_ss' JSON and sd-scripts' TOML, both ways; what cannot be
-carried over is listed.
+"""Settings of other trainers, read and written: kohya_ss' JSON and sd-scripts' TOML.
 
-A key that a file leaves out means what that trainer means by it (`foreign_tables`).
+What cannot be carried over is listed.  A key that a file leaves out has that trainer's own default
+(`tables`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class _File:
-    """A file's keys in one level; alone: whether it is a dataset_config without a training."""
+    """A parsed file.
+
+    values: its keys, without sections.
+    dataset: the keys of a dataset_config in it.
+    note: what our own exporter noted in it.
+    alone: it is a dataset_config without a training.
+    """
 
     trainer: Trainer
     values: Values
@@ -36,12 +42,12 @@ class _File:
 def read_foreign(
     text: str, name: str, dataset: str = "", dataset_name: str = "dataset_config"
 ) -> Imported:
-    """Settings from a file's text, by its name's ending: .json of kohya_ss, .toml of sd-scripts.
+    """Settings from a file's text, by the suffix of its name: kohya_ss' .json, sd-scripts' .toml.
 
     A TOML may be the training's, a dataset_config, or both in one.
-    dataset: the text of the dataset_config that the file names, if there is one; dataset_name: its
-        name.
-    Raises: SettingsError, for neither, or for text that is not what the ending says.
+    dataset: the text of the dataset_config that the file names, if any.
+    dataset_name: the name of that file.
+    Raises: SettingsError, for another suffix or text that does not fit the suffix.
     """
     text = text.removeprefix("\ufeff")
     if name.lower().endswith(".json"):
@@ -66,14 +72,14 @@ def write_foreign(settings: Settings, kind: str) -> Exported:
 
 
 def dataset_config_of(text: str, name: str) -> str:
-    """The path of the dataset_config that a training's file names, or nothing.
+    """The path of the dataset_config that a training's file names, or "".
 
     Raises: SettingsError.
     """
     text = text.removeprefix("\ufeff")
     values = _json(text, name) if name.lower().endswith(".json") else _toml_file(text, name).values
-    found = values.get("dataset_config")
-    return found.strip() if isinstance(found, str) else ""
+    path = values.get("dataset_config")
+    return path.strip() if isinstance(path, str) else ""
 
 
 def _json(text: str, name: str) -> Values:
@@ -91,7 +97,7 @@ def _json(text: str, name: str) -> Values:
 
 
 def _toml(text: str, name: str) -> Values:
-    # Python 3.10 lacks the first.
+    # Python 3.10 has no tomllib.
     reader = next(
         (module for module in ("tomllib", "tomli") if importlib.util.find_spec(module)), None
     )
@@ -108,9 +114,7 @@ def _toml(text: str, name: str) -> Values:
 
 
 def _toml_file(text: str, name: str) -> _File:
-    """The training's keys out of their sections (sd-scripts looks at no section's name), the
-    dataset's, and our note.
-    """
+    """A TOML's keys: the training's without their sections, which sd-scripts ignores too."""
     flat: Values = {}
     dataset: Values = {}
     for key, value in _toml(text, name).items():
@@ -122,13 +126,13 @@ def _toml_file(text: str, name: str) -> _File:
 
 
 def _note(text: str) -> Values:
-    """What our own exporter noted in a comment."""
+    """The note that our own exporter left in a comment."""
     mark = f"# {NOTE}: "
     for line in text.splitlines():
         if line.startswith(mark):
             try:
-                found = json.loads(line[len(mark) :])
+                note = json.loads(line[len(mark) :])
             except ValueError:
                 return {}
-            return found if isinstance(found, dict) else {}
+            return note if isinstance(note, dict) else {}
     return {}

@@ -28,17 +28,18 @@ from .tables import (
 )
 from .values import DECIMAL_COMMA, as_setting, is_nothing, items, number, rates, sides
 
-NOTE = "singlelora"  # where our own exporter notes what the file has no word for
+NOTE = "singlelora"  # key under which our own exporter notes what the format cannot express
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """values: our dotted names, all that is changed.
+    """The result of reading a file.
 
-    given: ours -> the file's key and value it was read from.
-    assumed: ours -> what the other trainer does where the file says nothing.
-    left: the file's keys that were not carried over, and why.
+    values: dotted name of a setting -> value, for all that change.
+    left: key of the file that was not carried over -> why.
+    given: dotted name -> the file's key and value that it was read from.
+    assumed: dotted name -> the other trainer's default, where the file has no such key.
     """
 
     values: Values
@@ -48,10 +49,15 @@ class Imported:
 
 
 class Reading:
-    """The state of reading one file: what is not read yet, and what was made of the rest."""
+    """One file being read.
+
+    rest: keys that are not read yet.
+    values, given, left: as in `Imported`, without the section's name.
+    """
 
     def __init__(self, name: str, trainer: Trainer) -> None:
-        self.name, self.trainer = name, trainer
+        self.name = name
+        self.trainer = trainer
         self.column = 0 if trainer == "kohya_ss" else 1
         self.rest: Values = {}
         self.values: Values = {}
@@ -59,7 +65,7 @@ class Reading:
         self.left: dict[str, str] = {}
 
     def read(self, values: Values, dataset: Values, note: Values, alone: bool) -> Imported:
-        """Everything.  Raises: SettingsError, for a file that is none of the trainer's."""
+        """Read everything.  Raises: SettingsError, for a file that is not this trainer's."""
         self.rest = dict(values)
         if self.column == 0 and not any(
             key in self.rest for key in ("network_dim", "LoRA_type", "train_batch_size")
@@ -71,7 +77,7 @@ class Reading:
         self._dataset(dataset)
         self._network_arguments()
         self._optimizer_name()
-        if self.rest.get("max_timestep") in (0, "0"):  # kohya_ss' word for none
+        if self.rest.get("max_timestep") in (0, "0"):  # kohya_ss writes 0 for none
             del self.rest["max_timestep"]
         for ours, theirs in SAME.items():
             self.take(theirs[self.column], ours, _CONVERT.get(ours))
@@ -107,29 +113,30 @@ class Reading:
         )
 
     # One value
-    # ---------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def take(self, key: str, ours: str, convert: Callable[[Any], Any] | None = None) -> None:
-        """A key whose value means ours, if the file has it."""
+        """Read a key that means the same as a setting of ours, if the file has it."""
         value = self.rest.pop(key, None)
         if is_nothing(value):
             return
         try:
-            own = as_setting(declaration(f"training.{ours}"), convert(value) if convert else value)
+            converted = convert(value) if convert else value
+            checked = as_setting(declaration(f"training.{ours}"), converted)
         except SettingsError as error:
             self.left[key] = str(error)
         else:
-            self.put(ours, own, key, value)
+            self.put(ours, checked, key, value)
 
     def put(self, ours: str, value: Any, key: str, found: Any) -> None:
-        """Set one of ours, remembering where it comes from."""
+        """Set a setting of ours, and note the key and value that it comes from."""
         self.values[ours] = value
         self.given[ours] = (
             f"{key} = {found}" if isinstance(found, int | float) else f"{key} = {found!r}"
         )
 
     def figure(self, key: str) -> float | None:
-        """The number under a key, or None where there is none; what is no number is listed."""
+        """The number under a key, or None; anything else there is listed as left."""
         value = self.rest.pop(key, None)
         if is_nothing(value):
             return None
@@ -140,7 +147,7 @@ class Reading:
             return None
 
     def switch(self, key: str) -> bool:
-        """Whether a key is switched on; what is neither on nor off is listed."""
+        """True if a key is switched on; anything but on and off is listed as left."""
         value = self.rest.pop(key, None)
         if is_nothing(value):
             return False
@@ -151,12 +158,10 @@ class Reading:
             return False
 
     # What needs more than a table
-    # --------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _dataset(self, dataset: Values) -> None:
-        """A dataset_config's nearest values: the subset's, else the dataset's, else the general
-        ones.
-        """
+        """Values of a dataset_config: the subset's, else the dataset's, else the general ones."""
         if not dataset:
             return
         sets = [each for each in items(dataset.get("datasets")) if isinstance(each, dict)]
@@ -182,7 +187,7 @@ class Reading:
         self.rest = {**self.rest, **merged}
 
     def _network_arguments(self) -> None:
-        """network_args as fields of their own, and the network's module as kohya_ss' LoRA type."""
+        """Turn network_args into keys of their own, and network_module into kohya_ss' LoRA type."""
         if self.column == 0:
             return
         arguments: Values = {}
@@ -209,25 +214,23 @@ class Reading:
         self.rest = {**self.rest, **arguments}
 
     def _texts(self, key: str) -> list[str]:
-        """A list of texts, however it was written."""
+        """A list of texts, in whatever form it was written."""
         value = self.rest.pop(key, None)
         if isinstance(value, str) and not value.strip().startswith("["):
             return [value]
         return [str(item) for item in items(value)]
 
     def _optimizer_name(self) -> None:
-        """sd-scripts' older switches for an optimizer."""
+        """sd-scripts' older switches that choose an optimizer."""
         for switch, name in (("use_8bit_adam", "AdamW8bit"), ("use_lion_optimizer", "Lion")):
             if self.switch(switch) and is_nothing(self.rest.get("optimizer_type")):
                 self.rest["optimizer_type"] = name
 
     def _algorithm(self) -> None:
-        kind, preset = (
-            str(self.rest.pop("LoRA_type", None) or "Standard"),
-            str(self.rest.pop("LyCORIS_preset", "") or "full"),
-        )
+        kind = str(self.rest.pop("LoRA_type", None) or "Standard")
+        preset = str(self.rest.pop("LyCORIS_preset", "") or "full")
         decomposed = self.switch("dora_wd") | self.switch("weight_decompose")
-        # The GUI keeps the field, and LyCORIS alone reads it
+        # The GUI keeps the field for every type, but only LyCORIS reads it
         if decomposed and not kind.startswith("LyCORIS"):
             self.left["dora_wd"] = f"true is not in force there: {kind} has no weight decomposition"
             decomposed = False
@@ -260,9 +263,7 @@ class Reading:
             self.values.setdefault("conv_alpha", 1.0)
 
     def _lycoris(self, algorithm: str, preset: str) -> None:
-        """LyCORIS trains convolutions whatever the algorithm, with the plain rank where it has none
-        for them.
-        """
+        """LyCORIS always trains convolutions, with the plain rank unless they have their own."""
         if self.column == 0 and "conv_rank" not in self.values:  # the GUI's field stands at 1
             self.values["conv_rank"], self.values["conv_alpha"] = 1, 1.0
         for ours, plain in (("conv_rank", "rank"), ("conv_alpha", "alpha")):
@@ -281,13 +282,11 @@ class Reading:
             )
 
     def _learning_rates(self) -> None:
-        """One rate for both halves stands where they have none of their own; switches leave a half
-        out.
-        """
+        """Rates of U-Net and text encoder: their own, else the shared one; 0 if switched off."""
         shared = self._rate("learning_rate")
         own = {ours: self._rate(ours) for ours in ("unet_lr", "text_encoder_lr")}
         if self.column == 0 and own["unet_lr"] == 0 and own["text_encoder_lr"] == 0:
-            own = dict.fromkeys(own)  # both at 0 mean the shared one there
+            own = dict.fromkeys(own)  # in kohya_ss both at 0 mean the shared one
         for ours, without in (
             ("unet_lr", "network_train_text_encoder_only"),
             ("text_encoder_lr", "network_train_unet_only"),
@@ -352,9 +351,7 @@ class Reading:
         )
 
     def _warmup(self) -> None:
-        """Steps go before a share; kohya_ss' other field is in percent, sd-scripts takes a fraction
-        for a share.
-        """
+        """Warm-up: steps take precedence over kohya_ss' percentage; a fraction is a share."""
         percent = self.rest.get("lr_warmup") if self.column == 0 else None
         if isinstance(percent, str) and percent.strip().endswith("%"):
             self.rest["lr_warmup"] = percent.strip()[:-1]
@@ -375,7 +372,7 @@ class Reading:
             self.left[key] = str(error)
 
     def _epochs(self) -> None:
-        """kohya_ss' second field for epochs goes before its first; steps have no counterpart."""
+        """Epochs: kohya_ss' max_train_epochs takes precedence; steps have no counterpart."""
         if self.column == 0:
             if self.rest.get("max_train_epochs") not in (0, 0.0, "0"):
                 self.take("max_train_epochs", "epochs")
@@ -407,7 +404,7 @@ class Reading:
             self.left[key] = f"found {value!r}; buckets here fill the area of a square of {side}"
 
     def _noise(self) -> None:
-        """kohya_ss keeps the fields of both kinds, and one kind is in force."""
+        """kohya_ss keeps the fields of both kinds of noise; only one kind is in force."""
         kind = self.rest.pop("noise_offset_type", None)
         if is_nothing(kind) or self.column == 1:
             return
@@ -426,7 +423,7 @@ class Reading:
             self.given[ours] = f"noise_offset_type = {kind!r}"
 
     def _masks(self) -> None:
-        """Their masked loss leaves the background out entirely."""
+        """Masked loss, which ignores the background entirely there."""
         if self.switch("alpha_mask") and not self.values.get("masked_loss"):
             self.put("masked_loss", True, "alpha_mask", True)
         if self.values.get("masked_loss"):
@@ -452,13 +449,13 @@ class Reading:
             self.left["caption_extension"] = f"found {ending!r}; captions are read from .txt here"
 
     # What the file does not say
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _left_out(self, ours: str) -> Any:
         return {**LEFT_OUT, **OWN_LEFT_OUT[self.trainer]}[ours]
 
     def _assume(self, alone: bool) -> dict[str, str]:
-        """The other trainer's own values where the file gives none; gives what was assumed."""
+        """Fill in the other trainer's defaults; dotted name -> what was assumed."""
         own = {**LEFT_OUT, **OWN_LEFT_OUT[self.trainer]}
         found = {}
         for key, value in own.items():
@@ -477,7 +474,7 @@ class Reading:
         return found
 
     def _noted(self, note: Mapping[str, Any]) -> None:
-        """What our own exporter had to say otherwise, unless the file was changed since."""
+        """Apply our own exporter's note, except where the file was changed since."""
         for key, entry in note.items():
             if not isinstance(entry, Mapping) or "is" not in entry:
                 continue
@@ -491,12 +488,12 @@ class Reading:
 
 
 def _joined(value: Any) -> str:
-    """A list as text, however the file wrote it."""
+    """A list as text, in whatever form the file has it."""
     if isinstance(value, list):
         return ",".join(_joined(item) for item in value)
     try:
         return f"{value:g}" if isinstance(value, int | float) else str(value or "").strip("\"' []")
-    except OverflowError:  # JSON bounds no whole number
+    except OverflowError:  # integers in JSON have no limit
         return str(value)
 
 

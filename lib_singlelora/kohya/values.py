@@ -1,6 +1,4 @@
-"""Values as people write them in other trainers' files: `0,0001`, `10%`, `512.0,512.0`, a text
-where a list is usual.
-"""
+"""Values as users write them in other trainers' files: `0,0001`, `10%`, `512.0,512.0`."""
 
 from __future__ import annotations
 
@@ -17,12 +15,14 @@ _BETWEEN = re.compile(r"[,;\sx×]+")
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether a value stands for none."""
-    return any(value is each or (value == each and type(value) is type(each)) for each in NOTHING)
+    """True if a value stands for none: empty, None, or the word None."""
+    return any(
+        value is empty or (value == empty and type(value) is type(empty)) for empty in NOTHING
+    )
 
 
 def number(value: Any) -> float:
-    """A number, from a number or a text: with a decimal comma, or as percent.
+    """A number or its text, which may have a decimal comma or be a percentage.
 
     Raises: ValueError.
     """
@@ -37,12 +37,12 @@ def number(value: Any) -> float:
         raise ValueError
     try:
         return float(value)
-    except OverflowError:  # JSON bounds no whole number
+    except OverflowError:  # integers in JSON have no limit
         raise ValueError from None
 
 
 def items(value: Any) -> list[Any]:
-    """A list, whether it was written as one, as its text (`[1, 2]`) or with commas or spaces.
+    """A list, or its text: `[1, 2]`, or with commas or spaces between.
 
     Raises: ValueError.
     """
@@ -52,22 +52,22 @@ def items(value: Any) -> list[Any]:
         text = value.strip()
         if text[:1] in "[(" and text[-1:] in ")]":
             try:
-                found = ast.literal_eval(text)
+                parsed = ast.literal_eval(text)
             except (SyntaxError, ValueError, MemoryError, RecursionError):
                 return [piece for piece in _BETWEEN.split(text[1:-1]) if piece]
-            return list(found) if isinstance(found, list | tuple) else [found]
+            return list(parsed) if isinstance(parsed, list | tuple) else [parsed]
     return [] if is_nothing(value) else [value]
 
 
 def rates(value: Any) -> list[float]:
     """Learning rates: one, or a list of them.  Raises: ValueError."""
-    found = []
+    numbers = []
     for item in items(value):
         if isinstance(item, str) and not DECIMAL_COMMA.fullmatch(item.strip()):
-            found += [number(piece) for piece in _BETWEEN.split(item.strip()) if piece]
+            numbers += [number(piece) for piece in _BETWEEN.split(item.strip()) if piece]
         else:
-            found.append(number(item))
-    return found
+            numbers.append(number(item))
+    return numbers
 
 
 def sides(value: Any) -> tuple[int, int]:
@@ -75,17 +75,17 @@ def sides(value: Any) -> tuple[int, int]:
 
     Raises: ValueError.
     """
-    given = items(value)
-    if len(given) == 1 and isinstance(given[0], str):
-        given = [piece for piece in _BETWEEN.split(given[0].strip("()[] \"'")) if piece]
-    found = [number(side) for side in given]
-    if len(found) not in (1, 2) or any(not side.is_integer() or side < 1 for side in found):
+    pieces = items(value)
+    if len(pieces) == 1 and isinstance(pieces[0], str):
+        pieces = [piece for piece in _BETWEEN.split(pieces[0].strip("()[] \"'")) if piece]
+    numbers = [number(piece) for piece in pieces]
+    if len(numbers) not in (1, 2) or any(not side.is_integer() or side < 1 for side in numbers):
         raise ValueError
-    return int(found[0]), int(found[-1])
+    return int(numbers[0]), int(numbers[-1])
 
 
 def as_setting(declared: Declaration, value: Any) -> Any:
-    """A foreign value in our setting's type; whole numbers may be 1.0 or "1".
+    """Another trainer's value in our setting's type; integers may be 1.0 or "1".
 
     Raises: SettingsError.
     """

@@ -1,4 +1,4 @@
-"""Our training settings as files that kohya_ss and sd-scripts run."""
+"""Our training settings as files for kohya_ss and sd-scripts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from .tables import LOST, NETWORK, OPTIMIZER_PATHS, SAME, TYPES, Trainer
 
 Values = dict[str, Any]
 OFF: tuple[Any, ...] = ("", None, 0, 0.0)
-# Where sd-scripts and kohya_ss take a missing number for none, a 0 is an error or means something
-# else.
+# Left out when 0: for sd-scripts a missing number means off, and 0 is an error or something else.
 NONE_IF_ZERO = (
     "network_dropout",
     "scale_weight_norms",
@@ -28,15 +27,16 @@ NONE_IF_ZERO = (
     "min_timestep",
     "network_weights",
 )
-UNKNOWN_OPTIMIZER = "AdamW"  # written for one that sd-scripts cannot be given
+UNKNOWN_OPTIMIZER = "AdamW"  # written in place of one that sd-scripts cannot run
 
 
 @dataclass(frozen=True)
 class Exported:
-    """text: the file.
+    """A file for another trainer.
 
-    left: our settings that it cannot say.
-    remarks: what its user should know.
+    text: its content.
+    left: dotted name of a setting that it cannot express -> why.
+    remarks: sentences for its user.
     """
 
     text: str
@@ -49,7 +49,9 @@ class _Words:
 
     def __init__(self, settings: Settings, column: int) -> None:
         fit = fitted(settings.training)
-        self.settings, self.column, self.training = settings, column, fit.settings
+        self.settings = settings
+        self.column = column
+        self.training = fit.settings
         changed = settings.changed_from_declared()
         self.left = {
             f"training.{name}": why for name, why in LOST.items() if f"training.{name}" in changed
@@ -57,32 +59,32 @@ class _Words:
         self.remarks = list(fit.said)
         self.one_rate = SOURCES[self.training.optimizer].one_rate
         self.own_steps = self._chooses_its_steps()
-        self.found: Values = {
+        self.fields: Values = {
             theirs[column]: getattr(self.training, ours)
             for ours, theirs in SAME.items()
             if ours != "repeats"
         }
-        # A random one: sd-scripts draws one where it is given none, kohya_ss where it reads 0
+        # A random seed: sd-scripts draws one if there is none, kohya_ss if it is 0
         if self.training.seed < 0:
-            self.found["seed"] = 0
+            self.fields["seed"] = 0
             if column == 1:
-                del self.found["seed"]
+                del self.fields["seed"]
         self._common()
         self._optimizer()
         self._rates()
 
     def _common(self) -> None:
         training = self.training
-        self.found["save_precision"] = {"fp32": "float"}.get(
+        self.fields["save_precision"] = {"fp32": "float"}.get(
             training.save_precision, training.save_precision
         )
-        self.found["mixed_precision"] = {"fp32": "no", "auto": "no"}.get(
+        self.fields["mixed_precision"] = {"fp32": "no", "auto": "no"}.get(
             training.precision, training.precision
         )
-        self.found["v_parameterization"] = training.prediction == "v_prediction"
-        self.found["caption_extension"] = ".txt"  # sd-scripts' own is .caption
+        self.fields["v_parameterization"] = training.prediction == "v_prediction"
+        self.fields["caption_extension"] = ".txt"  # sd-scripts' own is .caption
         if training.masked_loss:
-            self.found["alpha_mask"] = True
+            self.fields["alpha_mask"] = True
             self.remarks.append(
                 "masked loss: sd-scripts finds the mask in the pictures' transparency"
             )
@@ -99,9 +101,9 @@ class _Words:
     def _optimizer(self) -> None:
         name, key = self.training.optimizer, ("optimizer", "optimizer_type")[self.column]
         self.arguments = self._arguments()
-        self.found[key] = OPTIMIZER_PATHS.get(name, name)
+        self.fields[key] = OPTIMIZER_PATHS.get(name, name)
         if name == "Muon":
-            self.found[key], self.arguments = UNKNOWN_OPTIMIZER, []
+            self.fields[key], self.arguments = UNKNOWN_OPTIMIZER, []
             self.left["training.optimizer"] = (
                 f"sd-scripts cannot tell Muon which weights are matrices; {UNKNOWN_OPTIMIZER} is "
                 "written"
@@ -110,8 +112,9 @@ class _Words:
             self.remarks.append(f"{name}: sd-scripts runs schedule-free optimizers from 0.10 on")
 
     def _arguments(self) -> list[str]:
-        """NAME=VALUE each; sd-scripts splits at the one = that there may be, and wants Python's
-        literals.
+        """NAME=VALUE each.
+
+        sd-scripts splits at =, of which there may be one only, and expects Python literals.
         """
         arguments = split_arguments(self.training.optimizer_args)
         if self.training.weight_decay >= 0 and "weight_decay" not in dict(arguments):
@@ -128,18 +131,17 @@ class _Words:
 
     def _rates(self) -> None:
         training = self.training
-        unet, text = training.unet_lr, training.text_encoder_lr
+        unet = training.unet_lr
+        text = training.text_encoder_lr
         if self.one_rate and unet and text:
-            text = unet  # the library refuses two
-        self.found |= {"unet_lr": unet, "text_encoder_lr": text, "learning_rate": unet or text}
+            text = unet  # the optimizer's library refuses two
+        self.fields |= {"unet_lr": unet, "text_encoder_lr": text, "learning_rate": unet or text}
         # Adafactor's own rate comes with a schedule of its own there, and refuses a warm-up.
         self.warmup = 0.0 if self.own_steps else training.warmup
-        self.found["lr_scheduler"] = self._scheduler()
+        self.fields["lr_scheduler"] = self._scheduler()
 
     def _scheduler(self) -> str:
-        """A constant schedule refuses a warm-up there and has another name with one; rex is not
-        known.
-        """
+        """The schedule's name there: `constant` refuses a warm-up, and there is no rex."""
         name = self.training.scheduler
         if name == "rex":
             self.left["training.scheduler"] = (
@@ -149,7 +151,7 @@ class _Words:
         return "constant_with_warmup" if name == "constant" and self.warmup else name
 
     def network(self) -> Values:
-        """conv_dim, dropouts and block weights: what is no option of its own in sd-scripts."""
+        """conv_dim, dropouts and block weights, which sd-scripts takes in network_args."""
         training = self.training
         network: Values = {theirs: getattr(training, ours) for ours, theirs in NETWORK.items()}
         if training.algorithm == "LoCon" and not training.conv_rank:
@@ -166,23 +168,23 @@ class _Words:
 
     @property
     def plain(self) -> bool:
-        """Whether sd-scripts' own networks.lora trains it; LyCORIS does the rest."""
+        """True if sd-scripts' own networks.lora trains it; LyCORIS trains the rest."""
         return self.training.algorithm in ("LoRA", "LoCon")
 
     @property
     def preset(self) -> str:
-        """LyCORIS' preset: it trains convolutions unless one says no."""
+        """LyCORIS' preset: without `full-lin` it trains convolutions too."""
         return "full" if self.plain or self.training.conv_rank else "full-lin"
 
     def exported(self, text: str) -> Exported:
-        """The text with a note of all that our own reading of it would not give back."""
+        """The file, with a note of what reading it back would lose."""
         trainer: Trainer = "kohya_ss" if self.column == 0 else "sd-scripts"
         note = _note(
             self.settings,
-            Reading("export", trainer).read(dict(self.found), {}, {}, alone=False).values,
+            Reading("export", trainer).read(dict(self.fields), {}, {}, alone=False).values,
         )
         if note and self.column == 0:
-            text = _json_text({**self.found, NOTE: note})
+            text = _json_text({**self.fields, NOTE: note})
         elif note:
             text = f"# {NOTE}: {json.dumps(note, sort_keys=True)}\n{text}"
         return Exported(text, self.left, tuple(self.remarks))
@@ -192,63 +194,63 @@ _LITERALS = {"true": "True", "false": "False", "none": "None"}
 
 
 def write_toml(settings: Settings) -> Exported:
-    """An sd-scripts configuration for train_network.py, all but the paths of checkpoint and
-    pictures.
-    """
+    """An sd-scripts configuration for train_network.py, without checkpoint and picture paths."""
     words = _Words(settings, 1)
-    found, training = words.found, words.training
-    found["network_module"] = "networks.lora" if words.plain else "lycoris.kohya"
-    found["network_args"] = _network_args(words)
-    found["optimizer_args"] = words.arguments
-    # A fraction is a share there, a whole number steps.
-    found["lr_warmup_steps"] = words.warmup if 0 < words.warmup < 1 else round(words.warmup)
+    fields = words.fields
+    training = words.training
+    fields["network_module"] = "networks.lora" if words.plain else "lycoris.kohya"
+    fields["network_args"] = _network_args(words)
+    fields["optimizer_args"] = words.arguments
+    # A fraction is a share of the steps there, an integer their number.
+    fields["lr_warmup_steps"] = words.warmup if 0 < words.warmup < 1 else round(words.warmup)
     for half, only in (
         ("unet_lr", "network_train_text_encoder_only"),
         ("text_encoder_lr", "network_train_unet_only"),
     ):
-        if not found[half]:
-            found[only] = True
-    if training.max_token_length == 75:  # it takes 150 and 225, and 75 without a word
-        del found["max_token_length"]
+        if not fields[half]:
+            fields[only] = True
+    if training.max_token_length == 75:  # sd-scripts accepts 150 and 225, and 75 if left out
+        del fields["max_token_length"]
     if training.resolution:
-        found["resolution"] = f"{training.resolution},{training.resolution}"
+        fields["resolution"] = f"{training.resolution},{training.resolution}"
     else:
         words.remarks.append(
             'resolution: give one, such as "512,512"; training.resolution=0 takes the'
             " checkpoint's own"
         )
     for key in NONE_IF_ZERO:
-        if found.get(key) in OFF:
-            found.pop(key, None)
+        if fields.get(key) in OFF:
+            fields.pop(key, None)
     # TOML's strings, numbers and lists are JSON's.
     return words.exported(
-        "".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(found.items()))
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(fields.items()))
     )
 
 
 def write_json(settings: Settings) -> Exported:
     """A file for kohya_ss' LoRA tab."""
     words = _Words(settings, 0)
-    found, training = words.found, words.training
-    found |= words.network()
-    found |= {
+    fields = words.fields
+    training = words.training
+    fields |= words.network()
+    fields |= {
         "LoRA_type": TYPES[training.algorithm],
         "dora_wd": training.algorithm == "DoRA",
         "LyCORIS_preset": words.preset,
     }
     if training.algorithm == "LoRA" and training.conv_rank:
-        found["LoRA_type"] = TYPES["LoCon"]  # its plain one has no convolutions
-    # It cuts at every space
-    found["optimizer_args"] = " ".join("".join(argument.split()) for argument in words.arguments)
+        fields["LoRA_type"] = TYPES["LoCon"]  # its plain one has no convolutions
+    # kohya_ss splits at every space
+    fields["optimizer_args"] = " ".join("".join(argument.split()) for argument in words.arguments)
     share = words.warmup < 1
-    found["lr_warmup"] = round(words.warmup * 100, 4) if share else 0
-    found["lr_warmup_steps"] = 0 if share else round(words.warmup)
-    found["noise_offset_type"] = "Multires" if training.multires_noise_iterations else "Original"
+    fields["lr_warmup"] = round(words.warmup * 100, 4) if share else 0
+    fields["lr_warmup_steps"] = 0 if share else round(words.warmup)
+    fields["noise_offset_type"] = "Multires" if training.multires_noise_iterations else "Original"
     if training.multires_noise_iterations and training.noise_offset:
         words.left["training.noise_offset"] = "kohya_ss has multires noise or an offset, not both"
     side = training.resolution or 512
-    found["max_resolution"] = f"{side},{side}"
-    return words.exported(_json_text(found))
+    fields["max_resolution"] = f"{side},{side}"
+    return words.exported(_json_text(fields))
 
 
 def _json_text(values: Values) -> str:
@@ -256,7 +258,7 @@ def _json_text(values: Values) -> str:
 
 
 def _lists(text: str, whole: bool) -> Values:
-    """Block weights as their three lists, or nothing for all blocks alike.  whole: only 0 and 1."""
+    """Block weights as kohya's three lists; empty if all are 1.  whole: 0 and 1 only."""
     weights = parse_block_weights(text, SD1)
     if all(weights[label] == 1 for label in SD1.labels):
         return {}
@@ -270,22 +272,22 @@ def _network_args(words: _Words) -> list[str]:
     network = words.network()
     if words.training.algorithm != "LoKr":
         network.pop("factor")
-    found = []
+    arguments = []
     if not words.plain:
         algo = {"DoRA": "locon"}.get(words.training.algorithm, words.training.algorithm.lower())
-        found += [f"algo={algo}", f"preset={words.preset}"]
-    found += [
+        arguments += [f"algo={algo}", f"preset={words.preset}"]
+    arguments += [
         f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
         for key, value in network.items()
         if value not in OFF
     ]
     if words.training.algorithm == "DoRA":
-        found += ["dora_wd=True", "wd_on_output=False"]
-    return found
+        arguments += ["dora_wd=True", "wd_on_output=False"]
+    return arguments
 
 
 def _note(settings: Settings, read: Values) -> Values:
-    """Our keys with the value that reading the file does not give back, and what it gives instead."""
+    """The settings that reading the file does not give back: key -> {is, and what it reads}."""
     note: Values = {}
     for declared in declarations():
         if declared.section != "training" or declared.key == "preset":

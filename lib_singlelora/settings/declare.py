@@ -152,9 +152,8 @@ class Declaration:
         if self.seed and kind is int:
             checked = random.SystemRandom().randrange(SEEDS) if checked == -1 else checked % SEEDS
         if kind is not bool and not self._is_in_range(checked):
-            raise SettingsError(
-                f"{self.name}: found {value}, expected {self.low:g} to {self.high:g} {self.unit}".rstrip()
-            )
+            bounds = f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
+            raise SettingsError(f"{self.name}: found {value}, expected {bounds}")
         return checked
 
     def _is_allowed(self, text: str) -> bool:

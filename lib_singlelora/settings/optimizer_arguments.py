@@ -1,6 +1,4 @@
-"""Arguments of an optimizer as text: `d_coef=2; betas=(0.9, 0.99)`; also as other trainers write
-them.
-"""
+"""Arguments of an optimizer as text, such as `d_coef=2; betas=(0.9, 0.99)`."""
 
 from __future__ import annotations
 
@@ -19,48 +17,51 @@ EXAMPLE = "expected NAME=VALUE with ; between, such as d_coef=2; betas=(0.9, 0.9
 
 
 def split_arguments(text: str, name: str = "training.optimizer_args") -> list[tuple[str, str]]:
-    """(name, value's text) of each argument, in their order; brackets and quotes are never cut
-    through.
+    """(name, text of the value) of each argument, in order.
 
-    A semicolon ends an argument; so does a space or a comma that the next NAME= follows, and an
-    argument may stand in quotes, as on a command line.  name: for the message.
-    name: for the message.
-    Raises: SettingsError, for what is no NAME=VALUE, or a bracket or a quote that stays open.
+    A semicolon ends an argument; so does a space or comma before the next NAME=, except in brackets
+    and quotes.  An argument may stand in quotes, as on a command line.
+    name: the setting's name, for the message.
+    Raises: SettingsError, for anything but NAME=VALUE, or an open bracket or quote.
     """
-    found = []
+    arguments = []
     for piece in _pieces(text, name):
         named = _NAMED.fullmatch(_unquoted(piece))
         if named is None or not named[2].strip():
             raise SettingsError(f"{name}: found {piece!r}, {EXAMPLE}")
-        found.append((named[1], named[2].strip()))
-    return found
+        arguments.append((named[1], named[2].strip()))
+    return arguments
 
 
 def join_arguments(arguments: Iterable[tuple[str, str]]) -> str:
-    """The text that `split_arguments` takes apart again."""
+    """The text that `split_arguments` reads back."""
     return "; ".join(f"{key}={value}" for key, value in arguments)
 
 
 def parse_arguments(text: str, name: str = "training.optimizer_args") -> dict[str, Any]:
-    """Arguments as Python's values: numbers, tuples, texts in quotes, true, false, none.
+    """Arguments as Python values: numbers, tuples, quoted texts, true, false, none.
 
-    Raises: SettingsError, as `split_arguments`, and for a value that is none of these.
+    Raises: SettingsError, as `split_arguments`, and for any other value.
     """
-    found = {}
+    values = {}
     for key, value in split_arguments(text, name):
+        word = value.lower()
         try:
-            found[key] = (
-                _WORDS[value.lower()] if value.lower() in _WORDS else ast.literal_eval(value)
-            )
+            values[key] = _WORDS[word] if word in _WORDS else ast.literal_eval(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             raise SettingsError(
                 f"{name}: found {key}={value!r}, {EXAMPLE}; a text stands in quotes"
             ) from None
-    return found
+    return values
 
 
 def _pieces(text: str, name: str) -> list[str]:
-    found, start, depth, quote, escaped = [], 0, 0, "", False
+    """The arguments of a text, blanks and commas around them removed."""
+    pieces = []
+    start = 0
+    depth = 0
+    quote = ""
+    escaped = False
     for place, sign in enumerate(text):
         if escaped:
             escaped = False
@@ -76,16 +77,16 @@ def _pieces(text: str, name: str) -> list[str]:
         elif depth == 0 and (
             sign in ";\n" or ((sign.isspace() or sign == ",") and _NEXT.match(text, place))
         ):
-            found.append(text[start:place])
+            pieces.append(text[start:place])
             start = place + 1
     if depth or quote:
         left = "a quote" if quote else "a bracket"
         raise SettingsError(f"{name}: found {text!r} with {left} that has no partner, {EXAMPLE}")
-    return [piece for part in (*found, text[start:]) if (piece := part.strip(" \t\r\n,"))]
+    return [piece for part in (*pieces, text[start:]) if (piece := part.strip(" \t\r\n,"))]
 
 
 def _unquoted(piece: str) -> str:
-    """Without the quotes around the whole of it."""
+    """An argument without the quotes around the whole of it."""
     if (
         len(piece) > 1
         and piece[0] == piece[-1]

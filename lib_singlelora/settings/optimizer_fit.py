@@ -1,6 +1,4 @@
-"""What a preset's rates and schedule mean to the optimizer that was chosen, where it differs from
-the preset's own.
-"""
+"""A preset's rates and schedule, fitted to an optimizer that is not the preset's own."""
 
 from __future__ import annotations
 
@@ -14,15 +12,15 @@ from .schema import declaration, preset_values
 from .training import TrainingSettings
 
 RATES = ("unet_lr", "text_encoder_lr")
-WHOLE = 1.0  # the rate of an optimizer that finds its own
-LOWEST = 0.1  # of such rates: below it training comes to next to nothing
+OWN_RATE = 1.0  # the factor for optimizers that find their rate themselves
+LOWEST_FACTOR = 0.1  # below it they train next to nothing
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """settings: those to train with.
+    """Settings to train with.
 
-    said: what was changed and what will count for nothing, a sentence each.
+    said: a sentence for each change, and for each setting without effect.
     """
 
     settings: TrainingSettings
@@ -30,13 +28,14 @@ class Fitted:
 
 
 def fitted(settings: TrainingSettings) -> Fitted:
-    """The settings with the preset's values where the optimizer can use them.
+    """The settings, with the preset's values replaced where the optimizer cannot use them.
 
-    Only what still has the preset's value is changed, what a person set stays; fitted settings fit.
+    Values that the user set stay.  Fitting fitted settings changes nothing.
     Raises: SettingsError, for an unknown preset or broken arguments of the optimizer.
     """
     base = _preset(settings.preset)
-    source, former = SOURCES[settings.optimizer], SOURCES[str(base["optimizer"])]
+    source = SOURCES[settings.optimizer]
+    former = SOURCES[str(base["optimizer"])]
     arguments = parse_arguments(settings.optimizer_args)
     kept = {key: value for key, value in base.items() if getattr(settings, key) == value}
     changes: dict[str, Any] = {}
@@ -63,14 +62,14 @@ def fitted(settings: TrainingSettings) -> Fitted:
             f"{settings.optimizer} limits its own steps: gradients are not clipped"
             " (training.max_grad_norm=0)"
         )
-    made = replace(settings, **changes)
-    return Fitted(made, (*said, *_low_rates(made), *_adafactor(made, arguments)))
+    changed = replace(settings, **changes)
+    said += _low_rates(changed)
+    said += _adafactor(changed, arguments)
+    return Fitted(changed, tuple(said))
 
 
 def unscaled(settings: TrainingSettings, weights: BlockWeights) -> list[str]:
-    """A sentence when block weights between 0 and 1 are meant to scale a rate that cannot be
-    scaled.
-    """
+    """A sentence if block weights other than 0 and 1 cannot scale the optimizer's rate."""
     labels = [label for label in weights.layout.labels if weights[label] not in (0, 1)]
     if not labels or not SOURCES[settings.optimizer].one_rate:
         return []
@@ -81,20 +80,19 @@ def unscaled(settings: TrainingSettings, weights: BlockWeights) -> list[str]:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    """What the preset gives, by a training setting's key."""
-    given = preset_values(name)
-    keys = (*RATES, "optimizer", "scheduler", "max_grad_norm")
-    found = {}
-    for key in keys:
+    """The preset's values that depend on the optimizer, by key in the training section."""
+    preset = preset_values(name)
+    values = {}
+    for key in (*RATES, "optimizer", "scheduler", "max_grad_norm"):
         declared = declaration(f"training.{key}")
-        found[key] = declared.check(given.get(declared.name, declared.default))
-    return found
+        values[key] = declared.check(preset.get(declared.name, declared.default))
+    return values
 
 
 def _rates(kept: dict[str, Any], own_rate: bool) -> dict[str, float]:
-    """The rates that change: a 0, which trains nothing, stays 0."""
+    """The rates that change; 0, which trains nothing, stays 0."""
     return {
-        key: WHOLE if own_rate else declaration(f"training.{key}").default
+        key: OWN_RATE if own_rate else declaration(f"training.{key}").default
         for key in RATES
         if kept.get(key)
     }
@@ -104,8 +102,8 @@ def _rates_said(settings: TrainingSettings, changes: dict[str, Any], own_rate: b
     were = " and ".join(f"training.{key}={getattr(settings, key):g}" for key in changes)
     if own_rate:
         return (
-            f"{settings.optimizer} finds the rate itself, and ours is a factor of it: the preset's"
-            f" {were} becomes 1"
+            f"{settings.optimizer} finds the learning rate itself and multiplies it by ours: the"
+            f" preset's {were} becomes 1"
         )
     now = " and ".join(f"{value:g}" for value in changes.values())
     return (
@@ -119,21 +117,22 @@ def _low_rates(settings: TrainingSettings) -> list[str]:
     if not source.own_rate:
         return []
     used = [key for key in RATES if getattr(settings, key)]
-    found = []
+    sentences = []
     if source.one_rate and len(used) == 2:
         if settings.unet_lr != settings.text_encoder_lr:
-            found.append(
+            sentences.append(
                 f"{settings.optimizer} takes one rate for all: the U-Net's {settings.unet_lr:g}"
                 f" counts, training.text_encoder_lr={settings.text_encoder_lr:g} does not"
             )
         used = used[:1]
-    found += [
+    sentences += [
         f"training.{key}={getattr(settings, key):g} is a factor of the rate that"
-        f" {settings.optimizer} finds: below {LOWEST:g} it trains next to nothing; set it to 1"
+        f" {settings.optimizer} finds: below"
+        f" {LOWEST_FACTOR:g} it trains next to nothing; set it to 1"
         for key in used
-        if getattr(settings, key) < LOWEST
+        if getattr(settings, key) < LOWEST_FACTOR
     ]
-    return found
+    return sentences
 
 
 def _adafactor(settings: TrainingSettings, arguments: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Optimizers by name: the library each one comes from, and what is particular about it."""
+"""Optimizers by name: their libraries, and their peculiarities."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Source:
-    """Where an optimizer comes from, and what is particular about it.
+    """An optimizer's class and peculiarities.
 
+    module, name: the class.
     pip: the package.
-    options: what we set beyond the library's defaults, each with its reason.
-    own_rate: it finds the rate itself, so that ours is a factor of it, around 1.
-    one_rate: all its groups must share one rate.
-    averages: it averages weights instead of following a schedule (schedule-free).
+    options: arguments other than the library's defaults.
+    own_rate: it finds the learning rate itself; ours is a factor around 1.
+    one_rate: all parameter groups must share one learning rate.
+    averages: schedule-free, it averages weights instead of following a schedule.
     clips: it limits its own steps, and clipped gradients mislead it.
     """
 
@@ -28,8 +29,8 @@ class Source:
     clips: bool = False
 
 
-# Moonlight's scale gives a step the size of AdamW's, so that the presets' rates mean the same; the
-# library's own rate is 0.02 without it, and 1e-3 would train thirty times less.
+# Moonlight's scale gives steps of AdamW's size, so that the presets' rates fit; without it the
+# library's default rate is 0.02, and 1e-3 would train thirty times less.
 AS_ADAMW = {"use_adjusted_lr": True}
 SOURCES = {
     "AdamW": Source("torch.optim", "AdamW", "torch"),

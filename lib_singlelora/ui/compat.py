@@ -14,8 +14,7 @@ from ..errors import PictureError
 from ..imaging.load import stored_size
 
 MODERN = int(gr.__version__.split(".")[0]) >= 4
-# The older painter makes its canvas when it gets its picture, and makes it of no size where nobody
-# sees it.
+# The older painter creates its canvas when it gets its picture, with no size while it is hidden.
 PAINTER_MUST_BE_SEEN = not MODERN
 
 
@@ -25,10 +24,10 @@ def script(code: str) -> dict[str, str]:
 
 
 def _checked_image() -> Any:
-    """The older gradio's picture, whose bytes are looked at before gradio opens them.
+    """The older gradio's picture component, with a check of the bytes before gradio opens them.
 
-    It would open any format of Pillow's, of which EPS starts Ghostscript, and any size.  Made in a
-    function, as a current gradio writes a file beside each class that is derived from its own.
+    It would open any size and any of Pillow's formats, and EPS starts Ghostscript.  Defined in a
+    function because a current gradio writes a file beside each class derived from its own.
     """
 
     class CheckedImage(gr.Image):  # type: ignore[misc]
@@ -67,7 +66,7 @@ def painter(label: str, elem_id: str, height: int) -> Any:
     """A picture that can be painted on; `strokes` reads what was painted."""
     if MODERN:
         brush = gr.Brush(default_size=24, colors=["#ffffff"], color_mode="fixed")
-        made = gr.ImageEditor(
+        editor = gr.ImageEditor(
             label=label,
             type="pil",
             elem_id=elem_id,
@@ -78,7 +77,7 @@ def painter(label: str, elem_id: str, height: int) -> Any:
             brush=brush,
         )
     else:
-        made = _Image(
+        editor = _Image(
             label=label,
             type="pil",
             elem_id=elem_id,
@@ -89,24 +88,29 @@ def painter(label: str, elem_id: str, height: int) -> Any:
             brush_color="#ffffff",
             brush_radius=24,
         )
-    made.do_not_save_to_config = True
-    return made
+    return unsaved(editor)
 
 
 def strokes(value: Any) -> Image.Image | None:
-    """What was painted, L, white is painted; None for nothing."""
+    """The painted strokes as a mask (L, white is painted), or None without any."""
     if not isinstance(value, dict):
         return None
     if "layers" in value:
-        found = [layer.convert("RGBA").getchannel("A") for layer in value["layers"]]
+        masks = [layer.convert("RGBA").getchannel("A") for layer in value["layers"]]
     else:
-        found = [value["mask"].convert("L")] if value.get("mask") is not None else []
-    painted = functools.reduce(ImageChops.lighter, found) if found else None
+        masks = [value["mask"].convert("L")] if value.get("mask") is not None else []
+    painted = functools.reduce(ImageChops.lighter, masks) if masks else None
     return painted if painted is not None and painted.getbbox() else None
 
 
+def unsaved(component: Any) -> Any:
+    """The component, whose value the WebUI's ui-config.json shall not set."""
+    component.do_not_save_to_config = True
+    return component
+
+
 def html(value: str, elem_id: str) -> Any:
-    """A piece of HTML of our own making."""
+    """A piece of HTML of our own."""
     return gr.HTML(value, elem_id=elem_id, **({"padding": False} if MODERN else {}))
 
 
@@ -127,15 +131,12 @@ def poll(
             function, list(inputs), list(outputs), show_progress="hidden", queue=False
         )
     else:
-        button = gr.Button("poll", elem_id=elem_id, elem_classes=["singlelora-hidden"])
-        button.do_not_save_to_config = True
+        button = unsaved(gr.Button("poll", elem_id=elem_id, elem_classes=["singlelora-hidden"]))
         button.click(function, list(inputs), list(outputs), show_progress=False, queue=False)
 
 
 def show_warning(text: str) -> None:
-    """A box over the page of the user whose click is being answered; elsewhere Python's own
-    warning.
-    """
+    """A box over the page of the user whose click is being handled; elsewhere Python's warning."""
     gr.Warning(text)
 
 

@@ -1,6 +1,4 @@
-"""The page's part on the data set: artifacts and mask, crops, captions, regularization set,
-trigger; seen and changed by hand.
-"""
+"""The page's part on the dataset: picture, crops, captions, regularization set and trigger."""
 
 from __future__ import annotations
 
@@ -14,26 +12,29 @@ from ..service.dataset import DatasetService
 from ..service.service import Service
 from ..settings.schema import Settings
 from . import compat, dataset_html, panel
-from .forms import shown
+from .forms import as_field_value
 
 PARTS = ("picture", "crops", "captions", "regularization", "trigger")
-SEPARATOR = " · "  # between what a box of a list means and what is told of it
-ADD, TAKE = "is hers", "is background"
+SEPARATOR = " · "  # between a list item's name and what is said about it
+ADD = "is the character"
+TAKE = "is background"
 
 
 class DatasetView:
-    """One accordion for each part; a part is hidden until its stage is done.
+    """One accordion per part; a part is hidden until its stage is done.
 
-    fields: of the form, by the dotted names of settings; those that a change here changes are
-        filled anew.
+    fields: dotted name of a setting -> its component in the form, updated when a change here
+        changes the setting.
     """
 
     def __init__(self, service: Service, workspace: Any, fields: Mapping[str, Any]) -> None:
-        self.service, self.desk = service, DatasetService(service)
-        self.workspace, self.fields = workspace, fields
+        self.service = service
+        self.desk = DatasetService(service)
+        self.workspace = workspace
+        self.fields = fields
 
     # Parts
-    # -----------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def build(self) -> None:
         """Put the parts into the gradio block that is open."""
@@ -51,15 +52,20 @@ class DatasetView:
             ) as accordion:
                 self.parts[part] = [accordion, *make()]
         with gr.Accordion("Is the trigger free?", open=False, elem_id="singlelora_look_trigger"):
-            self.word = _own(
+            self.word = compat.unsaved(
                 gr.Textbox(
-                    label="Word", elem_id="singlelora_word", max_lines=1, info="Empty: her trigger."
+                    label="Word",
+                    elem_id="singlelora_word",
+                    max_lines=1,
+                    info="Empty: the character's trigger.",
                 )
             )
             self.check = gr.Button("Check", elem_id="singlelora_check", size="sm")
             self.parts["trigger"] = [
                 compat.html("", "singlelora_trigger_told"),
-                gr.Gallery(label="What the word alone draws", columns=4, height=200, visible=False),
+                gr.Gallery(
+                    label="Pictures of the word alone", columns=4, height=200, visible=False
+                ),
             ]
 
     def _picture(self) -> list[Any]:
@@ -67,12 +73,10 @@ class DatasetView:
             label="Artifacts", type="filepath", interactive=False, elem_id="singlelora_artifacts"
         )
         told = compat.html("", "singlelora_artifacts_told")
-        self.artifacts = _own(
+        self.artifacts = compat.unsaved(
             gr.CheckboxGroup([], label="Clean these", elem_id="singlelora_clean_these")
         )
-        self.clean = gr.Button(
-            "Clean the chosen ones, and no others", elem_id="singlelora_clean", size="sm"
-        )
+        self.clean = gr.Button("Clean the ticked ones only", elem_id="singlelora_clean", size="sm")
         self.load = gr.Button(
             "Show the mask",
             elem_id="singlelora_load_mask",
@@ -80,9 +84,9 @@ class DatasetView:
             visible=compat.PAINTER_MUST_BE_SEEN,
         )
         self.brush = compat.painter(
-            "Mask: what is red is background; paint over what is wrong", "singlelora_mask", 420
+            "Mask: red is background; paint over what is wrong", "singlelora_mask", 420
         )
-        self.side = _own(
+        self.side = compat.unsaved(
             gr.Radio([ADD, TAKE], value=ADD, label="What I painted", elem_id="singlelora_mask_side")
         )
         self.paint = gr.Button("Change the mask", elem_id="singlelora_paint", size="sm")
@@ -92,23 +96,23 @@ class DatasetView:
         self.crops = gr.Gallery(label="Crops", elem_id="singlelora_crops", columns=4, height=260)
         told = compat.html("", "singlelora_crops_told")
         self.boxes = gr.Image(
-            label="Where they are: a click on two corners makes a box",
+            label="Their boxes: click two corners to draw one",
             type="pil",
             interactive=False,
             elem_id="singlelora_boxes",
             height=520,
         )
-        self.crop_name = _own(
+        self.crop_name = compat.unsaved(
             gr.Textbox(
                 label="Crop",
                 elem_id="singlelora_crop_name",
                 max_lines=1,
-                info="One of them, or a new name for a crop of your own.",
+                info="An existing crop, or a new name for your own.",
             )
         )
         with gr.Row():
             self.box = [
-                _own(
+                compat.unsaved(
                     gr.Number(
                         0,
                         label=side,
@@ -120,10 +124,10 @@ class DatasetView:
                 for side in ("Left", "Top", "Right", "Bottom")
             ]
         with gr.Row():
-            self.move = gr.Button("Cut it there", elem_id="singlelora_move", size="sm")
+            self.move = gr.Button("Crop there", elem_id="singlelora_move", size="sm")
             self.leave = gr.Button("Leave this crop out", elem_id="singlelora_leave", size="sm")
         coverage = gr.Image(
-            label="How often each place is in a crop: white never, the darker the oftener",
+            label="Coverage: white is in no crop, darker in more of them",
             type="filepath",
             interactive=False,
             elem_id="singlelora_coverage",
@@ -132,25 +136,27 @@ class DatasetView:
         return [self.crops, told, self.boxes, coverage]
 
     def _captions(self) -> list[Any]:
-        self.caption_of = _own(gr.Dropdown([], label="Caption of", elem_id="singlelora_caption_of"))
-        self.caption = _own(
+        self.caption_of = compat.unsaved(
+            gr.Dropdown([], label="Caption of", elem_id="singlelora_caption_of")
+        )
+        self.caption = compat.unsaved(
             gr.Textbox(label="Caption", lines=3, max_lines=8, elem_id="singlelora_caption_text")
         )
         self.count = compat.html("", "singlelora_count")
         self.save = gr.Button("Save this caption", elem_id="singlelora_save_caption", size="sm")
-        self.traits = _own(
+        self.traits = compat.unsaved(
             gr.CheckboxGroup(
                 [],
-                label="Hers: ticked is left out of the captions, so that the trigger brings it",
+                label="Traits: ticked ones are pruned from captions and learned by the trigger",
                 elem_id="singlelora_traits",
             )
         )
         self.leave_out = gr.Button(
-            "Write captions by these ticks", elem_id="singlelora_write_traits", size="sm"
+            "Rewrite captions by these ticks", elem_id="singlelora_write_traits", size="sm"
         )
         with gr.Row():
             self.bulk = {
-                key: _own(
+                key: compat.unsaved(
                     gr.Textbox(
                         label=label, elem_id=f"singlelora_tags_{key}", max_lines=1, min_width=90
                     )
@@ -173,22 +179,23 @@ class DatasetView:
         ]
 
     def _regularization(self) -> list[Any]:
-        self.kept = gr.Gallery(label="They stay", elem_id="singlelora_kept", columns=6, height=260)
-        self.reject = gr.Button("Put the chosen one aside", elem_id="singlelora_reject", size="sm")
+        self.kept = gr.Gallery(label="Kept", elem_id="singlelora_kept", columns=6, height=260)
+        self.reject = gr.Button("Reject the selected one", elem_id="singlelora_reject", size="sm")
         self.rejected = gr.Gallery(
-            label="Put aside", elem_id="singlelora_rejected", columns=6, height=260
+            label="Rejected", elem_id="singlelora_rejected", columns=6, height=260
         )
         self.take_back = gr.Button(
-            "Take the chosen one back", elem_id="singlelora_take_back", size="sm"
+            "Take the selected one back", elem_id="singlelora_take_back", size="sm"
         )
         return [self.kept, self.rejected, compat.html("", "singlelora_regularization_told")]
 
     # Events
-    # ----------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def events(self, note: Any) -> None:
-        """Connect the parts.  note: where one line for the user goes."""
-        quiet, name = compat.quiet(), self.workspace
+        """Connect the parts.  note: the component for one line to the user."""
+        quiet = compat.quiet()
+        name = self.workspace
         fields = self.fields
         self.clean.click(
             self._do_clean,
@@ -230,115 +237,121 @@ class DatasetView:
 
     @property
     def outputs(self) -> list[Any]:
-        """What `show` fills."""
+        """The components that `show` updates."""
         return [component for part in PARTS for component in self.parts[part]]
 
     def marks(self, name: str) -> list[str]:
-        """One text for each part that changes when it has to be shown anew."""
-        ended = [
-            ticket
-            for ticket in self.service.runner.tickets
-            if ticket.job.title == f"{name}: trigger" and ticket.job.state == "done"
-        ]
-        return [*self.desk.marks(name), str(ended[-1].number) if ended else ""]
+        """A text per part that changes whenever the part has to be updated."""
+        checks = self._finished_trigger_checks(name)
+        return [*self.desk.marks(name), str(checks[-1].number) if checks else ""]
 
     def show(self, name: str, marks: Sequence[str], before: Sequence[str | None]) -> list[Any]:
-        """Updates of `outputs`: of each part whose mark has changed, nothing of the others."""
-        found: list[Any] = []
-        for index, part in enumerate(PARTS):
-            mark, own = marks[index], self.parts[part]
-            if mark == before[index]:
-                found += [gr.update() for _ in own]
-            elif not mark:
-                found += (
-                    [gr.update(visible=False), *(gr.update() for _ in own[1:])]
-                    if part != "trigger"
-                    else ["", gr.update(value=None, visible=False)]
-                )
+        """Updates of `outputs`: parts whose mark is the same as before stay as they are."""
+        updates: list[Any] = []
+        for part, mark, last in zip(PARTS, marks, before, strict=False):
+            unchanged = [gr.update() for _ in self.parts[part]]
+            if mark == last:
+                updates += unchanged
+            elif mark:
+                updates += self._updated(part, name) or unchanged
+            elif part == "trigger":
+                updates += ["", gr.update(value=None, visible=False)]
             else:
-                try:
-                    found += getattr(self, f"_show_{part}")(name)
-                except SingleLoraError as error:
-                    found += [gr.update(), *(gr.update() for _ in own[1:])]
-                    compat.show_warning(str(error))
-        return found
+                updates += [gr.update(visible=False), *unchanged[1:]]
+        return updates
+
+    def _updated(self, part: str, name: str) -> list[Any]:
+        """The part's updates; none, with a warning on the page, where it cannot be read."""
+        show: dict[str, Callable[[str], list[Any]]] = {
+            "picture": self._show_picture,
+            "crops": self._show_crops,
+            "captions": self._show_captions,
+            "regularization": self._show_regularization,
+            "trigger": self._show_trigger,
+        }
+        try:
+            return show[part](name)
+        except SingleLoraError as error:
+            compat.show_warning(str(error))
+            return []
 
     def _show_picture(self, name: str) -> list[Any]:
-        workspace, found = self.service.workspace(name), self.desk.all(name)["artifacts"]
-        picture = workspace.artifacts.with_suffix(".png")
-        seen = bool(found) and picture.exists()
-        choices = [f"{own['name']}{SEPARATOR}{own['sentence']}" for own in found]
-        cleaned = [choice for choice, own in zip(choices, found, strict=True) if own["cleaned"]]
+        artifacts = self.desk.all(name)["artifacts"]
+        picture = self.service.workspace(name).artifacts.with_suffix(".png")
+        visible = bool(artifacts) and picture.exists()
+        choices = [f"{item['name']}{SEPARATOR}{item['sentence']}" for item in artifacts]
+        cleaned = [
+            choice for choice, item in zip(choices, artifacts, strict=True) if item["cleaned"]
+        ]
         return [
             gr.update(visible=True),
-            gr.update(value=str(picture) if seen else None, visible=seen),
-            dataset_html.artifacts(found),
-            gr.update(choices=choices, value=cleaned, visible=bool(found)),
+            gr.update(value=str(picture) if visible else None, visible=visible),
+            dataset_html.artifacts(artifacts),
+            gr.update(choices=choices, value=cleaned, visible=bool(artifacts)),
             gr.update(value=None if compat.PAINTER_MUST_BE_SEEN else self.desk.overlay(name)),
         ]
 
     def _show_crops(self, name: str) -> list[Any]:
-        workspace, found = self.service.workspace(name), self.desk.all(name)
-        gallery = [(str(workspace.root / own["file"]), own["name"]) for own in found["crops"]]
+        workspace = self.service.workspace(name)
+        dataset = self.desk.all(name)
+        gallery = [(str(workspace.root / crop["file"]), crop["name"]) for crop in dataset["crops"]]
         coverage = str(workspace.coverage) if workspace.coverage.exists() else None
         return [
             gr.update(visible=True),
             gallery,
-            dataset_html.crops(found, workspace.load_settings().training.repeats),
+            dataset_html.crops(dataset, workspace.load_settings().training.repeats),
             self.desk.boxes(name),
             gr.update(value=coverage, visible=bool(coverage)),
         ]
 
     def _show_captions(self, name: str) -> list[Any]:
-        found = self.desk.all(name)
-        first = next(iter(found["captions"]), None)
-        own = found["captions"].get(first, {"text": "", "tokens": 0, "beyond": ""})
+        dataset = self.desk.all(name)
+        traits = dataset["traits"]
+        first = next(iter(dataset["captions"]), None)
+        caption = dataset["captions"].get(first, {"text": "", "tokens": 0, "beyond": ""})
         labels = [
-            f"{t['tag']}{SEPARATOR}{t['category']}, {t['seen']} of {t['visible']}"
-            for t in found["traits"]
+            f"{trait['tag']}{SEPARATOR}{trait['category']}, {trait['seen']} of {trait['visible']}"
+            for trait in traits
         ]
-        ticked = [
-            label for label, trait in zip(labels, found["traits"], strict=True) if trait["left_out"]
-        ]
+        ticked = [label for label, trait in zip(labels, traits, strict=True) if trait["left_out"]]
         return [
             gr.update(visible=True),
-            gr.update(choices=list(found["captions"]), value=first),
-            own["text"],
-            dataset_html.count(own["text"], own["tokens"], own["beyond"], found["limit"]),
+            gr.update(choices=list(dataset["captions"]), value=first),
+            caption["text"],
+            dataset_html.count(
+                caption["text"], caption["tokens"], caption["beyond"], dataset["limit"]
+            ),
             gr.update(choices=labels, value=ticked, visible=bool(labels)),
-            dataset_html.captions(found),
+            dataset_html.captions(dataset),
         ]
 
     def _show_regularization(self, name: str) -> list[Any]:
-        workspace, found = self.service.workspace(name), self.desk.all(name)
-        pictures = {
-            kept: [
-                (str(workspace.root / own["file"]), own["name"])
-                for own in found["regularization"]
-                if own["kept"] == kept
-            ]
+        root = self.service.workspace(name).root
+        dataset = self.desk.all(name)
+        pictures = dataset["regularization"]
+        galleries = [
+            [(str(root / item["file"]), item["name"]) for item in pictures if item["kept"] == kept]
             for kept in (True, False)
-        }
+        ]
         return [
             gr.update(visible=True),
-            pictures[True],
-            pictures[False],
-            dataset_html.regularization(found["regularization"], found["notes"]["regularize"]),
+            *galleries,
+            dataset_html.regularization(pictures, dataset["notes"]["regularize"]),
         ]
 
     def _show_trigger(self, name: str) -> list[Any]:
-        ended = [
-            ticket.job.result
+        result = self._finished_trigger_checks(name)[-1].job.result
+        return [dataset_html.trigger(result), gr.update(value=result["pictures"], visible=True)]
+
+    def _finished_trigger_checks(self, name: str) -> list[Any]:
+        return [
+            ticket
             for ticket in self.service.runner.tickets
             if ticket.job.title == f"{name}: trigger" and ticket.job.state == "done"
         ]
-        return [
-            dataset_html.trigger(ended[-1]),
-            gr.update(value=ended[-1]["pictures"], visible=True),
-        ]
 
     # What buttons do
-    # -------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _do_clean(self, name: str, chosen: Sequence[str]) -> list[Any]:
         return self._settled(
@@ -346,7 +359,7 @@ class DatasetView:
             lambda: self.desk.clean(name, [text.partition(SEPARATOR)[0] for text in chosen]),
             ("prepare.clean_artifacts",),
             "prepare",
-            "The picture is prepared anew.",
+            "The picture is being prepared again.",
         )
 
     def _do_load(self, name: str) -> list[Any]:
@@ -362,16 +375,16 @@ class DatasetView:
                 return "Nothing is painted; paint over what is wrong first."
             self.desk.paint(name, strokes, side == ADD)
             return (
-                "The mask is changed; Run only: Prepare the picture lays the background by it, Cut"
-                " close-ups looks at it."
+                "The mask is changed. Run only: Prepare the picture applies it to the background,"
+                " Cut close-ups to the crops."
             )
 
-        return [_told(change)]
+        return [_message(change)]
 
     def _pick_crop(self, name: str, event: gr.SelectData) -> list[Any]:
         crops = self.desk.all(name)["crops"]
-        own = crops[min(_at(event), len(crops) - 1)]
-        return [own["name"], own["name"], *own.get("box", [0, 0, 0, 0])]
+        crop = crops[min(_at(event), len(crops) - 1)]
+        return [crop["name"], crop["name"], *crop.get("box", [0, 0, 0, 0])]
 
     def _click(self, name: str, before: Sequence[int], event: gr.SelectData) -> list[Any]:
         """The first click is one corner, the second the opposite one."""
@@ -379,7 +392,8 @@ class DatasetView:
         point = [round(value * scale) for value in event.index]
         if len(before) != 2:
             return [point, *(gr.update() for _ in range(4))]
-        (left, right), (top, bottom) = sorted((before[0], point[0])), sorted((before[1], point[1]))
+        left, right = sorted((before[0], point[0]))
+        top, bottom = sorted((before[1], point[1]))
         return [[], left, top, right, bottom]
 
     def _do_move(self, values: dict[Any, Any]) -> list[Any]:
@@ -390,7 +404,7 @@ class DatasetView:
             lambda: self.desk.place(name, values[self.crop_name] or "", (left, top, right, bottom)),
             ("crop.boxes", "crop.views"),
             "crop",
-            "The crops are cut anew.",
+            "The crops are being cut again.",
         )
 
     def _do_leave(self, name: str, crop: str) -> list[Any]:
@@ -399,12 +413,12 @@ class DatasetView:
             lambda: self.desk.leave_out(name, crop or ""),
             ("crop.boxes", "crop.views"),
             "crop",
-            "The crops are cut anew.",
+            "The crops are being cut again.",
         )
 
     def _pick_caption(self, name: str, crop: str) -> list[Any]:
-        own = self.desk.captions(name)["captions"].get(crop, {"text": ""})
-        return [own["text"], self._count(own["text"])]
+        text = self.desk.captions(name)["captions"].get(crop, {"text": ""})["text"]
+        return [text, self._count(text)]
 
     def _count(self, text: str) -> str:
         return dataset_html.count(text, *self.desk.count(text))
@@ -412,9 +426,9 @@ class DatasetView:
     def _do_save(self, name: str, crop: str, text: str) -> list[Any]:
         def change() -> str:
             self.desk.write_caption(name, crop or "", text)
-            return f"The caption of {crop} is saved; 'caption' leaves it as it is."
+            return f"The caption of {crop} is saved; captioning keeps it."
 
-        return [_told(change)]
+        return [_message(change)]
 
     def _do_traits(self, name: str, ticked: Sequence[str]) -> list[Any]:
         return self._settled(
@@ -424,36 +438,38 @@ class DatasetView:
             ),
             ("caption.keep", "caption.drop"),
             "caption",
-            "Captions are written anew, but those edited by hand.",
+            "Captions are being rewritten, except those edited by hand.",
         )
 
     def _do_edit(self, name: str, add: str, remove: str, replace: str) -> list[Any]:
-        def change() -> str:
-            words = [
+        def change() -> None:
+            tags = [
                 [piece.strip() for piece in (text or "").split(",") if piece.strip()]
                 for text in (add, remove, replace)
             ]
-            self.desk.edit_tags(name, *words)
-            return "All captions are changed; Undo takes it back."
+            self.desk.edit_tags(name, *tags)
 
-        told = _told(change)
-        return [told, *(["", "", ""] if "singlelora-error" not in told else [gr.update()] * 3)]
+        try:
+            change()
+        except SingleLoraError as error:  # the fields keep what was typed
+            return [panel.note(str(error), bad=True), *(gr.update() for _ in self.bulk)]
+        return [panel.note("All captions are changed; Undo reverts it."), *("" for _ in self.bulk)]
 
     def _do_undo(self, name: str) -> list[Any]:
         def change() -> str:
             left = self.desk.undo(name)["undoable"]
-            return f"The last change is taken back; {left} more can be."
+            return f"The last change is undone; {left} more can be."
 
-        return [_told(change)]
+        return [_message(change)]
 
     def _picker(self, key: str) -> Callable[..., str]:
         def pick(name: str, event: gr.SelectData) -> str:
-            own = [
-                own["name"]
-                for own in self.desk.all(name)["regularization"]
-                if own["kept"] == (key == "kept")
+            names = [
+                picture["name"]
+                for picture in self.desk.all(name)["regularization"]
+                if picture["kept"] == (key == "kept")
             ]
-            return own[min(_at(event), len(own) - 1)] if own else ""
+            return names[min(_at(event), len(names) - 1)] if names else ""
 
         return pick
 
@@ -462,37 +478,40 @@ class DatasetView:
             def change() -> str:
                 if not chosen:
                     return "Click a picture first."
-                aside = key == "kept"
-                self.desk.review(name, [] if aside else [chosen], [chosen] if aside else [])
-                return f"{chosen} is put aside." if aside else f"{chosen} is back in the set."
+                reject = key == "kept"
+                self.desk.review(name, [] if reject else [chosen], [chosen] if reject else [])
+                return f"{chosen} is rejected." if reject else f"{chosen} is back in the set."
 
-            return [_told(change), ""]
+            return [_message(change), ""]
 
         return review
 
     def _do_check(self, name: str, word: str) -> list[Any]:
         def change() -> str:
             self.desk.check_trigger(name, (word or "").strip())
-            return "The checkpoint is asked; the answer comes below 'Is the trigger free?'."
+            return "The checkpoint is being tested; the result comes below 'Is the trigger free?'."
 
-        return [_told(change)]
+        return [_message(change)]
 
     def _settled(
-        self, name: str, change: Callable[[], Settings], names: Sequence[str], stage: str, told: str
+        self,
+        name: str,
+        change: Callable[[], Settings],
+        names: Sequence[str],
+        stage: str,
+        message: str,
     ) -> list[Any]:
-        """Change settings and run their stage: a line for the user, then what the form's fields
-        show now.
-        """
+        """Change settings and run their stage; a line for the user, then the form's new values."""
         try:
             settings = change()
             self.service.submit(name, stage)
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True), *(gr.update() for _ in names)]
-        return [panel.note(told), *(shown(settings.get(each)) for each in names)]
+        return [panel.note(message), *(as_field_value(settings.get(setting)) for setting in names)]
 
 
-def _told(change: Callable[[], str]) -> str:
-    """What the change says, or why it cannot be."""
+def _message(change: Callable[[], str]) -> str:
+    """The change's message, or the error that refused it."""
     try:
         return panel.note(change())
     except SingleLoraError as error:
@@ -501,9 +520,3 @@ def _told(change: Callable[[], str]) -> str:
 
 def _at(event: gr.SelectData) -> int:
     return int(event.index)
-
-
-def _own(component: Any) -> Any:
-    """Our own component whose value the WebUI's ui-config.json must leave alone."""
-    component.do_not_save_to_config = True
-    return component

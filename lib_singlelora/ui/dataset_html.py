@@ -1,4 +1,4 @@
-"""What the page says of crops, captions, the regularization set and the trigger, as HTML."""
+"""The page's tables of artifacts, crops, captions, regularization set and trigger, as HTML."""
 
 from __future__ import annotations
 
@@ -10,107 +10,112 @@ from typing import Any
 def artifacts(found: Sequence[Mapping[str, Any]]) -> str:
     """The list beside the overlay."""
     if not found:
-        return (
-            '<p class="singlelora-line">Nothing was found that does not belong to the picture.</p>'
-        )
-    rows = [[own["name"], own["sentence"], "cleaned" if own["cleaned"] else ""] for own in found]
-    return _table(("", "what, where, what it may become", ""), rows)
+        return '<p class="singlelora-line">No artifacts were detected.</p>'
+    rows = [
+        [item["name"], item["sentence"], "cleaned" if item["cleaned"] else ""] for item in found
+    ]
+    return _table(("", "kind, place, effect on the LoRA", ""), rows)
 
 
 def crops(dataset: Mapping[str, Any], repeats: int) -> str:
-    """Each crop's figures, the symmetry of the whole, the repeats."""
+    """Figures of each crop, the symmetry of the whole figure, the repeats."""
     rows = []
-    for own in dataset["crops"]:
-        if "pixels" not in own:
-            rows.append([own["name"], "your own picture", "", "", "", ""])
+    for crop in dataset["crops"]:
+        if "pixels" not in crop:
+            rows.append([crop["name"], "your own picture", "", "", "", ""])
             continue
-        symmetry = own["symmetry"]
+        symmetry = crop["symmetry"]
         rows.append(
             [
-                own["name"],
-                "×".join(map(str, own["pixels"])),
-                "×".join(map(str, own["bucket"])),
-                f"{own['enlarged']:g}×" if own["enlarged"] > 1 else "no",
-                f"{own['confidence']:.0%}",
+                crop["name"],
+                "×".join(map(str, crop["pixels"])),
+                "×".join(map(str, crop["bucket"])),
+                f"{crop['enlarged']:g}×" if crop["enlarged"] > 1 else "no",
+                f"{crop['confidence']:.0%}",
                 "yes" if symmetry["flip"] else f"no: {', '.join(symmetry['differs'])}",
             ]
         )
-    head = ("crop", "real pixels", "bucket", "enlarged", "confidence", "may be mirrored")
+    head = ("crop", "real pixels", "bucket", "upscaled", "confidence", "may be mirrored")
     lines = (
-        [f"Repeats: {repeats} set, {dataset['repeats']} proposed."] if dataset["repeats"] else []
+        [f"Repeats: set to {repeats}, suggested {dataset['repeats']} suggested."]
+        if dataset["repeats"]
+        else []
     )
-    lines += [f"She as a whole: {dataset['symmetry']['sentence']}."] if dataset["symmetry"] else []
+    lines += (
+        [f"The whole figure: {dataset['symmetry']['sentence']}."] if dataset["symmetry"] else []
+    )
     warnings = [note for note in dataset["notes"]["prepare"] if note.startswith("warning:")]
-    told = [*warnings, *lines, *dataset["notes"]["crop"], *dataset["notes"]["train"]]
-    return _table(head, rows) + _lines(told)
+    notes = [*warnings, *lines, *dataset["notes"]["crop"], *dataset["notes"]["train"]]
+    return _table(head, rows) + _lines(notes)
 
 
 def count(text: str, tokens: int, beyond: str, limit: int) -> str:
-    """How many tokens a caption has, and what of it is beyond the limit."""
-    told = (
+    """A caption's number of tokens, and the part of it beyond the limit."""
+    summary = (
         f"{tokens} of {limit} tokens"
         if tokens <= limit
-        else f"{tokens} tokens, {tokens - limit} more than {limit}"
+        else f"{tokens} tokens, {tokens - limit} above the limit of {limit}"
     )
-    return f'<p class="singlelora-line"><b>{told}</b>: {marked(text, beyond)}</p>'
+    return f'<p class="singlelora-line"><b>{summary}</b>: {marked(text, beyond)}</p>'
 
 
 def marked(text: str, beyond: str) -> str:
-    """The caption, with what is beyond the limit marked."""
+    """The caption, with the part beyond the limit marked."""
     if not beyond or not text.endswith(beyond):
         return html.escape(text)
-    return (
-        f"{html.escape(text[: -len(beyond)])}<mark"
-        f' class="singlelora-beyond">{html.escape(beyond)}</mark>'
-    )
+    mark = f'<mark class="singlelora-beyond">{html.escape(beyond)}</mark>'
+    return html.escape(text[: -len(beyond)]) + mark
 
 
 def captions(found: Mapping[str, Any]) -> str:
-    """All captions, the frequency of their tags, what can be undone."""
+    """All captions, the frequency of their tags, the number of changes that can be undone."""
     rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{own['tokens']}</td><td>{marked(own['text'], own['beyond'])}</td></tr>"
-        for name, own in found["captions"].items()
+        f"<tr><td>{html.escape(name)}</td><td>{caption['tokens']}</td>"
+        f"<td>{marked(caption['text'], caption['beyond'])}</td></tr>"
+        for name, caption in found["captions"].items()
     )
     tags = ", ".join(
         f"<code>{html.escape(tag)}</code> {number}" for tag, number in found["tags"].items()
     )
+    head = "<tr><th>crop</th><th>tokens</th><th>caption</th></tr>"
     return (
-        "<div"
-        f' class="singlelora-scroll"><table><tr><th>crop</th><th>tokens</th><th>caption</th></tr>{rows}</table></div><p'
-        f' class="singlelora-line">{tags}</p>'
-        + _lines([*found["unreadable"], f"{many(found['undoable'], 'change')} can be taken back."])
+        f'<div class="singlelora-scroll"><table>{head}{rows}</table></div>'
+        f'<p class="singlelora-line">{tags}</p>'
+        + _lines([*found["unreadable"], f"{many(found['undoable'], 'change')} can be undone."])
     )
 
 
 def many(number: int, word: str) -> str:
-    """A number and its word, in the plural where it is."""
+    """A number and its noun: 1 change, 2 changes."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def regularization(pictures: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
-    """Why pictures were put aside, and what to know of the set."""
+    """Rejected pictures with the reasons, and notes on the set."""
     rows = [
-        [own["name"], "; ".join(own["reasons"]), own["by"], own["prompt"]]
-        for own in pictures
-        if not own["kept"]
+        [item["name"], "; ".join(item["reasons"]), item["by"], item["prompt"]]
+        for item in pictures
+        if not item["kept"]
     ]
-    return (_table(("", "put aside because", "by", "prompt"), rows) if rows else "") + _lines(notes)
+    table = _table(("", "rejected because", "by", "prompt"), rows) if rows else ""
+    return table + _lines(notes)
 
 
 def trigger(result: Mapping[str, Any]) -> str:
-    """What is known of a word, and others."""
-    word, departures = result["word"], result["departures"]
+    """The verdict on a trigger word, and other suggestions."""
+    word = result["word"]
+    departures = result["departures"]
     verdict = "free" if result["free"] else "; ".join(result["reasons"])
     lines = [f"{word}: {many(result['tokens'], 'token')}; {verdict}."]
     for kind in ("ordinary", "meaningless"):
         less = sum(value < departures["trigger"] for value in departures[kind].values())
         lines.append(
-            f"It moves the checkpoint more than {less} of {len(departures[kind])} {kind} words."
+            f"It changes pictures more than {less} of {len(departures[kind])} {kind} words."
         )
     if departures["meaning"] is None:
         lines.append(
-            "This checkpoint does not tell ordinary words from others by that; judge by the"
-            " pictures."
+            "On this checkpoint that does not separate ordinary words from meaningless ones; judge"
+            " by the pictures."
         )
     return _lines([*lines, f"Free words: {', '.join(result['suggestions'])}."])
 

@@ -10,6 +10,7 @@ import gradio as gr
 from ..settings.declare import Declaration, join_list
 from ..settings.preset_files import preset_names, shipped_presets
 from ..settings.schema import Settings, declarations, group_of
+from . import compat
 
 TITLES = {
     "prepare": "Prepare the picture",
@@ -20,59 +21,24 @@ TITLES = {
     "plot": "Plot",
     "inpaint": "Inpaint",
 }
-# Sections without a stage of their own, and under which other one they are shown
+# Sections without a stage of their own -> the section under which they are shown
 BELOW = {"judge": "plot"}
-# Where a section is not named like its stage
+# Sections that are not named like their stage
 STAGE_OF = {"regularization": "regularize", "training": "train"}
-
-
-# What most users touch; a section's other settings are folded away under the headings of their
-# classes.
+# What most users touch; the other settings are folded away under their groups' headings.
 FIRST = {
-    "prepare": ("long_side", "upscaler", "clean_artifacts", "mask", "background"),
-    "caption": ("tagger", "outfit", "general_threshold", "prune"),
-    "regularization": ("count", "template", "steps", "sampler", "filter"),
-    "training": (
-        "preset",
-        "epochs",
-        "repeats",
-        "unet_lr",
-        "text_encoder_lr",
-        "rank",
-        "alpha",
-        "batch_size",
-        "algorithm",
-        "optimizer",
-        "scheduler",
-        "block_weights",
-        "regularization",
-        "sample_every",
-    ),
-    "plot": (
-        "strengths",
-        "presets",
-        "epochs",
-        "seeds",
-        "prompt",
-        "prompt_set",
-        "x",
-        "y",
-        "z",
-        "steps",
-        "sampler",
-    ),
-    "inpaint": (
-        "prompt",
-        "count",
-        "strength",
-        "denoise",
-        "redraw",
-        "area",
-        "fill",
-        "lora",
-        "preset",
-        "steps",
-    ),
+    section: tuple(keys.split())
+    for section, keys in {
+        "prepare": "long_side upscaler clean_artifacts mask background",
+        "caption": "tagger outfit general_threshold prune",
+        "regularization": "count template steps sampler filter",
+        "training": (
+            "preset epochs repeats unet_lr text_encoder_lr rank alpha batch_size algorithm "
+            "optimizer scheduler block_weights regularization sample_every"
+        ),
+        "plot": "strengths presets epochs seeds prompt prompt_set x y z steps sampler",
+        "inpaint": "prompt count strength denoise redraw area fill lora preset steps",
+    }.items()
 }
 
 
@@ -88,50 +54,47 @@ def field(declared: Declaration, value: Any) -> Any:
     if declared.name == "training.preset":
         shipped = [f"{preset.name}: {preset.about}" for preset in shipped_presets()]
         common["info"] = " ".join((declared.help, *shipped))
-        made = gr.Dropdown(preset_names(), value=value, **common)
+        component = gr.Dropdown(preset_names(), value=value, **common)
     elif kind is bool:
-        made = gr.Checkbox(value=value, **common)
+        component = gr.Checkbox(value=value, **common)
     elif declared.choices:
-        made = gr.Dropdown(
+        component = gr.Dropdown(
             list(declared.choices), value=value, allow_custom_value=bool(declared.pattern), **common
         )
     elif get_origin(kind) is tuple or kind is str:
-        made = gr.Textbox(value=shown(value), max_lines=4, **common)
+        component = gr.Textbox(value=as_field_value(value), max_lines=4, **common)
     else:
-        made = gr.Number(value=value, precision=0 if kind is int else None, **common)
+        component = gr.Number(value=value, precision=0 if kind is int else None, **common)
     # The workspace keeps its settings; the WebUI's ui-config.json must not change them
-    made.do_not_save_to_config = True
-    return made
+    return compat.unsaved(component)
 
 
-def shown(value: Any) -> Any:
+def as_field_value(value: Any) -> Any:
     """A setting's value as its field shows it."""
     return join_list(value) if isinstance(value, tuple) else value
 
 
 def fields_of(section: str, settings: Settings) -> dict[str, Any]:
-    """Dotted name -> component, for every setting of a section, inside the gradio block that is
-    open.
-    """
-    own = [
+    """Dotted name -> component for every setting of a section, in the open gradio block."""
+    members = [
         declared
         for declared in declarations()
         if BELOW.get(declared.section, declared.section) == section
     ]
-    first = FIRST.get(section, tuple(declared.key for declared in own))
-    top = [each for each in own if each.section == section and each.key in first]
-    top.sort(key=lambda each: first.index(each.key))
-    fields = {each.name: field(each, settings.get(each.name)) for each in top}
+    first = FIRST.get(section, tuple(declared.key for declared in members))
+    top = [d for d in members if d.section == section and d.key in first]
+    top.sort(key=lambda declared: first.index(declared.key))
+    fields = {d.name: field(d, settings.get(d.name)) for d in top}
     folded: dict[str, list[Declaration]] = {}
-    for each in own:
-        if each.name not in fields:
-            folded.setdefault(group_of(each.name), []).append(each)
+    for declared in members:
+        if declared.name not in fields:
+            folded.setdefault(group_of(declared.name), []).append(declared)
     for title, group in folded.items():
         with gr.Accordion(title, open=False, elem_classes=["singlelora-more"]):
-            fields.update({each.name: field(each, settings.get(each.name)) for each in group})
+            fields.update({d.name: field(d, settings.get(d.name)) for d in group})
     return fields
 
 
 def values_of(settings: Settings, fields: Mapping[str, Any]) -> list[Any]:
-    """What the fields show for these settings, in their order."""
-    return [shown(settings.get(name)) for name in fields]
+    """The values of these fields, in their order."""
+    return [as_field_value(settings.get(name)) for name in fields]

@@ -1,6 +1,4 @@
-"""The page's part on LoRA files: what is in one, block weights baked in, epochs merged, a smaller
-rank.
-"""
+"""The page's part on LoRA files: summary, baking of block weights, merging, resizing."""
 
 from __future__ import annotations
 
@@ -20,7 +18,8 @@ class LoraFilesView:
     """One accordion, hidden until something is trained.  outputs: what `show` gives values for."""
 
     def __init__(self, service: Service, workspace: Any) -> None:
-        self.desk, self.workspace = LoraFilesService(service), workspace
+        self.desk = LoraFilesService(service)
+        self.workspace = workspace
         self.outputs: list[Any] = []
 
     def build(self) -> None:
@@ -28,17 +27,17 @@ class LoraFilesView:
         with gr.Accordion(
             "LoRA files", open=False, visible=False, elem_id="singlelora_files"
         ) as whole:
-            self.lora = _own(gr.Dropdown([], label="LoRA", elem_id="singlelora_file"))
-            self.look = gr.Button("What is in it", elem_id="singlelora_look_file", size="sm")
+            self.lora = compat.unsaved(gr.Dropdown([], label="LoRA", elem_id="singlelora_file"))
+            self.look = gr.Button("Summary", elem_id="singlelora_look_file", size="sm")
             self.picture = gr.Image(
-                label="Its blocks",
+                label="Strength of its blocks",
                 type="filepath",
                 interactive=False,
                 visible=False,
                 elem_id="singlelora_file_blocks",
             )
             with gr.Row():
-                self.preset = _own(
+                self.preset = compat.unsaved(
                     gr.Textbox(
                         "OUTD",
                         label="Block preset",
@@ -48,42 +47,43 @@ class LoraFilesView:
                         info="A name, or 17 or 26 values.",
                     )
                 )
-                self.strength = _own(
+                self.strength = compat.unsaved(
                     gr.Number(
                         0.8, label="Strength", elem_id="singlelora_bake_strength", min_width=60
                     )
                 )
-            self.bake = gr.Button("Bake them into a copy", elem_id="singlelora_bake", size="sm")
-            self.several = _own(
+            self.bake = gr.Button("Bake into a copy", elem_id="singlelora_bake", size="sm")
+            self.several = compat.unsaved(
                 gr.CheckboxGroup([], label="Epochs to merge", elem_id="singlelora_merge_files")
             )
-            self.method = _own(
+            self.method = compat.unsaved(
                 gr.Radio(
                     ["average", "ema"],
                     value="average",
-                    label="How",
+                    label="Method",
                     elem_id="singlelora_merge_method",
                     info="ema: later epochs count more.",
                 )
             )
-            self.merge = gr.Button("Merge them", elem_id="singlelora_merge", size="sm")
-            self.rank = _own(
+            self.merge = gr.Button("Merge", elem_id="singlelora_merge", size="sm")
+            self.rank = compat.unsaved(
                 gr.Number(8, label="Rank", precision=0, elem_id="singlelora_resize_rank")
             )
             self.resize = gr.Button(
-                "Cut a copy to this rank", elem_id="singlelora_resize", size="sm"
+                "Resize a copy to this rank", elem_id="singlelora_resize", size="sm"
             )
             self.told = compat.html("", "singlelora_files_told")
         self.outputs = [whole, self.lora, self.several]
 
     def events(self) -> None:
         """Connect the parts."""
-        quiet, name = compat.quiet(), self.workspace
-        made = [self.told, self.lora, self.several]
+        quiet = compat.quiet()
+        name = self.workspace
+        results = [self.told, self.lora, self.several]
         self.look.click(self._look, [name, self.lora], [self.told, self.picture], **quiet)
-        self.bake.click(self._bake, [name, self.lora, self.preset, self.strength], made, **quiet)
-        self.merge.click(self._merge, [name, self.several, self.method], made, **quiet)
-        self.resize.click(self._resize, [name, self.lora, self.rank], made, **quiet)
+        self.bake.click(self._bake, [name, self.lora, self.preset, self.strength], results, **quiet)
+        self.merge.click(self._merge, [name, self.several, self.method], results, **quiet)
+        self.resize.click(self._resize, [name, self.lora, self.rank], results, **quiet)
 
     def show(self, name: str) -> list[Any]:
         """Values of `outputs` for a workspace."""
@@ -97,14 +97,14 @@ class LoraFilesView:
 
     def _look(self, name: str, lora: str | None) -> list[Any]:
         try:
-            found = self.desk.summary(name, lora or "")
+            summary = self.desk.summary(name, lora or "")
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True), gr.update(visible=False)]
-        path = self.desk.service.file(name, found["picture"])
-        return [panel.note(found["description"]), gr.update(value=str(path), visible=True)]
+        path = self.desk.service.file(name, summary["picture"])
+        return [panel.note(summary["description"]), gr.update(value=str(path), visible=True)]
 
     def _bake(self, name: str, lora: str | None, preset: str, strength: float | None) -> list[Any]:
-        return self._made(
+        return self._written(
             name,
             lambda: self.desk.bake(
                 name, lora or "", preset or "ALL", 1.0 if strength is None else strength
@@ -112,24 +112,18 @@ class LoraFilesView:
         )
 
     def _merge(self, name: str, loras: Sequence[str], method: str) -> list[Any]:
-        return self._made(name, lambda: self.desk.merge(name, loras, method))
+        return self._written(name, lambda: self.desk.merge(name, loras, method))
 
     def _resize(self, name: str, lora: str | None, rank: int | None) -> list[Any]:
-        return self._made(name, lambda: self.desk.resize(name, lora or "", int(rank or 0)))
+        return self._written(name, lambda: self.desk.resize(name, lora or "", int(rank or 0)))
 
-    def _made(self, name: str, make: Callable[[], dict[str, Any]]) -> list[Any]:
+    def _written(self, name: str, make: Callable[[], dict[str, Any]]) -> list[Any]:
         try:
-            found = make()
+            result = make()
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True), gr.update(), gr.update()]
         names = list(self.desk.files(name))
-        tag = html.escape(f"<lora:{found['name']}:1>")
-        text = html.escape(f"{found['told']}. It lies in {found['file']}.")
-        told = f'<p class="singlelora-line" role="alert"><code>{tag}</code> {text}</p>'
-        return [told, gr.update(choices=names), gr.update(choices=names)]
-
-
-def _own(component: Any) -> Any:
-    """Our own component whose value the WebUI's ui-config.json must leave alone."""
-    component.do_not_save_to_config = True
-    return component
+        tag = html.escape(f"<lora:{result['name']}:1>")
+        text = html.escape(f"{result['told']}. It lies in {result['file']}.")
+        line = f'<p class="singlelora-line" role="alert"><code>{tag}</code> {text}</p>'
+        return [line, gr.update(choices=names), gr.update(choices=names)]

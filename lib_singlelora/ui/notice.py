@@ -1,4 +1,4 @@
-"""A page that only says something."""
+"""A page with a message only."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ SHOWN = 24  # newest pictures in the gallery
 
 @dataclass(frozen=True)
 class Send:
-    """A place that takes a result.
+    """A place that takes a result, such as the WebUI's img2img.
 
     outputs: its gradio components.
-    values: what goes into them.
-    script: switches the tab.
+    values: the values for them.
+    script: JavaScript that switches to its tab.
     """
 
     label: str
@@ -43,7 +43,10 @@ class Send:
 
 @dataclass(frozen=True)
 class Action:
-    """Something that only this host can do.  run: does it and gives what to tell the user."""
+    """Something that only this host can do.
+
+    run: does it; returns a line for the user.
+    """
 
     label: str
     elem_id: str
@@ -54,8 +57,10 @@ class Action:
 class Extras:
     """What a host adds to the page.
 
-    lacking: package -> the command that adds it.
-    preset: whose values the form shows first.
+    sends: places that take a result.
+    actions: further buttons.
+    lacking: missing package -> the command that installs it.
+    preset: the training preset that the form starts with.
     """
 
     sends: Sequence[Send] = ()
@@ -78,7 +83,8 @@ def tab(service: Service, extras: Extras) -> Any:
 
 class _Page:
     def __init__(self, service: Service, extras: Extras) -> None:
-        self.service, self.extras = service, extras
+        self.service = service
+        self.extras = extras
         self.first = Settings.from_dict({"training": {"preset": extras.preset}})
         self.fields: dict[str, Any] = {}
 
@@ -99,35 +105,35 @@ class _Page:
         self._events(stages)
 
     # Parts
-    # -----------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _character(self) -> None:
-        self.workspace = _kept(
+        self.workspace = compat.unsaved(
             gr.Dropdown(
                 [NEW, *self.service.names()],
                 value=NEW,
                 label="Workspace",
                 elem_id="singlelora_workspace",
-                info="Go on with a character, or start a new one.",
+                info="Continue with a character, or start a new one.",
             )
         )
         self.picture = compat.picture("Picture of the character", "singlelora_picture", height=300)
         with gr.Row():
-            self.trigger = _kept(
+            self.trigger = compat.unsaved(
                 gr.Textbox(
                     label="Trigger",
                     elem_id="singlelora_trigger",
                     max_lines=1,
-                    info="The word that will call her.",
+                    info="Word that will stand for the character in prompts.",
                 )
             )
-            self.class_token = _kept(
+            self.class_token = compat.unsaved(
                 gr.Textbox(
                     "girl",
                     label="Class",
                     elem_id="singlelora_class",
                     max_lines=1,
-                    info="What she is: girl, boy, woman.",
+                    info="What the character is: girl, boy, woman, dragon.",
                 )
             )
         self.everything = gr.Button("Run everything", variant="primary", elem_id="singlelora_run")
@@ -135,10 +141,10 @@ class _Page:
 
     def _stages(self) -> dict[str, Any]:
         buttons = {}
-        self.force = _kept(
+        self.force = compat.unsaved(
             gr.Checkbox(
                 False,
-                label="Do again what is done, over edits by hand too",
+                label="Redo finished stages, overwriting manual edits",
                 elem_id="singlelora_force",
             )
         )
@@ -153,7 +159,7 @@ class _Page:
                         height=200,
                     )
                     self.inpaint_mask = compat.picture(
-                        "Mask, white is redrawn (empty: her head)",
+                        "Mask, white is redrawn (empty: the head)",
                         "singlelora_inpaint_mask",
                         height=200,
                     )
@@ -207,25 +213,25 @@ class _Page:
         with gr.Row(visible=False, elem_id="singlelora_chosen") as self.chosen_row:
             self.keep = gr.Button("Keep the chosen picture", elem_id="singlelora_keep")
             self.again = gr.Button("Train on it too: next version", elem_id="singlelora_again")
-            self.go_on = _kept(
+            self.go_on = compat.unsaved(
                 gr.Checkbox(
                     False,
-                    label="The next version goes on from this LoRA",
+                    label="The next version continues from this LoRA",
                     elem_id="singlelora_go_on",
                 )
             )
-            self.repeats = _kept(
+            self.repeats = compat.unsaved(
                 gr.Number(
                     0,
-                    label="Its repeats",
+                    label="Repeats of that picture",
                     precision=0,
                     elem_id="singlelora_again_repeats",
                     min_width=80,
-                    info="0: half of the others'.",
+                    info="0: half of the other crops' repeats.",
                 )
             )
             self.other = gr.File(
-                label="Or another picture of her: from the sheet, txt2img, img2img",
+                label="Or another picture of the character: from the sheet, txt2img, img2img",
                 elem_id="singlelora_other",
                 file_types=["image"],
             )
@@ -236,7 +242,7 @@ class _Page:
             ]
 
     # Events
-    # ----------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _events(self, stages: dict[str, Any]) -> None:
         inputs = {
@@ -291,11 +297,11 @@ class _Page:
             [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown],
             **compat.quiet(),
         )
-        # A picture that was just dropped in is a new character, whatever workspace was open.
+        # A new picture is a new character, whatever workspace was open.
         self.picture.upload(lambda: NEW, None, [self.workspace], **compat.quiet())
         preset = self.fields["training.preset"]
-        # `input`, not `change`: filling the form from a workspace must not lay the preset over its
-        # values.
+        # `input`, not `change`: filling the form from a workspace must not overwrite its values
+        # with the preset's.
         preset.input(
             self._preset,
             {preset},
@@ -321,12 +327,12 @@ class _Page:
             button.click(None, None, None, **compat.script(send.script))
 
     def _of_presets(self) -> list[str]:
-        """All of the training, and what presets say of other stages."""
-        said = {name for preset in preset_names() for name in preset_values(preset)}
+        """Every training setting, and those of other stages that some preset sets."""
+        in_presets = {name for preset in preset_names() for name in preset_values(preset)}
         return [
             name
             for name in self.fields
-            if name != "training.preset" and (name.startswith("training.") or name in said)
+            if name != "training.preset" and (name.startswith("training.") or name in in_presets)
         ]
 
     def _runner(self, word: str) -> Callable[[dict[Any, Any]], list[Any]]:
@@ -369,13 +375,13 @@ class _Page:
         self.service.change(
             name, {key: _given(values[component]) for key, component in self.fields.items()}
         )
-        own = word == "inpaint" and values[self.inpaint_picture]
+        image = values[self.inpaint_picture] if word == "inpaint" else None
         mask = values[self.inpaint_mask] if word == "inpaint" else None
         return name, self.service.submit(
             name,
             word,
             bool(values[self.force]),
-            Path(own) if own else None,
+            Path(image) if image else None,
             Path(mask) if mask else None,
         )
 
@@ -384,7 +390,8 @@ class _Page:
         if name == NEW or name not in self.service.names():
             empty = [gr.update() for _ in range(3 + len(self.fields))]
             return [*empty, *self._shown(None)]
-        settings, original = self.service.settings(name), self.service.workspace(name).original()
+        settings = self.service.settings(name)
+        original = self.service.workspace(name).original()
         return [
             str(original) if original else None,
             settings.character.trigger,
@@ -410,16 +417,15 @@ class _Page:
         self.service.cancel(active[-1].number)
         return [
             panel.note(
-                f"{active[-1].job.title}: stops at its next safe point; what is done is kept."
+                f"{active[-1].job.title}: stops at the next safe point; finished work is kept."
             ),
             self._job_html(),
         ]
 
     def _picked(self, name: str, index: int, other: Any) -> str:
-        """The picture that was dropped in, else the chosen one of the gallery, kept; relative to
-        its workspace.
+        """Keep the dropped picture, else the chosen one of the gallery; its path in the workspace.
 
-        Raises: SingleLoraError.
+        Raises: SingleLoraError, where there is neither.
         """
         if other:
             return self.bench.desk.accept(name, Path(getattr(other, "name", other)))
@@ -437,7 +443,7 @@ class _Page:
             kept = self._picked(name, index, other)
         except SingleLoraError as error:
             return [panel.note(str(error), bad=True)]
-        return [panel.note(f"Kept, with all that made it: {kept}")]
+        return [panel.note(f"Kept, with its parameters: {kept}")]
 
     def _again(
         self, name: str, index: int, other: Any, repeats: int | None, go_on: bool
@@ -452,8 +458,8 @@ class _Page:
             return [panel.note(str(error), bad=True), self._job_html()]
         return [
             panel.note(
-                f"The picture goes into the workspace {version}; choose that one then, and press"
-                " Run only: Train."
+                f"The picture is added to the workspace {version}; choose it when that is done, and"
+                " press Run only: Train."
             ),
             self._job_html(),
         ]
@@ -463,7 +469,7 @@ class _Page:
         try:
             if name == NEW:
                 raise SingleLoraError(
-                    "found no workspace chosen, expected one with a trained LoRA; press Run only:"
+                    "found no workspace selected, expected one with a trained LoRA; press Run only:"
                     " Train first"
                 )
             self.service.change(
@@ -510,15 +516,16 @@ class _Page:
         return values
 
     def _poll(self, name: str, seen: str) -> list[Any]:
-        """The panel each time; pictures and results only when they changed, so that an open picture
-        is not torn away.
+        """Update the panel, and pictures and results only where they changed.
 
-        A page that was just loaded (nothing seen yet) opens the workspace of the job that runs, and
-        offers the workspaces that came after the page was built.
+        Anything else would close a picture that the user has opened.  A page that was just loaded
+        (seen is empty) opens the workspace of the running job, and lists the workspaces that were
+        made after the page was built.
         """
         tickets = self.service.runner.tickets
         newest = self.service.runner.running or next(iter(tickets[-1:]), None)
-        running, names = self.service.runner.running, self.service.names()
+        running = self.service.runner.running
+        names = self.service.names()
         chosen: dict[str, Any] = {}
         if not seen and name == NEW and running and running.job.title.rpartition(":")[0] in names:
             name = running.job.title.rpartition(":")[0]
@@ -541,7 +548,7 @@ class _Page:
             if now[2:4] != before[2:4]
             else [gr.update() for _ in range(5 + len(self.bench.outputs))]
         )
-        # Of another workspace everything is shown anew, so that nothing of the last one stays.
+        # Another workspace is shown completely, so that nothing of the last one stays.
         dataset = self.dataset.show(
             name, marks, before[4:] if before[3] == name else [None] * len(marks)
         )
@@ -571,18 +578,10 @@ class _Page:
 
 
 def _index(event: gr.SelectData) -> int:
-    """Which picture of a gallery was clicked."""
+    """Index of the picture that was clicked in a gallery."""
     return int(event.index)
 
 
-def _kept(component: Any) -> Any:
-    """Our own component whose value the WebUI's ui-config.json must leave alone."""
-    component.do_not_save_to_config = True
-    return component
-
-
 def _given(value: Any) -> Any:
-    """An emptied field is an empty text, as an emptied number is one: settings tell what they
-    expect.
-    """
+    """The value of a field; an emptied number field gives None, which counts as empty text."""
     return "" if value is None else value

@@ -1,4 +1,4 @@
-"""The job panel: what runs, how far it is, how long it takes, as HTML."""
+"""The job panel as HTML: what is running, its progress, the time left."""
 
 from __future__ import annotations
 
@@ -6,38 +6,30 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-STATES = {
-    "waiting": "waits",
-    "running": "running",
-    "done": "done",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
-
 
 def clock(seconds: float) -> str:
     """75 -> '1:15'; 3700 -> '1:01:40'."""
     total = round(seconds)
-    hours, minutes, rest = total // 3600, total // 60 % 60, total % 60
+    minutes, rest = divmod(total, 60)
+    hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def render(jobs: Sequence[Mapping[str, Any]]) -> str:
-    """The newest running job in full, waiting ones and the last that ended in a line."""
+    """Running jobs in full; waiting ones, and the last finished one, in a line each."""
     running = [job for job in jobs if job["state"] == "running"]
     waiting = [job for job in jobs if job["state"] == "waiting"]
     ended = [job for job in jobs if job["state"] not in ("running", "waiting")]
     parts = [_running(job) for job in running]
-    parts += [
-        f'<p class="singlelora-line">{html.escape(job["title"])}: waits for its turn</p>'
-        for job in waiting
-    ]
+    parts += [_line(f"{html.escape(job['title'])}: waiting") for job in waiting]
     if not running and ended:
         parts.append(_ended(ended[-1]))
     if not parts:
         parts.append(
-            '<p class="singlelora-line">No job yet. Drop in a picture, name her, and press Run'
-            " everything.</p>"
+            _line(
+                "No job yet. Drop in a picture, give the character a trigger, and press Run"
+                " everything."
+            )
         )
     state = (running or waiting or ended or [{"state": "none"}])[-1]["state"]
     last = ended[-1]["id"] if ended else 0
@@ -45,6 +37,11 @@ def render(jobs: Sequence[Mapping[str, Any]]) -> str:
         f'<div class="singlelora-job" data-state="{state}" data-ended="{last}"'
         f' role="status">{"".join(parts)}</div>'
     )
+
+
+def _line(content: str, more: str = "") -> str:
+    """A paragraph of HTML.  more: further classes."""
+    return f'<p class="{" ".join(("singlelora-line", *more.split()))}">{content}</p>'
 
 
 def _running(job: Mapping[str, Any]) -> str:
@@ -57,18 +54,22 @@ def _running(job: Mapping[str, Any]) -> str:
         figures.append(f"loss {loss:.4f}")
     if "validation_loss" in job["values"]:
         figures.append(_validation(job["values"]))
+    title = html.escape(job["title"])
+    stage = html.escape(job["stage"] or "starting")
+    bar = (
+        f'<div class="singlelora-bar" role="progressbar" aria-valuenow="{percent}"'
+        f' aria-valuemin="0" aria-valuemax="100"><div style="width:{percent}%"></div>'
+        f"<span>{percent}%</span></div>"
+    )
     return (
-        f'<p class="singlelora-title"><b>{html.escape(job["title"])}</b> ·'
-        f' {html.escape(job["stage"] or "starting")}</p><div class="singlelora-bar"'
-        f' role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100"><div'
-        f' style="width:{percent}%"></div><span>{percent}%</span></div><p'
-        f' class="singlelora-line">{html.escape(job["message"])}</p><p class="singlelora-line'
-        f' singlelora-dim">{" · ".join(figures)}</p>'
+        f'<p class="singlelora-title"><b>{title}</b> · {stage}</p>{bar}'
+        + _line(html.escape(job["message"]))
+        + _line(" · ".join(figures), "singlelora-dim")
     )
 
 
 def _validation(values: Mapping[str, float]) -> str:
-    """'validation 0.1034, at the start 0.1270 (t200 0.21, t400 0.11, …)': the noisier the later."""
+    """'validation 0.1034, at the start 0.1270 (t200 0.21, t400 0.11, …)', later timesteps last."""
     bands = ", ".join(
         f"{name.removeprefix('validation_')} {value:.4f}"
         for name, value in values.items()
@@ -82,73 +83,57 @@ def _validation(values: Mapping[str, float]) -> str:
 
 
 def _ended(job: Mapping[str, Any]) -> str:
-    text = (
-        f"<b>{html.escape(job['title'])}</b>: {STATES[job['state']]} after {clock(job['seconds'])}"
-    )
+    title = html.escape(job["title"])
+    text = f"<b>{title}</b>: {job['state']} after {clock(job['seconds'])}"
     if job["state"] == "failed":
-        return (
-            f'<p class="singlelora-line">{text}</p><p'
-            f' class="singlelora-error">{html.escape(job["error"] or "")}</p>'
-        )
-    hint = (
-        "; press the same button and it goes on where it stopped"
-        if job["state"] == "cancelled"
-        else ""
-    )
-    return f'<p class="singlelora-line">{text}{hint}</p>'
+        return _line(text) + f'<p class="singlelora-error">{html.escape(job["error"] or "")}</p>'
+    if job["state"] == "cancelled":
+        return _line(f"{text}; press the same button and it goes on where it stopped")
+    return _line(text)
 
 
 def summary(results: Mapping[str, Any] | None) -> str:
-    """What a workspace holds: the LoRA files by the names prompts use, and which to take."""
+    """A workspace's results: the recommended LoRA, notes, and all LoRA files by name."""
     if results is None:
         return ""
-    begun = [stage for stage, state in results["stages"].items() if state == "begun"]
-    parts = []
-    if results["recommendation"]:
-        best = results["recommendation"]
-        tag = html.escape(f"<lora:{best['name']}:{best['strength']:g}>")
-        parts.append(
-            f'<p class="singlelora-take">Take <code>{tag}</code>:'
-            f" {html.escape(best['reason'])}.</p>"
-        )
-    if results.get("crop_notes"):
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in results["crop_notes"])
-        parts.append(
-            f'<details class="singlelora-notes"><summary>{len(results["crops"])} crops: what to'
-            f" know of them</summary><ul>{lines}</ul></details>"
-        )
-    if notes := list(dict.fromkeys(results.get("train_notes", ()))):
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in notes)
-        parts.append(
-            '<details class="singlelora-notes"><summary>Training: what to look at'
-            f" ({len(notes)})</summary><ul>{lines}</ul></details>"
-        )
-    if results.get("rejected"):
-        lines = "".join(
-            f"<li>{html.escape(name)}: {html.escape('; '.join(reasons))}</li>"
-            for name, reasons in results["rejected"].items()
-        )
-        parts.append(
-            f'<details class="singlelora-notes"><summary>{len(results["rejected"])} regularization'
-            f" pictures were put aside</summary><ul>{lines}</ul></details>"
-        )
+    parts = [_recommended(results["recommendation"])] if results["recommendation"] else []
+    if crop_notes := results.get("crop_notes"):
+        parts.append(_details(f"{len(results['crops'])} crops: notes", crop_notes))
+    if train_notes := list(dict.fromkeys(results.get("train_notes", ()))):
+        parts.append(_details(f"Training: notes ({len(train_notes)})", train_notes))
+    if rejected := results.get("rejected"):
+        lines = [f"{name}: {'; '.join(reasons)}" for name, reasons in rejected.items()]
+        parts.append(_details(f"{len(rejected)} regularization pictures were rejected", lines))
     if results["loras"]:
         names = " ".join(f"<code>{html.escape(name)}</code>" for name in results["loras"])
-        parts.append(f'<p class="singlelora-line singlelora-loras">LoRA files: {names}</p>')
-    if begun:
-        parts.append(
-            f'<p class="singlelora-line">Begun, not finished: {html.escape(", ".join(begun))}. Run'
-            " goes on there.</p>"
-        )
+        parts.append(_line(f"LoRA files: {names}", "singlelora-loras"))
+    if begun := [stage for stage, state in results["stages"].items() if state == "begun"]:
+        stages = html.escape(", ".join(begun))
+        parts.append(_line(f"Not finished: {stages}. Run continues there."))
     return f'<div class="singlelora-results">{"".join(parts)}</div>' if parts else ""
 
 
+def _recommended(best: Mapping[str, Any]) -> str:
+    tag = html.escape(f"<lora:{best['name']}:{best['strength']:g}>")
+    reason = html.escape(best["reason"])
+    return f'<p class="singlelora-take">Take <code>{tag}</code>: {reason}.</p>'
+
+
+def _details(title: str, lines: Sequence[str]) -> str:
+    """A folded list."""
+    entries = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return (
+        f'<details class="singlelora-notes"><summary>{html.escape(title)}</summary>'
+        f"<ul>{entries}</ul></details>"
+    )
+
+
 def lacking(packages: Mapping[str, str]) -> str:
-    """What install.py could not add.  packages: name -> the command that adds it."""
+    """Packages that install.py could not install.  packages: name -> the command that does."""
     return "".join(
         f'<p class="singlelora-error" role="alert">Missing: {html.escape(name)}. What needs it'
-        f" stops with an error. To add it, run <code>{html.escape(command)}</code> and restart the"
-        " WebUI.</p>"
+        f" fails with an error. To install it, run <code>{html.escape(command)}</code> and"
+        " restart the WebUI.</p>"
         for name, command in packages.items()
     )
 

@@ -12,13 +12,12 @@ from ..settings.schema import declaration
 
 
 def check_settings(service: Service, values: Mapping[str, Any], workspace: Path) -> None:
-    """Refuse settings that would have a file read outside the workspaces and the host's own
-    folders.
+    """Refuse settings that name files outside the workspaces and the host's own folders.
 
-    Whoever sits at the machine may name any file on the page or the command line; a program that
+    On the page and the command line, at the machine itself, any file may be named; a program that
     asks by HTTP may be anywhere.
 
-    workspace: its folder, where relative paths of some settings start.
+    workspace: its folder, from which some settings' relative paths start.
     Raises: SettingsError, also for unknown names and values of a wrong type.
     """
     if not isinstance(values, Mapping):
@@ -31,14 +30,14 @@ def check_settings(service: Service, values: Mapping[str, Any], workspace: Path)
     roots = [folder.resolve() for folder in (service.root, *folders) if folder]
     for setting, given in values.items():
         declared = declaration(setting)
-        # Refuses other machines by their text, before anything looks there
+        # Refuses paths on other machines by their text, before anything looks there
         checked = declared.check(given)
         if not declared.path:
             continue
         base = workspace if declared.path == "workspace" else Path()
         for text in (checked,) if isinstance(checked, str) else checked:
-            # Some readers strip what they are given.
-            if not all(_inside(each, base, roots) for each in {text, text.strip()}):
+            # Some readers strip the text.
+            if not all(_inside(path, base, roots) for path in {text, text.strip()}):
                 raise SettingsError(
                     f"{setting}: found {text!r}, which lies outside the workspaces and the host's"
                     " folders, expected one inside, as HTTP reaches no further; set it on the page"
@@ -47,13 +46,13 @@ def check_settings(service: Service, values: Mapping[str, Any], workspace: Path)
 
 
 def _inside(text: str, base: Path, roots: list[Path]) -> bool:
-    """Whether it is a bare name with no file behind it, or lies in one of the folders."""
+    """True for a bare name that is no file, and for a path in one of the folders."""
     path = Path(text).expanduser()
     try:
         place = (base / path).resolve()
         if path.name == text and not place.exists():
             return True
-    # Too long, a circle of links: no file that could be read
+    # Too long, or a circle of links: no readable file
     except (OSError, RuntimeError, ValueError):
         return False
     return not text or any(place.is_relative_to(root) for root in roots)

@@ -1,6 +1,4 @@
-"""Rules of the web that the HTTP API and the page share: who asks from where, and how files are
-sent.
-"""
+"""Web rules shared by HTTP API and page: who may ask from where, and how files are served."""
 
 from __future__ import annotations
 
@@ -18,21 +16,21 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def split_host(text: str) -> tuple[str, int | None] | None:
-    """Name and port of a Host header or of an origin's place: '[::1]:7870' is ('::1', 7870).
+    """Name and port of a Host header or an origin: '[::1]:7870' is ('::1', 7870).
 
-    None for what is no such header.
+    None for an invalid header.
     """
     if not text.isascii() or any(letter in text for letter in "/@\\?# \t,"):
         return None
     try:
         parts = urlsplit(f"//{text}")
         return ((parts.hostname or "").rstrip("."), parts.port) if parts.hostname else None
-    except ValueError:  # a bracket that does not close, a port that is no number
+    except ValueError:  # an open bracket, a port that is no number
         return None
 
 
 def is_address(name: str) -> bool:
-    """Whether it is an IP address, which no foreign name server can have made up."""
+    """True for an IP address, which no foreign name server can forge."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -41,29 +39,31 @@ def is_address(name: str) -> bool:
 
 
 def same_place(origin: str, host: str) -> bool:
-    """Whether an origin such as 'http://127.0.0.1:7870' is that of the Host header."""
+    """True if an origin such as 'http://127.0.0.1:7870' is that of the Host header."""
     try:
-        scheme, place = urlsplit(origin).scheme, urlsplit(origin).netloc
+        parts = urlsplit(origin)
     except ValueError:
         return False
-    asked, own = split_host(place), split_host(host)
-    if asked is None or own is None or scheme not in DEFAULT_PORTS:
+    page = split_host(parts.netloc)
+    server = split_host(host)
+    if page is None or server is None or parts.scheme not in DEFAULT_PORTS:
         return False
-    default = DEFAULT_PORTS[scheme]
-    return (asked[0], asked[1] or default) == (own[0], own[1] or default)
+    default = DEFAULT_PORTS[parts.scheme]
+    return (page[0], page[1] or default) == (server[0], server[1] or default)
 
 
 def origin_problem(
     headers: Mapping[str, str], trusted: Callable[[str], bool] = lambda origin: False
 ) -> str:
-    """Why a request that may change something is refused, or '' where it is not.
+    """The reason to refuse a request that may change something, or ''.
 
     Browsers say in Origin and Sec-Fetch-Site which page sent a request, and pages cannot change
-    that; programs send neither.  trusted: further origins that may ask.
-    trusted: further origins that may ask.
+    that; programs send neither.
+    trusted: True for further origins that may ask.
     Source: OWASP, Cross-Site Request Forgery Prevention; W3C, Fetch Metadata Request Headers.
     """
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "")
+    origin = headers.get("origin")
+    site = headers.get("sec-fetch-site", "")
     if origin is not None:
         if same_place(origin, headers.get("host", "")) or trusted(origin):
             return ""
@@ -76,7 +76,7 @@ def origin_problem(
     return ""
 
 
-# What a browser shows and never runs; SVG is not among them, for it can hold scripts.
+# Shown by browsers and never run; SVG is not among them, as it can hold scripts.
 PICTURES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -91,11 +91,10 @@ SHEET = ("plots", "sheet.html")
 
 @cache
 def sheet_policy() -> str:
-    """The Content-Security-Policy under which a sheet runs the product's own script and nothing
-    else.
+    """The Content-Security-Policy under which a sheet runs only the product's own script.
 
-    A workspace may come from elsewhere, and with it a sheet that was tampered with; served from
-    this address its scripts could use everything that the page can.
+    A workspace may come from elsewhere, with a sheet that was tampered with; served from this
+    address its scripts could do everything that the page can.
     """
     from ..sheets.page import script_text
 
@@ -108,14 +107,12 @@ def sheet_policy() -> str:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file of this name is shown by browsers as a picture, whatever is in it."""
+    """True if browsers show a file of this name as a picture, whatever its content."""
     return PurePath(name).suffix.lower() in PICTURES
 
 
 def file_headers(name: str) -> dict[str, str]:
-    """Headers for a file: pictures may be looked at, everything else is only saved and can run
-    nothing.
-    """
+    """Headers for a file: pictures are shown, everything else is saved and cannot run."""
     headers = {
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",

@@ -144,7 +144,7 @@ def test_merge_averages_and_tells_the_shares(lora: Path, tmp_path: Path) -> None
         read_lora(Path(result["lora"])).tensors[key], mean, rtol=1e-6, atol=1e-6
     )
     # Random ones are far apart
-    assert result["shares"] == [0.5, 0.5] and "hardly are of one training" in result["notes"][0]
+    assert result["shares"] == [0.5, 0.5] and "one training" in result["notes"][0]
 
 
 def test_merge_by_ema_takes_the_decay(lora: Path, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_file_is_never_written_over_what_is_read(lora: Path, tmp_path: Path) -
     (tmp_path / "same.safetensors").symlink_to(lora)
     before = lora.read_bytes()
     for out in (lora, tmp_path / "same.safetensors"):
-        with pytest.raises(LoraFileError, match="which is read too"):
+        with pytest.raises(LoraFileError, match="input"):
             call("resize", lora, "--rank", "2", "--out", out)
     assert lora.read_bytes() == before
 

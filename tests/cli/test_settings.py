@@ -114,7 +114,7 @@ def test_an_import_says_what_came_from_where(
     )
     given, assumed, left = (
         out.index(title)
-        for title in ("taken from the file:", "not in the file:", "not carried over:")
+        for title in ("from the file:", "not in the file", "not imported or exported:")
     )
     assert status == 0 and given < out.index("training.rank: network_dim = 24") < assumed
     assert (

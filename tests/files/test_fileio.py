@@ -66,7 +66,7 @@ def test_a_folder_that_was_deleted_is_not_brought_back_by_a_write(tmp_path: Path
         lambda: write_text(root / "model" / "a.txt", "x"),
         lambda: make_folder(root / "log" / "deep"),
     ):
-        with pytest.raises(NotFoundError, match="found it deleted or replaced"):
+        with pytest.raises(NotFoundError, match="deleted or replaced"):
             write()
     assert not root.exists()
 

@@ -93,7 +93,7 @@ def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
     # The picture has 512 by 512
     assert 0 < left < 256 < right < 512 and 0 < top < 256 < bottom < 512
     page.locator("#singlelora_move").click()
-    told(page, "The crops are cut anew")
+    told(page, "The crops are being cut again")
     assert service.runner.tickets[-1].wait(60).error is None
     moved = {crop["name"]: crop for crop in DatasetService(service).all("mara")["crops"]}[name]
     assert moved["box"] == [left, top, right, bottom]
@@ -125,7 +125,7 @@ def test_a_regularization_picture_is_put_aside_and_taken_back(looked: tuple[Any,
     page.locator("#singlelora_kept button img").first.click()
     page.wait_for_timeout(1000)
     page.locator("#singlelora_reject").click()
-    told(page, "0001 is put aside")
+    told(page, "0001 is rejected")
     page.get_by_text("rejected by hand").first.wait_for()
     page.locator("#singlelora_rejected button img").first.click()
     page.wait_for_timeout(1000)
@@ -139,6 +139,6 @@ def test_the_trigger_is_checked(looked: tuple[Any, Service]) -> None:
     opened(page, "trigger")
     type_in(page, {"word": "hat"})
     page.locator("#singlelora_check").click()
-    told(page, "The checkpoint is asked")
+    told(page, "The checkpoint is being tested")
     assert service.runner.tickets[-1].wait(120).error is None
     page.locator("#singlelora_trigger_told").get_by_text("one whole token to CLIP").first.wait_for()

@@ -101,7 +101,7 @@ def test_a_crop_is_moved_and_cut(webui: WebUI, dataset_page: Any) -> None:
     assert 0 < left < right
     shot(dataset_page, "crops")
     dataset_page.locator("#singlelora_move").click()
-    wait_for_note(dataset_page, "The crops are cut anew")
+    wait_for_note(dataset_page, "The crops are being cut again")
     webui.wait_for(
         lambda: (
             name
@@ -150,7 +150,7 @@ def test_a_regularization_picture_goes_aside_and_comes_back(
     dataset_page.locator("#singlelora_kept button img").first.click()
     dataset_page.wait_for_timeout(1500)
     dataset_page.locator("#singlelora_reject").click()
-    wait_for_note(dataset_page, "0001 is put aside")
+    wait_for_note(dataset_page, "0001 is rejected")
     assert (reg / "rejected" / "0001.png").exists()
     dataset_page.get_by_text("rejected by hand").first.wait_for()
     shot(dataset_page, "regularization")
@@ -166,7 +166,7 @@ def test_the_trigger_is_checked_by_the_checkpoint(webui: WebUI, dataset_page: An
     opened(dataset_page, "trigger")
     dataset_page.locator("#singlelora_word textarea, #singlelora_word input").first.fill("hat")
     dataset_page.locator("#singlelora_check").click()
-    wait_for_note(dataset_page, "The checkpoint is asked")
+    wait_for_note(dataset_page, "The checkpoint is being tested")
     dataset_page.locator("#singlelora_trigger_told").get_by_text(
         "one whole token to CLIP"
     ).first.wait_for()
