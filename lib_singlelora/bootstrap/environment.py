@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import SingleLoraError
 
@@ -153,7 +154,7 @@ def digest(wanted: Sequence[str], constraints: Path | None) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def constraints_file(unpinned: bool, version: Sequence[int] = sys.version_info) -> Path | None:
+def constraints_file(unpinned: bool, version: Sequence[Any] = sys.version_info) -> Path | None:
     """The pinned versions for a Python; None for the newest packages, or where none were tried."""
     file = CONSTRAINTS / f"python{version[0]}.{version[1]}.txt"
     return None if unpinned or not file.exists() else file

@@ -127,10 +127,7 @@ def test_a_thread_may_enter_again_and_another_thread_may_not(workspace: Workspac
 
 
 def test_a_deleted_workspace_ends_its_writer_and_is_not_brought_back(workspace: Workspace) -> None:
-    with (
-        pytest.raises(NotFoundError, match="deleted or replaced"),
-        workspace.writing("train"),
-    ):
+    with pytest.raises(NotFoundError, match="deleted or replaced"), workspace.writing("train"):
         shutil.rmtree(workspace.root)
         workspace.save_record(StageRecord("train"))
     assert not workspace.root.exists()
@@ -171,10 +168,7 @@ def test_the_command_line_sees_at_the_next_step_that_its_workspace_was_deleted(
 def test_a_workspace_that_was_replaced_gets_nothing_of_the_old_writer(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    with (
-        pytest.raises(NotFoundError, match="deleted or replaced"),
-        workspace.writing("train"),
-    ):
+    with pytest.raises(NotFoundError, match="deleted or replaced"), workspace.writing("train"):
         workspace.root.rename(tmp_path / "away")
         workspace.root.mkdir()  # begun anew under the same name
         workspace.save_record(StageRecord("train"))
