@@ -1,5 +1,5 @@
-"""What a person should know of the crops: how large they really are, what of the picture they show,
-how often to show them.
+"""Facts about the crops: how large they really are, what of the picture they show, how often to
+repeat them.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import SettingsError
-from ..imaging.boxes import PixelBox
+from ..imaging.boxes import PixelBox, box_size
 from .buckets import Size, nearest_bucket
 from .views import View
 
-EPOCH = 50  # samples that an epoch should show of her: the article's ten crops five times
-LEAST = 5  # how often an epoch should show the least seen tenth of her, at least
-ENLARGED = 1.05  # from this factor on it is said
-# None, once, twice, three times, more
+EPOCH = 50  # samples of the character that an epoch should show: the article's ten crops five times
+LEAST = 5  # times that an epoch should show the least covered tenth of the character, at least
+ENLARGED = 1.05  # the factor above which the user is told
+# For places in no crop, in one, two, three, and more.
 SHADES = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (227, 26, 28), (128, 0, 38))
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A crop in figures.  pixels: of the picture as the user gave it.  bucket: in which it is
-    trained.
+    """The size of a crop.
 
-    enlarged: how much larger than those pixels it is shown, by side; 1 where it is not.
+    pixels: of the user's own picture, before it was enlarged.
+    bucket: in which it is trained.
+    enlarged: factor from those pixels to the bucket, by side; 1 where it is not enlarged.
     """
 
     pixels: Size
@@ -38,33 +39,30 @@ class Shown:
 
 
 def figures(view: View, scale: float, buckets: list[Size]) -> Shown:
-    """scale: of the prepared picture by the given one, by side."""
-    wide, high = view.box[2] - view.box[0], view.box[3] - view.box[1]
-    pixels = max(1, round(wide / scale)), max(1, round(high / scale))
-    bucket = nearest_bucket((wide, high), buckets)
-    return Shown(
-        pixels,
-        bucket,
-        round(max(1.0, math.sqrt(bucket[0] * bucket[1] / (pixels[0] * pixels[1]))), 2),
-    )
+    """The size of a view.  scale: of the prepared picture by the user's own, by side."""
+    width, height = box_size(view.box)
+    pixels = max(1, round(width / scale)), max(1, round(height / scale))
+    bucket = nearest_bucket((width, height), buckets)
+    factor = math.sqrt(bucket[0] * bucket[1] / (pixels[0] * pixels[1]))
+    return Shown(pixels, bucket, round(max(1.0, factor), 2))
 
 
 def moved(proposed: Sequence[View], boxes: Sequence[str], size: Size) -> list[View]:
-    """The proposals with those that a person moved in their new places, and the person's own after
-    them.
+    """The proposals with the user's boxes: a known name is moved, a new one is appended.
 
     boxes: each `name:left:top:right:bottom`, pixels of the prepared picture.
     Raises: SettingsError.
     """
-    known = {view.name: view for view in proposed}
+    views = {view.name: view for view in proposed}
     for text in boxes:
         name, box = _parse(text, size)
-        own = known.get(name)
-        known[name] = View(name, own.tags if own else (name.replace("_", " "),), box, 1.0)
-    return list(known.values())
+        tags = views[name].tags if name in views else (name.replace("_", " "),)
+        views[name] = View(name, tags, box, 1.0)
+    return list(views.values())
 
 
 def _parse(text: str, size: Size) -> tuple[str, PixelBox]:
+    """(name, box) of one entry of crop.boxes.  Raises: SettingsError."""
     name, *numbers = (piece.strip() for piece in text.split(":"))
     try:
         left, top, right, bottom = (int(number) for number in numbers)
@@ -88,7 +86,7 @@ def _parse(text: str, size: Size) -> tuple[str, PixelBox]:
 
 
 def coverage(size: Size, boxes: Sequence[PixelBox]) -> NDArray[np.int32]:
-    """In how many crops each pixel is, (H, W)."""
+    """The number of crops that hold each pixel, (H, W)."""
     counts = np.zeros((size[1], size[0]), dtype=np.int32)
     for left, top, right, bottom in boxes:
         counts[top:bottom, left:right] += 1
@@ -96,8 +94,9 @@ def coverage(size: Size, boxes: Sequence[PixelBox]) -> NDArray[np.int32]:
 
 
 def coverage_picture(image: Image.Image, counts: NDArray[np.int32]) -> Image.Image:
-    """The picture in grey under shades that tell how often each place is shown: white never, the
-    darker the oftener.
+    """The picture in grey under shades for how often each place is shown: white never, then darker.
+
+    counts: of crops, (H, W).
     """
     grey = image.convert("L").convert("RGB")
     shades = np.array(SHADES, dtype=np.uint8)[np.minimum(counts, len(SHADES) - 1)]
@@ -107,12 +106,18 @@ def coverage_picture(image: Image.Image, counts: NDArray[np.int32]) -> Image.Ima
 
 
 def proposed_repeats(counts: NDArray[np.int32], mask: NDArray[np.bool_], crops: int) -> int:
-    """Repeats that show about EPOCH samples an epoch, and the least seen tenth of her at least
-    LEAST times.
+    """Repeats for about EPOCH samples an epoch.
+
+    There are more where the least covered tenth of the character would be shown fewer than LEAST
+    times.
     """
-    seen = counts[mask] if mask.any() else counts.ravel()
-    rare = float(np.percentile(seen, 10)) or 1.0
+    rare = float(np.percentile(_on_figure(counts, mask), 10)) or 1.0
     return int(np.clip(max(round(EPOCH / max(1, crops)), math.ceil(LEAST / rare)), 1, 100))
+
+
+def _on_figure(counts: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The counts of the character's pixels; of all where the mask is empty."""
+    return counts[mask] if mask.any() else counts.ravel()
 
 
 def sentences(
@@ -123,22 +128,21 @@ def sentences(
     proposed: int,
 ) -> list[str]:
     """Notes on the crops, one a line."""
-    found = [
-        f"{name}: {own.pixels[0]}x{own.pixels[1]} pixels of the picture are shown {own.enlarged:g}"
-        f" times as large ({own.bucket[0]}x{own.bucket[1]})"
-        for name, own in shown.items()
-        if own.enlarged > ENLARGED
+    notes = [
+        f"{name}: {crop.pixels[0]}x{crop.pixels[1]} pixels of the picture are enlarged"
+        f" {crop.enlarged:g} times, to {crop.bucket[0]}x{crop.bucket[1]}"
+        for name, crop in shown.items()
+        if crop.enlarged > ENLARGED
     ]
-    seen = counts[mask] if mask.any() else counts.ravel()
-    never = float((seen == 0).mean())
-    if never > 0.01:
-        found.append(
-            f"{never:.0%} of her is in no crop; source/coverage.png shows where, crop.boxes adds"
-            " one there"
+    missing = float((_on_figure(counts, mask) == 0).mean())
+    if missing > 0.01:
+        notes.append(
+            f"{missing:.0%} of the character is in no crop; source/coverage.png shows where,"
+            " crop.boxes adds a crop there"
         )
     if proposed != repeats:
-        found.append(
+        notes.append(
             f"training.repeats is {repeats}; {proposed} would show {proposed * len(shown)} samples"
-            " of her an epoch"
+            " of the character per epoch"
         )
-    return found
+    return notes

@@ -13,16 +13,10 @@ from ..crops.views import plain_border
 from ..errors import ImageModelError, PictureError, WorkspaceError
 from ..files.fileio import atomic, file_hash, fingerprint
 from ..host import Host
-from ..imaging.background import (
-    SURE,
-    Foreground,
-    background_colour,
-    flatten,
-    foreground_mask,
-    parse_colour,
-    widened,
-)
+from ..imaging.backdrop import flatten, parse_colour, widened
+from ..imaging.background import SURE, Foreground, foreground_mask
 from ..imaging.figure_count import check_picture
+from ..imaging.flat_background import background_colour
 from ..imaging.load import Picture, load_picture
 from ..imaging.mask_reader import read_mask
 from ..imaging.matting import MattingModel

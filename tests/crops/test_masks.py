@@ -25,7 +25,5 @@ def test_a_crop_that_was_enlarged_gets_a_mask_of_its_size() -> None:
 def test_a_mask_of_another_size_and_a_crop_of_another_shape_are_told() -> None:
     with pytest.raises(PictureError, match="found 80x100, expected the size of the picture"):
         crop_mask(MASK, (10, 20, 90, 90))
-    with pytest.raises(
-        PictureError, match=r"found 64x64 pixels, expected the shape of its box \(40x70\)"
-    ):
+    with pytest.raises(PictureError, match=r"found 64x64 pixels, .*\(40x70\)"):
         crop_mask(MASK, (10, 20, 50, 90), (64, 64))

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lib_singlelora.imaging.background import flatten, flood_from_border, foreground_mask, widened
+from lib_singlelora.imaging.backdrop import flatten, widened
+from lib_singlelora.imaging.background import foreground_mask
+from lib_singlelora.imaging.flat_background import flood_from_border
 
 ASTRONAUT = Path(__file__).parent.parent / "data" / "astronaut.png"
 
@@ -112,7 +114,7 @@ def test_no_rim_of_the_old_background_is_left(background: str, new: tuple[int, i
     assert np.abs(made - truth).max(axis=2)[edge].mean() < 6
 
 
-def test_without_a_known_background_the_edge_takes_her_own_colours() -> None:
+def test_without_a_known_background_the_edge_takes_the_figures_colours() -> None:
     image, share = disc("white")
     mask = Image.fromarray((share * 255).round().astype(np.uint8))
     edge = (share > 0) & (share < 1)
@@ -130,7 +132,7 @@ def test_a_tall_picture_is_widened_with_its_own_background_and_others_are_left()
         (3, 100)
     ) == (0x8F, 0xC0, 0xA0)
     assert widened(disc()[0], None) is None, "it is square"
-    assert widened(disc()[0].crop((60, 0, 140, 200)), None) is None, "she touches the sides"
+    assert widened(disc()[0].crop((60, 0, 140, 200)), None) is None, "the figure touches the sides"
     lively = Image.fromarray(
         np.random.default_rng(0).integers(0, 255, (200, 100, 3), dtype=np.uint8)
     )

@@ -51,12 +51,11 @@ def test_coverage_counts_and_what_is_never_shown_is_told() -> None:
     counts = coverage((10, 4), [(0, 0, 5, 4), (3, 0, 8, 4)])
     assert counts[0].tolist() == [1, 1, 1, 2, 2, 1, 1, 1, 0, 0] and counts.shape == (4, 10)
     mask = np.ones((4, 10), dtype=bool)
-    told = sentences({"a": figures(View("a", (), (0, 0, 5, 4)), 1, BUCKETS)}, counts, mask, 5, 25)
-    assert (
-        told[0].startswith("a: 5x4 pixels of the picture are shown ")
-        and "20% of her is in no crop" in told[1]
-    )
-    assert told[2] == "training.repeats is 5; 25 would show 25 samples of her an epoch"
+    shown = {"a": figures(View("a", (), (0, 0, 5, 4)), 1, BUCKETS)}
+    enlarged, missing, repeats = sentences(shown, counts, mask, 5, 25)
+    assert enlarged.startswith("a: 5x4 pixels")
+    assert missing.startswith("20%") and "crop.boxes" in missing
+    assert "training.repeats is 5" in repeats and "25 samples" in repeats
     picture = np.asarray(coverage_picture(Image.new("RGB", (10, 4), "white"), counts))
     assert picture[0, 9].sum() > picture[0, 0].sum() > picture[0, 3].sum()
 

@@ -1,0 +1,111 @@
+"""Plain backgrounds put behind the character."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from ..errors import SettingsError
+from .flat_background import FLAT_TOLERANCE, Colour, background_colour
+
+COLOURS = {"white": (255, 255, 255), "grey": (128, 128, 128)}
+
+
+def parse_colour(text: str) -> Colour:
+    """The colour that a setting names: white, grey or #rrggbb.
+
+    Raises: SettingsError.
+    """
+    if text in COLOURS:
+        return COLOURS[text]
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise SettingsError(
+            f"prepare.background: found {text!r}, expected white, grey, keep or a colour such as"
+            " #8fc0a0"
+        )
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def flatten(
+    image: Image.Image,
+    mask: Image.Image,
+    colour: Colour = (255, 255, 255),
+    background: Colour | None = None,
+) -> Image.Image:
+    """The character on a plain colour.
+
+    mask: L, 255 keeps the picture.
+    background: the colour that was around the character.  Edge pixels are mixtures with it, so the
+        character's part of them is solved for, else a rim of the old colour would stay; without
+        it, the character's colours nearby are taken.
+    """
+    share = np.asarray(mask, dtype=np.float32)[..., None] / 255
+    pixels = np.asarray(image, dtype=np.float32)
+    edge = (share[..., 0] > 0) & (share[..., 0] < 1)
+    if edge.any():
+        if background is not None:
+            mixed = (pixels - (1 - share) * np.array(background, np.float32)) / np.maximum(
+                share, 0.1
+            )
+            unmixed = np.clip(mixed, 0, 255).astype(np.float32)
+        else:
+            unmixed = _figure_colours(image, mask)
+        pixels = np.where(edge[..., None], unmixed, pixels)
+    return Image.fromarray(
+        np.rint(pixels * share + np.array(colour, np.float32) * (1 - share)).astype(np.uint8)
+    )
+
+
+def _figure_colours(image: Image.Image, mask: Image.Image) -> NDArray[np.float32]:
+    """The mean of the colours near each pixel that are surely the character's, (H, W, 3).
+
+    A pixel without any nearby keeps its colour.
+    """
+    radius = max(2, round(max(image.size) / 400))
+    sure = mask.point(lambda value: 255 if value >= 250 else 0)
+    black = Image.new("RGB", image.size)
+    blur = ImageFilter.GaussianBlur(radius)
+    weight = np.asarray(sure.filter(blur), dtype=np.float32)[..., None] / 255
+    sums = np.asarray(Image.composite(image, black, sure).filter(blur), dtype=np.float32)
+    colours: NDArray[np.float32] = np.where(
+        weight > 0.02, sums / np.maximum(weight, 0.02), np.asarray(image, dtype=np.float32)
+    )
+    return np.clip(colours, 0, 255)
+
+
+def widened(
+    image: Image.Image, alpha: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None, int] | None:
+    """A tall RGB picture made square by more of its background at both sides.
+
+    Returns the picture, its alpha, and the column of its old left edge.  None where the picture is
+    not tall, or where its background cannot be continued: it has no one colour, or the character
+    touches a side.
+    """
+    width, height = image.size
+    colour = COLOURS["white"] if alpha is not None else background_colour(image)
+    edges = [(x, 0, x + 1, height) for x in (0, width - 1)]
+    if width >= height or colour is None:
+        return None
+    if alpha is not None:
+        plain = all(alpha.crop(edge).getextrema()[1] == 0 for edge in edges)
+    else:
+        plain = all(
+            (
+                np.abs(np.asarray(image.crop(edge), dtype=np.int16) - colour) <= 2 * FLAT_TOLERANCE
+            ).all()
+            for edge in edges
+        )
+    if not plain:
+        return None
+    left = (height - width) // 2
+    wider = Image.new("RGB", (height, height), colour)
+    wider.paste(image, (left, 0))
+    if alpha is None:
+        return wider, None, left
+    wider_alpha = Image.new("L", (height, height), 0)
+    wider_alpha.paste(alpha, (left, 0))
+    return wider, wider_alpha, left
