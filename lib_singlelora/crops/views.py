@@ -1,7 +1,7 @@
-"""Named crops of one picture, proposed by geometry from where the character is.
+"""Named crops of one picture, proposed from where the character is.
 
 The body is measured in heads: a standing figure is about 6.5 of them tall, and each view ends at a
-known one.
+known height.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..imaging.boxes import PixelBox
+from ..imaging.boxes import PixelBox, SubpixelBox, box_size
 from ..imaging.face_by_colour import find_face
 from .buckets import Size, crop_box, nearest_bucket
 
-HEADS = 6.5  # Height of a standing figure whose head cannot be told from its outline.
-SMALLEST = 32
+HEADS = 6.5  # height of a standing figure whose head cannot be told from its outline
+SMALLEST = 32  # side of a crop, pixels
 SHORTEST = 2.2  # heads: a whole figure is taller
 LOST = 0.25  # of a view may be cut off by training; else it does not show what its name says
-SAME = 0.92  # Boxes that overlap more (intersection over union) show the same.
+SAME = 0.92  # boxes that overlap more (intersection over union) show the same
 
 
 @dataclass(frozen=True)
 class View:
-    """A crop.  tags: what a caption says about its framing.  box: (left, top, right, bottom),
-    pixels.
+    """A crop.
 
-    confidence: 0 to 1, how sure it is that the crop shows what its name says.
+    tags: its framing, for captions.
+    box: in the prepared picture.
+    confidence: 0 to 1, how surely the crop shows what its name says.
     """
 
     name: str
@@ -40,16 +41,16 @@ class View:
 
 @dataclass(frozen=True)
 class Figure:
-    """The character in the picture, pixels.
+    """The character's measures in the picture, pixels.
 
-    top: of all of her, raised hands included.
+    left, top, right, bottom: of the whole figure, raised hands included.
     crown: the upper end of head, hair and hat.
-    head: from there to the chin.
-    centre: column of the head's middle.
-    cut: the lower edge of the picture cuts the character.
-    heads: height of the whole body in heads; more than is seen when it is cut.
-    face: box of the face, where it was seen.
-    sure: 0 to 1, how well the chin is known.
+    head: from the crown to the chin.
+    centre: the column of the head's middle.
+    cut: True if the picture's lower edge cuts the character.
+    heads: height of the whole body in heads; more than is shown if it is cut.
+    face: the face's box, where it was found.
+    sure: 0 to 1, how surely the chin is known.
     """
 
     left: int
@@ -70,10 +71,9 @@ class Figure:
 class Framing:
     """A view by its place on the body.
 
-    start, end: from the top of the head (0) through the chin (1) to the feet (2).  wide: as wide as
-        the body instead of this many head widths.
-    slack: share of the width that may be left out where that spares growing to a bucket's aspect
-        ratio.
+    start, end: from the top of the head (0) through the chin (1) to the feet (2).
+    widths: of the head; 0 for as wide as the body.
+    slack: share of the width that may be lost rather than growing to a bucket's aspect ratio.
     """
 
     name: str
@@ -84,8 +84,7 @@ class Framing:
     slack: float = 0.0
 
 
-# Where a body's lines are between chin (1) and feet (2): waist 1.3, hips 1.42, middle of the thighs
-# 1.6.
+# Between chin (1) and feet (2) the waist lies at 1.3, the hips at 1.42, mid-thigh at 1.6.
 FRAMINGS = (
     Framing("full_body", ("full body",), -0.08, 2.03),
     Framing("cowboy_shot", ("cowboy shot",), -0.08, 1.6),
@@ -96,14 +95,12 @@ FRAMINGS = (
     Framing("face", ("close-up", "face focus"), 0.16, 1.04, 1.1),
     Framing("bangs_close-up", ("close-up",), 0.0, 0.62, 0.9),
 )
-
-
-# Where the face itself was seen: margins beside it (in its widths), above and below it (in its
-# heights).
+# Views by the face, where it was found: margins beside it (in its widths), above and below it (in
+# its heights).
 ON_THE_FACE = {"face": (0.12, 0.3, 0.17), "bangs_close-up": (0.18, 0.55, -0.5)}
 PORTRAIT_BELOW = 0.45  # of the head: a portrait goes no further below the chin
 ENOUGH = 0.86  # of what a view shows must be in the picture
-LEAST = 0.5  # what is less sure is proposed only to those who ask for it
+LEAST = 0.5  # confidence; a less sure view is proposed only on request
 
 
 def propose_views(
@@ -114,19 +111,22 @@ def propose_views(
     face: PixelBox | None = None,
     least: float = LEAST,
 ) -> list[View]:
-    """The views that this picture allows, widest first, each with the aspect ratio of a bucket
-    where that fits.
+    """The views that this picture allows, widest first.
+
+    Each has the aspect ratio of a bucket where one fits.  Views of what the picture's lower edge
+    cuts off are not proposed.
 
     mask: L, as large as the picture, 255 is the character.
     image: the picture, in which the face is looked for.
-    face: where a detector saw it.
-    least: the confidence that a view needs. What the picture's lower edge cuts off is not proposed.
+    face: where a detector found it.
+    least: the confidence that a view needs.
     """
-    seen = face or (find_face(image, mask) if image is not None else None)
-    figure = measure(mask, seen)
-    if seen and image is not None and not plain_border(image):
-        figure = _with_room(figure, seen)
-        # Nobody is: the mask lacks the lower part
+    if face is None and image is not None:
+        face = find_face(image, mask)
+    figure = measure(mask, face)
+    if face and image is not None and not plain_border(image):
+        figure = _with_room(figure, face)
+        # Nobody is that short: the mask lacks the lower part.
         if figure.bottom - figure.crown < SHORTEST * figure.head:
             figure = replace(figure, cut=True, heads=max(figure.heads, SHORTEST + 1))
     views: list[View] = []
@@ -143,7 +143,7 @@ def propose_views(
             slack=framing.slack,
             ends=1.3 < framing.end < 2,
         )
-        small = min(box[2] - box[0], box[3] - box[1]) < SMALLEST
+        small = min(box_size(box)) < SMALLEST
         if (
             not small
             and lost_to_bucket(box, buckets) <= LOST
@@ -158,27 +158,27 @@ def _with_room(figure: Figure, face: PixelBox) -> Figure:
 
     An outline on a lively background may lack hair or hat.
     """
-    wide, middle, chin = (
-        max(face[2] - face[0], face[3] - face[1]),
-        (face[0] + face[2]) / 2,
-        figure.crown + figure.head,
-    )
-    crown = max(0, min(figure.crown, round(chin - 1.3 * wide)))
-    half = 0.85 * wide
+    side = max(box_size(face))
+    middle = (face[0] + face[2]) / 2
+    chin = figure.crown + figure.head
+    crown = max(0, min(figure.crown, round(chin - 1.3 * side)))
+    half = 0.85 * side
     return replace(
         figure,
         crown=crown,
         top=min(figure.top, crown),
         head=chin - crown,
-        head_width=max(figure.head_width, 1.3 * wide),
+        head_width=max(figure.head_width, 1.3 * side),
         left=max(0, min(figure.left, round(middle - half))),
         right=max(figure.right, round(middle + half)),
     )
 
 
 def _confidence(framing: Framing, figure: Figure, image: Image.Image | None) -> float:
-    """How sure a view is: what hangs on the chin is as sure as the chin; a face that was looked for
-    and not seen is not there.
+    """How sure a view is, 0 to 1.
+
+    A view that depends on the chin is as sure as the chin; a face that was not found in the picture
+    is hardly there.
     """
     on_face = framing.name in ON_THE_FACE
     if figure.face:
@@ -186,13 +186,13 @@ def _confidence(framing: Framing, figure: Figure, image: Image.Image | None) -> 
     sure = 1.0 if framing.start < 0 and framing.end > 2 else figure.sure
     if image is None:
         return round(max(LEAST, sure), 2)
-    if not plain_border(image):  # nothing tells whether the outline is hers
+    if not plain_border(image):  # the outline may be another thing's
         sure *= 0.45
     return round(min(sure, 0.25) if on_face else sure, 2)
 
 
 def plain_border(image: Image.Image) -> bool:
-    """Whether most of the picture's border has one colour, so that an outline can be trusted."""
+    """True if most of the picture's border has one colour, so that an outline can be trusted."""
     small = np.asarray(
         image.convert("RGB").resize((128, 128), Image.Resampling.NEAREST), dtype=np.int16
     )
@@ -201,10 +201,8 @@ def plain_border(image: Image.Image) -> bool:
     return bool((far <= 16).mean() >= 0.6)
 
 
-def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, float] | None:
-    """The part of the figure that the framing means, or None when too little of that is in the
-    picture.
-    """
+def _wanted_box(framing: Framing, figure: Figure) -> SubpixelBox | None:
+    """The part of the figure that the framing means; None if too little of it is in the picture."""
     if figure.face and framing.name in ON_THE_FACE:
         return _on_the_face(framing.name, figure, figure.face)
     start, end = _line(framing.start, figure), _line(framing.end, figure)
@@ -228,11 +226,11 @@ def _wanted_box(framing: Framing, figure: Figure) -> tuple[float, float, float, 
     return figure.left - margin, start, figure.right + margin, bottom
 
 
-def _on_the_face(name: str, figure: Figure, face: PixelBox) -> tuple[float, float, float, float]:
-    """A view by where the face was seen.
+def _on_the_face(name: str, figure: Figure, face: PixelBox) -> SubpixelBox:
+    """A view placed by the face.
 
-    Bangs or a hat may hide the forehead and hair may hide the cheeks, so it is taken to be at least
-    as large as a head's is; from the side it lies at one edge of the head, and what is missing lies
+    Bangs or a hat may hide the forehead and hair the cheeks, so the face is taken to be at least as
+    large as the head suggests.  A profile lies at one edge of the head; what is missing of it lies
     towards the head's middle.
     """
     left, forehead, right, chin = (float(value) for value in face)
@@ -243,44 +241,44 @@ def _on_the_face(name: str, figure: Figure, face: PixelBox) -> tuple[float, floa
         missing = least - (right - left)
         left -= missing * (0.5 if not sideways else 0.0 if towards else 1.0)
         right += missing * (0.5 if not sideways else 1.0 if towards else 0.0)
-    side, above, below = ON_THE_FACE[name]
-    wide, high = (
-        right - left,
-        max(
-            chin - forehead,
-            0.8 * (face[2] - face[0]),
-            0.5 * min(figure.head, 1.3 * figure.head_width),
-        ),
+    beside, above, below = ON_THE_FACE[name]
+    width = right - left
+    height = max(
+        chin - forehead, 0.8 * (face[2] - face[0]), 0.5 * min(figure.head, 1.3 * figure.head_width)
     )
     return (
-        left - side * wide,
-        max(figure.crown, chin - high - above * high),
-        right + side * wide,
-        chin + below * high,
+        left - beside * width,
+        max(figure.crown, chin - height - above * height),
+        right + beside * width,
+        chin + below * height,
     )
 
 
 def _line(place: float, figure: Figure) -> float:
-    """Row of a place on the body: 0 top of the head, 1 chin, 2 feet."""
+    """The row of a place on the body: 0 top of the head, 1 chin, 2 feet."""
     if place <= 1:
         return figure.crown + place * figure.head
     return figure.crown + figure.head * (1 + (place - 1) * (figure.heads - 1))
 
 
 def measure(mask: Image.Image, face: PixelBox | None = None) -> Figure:
-    """Find head and body in an outline; an empty one counts as filled.
+    """The measures of the figure with this outline; an empty mask counts as filled.
 
     face: tells where the chin is.
     """
     solid = np.asarray(mask.convert("L")) > 127
     if not solid.any():
         solid = np.ones_like(solid)
-    rows, columns = _span(solid.sum(axis=1)), _span(solid.sum(axis=0))
-    top, bottom, left, right = rows[0], rows[1], columns[0], columns[1]
+    top, bottom = _span(solid.sum(axis=1))
+    left, right = _span(solid.sum(axis=0))
     cut = bottom >= solid.shape[0] * 0.985 and bool(solid[-1].sum() > 0.25 * (right - left))
     crown = _crown(solid, top, bottom, face)
     widths = solid[crown:bottom].sum(axis=1).astype(np.float64)
-    head, sure = (float(face[3] - crown), 1.0) if face else _head_height(widths, right - left, cut)
+    if face:
+        head = float(face[3] - crown)
+        sure = 1.0
+    else:
+        head, sure = _head_height(widths, right - left, cut)
     head = max(1.0, head)
     skull = solid[crown : crown + max(1, round(head))].sum(axis=0)
     centre = float((skull * np.arange(solid.shape[1])).sum() / max(1, skull.sum()))
@@ -291,47 +289,51 @@ def measure(mask: Image.Image, face: PixelBox | None = None) -> Figure:
 
 
 def _crown(solid: NDArray[np.bool_], top: int, bottom: int, face: PixelBox | None) -> int:
-    """The upper end of the head, which raised hands may overtop: the outline's, above the face or
-    the body's middle.
+    """The row where the head begins: the outline's upper end above the face or the body's middle.
+
+    Raised hands may reach higher.
     """
     if face:
-        middle, half = (face[0] + face[2]) // 2, max(1, (face[2] - face[0]) // 6)
+        middle = (face[0] + face[2]) // 2
+        half = max(1, (face[2] - face[0]) // 6)
         column = solid[: max(1, face[1] + 1), max(0, middle - half) : middle + half + 1].any(axis=1)
         gaps = np.flatnonzero(~column)
         return int(min(max(top, gaps[-1] + 1 if len(gaps) else top), max(0, face[1])))
     columns = np.flatnonzero(solid.any(axis=0))
     share = np.cumsum(solid.sum(axis=0))
-    middle, half = int(np.searchsorted(share, share[-1] / 2)), max(1, len(columns) // 30)
+    middle = int(np.searchsorted(share, share[-1] / 2))
+    half = max(1, len(columns) // 30)
     filled = np.flatnonzero(solid[:, max(0, middle - half) : middle + half + 1].any(axis=1))
-    found = int(filled[0]) if len(filled) else top
-    return found if found - top < 0.25 * (bottom - top) else top
+    crown = int(filled[0]) if len(filled) else top
+    return crown if crown - top < 0.25 * (bottom - top) else top
 
 
 def _heads(widths: NDArray[np.float64], head: float, head_width: float) -> float:
-    """How many heads tall a figure is of which the legs are not seen: the broader her shoulders by
-    her head, the more.
+    """The height in heads of a figure whose legs are not shown.
+
+    The broader the shoulders are compared with the head, the taller.
 
     widths: of the outline at each row from the crown down.
     """
-    below = widths[round(1.3 * head) : round(2 * head)]
-    if len(below) < 0.2 * head:
+    shoulders = widths[round(1.3 * head) : round(2 * head)]
+    if len(shoulders) < 0.2 * head:
         return HEADS
-    broad = float(np.median(below)) / max(1.0, head_width)
+    broad = float(np.median(shoulders)) / max(1.0, head_width)
     return float(np.clip(3.3 + 3 * (broad - 1.1), 3.0, HEADS))
 
 
 def _span(counts: NDArray[np.int64]) -> tuple[int, int]:
-    """First and one past the last index whose count is more than specks."""
+    """The first and one past the last index whose count is more than a speck's."""
     filled = np.flatnonzero(counts > max(1, 0.01 * counts.max()))
     return int(filled[0]), int(filled[-1]) + 1
 
 
 def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> tuple[float, float]:
-    """(height of the head, how sure that is) from the outline's width at each row, top to bottom.
+    """(height of the head, how sure that is, 0 to 1) by the outline's width at each row.
 
-    The neck is the narrowest place below a wider one, no further down than a head is long; hair
-    hides it on many drawings, then the shoulders, where the outline widens at once, tell; failing
-    both, the customary proportion does.
+    The neck is the narrowest place below a wider one, no further down than a head is long.  Where
+    hair hides it, the shoulders tell, at which the outline widens suddenly; failing both, the usual
+    proportion does.
     """
     height = len(widths)
     shortest, longest = (0.2, 0.75) if cut else (1 / 9, 0.5)
@@ -343,14 +345,12 @@ def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> tu
     )
     above = np.maximum.accumulate(smooth)
     below = np.maximum.accumulate(smooth[::-1])[::-1]
-    first, last = (
-        math.ceil(shortest * height),
-        max(math.ceil(shortest * height) + 1, int(longest * height)),
-    )
+    first = math.ceil(shortest * height)
+    last = max(first + 1, int(longest * height))
     depth = np.minimum(above, below)[first:last] / np.maximum(smooth[first:last], 1)
     usual_width = np.array([np.median(smooth[: row + 1]) for row in range(first, last)])
     depth[np.arange(first, last) > 1.6 * usual_width] = 0
-    # What is much flatter than wide is the brim of a hat, not a head above its neck.
+    # What is much wider than high is the brim of a hat, not a head above its neck.
     depth[np.arange(first, last) < 0.75 * above[first:last]] = 0
     if len(depth) and depth.max() > 1.25:
         return float(first + int(np.argmax(depth))), 0.8
@@ -361,7 +361,7 @@ def _head_height(widths: NDArray[np.float64], total_width: int, cut: bool) -> tu
 
 
 def fit_aspect(
-    wanted: tuple[float, float, float, float],
+    wanted: SubpixelBox,
     size: Size,
     buckets: list[Size],
     *,
@@ -369,57 +369,56 @@ def fit_aspect(
     slack: float = 0.0,
     ends: bool = False,
 ) -> PixelBox:
-    """The smallest box around the wanted one that lies in the picture and has a bucket's aspect
-    ratio.
+    """The smallest box of a bucket's aspect ratio around the wanted one, within the picture.
 
-    below: it may not grow upwards, because what is above must not be seen; then it may lose what
-        lies at its sides.
+    Where no such box fits into the picture, the wanted one is cut to it.
+
+    below: the box must not grow upwards, because what is above must not be shown; it may then lose
+        what lies at its sides.
     slack: share of the width that may be lost anyway.
-    ends: what lies below is not to be seen, so it rather grows sideways. Where no such box fits
-        into the picture, the wanted one is cut to it.
+    ends: what lies below should not be shown, so the box rather grows sideways.
     """
     width, height = size
-    left, top, right, bottom = (
-        max(0.0, wanted[0]),
-        max(0.0, wanted[1]),
-        min(wanted[2], width),
-        min(wanted[3], height),
-    )
-    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    left = max(0.0, wanted[0])
+    top = max(0.0, wanted[1])
+    right = max(min(wanted[2], width), left + 1)
+    bottom = max(min(wanted[3], height), top + 1)
     room = height - top if below else height
-    tried = []
+    fitting = []
     for aspect in sorted({bucket[0] / bucket[1] for bucket in buckets}):
-        wide, high = (
-            max(right - left, (bottom - top) * aspect),
-            max(bottom - top, (right - left) / aspect),
-        )
+        wide = max(right - left, (bottom - top) * aspect)
+        high = max(bottom - top, (right - left) / aspect)
         if below:
             high = min(high, room)
             wide = min(wide, high * aspect)
         elif high > bottom - top and (bottom - top) * aspect >= (1 - slack) * (right - left):
-            wide, high = (bottom - top) * aspect, bottom - top
+            wide = (bottom - top) * aspect
+            high = bottom - top
         if wide <= width + 0.5 and high <= height + 0.5:
             lost = max(0.0, right - left - wide) * high
-            tried.append((wide * high + 2 * lost + (high - bottom + top) * wide * ends, wide, high))
-    if tried:
-        _, wide, high = min(tried)
+            cost = wide * high + 2 * lost + (high - bottom + top) * wide * ends
+            fitting.append((cost, wide, high))
+    if fitting:
+        _, wide, high = min(fitting)
         left = min(max(0.0, (left + right - wide) / 2), max(0.0, width - wide))
-        top = top if below else min(max(0.0, (top + bottom - high) / 2), max(0.0, height - high))
-        right, bottom = left + wide, top + high
+        if not below:
+            top = min(max(0.0, (top + bottom - high) / 2), max(0.0, height - high))
+        right = left + wide
+        bottom = top + high
     return round(left), round(top), min(width, round(right)), min(height, round(bottom))
 
 
 def lost_to_bucket(box: PixelBox, buckets: list[Size]) -> float:
-    """Share of a box that training cuts off, because no bucket has its shape."""
-    size = box[2] - box[0], box[3] - box[1]
+    """The share of a box that training cuts off, because no bucket has its aspect ratio."""
+    size = box_size(box)
     left, top, right, bottom = crop_box(size, nearest_bucket(size, buckets))
     return 1 - (right - left) * (bottom - top) / (size[0] * size[1])
 
 
-def overlap(one: PixelBox, other: PixelBox) -> float:
+def overlap(box: PixelBox, other: PixelBox) -> float:
     """Intersection over union of two boxes."""
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(0, wide) * max(0, high)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return shared / max(1, sum(areas) - shared)
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    shared = max(0, width) * max(0, height)
+    areas = math.prod(box_size(box)) + math.prod(box_size(other))
+    return shared / max(1, areas - shared)
