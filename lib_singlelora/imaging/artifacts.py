@@ -1,7 +1,7 @@
-"""Artifacts: what does not belong to the drawing, found, named and cleaned.
+"""Artifacts: what does not belong to the drawing is found, named and cleaned.
 
-Three kinds: stray colours (numbered 1, 2, …), 'ringing' beside edges, and 'jpeg' for its blocks and
-noise.
+Three kinds: stray colours (numbered 1, 2, …), 'ringing' beside edges, and 'jpeg' for JPEG's blocks
+and noise.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ from .specks import Labels, find_specks
 from .spot_removal import paint_over
 
 RINGING, JPEG, STRAY = "ringing", "jpeg", "stray"
-# A larger picture is searched reduced to this: memory and time stay bounded
+# A larger picture is reduced to this before it is searched, so that memory and time stay bounded.
 MOST_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One finding.  name: what a setting calls it: a number, 'ringing' or 'jpeg'.  box: left, top,
-    right, bottom; pixels.
+    """One artifact.
 
+    name: what a setting calls it: a number, 'ringing' or 'jpeg'.
+    kind: STRAY, RINGING or JPEG.
     area: pixels.
-    colour, around: names of colours, for stray ones.
+    contrast: ΔE from its surroundings, for stray colours.
+    colour, around: names of its colour and of its surroundings', for stray colours.
     place: where on the figure.
     tags: what a tagger may take it for.
     """
@@ -56,24 +58,26 @@ class Artifact:
 
     @property
     def sentence(self) -> str:
-        """One line for a person."""
-        provoked = f"; may become {', '.join(self.tags)}" if self.tags else ""
+        """One line for the user."""
+        provoked = f"; may be tagged {', '.join(self.tags)}" if self.tags else ""
         if self.kind == STRAY:
             where = f" in the {self.place}" if self.place else ""
             return (
                 f"{self.colour} on {self.around}, {self.area} px at"
                 f" {self.box[0]},{self.box[1]}{where}{provoked}"
             )
-        what = "halos beside edges" if self.kind == RINGING else "JPEG's blocks and noise"
-        return f"{what}{f', {self.area} px' if self.kind == RINGING else ''}{provoked}"
+        if self.kind == RINGING:
+            return f"halos beside edges, {self.area} px{provoked}"
+        return f"JPEG blocks and noise{provoked}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """Everything found in one picture.
+    """The artifacts of one picture.
 
-    labels: pixels of the stray colours by their number (0: none).
-    scale: enlarged by.
+    labels: the number of the stray colour at each pixel, 0 for none; (H, W).
+    ringing: where halos are; None without any.
+    scale: how far the picture was enlarged since it was saved.
     """
 
     artifacts: tuple[Artifact, ...]
@@ -99,10 +103,10 @@ def find_artifacts(
     saved: Image.Image | None = None,
     each: Callable[[int, int], None] | None = None,
 ) -> Found:
-    """What does not belong to the picture, the most striking stray colour first.
+    """The artifacts of a picture, the most striking stray colour first.
 
     image: RGB, enlarged.
-    saved: as the file has it, where JPEG's grid is looked for; default the image.
+    saved: the picture as its file holds it, in which JPEG's grid is looked for; default the image.
     each: called with (done, total); may raise to stop.
     Raises: MissingPackageError, without OpenCV.
     """
@@ -110,12 +114,10 @@ def find_artifacts(
     saved = saved or image
     factor = min(1.0, (MOST_PIXELS / (image.width * image.height)) ** 0.5)
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    specks, labels = find_specks(
-        cv2, image if factor == 1 else image.resize(size, Image.Resampling.BOX), each
-    )
-    labels = (
-        labels if factor == 1 else cv2.resize(labels, image.size, interpolation=cv2.INTER_NEAREST)
-    )
+    searched = image if factor == 1 else image.resize(size, Image.Resampling.BOX)
+    specks, labels = find_specks(cv2, searched, each)
+    if factor != 1:
+        labels = cv2.resize(labels, image.size, interpolation=cv2.INTER_NEAREST)
     specks.sort(key=lambda speck: -speck.contrast * speck.area**0.5)
     numbers = np.zeros(int(labels.max()) + 1, dtype=np.int32)
     artifacts = []
@@ -151,10 +153,10 @@ def find_artifacts(
 
 
 def chosen(found: Found, wish: str) -> tuple[str, ...]:
-    """Names of the artifacts that a setting means: off, all, stray, ringing, jpeg, or such words
-    and numbers with commas.
+    """The names of the artifacts that a setting selects.
 
-    Raises: SettingsError, for a number that is not in the list.
+    wish: off, all, stray, ringing, jpeg, or several of these words and numbers with commas.
+    Raises: SettingsError, for an unknown word or number.
     """
     known = {artifact.name: artifact.kind for artifact in found.artifacts}
     names: set[str] = set()
@@ -184,7 +186,7 @@ def clean(image: Image.Image, found: Found, names: Collection[str]) -> Image.Ima
     cv2 = opencv()
     spots = [int(name) for name in names if name.isdecimal()]
     if spots:
-        # A soft spot reaches a little further than it stands out
+        # A soft spot reaches a little further than it stands out.
         around = np.ones((5, 5), np.uint8)
         image = paint_over(
             cv2,
@@ -200,9 +202,9 @@ def clean(image: Image.Image, found: Found, names: Collection[str]) -> Image.Ima
 
 
 def placed(found: Found, place_of: Callable[[PixelBox, str], str]) -> Found:
-    """The same with the places, and the tags that spots may provoke there.
+    """The same with the place of each spot, and the tags that it may provoke there.
 
-    place_of: of a box and the colour around it.
+    place_of: gives the place of a box with a colour around it.
     """
     artifacts = []
     for artifact in found.artifacts:
@@ -214,7 +216,7 @@ def placed(found: Found, place_of: Callable[[PixelBox, str], str]) -> Found:
 
 
 def provoked(place: str, colour: str) -> tuple[str, ...]:
-    """Tags that a spot of a colour may become there."""
+    """The tags that a tagger may give for a spot of a colour at a place."""
     if place == "hair":
         return ("multicolored hair", "streaked hair", f"{colour} hair")
     if place == "eyes":
@@ -222,11 +224,9 @@ def provoked(place: str, colour: str) -> tuple[str, ...]:
     if place in ("face", "skin"):
         if colour == "red":
             return ("blood", "facial mark") if place == "face" else ("blood", "injury")
-        return (
-            ("mole", "freckles")
-            if colour in ("black", "brown", "grey")
-            else ("facial mark" if place == "face" else "tattoo",)
-        )
+        if colour in ("black", "brown", "grey"):
+            return ("mole", "freckles")
+        return ("facial mark",) if place == "face" else ("tattoo",)
     if place == "background":
         return ("sparkle", "confetti")
     return ("print clothes", "stain", f"{colour} trim")

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import PixelBox
+from .boxes import PixelBox, mask_box
 from .face_by_colour import above_neck
 from .segments import Array, Labels
 
-UNLIKE = 18.0  # ΔE of an eye from the face around it
+UNLIKE = 18.0  # ΔE of an eye from the face around it, at least
 SAME = 14.0  # ΔE between two eyes, at most
 
 
 @dataclass(frozen=True)
 class Spots:
-    """Small regions as places.  x, y: their middles.  area: pixels.  colour: L*a*b*."""
+    """Regions as spots.
+
+    x, y: their middles, pixels, (n,).
+    area: pixels, (n,).
+    colour: mean L*a*b*, (n, 3).
+    """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -26,8 +31,9 @@ class Spots:
 
 
 def spots(labels: Labels, lab: Array) -> Spots:
-    """Every region as a place."""
-    count, (height, width) = int(labels.max()) + 1, labels.shape
+    """Every region as a spot.  lab: the picture's L*a*b*, (H, W, 3)."""
+    count = int(labels.max()) + 1
+    height, width = labels.shape
     area = np.maximum(np.bincount(labels.ravel(), minlength=count), 1).astype(np.float64)
     x = np.bincount(labels.ravel(), np.tile(np.arange(width), height), count) / area
     y = np.bincount(labels.ravel(), np.repeat(np.arange(height), width), count) / area
@@ -41,14 +47,17 @@ def spots(labels: Labels, lab: Array) -> Spots:
 def has_eyes(
     box: PixelBox, found: Spots, skin: NDArray[np.float64], own: NDArray[np.bool_] | None = None
 ) -> bool:
-    """Whether just two like spots lie side by side in the box, unlike the skin around them; a
-    wall's windows are more.
+    """True if just two similar spots, unlike the skin, lie side by side in the box.
 
-    own: the region that the face is; then it must lie between the eyes too, which hair around a
-        face does not.
+    A wall's windows are more.
+
+    skin: the face's colour, L*a*b*.
+    own: the region that is the face; it must lie between the eyes too, which hair around a face
+        does not.
     """
     left, top, right, bottom = box
-    wide, high = right - left, bottom - top
+    wide = right - left
+    high = bottom - top
     if wide < 8 or high < 8:
         return False
     inside = (found.x > left + 0.05 * wide) & (found.x < right - 0.05 * wide)
@@ -88,7 +97,7 @@ def has_eyes(
 
 
 def faces_with_eyes(labels: Labels, found: Spots) -> list[PixelBox]:
-    """Boxes of regions that look like faces, the largest first."""
+    """The boxes of regions that look like faces, the largest first."""
     height, width = labels.shape
     least, most = 0.0006 * height * width, 0.35 * height * width
     boxes = []
@@ -96,8 +105,7 @@ def faces_with_eyes(labels: Labels, found: Spots) -> list[PixelBox]:
         if not least < found.area[region] < most:
             continue
         own = labels == region
-        ys, xs = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-        top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
+        left, top, right, bottom = mask_box(own)
         if left == 0 or right == width or not 0.45 < (right - left) / (bottom - top) < 2.2:
             continue
         box = left, top, right, top + above_neck(own[top:bottom, left:right])

@@ -1,8 +1,7 @@
-"""Where the face is, told from skin colours inside the outline: a hat or long hair hides it from
-the outline alone.
+"""The face by the colours of skin within the outline.
 
-A face is the patch of skin that has holes: eyes, brows and mouth.  Hands, arms, legs and furniture
-have none.
+The outline alone does not show it under a hat or long hair.  A face is the patch of skin that has
+holes: eyes, brows and mouth.  Hands, arms, legs and furniture have none.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .boxes import PixelBox
+from .boxes import PixelBox, box_size, mask_box, scale_box
 from .components import label_regions
 
-SIDE = 256
-LEAST_AREA = 20  # pixels at that side: fewer tell nothing
-LOWEST = 0.72  # of the figure's height: no face's middle is further down
+WORKING_SIDE = 256  # long side, pixels
+LEAST_AREA = 20  # pixels of the reduced picture; fewer tell nothing
+LOWEST = 0.72  # of the figure's height; no face's middle is further down
 HOLES = 0.03  # the least share of a face that is eyes, brows and mouth
-# A face that is this narrow by its height is seen from the side, and its chin is not cut for a neck
+# Width by height below which a face is a profile, of which no neck is cut off.
 PROFILE = 0.7
 NECK_LENGTH = 0.16  # of the face's width
-NECK = 0.5  # of a face's greatest width: a row below that is this narrow is the neck
+NECK = 0.5  # of the face's greatest width; a narrower row below that is the neck
 
 
 def skin(image: Image.Image) -> NDArray[np.bool_]:
@@ -43,10 +42,11 @@ def skin(image: Image.Image) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Patch:
-    """Skin that hangs together.  box: reduced pixels.  holes: share of what lies between skin and
-    is none, as eyes do.
+    """A connected patch of skin.
 
-    rest: its middle from the figure's top (0) to its lower edge (1).
+    box: in the reduced picture.
+    holes: share of what lies within the patch and is no skin, such as eyes.
+    rest: height of its middle, from the figure's top (0) to its lower edge (1).
     size: its width by the figure's longer side.
     """
 
@@ -57,8 +57,8 @@ class Patch:
 
     @property
     def score(self) -> float:
-        """The larger, the likelier a face; 0 for what cannot be one."""
-        wide, high = self.box[2] - self.box[0], self.box[3] - self.box[1]
+        """The higher, the likelier a face; 0 for what cannot be one."""
+        wide, high = box_size(self.box)
         if (
             self.holes < HOLES
             or self.rest > LOWEST
@@ -79,39 +79,39 @@ def find_face(image: Image.Image, mask: Image.Image) -> PixelBox | None:
     found = skin(image.resize(size, Image.Resampling.BOX)) & solid
     if not found.any() or found.sum() > 0.7 * solid.sum():  # all skin: nothing stands out
         return None
-    for pieces in (found, _thicker(found) & solid):  # an outline or a strap may part a face
+    # A face may be parted by an outline or a strap, so the skin is tried grown by a pixel too.
+    for pieces in (found, _thicker(found) & solid):
         best = max(_patches(found, pieces, solid), key=lambda patch: patch.score, default=None)
         if best is not None and best.score:
-            left, top, right, bottom = best.box
-            return (
-                round(left * scale),
-                round(top * scale),
-                round(right * scale),
-                round(bottom * scale),
-            )
+            return scale_box(best.box, scale)
     return None
 
 
 def _patches(
     found: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray[np.bool_]
 ) -> list[Patch]:
-    """The skin in each of the pieces that hang together."""
-    rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
-    crown, height, width = rows[0], rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    """The skin in each of the connected pieces.
+
+    found: skin.
+    pieces: the skin, or more of the figure, whose connected parts are taken.
+    solid: the figure.
+    """
+    figure = mask_box(solid)
+    crown = figure[1]
+    width, height = box_size(figure)
     labels, count = label_regions(pieces)
     labels = np.where(found, labels, 0)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     patches = []
     for number in range(1, count + 1):
         own = labels == number
-        # A wall or the sky goes from side to side
+        # A wall or the sky goes from side to side.
         if areas[number] < LEAST_AREA or (own[:, 0].any() and own[:, -1].any()):
             continue
-        ys, xs = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-        top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
+        left, top, right, bottom = mask_box(own)
         bottom = top + above_neck(own[top:bottom, left:right])
         part = own[top:bottom, left:right]
-        # Bangs may hang into the eyes from above
+        # Only what skin follows below is a hole: bangs may hang into the eyes from above.
         between = _spans(part) & np.maximum.accumulate(part[::-1], axis=0)[::-1]
         holes = 1 - float(part.sum()) / max(1, int(between.sum()))
         patches.append(
@@ -126,22 +126,23 @@ def _patches(
 
 
 def _thicker(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Grown by a pixel to the four sides."""
-    out: NDArray[np.bool_] = found.copy()
-    out[1:] |= found[:-1]
-    out[:-1] |= found[1:]
-    out[:, 1:] |= found[:, :-1]
-    out[:, :-1] |= found[:, 1:]
-    return out
+    """The skin grown by a pixel to the four sides."""
+    grown: NDArray[np.bool_] = found.copy()
+    grown[1:] |= found[:-1]
+    grown[:-1] |= found[1:]
+    grown[:, 1:] |= found[:, :-1]
+    grown[:, :-1] |= found[:, 1:]
+    return grown
 
 
 def above_neck(part: NDArray[np.bool_]) -> int:
-    """How many rows belong to the face: below the widest row the neck is narrow."""
+    """The number of rows that belong to the face, above the narrow neck."""
     spans = _spans(part).sum(axis=1)
     widest = int(np.argmax(spans))
-    broad, least = int(spans[widest]), max(2, round(NECK_LENGTH * spans[widest]))
+    broad = int(spans[widest])
+    least = max(2, round(NECK_LENGTH * spans[widest]))
     narrow = spans[widest:] < NECK * broad
-    # Blushing cheeks make a face narrow too, but for a few rows only.
+    # Blushing cheeks make a face narrow too, but only for a few rows.
     long = (
         np.convolve(narrow, np.ones(least), mode="valid") >= least - 0.5
         if len(narrow) >= least
@@ -151,11 +152,9 @@ def above_neck(part: NDArray[np.bool_]) -> int:
         return len(spans)
     start = widest + int(np.argmax(long))
     # A chin is narrow as well: the neck begins a little further down, where the patch goes on.
-    return (
-        len(spans)
-        if len(spans) - start < 0.25 * broad
-        else min(len(spans), start + round(0.07 * broad))
-    )
+    if len(spans) - start < 0.25 * broad:
+        return len(spans)
+    return min(len(spans), start + round(0.07 * broad))
 
 
 def _spans(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
