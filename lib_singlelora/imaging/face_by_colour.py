@@ -70,10 +70,8 @@ class Patch:
 
 
 def find_face(image: Image.Image, mask: Image.Image) -> PixelBox | None:
-    """PixelBox of the face's skin (left, top, right, bottom; pixels of the picture), or None where
-    nothing looks like one.
-    """
-    scale = max(image.size) / SIDE
+    """The box of the face's skin; None where nothing looks like a face."""
+    scale = max(image.size) / WORKING_SIDE
     size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
     solid = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX)) > 127
     found = skin(image.resize(size, Image.Resampling.BOX)) & solid
