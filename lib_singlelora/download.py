@@ -1,4 +1,4 @@
-"""A file from a site, resumed where an earlier call broke off."""
+"""A resumable download."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ TIMEOUT = 30  # seconds without a byte
 def download(
     url: str, part: Path, size: int, job: Job, progress: Callable[[int], Progress]
 ) -> None:
-    """Bytes into `part`, after those that it has from before; the caller checks what they are.
+    """Download the rest of a file into `part`, which may hold its beginning; the caller checks it.
 
-    size: of the whole file in bytes, 0 where nobody said.
-    progress: bytes so far to a report.
-
-    Raises: OSError, http.client.HTTPException; JobCancelled, keeping what came.
+    size: of the whole file in bytes; 0 if unknown.
+    progress: from the bytes so far to a report.
+    Raises: OSError, http.client.HTTPException; JobCancelled, keeping what was downloaded.
     """
     have = part.stat().st_size if part.exists() else 0
     if size and have > size:
@@ -41,7 +40,7 @@ def download(
                 file.write(block)
                 have += len(block)
                 if size and have > size:
-                    break  # another file than was announced; the caller's check tells
+                    break  # another file than was announced; the caller's check finds that
                 job.report(progress(have))
     if size and have < size:
         raise http.client.IncompleteRead(b"", size - have)

@@ -1,5 +1,6 @@
-"""Enlarging by a model file of the ESRGAN family, or any other that the package spandrel knows,
-tile by tile.
+"""Enlarging by an upscaler's model file, tile by tile.
+
+ESRGAN and whatever else the package spandrel knows.
 """
 
 from __future__ import annotations
@@ -22,21 +23,24 @@ from ..files.weights import UnreadableWeights, read_pickle, read_safetensors
 
 log = logging.getLogger(__name__)
 
-MARGIN = 16  # pixels around a tile that are computed and thrown away, so that no seam is seen
-# Without the margin; small on the CPU, so that it can be cancelled soon
+MARGIN = 16  # pixels around a tile that are computed and discarded, so that no seam shows
+# Sides without the margin, pixels; small on the CPU, so that it can be cancelled soon.
 TILE = {"cuda": 512, "cpu": 192}
 SMALLEST_TILE = 64
 MOST_PASSES = 3
-MOST_PIXELS = 100_000_000  # of the enlarged picture before it is brought to size
+MOST_PIXELS = 100_000_000  # of the enlarged picture, before it is resized to the wanted size
+# The keys under which training tools put the weights in a file.
 WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
 PIP = "python -m pip install --no-deps spandrel einops"
 
 
 class ModelUpscaler:
-    """An upscaler from its file, as `host.Upscaler`.  each: called with (tiles done, of how many);
-    may raise to stop.
+    """An upscaler from its file, as `host.Upscaler`.
 
-    Raises: ImageModelError, when the file is no upscaler; MissingPackageError, without spandrel.
+    each: called with (tiles done, total); may raise to stop.
+    device: default cuda where it is available, else cpu.
+    tile: side of a tile, pixels; default by the device.
+    Raises: ImageModelError, if the file is no upscaler; MissingPackageError, without spandrel.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class ModelUpscaler:
         self.scale = int(self._model.scale)
 
     def upscale(self, image: Image.Image, scale: float) -> Image.Image:
-        """The picture enlarged by scale, or as near as the model's own scale comes to it; memory
-        does not grow with tiles.
+        """The picture enlarged by `scale`.
+
+        The model is applied until its own scale reaches that, at most MOST_PASSES times; Lanczos
+        does the rest.
         """
         target = max(image.size) * scale
         for _ in range(MOST_PASSES):
@@ -81,7 +87,7 @@ class ModelUpscaler:
                     ) from None
                 self._tile //= 2
                 log.warning(
-                    "%s: out of the GPU's memory; it goes on with tiles of %d pixels",
+                    "%s: out of GPU memory; continuing with tiles of %d pixels",
                     self.name,
                     self._tile,
                 )
@@ -97,36 +103,34 @@ class ModelUpscaler:
         for done, (top, left) in enumerate(places):
             self._each(done, len(places))
             bottom, right = min(height, top + self._tile), min(width, left + self._tile)
-            first, before = max(0, top - MARGIN), max(0, left - MARGIN)
-            given = pixels[first : bottom + MARGIN, before : right + MARGIN]
-            made = self._compute(given)
-            rows = slice((top - first) * self.scale, (bottom - first) * self.scale)
-            columns = slice((left - before) * self.scale, (right - before) * self.scale)
+            outer_top = max(0, top - MARGIN)
+            outer_left = max(0, left - MARGIN)
+            tile = pixels[outer_top : bottom + MARGIN, outer_left : right + MARGIN]
+            enlarged = self._compute(tile)
+            rows = slice((top - outer_top) * self.scale, (bottom - outer_top) * self.scale)
+            columns = slice((left - outer_left) * self.scale, (right - outer_left) * self.scale)
             out[top * self.scale : bottom * self.scale, left * self.scale : right * self.scale] = (
-                made[rows, columns]
+                enlarged[rows, columns]
             )
         self._each(len(places), len(places))
         return Image.fromarray(out)
 
     def _compute(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
-            given = (
-                torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self._device).float()
-                / 255
-            )
-            made = self._model(given)[0].float()
-            if not torch.isfinite(made).all():
+            batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self._device)
+            enlarged = self._model(batch.float() / 255)[0].float()
+            if not torch.isfinite(enlarged).all():
                 raise ImageModelError(
-                    f"{self.name}: it gives values that are no colours (NaN); get the file again"
+                    f"{self.name}: the model gives non-finite values (NaN); get the file again"
                 )
-            found: NDArray[np.uint8] = (
-                (made.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+            values: NDArray[np.uint8] = (
+                (enlarged.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
             )
-        return found
+        return values
 
 
 def _bounded(image: Image.Image, scale: int) -> Image.Image:
-    """The picture, reduced where it would come out beyond MOST_PIXELS."""
+    """The picture, reduced if the enlarged one would have more than MOST_PIXELS."""
     factor = (MOST_PIXELS / (image.width * image.height * scale**2)) ** 0.5
     if factor >= 1:
         return image
@@ -179,7 +183,7 @@ def load_model(path: Path) -> Any:
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors in a model file; a .pth is read as weights only, so that no code in it runs.
 
-    Raises: ImageModelError.
+    Raises: ImageModelError, for a file without readable tensors.
     """
     if not path.is_file():
         raise ImageModelError(
@@ -187,7 +191,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             " upscaler's model file; check prepare.upscaler"
         )
     try:
-        found: Any = (
+        weights: Any = (
             read_safetensors(path)[0]
             if path.suffix.lower() == ".safetensors"
             else read_pickle(path)
@@ -198,10 +202,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             " upscaler as .safetensors or .pth; get the file again"
         ) from None
     for name in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
+        if isinstance(weights, dict) and isinstance(weights.get(name), dict):
+            weights = weights[name]
             break
-    pairs = found.items() if isinstance(found, dict) else ()
+    pairs = weights.items() if isinstance(weights, dict) else ()
     tensors = {str(key): value for key, value in pairs if isinstance(value, torch.Tensor)}
     if not tensors:
         raise ImageModelError(
@@ -214,7 +218,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def import_spandrel() -> Any:
-    """The package spandrel.  Raises: MissingPackageError, naming what to type."""
+    """The package spandrel.  Raises: MissingPackageError."""
     try:
         with _without_torchvision():
             import spandrel
@@ -233,9 +237,9 @@ def import_spandrel() -> Any:
 def _without_torchvision() -> Iterator[None]:
     """Let spandrel be imported where torchvision is missing or broken.
 
-    It asks for three names of it, for two architectures that do not enlarge.  A torchvision built
-    for another PyTorch breaks transformers and diffusers, so it is no requirement of ours.  To go
-    when spandrel imports it where it is used.
+    spandrel imports three names of it, for two architectures that do not enlarge.  A torchvision
+    built for another PyTorch breaks transformers and diffusers, so it is no requirement of ours.
+    This can go when spandrel imports it only where it is used.
     """
     try:
         import torchvision.transforms.functional  # noqa: F401

@@ -1,9 +1,9 @@
-"""Where face, head or person is: by a detector of the YOLO kind that the user points at, by
-OpenCV's cascade on photographs.
+"""The face, head or person by a YOLO detector of the user's, or by OpenCV's cascade.
 
-Detectors: ONNX files as ultralytics exports them (v8 and later: one plane of 4 + classes rows; v5:
-5 + classes columns; with the suppression inside: rows of box, score, class), their class names in
-the metadata.
+Detectors are ONNX files as ultralytics exports them, with class names in the metadata.  Outputs:
+    v8 and later: one plane of 4 + classes rows;
+    v5: 5 + classes columns;
+    with non-maximum suppression inside: rows of box, score, class.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageModelError
-from .boxes import PixelBox
+from .boxes import PixelBox, box_size
 from .onnx_model import first_line, open_model
 
 Array = NDArray[np.float32]
 KINDS = ("face", "head", "person")
-USUAL_SIDE = 640  # of a model that takes any
+USUAL_SIDE = 640  # for a model that takes any side
 GREY = 114  # of the border around a picture in the model's square
-LEAST = 0.35  # score
+LEAST = 0.35  # score of a detection
 
 
 @dataclass(frozen=True)
 class Found:
-    """kind: one of KINDS.  box: left, top, right, bottom; pixels of the picture.  score: 0 to 1."""
+    """A detection.
+
+    kind: one of KINDS.
+    box: in the picture.
+    score: 0 to 1.
+    """
 
     kind: str
     box: PixelBox
@@ -41,7 +46,7 @@ class Detector:
     """A detector from its file.
 
     Raises: ImageModelError, for a file that is missing, broken, of another shape, or that knows
-    none of KINDS; MissingPackageError, without onnxruntime.
+        none of KINDS; MissingPackageError, without onnxruntime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,14 +73,17 @@ class Detector:
             if kind in name.lower()
         }
         if not self._kinds:
-            told = ", ".join(list(self.names.values())[:6]) or "no class names"
+            classes = ", ".join(list(self.names.values())[:6]) or "no class names"
             raise ImageModelError(
-                f"{path.name}: found a detector of {told}, expected one of {', '.join(KINDS)};"
+                f"{path.name}: found a detector of {classes}, expected one of {', '.join(KINDS)};"
                 " choose another"
             )
 
     def detect(self, image: Image.Image) -> list[Found]:
-        """What it sees, the surest of each kind, the surest first.  Raises: ImageModelError."""
+        """The surest detection of each kind, the surest first.
+
+        Raises: ImageModelError.
+        """
         factor = self.side / max(image.size)
         size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
         left, top = (self.side - size[0]) // 2, (self.side - size[1]) // 2
@@ -83,17 +91,17 @@ class Detector:
         small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         square[top : top + size[1], left : left + size[0]] = np.asarray(small)
         try:
-            given = np.ascontiguousarray(square.transpose(2, 0, 1)[None] / 255)
-            out = np.asarray(self._session.run(None, {self._input: given})[0], dtype=np.float32)
+            pixels = np.ascontiguousarray(square.transpose(2, 0, 1)[None] / 255)
+            out = np.asarray(self._session.run(None, {self._input: pixels})[0], dtype=np.float32)
         except Exception as error:
             raise ImageModelError(
                 f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the"
                 " file again"
             ) from error
         boxes, scores = self._read(out)
-        found = []
+        detections = []
         for kind in KINDS:
-            classes = [number for number, own in self._kinds.items() if own == kind]
+            classes = [number for number, name in self._kinds.items() if name == kind]
             if not classes or not len(scores):
                 continue
             best = scores[:, classes].max(axis=1)
@@ -107,14 +115,17 @@ class Detector:
                 for value, most in zip(sides, limit, strict=True)
             )
             if box[2] > box[0] and box[3] > box[1]:
-                found.append(
+                detections.append(
                     Found(kind, (box[0], box[1], box[2], box[3]), round(float(best[row]), 3))
                 )
-        return sorted(found, key=lambda each: -each.score)
+        return sorted(detections, key=lambda detection: -detection.score)
 
     def _read(self, out: Array) -> tuple[Array, Array]:
-        """(boxes as corners (N, 4) in the square's pixels, scores (N, classes)) of any of the three
-        forms.
+        """(boxes, scores) of any of the three outputs.
+
+        boxes: corners in the square's pixels, (N, 4).
+        scores: (N, classes).
+        Raises: ImageModelError, for another output.
         """
         count = max(self.names) + 1
         if (
@@ -141,36 +152,35 @@ class Detector:
         )
 
     def _read_names(self) -> dict[int, str]:
+        """The class names by number, from the model's metadata."""
         text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
         try:
-            found: Any = ast.literal_eval(text) if text else {}
+            names: Any = ast.literal_eval(text) if text else {}
         except (ValueError, SyntaxError):
-            found = {}
-        if isinstance(found, (list, tuple)):
-            found = dict(enumerate(found))
-        return (
-            {int(number): str(name) for number, name in found.items()}
-            if isinstance(found, dict)
-            else {}
-        )
+            return {}
+        if isinstance(names, (list, tuple)):
+            names = dict(enumerate(names))
+        if not isinstance(names, dict):
+            return {}
+        return {int(number): str(name) for number, name in names.items()}
 
 
 def _corners(boxes: Array) -> Array:
-    """Middle and size to corners."""
+    """Boxes by their corners, from boxes by middle and size, (N, 4)."""
     half = boxes[:, 2:] / 2
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
 def face_of(found: list[Found]) -> PixelBox | None:
-    """The face: as it was seen, or where it lies in a head."""
-    by_kind = {each.kind: each.box for each in found}
+    """The face's box: as it was detected, or where it lies in a head."""
+    by_kind = {detection.kind: detection.box for detection in found}
     if "face" in by_kind:
         return by_kind["face"]
     if "head" not in by_kind:
         return None
-    # Hair is around the face, more of it above than below
+    # Hair is around the face, more of it above than below.
     left, top, right, bottom = by_kind["head"]
-    wide, high = right - left, bottom - top
+    wide, high = box_size(by_kind["head"])
     return (
         round(left + 0.18 * wide),
         round(top + 0.35 * high),
@@ -180,9 +190,7 @@ def face_of(found: list[Found]) -> PixelBox | None:
 
 
 def photographed_face(image: Image.Image) -> PixelBox | None:
-    """A frontal face on a photograph, by OpenCV's bundled cascade; None where it sees none or
-    OpenCV is not there.
-    """
+    """A frontal face in a photograph, by OpenCV's cascade; None without one or without OpenCV."""
     try:
         import cv2
     except ImportError:
@@ -196,15 +204,16 @@ def photographed_face(image: Image.Image) -> PixelBox | None:
         (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     )
     least = max(24, round(0.06 * max(small.size)))
-    seen = cv2.CascadeClassifier(str(file)).detectMultiScale(
+    faces = cv2.CascadeClassifier(str(file)).detectMultiScale(
         np.asarray(small), 1.1, 6, minSize=(least, least)
     )
-    if not len(seen):
+    if not len(faces):
         return None
     left, top, wide, high = (
-        float(value) / factor for value in max(seen, key=lambda box: int(box[2]) * int(box[3]))
+        float(value) / factor for value in max(faces, key=lambda face: int(face[2]) * int(face[3]))
     )
-    # Its square goes from the hairline's middle to below the chin, and beyond the cheeks.
+    # The cascade's square goes from the middle of the hairline to below the chin, and beyond the
+    # cheeks.
     return (
         round(left + 0.14 * wide),
         round(top + 0.18 * high),

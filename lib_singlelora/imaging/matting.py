@@ -1,9 +1,9 @@
-"""Foreground masks by a matting model that the user points at: an ONNX file as rembg uses them.
+"""Foreground masks by a matting model of the user's: an ONNX file as rembg uses them.
 
-The contract: input NCHW float32 of RGB, output one plane of the same size.  What differs from
-family to family is how the picture is normalised and laid into the square; sources:
-danielgatis/rembg, rembg/sessions (u2net.py, dis_anime.py, birefnet_general.py) and SkyTNT's
-anime-seg (isnetis.onnx) with its demonstration.
+The contract: input NCHW float32 of RGB, output one plane of the same size.  Families differ in how
+the picture is normalised and fitted into the square.
+Source: danielgatis/rembg, rembg/sessions (u2net.py, dis_anime.py, birefnet_general.py); SkyTNT's
+    anime-seg (isnetis.onnx) with its demonstration.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageModelError, PictureError
+from .boxes import PixelBox
 from .mask_refinement import refine
 from .onnx_model import first_line, open_model
 
 Array = NDArray[np.float32]
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-USUAL_SIDE = 1024  # of a model that takes any
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+USUAL_SIDE = 1024  # for a model that takes any side
 
 
 @dataclass(frozen=True)
 class Family:
-    """How a picture goes in.  letterbox: whole on a black square, else stretched to it."""
+    """How a picture is fed to the model.
+
+    mean, std: by which RGB from 0 to 1 is normalised.
+    letterbox: True for whole on a black square, else stretched to the square.
+    """
 
     name: str
     mean: tuple[float, float, float]
@@ -41,8 +47,10 @@ BIREFNET = Family("BiRefNet", IMAGENET_MEAN, IMAGENET_STD)
 
 
 def family_of(path: Path, input_name: str, side: int) -> Family:
-    """The family: by SkyTNT's name of the input, by BiRefNet in the file's name, else by the side:
-    1024 is IS-Net, 320 U2-Net.
+    """The model's family.
+
+    It shows by SkyTNT's name of the input, by BiRefNet in the file's name, else by the side: 1024
+    is IS-Net, 320 U2-Net.
     """
     if input_name == "img":
         return ANIME_SEG
@@ -55,7 +63,7 @@ class MattingModel:
     """A matting model from its file.
 
     Raises: ImageModelError, for a file that is missing, broken or of another shape;
-    MissingPackageError, without onnxruntime.
+        MissingPackageError, without onnxruntime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,14 +73,13 @@ class MattingModel:
         self.family = family_of(path, self._input, self.side)
 
     def mask(self, image: Image.Image) -> Image.Image:
-        """Where the character is (L, as large as the picture; 255 is the character), with edges
-        drawn along the picture's.
+        """The mask (L, as large as the picture; 255 is the character), refined along its edges.
 
-        Raises: ImageModelError; PictureError, when the model sees no character.
+        Raises: ImageModelError; PictureError, if the model finds no character.
         """
-        given, box = to_input(image, self.side, self.family)
+        pixels, box = to_input(image, self.side, self.family)
         try:
-            out = np.asarray(self._session.run(None, {self._input: given})[0], dtype=np.float32)
+            out = np.asarray(self._session.run(None, {self._input: pixels})[0], dtype=np.float32)
         except Exception as error:
             raise ImageModelError(
                 f"{self.path.name}: the model failed on the picture ({first_line(error)}); get the"
@@ -85,7 +92,10 @@ class MattingModel:
         return refine(mask, image, max(image.size) / self.side)
 
     def _plane(self, out: Array) -> Array:
-        """(side, side), 0 to 1, stretched so that the surest pixel is 1."""
+        """The mask, (side, side), stretched so that it reaches from 0 to 1.
+
+        Raises: ImageModelError, for another output; PictureError, for one without a character.
+        """
         if (
             out.ndim not in (3, 4)
             or out.shape[-2:] != (self.side, self.side)
@@ -101,13 +111,14 @@ class MattingModel:
         low, high = float(plane.min()), float(plane.max())
         if high < 0.3 or high - low < 0.1:
             raise PictureError(
-                f"{self.path.name}: the model sees no character in the picture (its surest pixel is"
-                f" {high:.2f}); choose another prepare.mask, or paint source/mask.png"
+                f"{self.path.name}: the model finds no character in the picture (its surest pixel"
+                f" is {high:.2f}); choose another prepare.mask, or paint source/mask.png"
             )
         stretched: Array = (plane - low) / (high - low)
         return stretched
 
     def _read_input(self) -> tuple[str, int]:
+        """Name and side of the input.  Raises: ImageModelError, for another shape."""
         inputs = self._session.get_inputs()
         shape, kind = list(inputs[0].shape), inputs[0].type
         fixed = [size if isinstance(size, int) else None for size in shape]
@@ -127,20 +138,20 @@ class MattingModel:
         return inputs[0].name, fixed[2] or USUAL_SIDE
 
 
-def to_input(
-    image: Image.Image, side: int, family: Family
-) -> tuple[Array, tuple[int, int, int, int]]:
-    """(1, 3, side, side) for the model, and the box of the square that holds the picture."""
-    size, box = (side, side), (0, 0, side, side)
+def to_input(image: Image.Image, side: int, family: Family) -> tuple[Array, PixelBox]:
+    """The model's input, (1, 3, side, side), and the box of the square that holds the picture."""
+    size = (side, side)
+    box = (0, 0, side, side)
     if family.letterbox:
         factor = side / max(image.size)
         size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-        left, top = (side - size[0]) // 2, (side - size[1]) // 2
+        left = (side - size[0]) // 2
+        top = (side - size[1]) // 2
         box = (left, top, left + size[0], top + size[1])
     shrunk = np.asarray(
         image.convert("RGB").resize(size, Image.Resampling.LANCZOS), dtype=np.float32
     )
-    # rembg divides by the brightest value, not by 255; its models were tried with that.
+    # rembg divides by the brightest value, not by 255; its models were validated with that.
     shrunk = shrunk / (255.0 if family.letterbox else max(float(shrunk.max()), 1e-6))
     normal = (shrunk - np.array(family.mean, np.float32)) / np.array(family.std, np.float32)
     square = np.zeros((side, side, 3), dtype=np.float32)

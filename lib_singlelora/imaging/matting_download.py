@@ -42,20 +42,19 @@ ALIASES = {"isnet-general": "isnet-general-use"}
 def fetch_matting_model(
     name: str, home: Path, job: Job, offers: dict[str, Offer] | None = None
 ) -> Path:
-    """The file of a model by its name; what is in `home`, or in rembg's own folder, is not asked
-    for again.
+    """The file of a model by its name.
 
-    A broken download goes on where it stopped at the next call.
-    Raises: ImageModelError; JobCancelled, keeping what came.
+    A file in `home`, or in rembg's own folder, is not downloaded again.  A broken download resumes
+    at the next call.
+    Raises: ImageModelError; JobCancelled, keeping what was downloaded.
     """
     known = OFFERS if offers is None else offers
     name = ALIASES.get(name, name)
-    offer, target = known[name], home / f"{name}.onnx"
-    # rembg keeps its models there, and checks them by the same sums.
-    for path in (
-        target,
-        Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser() / f"{name}.onnx",
-    ):
+    offer = known[name]
+    target = home / f"{name}.onnx"
+    # rembg keeps its models here, and checks them by the same sums.
+    rembgs_home = Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser()
+    for path in (target, rembgs_home / f"{name}.onnx"):
         if path.is_file() and path.stat().st_size == offer.size:
             return path
     url = f"{os.environ.get('SINGLELORA_MATTING_SITE', SITE).rstrip('/')}/{name}.onnx"
@@ -80,15 +79,16 @@ def fetch_matting_model(
             else str(getattr(error, "reason", error))
         )
         raise ImageModelError(
-            f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put "
+            f"{url}: cannot be downloaded ({' '.join(reason.split())}); call again to resume, put "
             f"{target.name} into {home} yourself, or empty prepare.matting_model"
         ) from None
     return target
 
 
 def _check(url: str, part: Path, offer: Offer) -> None:
-    """Raises: ImageModelError, when the bytes are not those that the publisher announced; they are
-    thrown away then.
+    """Delete the file if its bytes are not those that the publisher announced.
+
+    Raises: ImageModelError, in that case.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with part.open("rb") as file:
@@ -99,6 +99,6 @@ def _check(url: str, part: Path, offer: Offer) -> None:
         part.unlink()
         raise ImageModelError(
             f"{url}: found {size} bytes with the sum {digest.hexdigest()[:12]}…, expected"
-            f" {offer.size} with {offer.md5[:12]}…; the file was damaged on the way and thrown"
-            " away: call again"
+            f" {offer.size} with {offer.md5[:12]}…; the file was damaged on the way and deleted:"
+            " call again"
         )

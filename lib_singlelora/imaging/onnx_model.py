@@ -1,4 +1,4 @@
-"""ONNX models that the user points at, on the best device that opens them."""
+"""ONNX models of the user's, on the best device that opens them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import ImageModelError, MissingPackageError
 
 log = logging.getLogger(__name__)
 
+# Best first.  TensorRT is left out, because it compiles for minutes.
 PROVIDERS = (
     "CUDAExecutionProvider",
     "ROCMExecutionProvider",
@@ -20,11 +21,12 @@ PROVIDERS = (
 
 
 def open_model(path: Path, what: str, setting: str) -> Any:
-    """An inference session.  what, setting: the model in words and the setting that names it, for
-    errors.
+    """An inference session.
 
+    what: the model in words, for errors.
+    setting: that names its file, for errors.
     Raises: ImageModelError, for a file that is missing or broken; MissingPackageError, without
-    onnxruntime.
+        onnxruntime.
     """
     if not path.is_file():
         raise ImageModelError(
@@ -36,25 +38,25 @@ def open_model(path: Path, what: str, setting: str) -> Any:
     except ImportError:
         raise MissingPackageError(
             f"{what} needs the package onnxruntime; install it with python -m pip install"
-            f" onnxruntime, or set no {setting}"
+            f" onnxruntime, or leave {setting} empty"
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    there = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
+    available = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
 
     def attempt(names: list[str]) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=names)
 
     try:
-        return attempt(there)
+        return attempt(available)
     except Exception as error:
-        if there == there[-1:]:
+        if len(available) <= 1:
             raise _no_model(path, error) from error
         log.warning(
-            "%s: the GPU cannot be used (%s); it goes on on the CPU", path.name, first_line(error)
+            "%s: the GPU cannot be used (%s); continuing on the CPU", path.name, first_line(error)
         )
     try:
-        return attempt(there[-1:])
+        return attempt(available[-1:])
     except Exception as error:
         raise _no_model(path, error) from error
 
@@ -67,5 +69,5 @@ def _no_model(path: Path, error: Exception) -> ImageModelError:
 
 
 def first_line(error: Exception) -> str:
-    """An error's message, cut for one line."""
+    """The first line of an error's message, or its type's name; at most 160 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

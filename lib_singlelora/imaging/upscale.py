@@ -16,37 +16,33 @@ LANCZOS = "Lanczos"
 
 
 def choose_upscaler(
-    wish: str, own: Sequence[Upscaler], each: Callable[[int, int], None]
+    wish: str, hosts: Sequence[Upscaler], each: Callable[[int, int], None]
 ) -> Upscaler | None:
-    """The upscaler that a setting means; None for Lanczos.
+    """The upscaler that a setting names; None for Lanczos.
 
     wish: a model file, the name of one of the host's upscalers, 'Lanczos', or empty for the host's
         best.
-    own: the host's, best first.
-    each: called with (tiles done, of how many) by a model file; may raise to stop.
+    hosts: the host's upscalers, best first.
+    each: called with (tiles done, total) by a model file; may raise to stop.
     Raises: ImageModelError, for an unknown name, a missing file or one that is no upscaler;
-    MissingPackageError.
+        MissingPackageError.
     """
     wish = wish.strip()
     if not wish:
-        return next(iter(own), None)
+        return next(iter(hosts), None)
     path = Path(wish).expanduser()
     if path.suffix.lower() in MODEL_FILES or path.is_file():
-        from .esrgan import ModelUpscaler  # torch comes with it, which takes seconds
+        from .esrgan import ModelUpscaler  # it imports torch, which takes seconds
 
         return ModelUpscaler(path, each)
-    names = {upscaler.name.lower(): upscaler for upscaler in own}
+    names = {upscaler.name.lower(): upscaler for upscaler in hosts}
     if wish.lower() in names:
         return names[wish.lower()]
     if wish.lower() == LANCZOS.lower():
         return None
-    known = [*dict.fromkeys([*(upscaler.name for upscaler in own), LANCZOS])]
+    known = [*dict.fromkeys([*(upscaler.name for upscaler in hosts), LANCZOS])]
     near = difflib.get_close_matches(wish, known, n=1)
-    hint = (
-        f"; did you mean {near[0]}?"
-        if near
-        else "; give a model file with its path, or one of these"
-    )
+    hint = f"; did you mean {near[0]}?" if near else "; give a model file's path, or one of these"
     raise ImageModelError(
         f"prepare.upscaler: found {wish!r}, expected a model file ({', '.join(MODEL_FILES)}) or one"
         f" of {', '.join(known)}{hint}"
@@ -56,11 +52,10 @@ def choose_upscaler(
 def enlarge(
     image: Image.Image, alpha: Image.Image | None, long_side: int, upscaler: Upscaler | None = None
 ) -> tuple[Image.Image, Image.Image | None, str]:
-    """Picture and alpha with a long side of at least `long_side` pixels, and a note (empty: nothing
-    was done).
+    """Picture and alpha with a long side of at least `long_side` pixels, and a note of it.
 
-    The upscaler enlarges the picture; without one, and for what an upscaler of fixed scale misses,
-    Lanczos does.
+    The note is empty where nothing was done.  The upscaler enlarges the picture; without one, and
+    for what an upscaler of fixed scale misses, Lanczos does.
     """
     if max(image.size) >= long_side:
         return image, alpha, ""

@@ -1,4 +1,4 @@
-"""Where taggers lie: folders with `model.onnx` and `selected_tags.csv`."""
+"""Finding taggers: folders with `model.onnx` and `selected_tags.csv`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from pathlib import Path
 
 from .download import FILES, NAMES, OWNER
 
-# For what is downloaded, where the host has no place for it
+# For downloads, if the host has no folder for them.
 HOME = Path(__file__).parent.parent.parent / "models" / "taggers"
 NEWEST = "tagger-v3"
 
 
 def is_tagger(folder: Path) -> bool:
-    """Whether both files are there."""
+    """True if the folder has both files."""
     return all((folder / name).is_file() for name in FILES)
 
 
 def find_taggers(places: Iterable[Path]) -> list[Path]:
-    """The taggers in these folders and up to three levels below them, v3 before older ones, each
-    once.
-    """
-    found = dict.fromkeys(folder for place in places for folder in _below(place))
-    return sorted(found, key=lambda folder: NEWEST not in str(folder))
+    """The taggers in these folders and up to three levels below, v3 first, without duplicates."""
+    folders = dict.fromkeys(folder for place in places for folder in _below(place))
+    return sorted(folders, key=lambda folder: NEWEST not in str(folder))
 
 
 def _below(place: Path) -> Iterator[Path]:
@@ -35,7 +33,7 @@ def _below(place: Path) -> Iterator[Path]:
 
 
 def cached_by_the_hub(name: str) -> list[Path]:
-    """Where the Hub's own programs keep a tagger of this name."""
+    """The folders of a tagger in the cache of the Hub's own programs."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(
         os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or home / "hub"
@@ -49,19 +47,18 @@ def known_name(text: str) -> str:
     return name if name in NAMES else ""
 
 
-def named(name: str, there: Iterable[Path]) -> Path | None:
-    """The tagger of this name among folders: its own folder, or one within a folder of that name,
-    as the Hub's cache has it.
+def named(name: str, folders: Iterable[Path]) -> Path | None:
+    """The first of the folders that is of a tagger of this name, or None.
+
+    The folder has that name itself, or lies within one that has it, as in the Hub's cache.
     """
-    for folder in there:
-        if any(
-            part.lower() in (name.lower(), f"models--{OWNER}--{name}".lower())
-            for part in folder.parts[-4:]
-        ):
+    names = (name.lower(), f"models--{OWNER}--{name}".lower())
+    for folder in folders:
+        if any(part.lower() in names for part in folder.parts[-4:]):
             return folder
     return None
 
 
 def can_run() -> bool:
-    """Whether onnxruntime is installed."""
+    """True if onnxruntime is installed."""
     return importlib.util.find_spec("onnxruntime") is not None

@@ -1,8 +1,8 @@
-"""WD taggers by name: the files from the Hub, checked, resumed and cancelled.
+"""WD taggers by name: the Hub's files, with checks, resuming and cancelling.
 
-No hash is written here.  The Hub sends one with each file (`X-Linked-ETag`: SHA-256 of a large
-file; else `ETag`: the id that git gives a small one), and what arrives must have it.  Source:
-huggingface_hub, file_download.py, get_hf_file_metadata.
+No hashes stand here.  The Hub sends one with each file (`X-Linked-ETag`: the SHA-256 of a large
+file; else `ETag`: git's id of a small one), and what arrives must have it.
+Source: huggingface_hub, file_download.py, get_hf_file_metadata.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ FILES = ("model.onnx", "selected_tags.csv")
 
 @dataclass(frozen=True)
 class _Offer:
-    """What the Hub says of a file.
+    """A file as the Hub describes it.
 
-    digest: SHA-256, or git's SHA-1 of a small file; '' when it says none.
-    size: bytes or 0.
+    digest: SHA-256, or git's SHA-1 of a small file; '' if unknown.
+    size: bytes; 0 if unknown.
     """
 
     url: str
@@ -52,22 +52,16 @@ class _Offer:
 
 
 def fetch_tagger(name: str, home: Path, job: Job, stage: str = "caption") -> Path:
-    """The folder `home/name` with both files of a tagger; what is there already is not asked for
-    again.
+    """The folder `home/name` with both files of a tagger.
 
-    A broken download goes on where it stopped at the next call.  Raises: TaggerError, JobCancelled
-    (keeping what came).
-    Raises: TaggerError, JobCancelled (keeping what came).
+    A file that is there is not downloaded again.  A broken download resumes at the next call.
+    Raises: TaggerError; JobCancelled, keeping what was downloaded.
     """
     folder = home / name
-    for file in reversed(FILES):  # the table is small: what is wrong shows before the large file
+    for file in reversed(FILES):  # the small table first, so that errors show before the large file
         if not (folder / file).exists():
-            _fetch(
-                _ask(f"{_site()}/{OWNER}/{name}/resolve/main/{file}", folder),
-                folder / file,
-                job,
-                stage,
-            )
+            offer = _ask(f"{_site()}/{OWNER}/{name}/resolve/main/{file}", folder)
+            _fetch(offer, folder / file, job, stage)
     return folder
 
 
@@ -76,12 +70,13 @@ def _site() -> str:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects and keeps the headers of the answers on the way: the hash stands in the
-    first, not in the last.
+    """Follows redirects and keeps the headers of every answer.
+
+    The first answer has the hash, not the last.
     """
 
     def __init__(self) -> None:
-        self.seen: list[Message] = []
+        self.headers: list[Message] = []
 
     def redirect_request(
         self,
@@ -92,31 +87,32 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: Any,
         url: str,
     ) -> urllib.request.Request | None:
-        self.seen.append(headers)
-        own = super().redirect_request(request, answer, code, message, headers, url)
-        if own is not None:
-            # Urllib would turn HEAD into GET and load the whole file
-            own.method = request.get_method()
-        return own
+        self.headers.append(headers)
+        redirected = super().redirect_request(request, answer, code, message, headers, url)
+        if redirected is not None:
+            # urllib would turn HEAD into GET and load the whole file.
+            redirected.method = request.get_method()
+        return redirected
 
 
 def _ask(url: str, folder: Path) -> _Offer:
+    """The Hub's description of a file.  Raises: TaggerError, if the Hub does not answer."""
     redirects = _Redirects()
     try:
         request = urllib.request.Request(
             url, method="HEAD", headers={"User-Agent": "single-image-lora"}
         )
         with urllib.request.build_opener(redirects).open(request, timeout=TIMEOUT) as answer:
-            seen = [*redirects.seen, answer.headers]
+            headers = [*redirects.headers, answer.headers]
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(url, folder, error) from None
-    linked = next((h for h in seen if h.get("X-Linked-ETag")), None)
-    tag = linked.get("X-Linked-ETag") if linked else seen[-1].get("ETag")
-    size = linked.get("X-Linked-Size") if linked else seen[-1].get("Content-Length")
+    linked = next((part for part in headers if part.get("X-Linked-ETag")), None)
+    tag = linked.get("X-Linked-ETag") if linked else headers[-1].get("ETag")
+    size = linked.get("X-Linked-Size") if linked else headers[-1].get("Content-Length")
     digest = re.sub(r'^W/|"', "", tag or "").lower()
-    return _Offer(
-        url, digest if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest) else "", int(size or 0)
-    )
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest):
+        digest = ""
+    return _Offer(url, digest, int(size or 0))
 
 
 def _fetch(offer: _Offer, target: Path, job: Job, stage: str) -> None:
@@ -143,8 +139,9 @@ def _fetch(offer: _Offer, target: Path, job: Job, stage: str) -> None:
 
 
 def _check(offer: _Offer, part: Path) -> None:
-    """Raises: TaggerError, when the bytes are not those that the Hub announced; they are thrown
-    away then.
+    """Delete the file if its bytes are not those that the Hub announced.
+
+    Raises: TaggerError, in that case and without a hash to check them with.
     """
     if not offer.digest:
         raise TaggerError(
@@ -164,7 +161,7 @@ def _check(offer: _Offer, part: Path) -> None:
         part.unlink()
         raise TaggerError(
             f"{offer.url}: found a file of hash {digest.hexdigest()[:12]}…, expected"
-            f" {offer.digest[:12]}…; it was damaged on the way and thrown away: call again"
+            f" {offer.digest[:12]}…; it was damaged on the way and deleted: call again"
         )
 
 
@@ -174,6 +171,6 @@ def _unreachable(url: str, folder: Path, error: Exception) -> TaggerError:
         error.close()
         reason = f"HTTP {error.code}"
     return TaggerError(
-        f"{url}: cannot be fetched ({' '.join(reason.split())}); call again to go on, put"
+        f"{url}: cannot be downloaded ({' '.join(reason.split())}); call again to resume, put"
         f" {' and '.join(FILES)} into {folder} yourself, or set caption.tagger=none"
     )

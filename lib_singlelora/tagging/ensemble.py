@@ -1,4 +1,4 @@
-"""Which taggers look at pictures, and what they say together."""
+"""The taggers that the settings choose, used as one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from .wd import CHARACTER, TagScores, WdTagger, mcut_threshold, read_tags
 
 log = logging.getLogger(__name__)
 
-NONE, RATING = "none", "rating:"
-# As in SmilingWolf's demonstration space: the largest gap may lie among what is hardly there
+NONE = "none"  # the value of caption.tagger for no tagger
+RATING = "rating:"  # the prefix of a host's rating tags
+# As in SmilingWolf's demonstration space: the largest gap may lie among very unlikely tags.
 LOWEST_MCUT = 0.15
 
 
@@ -42,18 +43,18 @@ class Taggers:
 
     @property
     def batch_size(self) -> int:
-        """How many pictures at once are worth while."""
+        """The number of pictures that are worth tagging at once."""
         return max((tagger.batch_size for tagger in self._taggers), default=1)
 
     def tag(self, images: Sequence[Image.Image]) -> list[TagScores]:
-        """What is to be seen in each picture."""
-        seen = [tagger.tag(images) for tagger in self._taggers]
-        seen += [[of_host(scores) for scores in tagger.tag(images)] for tagger in self.own]
-        return [merged(each) for each in zip(*seen, strict=True)]
+        """The scores of each picture."""
+        by_tagger = [tagger.tag(images) for tagger in self._taggers]
+        by_tagger += [[of_host(scores) for scores in tagger.tag(images)] for tagger in self.own]
+        return [merged(scores) for scores in zip(*by_tagger, strict=True)]
 
 
 def of_host(scores: Mapping[str, float]) -> TagScores:
-    """A host's tagger tells ratings by a prefix, and characters not at all."""
+    """The scores of a host's tagger, which marks ratings by a prefix and characters not at all."""
     general = {spaced(tag): score for tag, score in scores.items() if not tag.startswith(RATING)}
     return TagScores(
         general,
@@ -67,14 +68,14 @@ def of_host(scores: Mapping[str, float]) -> TagScores:
 
 
 def merged(scores: Sequence[TagScores]) -> TagScores:
-    """Of each tag the highest probability."""
+    """The highest probability of each tag."""
 
     def highest(parts: Sequence[dict[str, float]]) -> dict[str, float]:
-        found: dict[str, float] = {}
+        maxima: dict[str, float] = {}
         for part in parts:
             for tag, score in part.items():
-                found[tag] = max(score, found.get(tag, 0.0))
-        return found
+                maxima[tag] = max(score, maxima.get(tag, 0.0))
+        return maxima
 
     return TagScores(
         highest([s.general for s in scores]),
@@ -84,54 +85,53 @@ def merged(scores: Sequence[TagScores]) -> TagScores:
 
 
 def known_folders(host: Host) -> list[Path]:
-    """Folders with a whole tagger: that of the host's checkpoint first, then the host's own, then
-    those downloaded.
+    """The folders of complete taggers.
+
+    The embedded one comes first if the checkpoint is the embedded one, then the host's, then those
+    downloaded.
     """
-    # It knows the embedded world and nothing else
-    own = [TAGGER] if host.checkpoint.preset == "embedded" else []
-    return find_taggers([*own]) + find_taggers([*host.paths.taggers, home_of(host)])
+    # The embedded tagger knows the embedded world and nothing else.
+    embedded = [TAGGER] if host.checkpoint.preset == "embedded" else []
+    return find_taggers(embedded) + find_taggers([*host.paths.taggers, home_of(host)])
 
 
 def home_of(host: Host) -> Path:
-    """Where downloaded taggers go."""
+    """The folder of downloaded taggers."""
     return host.paths.downloads or HOME
 
 
 def chosen_folders(options: CaptionSettings, host: Host, job: Job | None = None) -> list[Path]:
-    """The taggers that the settings name, else the first one found; none without any, or for
-    'none'.
+    """The folders of the taggers that the settings name, else of the first one found.
 
-    A name that is nowhere on this machine is downloaded.  Raises: TaggerError, JobCancelled.
+    There are none for 'none'.  A tagger that is nowhere on this machine is downloaded.
     Raises: TaggerError, JobCancelled.
     """
     if NONE in options.tagger:
         return []
-    there = known_folders(host)
+    folders = known_folders(host)
     if options.tagger:
-        own = {tagger.name for tagger in own_taggers(options, host)}
+        hosts = {tagger.name for tagger in own_taggers(options, host)}
         return list(
             dict.fromkeys(
-                _folder(name, there, host, job or Job())
+                _folder(name, folders, host, job or Job())
                 for name in options.tagger
-                if name not in own
+                if name not in hosts
             )
         )
-    if there and not can_run():
+    if folders and not can_run():
         log.warning(
-            "%s: found a tagger and no onnxruntime; captions stay plain until it is installed",
-            there[0],
+            "%s: found a tagger but no onnxruntime; captions stay plain until it is installed",
+            folders[0],
         )
         return []
-    return there[:1]
+    return folders[:1]
 
 
 def own_taggers(options: CaptionSettings, host: Host) -> list[HostTagger]:
     """The host's own taggers that the settings name."""
-    return (
-        []
-        if NONE in options.tagger
-        else [tagger for tagger in host.taggers() if tagger.name in options.tagger]
-    )
+    if NONE in options.tagger:
+        return []
+    return [tagger for tagger in host.taggers() if tagger.name in options.tagger]
 
 
 def open_taggers(options: CaptionSettings, host: Host, job: Job | None = None) -> Taggers | None:
@@ -143,60 +143,59 @@ def open_taggers(options: CaptionSettings, host: Host, job: Job | None = None) -
     return Taggers(folders, own) if folders or own else None
 
 
-def _folder(name: str, there: Sequence[Path], host: Host, job: Job) -> Path:
+def _folder(name: str, folders: Sequence[Path], host: Host, job: Job) -> Path:
+    """The folder of a tagger, downloaded if need be.  Raises: TaggerError, JobCancelled."""
     if Path(name).is_dir():
-        return Path(name)  # what is wrong in it is told when it is opened
-    wanted = known_name(name)
-    found = named(wanted or name, [*there, *(cached_by_the_hub(wanted) if wanted else ())])
-    if found is None and wanted:
-        found = fetch_tagger(wanted, home_of(host), job)
-    if found is None:
-        known = (
-            ", ".join(
-                [*(folder.name for folder in there), *(tagger.name for tagger in host.taggers())]
-            )
-            or "none"
-        )
-        raise TaggerError(
-            f"caption.tagger: found no folder '{name}', expected one with {' and '.join(FILES)}"
-            f" (there are: {known}), none, or a name to download: {', '.join(NAMES)}"
-        )
-    return found
+        return Path(name)  # opening it tells what is wrong in it
+    known = known_name(name)
+    folder = named(known or name, [*folders, *(cached_by_the_hub(known) if known else ())])
+    if folder is not None:
+        return folder
+    if known:
+        return fetch_tagger(known, home_of(host), job)
+    names = [*(folder.name for folder in folders), *(tagger.name for tagger in host.taggers())]
+    raise TaggerError(
+        f"caption.tagger: found no folder '{name}', expected one with {' and '.join(FILES)}"
+        f" (there are: {', '.join(names) or 'none'}), none, or a name to download:"
+        f" {', '.join(NAMES)}"
+    )
 
 
 def marks(folders: Sequence[Path], own: Sequence[HostTagger] = ()) -> list[str]:
-    """What changes when another tagger looks, for fingerprints; a large model is not read for it."""
-    there = [folder for folder in folders if is_tagger(folder)]
-    hosts = [tagger.name for tagger in own]
-    return [
-        f"{file_hash(folder / FILES[1])}/{(folder / FILES[0]).stat().st_size}" for folder in there
-    ] + hosts
+    """What identifies the taggers in fingerprints.
+
+    Of a model that is the hash of its table and its own size, so that a large file is not read.
+    """
+    marks_of_folders = [
+        f"{file_hash(folder / FILES[1])}/{(folder / FILES[0]).stat().st_size}"
+        for folder in folders
+        if is_tagger(folder)
+    ]
+    return marks_of_folders + [tagger.name for tagger in own]
 
 
 def looking(options: CaptionSettings) -> dict[str, Any]:
-    """The settings that decide what is seen, without those that decide what is written of it."""
+    """The settings of tagging, without those of what captions keep of the tags."""
     return {item.name: getattr(options, item.name) for item in fields(TaggerSettings)}
 
 
 def tags_above(scores: TagScores, options: CaptionSettings) -> list[str]:
-    """Tags that count as seen, most certain first; the rating last, when it is asked for."""
+    """The tags above the thresholds, most certain first; the rating last, if it is wanted."""
     general, character = options.general_threshold, options.character_threshold
     if options.thresholds == "MCut":
         general = max(LOWEST_MCUT, mcut_threshold(list(scores.general.values())))
-        character = (
-            max(LOWEST_MCUT, mcut_threshold(list(scores.character.values())))
-            if scores.character
-            else character
-        )
-    found = scores.above(general, character)
+        if scores.character:
+            character = max(LOWEST_MCUT, mcut_threshold(list(scores.character.values())))
+    tags = scores.above(general, character)
     if options.rating and scores.rating:
-        found.append(f"rating:{max(scores.rating, key=lambda name: scores.rating[name])}")
-    return found
+        tags.append(f"rating:{max(scores.rating, key=lambda name: scores.rating[name])}")
+    return tags
 
 
 def names_of(folders: Sequence[Path]) -> dict[str, set[str]]:
-    """{"names", "tags"}: the known characters and the other tags that these taggers know, as the
-    atlas writes tags.
+    """{"names", "tags"}: the characters and the other tags that these taggers know.
+
+    They are written as in the atlas.
     """
     rows = [row for folder in folders for row in read_tags(folder)]
     return {

@@ -23,9 +23,12 @@ from ..errors import MissingPackageError, TaggerError
 
 log = logging.getLogger(__name__)
 
-GENERAL, CHARACTER, RATING = "0", "4", "9"
-# Best first, without TensorRT, which compiles for minutes.  The CPU is the last resort: a CUDA
-# build may not fit the CUDA there.
+# Categories of the table.
+GENERAL = "0"
+CHARACTER = "4"
+RATING = "9"
+# Best first, without TensorRT, which compiles for minutes.  The CPU comes last: a CUDA build may
+# not fit the CUDA of the machine.
 PROVIDERS = (
     "CUDAExecutionProvider",
     "ROCMExecutionProvider",
@@ -38,16 +41,14 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TagScores:
-    """Probabilities (0 to 1) by tag, spaces for underscores (kaomoji keep theirs)."""
+    """The probability (0 to 1) of each tag, with spaces for underscores (kaomoji keep theirs)."""
 
     general: dict[str, float]
     character: dict[str, float]
     rating: dict[str, float]
 
     def above(self, general: float = 0.35, character: float = 0.85) -> list[str]:
-        """Tags whose probability is above the threshold of their kind, most certain first; no
-        ratings.
-        """
+        """The tags above the threshold of their kind, most certain first, without ratings."""
         kept = {tag: score for tag, score in self.general.items() if score > general}
         kept |= {tag: score for tag, score in self.character.items() if score > character}
         return sorted(kept, key=lambda tag: -kept[tag])
@@ -67,10 +68,11 @@ def mcut_threshold(scores: Sequence[float]) -> float:
 
 
 class WdTagger:
-    """A tagger from its folder.  batch_size: pictures at once where the model allows more than one.
+    """A tagger from its folder.
 
-    Raises: TaggerError, when the folder does not follow the contract; MissingPackageError, without
-    onnxruntime.
+    batch_size: pictures at once, if the model's input allows any number.
+    Raises: TaggerError, if the folder does not follow the contract; MissingPackageError, without
+        onnxruntime.
     """
 
     def __init__(self, folder: Path, batch_size: int = 4) -> None:
@@ -84,14 +86,14 @@ class WdTagger:
             self._check_width(width)
 
     def tag(self, images: Sequence[Image.Image]) -> list[TagScores]:
-        """What is to be seen in each picture (any mode).  Raises: TaggerError."""
-        found: list[TagScores] = []
+        """The scores of each picture (of any mode).  Raises: TaggerError."""
+        scores: list[TagScores] = []
         for start in range(0, len(images), self.batch_size):
             part = [to_input(image, self.side) for image in images[start : start + self.batch_size]]
-            empty = [np.zeros_like(part[0])] * (self.batch_size - len(part) if self._fixed else 0)
-            rows = self._run(np.stack(part + empty))[: len(part)]
-            found += [self._scores(row) for row in rows]
-        return found
+            padding = [np.zeros_like(part[0])] * (self.batch_size - len(part) if self._fixed else 0)
+            rows = self._run(np.stack(part + padding))[: len(part)]
+            scores += [self._scores(row) for row in rows]
+        return scores
 
     def _run(self, pixels: Array) -> Array:
         try:
@@ -99,10 +101,10 @@ class WdTagger:
                 self._session.run(None, {self._input: pixels})[0], dtype=np.float32
             )
         except Exception as error:
-            # The checkpoint may fill the GPU's memory
+            # The GPU's memory may be full of the checkpoint.
             if self._session.get_providers()[0] != PROVIDERS[-1]:
                 log.warning(
-                    "%s: the GPU failed (%s); going on on the CPU",
+                    "%s: the GPU failed (%s); continuing on the CPU",
                     self.folder.name,
                     _first_line(error),
                 )
@@ -127,7 +129,10 @@ class WdTagger:
         return TagScores(kinds[GENERAL], kinds[CHARACTER], kinds[RATING])
 
     def _read_input(self) -> tuple[str, int, int | None]:
-        """Name, side and fixed batch (None: any) of the input."""
+        """Name, side and fixed batch size (None: any) of the input.
+
+        Raises: TaggerError, for another input.
+        """
         inputs = self._session.get_inputs()
         shape, kind = list(inputs[0].shape), inputs[0].type
         square = (
@@ -149,7 +154,7 @@ class WdTagger:
 
 
 def to_input(image: Image.Image, side: int) -> Array:
-    """(side, side, 3) BGR, 0–255: the picture over white, centred on a white square."""
+    """The picture over white, centred on a white square: (side, side, 3), BGR, 0–255."""
     layered = image.convert("RGBA")
     square = Image.new("RGBA", (max(layered.size),) * 2, "white")
     square.alpha_composite(
@@ -181,7 +186,10 @@ def read_tags(folder: Path) -> list[tuple[str, str]]:
 
 
 def _open_model(path: Path, names: Sequence[str] = PROVIDERS) -> Any:
-    """A session on the best of these providers that is there and works."""
+    """A session on the best of these providers that works here.
+
+    Raises: TaggerError, MissingPackageError.
+    """
     if not path.is_file():
         raise TaggerError(
             f"{path.parent}: found no model.onnx, expected it beside selected_tags.csv; "
@@ -195,17 +203,17 @@ def _open_model(path: Path, names: Sequence[str] = PROVIDERS) -> Any:
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    there = [name for name in names if name in onnxruntime.get_available_providers()]
+    available = [name for name in names if name in onnxruntime.get_available_providers()]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=there)
+        return onnxruntime.InferenceSession(str(path), options, providers=available)
     except Exception as error:
-        if len(there) > 1:
+        if len(available) > 1:
             log.warning(
-                "%s: the GPU cannot be used (%s); going on on the CPU",
+                "%s: the GPU cannot be used (%s); continuing on the CPU",
                 path.parent.name,
                 _first_line(error),
             )
-            return _open_model(path, there[-1:])
+            return _open_model(path, available[-1:])
         raise TaggerError(
             f"{path}: found no ONNX model that can be opened ({_first_line(error)}); "
             "get the file again"

@@ -82,7 +82,7 @@ def test_other_bytes_than_announced_are_thrown_away(
     site: Site, tmp_path: Path, data: bytes
 ) -> None:
     site.data = data
-    with pytest.raises(ImageModelError, match="thrown away"):
+    with pytest.raises(ImageModelError, match="deleted"):
         fetch_matting_model("u2netp", tmp_path, Job(), OFFER)
     assert list(tmp_path.iterdir()) == []
 
@@ -90,7 +90,7 @@ def test_other_bytes_than_announced_are_thrown_away(
 def test_a_site_without_it_is_told_in_one_line(site: Site, tmp_path: Path) -> None:
     with pytest.raises(
         ImageModelError,
-        match=r"isnet-anime\.onnx: cannot be fetched \(HTTP 404\).*put isnet-anime\.onnx into",
+        match=r"isnet-anime\.onnx: cannot be downloaded \(HTTP 404\).*put isnet-anime\.onnx into",
     ):
         fetch_matting_model("isnet-anime", tmp_path, Job())
 
