@@ -1,4 +1,4 @@
-"""Colours as the eye tells them apart, and their names."""
+"""Colours in CIELAB, and their names."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _STRIPE = 512  # rows at once: memory stays bounded
 
 
 def to_lab(image: Image.Image) -> Lab:
-    """(H, W, 3) L* 0 to 100, a* and b* about -100 to 100; a distance of 2 is just seen, one of 20
-    is another colour.
+    """The picture in CIELAB, (H, W, 3): L* 0 to 100, a* and b* about -100 to 100.
+
+    A distance of 2 is just visible, one of 20 is another colour.
     """
     pixels = np.asarray(image.convert("RGB"))
     lab = np.empty(pixels.shape, dtype=np.float32)
@@ -40,9 +41,9 @@ def to_lab(image: Image.Image) -> Lab:
 
 
 def distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """CIE76 distance along the last axis."""
-    found: NDArray[np.float32] = np.sqrt(((one - other) ** 2).sum(axis=-1))
-    return found
+    """CIE76 distance (ΔE) along the last axis."""
+    apart: NDArray[np.float32] = np.sqrt(((one - other) ** 2).sum(axis=-1))
+    return apart
 
 
 # Angle of the hue in CIELAB, degrees, from which on a name holds.
@@ -60,7 +61,7 @@ _HUES = (
 
 
 def name_of(lab: NDArray[np.float32]) -> str:
-    """The plain name of a colour, as tags use it; beige is a light skin's."""
+    """The plain name of a colour (L*a*b*), as tags use it; beige is that of light skin."""
     lightness, a, b = (float(value) for value in lab)
     chroma = float(np.hypot(a, b))
     if chroma < 12 or lightness < 12:

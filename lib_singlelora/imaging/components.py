@@ -1,4 +1,4 @@
-"""Pieces of a mask that hang together by their sides, by runs: no library is needed."""
+"""Connected components of a mask, by runs: no library is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 
 def label_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """(a number from 1 on for each piece and 0 elsewhere, (H, W); how many there are)."""
+    """(labels, count) of the pieces that are connected by their sides.
+
+    labels: the number of each pixel's piece, from 1 on; 0 elsewhere, (H, W).
+    """
     labels = np.zeros(mask.shape, dtype=np.int32)
     parent = [0]
 

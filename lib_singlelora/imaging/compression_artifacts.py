@@ -1,6 +1,4 @@
-"""What enlarging and saving leave behind: ringing beside edges, and JPEG's blocks with the noise
-around them.
-"""
+"""Traces of enlarging and saving: ringing beside edges, JPEG blocks and their noise."""
 
 from __future__ import annotations
 
@@ -14,9 +12,9 @@ from PIL import Image
 Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 EDGE = 60  # difference of grey values between neighbours that makes an edge
-HALO = (3, 38)  # how far a halo leaves the surface beside it, grey values
-CELL = 64  # pixels; a place is judged by cells of this side
-RINGS = 0.25  # share of the surface beside a cell's edges that is a halo, above which it rings
+HALO = (3, 38)  # by how many grey values a halo differs from the surface beside it
+CELL = 64  # pixels; the picture is judged by cells of this side
+RINGS = 0.25  # share of the surface beside a cell's edges that is halo, above which it rings
 FEWEST = 24  # pixels beside edges that a cell needs to be judged
 BLOCK = 8
 BLOCKY = 0.1  # see `blockiness`
@@ -24,15 +22,20 @@ BLOCKY = 0.1  # see `blockiness`
 
 @dataclass(frozen=True)
 class Debris:
-    """mask: the places, as large as the picture.  share: of the surface beside edges."""
+    """Ringing in a picture.
+
+    mask: where it is, (H, W).
+    share: of the surface beside edges that rings.
+    """
 
     mask: Mask
     share: float
 
 
 def find_ringing(cv2: Any, image: Image.Image) -> Debris | None:
-    """Halos beside edges, as sharpening and Lanczos make them: brighter beside a darker side,
-    darker beside a brighter one.
+    """Halos beside edges, as sharpening and Lanczos make them; None without any.
+
+    A halo is brighter beside a darker side, and darker beside a brighter one.
     """
     grey: Bytes = np.asarray(image.convert("L"))
     reach = halo_reach(image.size)
@@ -72,27 +75,28 @@ def _beside_edges(cv2: Any, grey: Bytes, reach: int) -> Mask:
 
 
 def _by_cells(mask: Mask) -> NDArray[np.int64]:
-    """How many pixels of a mask each cell holds."""
+    """The number of a mask's pixels in each cell."""
     high, wide = (-(-side // CELL) for side in mask.shape)
     padded = np.zeros((high * CELL, wide * CELL), dtype=bool)
     padded[: mask.shape[0], : mask.shape[1]] = mask
-    found: NDArray[np.int64] = padded.reshape(high, CELL, wide, CELL).sum(axis=(1, 3))
-    return found
+    counts: NDArray[np.int64] = padded.reshape(high, CELL, wide, CELL).sum(axis=(1, 3))
+    return counts
 
 
 def _to_pixels(cells: Mask, shape: tuple[int, ...]) -> Mask:
+    """The pixels of the cells, (H, W)."""
     return cells.repeat(CELL, axis=0).repeat(CELL, axis=1)[: shape[0], : shape[1]]
 
 
 def blockiness(image: Image.Image) -> float:
-    """How much better JPEG's 8-pixel grid explains where the picture is calm than a shifted grid
-    does; 0: not at all.
+    """How much better JPEG's own 8-pixel grid explains the calm places than a shifted one, from 0.
 
     JPEG's noise fills whole blocks and ends with them, so that fewer blocks are disturbed on its
-    own grid than on any other.
-    image: as it was saved, not enlarged.  The grid may start anywhere, because the picture may have
-        been cropped. Measured: clean drawings and photographs up to 0.04, the same as JPEG of
-        quality 95 to 40 from 0.13 to 0.5.
+    own grid than on any other.  The grid may start anywhere, because the picture may have been
+    cropped.  Measured: clean drawings and photographs up to 0.04, the same as JPEG of quality 95 to
+    40 from 0.13 to 0.5.
+
+    image: as it was saved, not enlarged.
     """
     grey = np.asarray(image.convert("L"))
     return min(_grid_gain(grey), _grid_gain(grey.T))
@@ -125,9 +129,9 @@ def clean_ringing(cv2: Any, image: Image.Image, mask: Mask) -> Image.Image:
 
 
 def clean_blocks(cv2: Any, image: Image.Image, scale: float) -> Image.Image:
-    """The picture with surfaces smoothed up to their edges.  scale: how far it was enlarged since
-    it was saved.
+    """The picture with surfaces smoothed up to their edges.
 
+    scale: how far it was enlarged since it was saved.
     Source: Tomasi and Manduchi 1998, bilateral filtering.
     """
     radius = min(9, max(2, round(2.5 * scale)))

@@ -1,4 +1,4 @@
-"""What a file that is no readable picture is, told from its first bytes."""
+"""The kind of a file that is no readable picture, by its first bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = (
 
 
 def nature(start: bytes) -> str:
-    """What a file that cannot be read looks like, what was expected and what to do.
+    """What an unreadable file looks like, what was expected and what to do: the end of an error.
 
     start: its first 512 bytes.
     """

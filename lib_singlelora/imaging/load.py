@@ -1,4 +1,4 @@
-"""Reading pictures of any kind: upright, 8-bit RGB, transparency apart."""
+"""Reading pictures of any kind: upright, 8-bit RGB, alpha apart."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from ..errors import PictureError
 from .file_kind import nature
 
-# What a user may bring; the rest of Pillow's formats are documents, icons and things that call
-# other programs.
+# Pillow's other formats are documents, icons and such that call other programs.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
 SMALLEST = 32
 MOST_PIXELS = 100_000_000
@@ -57,7 +56,7 @@ class Picture:
 
     image: RGB, transparency laid over white.
     alpha: L (255 opaque), or None when nothing is transparent.
-    notes: what was done to it that the user may want to know.
+    notes: what was done to it, for the user.
     """
 
     image: Image.Image
@@ -66,10 +65,10 @@ class Picture:
 
 
 def load_picture(path: Path, smallest: int = SMALLEST) -> Picture:
-    """The picture in a file, turned as its camera says, of any mode and bit depth.
+    """The picture in a file of any mode and bit depth, turned upright by its EXIF data.
 
-    Memory stays bounded: the size is read from the header first, over MOST_PIXELS is refused (a
-    JPEG is decoded at a fraction instead), and what is longer than LONGEST_SIDE is reduced to it.
+    Memory stays bounded: the size is read from the header first, more than MOST_PIXELS are refused
+    (a JPEG is decoded at a fraction instead), and a side beyond LONGEST_SIDE is reduced to it.
 
     smallest: pixels that the shorter side must have.
     Raises: PictureError.
@@ -78,7 +77,11 @@ def load_picture(path: Path, smallest: int = SMALLEST) -> Picture:
 
 
 def load_picture_bytes(data: bytes, name: str, smallest: int = SMALLEST) -> Picture:
-    """The same of a file's bytes.  name: what an error calls it.  Raises: PictureError."""
+    """The picture in a file's bytes.
+
+    name: of the file, for errors.
+    Raises: PictureError.
+    """
     return _load(io.BytesIO(data), name, smallest)
 
 
@@ -102,9 +105,9 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def stored_size(data: bytes, name: str) -> tuple[int, int]:
-    """Width and height that a file's header tells, not turned; nothing is decoded.
+    """Width and height in a file's header, not turned upright; nothing is decoded.
 
-    Raises: PictureError, for what is no picture, or one of more pixels than may be.
+    Raises: PictureError, for what is no picture, or one of more than MOST_PIXELS.
     """
     with _opened(io.BytesIO(data), name) as opened:
         _check_pixels(name, opened.size)
@@ -112,16 +115,17 @@ def stored_size(data: bytes, name: str) -> tuple[int, int]:
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """The picture alone, RGB over white, of whatever size: for files that a stage or a host drew.
+    """The picture alone, RGB over white, of any size: for files that a stage or a host drew.
 
-    They go through the same reader, for a workspace may come from anybody.  Raises: PictureError.
+    They go through the same reader, because a workspace may come from anybody.
+    Raises: PictureError.
     """
     with _opened(_existing(path), path.name) as opened:
         return to_rgb(_decoded(path, opened, path.name, 1, []), [])[0]
 
 
 def picture_parameters(path: Path) -> str:
-    """How a picture was drawn, as WebUIs write it into a PNG; '' where it does not say.
+    """The generation parameters, as WebUIs write them into a PNG; '' without any.
 
     Raises: PictureError.
     """
@@ -132,8 +136,9 @@ def picture_parameters(path: Path) -> str:
 def decoded_picture(
     source: Path | bytes, name: str, smallest: int, notes: list[str]
 ) -> Image.Image:
-    """The pixels in the file's own mode, upright and within the limits; notes gets what was done.
+    """The pixels in the file's own mode, upright and within the limits.
 
+    notes: what was done is appended.
     Raises: PictureError.
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else _existing(source)
@@ -147,8 +152,7 @@ def _load(file: Path | io.BytesIO, name: str, smallest: int) -> Picture:
         image, alpha = to_rgb(_decoded(file, opened, name, smallest, notes), notes)
     if alpha is not None and alpha.getextrema() == (0, 0):
         raise PictureError(
-            f"{name}: found only transparency, expected something to be seen; "
-            "choose another picture"
+            f"{name}: found only transparency, expected something visible; choose another picture"
         )
     return Picture(image, alpha, tuple(notes))
 
@@ -165,8 +169,8 @@ def _existing(path: Path) -> Path:
 def readable_formats() -> list[str]:
     """Pillow's names of the formats that can be read here.
 
-    Pillow reads AVIF from 11.3 on; before that the package pillow-avif-plugin adds it, which the
-    WebUI installs.
+    Pillow reads AVIF from 11.3 on; before that the package pillow-avif-plugin, which the WebUI
+    installs, adds it.
     """
     Image.init()
     if "AVIF" not in Image.OPEN:
@@ -176,9 +180,9 @@ def readable_formats() -> list[str]:
 
 
 def forget_other_formats() -> None:
-    """Have Pillow read nothing else in this process, whoever asks: EPS would start Ghostscript.
+    """Have Pillow read no other formats in this process: EPS would start Ghostscript.
 
-    For a process of our own; in another program's its other formats may be wanted.
+    For a process of our own; another program may want the other formats.
     """
     readable = readable_formats()
     for name in set(Image.OPEN) - set(readable):
@@ -188,7 +192,7 @@ def forget_other_formats() -> None:
 
 @contextlib.contextmanager
 def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
-    """The opened file; whatever goes wrong with it meanwhile is one clear line."""
+    """The opened file; whatever fails meanwhile is one clear line.  Raises: PictureError."""
     if isinstance(file, io.BytesIO):
         file.seek(0)
     try:
@@ -207,7 +211,7 @@ def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
         raise PictureError(f"{name}: found {nature(_start(file))}") from None
     except PermissionError:
         raise PictureError(
-            f"{file}: may not be read; give yourself the permission to read it"
+            f"{file}: found no permission to read it; give yourself read permission"
         ) from None
     except MemoryError:
         raise PictureError(
@@ -215,7 +219,7 @@ def _opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
         ) from None
     except _BROKEN as error:
         raise PictureError(
-            f"{name}: found it broken or cut short ({error}), expected a whole picture; "
+            f"{name}: found it corrupt or truncated ({error}), expected a complete picture; "
             "get the file again"
         ) from None
 
@@ -234,9 +238,9 @@ def _decoded(
     rawmode = str(tiles[0][3]) if tiles else ""
     turn = _TURNS.get(_orientation(opened))
     if opened.format == "TIFF":
-        turn = None  # Pillow turns it itself as it decodes it
+        turn = None  # Pillow turns a TIFF itself as it decodes it
         nameless: Any = opened
-        # A file with a name it maps into memory by the turned size, which tears a grey one
+        # Pillow maps a file that has a name into memory by the turned size, which tears a grey one.
         nameless.filename = ""
     opened.load()
     image = opened
@@ -286,7 +290,7 @@ def _check_pixels(name: str, size: tuple[int, int]) -> None:
 
 
 def _may_hold_fewer_bits(opened: Image.Image) -> bool:
-    """Whether no colour reaches a quarter of white: then 16 bits may hold 10, 12 or 14."""
+    """True if no colour reaches a quarter of white: then 16 bits may hold 10, 12 or 14."""
     return bool(
         np.asarray(opened.resize((64, 64), Image.Resampling.BOX))[..., :3].max() < 64
         and np.asarray(opened)[..., :3].max() < 64
@@ -296,10 +300,13 @@ def _may_hold_fewer_bits(opened: Image.Image) -> bool:
 def _deep_colour(
     file: Path | io.BytesIO, high: Image.Image, rawmode: str, notes: list[str]
 ) -> Image.Image:
-    """A dark PNG of 16 bits a colour, scaled by what it holds; `high` has the upper bytes only.
+    """A dark PNG of 16 bits per channel, scaled by the bits it really holds.
 
-    Pillow keeps the upper byte of each value.  The lower one is read by telling its decoder
-    that the values are stored the other way round.
+    Pillow keeps the upper byte of each value.  The lower one is read by telling its decoder that
+    the values are stored in the other byte order.
+
+    high: the picture with the upper bytes.
+    rawmode: Pillow's, of the file.
     """
     if isinstance(file, io.BytesIO):
         file.seek(0)
@@ -321,9 +328,10 @@ def _deep_colour(
 
 
 def _shortened(image: Image.Image, notes: list[str]) -> Image.Image:
+    """The picture, reduced if it is longer than LONGEST_SIDE."""
     if max(image.size) <= LONGEST_SIDE:
         return image
-    if image.mode in ("1", "P", "PA"):  # These cannot be averaged.
+    if image.mode in ("1", "P", "PA"):  # these cannot be averaged
         image = image.convert(
             "RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB"
         )
@@ -340,7 +348,10 @@ def _shortened(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
-    """RGB over white, and the alpha (L) if anything is transparent."""
+    """RGB over white, and the alpha (L) if anything is transparent.
+
+    notes: what was done is appended.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         return _grey_to_8_bits(image, notes).convert("RGB"), None
     profile = image.info.get("icc_profile")
@@ -373,11 +384,11 @@ def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Ima
 
 
 def _white(values: NDArray[Any]) -> tuple[int, int]:
-    """(the value that is white, its bits) of whole numbers stored in 16 bits or more.
+    """(the value of white, its bits) of integers stored in 16 bits or more.
 
     Cameras and scanners store 10, 12 or 14 bits in 16.  A picture that stays below a quarter of
-    white is taken for one of those, unless it is one of 8 bits that a program widened, which
-    makes every value a multiple of 257.
+    white is taken for one of those, unless a program widened it from 8 bits, which makes every
+    value a multiple of 257.
     """
     high = int(values.max())
     if high >= 1 << 14 or not (values % 257).any():

@@ -1,12 +1,12 @@
 """Masks from files of any kind: what the brush painted.
 
-The rule, the first that fits:
+The first rule that fits:
 
-1. A layer with transparency: what was painted is opaque, whatever the brush's colour. Where the
-   opaque part is both white and black, white is painted and black is not.
+1. A layer with transparency: the opaque part is painted, whatever the brush's colour.  Where that
+   is both white and black, white is painted and black is not.
 2. A coloured brush on white, grey or black paper: the coloured part is painted.
-3. Else white is painted, black is not, and grey is so by its share. Two values only, such as 0 and
-   1, count as black and white.
+3. Else white is painted, black is not, and grey is painted by its share.  Just two values, such as
+   0 and 1, count as black and white.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from PIL import Image
 from ..errors import PictureError
 from .load import decoded_picture, to_rgb
 
-DARK, BRIGHT = 64, 191  # below and above: black and white paint
-FEW = 0.01  # share of the painted part that is no accident of soft edges
-CHROMA = 64  # between the highest and the lowest channel: a colour
-WHAT = "expected white where the mask is and black or transparency elsewhere"
+DARK = 64  # below it paint is black
+BRIGHT = 191  # above it paint is white
+FEW = 0.01  # share of the painted part above which a colour is no accident of soft edges
+CHROMA = 64  # difference between the highest and the lowest channel above which paint has a colour
+EXPECTED = "expected white where the mask is and black or transparency elsewhere"
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 Channel = NDArray[np.uint8]
 
@@ -42,7 +43,7 @@ class Mask:
 
 
 def read_mask(path: Path) -> Mask:
-    """The mask in a file; see the module for the rule.
+    """The mask in a file, by the module's rules.
 
     Raises: PictureError, for a file that is no picture, or a picture that is no mask.
     """
@@ -50,12 +51,20 @@ def read_mask(path: Path) -> Mask:
 
 
 def read_mask_bytes(data: bytes, name: str = "mask") -> Mask:
-    """The same of a file's bytes.  name: what an error calls it.  Raises: PictureError."""
+    """The mask in a file's bytes.
+
+    name: of the file, for errors.
+    Raises: PictureError.
+    """
     return _read(data, name)
 
 
 def painted(image: Image.Image, name: str = "mask") -> Mask:
-    """The same of a decoded picture, such as a page's drawing.  Raises: PictureError."""
+    """The mask in a decoded picture, such as a drawing on the page.
+
+    name: of the picture, for errors.
+    Raises: PictureError.
+    """
     if image.mode == "L":
         return Mask(*_stretched(np.asarray(image), name))
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
@@ -73,12 +82,12 @@ def painted(image: Image.Image, name: str = "mask") -> Mask:
 
 def _read(source: Path | bytes, name: str) -> Mask:
     notes: list[str] = []
-    found = painted(decoded_picture(source, name, 1, notes), name)
-    return Mask(found.image, (*notes, *found.notes))
+    mask = painted(decoded_picture(source, name, 1, notes), name)
+    return Mask(mask.image, (*notes, *mask.notes))
 
 
 def _of_layer(pixels: Channel, alpha: Channel, name: str) -> Mask:
-    """A layer with transparency."""
+    """The mask on a layer with transparency."""
     top = int(alpha.max())
     if not top:
         return Mask(Image.fromarray(alpha), (f"{name}: nothing is painted on it",))
@@ -88,21 +97,18 @@ def _of_layer(pixels: Channel, alpha: Channel, name: str) -> Mask:
     full = np.rint(alpha.astype(np.float32) * (255 / top)).astype(np.uint8)
     if bright.mean() > FEW and dark.mean() > FEW and (bright | dark).mean() > 0.9:
         white = pixels.min(axis=2).astype(np.float32) / 255
-        found = np.where(alpha > 0, np.rint(full * white), 0).astype(np.uint8)
-        return Mask(
-            Image.fromarray(found),
-            (
-                (
-                    f"{name}: white and black are painted on transparency; white counts as painted,"
-                    " black and transparency do not"
-                ),
-            ),
+        values = np.where(alpha > 0, np.rint(full * white), 0).astype(np.uint8)
+        note = (
+            f"{name}: white and black are painted on transparency; white counts as painted, black"
+            " and transparency do not"
         )
+        return Mask(Image.fromarray(values), (note,))
     notes = _many_colours(colours, name) + _looks_inverted(full, name)
     return Mask(Image.fromarray(full), tuple(notes))
 
 
 def _many_colours(colours: NDArray[np.float32], name: str) -> list[str]:
+    """A note, if the layer looks like a picture with a part erased."""
     spread = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
     if (spread > CHROMA).mean() < 0.1:
         return []
@@ -113,33 +119,35 @@ def _many_colours(colours: NDArray[np.float32], name: str) -> list[str]:
 
 
 def _of_coloured(pixels: Channel, chroma: Channel, name: str) -> Mask:
-    """A coloured brush on paper of one grey."""
+    """The mask by a coloured brush on paper of one grey.
+
+    Raises: PictureError, for paper of several greys.
+    """
     paper = chroma <= CHROMA
     grey = pixels[paper].max(axis=1)
     if not len(grey) or (np.abs(grey.astype(np.int16) - int(np.median(grey))) > 40).mean() > 0.02:
         raise PictureError(
-            f"{name}: found a picture in colours, {WHAT}; paint the mask on a layer of its own"
+            f"{name}: found a colour picture, {EXPECTED}; paint the mask on a layer of its own"
         )
     full = float(np.percentile(chroma[~paper], 50))
-    found = np.clip(np.rint(chroma * (255 / full)), 0, 255).astype(np.uint8)
-    return Mask(Image.fromarray(found), (f"{name}: what is coloured counts as painted",))
+    values = np.clip(np.rint(chroma * (255 / full)), 0, 255).astype(np.uint8)
+    return Mask(Image.fromarray(values), (f"{name}: what is coloured counts as painted",))
 
 
 def _stretched(values: Channel, name: str) -> tuple[Image.Image, tuple[str, ...]]:
-    """A grey mask; one of two values gets the whole range."""
-    low, high = int(values.min()), int(values.max())
+    """A grey mask and its notes; a mask of just two values is stretched to black and white."""
+    low = int(values.min())
+    high = int(values.max())
     if 0 < high < 255 and low < high and bool(((values == low) | (values == high)).all()):
-        found = np.where(values == high, 255, 0).astype(np.uint8)
-        return Image.fromarray(found), (
-            f"{name}: it holds the values {low} and {high} only, which count as black and white",
+        stretched = np.where(values == high, 255, 0).astype(np.uint8)
+        return Image.fromarray(stretched), (
+            f"{name}: it holds only the values {low} and {high}, which count as black and white",
         )
     return Image.fromarray(values), tuple(_looks_inverted(values, name))
 
 
 def _looks_inverted(values: Channel, name: str) -> list[str]:
-    """A mask that is white along its whole border and black in the middle may be the other way
-    round.
-    """
+    """A note, if the mask may be inverted: white along the whole border, black in the middle."""
     solid = values > 127
     border = np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]])
     if solid.all() or border.mean() < 0.98:

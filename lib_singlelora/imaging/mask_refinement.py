@@ -1,4 +1,4 @@
-"""Drawing a coarse mask's edge along the picture's own edges."""
+"""Refining a coarse mask's edge along the picture's edges."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Array = NDArray[np.float32]
 
 
 def refine(mask: Image.Image, image: Image.Image, coarseness: float) -> Image.Image:
-    """The mask (L) with its edge drawn along the picture's edges nearby; unchanged where it was as
-    fine as the picture.
+    """The mask (L) with its edge moved to the picture's edges nearby.
 
-    coarseness: pixels of the picture for one that the mask was found with.
+    coarseness: pixels of the picture for one pixel that the mask was found with; up to 1 the mask
+        is returned unchanged.
     Source: He, Sun and Tang 2010, guided image filtering; He and Sun 2015, its fast form on a
-    reduced picture.
+        reduced picture.
     """
     if coarseness <= 1:
         return mask
@@ -37,21 +37,21 @@ def refine(mask: Image.Image, image: Image.Image, coarseness: float) -> Image.Im
     drawn = large[0] * (np.asarray(image.convert("L"), dtype=np.float32) / 255) + large[1]
     # Only the strip along the edge changes: away from it the mask is sure.
     sure = np.abs(_enlarged(share, image.size) - 0.5) > 0.49
-    found = np.where(
+    refined = np.where(
         sure, np.asarray(mask, dtype=np.float32) / 255, np.clip((drawn - 0.1) / 0.8, 0, 1)
     )
-    return Image.fromarray(np.rint(found * 255).astype(np.uint8))
+    return Image.fromarray(np.rint(refined * 255).astype(np.uint8))
 
 
 def _enlarged(values: NDArray[np.float64], size: tuple[int, int]) -> Array:
-    found: Array = np.asarray(
+    enlarged: Array = np.asarray(
         Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     )
-    return found
+    return enlarged
 
 
 def box_mean(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    """Mean over squares of side 2 radius + 1, the border repeated."""
+    """The mean over squares of side 2 radius + 1, (H, W); the border is repeated."""
     padded = np.pad(values, ((radius + 1, radius), (radius + 1, radius)), mode="edge")
     sums = padded.cumsum(axis=0).cumsum(axis=1)
     width = 2 * radius + 1

@@ -13,7 +13,10 @@ from ..host import GeneratedImage
 
 
 def png_bytes(image: Image.Image, parameters: str = "") -> bytes:
-    """The picture as PNG; parameters: text that the WebUI's PNG Info reads."""
+    """The picture as PNG.
+
+    parameters: the generation parameters, where the WebUI's PNG Info reads them.
+    """
     text = PngInfo()
     if parameters:
         text.add_text("parameters", parameters)
@@ -23,5 +26,5 @@ def png_bytes(image: Image.Image, parameters: str = "") -> bytes:
 
 
 def save_picture(path: Path, picture: GeneratedImage) -> None:
-    """PNG with the parameters in the text where the WebUI's PNG Info reads them."""
+    """Write a PNG with the generation parameters, where the WebUI's PNG Info reads them."""
     write_bytes(path, png_bytes(picture.image, picture.parameters))

@@ -1,4 +1,4 @@
-"""Regions of nearly one colour, graded ones included, and what they have to do with each other."""
+"""Segmentation into regions of nearly one colour (gradients included), their borders, and a cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEAST = 12  # pixels: smaller ones join their most similar neighbour
 
 
 def to_lab(pixels: NDArray[np.uint8]) -> Array:
-    """sRGB (H, W, 3) to CIE L*a*b* under D65, in which a distance of 1 can just be seen."""
+    """sRGB (H, W, 3) in CIE L*a*b* under D65, in which a distance of 1 is just visible."""
     value = pixels.astype(np.float32) / 255
     linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
     to_xyz = np.array(
@@ -30,16 +30,20 @@ def to_lab(pixels: NDArray[np.uint8]) -> Array:
 
 
 def noise_of(lab: Array) -> float:
-    """ΔE between neighbours where nothing is drawn: 0 in clean drawings."""
+    """The median ΔE between neighbours: 0 in clean drawings."""
     return float(np.median(np.sqrt(((lab[:, 1:] - lab[:, :-1]) ** 2).sum(axis=-1))))
 
 
 def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: float = 1.5) -> Labels:
-    """A number from 0 on for each region, (H, W).
+    """The number of each pixel's region, from 0 on, (H, W).
 
     Two regions merge where the step between them is no larger than the steps within both, plus a
-    tolerance that shrinks as they grow: a graded sky is one region, and a small thing of another
-    colour stays by itself.
+    tolerance that shrinks as they grow: a sky with a gradient is one region, and a small thing of
+    another colour stays by itself.
+
+    scale: ΔE times pixels; the larger, the larger the regions.
+    least: pixels of a region.
+    tolerance: ΔE between neighbours that always merges them.
     Source: Felzenszwalb and Huttenlocher 2004, Efficient Graph-Based Image Segmentation.
     """
     height, width = lab.shape[:2]
@@ -85,9 +89,9 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
 
 @dataclass(frozen=True)
 class Borders:
-    """Which regions lie beside each other.
+    """The borders between neighbouring regions.
 
-    one, other: their numbers.
+    one, other: the numbers of both regions.
     length: pixels.
     step: mean ΔE across.
     """
@@ -118,11 +122,10 @@ def borders(labels: Labels, lab: Array) -> Borders:
 def min_cut(
     gains: NDArray[np.float64], pairs: Borders, costs: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which regions are the character, so that gains minus the costs of borders that are cut is
-    largest.
+    """The choice of regions with the largest gains minus the costs of the borders it cuts, (n,).
 
-    gains: for each region what it gives to call it the character; negative: to call it background.
-    costs: for each pair.
+    gains: of choosing each region; negative: of leaving it out.
+    costs: of cutting each border.
     Source: Dinitz 1970, maximum flow by layers.
     """
     count = len(gains)
@@ -154,6 +157,7 @@ def min_cut(
 def _levels(
     source: int, sink: int, heads: list[list[int]], target: list[int], room: list[float]
 ) -> list[int] | None:
+    """The number of edges from the source to each node; None if the sink is out of reach."""
     levels = [-1] * len(heads)
     levels[source] = 0
     queue = [source]
@@ -174,7 +178,7 @@ def _push(
     levels: list[int],
     at: list[int],
 ) -> bool:
-    """One path of the layered graph filled; False when there is none left."""
+    """Fill one path of the layered graph; False if there is none left."""
     path: list[int] = []
     node = source
     while node != sink:
@@ -201,12 +205,13 @@ def _push(
 def _reached(
     source: int, heads: list[list[int]], target: list[int], room: list[float]
 ) -> list[bool]:
-    seen = [False] * len(heads)
-    seen[source] = True
+    """True for each node that the source still reaches."""
+    reached = [False] * len(heads)
+    reached[source] = True
     queue = [source]
     for node in queue:
         for edge in heads[node]:
-            if room[edge] > 1e-9 and not seen[target[edge]]:
-                seen[target[edge]] = True
+            if room[edge] > 1e-9 and not reached[target[edge]]:
+                reached[target[edge]] = True
                 queue.append(target[edge])
-    return seen
+    return reached

@@ -1,8 +1,9 @@
-"""Stray colours: small spots whose colour is neither that of their surroundings nor one of the
-picture's near them.
+"""Stray colours: small spots of a colour that neither their surroundings nor the picture near them
+have.
 
-A spot is a small extremum: it vanishes when parts of a level set that are smaller than a spot are
-taken away (an area opening, Vincent 1993), which leaves lines, edges and corners as they are.
+A spot is a small extremum: it vanishes when the small parts of each level set are removed (an area
+opening), which leaves lines, edges and corners as they are.
+Source: Vincent 1993, area openings.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .boxes import PixelBox
 from .colour import Lab, distance, to_lab
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 LARGEST = 6e-5  # of the picture's pixels; larger spots are details
 SMALLEST = 3  # pixels
-STEP = 4.0  # between two levels, CIELAB units
-CONTRAST = 10.0  # in one channel, to be looked at
-APART = 18.0  # from every colour around it, and from every mixture of two of them
-SAME = 14.0  # colours nearer than that are one
-MANY = 1000
-REACH = 0.12  # of the long side: where a colour of the picture counts as near
+STEP = 4.0  # ΔE between two levels
+CONTRAST = 10.0  # in one channel; a fainter spot is not examined
+APART = 18.0  # ΔE from every colour around it, and from every mixture of two of them
+SAME = 14.0  # ΔE below which two colours are one
+MANY = 1000  # spots of one level from which on they are handled all at once
 COLOURED = 20.0  # CIELAB chroma
-# … for a coloured spot on a plain light surface; between dark lines a sliver of what lies behind
-# them is seen
+REACH = 0.12  # of the long side: where a colour of the picture counts as near
+# The same for a coloured spot on a plain light surface; between dark lines, slivers of what lies
+# behind them show.
 CLOSE = 0.025
 
 
@@ -37,13 +39,12 @@ CLOSE = 0.025
 class Speck:
     """A spot.
 
-    box: left, top, right, bottom; pixels.
     area: pixels.
-    colour, around: CIELAB.
+    colour, around: its colour and its surroundings', L*a*b*.
     number: in the label image.
     """
 
-    box: tuple[int, int, int, int]
+    box: PixelBox
     area: int
     colour: tuple[float, float, float]
     around: tuple[float, float, float]
@@ -51,7 +52,7 @@ class Speck:
 
     @property
     def contrast(self) -> float:
-        """Distance of its colour from what is around it."""
+        """ΔE of its colour from its surroundings."""
         return float(np.linalg.norm(np.subtract(self.colour, self.around)))
 
 
@@ -80,7 +81,7 @@ def find_specks(
         (residual >= CONTRAST).astype(np.uint8), connectivity=8
     )
     flat = _flat(cv2, lab) & (labels == 0)
-    found = []
+    specks = []
     for number in range(1, count):
         left, top, wide, high, area = (int(value) for value in stats[number])
         if SMALLEST <= area <= 2 * largest:
@@ -88,15 +89,17 @@ def find_specks(
                 cv2, lab, labels, residual, flat, (left, top, left + wide, top + high), number
             )
             if speck:
-                found.append(speck)
-    return found, labels
+                specks.append(speck)
+    return specks, labels
 
 
 def _small_extrema(
     cv2: Any, channel: NDArray[np.float32], largest: int, brighter: bool
 ) -> NDArray[np.float32]:
-    """How far each pixel stands out as part of a spot of at most `largest` pixels that is brighter,
-    or darker.
+    """How far each pixel stands out as part of a small spot, (H, W).
+
+    largest: pixels of a spot at most.
+    brighter: look for brighter spots, else for darker ones.
     """
     height = np.zeros(channel.shape, dtype=np.float32)
     for level in np.arange(float(channel.min()) + STEP / 2, float(channel.max()), STEP):
@@ -110,7 +113,7 @@ def _small_extrema(
         if len(numbers) > MANY:
             height[small[labels]] += STEP
             continue
-        for number in numbers:  # a look at few small boxes is faster than one at the whole picture
+        for number in numbers:  # a few small boxes are faster than the whole picture
             left, top, wide, high = stats[number, :4]
             part = np.s_[top : top + high, left : left + wide]
             height[part] += STEP * (labels[part] == number)
@@ -118,11 +121,11 @@ def _small_extrema(
 
 
 def _flat(cv2: Any, lab: Lab) -> Mask:
-    """Pixels whose neighbours have their colour: not those of an edge, which are mixtures."""
+    """The pixels whose neighbours have their colour: not those of edges, which are mixtures."""
     square = np.ones((3, 3), np.uint8)
     spread = cv2.dilate(lab, square) - cv2.erode(lab, square)
-    found: Mask = spread.max(axis=2) < 6
-    return found
+    flat: Mask = spread.max(axis=2) < 6
+    return flat
 
 
 def _judge(
@@ -131,10 +134,10 @@ def _judge(
     labels: Labels,
     residual: NDArray[np.float32],
     flat: Mask,
-    box: tuple[int, int, int, int],
+    box: PixelBox,
     number: int,
 ) -> Speck | None:
-    """The spot, if its colour belongs neither to its surroundings nor to what is near."""
+    """The spot, if neither its surroundings nor the picture near it have its colour."""
     near = _window(box, 8, lab.shape)
     own = labels[near] == number
     stands = np.where(own, residual[near], 0)
@@ -146,8 +149,7 @@ def _judge(
     if len(ring) < 4 or _from_mixtures(colour, ring) < APART:
         return None
     around = np.median(ring, axis=0)
-    # Of the colours of lines and of light there are small marks everywhere: a nose, a button's
-    # gleam.
+    # Small marks in the colours of lines and of light are everywhere: a nose, a button's gleam.
     coloured = float(np.hypot(colour[1], colour[2])) > COLOURED
     plain = coloured and around[0] > 40 and float(np.mean(distance(ring, around) < SAME)) > 0.8
     wide = _window(box, round((CLOSE if plain else REACH) * max(lab.shape[:2])), lab.shape)
@@ -155,37 +157,36 @@ def _judge(
     area = int(own.sum())
     if similar.sum() > max(30, 2 * area):
         return None
-    own_colour = (float(colour[0]), float(colour[1]), float(colour[2]))
+    speck_colour = (float(colour[0]), float(colour[1]), float(colour[2]))
     ring_colour = (float(around[0]), float(around[1]), float(around[2]))
-    return Speck(box, area, own_colour, ring_colour, number)
+    return Speck(box, area, speck_colour, ring_colour, number)
 
 
 def _from_mixtures(colour: NDArray[np.float32], ring: NDArray[np.float32]) -> float:
-    """Distance of a colour from the line between any two of the ring's colours."""
+    """ΔE of a colour from the nearest mixture of two of the ring's colours."""
     palette = list(_palette(ring))
-    best = min(float(np.linalg.norm(colour - one)) for one in palette)
-    for index, one in enumerate(palette):
-        for other in palette[index + 1 :]:
-            line = other - one
-            share = float(np.clip((colour - one) @ line / max(float(line @ line), 1e-6), 0, 1))
-            best = min(best, float(np.linalg.norm(colour - one - share * line)))
+    best = min(float(np.linalg.norm(colour - end)) for end in palette)
+    for index, start in enumerate(palette):
+        for end in palette[index + 1 :]:
+            line = end - start
+            share = float(np.clip((colour - start) @ line / max(float(line @ line), 1e-6), 0, 1))
+            best = min(best, float(np.linalg.norm(colour - start - share * line)))
     return best
 
 
 def _palette(colours: NDArray[np.float32], most: int = 6) -> Iterator[NDArray[np.float32]]:
-    """The main colours, each at least SAME from the others: the one with most neighbours first."""
-    left = colours[:: max(1, len(colours) // 200)]
-    while len(left) and most:
-        near = distance(left[:, None], left[None]) < SAME / 2
-        middle = left[int(near.sum(axis=1).argmax())]
+    """The main colours, at least SAME apart: the one with most neighbours first."""
+    rest = colours[:: max(1, len(colours) // 200)]
+    while len(rest) and most:
+        near = distance(rest[:, None], rest[None]) < SAME / 2
+        middle = rest[int(near.sum(axis=1).argmax())]
         yield middle
-        left = left[distance(left, middle) >= SAME]
+        rest = rest[distance(rest, middle) >= SAME]
         most -= 1
 
 
-def _window(
-    box: tuple[int, int, int, int], margin: int, shape: tuple[int, ...]
-) -> tuple[slice, slice]:
+def _window(box: PixelBox, margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The rows and columns of a box with a margin, within the picture."""
     left, top, right, bottom = box
     rows = slice(max(0, top - margin), min(shape[0], bottom + margin))
     return rows, slice(max(0, left - margin), min(shape[1], right + margin))

@@ -11,20 +11,20 @@ from PIL import Image
 Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 MARGIN = 3  # pixels around a spot that tell what belongs there
-REACH = 24  # how far away the same is looked for, at least
-TRIES = 12
-# Difference in any channel from all that is around a spot, from which on a colour is new there
+REACH = 24  # pixels; how far away a patch is looked for, at least
+TRIES = 12  # patches
+# Difference in any channel from everything around a spot, from which on a colour is new there.
 NEW = 70
 
 
 def paint_over(cv2: Any, image: Image.Image, hole: Mask, avoid: Mask | None = None) -> Image.Image:
-    """The picture with each spot of the hole filled from where the pixels around it occur again, so
-    that lines go on.
+    """The picture with each spot filled from where the pixels around it occur again.
 
-    One patch for each spot, because spots are small.  avoid: what must not be copied, beside the
-    hole itself.
-    avoid: what must not be copied, beside the hole itself. Measured on spots across outlines: mean
-        error 2 grey values, of inpainting by diffusion 20.
+    So lines go on; one patch fills one spot, because spots are small.  Measured on spots across
+    outlines: a mean error of 2 grey values, 20 by inpainting with diffusion.
+
+    hole: the spots.
+    avoid: what must not be copied, beside the hole itself.
     Source: Criminisi, Pérez and Toyama 2004, exemplar-based inpainting.
     """
     pixels = np.asarray(image)
@@ -50,8 +50,9 @@ def paint_over(cv2: Any, image: Image.Image, hole: Mask, avoid: Mask | None = No
 def _best_patch(
     cv2: Any, pixels: Bytes, hole: Mask, avoid: Mask, rows: slice, columns: slice
 ) -> Bytes | None:
-    """The place nearby whose pixels are most like those around the spot and bring no colour that is
-    not there; or None.
+    """The patch nearby that fits best around the spot and brings no new colour; None without one.
+
+    rows, columns: of the spot with its margin.
     """
     reach = max(REACH, 3 * max(rows.stop - rows.start, columns.stop - columns.start))
     near = np.s_[
@@ -59,9 +60,10 @@ def _best_patch(
         max(0, columns.start - reach) : columns.stop + reach,
     ]
     known = ~hole[rows, columns]
-    area, template = pixels[near].astype(np.float32), pixels[rows, columns].astype(np.float32)
     if not known.any():
         return None
+    area = pixels[near].astype(np.float32)
+    template = pixels[rows, columns].astype(np.float32)
     weights = known.astype(np.float32)
     misfit = cv2.matchTemplate(
         area, template, cv2.TM_SQDIFF, mask=np.repeat(weights[..., None], 3, axis=2)
@@ -69,7 +71,7 @@ def _best_patch(
     misfit[
         cv2.matchTemplate(avoid[near].astype(np.float32), np.ones_like(weights), cv2.TM_CCORR) > 0.5
     ] = np.inf
-    there = template[known]
+    around = template[known]
     for _ in range(TRIES):
         row, column = (
             int(value) for value in np.unravel_index(int(np.argmin(misfit)), misfit.shape)
@@ -77,7 +79,7 @@ def _best_patch(
         if not np.isfinite(misfit[row, column]):
             return None
         patch = area[row : row + known.shape[0], column : column + known.shape[1]]
-        if np.abs(patch[~known][:, None] - there[None]).max(axis=2).min(axis=1).max() < NEW:
+        if np.abs(patch[~known][:, None] - around[None]).max(axis=2).min(axis=1).max() < NEW:
             return patch.astype(np.uint8)
         misfit[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4] = np.inf
     return None

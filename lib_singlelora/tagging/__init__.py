@@ -1,1 +1,1 @@
-"""Taggers: what is to be seen in a picture."""
+"""Taggers: the tags of a picture."""

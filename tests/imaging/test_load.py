@@ -288,11 +288,11 @@ def broken(path: Path, kind: str) -> Path:
     [
         ("text", "found text"),
         ("empty", "an empty file"),
-        ("truncated", "cut short"),
+        ("truncated", "truncated"),
         ("large", "12000x12000"),
         ("huge", "900 megapixels"),
         ("bomb", "16000 megapixels"),
-        ("pixelless", "cut short"),
+        ("pixelless", "truncated"),
         ("heic", "HEIC"),
         ("svg", "SVG"),
         ("garbage", "unknown data"),
