@@ -30,10 +30,10 @@ def label_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
             )
             if not above:
                 parent.append(len(parent))
-            own = min(above) if above else len(parent) - 1
+            number = min(above) if above else len(parent) - 1
             for other in above:
-                parent[other] = own
-            labels[row, start:end] = own
+                parent[other] = number
+            labels[row, start:end] = number
     roots = np.array([root(number) for number in range(len(parent))])
     kept, numbers = np.unique(roots, return_inverse=True)
     return numbers.astype(np.int32)[labels], len(kept) - 1

@@ -45,14 +45,14 @@ def spots(labels: Labels, lab: Array) -> Spots:
 
 
 def has_eyes(
-    box: PixelBox, found: Spots, skin: NDArray[np.float64], own: NDArray[np.bool_] | None = None
+    box: PixelBox, found: Spots, skin: NDArray[np.float64], region: NDArray[np.bool_] | None = None
 ) -> bool:
     """True if just two similar spots, unlike the skin, lie side by side in the box.
 
     A wall's windows are more.
 
     skin: the face's colour, L*a*b*.
-    own: the region that is the face; it must lie between the eyes too, which hair around a face
+    region: the one that is the face; it must lie between the eyes too, which hair around a face
         does not.
     """
     left, top, right, bottom = box
@@ -85,8 +85,8 @@ def has_eyes(
                 round(float(found.x[one] + found.x[other]) / 2),
             )
             if (
-                own is not None
-                and not own[between[0] : between[0] + 3, between[1] - 1 : between[1] + 2].any()
+                region is not None
+                and not region[between[0] : between[0] + 3, between[1] - 1 : between[1] + 2].any()
             ):
                 continue
             alike = np.sqrt(((found.colour[ones] - found.colour[one]) ** 2).sum(axis=1)) < SAME
@@ -101,14 +101,14 @@ def faces_with_eyes(labels: Labels, found: Spots) -> list[PixelBox]:
     height, width = labels.shape
     least, most = 0.0006 * height * width, 0.35 * height * width
     boxes = []
-    for region in np.argsort(-found.area):
-        if not least < found.area[region] < most:
+    for number in np.argsort(-found.area):
+        if not least < found.area[number] < most:
             continue
-        own = labels == region
-        left, top, right, bottom = mask_box(own)
+        region = labels == number
+        left, top, right, bottom = mask_box(region)
         if left == 0 or right == width or not 0.45 < (right - left) / (bottom - top) < 2.2:
             continue
-        box = left, top, right, top + above_neck(own[top:bottom, left:right])
-        if has_eyes(box, found, found.colour[region], own):
+        box = left, top, right, top + above_neck(region[top:bottom, left:right])
+        if has_eyes(box, found, found.colour[number], region):
             boxes.append(box)
     return boxes

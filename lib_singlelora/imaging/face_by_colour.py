@@ -74,23 +74,27 @@ def find_face(image: Image.Image, mask: Image.Image) -> PixelBox | None:
     scale = max(image.size) / WORKING_SIDE
     size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
     solid = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX)) > 127
-    found = skin(image.resize(size, Image.Resampling.BOX)) & solid
-    if not found.any() or found.sum() > 0.7 * solid.sum():  # all skin: nothing stands out
+    skin_pixels = skin(image.resize(size, Image.Resampling.BOX)) & solid
+    if (
+        not skin_pixels.any() or skin_pixels.sum() > 0.7 * solid.sum()
+    ):  # all skin: nothing stands out
         return None
     # A face may be parted by an outline or a strap, so the skin is tried grown by a pixel too.
-    for pieces in (found, _thicker(found) & solid):
-        best = max(_patches(found, pieces, solid), key=lambda patch: patch.score, default=None)
+    for pieces in (skin_pixels, _thicker(skin_pixels) & solid):
+        best = max(
+            _patches(skin_pixels, pieces, solid), key=lambda patch: patch.score, default=None
+        )
         if best is not None and best.score:
             return scale_box(best.box, scale)
     return None
 
 
 def _patches(
-    found: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray[np.bool_]
+    skin_pixels: NDArray[np.bool_], pieces: NDArray[np.bool_], solid: NDArray[np.bool_]
 ) -> list[Patch]:
     """The skin in each of the connected pieces.
 
-    found: skin.
+    skin_pixels: (h, w).
     pieces: the skin, or more of the figure, whose connected parts are taken.
     solid: the figure.
     """
@@ -98,17 +102,17 @@ def _patches(
     crown = figure[1]
     width, height = box_size(figure)
     labels, count = label_regions(pieces)
-    labels = np.where(found, labels, 0)
+    labels = np.where(skin_pixels, labels, 0)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     patches = []
     for number in range(1, count + 1):
-        own = labels == number
+        patch = labels == number
         # A wall or the sky goes from side to side.
-        if areas[number] < LEAST_AREA or (own[:, 0].any() and own[:, -1].any()):
+        if areas[number] < LEAST_AREA or (patch[:, 0].any() and patch[:, -1].any()):
             continue
-        left, top, right, bottom = mask_box(own)
-        bottom = top + above_neck(own[top:bottom, left:right])
-        part = own[top:bottom, left:right]
+        left, top, right, bottom = mask_box(patch)
+        bottom = top + above_neck(patch[top:bottom, left:right])
+        part = patch[top:bottom, left:right]
         # Only what skin follows below is a hole: bangs may hang into the eyes from above.
         between = _spans(part) & np.maximum.accumulate(part[::-1], axis=0)[::-1]
         holes = 1 - float(part.sum()) / max(1, int(between.sum()))
@@ -123,13 +127,13 @@ def _patches(
     return patches
 
 
-def _thicker(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _thicker(skin_pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The skin grown by a pixel to the four sides."""
-    grown: NDArray[np.bool_] = found.copy()
-    grown[1:] |= found[:-1]
-    grown[:-1] |= found[1:]
-    grown[:, 1:] |= found[:, :-1]
-    grown[:, :-1] |= found[:, 1:]
+    grown: NDArray[np.bool_] = skin_pixels.copy()
+    grown[1:] |= skin_pixels[:-1]
+    grown[:-1] |= skin_pixels[1:]
+    grown[:, 1:] |= skin_pixels[:, :-1]
+    grown[:, :-1] |= skin_pixels[:, 1:]
     return grown
 
 

@@ -27,9 +27,9 @@ def refine(mask: Image.Image, image: Image.Image, coarseness: float) -> Image.Im
     guide = (
         np.asarray(image.convert("L").resize(size, Image.Resampling.BOX), dtype=np.float64) / 255
     )
-    given = np.asarray(mask.resize(size, Image.Resampling.BOX), dtype=np.float64) / 255
-    average, share = box_mean(guide, radius), box_mean(given, radius)
-    slope = (box_mean(guide * given, radius) - average * share) / (
+    coarse = np.asarray(mask.resize(size, Image.Resampling.BOX), dtype=np.float64) / 255
+    average, share = box_mean(guide, radius), box_mean(coarse, radius)
+    slope = (box_mean(guide * coarse, radius) - average * share) / (
         box_mean(guide**2, radius) - average**2 + SMOOTH
     )
     offset = share - slope * average

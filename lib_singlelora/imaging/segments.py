@@ -23,10 +23,8 @@ def to_lab(pixels: NDArray[np.uint8]) -> Array:
     xyz = linear @ (to_xyz / np.array([[0.9505], [1.0], [1.089]], np.float32)).T
     cube = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = cube[..., 0], cube[..., 1], cube[..., 2]
-    found: Array = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(
-        np.float32
-    )
-    return found
+    lab: Array = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+    return lab
 
 
 def noise_of(lab: Array) -> float:
@@ -105,14 +103,16 @@ class Borders:
 def borders(labels: Labels, lab: Array) -> Borders:
     """Every pair of neighbours once."""
     count = int(labels.max()) + 1
-    found = []
+    by_direction = []
     for near, far in ((np.s_[:, :-2], np.s_[:, 2:]), (np.s_[:-2], np.s_[2:])):
         a, b = labels[near].ravel().astype(np.int64), labels[far].ravel().astype(np.int64)
         step = np.sqrt(((lab[near] - lab[far]) ** 2).sum(axis=-1)).ravel()
         apart = a != b
-        found.append((np.minimum(a, b)[apart] * count + np.maximum(a, b)[apart], step[apart]))
-    keys = np.concatenate([key for key, _ in found])
-    steps = np.concatenate([step for _, step in found])
+        by_direction.append(
+            (np.minimum(a, b)[apart] * count + np.maximum(a, b)[apart], step[apart])
+        )
+    keys = np.concatenate([key for key, _ in by_direction])
+    steps = np.concatenate([step for _, step in by_direction])
     pairs, inverse, lengths = np.unique(keys, return_inverse=True, return_counts=True)
     total = np.bincount(inverse, steps)
     # Each pixel of a border is met twice, because two pixels apart are compared.

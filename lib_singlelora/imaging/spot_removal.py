@@ -42,8 +42,8 @@ def paint_over(cv2: Any, image: Image.Image, hole: Mask, avoid: Mask | None = No
             patch = cv2.inpaint(
                 pixels[rows, columns], hole[rows, columns].astype(np.uint8), 3, cv2.INPAINT_TELEA
             )
-        own = labels[rows, columns] == number
-        out[rows, columns][own] = patch[own]
+        spot = labels[rows, columns] == number
+        out[rows, columns][spot] = patch[spot]
     return Image.fromarray(out)
 
 

@@ -157,25 +157,25 @@ def test_a_tag_is_known_however_it_is_written() -> None:
 
 
 def test_patterns_agree_with_the_list() -> None:
-    """Of listed tags that a pattern fits too, the pattern says the same for more than nine of ten."""
-    told = {
+    """A pattern that fits a listed tag agrees with the list in more than nine of ten cases."""
+    by_pattern = {
         tag: next((name for name, pattern in RULES if pattern.fullmatch(tag)), "")
         for tag in atlas()
     }
-    known = [tag for tag in told if told[tag]]
+    known = [tag for tag in by_pattern if by_pattern[tag]]
     assert len(known) > 2000
-    assert sum(told[tag] == atlas()[tag] for tag in known) > 0.9 * len(known)
+    assert sum(by_pattern[tag] == atlas()[tag] for tag in known) > 0.9 * len(known)
 
 
 def test_no_pattern_takes_a_listed_tag_for_hers_that_is_not() -> None:
     """Categories that captions always leave out must not swallow others."""
-    hers = ("hair colour", "hair length", "eye colour", "skin")
+    of_the_character = ("hair colour", "hair length", "eye colour", "skin")
     for name, pattern in RULES:
-        if name in hers:
+        if name in of_the_character:
             wrong = [
                 tag
                 for tag, own in atlas().items()
-                if own not in (*hers, "hair style", "bangs", "body", "expression")
+                if own not in (*of_the_character, "hair style", "bangs", "body", "expression")
                 and pattern.fullmatch(tag)
                 and next(n for n, p in RULES if p.fullmatch(tag)) == name
             ]

@@ -199,7 +199,7 @@ DOUBLED = (
 def test_a_template_that_would_be_drawn_for_minutes_is_refused(
     template: str, words: str, tmp_path: Path
 ) -> None:
-    """Each of them kept the job, which nothing can cancel meanwhile, for longer than anybody waits."""
+    """Each of them blocked the job for minutes, during which it cannot be cancelled."""
     (tmp_path / "long.txt").write_text(
         "\n".join(f"value {n}" for n in range(2000)), encoding="utf-8"
     )
