@@ -70,7 +70,7 @@ def test_a_model_is_downloaded_once(site: Site, tmp_path: Path) -> None:
 
 def test_what_is_broken_off_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> None:
     site.cut = 1_000_000
-    with pytest.raises(ImageModelError, match="call again to go on"):
+    with pytest.raises(ImageModelError, match="call again to resume"):
         fetch_matting_model("u2netp", tmp_path, Job(), OFFER)
     site.cut = 0
     assert fetch_matting_model("u2netp", tmp_path, Job(), OFFER).read_bytes() == MODEL

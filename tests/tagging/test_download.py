@@ -123,7 +123,7 @@ def test_what_is_there_is_not_asked_for_again(hub: Hub, tmp_path: Path) -> None:
 
 def test_a_broken_download_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) -> None:
     hub.cut = 3_000_000
-    with pytest.raises(TaggerError, match="call again to go on"):
+    with pytest.raises(TaggerError, match="call again to resume"):
         fetch_tagger(NAME, tmp_path, Job())
     assert not (tmp_path / NAME / FILES[0]).exists()
     assert fetched(fetch_tagger(NAME, tmp_path, Job()))
