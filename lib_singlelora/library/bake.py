@@ -13,7 +13,7 @@ from ..files.fileio import file_hash, fingerprint
 from ..lora.bake import bake, modules_of_weights
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
-from ..naming.block_weights import BlockWeights, fits, parse_block_weights, written_out
+from ..naming.block_weights import BlockWeights, expand_preset, fits_layout, parse_block_weights
 from ..naming.blocks import SD1
 from ..workspace.workspace import Workspace
 from .block_presets import preset_key
@@ -59,7 +59,7 @@ def bake_preset(
         and not modules_of_weights(lora, weights)
     ):
         return path
-    if fits(written_out(preset, presets), SD1) and lora.layout.name == "sdxl":
+    if fits_layout(expand_preset(preset, presets), SD1) and lora.layout.name == "sdxl":
         raise LoraKeyError(
             f"{lora.name}: found a LoRA for sdxl, expected one for sd1 as the block weights"
             f" {preset} are. Was it trained for another base model?"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..host import Host
 from ..naming.block_preset_files import gather_presets
-from ..naming.block_weights import PRESETS, written_out
+from ..naming.block_weights import PRESETS, expand_preset
 from ..settings.schema import Settings
 
 
@@ -24,5 +24,5 @@ def preset_key(preset: str, presets: Mapping[str, str]) -> str:
     """What tells block weights apart: the name of one of LBW's, and the values of any other, which
     a person may change.
     """
-    text = written_out(preset, presets)
-    return preset if text == written_out(preset, PRESETS) else text
+    text = expand_preset(preset, presets)
+    return preset if text == expand_preset(preset, PRESETS) else text

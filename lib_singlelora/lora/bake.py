@@ -1,5 +1,4 @@
-"""Baking: a LoRA with block weights and a strength multiplied in, which every host loads without
-LBW.
+"""Baking: block weights and a strength multiplied into a LoRA, so that hosts need no LBW.
 
 ΔW of a LoRA, LoCon, LoHa, LoKr or diff is linear in one tensor of each module, so that tensor is
 multiplied.  A DoRA's is not: it brings W + ΔW to trained magnitudes, and a factor must scale what
@@ -41,7 +40,7 @@ from .functional import (
 from .history import with_step
 
 MAGNITUDE = "dora_scale"
-SMALLEST = 1e-3  # of a_j; below it the division would lose digits
+MIN_DENOMINATOR = 1e-3  # of a_j; below it the division would lose digits
 
 
 def bake(
@@ -51,16 +50,14 @@ def bake(
     preset: str = "",
     checkpoint: Mapping[str, Tensor] | None = None,
 ) -> LoraFile:
-    """A copy whose effect at strength 1 is that of the original with these block weights at this
-    strength.
+    """A copy that at strength 1 does what the original does with these block weights and strength.
 
-    What is multiplied is stored in fp32 where half precision would round the product; a module at 0
-    is dropped, save one where all are.  preset: its name, for the metadata.  checkpoint: canonical
-    name -> weight, for a DoRA.
+    Products that half precision would round are stored in fp32; modules at 0 are dropped, except
+    one where all are.
     preset: its name, for the metadata.
-    checkpoint: canonical name -> weight, for a DoRA.
-    Raises: LoraFileError, for a DoRA with a factor that needs the checkpoint's weights, and a
-    strength that is no number.
+    checkpoint: canonical name -> weight, for a DoRA or OFT.
+    Raises: LoraFileError, for a DoRA or OFT with a factor that needs the checkpoint's weights, and
+        for a strength that is not finite.
     """
     if not math.isfinite(strength):
         raise LoraFileError(f"strength: found {strength:g}, expected a number such as 0.8")
@@ -89,21 +86,21 @@ def bake(
             for part, tensor in parts.items()
             if part != MAGNITUDE
         }
-    told = {
+    entries = {
         "ss_baked_preset": preset,
         "ss_baked_block_weights": str(weights),
         "ss_baked_strength": f"{strength:g}",
         "ss_baked_from": lora.name,
     }
     sentence = f"baked {preset or weights} at {strength:g} into {lora.name}"
-    return replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, told))
+    return replace(lora, tensors=tensors, metadata=with_step(lora.metadata, sentence, entries))
 
 
 def needs_weight(parts: Mapping[str, Tensor], factor: float) -> bool:
-    """Whether a module's factor can be baked only where the checkpoint's weight is known.
+    """True if baking a module's factor takes the checkpoint's weight.
 
-    That is so of a DoRA and of OFT, whose change is linear in no tensor, and of a DoRA with one
-    magnitude an output at any factor, for no host draws with that one as it is.
+    A DoRA's and OFT's change is linear in no tensor, so factors other than 0 and 1 do; a DoRA with
+    one magnitude per output always does, as no host draws right with the file as it is.
     """
     if MAGNITUDE in parts and per_output(parts[MAGNITUDE]):
         return bool(factor)
@@ -157,8 +154,9 @@ def _weight_of(
 
 
 def _by_weight(lora: LoraFile, stem: str, factor: float, weight: Tensor) -> dict[str, Tensor]:
-    """A module whose effect on this weight is a factor of the given one's."""
-    parts, plain = lora.by_stem[stem], weight.double()
+    """A module whose effect on this weight is a factor of the original's."""
+    parts = lora.by_stem[stem]
+    plain = weight.double()
     if algorithm_of(parts) in OF_THE_WEIGHT:
         delta = of_weight(
             {part: tensor for part, tensor in parts.items() if part != MAGNITUDE}, weight
@@ -182,8 +180,10 @@ def _by_weight(lora: LoraFile, stem: str, factor: float, weight: Tensor) -> dict
 def _dora(
     parts: Mapping[str, Tensor], delta: Tensor, factor: float, weight: Tensor
 ) -> dict[str, Tensor]:
-    """A DoRA module whose effect on this weight is a factor of the given one's."""
-    weight, delta, magnitude = weight.double(), delta.double(), parts[MAGNITUDE].double()
+    """A DoRA module whose effect on this weight is a factor of the original's; see the top."""
+    weight = weight.double()
+    delta = delta.double()
+    magnitude = parts[MAGNITUDE].double()
     if delta.numel() != weight.numel():
         raise LoraFileError(
             f"found a change of shape {tuple(delta.shape)}, expected {tuple(weight.shape)}; name"
@@ -198,7 +198,7 @@ def _dora(
     delta, magnitude = delta.reshape(weight.shape), magnitude.reshape(across)
     b = factor * magnitude / column_norms(weight + delta)
     a = 1 - factor + b
-    if algorithm_of(parts) != "lora" or float(a.abs().min()) < SMALLEST:
+    if algorithm_of(parts) != "lora" or float(a.abs().min()) < MIN_DENOMINATOR:
         bias = {"diff_b": _scaled(parts["diff_b"], factor)} if "diff_b" in parts else {}
         return {"diff": (factor * dora_delta(weight, delta, magnitude)).float(), **bias}
     down = parts["lora_down.weight"]

@@ -1,4 +1,4 @@
-"""What is trained beside one frozen module: a LoRA of our own, or one of LyCORIS' algorithms."""
+"""The trainable branch beside one frozen module: a LoRA, or one of LyCORIS' algorithms."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from .functional import dora_delta, module_delta
 
 @dataclass(frozen=True)
 class LoraShape:
-    """What is built.  conv_rank 0: no branches on 3x3 convolutions.  alpha scales by alpha / rank.
+    """The algorithm and size of a LoRA's branches.
 
-    conv_alpha 0: the convolutions keep alpha / rank.  Dropouts are shares, 0 to 1, and act while
-    the network trains.
+    alpha: ΔW is scaled by alpha / rank.
+    conv_rank: rank on 3×3 convolutions; 0 for no branches there.
+    conv_alpha: alpha on 3×3 convolutions; 0 keeps alpha / rank.
+    factor: of LoKr; -1 lets LyCORIS choose.
+    dropout, rank_dropout, module_dropout: shares, 0 to 1, while the network trains.
     """
 
     rank: int
@@ -38,7 +41,7 @@ class LoraShape:
 
     @property
     def random(self) -> bool:
-        """Whether a step draws what to leave out."""
+        """True if steps leave something out at random."""
         return bool(self.dropout or self.rank_dropout or self.module_dropout)
 
     def of(self, beside: nn.Module) -> tuple[int, float]:
@@ -49,7 +52,7 @@ class LoraShape:
 
 
 def shape_of(settings: NetworkSettings) -> LoraShape:
-    """The shape that settings ask for; LoCon without a conv rank takes the rank."""
+    """The shape that settings ask for; LoCon without a conv_rank uses the rank."""
     conv = settings.conv_rank or (settings.rank if settings.algorithm == "LoCon" else 0)
     return LoraShape(
         settings.rank,
@@ -65,26 +68,24 @@ def shape_of(settings: NetworkSettings) -> LoraShape:
 
 
 def is_3x3(module: nn.Module) -> bool:
-    """Whether a convolution sees more than one pixel."""
+    """True for a convolution over more than one pixel."""
     return isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)
 
 
 class Branch(nn.Module):
-    """A change of one frozen module's output.
-
-    `tensors` are its file's, without the module's key.
-    """
+    """A trainable change of one frozen module's output."""
 
     def __init__(self, beside: nn.Module, shape: LoraShape) -> None:
         super().__init__()
         self.rank, self.alpha = shape.of(beside)
-        self.rank_dropout, self.module_dropout = shape.rank_dropout, shape.module_dropout
+        self.rank_dropout = shape.rank_dropout
+        self.module_dropout = shape.module_dropout
         self.conv = isinstance(beside, nn.Conv2d)
         self.stride = beside.stride if isinstance(beside, nn.Conv2d) else (1, 1)
         self.padding = beside.padding if isinstance(beside, nn.Conv2d) else (0, 0)
 
-    def left_out(self) -> bool:
-        """Whether this step does without the branch."""
+    def is_dropped(self) -> bool:
+        """True if this pass leaves the branch out; draws a number with module_dropout."""
         return (
             self.training
             and self.module_dropout > 0
@@ -92,27 +93,30 @@ class Branch(nn.Module):
         )
 
     def add_to(self, output: Tensor, x: Tensor) -> Tensor:
-        """The module's output with the branch's share."""
-        changed: Tensor = output + self(x)
-        return changed
+        """The module's output with the branch's added; x: the module's input."""
+        total: Tensor = output + self(x)
+        return total
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Name in the file -> tensor, with gradients."""
+        """Name in the file, without the module's stem -> tensor, with gradients."""
         raise NotImplementedError
 
     def weight_delta(self) -> Tensor:
         """ΔW at strength 1, in the module's shape."""
         raise NotImplementedError
 
-    def shorten(self, factor: float) -> None:
-        """Multiply ΔW by a factor."""
+    def scale_delta(self, factor: float) -> None:
+        """Multiply ΔW by a factor, in place."""
         raise NotImplementedError
 
 
 class LoraBranch(Branch):
     """alpha / rank · up(down(x)) beside one Linear or Conv2d.
 
-    `down` starts uniform in ±1/sqrt(fan_in) (kohya's Kaiming with a = sqrt 5), `up` at zero.
+    down: (rank, in) or (rank, in, kh, kw); starts uniform in ±1/sqrt(fan_in), kohya's Kaiming with
+        a = sqrt 5.
+    up: (out, rank) or (out, rank, 1, 1); starts at zero.
+    Source: Hu et al. 2021, "LoRA", section 4.1; sd-scripts networks/lora.py, LoRAModule.
     """
 
     def __init__(self, beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> None:
@@ -174,18 +178,17 @@ class LoraBranch(Branch):
         """up · down · alpha / rank."""
         return module_delta(self.tensors(), (self.up.shape[0], *self.down.shape[1:]))
 
-    def shorten(self, factor: float) -> None:
+    def scale_delta(self, factor: float) -> None:
         """By its square root in both halves, so that neither outgrows the other."""
         self.down.data.mul_(math.sqrt(factor))
         self.up.data.mul_(math.sqrt(factor))
 
 
 class LycorisBranch(Branch):
-    """LyCORIS' parameters for LoHa, LoKr and DoRA; ΔW is computed from them as from the file that
-    they become.
+    """LyCORIS' parameters for LoHa, LoKr and DoRA, with ΔW computed as from their file.
 
-    So what is trained is what a host later loads, and LyCORIS' own versions (some apply alpha
-    twice) do not matter.
+    So what is trained is what a host later loads, whatever LyCORIS' version computes (some apply
+    alpha twice).
     """
 
     def __init__(self, beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> None:
@@ -193,10 +196,10 @@ class LycorisBranch(Branch):
         weight = beside.weight
         assert isinstance(weight, Tensor)
         self.shape = tuple(weight.shape)
-        # LyCORIS draws from the global generator, and prints.
+        # LyCORIS draws from the global generator, and prints
         with torch.random.fork_rng(devices=[]), redirect_stdout(StringIO()):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            made = _module(shape.algorithm)(
+            module = _lycoris_class(shape.algorithm)(
                 "branch",
                 beside,
                 lora_dim=self.rank,
@@ -206,7 +209,7 @@ class LycorisBranch(Branch):
                 weight_decompose=shape.algorithm == "DoRA",
                 wd_on_out=False,
             )
-        self.inner: Any = made.to(weight.device)
+        self.inner: Any = module.to(weight.device)
         # In a list: the frozen module is not ours to hold as a child.
         self._beside = [beside] if shape.algorithm == "DoRA" else []
 
@@ -224,11 +227,12 @@ class LycorisBranch(Branch):
         return {str(name): tensor for name, tensor in self.inner.custom_state_dict().items()}
 
     def weight_delta(self, dropout: float = 0.0) -> Tensor:
-        """By the formulas that read files.
+        """ΔW by the formulas that read files.
 
-        dropout: share of ΔW's rows that are left out; the others are not enlarged for it, and
-        DoRA's magnitude sees what is left.  Source: LyCORIS 3.2 to 4.1, loha.py, lokr.py and
-        locon.py, rank_dropout with rank_dropout_scale=False.
+        dropout: share of ΔW's rows that are left out; the others are not scaled up for it, and
+            DoRA's magnitude sees what is left.
+        Source: LyCORIS 3.2 to 4.1, loha.py, lokr.py and locon.py, rank_dropout with
+            rank_dropout_scale=False.
         """
         parts = dict(self.tensors())
         magnitude = parts.pop("dora_scale", None)
@@ -242,7 +246,7 @@ class LycorisBranch(Branch):
         assert isinstance(weight, Tensor)
         return dora_delta(weight.detach().float(), delta, magnitude)
 
-    def shorten(self, factor: float) -> None:
+    def scale_delta(self, factor: float) -> None:
         """In the tensor that ΔW is linear in."""
         for name in ("hada_w1_a", "lokr_w1", "lokr_w1_a"):
             if hasattr(self.inner, name):
@@ -252,13 +256,16 @@ class LycorisBranch(Branch):
 
 
 def new_branch(beside: nn.Module, shape: LoraShape, generator: torch.Generator) -> Branch:
-    """The branch that a shape asks for.  Raises: TrainingError, when LyCORIS is missing."""
+    """The branch that a shape asks for.
+
+    Raises: TrainingError, when LyCORIS is missing.
+    """
     if shape.algorithm in ("LoRA", "LoCon"):
         return LoraBranch(beside, shape, generator)
     return LycorisBranch(beside, shape, generator)
 
 
-def _module(algorithm: str) -> type[nn.Module]:
+def _lycoris_class(algorithm: str) -> type[nn.Module]:
     try:
         from lycoris.modules.locon import LoConModule
         from lycoris.modules.loha import LohaModule
@@ -268,7 +275,9 @@ def _module(algorithm: str) -> type[nn.Module]:
             f"training.algorithm={algorithm}: found no {error.name}, expected lycoris-lora; install"
             " it with pip install lycoris-lora (below 4.1 for torch before 2.4), or choose LoRA"
         ) from error
-    found: type[nn.Module] = {"LoHa": LohaModule, "LoKr": LokrModule, "DoRA": LoConModule}[
-        algorithm
-    ]
-    return found
+    classes: dict[str, type[nn.Module]] = {
+        "LoHa": LohaModule,
+        "LoKr": LokrModule,
+        "DoRA": LoConModule,
+    }
+    return classes[algorithm]

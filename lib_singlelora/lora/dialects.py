@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import LoraFileError, LoraKeyError
 from ..files.text_file import read_text
 from ..naming.blocks import BlockLayout
-from ..naming.dialects import LoraKey, layout_of, parse_key, stranger
+from ..naming.dialects import LoraKey, foreign_kind, layout_of, parse_key
 from ..naming.keys import canonical_to_kohya, stems
 
 BUNDLE = "bundle_emb."
@@ -109,7 +109,7 @@ def _check_kind(name: str, given: Mapping[str, Tensor], known: Mapping[str, Lora
     """Raises: LoraKeyError, for a file that is no LoRA at all, or one for another kind of model."""
     if any(key.part not in ("weight", "bias") for key in known.values()):
         return
-    what = stranger(given)
+    what = foreign_kind(given)
     if not what and any("lora" in key.lower() for key in given):
         return  # of a kind that nobody knows: its first key is told
     what = what or "keys that no LoRA has"
@@ -129,7 +129,7 @@ def _check_modules(
     ]
     if not unknown:
         return
-    what = stranger(given) if len(unknown) == len(given) else ""
+    what = foreign_kind(given) if len(unknown) == len(given) else ""
     meant = f"It is {what}. " if what else ""
     raise LoraKeyError(
         f"{name}: {len(unknown)} of {len(given)} keys match no {layout.name} module (first:"

@@ -1,8 +1,10 @@
 """ΔW of each algorithm, apart from modules and files.
 
-All functions give the weight's change at strength 1 in the shape of the weight: (out, in) or (out,
-in, kh, kw). Sources: Hu et al. 2021 (LoRA); Hyeon-Woo et al. 2022, FedPara (LoHa); LyCORIS,
-lycoris/functional (LoKr, Tucker forms).
+All functions give the weight's change at strength 1 in the shape of the weight: (out, in) or
+(out, in, kh, kw).
+
+Sources: Hu et al. 2021 (LoRA); Hyeon-Woo et al. 2022, FedPara (LoHa); LyCORIS, lycoris/functional
+(LoKr, Tucker forms).
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ PARTNERS = {
     "glora": ("a2.weight", "b1.weight", "b2.weight"),
     "ia3": ("weight",),
 }
-# What each algorithm is made of, beside alpha, scale and dora_scale.
+# The tensors of each algorithm, beside alpha, scale and dora_scale
 _READ = {
     "lora": {"lora_up.weight", "lora_down.weight", "lora_mid.weight", "diff_b"},
     "loha": {f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")} | {"diff_b"},
@@ -46,10 +48,10 @@ _READ = {
     "oft": {"oft_blocks", "oft_diag", "rescale"},
     "ia3": {"weight", "on_input"},
 }
-# What these change depends on the weight that they change.
+# Algorithms whose ΔW depends on the weight that they change
 OF_THE_WEIGHT = ("glora", "oft", "ia3")
-# The tensors that ΔW is linear in, and that block weights are multiplied into (LBW does the same);
-# OFT has none.
+# The tensors that ΔW is linear in: block weights are multiplied into them, as LBW does.  OFT has
+# none.
 LINEAR_IN = (
     "lora_up.weight",
     "hada_w1_a",
@@ -72,7 +74,7 @@ PER_OUTPUT = (
 
 
 def algorithm_of(parts: Mapping[str, Tensor]) -> str:
-    """The algorithm, by the names of a module's tensors.
+    """The algorithm of a module, by the names of its tensors.
 
     Raises: LoraFileError, for none of ALGORITHMS.
     """
@@ -86,7 +88,13 @@ def algorithm_of(parts: Mapping[str, Tensor]) -> str:
 
 
 def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None) -> Tensor:
-    """scale · up · down; with `mid` the Tucker form of a convolution."""
+    """scale · up · down; with `mid` the Tucker form of a convolution.
+
+    up: (out, rank) or (out, rank, 1, 1).
+    down: (rank, in) or (rank, in, kh, kw).
+    mid: (rank, rank, kh, kw).
+    Source: Hu et al. 2021, "LoRA", section 4.1; LyCORIS for the Tucker form.
+    """
     rank = down.shape[0]
     if mid is not None:
         flat_up, flat_down = up.reshape(up.shape[0], -1), down.reshape(rank, -1)
@@ -97,7 +105,11 @@ def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None
 
 
 def loha_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
-    """scale · (w1_a w1_b) ∘ (w2_a w2_b), with cores t1 and t2 in the Tucker form."""
+    """scale · (w1_a w1_b) ∘ (w2_a w2_b), with cores t1 and t2 in the Tucker form.
+
+    parts: hada_w1_a, hada_w2_a: (out, rank); hada_w1_b, hada_w2_b: (rank, in · kh · kw).
+    Source: Hyeon-Woo et al. 2022, "FedPara", proposition 1.
+    """
     halves = []
     for n in (1, 2):
         a, b, core = parts[f"hada_w{n}_a"], parts[f"hada_w{n}_b"], parts.get(f"hada_t{n}")
@@ -106,7 +118,10 @@ def loha_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
 
 
 def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
-    """scale · w1 ⊗ w2, each whole or a product."""
+    """scale · w1 ⊗ w2 (Kronecker), each whole or a product of two.
+
+    Source: LyCORIS, lycoris/functional/lokr.py.
+    """
     first = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
     if "lokr_w2" in parts:
         second = parts["lokr_w2"]
@@ -123,8 +138,7 @@ def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
 
 
 def dora_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
-    """What DoRA changes of a weight: W + ΔW with each input's column brought to its magnitude, less
-    W.
+    """DoRA's change of a weight: m (W + ΔW) / ‖W + ΔW‖ - W, with the norm of each input's column.
 
     weight, delta: (out, in, …).
     magnitude: (1, in, 1…), as the WebUI reads it (LyCORIS' wd_on_output=False).
@@ -137,9 +151,9 @@ def dora_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
 
 
 def check_parts(parts: Mapping[str, Tensor]) -> None:
-    """Whether a module's tensors are those of one algorithm and fit one another, at no cost:
-    nothing is computed.
+    """Check that a module's tensors belong to one algorithm and fit one another.
 
+    Costs nothing: shapes are computed on PyTorch's meta device.
     Raises: LoraFileError, naming what is missing, too much, or does not fit.
     """
     algorithm = algorithm_of(parts)
@@ -168,14 +182,14 @@ def check_parts(parts: Mapping[str, Tensor]) -> None:
 
 
 def per_output(magnitude: Tensor) -> bool:
-    """Whether a DoRA's magnitudes are one an output, (out, 1, 1…), not one an input, (1, in, 1…)."""
+    """True for a DoRA of one magnitude per output, (out, 1, 1…); False per input, (1, in, 1…)."""
     return magnitude.dim() > 1 and magnitude.shape[0] > 1
 
 
 def per_output_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor:
-    """What a DoRA with one magnitude an output changes: W + ΔW with each output's row brought to
-    its magnitude, less W.
+    """The change of a DoRA with one magnitude per output: m (W + ΔW) / ‖W + ΔW‖ - W, by rows.
 
+    weight, delta: (out, in, …).
     magnitude: (out, 1, 1…).
     Source: LyCORIS lycoris/modules/locon.py with wd_on_out; peft tuners/lora/dora.py.
     """
@@ -186,15 +200,13 @@ def per_output_delta(weight: Tensor, delta: Tensor, magnitude: Tensor) -> Tensor
 
 
 def column_norms(weight: Tensor) -> Tensor:
-    """The norm of each input's column, (1, in, 1…)."""
+    """The norm of each input's column, (1, in, 1…); weight: (out, in, …)."""
     norms: Tensor = weight.transpose(0, 1).flatten(1).norm(dim=1)
     return norms.view(1, -1, *[1] * (weight.dim() - 2))
 
 
 def rank_of(parts: Mapping[str, Tensor]) -> int | None:
-    """The rank by which alpha is divided, or None where there is none (LoKr with two whole
-    matrices, diff).
-    """
+    """The rank that alpha is divided by; None without one (diff, LoKr with two whole matrices)."""
     for name, dimension in (
         ("lora_down.weight", 0),
         ("hada_w1_b", 0),
@@ -218,41 +230,39 @@ def scale_of(parts: Mapping[str, Tensor]) -> float:
 
 
 def natural_delta(parts: Mapping[str, Tensor]) -> Tensor:
-    """ΔW of one module at strength 1, fp32, in the shape its tensors give; of a DoRA what is added
-    before the norm.
+    """ΔW of one module at strength 1, fp32, in the shape that its tensors give.
 
+    Of a DoRA: what is added to the weight before the norm.
     A LoHa's or LoKr's of a convolution may be flat, (out, in · kh · kw).
     """
-    own = {name: tensor.float() for name, tensor in parts.items()}
-    scale, algorithm = scale_of(own), algorithm_of(own)
+    parts = {name: tensor.float() for name, tensor in parts.items()}
+    scale = scale_of(parts)
+    algorithm = algorithm_of(parts)
     if algorithm == "lora":
         return lora_delta(
-            own["lora_up.weight"], own["lora_down.weight"], scale, own.get("lora_mid.weight")
+            parts["lora_up.weight"], parts["lora_down.weight"], scale, parts.get("lora_mid.weight")
         )
     if algorithm == "loha":
-        return loha_delta(own, scale)
+        return loha_delta(parts, scale)
     if algorithm in OF_THE_WEIGHT:
         raise LoraFileError(
             f"found {algorithm}, whose change depends on the checkpoint's weights, expected LoRA,"
             " LoCon, LoHa, LoKr or diff; use the file as it is"
         )
-    return (
-        lokr_delta(own, scale)
-        if algorithm == "lokr"
-        else own["w_norm" if algorithm == "norm" else "diff"] * scale
-    )
+    if algorithm == "lokr":
+        return lokr_delta(parts, scale)
+    return parts["w_norm" if algorithm == "norm" else "diff"] * scale
 
 
 def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
-    """Frobenius norm of `natural_delta`; of a plain LoRA without making it, from rank × rank
-    products of its halves.
+    """Frobenius norm of `natural_delta`, a scalar.
+
+    Of a plain LoRA from rank × rank products: ‖up down‖² = Σ (upᵀ up) ∘ (down downᵀ).
     """
     norm: Tensor
     if algorithm_of(parts) == "lora" and "lora_mid.weight" not in parts:
-        up, down = (
-            parts["lora_up.weight"].double().flatten(1),
-            parts["lora_down.weight"].double().flatten(1),
-        )
+        up = parts["lora_up.weight"].double().flatten(1)
+        down = parts["lora_down.weight"].double().flatten(1)
         norm = ((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt() * abs(scale_of(parts))
     else:
         norm = natural_delta(parts).norm()
@@ -260,11 +270,10 @@ def natural_norm(parts: Mapping[str, Tensor]) -> Tensor:
 
 
 def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
-    """What a file's module adds to this weight at strength 1, fp32 on its device; a DoRA's depends
-    on the weight.
+    """What a file's module adds to this weight at strength 1, fp32 on the weight's device.
 
     Raises: LoraFileError, when the tensors do not fit the weight, and for a DoRA with one magnitude
-    an output.
+        per output.
     """
     own = {name: tensor.to(weight.device) for name, tensor in parts.items() if name != "dora_scale"}
     if algorithm_of(own) in OF_THE_WEIGHT:
@@ -291,8 +300,8 @@ def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
 
 def bias_change(parts: Mapping[str, Tensor]) -> Tensor | None:
     """What a file's module adds to the bias at strength 1, fp32."""
-    found = parts.get("b_norm" if "w_norm" in parts else "diff_b")
-    return None if found is None else found.float()
+    change = parts.get("b_norm" if "w_norm" in parts else "diff_b")
+    return None if change is None else change.float()
 
 
 def of_weight(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
@@ -329,7 +338,11 @@ def of_weight(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
 
 
 def _cayley(blocks: Tensor, bound: float) -> Tensor:
-    """Rotations (…, b, b) of skew-symmetric generators; bound: of the generators' norm, 0 for none."""
+    """Rotations (…, b, b) = (1 + S)(1 - S)⁻¹ of skew-symmetric S = blocks - blocksᵀ.
+
+    blocks: (…, b, b).
+    bound: of the norm of S, 0 for none.
+    """
     skew = blocks - blocks.transpose(-1, -2)
     if bound:
         norm = skew.norm()
@@ -339,8 +352,10 @@ def _cayley(blocks: Tensor, bound: float) -> Tensor:
 
 
 def _oft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
-    """The weight with its outputs rotated block by block; `oft_diag` of older LyCORIS holds the
-    rotations themselves.
+    """The weight with its outputs rotated block by block.
+
+    oft_blocks: (blocks, b, b) generators; oft_diag, of older LyCORIS: the rotations themselves.
+    Source: Qiu et al. 2023, "Controlling Text-to-Image Diffusion by Orthogonal Finetuning".
     """
     out = base.shape[0]
     if "oft_diag" in own:
@@ -355,6 +370,8 @@ def _boft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
     """The weight with its outputs rotated in butterfly order.
 
     oft_blocks: (steps, blocks, b, b).
+    Source: Liu et al. 2024, "Parameter-Efficient Orthogonal Finetuning via Butterfly
+        Factorization".
     """
     turns = _cayley(own["oft_blocks"], float(own.get("alpha", 0.0)) * base.shape[0])
     side, flat = turns.shape[-1], base.reshape(base.shape[0], -1)

@@ -1,8 +1,7 @@
-"""A frozen Linear and the LoRA beside it in one operation: neither the output nor the input's
-gradient is written twice.
+"""A frozen Linear and the LoRA beside it in one operation, which writes each output once.
 
 At full size the sum of layer and branch costs a pass over the output; here the branch's product is
-added to it as it is computed.
+added to it as it is computed; likewise the input's gradient.
 """
 
 from __future__ import annotations
@@ -29,24 +28,26 @@ class LinearWithLora(torch.autograd.Function):
         bias: Tensor | None,
         down: Tensor,
         up: Tensor,
-        fast: bool,
+        by_onednn: bool,
     ) -> Tensor:
-        """x: (…, in).
+        """Gives (…, out).
 
+        x: (…, in).
         weight: (out, in).
         bias: (out,).
-        down: (r, in), scaled.
-        up: (out, r).
-        fast: by oneDNN.
+        down: (rank, in), already scaled by alpha / rank.
+        up: (out, rank).
+        by_onednn: True for oneDNN's products.
         """
-        linear = onednn.linear if fast else F.linear
+        linear = onednn.linear if by_onednn else F.linear
         flat = x.reshape(-1, x.shape[-1])
         inner = linear(flat, down)
         # The layer as it computes alone, so that an untrained LoRA (up is 0) changes no bit on any
         # processor.
         out = linear(flat, weight, bias).addmm_(inner, up.t())
         ctx.save_for_backward(flat, weight, down, up, inner)
-        ctx.shape, ctx.linear = x.shape, linear
+        ctx.shape = x.shape
+        ctx.linear = linear
         return out.view(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
@@ -55,25 +56,24 @@ class LinearWithLora(torch.autograd.Function):
         flat, weight, down, up, inner = ctx.saved_tensors
         [grad] = grads
         grad = grad.reshape(-1, grad.shape[-1])
-        of_inner = ctx.linear(grad, up.t())
-        of_x = None
+        inner_grad = ctx.linear(grad, up.t())
+        x_grad = None
         if ctx.needs_input_grad[0]:
-            of_x = ctx.linear(grad, weight.t()).addmm_(of_inner, down).view(ctx.shape)
-        return of_x, None, None, of_inner.t() @ flat, grad.t() @ inner, None
+            x_grad = ctx.linear(grad, weight.t()).addmm_(inner_grad, down).view(ctx.shape)
+        return x_grad, None, None, inner_grad.t() @ flat, grad.t() @ inner, None
 
 
 def fusible(module: nn.Module, branch: Branch) -> bool:
-    """Whether the two may be one: a plain Linear that nobody patched, and a LoRA that leaves
-    nothing out at random.
-    """
+    """True for an unpatched frozen Linear and a LoRA that leaves nothing out at random."""
     if type(module) is not nn.Linear or not isinstance(branch, LoraBranch):
         return False
     random = branch.dropout or branch.rank_dropout or branch.module_dropout
     return is_unpatched(module) and not random and not module.weight.requires_grad
 
 
-def fused_forward(module: nn.Linear, branch: LoraBranch, x: Tensor, fast: bool) -> Tensor:
-    """The module's output with the branch's share.  fast: by oneDNN."""
-    down, up = branch.down.to(x.dtype) * (branch.alpha / branch.rank), branch.up.to(x.dtype)
-    made: Tensor = LinearWithLora.apply(x, module.weight, module.bias, down, up, fast)  # type: ignore[no-untyped-call]
-    return made
+def fused_forward(module: nn.Linear, branch: LoraBranch, x: Tensor, by_onednn: bool) -> Tensor:
+    """The module's output with the branch's added.  by_onednn: True for oneDNN's products."""
+    down = branch.down.to(x.dtype) * (branch.alpha / branch.rank)
+    up = branch.up.to(x.dtype)
+    output: Tensor = LinearWithLora.apply(x, module.weight, module.bias, down, up, by_onednn)  # type: ignore[no-untyped-call]
+    return output

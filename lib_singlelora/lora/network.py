@@ -1,6 +1,4 @@
-"""A trainable LoRA: branches beside the frozen modules of a TrainingModel, attached by forward
-hooks.
-"""
+"""A trainable LoRA: branches beside a TrainingModel's frozen modules, attached by hooks."""
 
 from __future__ import annotations
 
@@ -24,12 +22,12 @@ TEXT_PARTS = (".self_attn.", ".mlp.")
 
 
 def is_target(name: str, with_conv: bool) -> bool:
-    """Whether kohya looks for a branch here: attention and MLP of the text encoder, the
-    transformers of the U-Net, with a conv rank also its ResBlocks and resamplers, their Linears and
-    1×1 convolutions included.
+    """True if kohya puts a branch on the module of this canonical name.
 
+    That is attention and MLP of the text encoder, and the transformers of the U-Net; with_conv also
+    its ResBlocks and resamplers, their Linears and 1×1 convolutions included.
     Source: sd-scripts networks/lora.py, UNET_TARGET_REPLACE_MODULE and
-    TEXT_ENCODER_TARGET_REPLACE_MODULE.
+        TEXT_ENCODER_TARGET_REPLACE_MODULE.
     """
     if is_text(name):
         return any(part in name for part in TEXT_PARTS)
@@ -42,8 +40,10 @@ def is_target(name: str, with_conv: bool) -> bool:
 class LoraNetwork(nn.Module):
     """All branches of one LoRA.
 
+    targets: (canonical name, module).
     blocks: label -> factor of its learning rate; a block at 0 gets no branches.
-    text_encoder: whether to train it.
+    text_encoder, unet: True to train it.
+    seed: of the branches' first weights.
     Raises: TrainingError, when nothing is left to train.
     """
 
@@ -59,7 +59,9 @@ class LoraNetwork(nn.Module):
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.layout, self.shape, self.enabled = layout, shape, True
+        self.layout = layout
+        self.shape = shape
+        self.enabled = True
         self.block_of_target: dict[str, str] = {}
         self.factors: dict[str, float] = {}
         self.branches = nn.ModuleDict()
@@ -92,7 +94,7 @@ class LoraNetwork(nn.Module):
 
     @contextmanager
     def switched_off(self) -> Iterator[None]:
-        """The frozen model alone while inside."""
+        """While inside, the model computes without the LoRA."""
         self.enabled = False
         try:
             yield
@@ -101,24 +103,24 @@ class LoraNetwork(nn.Module):
 
     def block_norms(self) -> dict[str, float]:
         """Block -> mean Frobenius norm of its modules' ΔW."""
-        found: dict[str, list[float]] = {}
+        norms: dict[str, list[float]] = {}
         with torch.no_grad():
             for name, branch in self.items():
-                found.setdefault(self.block_of_target[name], []).append(
+                norms.setdefault(self.block_of_target[name], []).append(
                     float(branch.weight_delta().norm())
                 )
-        return {label: sum(found[label]) / len(found[label]) for label in self.blocks_trained()}
+        return {label: sum(norms[label]) / len(norms[label]) for label in self.blocks_trained()}
 
     @torch.no_grad()
     def limit_norms(self, longest: float) -> int:
-        """Shorten every ΔW to a norm; gives how many were longer.
+        """Scale every ΔW down to a Frobenius norm of at most `longest`; gives how many were longer.
 
         Source: sd-scripts' scale_weight_norms.
         """
         norms = [(branch, float(branch.weight_delta().norm())) for _, branch in self.items()]
         for branch, norm in norms:
             if norm > longest:
-                branch.shorten(longest / norm)
+                branch.scale_delta(longest / norm)
         return sum(norm > longest for _, norm in norms)
 
     def parameter_groups(
@@ -208,7 +210,7 @@ def _adding_hook(
     network: LoraNetwork, branch: Branch
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        if not network.enabled or branch.left_out():
+        if not network.enabled or branch.is_dropped():
             return output
         return branch.add_to(output, inputs[0])
 

@@ -1,7 +1,9 @@
-"""What the blocks of a U-Net are known to carry, roughly.
+"""What each block of a U-Net mostly decides, roughly.
 
 The deeper a block, the coarser what it decides: the inner ones the place and shape of things, the
-outer ones their look. Sources: Voynov et al. 2023 (P+) for SD 1.x; Frenkel et al. 2024 (B-LoRA) and
+outer ones their look.
+
+Sources: Voynov et al. 2023 (P+) for SD 1.x; Frenkel et al. 2024 (B-LoRA) and
 Wang et al. 2024 (InstantStyle) for SDXL.
 """
 
@@ -9,9 +11,13 @@ from __future__ import annotations
 
 from .blocks import BASE, BlockLayout
 
-WORDS, COMPOSITION, OUTLINE, STYLE, COLOUR = "words", "composition", "outline", "style", "colour"
+WORDS = "words"
+COMPOSITION = "composition"
+OUTLINE = "outline"
+STYLE = "style"
+COLOUR = "colour"
 _BY_LEVEL = (COLOUR, STYLE, OUTLINE, COMPOSITION)  # from the full resolution down
-_XL = {
+_SDXL = {
     "IN07": COMPOSITION,
     "IN08": COMPOSITION,
     "M00": COMPOSITION,
@@ -22,11 +28,11 @@ _XL = {
 
 
 def carries(label: str, layout: BlockLayout) -> str:
-    """words, composition, outline, style or colour: what a block mostly decides."""
+    """What a block mostly decides: words, composition, outline, style or colour."""
     if label == BASE:
         return WORDS
-    if layout.vector and label in _XL:
-        return _XL[label]
+    if layout.vector and label in _SDXL:
+        return _SDXL[label]
     deepest = len(layout.multipliers) - 1
     if label == "M00":
         return _BY_LEVEL[deepest]

@@ -1,8 +1,7 @@
-"""Block weights: one factor for each block, written as a preset's name, LBW's values or kohya's
-lists.
+"""Block weights: a factor for each block, written as a preset, LBW's values or kohya's lists.
 
-Vectors and lengths: sd-webui-lora-block-weight, scripts/lora_block_weight.py; kohya's lists:
-sd-scripts networks/lora.py.
+Sources: sd-webui-lora-block-weight, scripts/lora_block_weight.py, for values and their numbers;
+sd-scripts networks/lora.py, for kohya's lists.
 """
 
 from __future__ import annotations
@@ -56,8 +55,9 @@ _FROM_PROMPT = re.compile(r"X(?:([+-])(\d+\.?\d*|\.\d+))?")
 
 @dataclass(frozen=True)
 class BlockWeights:
-    """Factor of each block, BASE first; a label without one has 1 (as kohya pads) unless it was
-    written as 0.
+    """A factor for each block.
+
+    factors: (label, factor), BASE first; a label that is missing counts as 1, as kohya pads.
     """
 
     layout: BlockLayout
@@ -76,19 +76,17 @@ class BlockWeights:
         return tuple(self[label] for label in (BASE, *labels))
 
     def as_kohya(self) -> dict[str, tuple[float, ...]]:
-        """sd-scripts' down_lr_weight, mid_lr_weight and up_lr_weight; the text encoder is not among
-        them.
-        """
-        labels, n = self.layout.labels, self.layout.side
-        middle = 3 if self.layout.name == "sdxl" else 1
+        """sd-scripts' down_lr_weight, mid_lr_weight and up_lr_weight, which leave BASE out."""
+        labels = self.layout.labels
+        n = self.layout.side
         return {
             "down_lr_weight": tuple(self[label] for label in labels[:n]),
-            "mid_lr_weight": (self["M00"],) * middle,
+            "mid_lr_weight": (self["M00"],) * self.layout.kohya_middle,
             "up_lr_weight": tuple(self[label] for label in labels[n + 1 :]),
         }
 
     def trained(self) -> tuple[str, ...]:
-        """The blocks with transformers whose factor is not 0: those that a plain LoRA trains."""
+        """The blocks that a plain LoRA trains: with transformers, and a factor that is not 0."""
         return tuple(label for label in self.layout.attention_labels if self[label])
 
     def __str__(self) -> str:
@@ -102,16 +100,17 @@ def parse_block_weights(
     chance: random.Random | None = None,
     x: float = 1.0,
 ) -> BlockWeights:
-    """A preset's name, 12, 17, 20 or 26 values, or kohya's `down/mid/up` lists, shapes among them
-    (`cosine/1/sine+.25`).
+    """Block weights from a preset's name, a list of values or kohya's lists.
 
-    R is a random value in 0 to 1, U in -0.5 to 1.5 (both from `chance`); X is `x`, X+0.2 and X-0.2
-    are that much beside it (LBW takes X from the prompt, and 1 where it has none).  A name in the
-    preset's own letters goes before one in others.
+    text: a name; or 12, 17, 20 or 26 values; or `down/mid/up` lists, which may be shapes
+        (`cosine/1/sine+.25`).  A name with the same case goes before one that differs in it.
+    chance: for the values R, uniform in 0 to 1, and U, uniform in -0.5 to 1.5.
+    x: for the values X, X+0.2 and X-0.2; LBW takes it from the prompt, 1 where that has none.
     Raises: PresetError, for an unknown name (with the nearest), a wrong number of values or a value
-    that is no number.
+        that is not a number.
     """
-    text, names = text.strip(), {name.upper(): name for name in presets}
+    text = text.strip()
+    names = {name.upper(): name for name in presets}
     if text.upper() in UNIFORM and presets.get(text, "").replace(" ", "") in (
         "",
         LBW_PRESETS[text.upper()],
@@ -120,7 +119,7 @@ def parse_block_weights(
             layout, tuple((label, UNIFORM[text.upper()]) for label in (BASE, *layout.labels))
         )
     if text in presets or text.upper() in names:
-        text = written_out(text, presets)
+        text = expand_preset(text, presets)
     elif _is_number(text):
         raise PresetError(
             f"block weights {text!r}: found one value, expected a name, or 17 or more; in a list of"
@@ -136,29 +135,27 @@ def parse_block_weights(
         return _from_kohya(text, layout)
     chance = chance or random.Random(0)
     values = [_number(piece, text, chance, x) for piece in text.split(",")]
-    if not fits(text, layout):
+    if not fits_layout(text, layout):
         wanted = "12 or 20" if layout.name == "sdxl" else "17 or 26"
         raise PresetError(
             f"block weights {text!r}: found {len(values)} values, expected {wanted} for"
             f" {layout.name}"
         )
-    given = dict(zip(FORMS[len(values)], values, strict=True))
+    factors = dict(zip(FORMS[len(values)], values, strict=True))
     # A block that the form has no value for (those without transformers) gets 0, as in LBW's to26.
     return BlockWeights(
-        layout, tuple((label, given.get(label, 0.0)) for label in (BASE, *layout.labels))
+        layout, tuple((label, factors.get(label, 0.0)) for label in (BASE, *layout.labels))
     )
 
 
-def written_out(text: str, presets: Mapping[str, str]) -> str:
-    """The values of a preset's name, in its own letters first; what is no name is given back."""
+def expand_preset(text: str, presets: Mapping[str, str]) -> str:
+    """The values behind a preset's name, exact case first; any other text as it is."""
     names = {name.upper(): name for name in presets}
     return presets.get(text) or presets.get(names.get(text.upper(), ""), text)
 
 
-def fits(text: str, layout: BlockLayout) -> bool:
-    """Whether values in this form are those of a layout: 17, 26 or kohya's lists for SD1, 12 or 20
-    for SDXL.
-    """
+def fits_layout(text: str, layout: BlockLayout) -> bool:
+    """True if a layout takes so many values: SD1 17, 26 or kohya's lists, SDXL 12 or 20."""
     if "/" in text:
         return layout.name != "sdxl"
     form = FORMS.get(text.count(",") + 1)
@@ -201,17 +198,15 @@ def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
     # As kohya: a list that is too short is padded with 1, one that is too long is cut, what is not
     # above 0 is not trained.
     lists = [
-        (_list(part, text, count) + [1.0] * count)[:count]
+        (_kohya_list(part, text, count) + [1.0] * count)[:count]
         for part, count in zip(parts, counts, strict=True)
     ]
-    values = [1.0, *(max(0.0, value) for own in lists for value in own)]
+    values = [1.0, *(max(0.0, value) for factors in lists for value in factors)]
     return BlockWeights(layout, tuple(zip((BASE, *layout.labels), values, strict=True)))
 
 
-def _list(part: str, text: str, count: int) -> list[float]:
-    """One of kohya's three lists: numbers, or a shape's name, such as `cosine+.25`, that gives as
-    many as there are blocks.
-    """
+def _kohya_list(part: str, text: str, count: int) -> list[float]:
+    """One of kohya's three lists: numbers, or `count` values of a shape such as `cosine+.25`."""
     name, plus, base = part.strip().partition("+")
     if name not in SHAPES:
         if any(letter.isalpha() for letter in name) and name not in ("R", "U", "X"):
@@ -238,30 +233,29 @@ def _is_number(text: str) -> bool:
 
 
 def remarks(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS) -> list[str]:
-    """What a person should know of weights that are read otherwise than they are written; one
-    sentence each.
-    """
-    own = presets.get(text.strip(), text)
-    if own.count("/") != 2:
+    """Warnings about kohya lists that are cut or padded, a sentence each."""
+    text = presets.get(text.strip(), text)
+    if text.count("/") != 2:
         return []
-    found = []
+    sentences = []
     for name, part, count in zip(
-        ("down", "mid", "up"), own.split("/"), (layout.side, 1, layout.side), strict=True
+        ("down", "mid", "up"), text.split("/"), (layout.side, 1, layout.side), strict=True
     ):
-        given = len(_list(part, own, count))
-        if given != count:
-            done = "the rest is cut" if given > count else f"{count - given} are taken to be 1"
-            found.append(
-                f"block weights: {name} has {given} values, expected {count}; as with kohya {done}"
+        length = len(_kohya_list(part, text, count))
+        if length != count:
+            change = "the rest is cut" if length > count else f"{count - length} are taken to be 1"
+            sentences.append(
+                f"block weights: {name} has {length} values, expected {count}; as with kohya"
+                f" {change}"
             )
-    return found
+    return sentences
 
 
 def with_blocks(weights: BlockWeights, blocks: str, value: float) -> BlockWeights:
-    """The weights with a value for some blocks, written as in LBW's plot: `IN05-OUT05 BASE`, or
-    `NOT M00` for all others.
+    """The weights with another value for some blocks.
 
-    A range holds both of its ends, in whatever order they stand.
+    blocks: as in LBW's plot: `IN05-OUT05 BASE`, or `NOT M00` for all others; a range includes both
+        of its ends, in either order.
     Raises: PresetError, for a label that the layout does not have.
     """
     if not math.isfinite(value):

@@ -11,22 +11,23 @@ BASE = "BASE"
 
 _TEXT = re.compile(r"(?:te[12]\.)?text_model\.")
 _BLOCK = re.compile(r"(input|output)_blocks\.(\d+)(?:\.|$)")
-_MIDDLE = re.compile(r"middle_block(?:\.(\d+))?(?:\.|$)")
+_MIDDLE = re.compile(r"middle_block(?:\.|$)")
 
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """One architecture.
+    """One architecture of U-Net and text encoders.
 
     multipliers: channels of each resolution level over `channels`.
-    depths: transformer blocks of each level, 0 for none;
-    middle_depth: of the middle block.
+    depths: transformer blocks of each level, 0 for none.
+    middle_depth: transformer blocks of the middle block.
     context: width of the text conditioning.
-    text: of each text encoder its prefix in canonical names, kohya's prefix, layers and width.
-    vector: width of SDXL's extra conditioning, 0 for none.
-    linear_projections: whether proj_in and proj_out are Linear, not 1×1 Conv2d.
+    text: for each text encoder (prefix in canonical names, kohya's prefix, layers, width).
+    channels: of the first level.
+    vector: width of SDXL's pooled conditioning, 0 for none.
+    linear_projections: True if proj_in and proj_out are Linear, not 1×1 Conv2d.
     kohya_middle: entries for the middle block in kohya's per-block lists.
-    ldm_stems: whether kohya names U-Net modules after ldm, not diffusers.
+    ldm_stems: True if kohya names U-Net modules after ldm, not diffusers.
     """
 
     name: str
@@ -47,15 +48,8 @@ class BlockLayout:
         return 3 * len(self.multipliers)
 
     @property
-    def kohya_counts(self) -> tuple[int, int, int]:
-        """Lengths of kohya's down, mid and up lists: 12/1/12 or 9/3/9."""
-        return self.side, self.kohya_middle, self.side
-
-    @property
     def labels(self) -> tuple[str, ...]:
-        """The U-Net's blocks in the order of computation: IN00 …, M00, OUT00 …; the text encoder's
-        is BASE.
-        """
+        """The U-Net's blocks in the order of computation: IN00 …, M00, OUT00 …"""
         inputs = (f"IN{i:02d}" for i in range(self.side))
         return (*inputs, "M00", *(f"OUT{i:02d}" for i in range(self.side)))
 
@@ -93,7 +87,7 @@ LAYOUTS = (SD1, SD2, SDXL)
 
 
 def is_text(canonical: str) -> bool:
-    """Whether a canonical name lies in a text encoder."""
+    """True if a canonical name is a text encoder's."""
     return _TEXT.match(canonical) is not None
 
 
@@ -120,24 +114,3 @@ def block_of(canonical: str, layout: BlockLayout) -> str:
         f"{canonical!r}: found no such block in {layout.name}, expected {layout.labels[0]} to "
         f"{layout.labels[-1]}; was it made for another base model?"
     )
-
-
-def kohya_block_index(canonical: str, layout: BlockLayout) -> int:
-    """Index into kohya's list of all blocks; -1 for what kohya gives none (text encoders, SD1's
-    embeddings).
-
-    SD1, SD2: down 0 to 11, mid 12, up 13 to 24.  SDXL: embeddings 0, down 1 to 9, mid 10 to 12, up
-    13 to 21, out 22.
-    Source: sd-scripts networks/lora.py, get_block_index.
-    """
-    first = 1 if layout.kohya_middle > 1 else 0
-    down, middle, up = layout.kohya_counts
-    if match := _BLOCK.match(canonical):
-        return first + int(match[2]) + (0 if match[1] == "input" else down + middle)
-    if match := _MIDDLE.match(canonical):
-        return first + down + (int(match[1] or 0) if middle > 1 else 0)
-    if first and canonical.startswith(("time_embed.", "label_emb.")):
-        return 0
-    if first and canonical.startswith("out."):
-        return first + down + middle + up
-    return -1

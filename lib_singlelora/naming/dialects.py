@@ -1,10 +1,13 @@
-"""Keys of LoRA files as the trainers write them, taken apart: which network, which module, which
-tensor.
+"""Keys of LoRA files as trainers write them, parsed into network, module and tensor.
 
-    kohya, LyCORIS        lora_unet_down_blocks_1_attentions_0_proj_in.lora_down.weight    lycoris_…    oft_unet_…
-    diffusers, PEFT       unet.down_blocks.1.attentions.0.proj_in.lora_A.weight            base_model.model.…
-    older diffusers       unet.….attn1.processor.to_q_lora.down.weight                     ….to_q.lora_linear_layer.up.weight
-    OneTrainer, ComfyUI   diffusion_model.input_blocks.4.1.proj_in.lora_A.weight           text_encoders.clip_l.transformer.…
+    kohya, LyCORIS        lora_unet_down_blocks_1_attentions_0_proj_in.lora_down.weight
+                          lycoris_…, oft_unet_…
+    diffusers, PEFT       unet.down_blocks.1.attentions.0.proj_in.lora_A.weight
+                          base_model.model.…
+    older diffusers       unet.….attn1.processor.to_q_lora.down.weight
+                          ….to_q.lora_linear_layer.up.weight
+    OneTrainer, ComfyUI   diffusion_model.input_blocks.4.1.proj_in.lora_A.weight
+                          text_encoders.clip_l.transformer.…
 
 Sources: diffusers utils/state_dict_utils.py and loaders/lora_pipeline.py; peft
 utils/save_and_load.py; OneTrainer modules/util/convert_lora_util.py; ai-toolkit
@@ -33,7 +36,8 @@ _ENDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\.(lora_(?:up|down|mid)\.weight)", r"\1"),
         (r"\.(?:lora_magnitude_vector(?:\.[^.]+)*|magnitude)", "dora_scale"),
         (
-            r"\.(alpha|dora_scale|scale|scalar|rescale|on_input|diff|diff_b|w_norm|b_norm|(?:hada|lokr)_\w+|[ab][12]\.weight"
+            r"\.(alpha|dora_scale|scale|scalar|rescale|on_input|diff|diff_b|w_norm|b_norm"
+            r"|(?:hada|lokr)_\w+|[ab][12]\.weight"
             r"|bm\.weight|oft_(?:blocks|diag)|oft_R\.\w+|weight|bias|bias_\w+)",
             r"\1",
         ),
@@ -107,12 +111,12 @@ _STRANGERS = tuple(
 
 @dataclass(frozen=True)
 class LoraKey:
-    """A key taken apart.
+    """A parsed key.
 
     network: unet, te, te0, te1 or te2.
-    module: its name in the network, its words joined by `_`.
+    module: its name in the network, joined by `_`.
     part: the tensor's name as kohya writes it.
-    per_output: for dora_scale, whether the name alone says that there is one magnitude an output.
+    per_output: True for a dora_scale whose name alone tells that it has one magnitude per output.
     """
 
     network: str
@@ -129,7 +133,7 @@ class LoraKey:
 
 
 def parse_key(key: str) -> LoraKey | None:
-    """A LoRA's key in any dialect, or None for what is none."""
+    """A LoRA's key in any dialect; None for any other key."""
     bare = _PEFT.sub("", key.replace(".processor.", "."))
     found = next(((match, name) for end, name in _ENDS if (match := end.search(bare))), None)
     if found is None:
@@ -149,12 +153,14 @@ def parse_key(key: str) -> LoraKey | None:
 def layout_of(
     keys: Iterable[LoraKey], shapes: Mapping[LoraKey, tuple[int, ...]], metadata: Mapping[str, str]
 ) -> BlockLayout:
-    """The layout that the modules belong to; where several have them, by widths, then metadata,
-    then kohya's habits.
+    """The layout that the modules belong to.
+
+    Where several layouts have them: by tensors' widths, then metadata, then kohya's prefixes.
+    shapes: of the tensors.
     """
-    own = list(keys)
-    networks = {key.network for key in own}
-    modules = {key.module for key in own if key.network == "unet"}
+    keys = list(keys)
+    networks = {key.network for key in keys}
+    modules = {key.module for key in keys if key.network == "unet"}
     known = {
         layout.name: sum(f"lora_unet_{module}" in stems(layout) for module in modules)
         for layout in (SD1, SDXL)
@@ -163,27 +169,30 @@ def layout_of(
         return SDXL
     contexts = {
         shapes[key][1]
-        for key in own
+        for key in keys
         if "attn2_to_k" in key.module and key.part == "lora_down.weight" and len(shapes[key]) > 1
     }
-    told = f"{metadata.get('ss_base_model_version', '')} {metadata.get('modelspec.architecture', '')}".lower()
+    entries = ("ss_base_model_version", "modelspec.architecture")
+    architecture = " ".join(metadata.get(entry, "") for entry in entries).lower()
     if known["sdxl"] == known["sd1"] and "te0" not in networks and not contexts & {768, 1024}:
         habits = "te1" in networks or any(
             module.startswith(("input_", "output_")) for module in modules
         )
-        if SDXL.context in contexts or "sdxl" in told or "xl-v1" in told or habits:
+        if SDXL.context in contexts or "sdxl" in architecture or "xl-v1" in architecture or habits:
             return SDXL
     deep = any(
         re.match(r"text_model_encoder_layers_(1[2-9]|2\d)_", key.module)
-        for key in own
+        for key in keys
         if key.network != "unet"
     )
-    v2 = metadata.get("ss_v2") == "True" or "sd_v2" in told or "diffusion-v2" in told
+    v2 = (
+        metadata.get("ss_v2") == "True" or "sd_v2" in architecture or "diffusion-v2" in architecture
+    )
     return SD2 if deep or v2 or SD2.context in contexts else SD1
 
 
-def stranger(keys: Iterable[str]) -> str:
-    """What a file holds that is no LoRA of a known layout, in a few words; '' when nothing tells."""
+def foreign_kind(keys: Iterable[str]) -> str:
+    """What a file is that is no LoRA for a known layout, such as "a VAE"; "" if nothing tells."""
     names = list(keys)
     adapter = any(word in key for key in names for word in ("lora", "lokr", "hada", "oft_"))
     # First, for its buffers have names that other models' adapters have too.

@@ -54,13 +54,15 @@ _RES_PARTS_BACK = {diffusers: canonical for canonical, diffusers in _RES_PARTS.i
 
 _LDM = re.compile(r"(input_blocks|middle_block|output_blocks)(?:\.(\d+))?\.(\d+)\.(.+)")
 _DIFFUSERS = re.compile(
-    r"(?:(down|up)_blocks\.(\d+)|mid_block)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
+    r"(?:(down|up)_blocks\.(\d+)|mid_block)"
+    r"\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
 )
 
 
 def canonical_to_diffusers(name: str, layout: BlockLayout) -> str:
-    """diffusers' dotted name, such as down_blocks.1.attentions.0.proj_in; a text encoder's name as
-    it is.
+    """diffusers' dotted name, such as down_blocks.1.attentions.0.proj_in.
+
+    A text encoder's name stays as it is.
 
     Raises: LoraKeyError, when the name follows no rule.
     """
@@ -109,13 +111,15 @@ def diffusers_to_canonical(name: str, layout: BlockLayout) -> str:
         index = 3 * block + 2
         return f"output_blocks.{index}.{upsampler_place(index, layout)}.conv"
     index = 3 * block + layer + (1 if side == "down" else 0)
-    return f"{'input' if side == 'down' else 'output'}_blocks.{index}.{1 if kind == 'attentions' else 0}.{part}"
+    blocks = "input_blocks" if side == "down" else "output_blocks"
+    return f"{blocks}.{index}.{1 if kind == 'attentions' else 0}.{part}"
 
 
 def canonical_to_kohya(name: str, layout: BlockLayout) -> str:
-    """kohya's stem, such as lora_unet_down_blocks_1_attentions_0_proj_in (SD1) or
-    lora_unet_input_blocks_4_1_proj_in (SDXL).
+    """kohya's stem of a module.
 
+    Such as lora_unet_down_blocks_1_attentions_0_proj_in (SD1) or
+    lora_unet_input_blocks_4_1_proj_in (SDXL).
     Raises: LoraKeyError, when the name follows no rule.
     """
     if is_text(name):
@@ -129,9 +133,9 @@ def canonical_to_kohya(name: str, layout: BlockLayout) -> str:
 
 @cache
 def stems(layout: BlockLayout) -> Mapping[str, str]:
-    """kohya stem -> canonical name of every module of the layout; U-Net modules under both their
-    ldm and diffusers stems.
+    """kohya stem -> canonical name, of every module of the layout.
 
+    U-Net modules have both their ldm and their diffusers stems.
     SDXL files of other trainers use diffusers' stems, and SD1 files ldm's; the WebUI reads both.
     """
     table = {}
@@ -157,7 +161,7 @@ def kohya_to_canonical(stem: str, layout: BlockLayout) -> str:
 def lora_shapes(
     layout: BlockLayout, rank: int, conv_rank: int | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Every key of a LoRA as sd-scripts writes it, with its shape.
+    """Key -> shape, of every tensor of a LoRA as sd-scripts writes it.
 
     conv_rank: rank of the 3×3 convolutions, None for none.
     """

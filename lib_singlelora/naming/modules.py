@@ -28,9 +28,7 @@ class ModuleSpec:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it is a convolution over more than one pixel; kohya trains these with conv_rank
-        only.
-        """
+        """True for a convolution over several pixels, which kohya trains with conv_rank only."""
         return self.kind == "conv" and self.shape[-1] > 1
 
 
@@ -130,14 +128,13 @@ def _text(prefix: str, layers: int, width: int) -> Iterator[ModuleSpec]:
 
 
 def upsampler_place(index: int, layout: BlockLayout) -> int:
-    """Place of the Upsample within output block `index`: behind the transformer where there is one."""
+    """Index of the Upsample in output block `index`: behind the transformer where there is one."""
     return 2 if layout.depths[-1 - index // 3] else 1
 
 
 @cache
 def module_specs(layout: BlockLayout) -> tuple[ModuleSpec, ...]:
-    """Every Linear, Conv2d and norm of the text encoders' layers and of the U-Net, with the shape
-    of its weight.
+    """Every Linear, Conv2d and norm of the text encoders' layers and of the U-Net.
 
     Source: openaimodel.UNetModel (generative-models), transformers' CLIPTextModel.
     """
@@ -153,13 +150,14 @@ def module_names(layout: BlockLayout, norms: bool = False) -> tuple[str, ...]:
 
 
 def lora_targets(layout: BlockLayout, conv: bool = False) -> tuple[ModuleSpec, ...]:
-    """The modules on which kohya puts a LoRA: text encoders' attention and MLP, the U-Net's
-    transformers.
+    """The modules on which kohya puts a LoRA.
 
+    Text encoders' attention and MLP, and the U-Net's transformers; per-block learning rates change
+    nothing of this.
     conv: everything in ResBlocks and resamplers too (LoCon), their Linears and 1×1 convolutions
-        included.  Per-block learning rates change nothing of this.  (sd-scripts extends its list of
-        targets in place: in a process that built a LoCon before, it adds ResBlocks to a plain LoRA
-        too.)
+        included.
+    (sd-scripts extends its list of targets in place: in a process that built a LoCon before, it
+    adds ResBlocks to a plain LoRA too.)
     Source: sd-scripts networks/lora.py, LoRANetwork.
     """
 

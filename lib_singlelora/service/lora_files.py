@@ -72,7 +72,7 @@ class LoraFilesService:
         from ..library.block_presets import known_presets
         from ..lora.files import read_lora
         from ..lora.summary import summarize
-        from ..naming.block_weights import fits, parse_block_weights
+        from ..naming.block_weights import fits_layout, parse_block_weights
         from ..sheets.block_bars import draw_presets
 
         settings, workspace = self._opened(name) if name else (Settings(), None)
@@ -82,7 +82,7 @@ class LoraFilesService:
         weights = {
             preset: parse_block_weights(preset, layout, known)
             for preset, text in known.items()
-            if fits(text, layout)
+            if fits_layout(text, layout)
         }
         folder = workspace.plots if workspace else _scratch()
         picture = png_bytes(draw_presets(weights, summarize(file).norms if file else None))

@@ -184,7 +184,7 @@ def train(context: StageContext) -> TrainResult:
             if options.tensorboard
             else nullcontext()
         ) as board:
-            trainer.board = board
+            trainer.log.board = board
             trainer.run(job)
     finish(workspace, record, epoch_files(workspace, settings).values())
     return _result(settings, workspace, record.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -19,9 +19,7 @@ from .noise import multires_noise, offset_noise
 
 
 def seeded(seed: int, *path: object) -> torch.Generator:
-    """A generator that depends on the run's seed and on what it is for, and on nothing that came
-    before.
-    """
+    """A generator that depends on the run's seed and its purpose only, not on earlier draws."""
     return torch.Generator().manual_seed(
         random.Random("/".join(map(str, (seed, *path)))).getrandbits(63)
     )
@@ -29,9 +27,15 @@ def seeded(seed: int, *path: object) -> torch.Generator:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A batch.  latents, noise: (B, 4, h, w); timesteps, weights: (B,); mask: (B, 1, h, w).
+    """The tensors of a batch, noise not yet added.
 
-    prior: rows whose wanted answer is the frozen model's own.
+    latents: (B, 4, h, w), VAE-scaled.
+    noise: (B, 4, h, w).
+    timesteps: (B,), int64.
+    weights: (B,), of the samples' losses.
+    mask: (B, 1, h, w), weight of each latent, 0 to 1.
+    captions: B of them.
+    prior: rows whose target is the frozen model's own prediction.
     """
 
     latents: Tensor
@@ -41,6 +45,17 @@ class TrainingBatch:
     mask: Tensor
     captions: list[str]
     prior: list[int]
+
+    def on(self, device: str | torch.device) -> TrainingBatch:
+        """The batch with its tensors on a device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+
+    def clone(self) -> TrainingBatch:
+        """The batch with tensors of its own."""
+        return replace(self, **{name: getattr(self, name).clone() for name in TENSORS})
+
+
+TENSORS = ("latents", "noise", "timesteps", "weights", "mask")  # of a TrainingBatch
 
 
 class _Row(NamedTuple):
@@ -57,85 +72,88 @@ def versions_of(settings: TrainingSettings) -> Versions:
     return Versions(settings.flip, settings.color_aug, settings.flip_symmetric)
 
 
-def wants_prior(settings: TrainingSettings) -> bool:
-    """Whether samples of her are also shown as one of her class, with the frozen model's answer as
-    the wanted one.
+def uses_prior_prediction(settings: TrainingSettings) -> bool:
+    """True if samples of the character are also shown under the class's caption.
+
+    Their target is the frozen model's own prediction.
     """
     return settings.regularization in ("prior prediction", "both")
 
 
 def make_batch(
-    settings: TrainingSettings, cache: LatentCache, batch: Sequence[Sample], length: int
+    settings: TrainingSettings, cache: LatentCache, samples: Sequence[Sample], length: int
 ) -> TrainingBatch:
-    """The batch of some samples; length: timesteps of the schedule."""
-    rows: list[_Row] = []
-    classes: list[_Row] = []
-    for sample in batch:
-        picture = sample.picture
-        generator = seeded(settings.seed, "sample", sample.number)
-        chance = random.Random(f"{settings.seed}/caption/{sample.number}")
-        version = versions_of(settings).of(picture).make_batch(chance)
-        latents = cache.get(picture, version)
-        noise = offset_noise(
-            torch.randn(latents.shape, generator=generator), settings.noise_offset, generator
-        )
-        noise = multires_noise(
-            noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator
-        )
-        last = min(settings.max_timestep, length)
-        timestep = torch.randint(
-            min(settings.min_timestep, last - 1), last, (1,), generator=generator
-        )
-        caption = _caption(settings, picture, chance)
-        size = (latents.shape[-2], latents.shape[-1])
-        mask = torch.ones(1, 1, *size)
-        if settings.masked_loss and not picture.regularization:
-            mask = mask_weight(cache.mask(picture, version.mirrored), size, settings.mask_floor)
-        weight = settings.prior_loss_weight if picture.regularization else 1.0
-        rows.append(_Row(latents, noise, timestep, weight, mask, caption))
-        if wants_prior(settings) and not picture.regularization:
-            plain = _without_trigger(caption, picture)
-            classes.append(
-                _Row(
-                    latents,
-                    noise,
-                    timestep,
-                    settings.prior_loss_weight,
-                    torch.ones_like(mask),
-                    plain,
-                )
-            )
-    whole = [*rows, *classes]
-    latents, noise, masks = (
-        torch.cat([getattr(row, name) for row in whole]) for name in ("latents", "noise", "mask")
-    )
-    timesteps, weights = (
-        torch.cat([row.timestep for row in whole]),
-        torch.tensor([row.weight for row in whole]),
-    )
-    return TrainingBatch(
-        latents,
-        noise,
-        timesteps,
-        weights,
-        masks,
-        [row.caption for row in whole],
-        list(range(len(rows), len(whole))),
-    )
+    """The batch of some samples, the rows of prior prediction behind the others.
 
-
-def captions_of(settings: TrainingSettings, batch: Sequence[Sample]) -> tuple[list[str], list[str]]:
-    """The captions of a batch as `make_batch` gives them, whole and those of the prior rows, without
-    drawing anything else.
+    length: timesteps of the noise schedule.
     """
-    own, classes = [], []
-    for sample in batch:
-        chance = random.Random(f"{settings.seed}/caption/{sample.number}")
-        versions_of(settings).of(sample.picture).make_batch(chance)  # comes before the caption
-        own.append(_caption(settings, sample.picture, chance))
-        if wants_prior(settings) and not sample.picture.regularization:
-            classes.append(_without_trigger(own[-1], sample.picture))
-    return [*own, *classes], classes
+    rows = [_row(settings, cache, sample, length) for sample in samples]
+    prior = [
+        row._replace(
+            weight=settings.prior_loss_weight,
+            mask=torch.ones_like(row.mask),
+            caption=_without_trigger(row.caption, sample.picture),
+        )
+        for sample, row in zip(samples, rows, strict=True)
+        if uses_prior_prediction(settings) and not sample.picture.regularization
+    ]
+    both = [*rows, *prior]
+    return TrainingBatch(
+        latents=torch.cat([row.latents for row in both]),
+        noise=torch.cat([row.noise for row in both]),
+        timesteps=torch.cat([row.timestep for row in both]),
+        weights=torch.tensor([row.weight for row in both]),
+        mask=torch.cat([row.mask for row in both]),
+        captions=[row.caption for row in both],
+        prior=list(range(len(rows), len(both))),
+    )
+
+
+def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length: int) -> _Row:
+    # The order of the draws is part of every seed's result: a resumed training must repeat it.
+    picture = sample.picture
+    generator = seeded(settings.seed, "sample", sample.number)
+    chance = _caption_chance(settings, sample)
+    version = versions_of(settings).of(picture).choose(chance)
+    latents = cache.get(picture, version)
+    noise = torch.randn(latents.shape, generator=generator)
+    noise = offset_noise(noise, settings.noise_offset, generator)
+    noise = multires_noise(
+        noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator
+    )
+    last = min(settings.max_timestep, length)
+    first = min(settings.min_timestep, last - 1)
+    timestep = torch.randint(first, last, (1,), generator=generator)
+    caption = _caption(settings, picture, chance)
+    size = (latents.shape[-2], latents.shape[-1])
+    mask = torch.ones(1, 1, *size)
+    if settings.masked_loss and not picture.regularization:
+        mask = mask_weight(cache.mask(picture, version.mirrored), size, settings.mask_floor)
+    weight = settings.prior_loss_weight if picture.regularization else 1.0
+    return _Row(latents, noise, timestep, weight, mask, caption)
+
+
+def captions_of(
+    settings: TrainingSettings, samples: Sequence[Sample]
+) -> tuple[list[str], list[str]]:
+    """The captions that `make_batch` gives these samples: all of them, and the prior rows' alone.
+
+    Nothing else is drawn, so that an epoch's captions can be encoded ahead.
+    """
+    captions = []
+    prior = []
+    for sample in samples:
+        chance = _caption_chance(settings, sample)
+        versions_of(settings).of(sample.picture).choose(chance)  # is drawn before the caption
+        captions.append(_caption(settings, sample.picture, chance))
+        if uses_prior_prediction(settings) and not sample.picture.regularization:
+            prior.append(_without_trigger(captions[-1], sample.picture))
+    return [*captions, *prior], prior
+
+
+def _caption_chance(settings: TrainingSettings, sample: Sample) -> random.Random:
+    """For the version of the picture, then its caption."""
+    return random.Random(f"{settings.seed}/caption/{sample.number}")
 
 
 def _caption(settings: TrainingSettings, picture: Picture, chance: random.Random) -> str:

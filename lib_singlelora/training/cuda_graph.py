@@ -1,8 +1,10 @@
-"""A step's pass through the U-Net recorded in a CUDA graph, one for each shape, and replayed.
+"""A step's passes through the U-Net recorded in CUDA graphs, one for each shape, and replayed.
 
-At small batches a GPU computes faster than Python can tell it what to do: Stable Diffusion's pass
-and its way back are some six thousand kernels.  Only the U-Net's part is recorded; prompts are
-encoded as ever, and their gradient is handed on.
+At small batches a GPU computes faster than Python can launch kernels: Stable Diffusion's forward
+and backward pass are some six thousand.  Only the U-Net's part is recorded; prompts are encoded as
+ever, and their gradient is handed on.
+
+Source: https://pytorch.org/docs/stable/notes/cuda.html, "CUDA Graphs".
 """
 
 from __future__ import annotations
@@ -16,54 +18,57 @@ from torch import Tensor
 from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..settings.training import TrainingSettings
-from .batch import TrainingBatch, wants_prior
-from .objective import TENSORS, Objective
+from .batch import TENSORS, TrainingBatch, uses_prior_prediction
+from .objective import Objective
 
-KEPT = 16  # shapes; what else comes is computed without a graph
-# The replayed loss may differ from the computed one by this share (another algorithm may be chosen)
-AGREES = 0.05
+MAX_GRAPHS = 16  # further shapes are computed without a graph
+# Share by which the replayed loss may differ: cuDNN may have chosen another algorithm
+LOSS_TOLERANCE = 0.05
 
 
 @dataclass
 class _Recording:
-    drawn: TrainingBatch
+    """A graph and the tensors that it reads and writes."""
+
+    batch: TrainingBatch
     conditioning: Conditioning
     loss: Tensor
     graph: torch.cuda.CUDAGraph
 
 
 class CudaGraph:
-    """Loss and gradients of batches on a GPU, added to the gradients of the network's parameters;
-    `clear` before each step.
+    """Loss and gradients of batches on a GPU, added to the gradients of the network's parameters.
 
-    off: why nothing is recorded (any more), or nothing.
+    `zero_grad` must be called before each step.
+    off: why no graph is recorded any more; "" while it works.
     """
 
     def __init__(self, objective: Objective) -> None:
-        self.objective, self.off = objective, ""
-        self._kept: dict[tuple[object, ...], _Recording] = {}
+        self.objective = objective
+        self.off = ""
+        self._recordings: dict[tuple[object, ...], _Recording] = {}
         self._pool: Any = None
 
-    def clear(self) -> None:
-        """Gradients to zero, where the recorded passes expect them."""
+    def zero_grad(self) -> None:
+        """Zero the gradients in place, where the recorded passes add to them."""
         for parameter in self.objective.network.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             else:
                 parameter.grad.zero_()
 
-    def backward(self, drawn: TrainingBatch, share: float) -> float:
-        """The loss of a batch, times share; its gradients are added to the parameters'."""
-        drawn = _on(self.objective.model.device, replace(drawn, weights=drawn.weights * share))
-        conditioning = self.objective.encode(drawn.captions)
-        recording = None if self.off else self._recording(drawn, conditioning)
+    def backward(self, batch: TrainingBatch, share: float) -> float:
+        """The loss of a batch times its share of the step; its gradients are added."""
+        batch = replace(batch, weights=batch.weights * share).on(self.objective.model.device)
+        conditioning = self.objective.encode(batch.captions)
+        recording = None if self.off else self._recording(batch, conditioning)
         if recording is None:
-            loss = self.objective.loss_of(drawn, conditioning)
+            loss = self.objective.loss_of(batch, conditioning)
             loss.backward()  # type: ignore[no-untyped-call]
             return float(loss.detach())
         with torch.no_grad():
             for name in TENSORS:
-                getattr(recording.drawn, name).copy_(getattr(drawn, name))
+                getattr(recording.batch, name).copy_(getattr(batch, name))
             recording.conditioning.context.copy_(conditioning.context)
             if recording.conditioning.context.grad is not None:
                 recording.conditioning.context.grad.zero_()
@@ -72,20 +77,24 @@ class CudaGraph:
             conditioning.context.backward(recording.conditioning.context.grad)  # type: ignore[no-untyped-call]
         return float(recording.loss)
 
-    def _recording(self, drawn: TrainingBatch, conditioning: Conditioning) -> _Recording | None:
+    def _recording(self, batch: TrainingBatch, conditioning: Conditioning) -> _Recording | None:
+        """The recording for a batch's shapes; None where there is none and none can be made."""
         key = (
-            drawn.latents.shape,
+            batch.latents.shape,
             conditioning.context.shape,
             conditioning.context.dtype,
             conditioning.context.requires_grad,
         )
-        if key not in self._kept and len(self._kept) < KEPT and conditioning.vector is None:
-            # Recorded passes write to these very gradients: their values come back, not other
-            # tensors.
+        if (
+            key not in self._recordings
+            and len(self._recordings) < MAX_GRAPHS
+            and conditioning.vector is None
+        ):
+            # Recorded passes write to these very gradients, so values are restored, not tensors.
             grads = [p.grad for p in self.objective.network.parameters() if p.grad is not None]
             before = [grad.clone() for grad in grads]
             try:
-                self._kept[key] = self._record(drawn, conditioning)
+                self._recordings[key] = self._record(batch, conditioning)
             except (RuntimeError, AssertionError) as error:
                 self.off = (
                     "CUDA graphs are off for this training, which goes on without:"
@@ -93,55 +102,52 @@ class CudaGraph:
                 )
             for grad, value in zip(grads, before, strict=True):
                 grad.copy_(value)
-        return self._kept.get(key)
+        return self._recordings.get(key)
 
-    def _record(self, drawn: TrainingBatch, conditioning: Conditioning) -> _Recording:
+    def _record(self, batch: TrainingBatch, conditioning: Conditioning) -> _Recording:
         context = conditioning.context.detach().clone()
         if conditioning.context.requires_grad:
             context.requires_grad_()
             context.grad = torch.zeros_like(context)
-        own = replace(drawn, **{name: getattr(drawn, name).clone() for name in TENSORS})
-        static = Conditioning(context)
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        static_batch = batch.clone()
+        static_texts = Conditioning(context)
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             for _ in range(2):  # libraries choose their algorithms, which cannot be recorded
-                plain = self.objective.loss_of(own, static)
-                plain.backward()  # type: ignore[no-untyped-call]
-        torch.cuda.current_stream().wait_stream(side)
-        expected = float(plain.detach())
-        del plain
+                computed = self.objective.loss_of(static_batch, static_texts)
+                computed.backward()  # type: ignore[no-untyped-call]
+        torch.cuda.current_stream().wait_stream(side_stream)
+        expected = float(computed.detach())
+        del computed
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            loss = self.objective.loss_of(own, static)
+            loss = self.objective.loss_of(static_batch, static_texts)
             loss.backward()  # type: ignore[no-untyped-call]
             loss = loss.detach()
-        # One memory for all: they never run at the same time
+        # One memory pool for all graphs: they never run at the same time
         self._pool = self._pool or graph.pool()
         graph.replay()
-        found = float(loss)
-        if not abs(found - expected) <= AGREES * abs(expected):
+        replayed = float(loss)
+        if not abs(replayed - expected) <= LOSS_TOLERANCE * abs(expected):
             raise AssertionError(
-                f"the recorded pass gave a loss of {found:.6g}, expected {expected:.6g}"
+                f"the recorded pass gave a loss of {replayed:.6g}, expected {expected:.6g}"
             )
-        return _Recording(own, static, loss, graph)
+        return _Recording(static_batch, static_texts, loss, graph)
 
 
 def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings) -> bool:
-    """Whether a training's passes are the same kernels every time, on a GPU, through a host that
-    allows it.
+    """True if a training's passes are the same kernels every time, on a GPU whose host allows it.
 
     Not in fp16: the loss is scaled there, by a number that changes from step to step.
     """
-    plain = not (network.shape.random or settings.gradient_checkpointing or wants_prior(settings))
+    constant = not (
+        network.shape.random or settings.gradient_checkpointing or uses_prior_prediction(settings)
+    )
     return (
         settings.cuda_graphs
-        and plain
+        and constant
         and model.compute_dtype != torch.float16
         and model.recordable
         and torch.device(model.device).type == "cuda"
     )
-
-
-def _on(device: str, drawn: TrainingBatch) -> TrainingBatch:
-    return replace(drawn, **{name: getattr(drawn, name).to(device) for name in TENSORS})

@@ -1,4 +1,4 @@
-"""The average of a LoRA's weights over its last steps: steadier than the weights of any one step."""
+"""The average of a LoRA's weights over its last steps, steadier than those of a single step."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """Exponential moving average of a network's parameters, in fp32 beside them.
+    """Exponential moving average of a network's parameters: a = d a + (1 - d) w, d at most decay.
 
     decay: share of the average that a step keeps, 0 to 1; the first steps keep less,
-    (1 + n) / (10 + n) after n, so that the average does not drag the untrained start along.
+        d = (1 + n) / (10 + n) after n, so that the untrained start is forgotten.
     Source: Polyak & Juditsky 1992; the ramp is TensorFlow's tf.train.ExponentialMovingAverage.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self._decay, self._steps = decay, 0
-        self._kept: dict[str, Tensor] = {
+        self._decay = decay
+        self._steps = 0
+        self._averages: dict[str, Tensor] = {
             name: p.detach().clone() for name, p in network.named_parameters()
         }
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take a step's weights in."""
+        """Take in the weights after a step."""
         self._steps += 1
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         for name, parameter in network.named_parameters():
-            self._kept[name].lerp_(parameter, 1 - decay)
+            self._averages[name].lerp_(parameter, 1 - decay)
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
-        """The network holds the average while inside, then the very tensors that it trains."""
-        own = [
-            (parameter, parameter.data, self._kept[name])
+        """While inside, the network holds the average; afterwards its very own tensors again."""
+        swaps = [
+            (parameter, parameter.data, self._averages[name])
             for name, parameter in network.named_parameters()
         ]
         try:
-            for parameter, _, average in own:
+            for parameter, _, average in swaps:
                 parameter.data = average
             yield
         finally:
-            for parameter, data, _ in own:
+            for parameter, data, _ in swaps:
                 parameter.data = data
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
-        return {"steps": self._steps, "kept": self._kept}
+        return {"steps": self._steps, "kept": self._averages}
 
     def load(self, state: dict[str, Any]) -> None:
-        """From the snapshot."""
+        """Continue from a snapshot's state."""
         self._steps = int(state["steps"])
         for name, value in state["kept"].items():
-            self._kept[name].copy_(value)
+            self._averages[name].copy_(value)

@@ -1,5 +1,6 @@
-"""What an epoch shows, in which order: a pure function of the seed and the epoch, so that a resume
-is exact.
+"""Which samples an epoch shows, in which order.
+
+A pure function of the seed and the epoch, so that a resume is exact.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class MaskPart:
-    """Where a picture's mask lies: a box (left, top, right, bottom; pixels) of a file whose white
-    is she.
+    """Where a picture's mask lies.
+
+    path: a picture whose white is the character.
+    box: the part of it, (left, top, right, bottom), pixels.
     """
 
     path: Path
@@ -22,10 +25,13 @@ class MaskPart:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the dataset.  bucket: (width, height), pixels.  regularization: counts with the
-    prior weight.
+    """A picture of the dataset.
 
-    trigger: the comma piece of the caption that the class does not have.
+    bucket: (width, height), pixels.
+    repeats: how often an epoch shows it.
+    regularization: it shows the class; its loss counts with prior_loss_weight.
+    trigger: the tag of the caption that stands for the character.
+    mask: where the character is; None for a picture without a mask.
     symmetric: it may be shown mirrored.
     """
 
@@ -43,7 +49,7 @@ class Picture:
 class Sample:
     """One showing of a picture.
 
-    number: unique over the training; seeds its noise, flip and caption order.
+    number: unique over the training; seeds noise, flip and the order of the caption's tags.
     """
 
     picture: Picture
@@ -52,7 +58,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Budget:
-    """What an epoch is made of; shown to the user before training."""
+    """The size of a training; shown to the user before it begins.
+
+    train_samples, reg_samples: an epoch's, of the character and of the class.
+    reg_used, reg_pictures: regularization pictures that all epochs together show, and that exist.
+    steps_per_epoch: optimizer steps of the first epoch.
+    steps: optimizer steps of the whole training.
+    """
 
     train_samples: int
     reg_samples: int
@@ -63,7 +75,7 @@ class Budget:
     steps: int
 
     def __str__(self) -> str:
-        pictures = f"{self.train_samples} samples of her"
+        pictures = f"{self.train_samples} samples of the character"
         if self.reg_pictures:
             pictures += f" and {self.reg_samples} of the class"
         used = (
@@ -78,26 +90,26 @@ class Budget:
 
 
 def rotation(pictures: Sequence[Picture], count: int, epoch: int, seed: int) -> list[Picture]:
-    """The next `count` pictures of an endless walk through all of them, each round in a new order.
+    """The `count` pictures of an epoch, from an endless walk through all, each round shuffled anew.
 
     Epoch e takes what epoch e-1 left, so that every picture is used before any is used again.
     """
-    taken: list[Picture] = []
+    chosen: list[Picture] = []
     first = epoch * count
     for position in range(first, first + count):
-        turn, index = divmod(position, len(pictures))
+        round_number, index = divmod(position, len(pictures))
         order = list(range(len(pictures)))
-        random.Random(f"{seed}/round/{turn}").shuffle(order)
-        taken.append(pictures[order[index]])
-    return taken
+        random.Random(f"{seed}/round/{round_number}").shuffle(order)
+        chosen.append(pictures[order[index]])
+    return chosen
 
 
-def class_samples(own: int, share: float) -> int:
-    """How many samples of the class an epoch shows beside those of her.
+def class_samples(character_samples: int, share: float) -> int:
+    """Number of samples of the class that an epoch shows, at least 1.
 
-    share: of the class for each of hers.
+    share: samples of the class for each sample of the character.
     """
-    return max(1, round(own * share))
+    return max(1, round(character_samples * share))
 
 
 def epoch_batches(
@@ -105,13 +117,15 @@ def epoch_batches(
 ) -> list[list[Sample]]:
     """Batches of one epoch; pictures of a batch share a bucket.
 
-    The regularization pictures are rotated through all of them over the epochs: as many an epoch as
-    there are training samples (kohya registers only the first ones and never shows the rest;
-    sd-scripts library/train_util.py).
+    share: samples of the class for each sample of the character.
+    Over the epochs every regularization picture is shown (kohya registers only as many as there are
+    training samples and never shows the rest; sd-scripts library/train_util.py).
     """
-    own = [p for p in pictures if not p.regularization for _ in range(p.repeats)]
+    character = [p for p in pictures if not p.regularization for _ in range(p.repeats)]
     reg = [p for p in pictures if p.regularization]
-    shown = own + (rotation(reg, class_samples(len(own), share), epoch, seed) if reg else [])
+    shown = character
+    if reg:
+        shown = character + rotation(reg, class_samples(len(character), share), epoch, seed)
     first = epoch * len(shown)
     samples = [Sample(picture, first + index) for index, picture in enumerate(shown)]
     generator = random.Random(f"{seed}/epoch/{epoch}")
@@ -120,7 +134,9 @@ def epoch_batches(
     for sample in samples:
         buckets.setdefault(sample.picture.bucket, []).append(sample)
     batches = [
-        own[i : i + batch_size] for own in buckets.values() for i in range(0, len(own), batch_size)
+        bucket[i : i + batch_size]
+        for bucket in buckets.values()
+        for i in range(0, len(bucket), batch_size)
     ]
     generator.shuffle(batches)
     return batches
@@ -134,7 +150,7 @@ def epoch_steps(
     accumulation: int = 1,
     share: float = 1.0,
 ) -> list[list[list[Sample]]]:
-    """The batches of one epoch, grouped into optimizer steps; the last step may have fewer."""
+    """The batches of one epoch, `accumulation` to an optimizer step; the last may have fewer."""
     batches = epoch_batches(pictures, epoch, seed, batch_size, share)
     return [batches[i : i + accumulation] for i in range(0, len(batches), accumulation)]
 
@@ -147,7 +163,7 @@ def budget(
     accumulation: int = 1,
     share: float = 1.0,
 ) -> Budget:
-    """Counts for the user and for the schedule."""
+    """The size of a training, for the user and for the learning-rate schedule."""
     first = epoch_steps(pictures, 0, seed, batch_size, accumulation, share)
     # Epochs differ in the buckets of their regularization pictures and so in their number of
     # batches.
@@ -157,6 +173,13 @@ def budget(
     )
     flat = [sample for step in first for batch in step for sample in batch]
     reg = [p for p in pictures if p.regularization]
-    own = sum(not sample.picture.regularization for sample in flat)
-    other = len(flat) - own
-    return Budget(own, other, min(len(reg), other * epochs), len(reg), len(first), epochs, steps)
+    reg_samples = sum(sample.picture.regularization for sample in flat)
+    return Budget(
+        train_samples=len(flat) - reg_samples,
+        reg_samples=reg_samples,
+        reg_used=min(len(reg), reg_samples * epochs),
+        reg_pictures=len(reg),
+        steps_per_epoch=len(first),
+        epochs=epochs,
+        steps=steps,
+    )

@@ -1,4 +1,4 @@
-"""Pictures to latents, each version encoded once."""
+"""Pictures to latents, every version encoded once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from .epoch_plan import Picture
 
 @dataclass(frozen=True)
 class Version:
-    """What a sample shows of its picture.
+    """How a sample shows its picture.
 
-    color: 0 as it is, from 1 on one of the colour versions.
+    mirrored: left and right exchanged.
+    color: 0 as it is, 1 to COLOR_VERSIONS a colour version.
     """
 
     mirrored: bool = False
@@ -37,7 +38,9 @@ class Version:
 class Versions:
     """The versions that settings ask for.
 
-    symmetric: pictures that may be are mirrored without `flip` too.
+    flip: every picture is mirrored too.
+    color: colour versions too.
+    symmetric: pictures of a symmetric character are mirrored without `flip` too.
     """
 
     flip: bool = False
@@ -45,19 +48,19 @@ class Versions:
     symmetric: bool = False
 
     def of(self, picture: Picture) -> Versions:
-        """Those of one picture; a regularization picture is shown as it is."""
+        """The versions of one picture; a regularization picture is shown as it is."""
         if picture.regularization:
             return Versions()
         return Versions(self.flip or (self.symmetric and picture.symmetric), self.color)
 
     def all(self) -> Iterator[Version]:
-        """Every one that the cache must hold."""
+        """Every version that the cache must hold."""
         for mirrored in (False, True) if self.flip else (False,):
             for color in range(COLOR_VERSIONS + 1) if self.color else (0,):
                 yield Version(mirrored, color)
 
-    def make_batch(self, chance: random.Random) -> Version:
-        """One for a sample."""
+    def choose(self, chance: random.Random) -> Version:
+        """A version for one sample."""
         mirrored = self.flip and chance.random() < 0.5
         color = (
             chance.randint(1, COLOR_VERSIONS)
@@ -71,13 +74,13 @@ PLAIN = Version()
 
 
 def to_pixels(image: Image.Image) -> Tensor:
-    """RGB picture to (1, 3, H, W) in [-1, 1]."""
+    """An RGB picture as (1, 3, H, W) in [-1, 1], fp32."""
     values = np.asarray(image, dtype=np.float32) / 127.5 - 1
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 
 def load_version(picture: Picture, version: Version) -> Image.Image:
-    """The picture in its bucket's size, augmented."""
+    """The picture at its bucket's size, augmented."""
     image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
     if version.color:
         image = color_version(image, random.Random(f"{picture.path.name}/{version.color}"))
@@ -85,7 +88,7 @@ def load_version(picture: Picture, version: Version) -> Image.Image:
 
 
 class LatentCache:
-    """Latents (1, 4, h, w) of every version of every picture, and the masks of those that have one."""
+    """Latents, (1, 4, h, w) on the CPU, of every version of every picture, and the masks."""
 
     def __init__(self) -> None:
         self._latents: dict[tuple[Path, tuple[int, int], Version], Tensor] = {}
@@ -96,54 +99,60 @@ class LatentCache:
         model: TrainingModel,
         pictures: Sequence[Picture],
         versions: Versions,
-        each: Callable[[int, int], None],
+        on_progress: Callable[[int, int], None],
     ) -> None:
-        """Encode what is missing; `each(done, total)` is called before every picture and may raise
-        to stop.
+        """Encode what is missing.
+
+        on_progress: called with (done, total) before every picture; it may raise to stop.
+        Raises: TrainingError, naming the picture that the VAE cannot encode.
         """
-        wanted = [
+        needed = [
             (picture, version) for picture in pictures for version in versions.of(picture).all()
         ]
-        for done, (picture, version) in enumerate(wanted):
-            each(done, len(wanted))
+        for done, (picture, version) in enumerate(needed):
+            on_progress(done, len(needed))
             key = (picture.path, picture.bucket, version)
             if key not in self._latents:
-                self._latents[key] = _encoded(model, picture, version)
+                self._latents[key] = _encode(model, picture, version)
         give_back()  # what encoding needed: the training takes memory in other pieces
 
     def get(self, picture: Picture, version: Version = PLAIN) -> Tensor:
-        """The latents of a picture that was filled in."""
+        """The latents of a picture that `fill` was called with, (1, 4, h, w)."""
         return self._latents[(picture.path, picture.bucket, version)]
 
     def mask(self, picture: Picture, mirrored: bool) -> Tensor:
-        """(1, 1, H, W), 0 to 1, in the bucket's size: where she is; ones for a picture without a
-        mask.
+        """Where the character is, (1, 1, H, W), 0 to 1, at the bucket's size.
+
+        Ones for a picture without a mask.
         """
         if picture.path not in self._masks:
             self._masks[picture.path] = _load_mask(picture)
-        found = self._masks[picture.path]
-        return found.flip(-1) if mirrored else found
+        mask = self._masks[picture.path]
+        return mask.flip(-1) if mirrored else mask
 
 
-def _encoded(model: TrainingModel, picture: Picture, version: Version) -> Tensor:
-    """Latents on the CPU.  Raises: TrainingError, naming the picture that the VAE cannot encode."""
+def _encode(model: TrainingModel, picture: Picture, version: Version) -> Tensor:
+    """Latents on the CPU, fp32.
+
+    Raises: TrainingError, naming the picture that the VAE cannot encode.
+    """
     try:
         with torch.no_grad():
-            found = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
+            latents = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
     except TrainingError as error:
         raise TrainingError(f"{picture.path.name}: {error}") from error
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(latents).all()):
         raise TrainingError(
-            f"{picture.path.name}: the VAE gave NaN for this picture, expected numbers; choose"
-            " another VAE, or take the picture out"
+            f"{picture.path.name}: the VAE gave non-finite latents for this picture; choose"
+            " another VAE, or remove the picture"
         )
-    return found
+    return latents
 
 
 def _load_mask(picture: Picture) -> Tensor:
     width, height = picture.bucket
     if picture.mask is None:
         return torch.ones(1, 1, height, width)
-    whole = read_mask(picture.mask.path).image
-    piece = fit_to_bucket(whole.crop(picture.mask.box), picture.bucket)
-    return torch.from_numpy(np.asarray(piece, np.float32) / 255)[None, None]
+    mask = read_mask(picture.mask.path).image.crop(picture.mask.box)
+    fitted = fit_to_bucket(mask, picture.bucket)
+    return torch.from_numpy(np.asarray(fitted, np.float32) / 255)[None, None]

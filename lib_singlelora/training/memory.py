@@ -1,4 +1,4 @@
-"""How much memory a step needs at its peak, calculated before the first one."""
+"""The memory that a step needs at its peak, estimated before the first one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
 
-SIDES = (8, 16, 24)  # of the latents that are tried: 64, 128 and 192 pixels
+PROBE_SIDES = (8, 16, 24)  # of latents: pictures of 64, 128 and 192 pixels
 MEGABYTE = 1e6
-# Bytes of state for each trained number, from the optimizers' papers and code; 8 where not listed.
-STATES = {"AdamW": 8.0, "AdamW8bit": 2.1, "Lion": 4.0, "Adafactor": 0.2, "Muon": 4.0}
-DEFAULT_STATE = 8.0
+# Bytes of state for each trained number, from the optimizers' papers and code
+STATE_BYTES = {"AdamW": 8.0, "AdamW8bit": 2.1, "Lion": 4.0, "Adafactor": 0.2, "Muon": 4.0}
+DEFAULT_STATE_BYTES = 8.0  # two moments in fp32
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Bytes.  weights: of the parts that a step needs.  lora: with its gradients and average.
+    """Memory at the peak of a step, bytes.
 
+    weights: of the parts that a step needs.
+    lora: with its gradients and average.
     optimizer: its state.
-    kept: what the passes keep for the way back.
-    work: what they need beside.
+    kept: activations kept for the backward pass.
+    work: temporary tensors.
     """
 
     weights: float
@@ -47,7 +49,7 @@ class PeakMemory:
             "weights": self.weights,
             "LoRA": self.lora,
             "optimizer": self.optimizer,
-            "kept for the way back": self.kept + self.work,
+            "kept for the backward pass": self.kept + self.work,
         }
         listed = ", ".join(f"{name} {value / MEGABYTE:,.0f}" for name, value in parts.items())
         return f"about {self.total / MEGABYTE:,.0f} MB at the peak of a step ({listed})"
@@ -55,30 +57,36 @@ class PeakMemory:
 
 @dataclass
 class _Count:
-    """Bytes kept by one pass: altogether, by each block, and of the blocks' inputs.
+    """Bytes that autograd keeps of one pass.
 
-    seen: storages that were counted or that are weights; a tensor kept twice lies in memory once.
+    kept: altogether.
+    inputs: of the blocks' inputs.
+    blocks: by each block.
+    largest: the largest tensor.
+    counted: addresses of storages that were counted or are weights: a tensor kept twice lies in
+        memory once.
+    held: every kept tensor, so that its address is not used again during the pass.
     """
 
     kept: float = 0.0
     inputs: float = 0.0
     blocks: list[float] = field(default_factory=list)
     largest: float = 0.0
-    seen: set[int] = field(default_factory=set)
+    counted: set[int] = field(default_factory=set)
     held: list[Tensor] = field(default_factory=list)
 
     def add(self, tensor: Tensor) -> Tensor:
         size = float(tensor.untyped_storage().nbytes())
-        if (place := tensor.untyped_storage().data_ptr()) not in self.seen:
-            self.seen.add(place)
+        if (address := tensor.untyped_storage().data_ptr()) not in self.counted:
+            self.counted.add(address)
             self.kept += size
             self.largest = max(self.largest, size)
         # Not the tensor itself: an operation that keeps its own output would hold itself in a
         # circle that no collector opens, and each training would leave the whole pass behind.
         # Source: PyTorch, saved_tensors_hooks.
-        plain = tensor.detach()
-        self.held.append(plain)  # else its place could be another's, which would not be counted
-        return plain
+        detached = tensor.detach()
+        self.held.append(detached)
+        return detached
 
 
 def peak_memory(
@@ -93,13 +101,14 @@ def peak_memory(
     sizes: (width, height) of the buckets, pixels.
     captions: the longest decides.
 
-    peak = weights + 4 (1 + 1 + ema) n + state n + batch · kept(pixels) + work
-    n: trained numbers, in fp32 with their gradients.  kept(pixels) = a + b p + c p² is fitted to
-    what autograd holds after a pass over pictures of 64, 128 and 192 pixels: convolutions and
-    Linears grow with the pixels p, an attention that writes its matrix with p².  With gradient
-    checkpointing it is the blocks' inputs and the largest block.  work: the largest tensor and its
-    gradient, twice. What CUDA takes for itself, and what PyTorch's allocator reserves beyond its
-    need, come on top.
+        peak = weights + 4 (2 + ema) n + state n + batch · kept(p) + work
+
+    n: trained numbers, in fp32 with their gradients; ema: 1 with an average, else 0.
+    kept(p) = a + b p + c p²: fitted to what autograd keeps of pictures of 64, 128 and 192 pixels a
+        side.  Convolutions and Linears grow with the pixels p, an attention that writes its matrix
+        with p².  With gradient checkpointing: the blocks' inputs and the largest block.
+    work: the largest tensor and its gradient, twice.
+    What CUDA takes for itself, and what PyTorch's allocator reserves beyond its need, come on top.
     """
     numbers = sum(parameter.numel() for parameter in network.parameters())
     text = settings.text_encoder_lr > 0 or torch.device(model.device).type == "cpu"
@@ -110,32 +119,30 @@ def peak_memory(
         for p in module.parameters(recurse=False)
     )
     if settings.gradient_checkpointing and torch.device(model.device).type == "cpu":
-        weights -= _packed(model)
+        weights -= _fp16_savings(model)
     caption = max(captions, key=model.count_tokens, default="")
-    counts = [_counted(model, network, settings, side, caption) for side in SIDES]
-    pixels = [float((8 * side) ** 2) for side in SIDES]
-    most = float(max((width * height for width, height in sizes), default=512 * 512))
+    counts = [_count_pass(model, network, settings, side, caption) for side in PROBE_SIDES]
+    pixels = [float((8 * side) ** 2) for side in PROBE_SIDES]
+    largest = float(max((width * height for width, height in sizes), default=512 * 512))
     kept = settings.batch_size * max(
-        0.0, _extended(pixels, [_kept(count, settings) for count in counts], most)
+        0.0, _extrapolated(pixels, [_kept(count, settings) for count in counts], largest)
     )
     work = (
         4
         * settings.batch_size
-        * max(0.0, _extended(pixels, [count.largest for count in counts], most))
+        * max(0.0, _extrapolated(pixels, [count.largest for count in counts], largest))
     )
     return PeakMemory(
         weights,
         4.0 * numbers * (2 + bool(settings.ema)),
-        STATES.get(settings.optimizer, DEFAULT_STATE) * numbers,
+        STATE_BYTES.get(settings.optimizer, DEFAULT_STATE_BYTES) * numbers,
         kept,
         work,
     )
 
 
-def _packed(model: TrainingModel) -> float:
-    """Bytes that fp16_storage.py saves: fp32 weights of blocks lie in fp16, but for the block at
-    work.
-    """
+def _fp16_savings(model: TrainingModel) -> float:
+    """Bytes that ops/fp16_storage.py saves: blocks' fp32 weights lie in fp16 but for one block."""
     sizes = [
         sum(p.numel() * p.element_size() for p in block.parameters()) for block in model.blocks()
     ]
@@ -154,26 +161,27 @@ def _kept(count: _Count, settings: TrainingSettings) -> float:
     return count.inputs + max(count.blocks, default=0.0) + max(0.0, count.kept - sum(count.blocks))
 
 
-def _counted(
+def _count_pass(
     model: TrainingModel, network: LoraNetwork, settings: TrainingSettings, side: int, caption: str
 ) -> _Count:
-    """A pass over a picture without content; nothing is learned and nothing random drawn."""
+    """Count a pass over empty latents; nothing is learned and nothing random drawn.
+
+    side: of the latents.
+    """
     count = _Count(
-        seen={
+        counted={
             p.untyped_storage().data_ptr()
             for _, module in model.targets()
             for p in module.parameters()
         }
         | {p.untyped_storage().data_ptr() for p in network.parameters()}
     )
-    noisy, timesteps = (
-        torch.zeros(1, 4, side, side, device=model.device),
-        torch.tensor([500], device=model.device),
-    )
+    noisy = torch.zeros(1, 4, side, side, device=model.device)
+    timesteps = torch.tensor([500], device=model.device)
     training = network.training
     network.eval()
     try:
-        with _by_block(model, count), saved_tensors_hooks(count.add, lambda tensor: tensor):
+        with _counting_blocks(model, count), saved_tensors_hooks(count.add, lambda tensor: tensor):
             with torch.set_grad_enabled(settings.text_encoder_lr > 0):
                 texts = model.encode_prompts([caption], settings.clip_skip)
             model.predict(noisy, timesteps, texts).float().square().mean()
@@ -184,8 +192,8 @@ def _counted(
 
 
 @contextmanager
-def _by_block(model: TrainingModel, count: _Count) -> Iterator[None]:
-    """Each block's share and input, while inside."""
+def _counting_blocks(model: TrainingModel, count: _Count) -> Iterator[None]:
+    """While inside, each block's share and input are counted."""
     starts: list[float] = []
     handles = []
 
@@ -207,13 +215,13 @@ def _by_block(model: TrainingModel, count: _Count) -> Iterator[None]:
             handle.remove()
 
 
-def _extended(pixels: list[float], values: list[float], most: float) -> float:
-    """The parabola through three points, at another; Lagrange's form."""
+def _extrapolated(pixels: list[float], values: list[float], at: float) -> float:
+    """The parabola through three points, evaluated at another; Lagrange's form."""
     total = 0.0
     for i, value in enumerate(values):
         weight = 1.0
         for j, other in enumerate(pixels):
             if j != i:
-                weight *= (most - other) / (pixels[i] - other)
+                weight *= (at - other) / (pixels[i] - other)
         total += weight * value
     return total

@@ -29,8 +29,10 @@ def add_noise(latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def target(latents: Tensor, noise: Tensor, alpha_bar: Tensor, prediction: Prediction) -> Tensor:
-    """What the network should answer: ε, or v = sqrt(ᾱ_t) ε - sqrt(1-ᾱ_t) x_0.
+    """The network's target: ε, or v = sqrt(ᾱ_t) ε - sqrt(1-ᾱ_t) x_0.
 
+    latents, noise: (B, 4, H/8, W/8), VAE-scaled.
+    alpha_bar: (B,), in (0, 1].
     Source: Salimans & Ho 2022, section 4 and appendix D.
     """
     if prediction == "epsilon":
@@ -42,14 +44,17 @@ def target(latents: Tensor, noise: Tensor, alpha_bar: Tensor, prediction: Predic
 
 
 def signal_to_noise(alpha_bar: Tensor) -> Tensor:
-    """SNR(t) = ᾱ_t / (1-ᾱ_t), (B,)."""
+    """SNR(t) = ᾱ_t / (1-ᾱ_t), (B,).  alpha_bar: (B,), in (0, 1)."""
     return alpha_bar / (1 - alpha_bar)
 
 
 def min_snr_weight(alpha_bar: Tensor, gamma: float, prediction: Prediction) -> Tensor:
     """Loss weight min(SNR, γ) / SNR, for v-prediction min(SNR, γ) / (SNR + 1), (B,).
 
-    Source: Hang et al. 2023, section 3.4.
+    alpha_bar: (B,), in (0, 1).
+    gamma: γ, usually 5.
+    Source: Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy",
+        section 3.4.
     """
     snr = signal_to_noise(alpha_bar)
     return snr.clamp(max=gamma) / (snr if prediction == "epsilon" else snr + 1)
@@ -58,6 +63,7 @@ def min_snr_weight(alpha_bar: Tensor, gamma: float, prediction: Prediction) -> T
 def debiased_weight(alpha_bar: Tensor, prediction: Prediction) -> Tensor:
     """Loss weight 1 / sqrt(min(SNR, 1000)), for v-prediction 1 / (SNR + 1), (B,).
 
+    alpha_bar: (B,), in (0, 1).
     Source: Yu et al. 2024, "Debias the Training of Diffusion Models"; sd-scripts
     library/custom_train_functions.py.
     """
@@ -66,8 +72,9 @@ def debiased_weight(alpha_bar: Tensor, prediction: Prediction) -> Tensor:
 
 
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
-    """The schedule moved so that the last timestep is pure noise; (T,).
+    """The noise schedule moved so that its last timestep is pure noise, (T,).
 
+    alphas_cumprod: (T,), falling, in (0, 1].
     Source: Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps are Flawed",
     algorithm 1.
     """
@@ -79,6 +86,8 @@ def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
 def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Tensor:
     """Noise with a random shift of each channel's mean: ε + offset · N(0, 1) of shape (B, 4, 1, 1).
 
+    noise: (B, 4, H/8, W/8).
+    offset: usually 0 to 0.1; 0 draws nothing.
     Source: N. Guttenberg 2023, "Diffusion with offset noise".
     """
     if not offset:
@@ -92,8 +101,11 @@ def multires_noise(
 ) -> Tensor:
     """Noise with coarser noise mixed in, scaled to a standard deviation of 1.
 
-    Octave i is drawn at 1 / r^i of the size, r uniform in 2 to 4, and added with discount^i; it
-    ends at a single pixel.
+    Octave i is drawn at 1 / r^i of the size, r uniform in 2 to 4, and added with a factor of
+    discount^i; the last is the first that is a single pixel wide or high.
+    noise: (B, 4, H/8, W/8).
+    iterations: octaves at most; 0 draws nothing.
+    discount: 0 to 1.
     Source: J. Whitaker 2023, "Multi-resolution noise for diffusion model training".
     """
     if not iterations:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import cast
 
 import torch
@@ -19,20 +18,24 @@ from .batch import TrainingBatch
 from .losses import Loss, elementwise, huber_c, weighted_loss
 from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, target, zero_terminal_snr
 
-KEPT_TEXTS = 512
-TENSORS = ("latents", "noise", "timesteps", "weights", "mask")  # of what is drawn
+MAX_CACHED_TEXTS = 512
 
 
 class Objective:
-    """What a network is trained to lower.
+    """The loss that a network is trained to lower.
 
+    prediction: epsilon or v_prediction, the checkpoint's unless the settings say otherwise.
+    alphas_cumprod: (T,), on the model's device.
+    trains_text: True if the network has branches on the text encoder that learn.
     Raises: TrainingError, for options that cannot go together.
     """
 
     def __init__(
         self, model: TrainingModel, network: LoraNetwork, settings: TrainingSettings
     ) -> None:
-        self.model, self.network, self.settings = model, network, settings
+        self.model = model
+        self.network = network
+        self.settings = settings
         self.prediction = cast(
             Prediction, model.prediction if settings.prediction == "auto" else settings.prediction
         )
@@ -50,26 +53,29 @@ class Objective:
         self.trains_text = bool(settings.text_encoder_lr) and any(
             is_text(name) for name, _ in network.items()
         )
-        self._texts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._cached_texts: OrderedDict[str, Conditioning] = OrderedDict()
         self._ahead: dict[str, Conditioning] = {}
 
-    def loss(self, drawn: TrainingBatch) -> Tensor:
-        """Mean loss of a batch, fp32.  Sources: the formulas in noise.py and losses.py."""
-        device = self.model.device
-        own = replace(drawn, **{name: getattr(drawn, name).to(device) for name in TENSORS})
-        return self.loss_of(own, self.encode(own.captions))
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        """Mean loss of a batch, an fp32 scalar.
 
-    def loss_of(self, drawn: TrainingBatch, conditioning: Conditioning) -> Tensor:
-        """Mean loss of a batch whose tensors lie where the model computes.
-
-        Without prior rows it is kernels only.
+        Sources: the formulas in noise.py and losses.py.
         """
-        settings, timesteps = self.settings, drawn.timesteps
+        batch = batch.on(self.model.device)
+        return self.loss_of(batch, self.encode(batch.captions))
+
+    def loss_of(self, batch: TrainingBatch, conditioning: Conditioning) -> Tensor:
+        """Mean loss of a batch whose tensors are on the model's device, an fp32 scalar.
+
+        Without prior rows it consists of kernels only, so that a CUDA graph can record it.
+        """
+        settings = self.settings
+        timesteps = batch.timesteps
         alpha_bar = self.alphas_cumprod[timesteps]
-        noisy = add_noise(drawn.latents, drawn.noise, alpha_bar)
-        wanted = target(drawn.latents, drawn.noise, alpha_bar, self.prediction)
-        if drawn.prior:
-            wanted = self._with_prior(wanted, noisy, timesteps, drawn)
+        noisy = add_noise(batch.latents, batch.noise, alpha_bar)
+        expected = target(batch.latents, batch.noise, alpha_bar, self.prediction)
+        if batch.prior:
+            expected = self._with_prior(expected, noisy, timesteps, batch)
         predicted = self.model.predict(noisy, timesteps, conditioning)
         c = huber_c(
             settings.huber_schedule,
@@ -78,10 +84,11 @@ class Objective:
             alpha_bar,
             len(self.alphas_cumprod),
         )
-        losses = elementwise(cast(Loss, settings.loss), predicted, wanted, c)
-        return weighted_loss(losses, drawn.weights * self._balance(alpha_bar), drawn.mask)
+        losses = elementwise(cast(Loss, settings.loss), predicted, expected, c)
+        return weighted_loss(losses, batch.weights * self._timestep_weights(alpha_bar), batch.mask)
 
-    def _balance(self, alpha_bar: Tensor) -> Tensor:
+    def _timestep_weights(self, alpha_bar: Tensor) -> Tensor:
+        """(B,), of the settings' weightings."""
         weights = torch.ones_like(alpha_bar)
         if self.settings.min_snr_gamma:
             weights = weights * min_snr_weight(
@@ -92,60 +99,61 @@ class Objective:
         return weights
 
     def _with_prior(
-        self, wanted: Tensor, noisy: Tensor, timesteps: Tensor, drawn: TrainingBatch
+        self, expected: Tensor, noisy: Tensor, timesteps: Tensor, batch: TrainingBatch
     ) -> Tensor:
-        rows = drawn.prior
+        """The targets with the frozen model's own prediction in the prior rows."""
+        rows = batch.prior
         with torch.no_grad(), self.network.switched_off():
-            texts = self._plain_texts([drawn.captions[row] for row in rows])
-            own = self.model.predict(noisy[rows], timesteps[rows], texts)
-        wanted = wanted.clone()
-        wanted[rows] = own.to(wanted)
-        return wanted
+            texts = self._frozen_texts([batch.captions[row] for row in rows])
+            frozen = self.model.predict(noisy[rows], timesteps[rows], texts)
+        expected = expected.clone()
+        expected[rows] = frozen.to(expected)
+        return expected
 
-    def _plain_texts(self, captions: list[str]) -> Conditioning:
-        """Without the LoRA, which must be off if the text encoder learns."""
+    def _frozen_texts(self, captions: list[str]) -> Conditioning:
+        """Conditioning without the LoRA, which must be switched off."""
         if self.trains_text:
             return self.model.encode_prompts(captions, self.settings.clip_skip)
         return self.encode(captions)
 
     def encode_ahead(self, batches: Iterable[list[str]]) -> None:
-        """Encode what an epoch will ask for, so that the text encoder may leave the GPU.
+        """Encode an epoch's captions, batch by batch, so that the text encoder may leave the GPU.
 
-        The encodings wait on the CPU: some 120 KB a batch of one in half precision.
+        The encodings wait on the CPU: some 120 KB for a batch of one in half precision.
         """
         self._ahead.clear()
         if self.trains_text:
             return
-        self._texts.clear()
+        self._cached_texts.clear()
         for captions in batches:
             texts = self.encode(captions)
             vector = None if texts.vector is None else texts.vector.cpu()
-            self._ahead["\n".join(self._cut(c) for c in captions)] = Conditioning(
+            self._ahead["\n".join(self._shortened(c) for c in captions)] = Conditioning(
                 texts.context.cpu(), vector
             )
-        self._texts.clear()
+        self._cached_texts.clear()
 
     def encode(self, captions: list[str]) -> Conditioning:
-        """Conditioning of captions; kept for when the same ones come again, unless the text encoder
-        learns.
-        """
-        captions = [self._cut(caption) for caption in captions]
+        """Conditioning of a batch's captions; cached unless the text encoder learns."""
+        captions = [self._shortened(caption) for caption in captions]
         if self.trains_text:
             return self.model.encode_prompts(captions, self.settings.clip_skip)
         key = "\n".join(captions)
         if key in self._ahead:
-            vector, device = self._ahead[key].vector, self.model.device
-            return Conditioning(
-                self._ahead[key].context.to(device), None if vector is None else vector.to(device)
-            )
-        if key not in self._texts:
+            ahead = self._ahead[key]
+            device = self.model.device
+            vector = None if ahead.vector is None else ahead.vector.to(device)
+            return Conditioning(ahead.context.to(device), vector)
+        if key not in self._cached_texts:
             with torch.no_grad():
-                self._texts[key] = self.model.encode_prompts(captions, self.settings.clip_skip)
-            if len(self._texts) > KEPT_TEXTS:
-                self._texts.popitem(last=False)
-        return self._texts[key]
+                self._cached_texts[key] = self.model.encode_prompts(
+                    captions, self.settings.clip_skip
+                )
+            if len(self._cached_texts) > MAX_CACHED_TEXTS:
+                self._cached_texts.popitem(last=False)
+        return self._cached_texts[key]
 
-    def _cut(self, caption: str) -> str:
+    def _shortened(self, caption: str) -> str:
         # Hosts encode any length; a caption has at most one token a character, so only long ones
         # need counting.
         longest = self.settings.max_token_length
@@ -157,8 +165,12 @@ class Objective:
 
 
 def cut_caption(caption: str, longest: int, count: Callable[[str], int]) -> str:
-    """The caption without the comma pieces at its end that go beyond a number of tokens."""
-    pieces = caption.split(",")
-    while len(pieces) > 1 and count(",".join(pieces)) > longest:
-        pieces.pop()
-    return ",".join(pieces)
+    """The caption without the tags at its end that go beyond a number of tokens.
+
+    longest: tokens.
+    count: gives the number of tokens of a text.
+    """
+    tags = caption.split(",")
+    while len(tags) > 1 and count(",".join(tags)) > longest:
+        tags.pop()
+    return ",".join(tags)

@@ -1,4 +1,4 @@
-"""A small sampler on the networks that train, so that samples need no second copy of them."""
+"""A DDIM sampler on the networks that train, so that previews need no second copy of them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def sample(
     side: int,
     clip_skip: int,
 ) -> Tensor:
-    """One square picture (1, 3, side, side) in [-1, 1], by deterministic DDIM.
+    """One square picture, (1, 3, side, side) in [-1, 1], by deterministic DDIM.
 
-    The network must be attached; it is put in evaluation for the picture.  Source: Song et al.
-    2021, eq. 12 with σ = 0.
-    Source: Song et al. 2021, eq. 12 with σ = 0.
+    The network must be attached; it is in evaluation mode for the picture.
+    side: pixels, a multiple of 8.
+    Source: Song et al. 2021, "Denoising Diffusion Implicit Models", eq. 12 with σ = 0.
     """
     training = network.training
     network.eval()
@@ -36,23 +36,28 @@ def sample(
         latents = torch.randn(1, 4, side // 8, side // 8, generator=generator).to(model.device)
         alphas = model.alphas_cumprod.to(model.device)
         steps = torch.linspace(len(alphas) - 1, 0, STEPS).round().long()
-        for here, after in zip(steps.tolist(), [*steps.tolist()[1:], None], strict=True):
-            noise, start = _answer(model, latents, here, texts, alphas[here])
-            following = alphas[after] if after is not None else alphas.new_ones(())
-            latents = following.sqrt() * start + (1 - following).sqrt() * noise
+        for step, next_step in zip(steps.tolist(), [*steps.tolist()[1:], None], strict=True):
+            noise, start = _guided(model, latents, step, texts, alphas[step])
+            alpha_bar = alphas[next_step] if next_step is not None else alphas.new_ones(())
+            latents = alpha_bar.sqrt() * start + (1 - alpha_bar).sqrt() * noise
         return model.decode_latents(latents)
     finally:
         network.train(training)
 
 
-def _answer(
+def _guided(
     model: TrainingModel, latents: Tensor, step: int, texts: Conditioning, alpha_bar: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(ε, x_0) at a timestep, guided by the difference of the two prompts."""
+    """(ε, x_0) at a timestep with classifier-free guidance; texts: (negative, prompt).
+
+    Source: Ho & Salimans 2022, "Classifier-Free Diffusion Guidance".
+    """
     timesteps = torch.full((2,), step, device=latents.device)
-    without, within = model.predict(latents.repeat(2, 1, 1, 1), timesteps, texts).float().chunk(2)
-    answer = without + CFG_SCALE * (within - without)
-    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    both = model.predict(latents.repeat(2, 1, 1, 1), timesteps, texts).float()
+    negative, positive = both.chunk(2)
+    predicted = negative + CFG_SCALE * (positive - negative)
+    signal = alpha_bar.sqrt()
+    noise = (1 - alpha_bar).sqrt()
     if model.prediction == "v_prediction":
-        return signal * answer + noise * latents, signal * latents - noise * answer
-    return answer, (latents - noise * answer) / signal
+        return signal * predicted + noise * latents, signal * latents - noise * predicted
+    return predicted, (latents - noise * predicted) / signal

@@ -1,4 +1,4 @@
-"""Learning-rate factors over a training."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import math
 
 
 def warmup_steps(warmup: float, total: int) -> int:
-    """Steps of the rise: a share of the whole below 1, a number of steps from 1 on."""
+    """Steps of the warm-up: below 1 `warmup` is a share of all, from 1 on a number of steps."""
     return min(total, round(warmup * total if warmup < 1 else warmup))
 
 
 def learning_rate_factor(
     name: str, step: int, total: int, warmup: float, restarts: int = 1, power: float = 1.0
 ) -> float:
-    """Factor of the learning rate at a step (0-based): a linear rise from 1/n over the warm-up,
-    then the schedule.
+    """Factor of the learning rate at a step, 0 to 1.
 
+    Over n steps of warm-up it rises linearly from 1/n, then it follows the schedule.
+    step: 0-based.
     total: steps of the whole training.
     warmup: as in `warmup_steps`.
     restarts: cycles of cosine_with_restarts.
-    power: of polynomial.  Sources: transformers.optimization for the first five; Chen et al. 2019
-        for rex.
+    power: of polynomial.
+    Sources: transformers.optimization for the first five; Chen et al. 2019 for rex.
     """
-    rising = warmup_steps(warmup, total)
-    if step < rising:
-        return (step + 1) / rising
-    share = (step - rising) / max(1, total - rising)
+    rise = warmup_steps(warmup, total)
+    if step < rise:
+        return (step + 1) / rise
+    share = (step - rise) / max(1, total - rise)
     if name == "linear":
         return 1 - share
     if name == "cosine":

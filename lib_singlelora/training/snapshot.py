@@ -26,13 +26,17 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """fingerprint: of settings, pictures and checkpoint.  step: steps done.  epoch: the epoch that
-    step belongs to.
+    """All that a training needs to go on.
 
+    fingerprint: of settings, pictures and checkpoint.
+    step: optimizer steps done.
+    epoch: the epoch that the next step belongs to, 0-based.
     position: steps done in that epoch.
     seconds: spent so far.
-    ema: empty without an average.
-    validated: the figures that were told last; empty without a validation.
+    network, optimizer, scaler: their state.
+    losses: of the epoch so far.
+    ema: the average's state; empty without one.
+    validated: the latest validation figures; empty without a validation.
     """
 
     fingerprint: str
@@ -49,14 +53,17 @@ class Snapshot:
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
-    """Write atomically."""
+    """Write a snapshot atomically."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **vars(snapshot)}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
 def _check(snapshot: Snapshot) -> None:
-    """Raises: TypeError, for values that no training of ours has saved."""
+    """Check the kinds of values: the file may come from anyone.
+
+    Raises: TypeError, for values that this trainer does not save.
+    """
     counts = (snapshot.step, snapshot.epoch, snapshot.position)
     fits = (
         isinstance(snapshot.fingerprint, str)
@@ -75,12 +82,11 @@ def _check(snapshot: Snapshot) -> None:
         )
     )
     if not fits:
-        raise TypeError("found other values than a training's")
+        raise TypeError("found values that this trainer does not save")
 
 
 def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
-    """The snapshot of this very training, or None when there is none or it belongs to other
-    settings.
+    """The snapshot of this very training; None if there is none, or only another training's.
 
     Raises: SnapshotError, when the file is broken.
     """
@@ -95,7 +101,7 @@ def load_snapshot(path: Path, fingerprint: str) -> Snapshot | None:
             return None
         snapshot = Snapshot(**values)
         _check(snapshot)
-    except Exception as error:  # torch raises half a dozen kinds for a broken file
+    except Exception as error:  # torch raises half a dozen types for a broken file
         raise SnapshotError(
             f"{path}: the snapshot is broken ({type(error).__name__}); delete it or call with"
             " --force to train from the start"

@@ -1,4 +1,4 @@
-"""The training's figures as TensorBoard's event files, for those who ask for them."""
+"""The training's figures as TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ..errors import MissingPackageError
 
 
 class TensorboardLog:
-    """Event files in a folder.  A resumed training takes back what an interrupted one wrote after
-    its last snapshot.
+    """Event files in a folder.
 
+    step: of the snapshot that a training resumes from; later entries of the interrupted run are
+        purged.
     Raises: MissingPackageError, without the package tensorboard.
     """
 
@@ -30,7 +31,7 @@ class TensorboardLog:
         self._writer: Any = writer(str(folder), purge_step=step + 1 if step else None)
 
     def write(self, group: str, values: Mapping[str, float], step: int) -> None:
-        """Scalars at a step, as `group/name`."""
+        """Write scalars at a step, as `group/name`."""
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 

@@ -1,4 +1,4 @@
-"""The training loop: knows a TrainingModel and pictures, nothing of hosts or folders."""
+"""The training loop: knows a TrainingModel and pictures, nothing of hosts and folders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from ..errors import JobCancelled, SnapshotError, TrainingError
 from ..host import TrainingModel
-from ..jobs import Job, Progress
+from ..jobs import Job
 from ..lora.network import LoraNetwork, attached
 from ..ops.checkpointing import checkpointed
 from ..ops.fp16_storage import fp16_storage
@@ -26,7 +25,14 @@ from ..settings.optimizer_fit import fitted
 from ..settings.optimizer_table import SOURCES
 from ..settings.training import TrainingSettings
 from .batch import TrainingBatch, captions_of, make_batch, seeded, versions_of
-from .checks import COLLAPSED, check_loss, check_weights, culprit, out_of_memory, text_spread
+from .checks import (
+    COLLAPSED,
+    check_loss,
+    check_weights,
+    checkpoint_fault,
+    out_of_memory,
+    text_spread,
+)
 from .cuda_graph import CudaGraph, recordable
 from .ema import Ema
 from .epoch_plan import Picture, Sample, budget, epoch_steps
@@ -35,29 +41,24 @@ from .latents import LatentCache
 from .memory import PeakMemory, peak_memory
 from .objective import Objective
 from .optimizers import build_optimizer
+from .progress_log import ProgressLog, StepResult, TrainerState
 from .schedule import learning_rate_factor
 from .snapshot import Snapshot, load_snapshot, save_snapshot
-from .tensorboard_log import TensorboardLog
 from .validation import Validation
 
-SMOOTHING = 0.95  # of the smoothed loss: its share of the last value
-
-
-@dataclass
-class TrainerState:
-    """Where a training stands.  position: steps done in the epoch; losses: of the epoch so far."""
-
-    step: int = 0
-    epoch: int = 0
-    position: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
+__all__ = ["Trainer", "TrainerState"]
 
 
 class Trainer:
     """One training, from wherever its snapshot stands to its end.
 
-    save_epoch(epoch, network, state) is called after each epoch (1-based) and before its snapshot.
+    pictures: the dataset, regularization pictures too.
+    snapshot: the file that a training resumes from.
+    fingerprint: of settings, pictures and checkpoint; a snapshot with another one is ignored.
+    save_epoch: called with (epoch, network, state) after each epoch, 1-based, before its snapshot;
+        gives the file's path.
+    validated: pictures of the validation; none for no validation.
+    Raises: TrainingError, for settings that cannot go together.
     """
 
     def __init__(
@@ -72,8 +73,13 @@ class Trainer:
         validated: Sequence[Picture] = (),
     ) -> None:
         settings = fitted(settings).settings
-        self.model, self.network, self.pictures, self.settings = model, network, pictures, settings
-        self.snapshot, self.fingerprint, self.save_epoch = snapshot, fingerprint, save_epoch
+        self.model = model
+        self.network = network
+        self.pictures = pictures
+        self.settings = settings
+        self.snapshot = snapshot
+        self.fingerprint = fingerprint
+        self.save_epoch = save_epoch
         self.budget = budget(
             pictures,
             settings.epochs,
@@ -92,16 +98,20 @@ class Trainer:
             model.device,
         )
         self.scaler = GradScaler(model.compute_dtype == torch.float16)
-        self.recorder = CudaGraph(self.objective) if recordable(model, network, settings) else None
+        self.cuda_graph = (
+            CudaGraph(self.objective) if recordable(model, network, settings) else None
+        )
         self.validated = validated
         self.validation = Validation(self.objective, validated, self.latents) if validated else None
-        self.ema = self._average()
-        self.smoothed = 0.0
-        self._validated: dict[str, float] = {}
-        self.board: TensorboardLog | None = None  # where the caller wants event files
+        self.ema = self._new_ema()
+        self.log = ProgressLog(self.budget.steps, settings.epochs)
+        self._untrained_spread = 0.0  # of the text encoder's encodings
 
-    def _average(self) -> Ema | None:
-        """Raises: TrainingError, for an optimizer that keeps an average of its own."""
+    def _new_ema(self) -> Ema | None:
+        """The average that the settings ask for.
+
+        Raises: TrainingError, for an optimizer that keeps an average of its own.
+        """
         if not self.settings.ema:
             return None
         if hasattr(self.optimizer.torch, "eval"):
@@ -112,48 +122,52 @@ class Trainer:
         return Ema(self.network, self.settings.ema_decay)
 
     def resume(self) -> bool:
-        """Continue from the snapshot, if there is one of this very training.
+        """Continue from the snapshot; gives False if there is none of this very training.
 
-        Raises: SnapshotError.
+        Raises: SnapshotError, for a broken one.
         """
-        found = load_snapshot(self.snapshot, self.fingerprint)
-        if found is None:
+        snapshot = load_snapshot(self.snapshot, self.fingerprint)
+        if snapshot is None:
             return False
         try:
-            self.network.load_state_dict(found.network)
-            self.optimizer.load(found.optimizer)
-            self.scaler.load(found.scaler)
-            if self.ema and found.ema:
-                self.ema.load(found.ema)
-        # It bears this training's fingerprint, which anybody can copy, and holds something else.
+            self.network.load_state_dict(snapshot.network)
+            self.optimizer.load(snapshot.optimizer)
+            self.scaler.load(snapshot.scaler)
+            if self.ema and snapshot.ema:
+                self.ema.load(snapshot.ema)
+        # It bears this training's fingerprint, which anyone can copy, and holds something else
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise SnapshotError(
                 f"{self.snapshot}: the snapshot is of another training ({type(error).__name__});"
                 " delete it or call with --force to train from the start"
             ) from error
         self.state = TrainerState(
-            found.step, found.epoch, found.position, found.seconds, list(found.losses)
+            snapshot.step,
+            snapshot.epoch,
+            snapshot.position,
+            snapshot.seconds,
+            list(snapshot.losses),
         )
         if self.validation:
-            self._validated = dict(found.validated)
+            self.log.validated = dict(snapshot.validated)
         return True
 
     def run(self, job: Job) -> None:
         """Train to the end.
 
-        Raises: JobCancelled (after a snapshot), TrainingError (loss not finite, out of memory; the
-        epochs saved so far stay).
+        Raises: JobCancelled, after a snapshot.
+        Raises: TrainingError, for a loss that is not finite or memory that does not suffice; the
+            epochs saved so far stay.
         """
-        versions = versions_of(self.settings)
-        self.latents.fill(
-            self.model, self.pictures, versions, lambda done, total: self._caching(job, done, total)
-        )
+        on_progress = partial(self._caching, job)
+        self.latents.fill(self.model, self.pictures, versions_of(self.settings), on_progress)
         if self.validation:
-            self.validation.fill(lambda done, total: self._caching(job, done, total))
+            self.validation.fill(on_progress)
         self.model.set_aside("vae")
-        if self.optimizer.said:
-            job.log("warning", message=self.optimizer.said)
-        self._plain_spread = text_spread(self.objective) if self.objective.trains_text else 0.0
+        if self.optimizer.warning:
+            job.log("warning", message=self.optimizer.warning)
+        if self.objective.trains_text:
+            self._untrained_spread = text_spread(self.objective)
         self.network.train()
         self.optimizer.training()
         with out_of_memory(self.settings), ExitStack() as stack:
@@ -166,18 +180,19 @@ class Trainer:
                 self._run_epoch(epoch, job)
 
     @contextmanager
-    def prepared(self, recomputing: bool = True) -> Iterator[None]:
-        """The model as `step` wants it while inside, all but the packing of its weights.
+    def prepared(self, checkpointing: bool = True) -> Iterator[None]:
+        """While inside, the model is as `step` needs it, except for `fp16_storage`.
 
-        recomputing: with gradient checkpointing, where it is set.
+        checkpointing: False leaves gradient checkpointing out where it is set.
         """
-        model, settings = self.model, self.settings
+        model = self.model
+        settings = self.settings
         with ExitStack() as stack:
             stack.enter_context(frozen_autograd(model.targets(), model.blocks()))
             stack.enter_context(recast_linears(model.targets(), model.compute_dtype))
             stack.enter_context(onednn_linears(model.targets()))
             stack.enter_context(winograd_convs(module for _, module in model.targets()))
-            if settings.gradient_checkpointing and recomputing:
+            if settings.gradient_checkpointing and checkpointing:
                 stack.enter_context(checkpointed(model.blocks()))
             stack.enter_context(
                 attached(self.network, model.targets(), settings.text_gradient == "trained blocks")
@@ -186,14 +201,7 @@ class Trainer:
 
     def _caching(self, job: Job, done: int, total: int) -> None:
         job.raise_if_cancelled()
-        job.report(
-            Progress(
-                "train",
-                self.state.step,
-                self.budget.steps,
-                f"encoding picture {done + 1} of {total}",
-            )
-        )
+        self.log.caching(job, self.state.step, done, total)
 
     def _run_epoch(self, epoch: int, job: Job) -> None:
         settings = self.settings
@@ -210,15 +218,7 @@ class Trainer:
             if job.cancelled:
                 self._save_snapshot()
                 job.raise_if_cancelled()
-            started, recording = time.monotonic(), not (self.recorder and self.recorder.off)
-            loss, rate = self.step(steps[position])
-            seconds = time.monotonic() - started
-            if self.recorder and self.recorder.off and recording:
-                job.log("warning", message=self.recorder.off)
-            self.state.step, self.state.position = self.state.step + 1, position + 1
-            self.state.seconds += seconds
-            self.state.losses.append(loss)
-            self._tell(job, epoch, loss, rate, seconds, sum(map(len, steps[position])))
+            self._run_step(job, epoch, position, steps[position])
         check_weights(self.network, epoch)
         # The state already points past the epoch, so that a snapshot taken now resumes with the
         # next one.
@@ -229,7 +229,8 @@ class Trainer:
             with self.ema.applied(self.network) if self.ema else nullcontext():
                 self._validate(epoch + 1, job)
                 path = self.save_epoch(epoch + 1, self.network, saved)
-                self._tell_epoch(job, epoch, path, saved)
+                self.log.epoch(job, epoch + 1, path, saved, self.network.block_norms())
+                self._check_text_encoder(job, epoch + 1)
         except JobCancelled:
             self._train_again()
             # At the end of the epoch's steps: the next call measures and saves it
@@ -239,65 +240,32 @@ class Trainer:
         self.state = TrainerState(saved.step, epoch + 1, 0, saved.seconds)
         self._save_snapshot()
 
+    def _run_step(
+        self, job: Job, epoch: int, position: int, batches: Sequence[Sequence[Sample]]
+    ) -> None:
+        started = time.monotonic()
+        graph = self.cuda_graph
+        was_recording = graph is not None and not graph.off
+        loss, lr = self.step(batches)
+        seconds = time.monotonic() - started
+        if graph and graph.off and was_recording:
+            job.log("warning", message=graph.off)
+        self.state.step += 1
+        self.state.position = position + 1
+        self.state.seconds += seconds
+        self.state.losses.append(loss)
+        rates = {float(group["lr"]) for group in self.optimizer.torch.param_groups}
+        result = StepResult(
+            loss, lr, sorted(rates, reverse=True), seconds, samples=sum(map(len, batches))
+        )
+        self.log.step(job, epoch, self.state, result, self.scaler.figures())
+
     def _train_again(self) -> None:
         self.network.train()
         self.optimizer.training()
 
-    def _tell(
-        self, job: Job, epoch: int, loss: float, rate: float, seconds: float, samples: int
-    ) -> None:
-        first = self.state.step == 1 or not self.smoothed
-        self.smoothed = loss if first else SMOOTHING * self.smoothed + (1 - SMOOTHING) * loss
-        mean = sum(self.state.losses) / len(self.state.losses)
-        pace = samples / max(seconds, 1e-9)
-        rates = sorted(
-            {float(group["lr"]) for group in self.optimizer.torch.param_groups}, reverse=True
-        )
-        job.log(
-            "step",
-            step=self.state.step,
-            epoch=epoch + 1,
-            loss=round(loss, 6),
-            smoothed=round(self.smoothed, 6),
-            lr=rate,
-            rates=rates,
-            seconds=round(seconds, 4),
-            samples_per_second=round(pace, 3),
-            **self.scaler.figures(),
-        )
-        if self.board:
-            self.board.write(
-                "training",
-                {
-                    "loss": loss,
-                    "smoothed_loss": self.smoothed,
-                    "samples_per_second": pace,
-                    **{f"learning_rate_{n}": value for n, value in enumerate(rates)},
-                },
-                self.state.step,
-            )
-        job.report(
-            Progress(
-                "train",
-                self.state.step,
-                self.budget.steps,
-                f"epoch {epoch + 1} of {self.settings.epochs}, loss {mean:.4f}",
-                {
-                    "loss": loss,
-                    "mean_loss": mean,
-                    "smoothed_loss": self.smoothed,
-                    "lr": rate,
-                    "epoch": epoch + 1,
-                    "samples_per_second": pace,
-                    **self._validated,
-                },
-            )
-        )
-
     def _encode_ahead(self, steps: Sequence[Sequence[Sequence[Sample]]]) -> None:
-        """On a GPU: an epoch's captions at once, so that the text encoder's memory is free for the
-        steps.
-        """
+        """On a GPU, encode an epoch's captions at once and take the text encoder off it."""
         self.model.set_aside("vae")
         if torch.device(self.model.device).type == "cpu" or self.objective.trains_text:
             return
@@ -308,74 +276,40 @@ class Trainer:
         self.model.set_aside("text encoder")
 
     def peak_memory(self) -> PeakMemory:
-        """What a step will need; a few passes over tiny pictures."""
+        """What a step will need, from a few passes over tiny pictures."""
         sizes = [picture.bucket for picture in self.pictures]
-        with self.prepared(recomputing=False), out_of_memory(self.settings):
-            return peak_memory(
-                self.model,
-                self.network,
-                self.settings,
-                sizes,
-                [picture.caption for picture in self.pictures],
-            )
+        captions = [picture.caption for picture in self.pictures]
+        with self.prepared(checkpointing=False), out_of_memory(self.settings):
+            return peak_memory(self.model, self.network, self.settings, sizes, captions)
 
     def _validate(self, epoch: int, job: Job) -> None:
-        """Measure, and tell; epoch 0 is the checkpoint without anything learned."""
-        if not self.validation:
-            return
-        found = self.validation.measure(job.raise_if_cancelled)
-        self._validated["validation_loss"] = found.loss
-        if epoch == 0:
-            self._validated["validation_start"] = found.loss
-        self._validated.update(
-            {f"validation_t{timestep}": loss for timestep, loss in found.bands.items()}
-        )
-        job.log(
-            "validation",
-            epoch=epoch,
-            step=self.state.step,
-            loss=found.loss,
-            bands=dict(found.bands),
-        )
-        if self.board:
-            self.board.write("validation", found.figures(), self.state.step)
-        job.report(
-            Progress(
-                "train",
-                self.state.step,
-                self.budget.steps,
-                f"epoch {epoch}: {found}",
-                dict(self._validated),
-            )
-        )
+        """Measure and report; epoch 0 is the checkpoint with an untrained LoRA."""
+        if self.validation:
+            result = self.validation.measure(job.raise_if_cancelled)
+            self.log.validation(job, epoch, self.state.step, result)
 
-    def _tell_epoch(self, job: Job, epoch: int, path: Path, saved: TrainerState) -> None:
-        norms = {label: round(norm, 5) for label, norm in self.network.block_norms().items()}
-        mean = sum(saved.losses) / max(1, len(saved.losses))
-        job.log("epoch", epoch=epoch + 1, loss=mean, file=path.name, norms=norms)
-        if self.board:
-            self.board.write("epoch", {"loss": mean}, saved.step)
-            self.board.write("norm", norms, saved.step)
+    def _check_text_encoder(self, job: Job, epoch: int) -> None:
+        """Warn when a trained text encoder no longer tells prompts apart; epoch: 1-based."""
         if not self.objective.trains_text:
             return
         spread = text_spread(self.objective)
-        if spread < COLLAPSED * self._plain_spread:
+        if spread < COLLAPSED * self._untrained_spread:
             job.log(
                 "warning",
                 message=(
-                    f"epoch {epoch + 1}: the text encoder collapses: different words give"
-                    f" {spread:.0%} apart, without the LoRA {self._plain_spread:.0%}; take an"
-                    " earlier epoch, or lower training.text_encoder_lr"
+                    f"epoch {epoch}: the text encoder has collapsed: encodings of different prompts"
+                    f" are {spread:.0%} apart, {self._untrained_spread:.0%} without the LoRA; use"
+                    " an earlier epoch, or lower training.text_encoder_lr"
                 ),
             )
 
     def step(self, batches: Sequence[Sequence[Sample]]) -> tuple[float, float]:
-        """One optimizer step over one or more batches; returns (loss, learning rate of the first
-        group).
+        """One optimizer step over one or more batches; gives (loss, lr of the first group).
 
-        Raises: TrainingError, when the loss is not finite.
+        Raises: TrainingError, for a loss that is not finite.
         """
-        settings, groups = self.settings, self.optimizer.torch.param_groups
+        settings = self.settings
+        groups = self.optimizer.torch.param_groups
         factor = learning_rate_factor(
             settings.scheduler,
             self.state.step,
@@ -386,25 +320,18 @@ class Trainer:
         )
         for group in groups:
             group["lr"] = group["base_lr"] * factor
-        if self.recorder:
-            self.recorder.clear()
+        if self.cuda_graph:
+            self.cuda_graph.zero_grad()
         else:
             self.optimizer.torch.zero_grad(set_to_none=True)
-        count, total = sum(map(len, batches)), 0.0
-        with torch.random.fork_rng(enabled=self.network.shape.random):
-            if self.network.shape.random:
-                torch.manual_seed(
-                    int(
-                        torch.randint(
-                            2**62, (), generator=seeded(settings.seed, "dropout", self.state.step)
-                        )
-                    )
-                )
+        samples = sum(map(len, batches))
+        loss = 0.0
+        with self._seeded_dropout():
             for batch in batches:
-                total += check_loss(
-                    self._backward(batch, len(batch) / count),
+                loss += check_loss(
+                    self._backward(batch, len(batch) / samples),
                     self.state.step + 1,
-                    partial(self._culprit, batch),
+                    partial(self._checkpoint_fault, batch),
                 )
         stepped = self.scaler.step(
             self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm
@@ -413,24 +340,35 @@ class Trainer:
             self.network.limit_norms(settings.scale_weight_norms)
         if self.ema and stepped:
             self.ema.update(self.network)
-        return total, float(groups[0]["lr"])
+        return loss, float(groups[0]["lr"])
+
+    @contextmanager
+    def _seeded_dropout(self) -> Iterator[None]:
+        """While inside, dropouts draw from PyTorch's generator, seeded with the step."""
+        random = self.network.shape.random
+        with torch.random.fork_rng(enabled=random):
+            if random:
+                generator = seeded(self.settings.seed, "dropout", self.state.step)
+                torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            yield
 
     def _backward(self, batch: Sequence[Sample], share: float) -> float:
-        """The batch's loss times its share of the step; its gradients are added to the network's."""
-        if self.recorder:
-            return self.recorder.backward(self._make_batch(batch), share)
+        """The batch's loss times its share of the step; its gradients are added."""
+        if self.cuda_graph:
+            return self.cuda_graph.backward(self._make_batch(batch), share)
         loss = self.loss(batch) * share
-        found = float(loss.detach())
-        if math.isfinite(found):
+        value = float(loss.detach())
+        if math.isfinite(value):
             self.scaler.backward(loss)
-        return found
+        return value
 
-    def _culprit(self, batch: Sequence[Sample]) -> str:
-        return culprit(self.objective, self._make_batch(batch))
+    def _checkpoint_fault(self, batch: Sequence[Sample]) -> str:
+        return checkpoint_fault(self.objective, self._make_batch(batch))
 
     def loss(self, batch: Sequence[Sample]) -> Tensor:
-        """The batch's loss: noise, timestep, version and caption of a sample come from its own
-        number.
+        """The batch's mean loss, an fp32 scalar.
+
+        Noise, timestep, version and caption of a sample come from its own number.
         """
         return self.objective.loss(self._make_batch(batch))
 
@@ -442,16 +380,16 @@ class Trainer:
         save_snapshot(
             self.snapshot,
             Snapshot(
-                self.fingerprint,
-                state.step,
-                state.epoch,
-                state.position,
-                state.seconds,
-                self.network.state_dict(),
-                self.optimizer.torch.state_dict(),
-                state.losses,
-                self.scaler.state(),
-                self.ema.state() if self.ema else {},
-                self._validated,
+                fingerprint=self.fingerprint,
+                step=state.step,
+                epoch=state.epoch,
+                position=state.position,
+                seconds=state.seconds,
+                network=self.network.state_dict(),
+                optimizer=self.optimizer.torch.state_dict(),
+                losses=state.losses,
+                scaler=self.scaler.state(),
+                ema=self.ema.state() if self.ema else {},
+                validated=self.log.validated,
             ),
         )

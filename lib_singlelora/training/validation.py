@@ -1,4 +1,4 @@
-"""A loss that means something: the same noise at the same timesteps, epoch after epoch."""
+"""A validation loss that can be compared: the same noise at the same timesteps every epoch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from .noise import add_noise, target
 from .objective import Objective
 
 BANDS = 4  # as in sd-scripts: 200, 400, 600 and 800 of 1000 timesteps
-NOISES = 2  # a picture and band
+NOISES = 2  # for each picture and band
 
 
 @dataclass(frozen=True)
-class Validated:
-    """loss: the mean of the bands.  bands: timestep -> mean squared error there."""
+class ValidationResult:
+    """A validation's losses.
+
+    loss: the mean of the bands.
+    bands: timestep -> mean squared error there.
+    """
 
     loss: float
     bands: Mapping[int, float]
@@ -41,62 +45,69 @@ class Validated:
 class Validation:
     """The mean squared error of the prediction on pictures, without weights, masks and dropouts.
 
-    Everything random comes from the seed and the picture's place, so that a value depends on the
-    network alone: the same weights give the same number, before a resume and after it.
+    Everything random comes from the seed and the picture's index, so that a value depends on the
+    network alone: the same weights give the same loss, before a resume and after it.
     """
 
     def __init__(
         self, objective: Objective, pictures: Sequence[Picture], latents: LatentCache
     ) -> None:
-        self._objective, self._pictures, self._latents = objective, pictures, latents
+        self._objective = objective
+        self._pictures = pictures
+        self._latents = latents
         settings = objective.settings
         last = min(settings.max_timestep, len(objective.alphas_cumprod))
         self.timesteps = bands(min(settings.min_timestep, last - 1), last)
 
-    def fill(self, each: Callable[[int, int], None]) -> None:
-        """Encode the pictures, unmirrored and in their own colours."""
-        self._latents.fill(self._objective.model, self._pictures, Versions(), each)
+    def fill(self, on_progress: Callable[[int, int], None]) -> None:
+        """Encode the pictures, neither mirrored nor recoloured.
+
+        on_progress: as of `LatentCache.fill`.
+        """
+        self._latents.fill(self._objective.model, self._pictures, Versions(), on_progress)
 
     @torch.no_grad()
-    def measure(self, each: Callable[[], None] = lambda: None) -> Validated:
+    def measure(self, before_pass: Callable[[], None] = lambda: None) -> ValidationResult:
         """The loss of the network as it now stands; it must be attached.
 
-        `each` is called before every pass.
+        before_pass: called before every pass; it may raise to stop.
         """
         network = self._objective.network
         training = network.training
         network.eval()
         sums = torch.zeros(len(self.timesteps), dtype=torch.float64)
         try:
-            for place, picture in enumerate(self._pictures):
+            for index, picture in enumerate(self._pictures):
                 for number in range(NOISES):
-                    each()
-                    sums += self._errors(place, picture, number).double().cpu()
+                    before_pass()
+                    sums += self._errors(index, picture, number).double().cpu()
         finally:
             network.train(training)
         means = (sums / (len(self._pictures) * NOISES)).tolist()
-        return Validated(sum(means) / len(means), dict(zip(self.timesteps, means, strict=True)))
-
-    def _errors(self, place: int, picture: Picture, number: int) -> Tensor:
-        """One noise at every timestep, in one pass; (BANDS,)."""
-        objective = self._objective
-        model, count = objective.model, len(self.timesteps)
-        latents = self._latents.get(picture).to(model.device)
-        generator = seeded(objective.settings.seed, "validation", place, number)
-        noise = (
-            torch.randn(latents.shape, generator=generator).to(model.device).repeat(count, 1, 1, 1)
+        return ValidationResult(
+            sum(means) / len(means), dict(zip(self.timesteps, means, strict=True))
         )
+
+    def _errors(self, index: int, picture: Picture, number: int) -> Tensor:
+        """Mean squared errors of one noise at every timestep, in one pass; (bands,)."""
+        objective = self._objective
+        model = objective.model
+        count = len(self.timesteps)
+        latents = self._latents.get(picture).to(model.device)
+        generator = seeded(objective.settings.seed, "validation", index, number)
+        noise = torch.randn(latents.shape, generator=generator).to(model.device)
+        noise = noise.repeat(count, 1, 1, 1)
         latents = latents.repeat(count, 1, 1, 1)
         timesteps = torch.tensor(self.timesteps, device=model.device)
         alpha_bar = objective.alphas_cumprod[timesteps]
         texts = _repeated(objective.encode([picture.caption]), count)
         predicted = model.predict(add_noise(latents, noise, alpha_bar), timesteps, texts)
-        wanted = target(latents, noise, alpha_bar, objective.prediction)
-        return (predicted.float() - wanted.float()).square().mean(dim=(1, 2, 3))
+        expected = target(latents, noise, alpha_bar, objective.prediction)
+        return (predicted.float() - expected.float()).square().mean(dim=(1, 2, 3))
 
 
 def bands(first: int, last: int) -> list[int]:
-    """Timesteps that part [first, last) evenly, without its ends; fewer where there is no room.
+    """Timesteps that divide [first, last) evenly, without its ends; fewer where it is too short.
 
     Source: sd-scripts train_network.py (after v0.9.1), NUM_VALIDATION_TIMESTEPS.
     """

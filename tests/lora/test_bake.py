@@ -124,7 +124,7 @@ def test_a_strength_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 
 # DoRA
-# ----------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def dora(folder: Path, algorithm: str = "lora", axis: int = 1) -> LoraFile:
@@ -229,7 +229,7 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 # The checkpoint's weights
-# --------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def checkpoint(folder: Path, names: list[str]) -> Path:
@@ -266,7 +266,7 @@ def test_a_bad_checkpoint_is_one_clear_line(tmp_path: Path, content: bytes | Non
 
 
 # What the file tells
-# -------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_metadata_is_kept_and_told(tmp_path: Path) -> None:

@@ -177,8 +177,8 @@ def test_dropout_acts_while_it_trains_only_and_keeps_the_mean(kind: str) -> None
     x = torch.randn(1, 12)
     torch.manual_seed(2)
     if kind == "module_dropout":
-        left_out = sum(branch.left_out() for _ in range(2000)) / 2000
-        assert left_out == pytest.approx(0.5, abs=0.05) and not branch.eval().left_out()
+        dropped = sum(branch.is_dropped() for _ in range(2000)) / 2000
+        assert dropped == pytest.approx(0.5, abs=0.05) and not branch.eval().is_dropped()
         return
     drawn = torch.stack([branch(x) for _ in range(4000)])
     assert float(drawn.std(0).max()) > 0.01

@@ -1,4 +1,4 @@
-"""Block labels and kohya's indices."""
+"""Block labels of modules."""
 
 import json
 from pathlib import Path
@@ -6,28 +6,14 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import LoraKeyError
-from lib_singlelora.naming.blocks import (
-    LAYOUTS,
-    SD1,
-    SDXL,
-    BlockLayout,
-    block_of,
-    kohya_block_index,
-)
+from lib_singlelora.naming.blocks import LAYOUTS, SD1, SDXL, BlockLayout, block_of
 from lib_singlelora.naming.keys import kohya_to_canonical
 from lib_singlelora.naming.modules import lora_targets, module_names
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "kohya_sd1_blocks.json").read_text())
 
 
-def test_indices_equal_those_of_sd_scripts() -> None:
-    golden = GOLDEN["block_index_of_module"]
-    assert {
-        stem: kohya_block_index(kohya_to_canonical(stem, SD1), SD1) for stem in golden
-    } == golden
-
-
-def test_labels_and_kohya_indices_agree() -> None:
+def test_labels_are_in_the_order_of_sd_scripts_indices() -> None:
     for stem, index in GOLDEN["block_index_of_module"].items():
         assert block_of(kohya_to_canonical(stem, SD1), SD1) == SD1.labels[index]
 
@@ -52,19 +38,18 @@ def test_sd1_labels(name: str, label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "label", "index"),
+    ("name", "label"),
     [
-        ("te2.text_model.encoder.layers.0.mlp.fc1", "BASE", -1),
-        ("label_emb.0.0", "IN00", 0),
-        ("input_blocks.4.1.proj_in", "IN04", 5),
-        ("middle_block.2.in_layers.2", "M00", 12),
-        ("output_blocks.8.0.in_layers.2", "OUT08", 21),
-        ("out.2", "OUT08", 22),
+        ("te2.text_model.encoder.layers.0.mlp.fc1", "BASE"),
+        ("label_emb.0.0", "IN00"),
+        ("input_blocks.4.1.proj_in", "IN04"),
+        ("middle_block.2.in_layers.2", "M00"),
+        ("output_blocks.8.0.in_layers.2", "OUT08"),
+        ("out.2", "OUT08"),
     ],
 )
-def test_sdxl_labels_and_indices(name: str, label: str, index: int) -> None:
+def test_sdxl_labels(name: str, label: str) -> None:
     assert block_of(name, SDXL) == label
-    assert kohya_block_index(name, SDXL) == index
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
@@ -76,11 +61,6 @@ def test_every_module_lies_in_a_block_of_its_layout(layout: BlockLayout) -> None
 def test_attention_labels_are_the_blocks_of_a_plain_lora(layout: BlockLayout) -> None:
     blocks = {block_of(spec.name, layout) for spec in lora_targets(layout)}
     assert blocks == {"BASE", *layout.attention_labels}
-
-
-def test_counts_are_those_of_kohyas_lists() -> None:
-    assert SD1.kohya_counts == (12, 1, 12)
-    assert SDXL.kohya_counts == (9, 3, 9)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_host_that_may_do_anything_in_a_pass_is_not_recorded() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="recording works here")
-def test_what_cannot_be_recorded_is_computed_and_told_once(tmp_path: Path) -> None:
+def test_what_cannot_be_recorded_is_computed_and_warned_of_once(tmp_path: Path) -> None:
     losses, events, weights = [], [], []
     for records in (False, True):
         model = TinyModel()
@@ -91,7 +91,7 @@ def test_what_cannot_be_recorded_is_computed_and_told_once(tmp_path: Path) -> No
             "x",
             lambda *_: tmp_path / "x.safetensors",
         )
-        trainer.recorder = CudaGraph(trainer.objective) if records else None
+        trainer.cuda_graph = CudaGraph(trainer.objective) if records else None
         trainer.run(job)
         losses.append([event["loss"] for event in told if event["kind"] == "step"])
         events.append([event for event in told if event["kind"] == "warning"])
@@ -146,7 +146,11 @@ def test_a_recorded_training_is_the_plain_one(
     host = StandaloneHost(standalone_host.checkpoint.path, "cuda")
     plain, weights, _ = _trained(host, tmp_path / "plain", False)
     recorded, own, trainer = _trained(host, tmp_path / "graphs", True)
-    assert trainer.recorder is not None and not trainer.recorder.off and trainer.recorder._kept
+    assert (
+        trainer.cuda_graph is not None
+        and not trainer.cuda_graph.off
+        and trainer.cuda_graph._recordings
+    )
     assert recorded == pytest.approx(plain, rel=0.03)  # bf16
     for name, weight in weights.items():
         if weight.abs().max() > 1e-3:

@@ -1,4 +1,4 @@
-"""The average of the LoRA's weights: what it is, what is saved, and that a resume goes on with it."""
+"""The average of the LoRA's weights: its values, what is saved of it, and its resume."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Loss scaling: steps that overflow are left out, the scale grows and falls, and a resume goes on
-with it.
-"""
+"""Loss scaling: overflowing steps are left out, the scale grows and falls and is resumed."""
 
 from __future__ import annotations
 
@@ -9,7 +7,12 @@ import torch
 
 from lib_singlelora.errors import TrainingError
 from lib_singlelora.hosts.precision import autocast
-from lib_singlelora.training.grad_scaler import FIRST, INTERVAL, LOST, GradScaler
+from lib_singlelora.training.grad_scaler import (
+    GROWTH_INTERVAL,
+    INITIAL_SCALE,
+    MIN_SCALE,
+    GradScaler,
+)
 
 
 def test_a_precision_that_pytorch_cannot_compute_in_here_is_refused() -> None:
@@ -27,9 +30,9 @@ class _Weight:
         self.optimizer = torch.optim.SGD([self.value], lr=1.0)
         self.scaler = GradScaler(True)
 
-    def step(self, gradient: float, longest: float = 0.0) -> bool:
+    def step(self, gradient: float, max_norm: float = 0.0) -> bool:
         self.value.grad = torch.tensor([gradient]) * self.scaler.scale
-        return self.scaler.step(self.optimizer, [self.value], longest)
+        return self.scaler.step(self.optimizer, [self.value], max_norm)
 
 
 @pytest.mark.parametrize("gradient", [float("inf"), float("nan"), -float("inf")])
@@ -37,32 +40,34 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved(gradient: float)
     weight = _Weight()
     assert not weight.step(gradient)
     assert (
-        weight.value.item() == 1 and weight.scaler.scale == FIRST / 2 and weight.scaler.skipped == 1
+        weight.value.item() == 1
+        and weight.scaler.scale == INITIAL_SCALE / 2
+        and weight.scaler.skipped == 1
     )
     assert weight.step(0.25) and weight.value.item() == 0.75
 
 
 def test_the_scale_grows_after_enough_good_steps() -> None:
     weight = _Weight()
-    for _ in range(INTERVAL - 1):
+    for _ in range(GROWTH_INTERVAL - 1):
         weight.step(0.0)
-    assert weight.scaler.scale == FIRST
+    assert weight.scaler.scale == INITIAL_SCALE
     weight.step(0.0)
-    assert weight.scaler.scale == 2 * FIRST
+    assert weight.scaler.scale == 2 * INITIAL_SCALE
 
 
 def test_the_true_norm_is_clipped() -> None:
     weight = _Weight()
-    weight.step(8.0, longest=0.5)
+    weight.step(8.0, max_norm=0.5)
     assert weight.value.item() == pytest.approx(0.5, rel=1e-5)
 
 
 def test_a_scale_that_falls_without_end_stops_the_training() -> None:
     weight = _Weight()
-    with pytest.raises(TrainingError, match="every step overflows"):
+    with pytest.raises(TrainingError, match="overflows"):
         for _ in range(100):
             weight.step(float("inf"))
-    assert weight.scaler.scale < LOST
+    assert weight.scaler.scale < MIN_SCALE
 
 
 def test_a_scaler_goes_on_from_its_state() -> None:
@@ -70,5 +75,5 @@ def test_a_scaler_goes_on_from_its_state() -> None:
     one.step(float("nan"))
     one.step(0.5)
     other.scaler.load(one.scaler.state())
-    assert other.scaler.state() == one.scaler.state() and other.scaler.scale == FIRST / 2
+    assert other.scaler.state() == one.scaler.state() and other.scaler.scale == INITIAL_SCALE / 2
     assert GradScaler(False).state() == {}

@@ -16,7 +16,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.settings.optimizer_arguments import parse_arguments
 from lib_singlelora.settings.optimizer_table import SOURCES
 from lib_singlelora.settings.training import TrainingSettings
-from lib_singlelora.training.optimizers import FUSED, Optimizer, build_optimizer
+from lib_singlelora.training.optimizers import FUSED_ON_CPU_SINCE, Optimizer, build_optimizer
 from tests.training.test_trainer import settings, train
 
 OPTIMIZERS = (
@@ -233,12 +233,10 @@ def test_without_cuda_8bit_falls_back_and_says_so() -> None:
     made = build_optimizer(
         options("AdamW8bit"), [{"params": [nn.Parameter(torch.ones(2))], "lr": 0.1}], "cpu"
     )
-    assert isinstance(made.torch, torch.optim.AdamW) and "AdamW is used instead" in made.said
+    assert isinstance(made.torch, torch.optim.AdamW) and "AdamW is used instead" in made.warning
 
 
-def test_on_a_cpu_adamw_steps_in_one_call_where_pytorch_has_one_and_a_snapshot_of_another_way_goes_on() -> (
-    None
-):
+def test_adamw_is_fused_on_a_cpu_and_resumes_from_an_unfused_snapshot() -> None:
     def made(arguments: str) -> tuple[Optimizer, nn.Parameter]:
         parameter = nn.Parameter(torch.linspace(-1, 1, 7))
         return (
@@ -253,7 +251,7 @@ def test_on_a_cpu_adamw_steps_in_one_call_where_pytorch_has_one_and_a_snapshot_o
         optimizer.torch.step()
 
     (own, one), (plain, other) = made(""), made("fused=False")
-    assert bool(own.torch.param_groups[0]["fused"]) == (torch.__version__ >= FUSED)
+    assert bool(own.torch.param_groups[0]["fused"]) == (torch.__version__ >= FUSED_ON_CPU_SINCE)
     assert not plain.torch.param_groups[0]["fused"]
     for _ in range(3):
         step(own, one)

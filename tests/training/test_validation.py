@@ -208,7 +208,7 @@ def test_tensorboard_gets_every_band(tmp_path: Path) -> None:
         (),
         {"write": lambda _, group, values, step: written.append((group, list(values), step))},
     )()
-    trainer.board = board
+    trainer.log.board = board
     trainer.run(Job("train"))
     names = ["loss", "t200", "t400", "t600", "t800"]
     assert [each for each in written if each[0] == "validation"] == [
