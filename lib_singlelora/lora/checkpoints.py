@@ -1,4 +1,4 @@
-"""Single weights of a checkpoint file, for what a LoRA file alone cannot tell."""
+"""Single weights of a checkpoint file, where a LoRA's effect depends on them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ TEXT = (
 
 
 def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """Canonical module name -> weight, of a checkpoint in LDM's form; nothing else of the file is
-    read.
+    """Canonical module name -> weight, of a checkpoint with LDM's keys.
 
-    Raises: CheckpointError, for a file that is missing or no safetensors, or that lacks one of the
-    modules.
+    Nothing else of a safetensors file is read.
+    Raises: CheckpointError, for a file that is missing or broken, or that lacks one of the modules.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -57,7 +56,7 @@ def read_weights(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _picked(path: Path, tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Of a pickle everything is read, whatever is wanted."""
+    """As `read_weights`, of a pickle's tensors: a pickle can only be read whole."""
     found = {
         name: next((tensors[key] for key in _keys(name) if key in tensors), None) for name in names
     }

@@ -1,4 +1,4 @@
-"""A LoRA file of any trainer, its tensors brought under kohya's keys."""
+"""A LoRA file of any trainer, normalized to kohya's keys."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ class Normalized:
     """A file's tensors under kohya's keys.
 
     embeddings: the bundled textual inversions, by their own keys.
-    renamed: whether any key was another one, so that a host that knows kohya's alone must be given
-        a copy.
-    notes: what a reader should know, one sentence each.
+    renamed: True if any key changed: a host that knows kohya's keys alone needs a copy.
+    notes: what the user should know, a sentence each.
     """
 
     layout: BlockLayout
@@ -50,13 +49,13 @@ class Normalized:
 def normalize(
     name: str, raw: Mapping[str, Tensor], metadata: Mapping[str, str], config: Config | None = None
 ) -> Normalized:
-    """The file's tensors under kohya's keys, fp8 as fp16 (which holds every fp8 number), PEFT's
-    scale as an alpha.
+    """The file's tensors under kohya's keys.
 
+    fp8 becomes fp16, which holds every fp8 value; PEFT's scale becomes an alpha.
     name: the file's, for messages.
     config: of the adapter_config.json beside it.
-    Raises: LoraKeyError, when the keys are not those of a LoRA for a known layout; LoraFileError,
-    for other numbers.
+    Raises: LoraKeyError, for keys that are not those of a LoRA for a known layout.
+    Raises: LoraFileError, for tensors that are not finite floating-point numbers.
     """
     embeddings = {key: tensor for key, tensor in raw.items() if key.startswith(BUNDLE)}
     given = {key: tensor for key, tensor in raw.items() if key not in embeddings}
@@ -111,7 +110,7 @@ def _check_kind(name: str, given: Mapping[str, Tensor], known: Mapping[str, Lora
         return
     what = foreign_kind(given)
     if not what and any("lora" in key.lower() for key in given):
-        return  # of a kind that nobody knows: its first key is told
+        return  # of an unknown dialect: `_check_modules` names its first key
     what = what or "keys that no LoRA has"
     first = next(iter(given), "")
     raise LoraKeyError(
@@ -170,7 +169,7 @@ def _scaled(
     metadata: Mapping[str, str],
     config: Config | None,
 ) -> list[str]:
-    """Give every LoRA module of PEFT's dialect its alpha; what was assumed, one sentence each."""
+    """Add PEFT modules' alphas to the tensors; gives notes on what was assumed, a sentence each."""
     dotted = {
         found.stem(layout): key
         for key, found in known.items()
@@ -203,9 +202,7 @@ def _scaled(
 
 
 def _configs(metadata: Mapping[str, str], config: Config | None) -> dict[str, Config]:
-    """PEFT's configuration of each network; '' is that of a file with one network, from the file
-    beside it.
-    """
+    """PEFT's configuration of each network; "" is the one in the file beside it."""
     found: dict[str, dict[str, Any]] = {}
     try:
         told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
@@ -220,7 +217,7 @@ def _configs(metadata: Mapping[str, str], config: Config | None) -> dict[str, Co
 
 
 def _alpha(configs: Mapping[str, Config], network: str, key: str, rank: int) -> float | None:
-    """alpha as kohya means it (the scale is alpha / rank), or None where nothing tells.
+    """alpha as kohya means it (the scale is alpha / rank); None where nothing tells.
 
     Source: peft tuners/lora/layer.py, update_layer, and utils/other.py, get_pattern_key.
     """

@@ -41,9 +41,9 @@ class LoraFile:
     tensors: by kohya's keys, whatever the file's own were; fp8 as fp16.
     metadata: strings.
     embeddings: bundled textual inversions (`bundle_emb.NAME. …`), by their own keys.
-    renamed: whether the file has other keys, so that a host that knows kohya's alone needs a copy
+    renamed: True if the file has other keys: a host that knows kohya's alone needs a copy
         (`save_lora`).
-    notes: what a user should know of the file, one sentence each.
+    notes: what the user should know about the file, a sentence each.
     stored: precision of the file's tensors.
     """
 
@@ -58,9 +58,7 @@ class LoraFile:
 
     @cached_property
     def by_stem(self) -> dict[str, dict[str, Tensor]]:
-        """kohya's stem of a module -> its tensors by what follows the first dot (`lora_up.weight`,
-        `alpha` …).
-        """
+        """kohya's stem of a module -> its tensors, by names such as `lora_up.weight`."""
         found: dict[str, dict[str, Tensor]] = {}
         for key, tensor in self.tensors.items():
             stem, _, part = key.partition(".")
@@ -77,12 +75,15 @@ class LoraFile:
     def delta(self, stem: str) -> Tensor:
         """ΔW of a module, as `natural_delta`.
 
-        Raises: LoraFileError, when its tensors do not fit one another, or hold what is no number.
+        Raises: LoraFileError, for tensors that do not fit one another, and non-finite values.
         """
         return self._computed(stem, natural_delta)
 
     def norm(self, stem: str) -> float:
-        """Frobenius norm of a module's ΔW.  Raises: as `delta`."""
+        """Frobenius norm of a module's ΔW.
+
+        Raises: LoraFileError, as `delta`.
+        """
         return float(self._computed(stem, natural_norm))
 
     def _computed(self, stem: str, compute: Callable[[Mapping[str, Tensor]], Tensor]) -> Tensor:
@@ -104,12 +105,13 @@ class LoraFile:
 
 
 def read_lora(path: Path) -> LoraFile:
-    """Read a LoRA file of any trainer: kohya's keys, LyCORIS', diffusers', PEFT's, OneTrainer's,
-    ai-toolkit's.
+    """Read a LoRA file of any trainer.
 
-    Raises: LoraFileError, for a file that is missing, empty, truncated or no weights, for NaN and
-    for tensors that do not fit one another; LoraKeyError, for keys that no module of a known layout
-    has.
+    kohya's keys, LyCORIS', diffusers', PEFT's, OneTrainer's and ai-toolkit's are known.
+    Raises: LoraFileError, for a file that is missing, empty, truncated or without weights, and for
+        non-finite values.
+    Raises: LoraKeyError, for keys that no module of a known layout has, and for tensors that do not
+        fit one another.
     """
     if not path.is_file():
         raise LoraFileError(
@@ -156,7 +158,7 @@ def read_lora(path: Path) -> LoraFile:
 
 
 def _notes(lora: LoraFile) -> list[str]:
-    """What the tensors tell that a user should know."""
+    """What the user should know about the tensors, a sentence each."""
     found = []
     columns = [
         name
@@ -200,11 +202,10 @@ def model_hashes(data: bytes) -> tuple[str, str]:
 def write_lora(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], precision: str | None
 ) -> None:
-    """Write kohya's form atomically, with both hashes, which are taken over the tensors with the
-    `ss_*` entries only.
+    """Write a file as kohya's, atomically, with both of its hashes.
 
+    As in sd-scripts they are taken over the tensors and the `ss_*` entries only.
     precision: of every tensor; None keeps each as it is.
-
     Raises: WorkspaceError, when the disk is full or read-only.
     """
     dtype = DTYPES[precision] if precision else None
@@ -223,7 +224,5 @@ def write_lora(
 
 
 def save_lora(path: Path, lora: LoraFile) -> None:
-    """Write a LoRA that was read or baked, each tensor in the precision it has, with its bundled
-    embeddings.
-    """
+    """Write a LoRA with its bundled embeddings, each tensor in the precision it has."""
     write_lora(path, {**lora.tensors, **lora.embeddings}, lora.metadata, None)

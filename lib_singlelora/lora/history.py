@@ -1,4 +1,4 @@
-"""What was done to a LoRA after its training, kept in its metadata."""
+"""The history of a LoRA after its training, in its metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def history_of(metadata: Mapping[str, str]) -> list[str]:
 def with_step(
     metadata: Mapping[str, str], sentence: str, told: Mapping[str, str]
 ) -> dict[str, str]:
-    """The metadata with one more step, its own entries, and without hashes that no longer hold."""
+    """The metadata with one more step and its entries, without hashes that no longer hold."""
     kept = {key: value for key, value in metadata.items() if key not in STALE}
     return {
         **kept,

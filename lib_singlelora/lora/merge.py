@@ -1,7 +1,8 @@
-"""Epochs of one training merged into one LoRA: their mean, or one that counts the later ones more.
+"""Epochs of one training merged into one LoRA: their mean, or one that weights later ones more.
 
-Tensor by tensor, as an average that is kept during a training: epochs of one training lie close
-together, where the mean of the factors is nearly that of their products.  How nearly is measured.
+Tensor by tensor, like an average kept during the training: epochs of one training are close to one
+another, where the product of the mean factors is nearly the mean of the products.  The
+deviation says how nearly.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ FAR = 0.25  # of a deviation; epochs of one training stay well below
 
 @dataclass(frozen=True)
 class Merged:
-    """shares: of each file, in their order.
+    """A merged LoRA.
 
-    deviation: distance of ΔW from the mean of the files' own, over that mean's norm.
+    shares: weight of each file, in their order.
+    deviation: ‖ΔW - mean‖ / ‖mean‖, for the weighted mean of the files' ΔW.
     """
 
     lora: LoraFile
@@ -38,10 +40,10 @@ class Merged:
 
 
 def epoch_shares(count: int, method: Method, decay: float = DECAY) -> tuple[float, ...]:
-    """How much each of `count` epochs counts, oldest first; they add up to 1.
+    """The weight of each of `count` epochs, oldest first; they add up to 1.
 
-    ema: an epoch counts `decay` times the one after it, as a moving average does once its start is
-    corrected for.
+    method: `ema` gives an epoch `decay` times the weight of the next one, as a moving average with
+        bias correction does.
     Source: Kingma & Ba 2015 (Adam), section 3.
     Raises: LoraFileError, for a decay outside 0 to 1.
     """

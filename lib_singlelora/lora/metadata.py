@@ -1,7 +1,6 @@
-"""The metadata kohya's tools and the WebUI read from a LoRA file: `ss_*` and `modelspec.*`, all
-strings.
+"""The metadata that kohya's tools and the WebUI read from a LoRA file: `ss_*` and `modelspec.*`.
 
-Keys: sd-scripts train_network.py and library/sai_model_spec.py, v0.9.1.
+Source: sd-scripts train_network.py and library/sai_model_spec.py, v0.9.1.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-# What this trainer does not have; sd-scripts writes these values when an option is off.
+# Options that this trainer does not have, with the values that sd-scripts writes when they are off
 ABSENT = {
     "ss_adaptive_noise_scale": "None",
     "ss_bucket_no_upscale": "False",
@@ -32,12 +31,14 @@ ABSENT = {
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What a training was.  folders: name -> (repeats, pictures).  buckets: (width, height) ->
-    samples an epoch.
+    """What the metadata says about a training.
 
-    total_batch_size: pictures an optimizer step, accumulated ones too; 0 is batch_size.
+    resolution: pixels.
+    started, finished: seconds since 1970.
+    folders, reg_folders: name -> (repeats, pictures).
+    buckets: (width, height) in pixels -> samples an epoch.
     tags: folder -> tag -> count.
-    started, finished: seconds since 1970.  Sizes are pixels.
+    total_batch_size: pictures of an optimizer step, accumulated ones too; 0 for batch_size.
     """
 
     output_name: str

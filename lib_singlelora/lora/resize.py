@@ -1,4 +1,4 @@
-"""Resizing: a LoRA of a smaller rank, the nearest there is, with its error."""
+"""Resizing: the nearest LoRA of a smaller rank, with its error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from .history import with_step
 
 @dataclass(frozen=True)
 class ResizedModule:
-    """error: of ΔW as it is stored, Frobenius norm of the difference over that of the whole."""
+    """A module's ranks before and after.
+
+    error: ‖ΔW after - ΔW before‖ / ‖ΔW before‖, Frobenius, of ΔW as it is stored.
+    """
 
     before: int
     after: int
@@ -27,7 +30,11 @@ class ResizedModule:
 
 @dataclass(frozen=True)
 class Resized:
-    """modules: by canonical name.  error: of all modules together, as a module's."""
+    """A resized LoRA.
+
+    modules: by canonical name.
+    error: of all modules together, as a module's.
+    """
 
     lora: LoraFile
     modules: Mapping[str, ResizedModule]
@@ -35,17 +42,18 @@ class Resized:
 
     @property
     def ranks(self) -> tuple[int, int]:
-        """The smallest and the largest rank there is now."""
+        """The smallest and the largest rank afterwards."""
         after = [module.after for module in self.modules.values()]
         return min(after), max(after)
 
 
 def resize(lora: LoraFile, rank: int | None = None, retain: float | None = None) -> Resized:
-    """The LoRA cut to a rank, or to the smallest rank of each module that retains a share of its
-    Frobenius norm.
+    """The LoRA cut by SVD, either to a rank or to a share of each module's norm.
 
-    alpha follows, so that alpha / rank stays.  A module whose rank is lower already stays as it is;
-    a Tucker form becomes a plain one.  Of a DoRA what is added before the norm is cut.
+    rank: of every module; one whose rank is lower already stays as it is.
+    retain: share of its Frobenius norm that each module keeps at least, at the smallest rank.
+    alpha follows, so that alpha / rank stays; a Tucker form becomes a plain one; of a DoRA the part
+    added before the norm is cut.
     Source: Eckart & Young 1936; sd-scripts networks/resize_lora.py for the meaning of retain (its
     sv_fro).
     Raises: LoraFileError, for other algorithms, for a wrong rank or share, and when no module's

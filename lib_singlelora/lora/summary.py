@@ -1,4 +1,4 @@
-"""What a LoRA file is, told from the file alone."""
+"""A summary of a LoRA file, from the file alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALGORITHM_NAMES = {
     "oft": "OFT",
     "ia3": "IA3",
 }
-# What a person looks for, in this order.
+# Metadata that users look for, in this order
 HIGHLIGHTS = {
     "ss_output_name": "name",
     "modelspec.trigger_phrase": "trigger",
@@ -49,8 +49,11 @@ ABSENT = ("", "None", "null")
 
 @dataclass(frozen=True)
 class BlockSummary:
-    """norm: mean Frobenius norm of its modules' ΔW, as the training's log tells it; of a DoRA
-    before the magnitudes.
+    """A block of the LoRA.
+
+    modules: their number.
+    norm: mean Frobenius norm of their ΔW, as in the training's log; of a DoRA before the
+        magnitudes; 0 where it depends on the checkpoint.
     """
 
     modules: int
@@ -59,13 +62,17 @@ class BlockSummary:
 
 @dataclass(frozen=True)
 class LoraSummary:
-    """ranks, alphas: the smallest and the largest, or None without any.  size: bytes.  blocks: only
-    those with modules.
+    """What the user may want to know about a LoRA file.
 
+    ranks, alphas: the smallest and the largest; None without any.
+    precision: of the tensors as they are stored.
+    parameters: numbers in all tensors.
+    size: bytes of the tensors.
+    blocks: those with modules.
     highlights: of the metadata.
     tags: the most frequent ones of the captions.
     history: what was done after the training.
-    notes: what a user should know of the file.
+    notes: what the user should know about the file.
     """
 
     name: str
@@ -166,7 +173,7 @@ def _blocks(lora: LoraFile) -> dict[str, BlockSummary]:
 
 
 def _tags(metadata: Mapping[str, str], count: int = 12) -> tuple[str, ...]:
-    """The most frequent tags of the captions, as kohya counts them a folder."""
+    """The most frequent tags of the captions, summed over kohya's counts for each folder."""
     try:
         folders = json.loads(metadata.get("ss_tag_frequency", "{}"))
         total: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""A new network begun from a trained file instead of from nothing."""
+"""Warm start: a new network begins with a trained file's weights."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from .network import LoraNetwork
 
 @torch.no_grad()
 def start_from(network: LoraNetwork, lora: LoraFile) -> list[str]:
-    """Put a file's weights into the branches of the same modules; gives sentences on what did not
-    fit in.
+    """Copy a file's weights into the network; gives notes on modules that only one of both has.
 
-    Raises: LoraFileError, for a file of another base model, algorithm or rank; the network is as it
-    was then.
+    Raises: LoraFileError, for a file of another base model, algorithm or rank; the network is
+        unchanged then.
     """
     if lora.layout.name != network.layout.name:
         raise LoraFileError(
@@ -58,7 +57,10 @@ def start_from(network: LoraNetwork, lora: LoraFile) -> list[str]:
 def _filling(
     branch: Branch, parts: Mapping[str, Tensor], where: str
 ) -> list[tuple[nn.Parameter, Tensor]]:
-    """(parameter, what it becomes) for every parameter of a branch.  Raises: LoraFileError."""
+    """(parameter, its new values) for every parameter of a branch.
+
+    Raises: LoraFileError, for tensors that do not fit the branch.
+    """
     if isinstance(branch, LoraBranch):
         own = {"lora_down.weight": branch.down, "lora_up.weight": branch.up}
     else:

@@ -37,7 +37,7 @@ def trained(algorithm: str = "LoRA", **shape: float) -> LoraFile:
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return LoraFile("her.safetensors", SD1, made.kohya_tensors(), {})
+    return LoraFile("isabella.safetensors", SD1, made.kohya_tensors(), {})
 
 
 @pytest.mark.parametrize("algorithm", ["LoRA", "LoHa", "LoKr", "DoRA"])
@@ -74,18 +74,18 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
     with pytest.raises(LoraFileError, match=r"found no hada_w1_a.*another algorithm"):
         start_from(network(algorithm="LoHa"), trained())
     with pytest.raises(LoraFileError, match="found a LoRA for"):
-        start_from(begun, LoraFile("her.safetensors", SDXL, {}, {}))
+        start_from(begun, LoraFile("isabella.safetensors", SDXL, {}, {}))
     assert all(torch.equal(tensor, before[key]) for key, tensor in begun.kohya_tensors().items())
 
 
 def test_what_only_one_of_them_has_is_told() -> None:
     more, fewer = network(), network(names=NAMES[:1])
     part = {key: tensor for key, tensor in trained().tensors.items() if "up_blocks" not in key}
-    assert start_from(more, LoraFile("her.safetensors", SD1, part, {})) == [
-        "her.safetensors has nothing for 1 of 2 modules: they start from zero"
+    assert start_from(more, LoraFile("isabella.safetensors", SD1, part, {})) == [
+        "isabella.safetensors has nothing for 1 of 2 modules: they start from zero"
     ]
     assert start_from(fewer, trained()) == [
-        "her.safetensors: 1 of its 2 modules are not trained now and are left out"
+        "isabella.safetensors: 1 of its 2 modules are not trained now and are left out"
     ]
     with pytest.raises(LoraFileError, match="found no module in it that is trained now"):
-        start_from(network(names=NAMES[1:]), LoraFile("her.safetensors", SD1, part, {}))
+        start_from(network(names=NAMES[1:]), LoraFile("isabella.safetensors", SD1, part, {}))
