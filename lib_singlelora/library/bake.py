@@ -42,10 +42,13 @@ def bake_preset(
 ) -> Path:
     """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
 
-    With no weights the file itself, or a copy with kohya's keys of one that not every host reads as
-    it is.
+    Where all blocks count 1 it is the file itself, or, of a file that not every host reads as it
+    is, a copy with kohya's keys.
 
-    lora: the file read, where that is at hand.
+    path: of the LoRA.
+    lora: its contents, where they are read already.
+    preset: block weights, by name or written out.
+    presets: the known ones by name.
     checkpoint: the loaded one, of which a DoRA may need weights.
     Raises: LoraFileError, PresetError, CheckpointError.
     """
@@ -65,14 +68,9 @@ def bake_preset(
             f" {preset} are. Was it trained for another base model?"
         )
     weights = parse_block_weights(preset, lora.layout, presets)
-    target = (
-        workspace.plots
-        / "baked"
-        / f"{path.stem}-{fingerprint(file_hash(path), str(weights))}.safetensors"
-    )
+    mark = fingerprint(file_hash(path), str(weights))
+    target = workspace.plots / "baked" / f"{path.stem}-{mark}.safetensors"
     if not target.exists():
-        save_lora(
-            target,
-            bake(lora, weights, 1.0, preset, checkpoint_weights(lora, weights, 1.0, checkpoint)),
-        )
+        needed = checkpoint_weights(lora, weights, 1.0, checkpoint)
+        save_lora(target, bake(lora, weights, 1.0, preset, needed))
     return target

@@ -1,4 +1,4 @@
-"""Which block-weight presets there are: LBW's, and the user's own."""
+"""The block-weight presets at hand: LBW's, and the user's."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ..settings.schema import Settings
 
 
 def known_presets(settings: Settings, host: Host) -> dict[str, str]:
-    """The presets by name: LBW's, and the user's own from the host's folders and those of the
-    settings.  Raises: PresetError.
+    """The presets by name: LBW's, then those of the host's folders and of the settings' folders.
+
+    Raises: PresetError.
     """
-    return gather_presets(
-        host.paths.presets, named=[Path(text).expanduser() for text in settings.plot.preset_folders]
-    )
+    folders = [Path(text).expanduser() for text in settings.plot.preset_folders]
+    return gather_presets(host.paths.presets, named=folders)
 
 
 def preset_key(preset: str, presets: Mapping[str, str]) -> str:
-    """What tells block weights apart: the name of one of LBW's, and the values of any other, which
-    a person may change.
+    """What identifies block weights in records: the name of LBW's presets, else the values.
+
+    The values, because users may change what stands behind a name of theirs.
     """
-    text = expand_preset(preset, presets)
-    return preset if text == expand_preset(preset, PRESETS) else text
+    values = expand_preset(preset, presets)
+    return preset if values == expand_preset(preset, PRESETS) else values

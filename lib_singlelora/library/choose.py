@@ -1,4 +1,4 @@
-"""Which LoRA file is meant, and the same file with block weights in it."""
+"""The LoRA file that a number, a name or a path means."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from .epochs import epoch_files, no_loras_error, published_name
 
 
 def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
-    """The file of an epoch's number, of a name that prompts use, or of a path; '' takes the
-    recommended one, else the last.
+    """The LoRA file that is asked for.
 
+    asked: an epoch's number, a name that prompts use, a file, or the folder of another workspace;
+        '' is the recommended file, without one the last epoch's.
     Raises: LoraFileError, when it is not there.
     """
-    files, best, asked = (
-        epoch_files(workspace, settings),
-        saved_recommendation(workspace),
-        asked.strip(),
-    )
+    epochs = epoch_files(workspace, settings)
+    asked = asked.strip()
     if not asked:
-        if not files and best is None:
+        recommendation = saved_recommendation(workspace)
+        if recommendation is not None:
+            return recommendation.lora
+        if not epochs:
             raise no_loras_error(workspace)
-        return best.lora if best else files[max(files)]
-    every = [*files.values(), *derived_files(workspace)]
+        return epochs[max(epochs)]
+    files = [*epochs.values(), *derived_files(workspace)]
     named = {
-        **{published_name(workspace, settings, path): path for path in every},
-        **{path.stem: path for path in every},
-        **{str(epoch): path for epoch, path in files.items()},
+        **{published_name(workspace, settings, path): path for path in files},
+        **{path.stem: path for path in files},
+        **{str(epoch): path for epoch, path in epochs.items()},
     }
     path = named.get(asked, Path(asked).expanduser())
     if path.is_dir():
         path = lora_of_workspace(path)
     if not path.is_file():
-        there = ", ".join(map(str, files)) or "none is trained"
+        trained = ", ".join(map(str, epochs)) or "none is trained"
         raise LoraFileError(
-            f"{asked}: found no such LoRA, expected an epoch ({there}), a file, or another"
+            f"{asked}: found no such LoRA, expected an epoch ({trained}), a file, or another"
             " workspace; check the name"
         )
     return path
@@ -55,12 +56,12 @@ def lora_of_workspace(folder: Path) -> Path:
 
 
 def derived_folder(workspace: Workspace) -> Path:
-    """Where files lie that were made of the epochs."""
+    """The folder of files that were derived from the epochs."""
     return workspace.models / "made"
 
 
 def derived_files(workspace: Workspace) -> list[Path]:
-    """The files that were made of the epochs, by name; no links."""
+    """The files that were derived from the epochs, sorted by name; no links."""
     return sorted(
         path for path in derived_folder(workspace).glob("*.safetensors") if is_own_file(path)
     )

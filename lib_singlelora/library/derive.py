@@ -1,6 +1,6 @@
-"""Files made of a workspace's LoRAs: block weights baked in, epochs merged, a smaller rank.
+"""Files derived from a workspace's LoRAs: block weights baked in, epochs merged, a smaller rank.
 
-They can be used at once.
+Each is handed to the host, so that prompts can use it at once.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ from .block_presets import known_presets
 from .choose import derived_files, derived_folder
 from .epochs import published_name
 
-LONGEST = 24  # letters of a preset in a file's name
+MOST_LETTERS = 24  # of a preset in a file's name
 
 
 @dataclass(frozen=True)
 class DerivedLora:
-    """name: what prompts call it.  told: what was done, and how exactly, in a sentence."""
+    """A new file.
+
+    file: its path.
+    name: what prompts call it.
+    told: what was done, and how exactly, in a sentence; a key of the HTTP API.
+    """
 
     file: Path
     name: str
@@ -41,27 +46,24 @@ def bake_file(
 ) -> DerivedLora:
     """The file with block weights and a strength multiplied in, to be used at strength 1.
 
-    Raises: LoraFileError, PresetError; CheckpointError, for a DoRA that needs the checkpoint's
-    weights.
+    preset: block weights, by name or written out.
+    Raises: LoraFileError, PresetError; CheckpointError, where a DoRA's weights of the checkpoint
+        cannot be read.
     """
-    known, lora = known_presets(settings, host), read_lora(path)
+    known = known_presets(settings, host)
+    lora = read_lora(path)
     weights = parse_block_weights(preset, lora.layout, known)
-    made = bake(
-        lora,
-        weights,
-        strength,
-        preset,
-        checkpoint_weights(lora, weights, strength, host.checkpoint.path),
-    )
-    called = preset.strip() if preset.strip() in known else fingerprint(str(weights))[:6]
-    trained = ", ".join(weights.trained()) or "no block"
-    return _kept(
+    needed = checkpoint_weights(lora, weights, strength, host.checkpoint.path)
+    baked = bake(lora, weights, strength, preset, needed)
+    label = preset.strip() if preset.strip() in known else fingerprint(str(weights))[:6]
+    blocks = ", ".join(weights.trained()) or "no block"
+    return _save(
         settings,
         workspace,
         host,
-        made,
-        f"{path.stem}-{called[:LONGEST]}-{strength:g}",
-        f"{preset} at {strength:g} is multiplied in ({trained}); use it at strength 1",
+        baked,
+        f"{path.stem}-{label[:MOST_LETTERS]}-{strength:g}",
+        f"{preset} at {strength:g} is multiplied in ({blocks}); use it at strength 1",
     )
 
 
@@ -73,11 +75,16 @@ def merge_files(
     method: Method = "average",
     decay: float = DECAY,
 ) -> DerivedLora:
-    """Several epochs, oldest first, as one.  Raises: LoraFileError."""
+    """Several epochs as one file.
+
+    paths: the oldest first.
+    decay: of the moving average, for method "ema" alone.
+    Raises: LoraFileError.
+    """
     merged = merge([read_lora(path) for path in paths], method, decay)
-    far = "; that is far, they hardly are of one training" if merged.deviation > FAR else ""
+    far = "; that is far for epochs of one training" if merged.deviation > FAR else ""
     mark = fingerprint([path.name for path in paths], decay if method == "ema" else None)[:6]
-    return _kept(
+    return _save(
         settings,
         workspace,
         host,
@@ -92,7 +99,7 @@ def resize_file(
 ) -> DerivedLora:
     """The file cut to a smaller rank.  Raises: LoraFileError."""
     resized = resize(read_lora(path), rank)
-    return _kept(
+    return _save(
         settings,
         workspace,
         host,
@@ -105,23 +112,24 @@ def resize_file(
 def named_files(
     settings: Settings, workspace: Workspace, files: Mapping[int, Path]
 ) -> dict[str, Path]:
-    """The epochs and what was made of them, by the names that prompts use."""
-    every = (*files.values(), *derived_files(workspace))
-    return {published_name(workspace, settings, path): path for path in every}
+    """The epochs and the files derived from them, by the names that prompts use."""
+    paths = (*files.values(), *derived_files(workspace))
+    return {published_name(workspace, settings, path): path for path in paths}
 
 
-def _kept(
+def _save(
     settings: Settings, workspace: Workspace, host: Host, lora: LoraFile, name: str, told: str
 ) -> DerivedLora:
+    """Save the file and hand it to the host.  told: what was done, for its card."""
     stem = re.sub(r"[^\w.-]+", "_", name)
     if not stem.startswith(workspace.lora_name(settings)):
         stem = f"{workspace.lora_name(settings)}-{stem}"
     target = derived_folder(workspace) / f"{stem}.safetensors"
     with workspace.adding():
         save_lora(target, lora)
-    called = published_name(workspace, settings, target)
+    published = published_name(workspace, settings, target)
     trigger = f"{settings.character.trigger}, {settings.character.class_token}"
     preview = workspace.prepared if workspace.prepared.exists() else None
     text = f"Single-Image LoRA of {settings.character.trigger}: {told}. Trigger: {trigger}"
-    host.publish(LoraCard(target, called, workspace.root.name, trigger, text, preview))
-    return DerivedLora(target, called, told)
+    host.publish(LoraCard(target, published, workspace.root.name, trigger, text, preview))
+    return DerivedLora(target, published, told)

@@ -11,15 +11,17 @@ from ..workspace.workspace import Workspace
 
 
 def epoch_file(workspace: Workspace, settings: Settings, epoch: int) -> Path:
-    """kohya's name of an epoch's file: the last one has no number."""
+    """The path of an epoch's file, named as kohya does: the last one has no number."""
     name = workspace.lora_name(settings)
-    last = epoch == settings.training.epochs
-    return workspace.models / (f"{name}.safetensors" if last else f"{name}-{epoch:06d}.safetensors")
+    if epoch != settings.training.epochs:
+        name = f"{name}-{epoch:06d}"
+    return workspace.models / f"{name}.safetensors"
 
 
 def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
-    """The epochs that are on disk; a link to a file elsewhere is none, for what is trained gets
-    copied and published.
+    """The files of the epochs that are on disk, by number.
+
+    A link to a file elsewhere is none, for what is trained gets copied and published.
     """
     paths = {
         epoch: epoch_file(workspace, settings, epoch)
@@ -31,8 +33,11 @@ def epoch_files(workspace: Workspace, settings: Settings) -> dict[int, Path]:
 def no_loras_error(
     workspace: Workspace, wanted: str = "no LoRA, expected a trained one"
 ) -> LoraFileError:
-    """What to say where a LoRA is needed and `model/` holds none: whether it was trained decides
-    what to do.
+    """The error where a LoRA is needed and `model/` holds none.
+
+    What to do depends on whether one was trained and is gone.
+
+    wanted: what was found and what was expected, in words.
     """
     gone = missing_epoch_files(workspace)
     if not gone:
@@ -45,15 +50,14 @@ def no_loras_error(
 
 
 def published_name(workspace: Workspace, settings: Settings, file: Path) -> str:
-    """What a prompt calls an epoch: the workspace's name, which no other has, and kohya's number."""
-    return f"{workspace.root.name.replace(' ', '_')}{file.stem.removeprefix(workspace.lora_name(settings))}"
+    """What a prompt calls a file: the workspace's name, which no other has, and kohya's number."""
+    suffix = file.stem.removeprefix(workspace.lora_name(settings))
+    return f"{workspace.root.name.replace(' ', '_')}{suffix}"
 
 
 def missing_epoch_files(workspace: Workspace) -> list[Path]:
     """The files that a finished training wrote and that are not there any more."""
     record = workspace.record("train")
-    return (
-        [path for path in workspace.files_of(record) if not path.exists()]
-        if record.complete
-        else []
-    )
+    if not record.complete:
+        return []
+    return [path for path in workspace.files_of(record) if not path.exists()]

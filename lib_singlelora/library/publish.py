@@ -1,4 +1,4 @@
-"""Trained files to the host's own list of LoRAs, with what its users need to know of them."""
+"""Publishes trained files to the host's list of LoRAs, with what its users need to know."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def publish(
     files: Mapping[int, Path],
     previews: Mapping[int, Path] | None = None,
 ) -> None:
-    """Hand each epoch (1-based number -> file) to the host.
+    """Hand each epoch to the host.
 
-    previews: the picture to show of an epoch, else the source.
+    files: by the epoch's number, from 1 on.
+    previews: the picture to show of an epoch; without one, the prepared source.
     """
     trigger = prompt_of((settings.character.trigger, settings.character.class_token))
     for epoch, file in files.items():

@@ -1,6 +1,4 @@
-"""The artifacts of a picture on one sheet: where they lie, each magnified, and what cleaning made
-of them.
-"""
+"""The artifacts of a picture on one sheet: where they lie, magnified, before and after cleaning."""
 
 from __future__ import annotations
 
@@ -10,11 +8,14 @@ from PIL import Image, ImageDraw
 from ..imaging.artifacts import RINGING, STRAY, Artifact, Found
 from .grid import INK, LINE, PAPER, SOFT, Face, font, wrap
 
+# All measures are pixels
 LONG_SIDE = 1200  # of the overlay
-INSET = 150
-MOST = 24  # magnified; the rest is in the list
-ALERT, HALO = (220, 38, 38), (249, 115, 22)
-MARGIN, GAP, TEXT = 24, 14, 250
+INSET = 150  # side of a magnified artifact
+MOST_INSETS = 24  # further artifacts are in artifacts.json alone
+ALERT = (220, 38, 38)
+HALO = (249, 115, 22)
+MARGIN, GAP = 24, 14
+TEXT_WIDTH = 250  # of what stands beside an inset
 
 
 def draw_artifacts(
@@ -25,18 +26,19 @@ def draw_artifacts(
 ) -> Image.Image:
     """The sheet.
 
-    before, after: RGB of one size; after: what cleaning made, if anything was cleaned.
-    cleaned: names.
+    before: the picture, RGB.
+    after: the cleaned picture, of the same size; None where nothing was cleaned.
+    cleaned: names of the artifacts that were cleaned.
     """
     face, small = font(20), font(15)
     overlay = _overlay(before, found, face)
-    shown = [artifact for artifact in found.artifacts if artifact.kind == STRAY][:MOST]
+    shown = [artifact for artifact in found.artifacts if artifact.kind == STRAY][:MOST_INSETS]
     others = [artifact for artifact in found.artifacts if artifact.kind != STRAY]
     insets = INSET * (2 if after else 1) + (GAP if after else 0)
     row = INSET + GAP
     columns = 1 if len(shown) <= 7 else 2
     rows = -(-len(shown) // columns)
-    column = insets + GAP + TEXT
+    column = insets + GAP + TEXT_WIDTH
     top = (
         MARGIN
         + 40
@@ -79,21 +81,16 @@ def _heading(
     width: int,
 ) -> None:
     strays = sum(artifact.kind == STRAY for artifact in found.artifacts)
-    what = f"{strays} stray colour{'' if strays == 1 else 's'}" if strays else "No stray colours"
-    pen.text(at, what, fill=INK, font=face)
+    title = f"{strays} stray colour{'' if strays == 1 else 's'}" if strays else "No stray colours"
+    pen.text(at, title, fill=INK, font=face)
     y = at[1] + 32
     if strays > shown:
-        pen.text(
-            (at[0], y),
-            f"the {shown} most striking are magnified; all are in artifacts.json",
-            fill=SOFT,
-            font=small,
-        )
+        note = f"the {shown} most striking are magnified; all are in artifacts.json"
+        pen.text((at[0], y), note, fill=SOFT, font=small)
         y += 24
     for artifact in others:
-        pen.rectangle(
-            (at[0], y + 2, at[0] + 12, y + 14), fill=HALO if artifact.kind == RINGING else ALERT
-        )
+        colour = HALO if artifact.kind == RINGING else ALERT
+        pen.rectangle((at[0], y + 2, at[0] + 12, y + 14), fill=colour)
         for line in wrap(f"{artifact.name}: {artifact.sentence}", width - 22, small)[:2]:
             pen.text((at[0] + 22, y), line, fill=INK, font=small)
             y += 20
@@ -109,12 +106,8 @@ def _describe(
     small: Face,
 ) -> None:
     x, y = at
-    pen.text(
-        (x, y),
-        artifact.name + ("  cleaned" if cleaned else ""),
-        fill=ALERT if not cleaned else SOFT,
-        font=face,
-    )
+    title = f"{artifact.name}  cleaned" if cleaned else artifact.name
+    pen.text((x, y), title, fill=SOFT if cleaned else ALERT, font=face)
     y += 28
     lines = [
         (f"{artifact.colour} on {artifact.around}, {artifact.place}", INK),
@@ -122,7 +115,7 @@ def _describe(
         (", ".join(artifact.tags), SOFT),
     ]
     for text, colour in lines:
-        for line in wrap(text, TEXT, small)[:3]:
+        for line in wrap(text, TEXT_WIDTH, small)[:3]:
             pen.text((x, y), line, fill=colour, font=small)
             y += 20
 
@@ -130,7 +123,7 @@ def _describe(
 def _overlay(image: Image.Image, found: Found, face: Face) -> Image.Image:
     """The picture, paler, with halos tinted and a numbered ring around each stray colour."""
     scale = min(1.0, LONG_SIDE / max(image.size))
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     shown = Image.blend(
         image.resize(size, Image.Resampling.BOX), Image.new("RGB", size, PAPER), 0.45
     )
@@ -154,7 +147,7 @@ def _overlay(image: Image.Image, found: Found, face: Face) -> Image.Image:
         )
     shown = large.resize(size, Image.Resampling.BOX)
     pen = ImageDraw.Draw(shown)
-    for artifact in strays[:MOST]:
+    for artifact in strays[:MOST_INSETS]:
         x, y, radius = _ring(artifact, scale)
         width = face.getlength(artifact.name)
         across = x + radius + 4 if x + radius + 6 + width < size[0] else x - radius - 4 - width
@@ -170,6 +163,7 @@ def _overlay(image: Image.Image, found: Found, face: Face) -> Image.Image:
 
 
 def _ring(artifact: Artifact, scale: float) -> tuple[float, float, float]:
+    """(x, y, radius) of the ring around an artifact on the overlay."""
     left, top, right, bottom = artifact.box
     return (
         (left + right) / 2 * scale,
@@ -179,7 +173,7 @@ def _ring(artifact: Artifact, scale: float) -> tuple[float, float, float]:
 
 
 def _magnified(image: Image.Image, artifact: Artifact) -> Image.Image:
-    """The surroundings of an artifact, its pixels as squares."""
+    """The surroundings of an artifact, each pixel a square."""
     left, top, right, bottom = artifact.box
     half = max(16, round(0.9 * max(right - left, bottom - top)))
     x = min(max((left + right) // 2, half), max(half, image.width - half))

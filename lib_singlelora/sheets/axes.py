@@ -1,6 +1,4 @@
-"""The axes of a sheet: what is varied, which combinations there are, and in which table, row and
-column each lies.
-"""
+"""The axes of a sheet: what is varied, and in which table, row and column each combination lies."""
 
 from __future__ import annotations
 
@@ -14,18 +12,8 @@ from ..captions.text import join_tags, split_tags
 from ..errors import SettingsError
 from ..settings.declare import split_list
 
-# In the order of drawing: what changes the model most changes least often.
+# Axes that the checkpoint alone does not have
 LORA_AXES = ("epoch", "preset", "strength", "refine")
-BESIDE = (
-    "checkpoint",
-    "clip_skip",
-    "negative_prompt",
-    "prompt",
-    "search_replace",
-    "cfg_scale",
-    "sampler",
-    "seed",
-)
 LABEL_PREFIXES = {
     "preset": "Blocks: ",
     "cfg_scale": "CFG ",
@@ -37,12 +25,17 @@ LABEL_PREFIXES = {
     "negative_prompt": "without: ",
 }
 
-Spot = tuple[int, ...]  # the place of a value in each dimension
+Spot = tuple[int, ...]  # index of the value in each dimension
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing that may vary.  labels: what is written at its values."""
+    """One thing that may vary.
+
+    name: of the axis, as in the settings.
+    values: what is drawn with.
+    labels: of the values, for the reader.
+    """
 
     name: str
     values: tuple[Any, ...]
@@ -51,7 +44,11 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the sheet.  spots: by row and column."""
+    """One table of the sheet.
+
+    rows, columns: labels.
+    spots: by row and column.
+    """
 
     title: str
     rows: tuple[str, ...]
@@ -60,27 +57,34 @@ class Table:
 
 
 def make_dimension(name: str, values: Sequence[Any], labels: Sequence[str] = ()) -> Dimension:
-    """A dimension whose labels are its values behind a word."""
-    own = labels or [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    return Dimension(
-        name, tuple(values), tuple(f"{LABEL_PREFIXES.get(name, '')}{label}" for label in own)
-    )
+    """A dimension whose labels, by default its values, follow the axis's prefix."""
+    labels = labels or [
+        f"{value:g}" if isinstance(value, float) else str(value) for value in values
+    ]
+    prefix = LABEL_PREFIXES.get(name, "")
+    return Dimension(name, tuple(values), tuple(f"{prefix}{label}" for label in labels))
 
 
 def all_spots(dimensions: Sequence[Dimension]) -> Iterator[Spot]:
-    """Every combination; the last dimension changes first."""
-    return product(*(range(len(each.values)) for each in dimensions))
+    """Every combination; the last dimension changes first.
+
+    What changes the model most comes first among the dimensions, so that it changes least often.
+    """
+    return product(*(range(len(dimension.values)) for dimension in dimensions))
 
 
 def values_at(dimensions: Sequence[Dimension], spot: Spot) -> dict[str, Any]:
     """The value of each dimension at a spot, by its name."""
-    return {each.name: each.values[index] for each, index in zip(dimensions, spot, strict=True)}
+    return {
+        dimension.name: dimension.values[index]
+        for dimension, index in zip(dimensions, spot, strict=True)
+    }
 
 
 def lay_out_tables(dimensions: Sequence[Dimension], x: str, y: str, z: str) -> list[Table]:
-    """The sheet's tables: x goes across, y down; z, and whatever else has several values, from
-    table to table.
+    """The sheet's tables: x goes across, y down; all else that varies, from table to table.
 
+    x, y, z: names of dimensions, or "none"; z changes slowest of what varies between tables.
     Raises: SettingsError, for one name on two axes.
     """
     chosen = [name for name in (x, y, z) if name != "none"]
@@ -90,54 +94,57 @@ def lay_out_tables(dimensions: Sequence[Dimension], x: str, y: str, z: str) -> l
                 f"plot.x, plot.y, plot.z: found '{name}' on two of them, expected different axes;"
                 " 'none' leaves one empty"
             )
-    by_name = {each.name: each for each in dimensions}
-    across, down = by_name.get(x), by_name.get(y)
-    rest = [
-        each for each in dimensions if each.name == z and each is not across and each is not down
+    by_name = {dimension.name: dimension for dimension in dimensions}
+    columns = by_name[x].labels if x in by_name else ("",)
+    rows = by_name[y].labels if y in by_name else ("",)
+    between = [by_name[z]] if z in by_name else []
+    between += [
+        dimension
+        for dimension in dimensions
+        if dimension.name not in chosen and len(dimension.values) > 1
     ]
-    rest += [each for each in dimensions if each.name not in chosen and len(each.values) > 1]
-    found = []
-    for at in product(*(range(len(each.values)) for each in rest)):
-        title = " · ".join(each.labels[index] for each, index in zip(rest, at, strict=True))
-        fixed = {each.name: index for each, index in zip(rest, at, strict=True)}
-        rows = tuple(
+    tables = []
+    for spot in all_spots(between):
+        fixed = {dimension.name: index for dimension, index in zip(between, spot, strict=True)}
+        title = " · ".join(dimension.labels[fixed[dimension.name]] for dimension in between)
+        cells = tuple(
             tuple(
-                tuple({**fixed, x: column, y: row}.get(each.name, 0) for each in dimensions)
-                for column in range(_length(across))
+                tuple(
+                    {**fixed, x: column, y: row}.get(dimension.name, 0) for dimension in dimensions
+                )
+                for column in range(len(columns))
             )
-            for row in range(_length(down))
+            for row in range(len(rows))
         )
-        found.append(
-            Table(title, down.labels if down else ("",), across.labels if across else ("",), rows)
-        )
-    return found
-
-
-def _length(axis: Dimension | None) -> int:
-    return len(axis.values) if axis else 1
+        tables.append(Table(title, rows, columns, cells))
+    return tables
 
 
 def prompt_labels(prompts: Sequence[str]) -> list[str]:
-    """What tells the prompts apart: their tags without those that all of them have."""
+    """Labels that tell the prompts apart: their tags without those that all of them have."""
     if len(prompts) < 2:
         return list(prompts)
     tags = [split_tags(prompt) for prompt in prompts]
     shared = set(tags[0]).intersection(*tags[1:])
-    return [join_tags(tag for tag in own if tag not in shared) or "plain" for own in tags]
+    return [
+        join_tags(tag for tag in prompt_tags if tag not in shared) or "plain"
+        for prompt_tags in tags
+    ]
 
 
 def replacements(text: str, *prompts: str) -> list[str]:
-    """The values of a search-and-replace axis as in the WebUI's X/Y/Z plot: the first is searched
-    for, and is itself drawn.
+    """The values of a search-and-replace axis, as the WebUI's X/Y/Z plot reads them.
 
-    Commas divide; a value with commas stands in double quotes.  prompts: where it must be found.
+    The first is searched for, and is itself drawn.
+
+    text: values divided by commas; one with commas stands in double quotes.
+    prompts: where the first must be found.
     Raises: SettingsError, when it is in none of them.
     """
     values = split_list(text)
     if values and not any(values[0] in prompt for prompt in prompts):
-        near = difflib.get_close_matches(
-            values[0], [tag for prompt in prompts for tag in split_tags(prompt)], n=1, cutoff=0.4
-        )
+        tags = [tag for prompt in prompts for tag in split_tags(prompt)]
+        near = difflib.get_close_matches(values[0], tags, n=1, cutoff=0.4)
         hint = (
             f"; did you mean '{near[0]}'?" if near else "; the first value is what is searched for"
         )

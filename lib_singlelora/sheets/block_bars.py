@@ -1,6 +1,4 @@
-"""Pictures of block weights: a bar for each block, what the blocks carry, and where a LoRA has
-weights.
-"""
+"""Pictures of block weights: bars, what the blocks carry, and where a LoRA has weights."""
 
 from __future__ import annotations
 
@@ -26,14 +24,19 @@ HUES = {
     COLOUR: (219, 39, 119),
 }
 FAINT = (241, 241, 244)
-NARROWEST, WIDE = 360, 700
+NARROWEST = 360  # pixels of a sheet
+TWO_COLUMNS = 700  # pixels of a sheet from which on facts stand in two columns
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One block.  text: its value in words.  held: whether the LoRA has weights there, None where
-    none is looked at.
+    """One block.
 
+    label: of the block.
+    value: height of the bar.
+    text: the value in words.
+    carries: what the block carries, a key of HUES.
+    held: True where the LoRA has weights; None where no LoRA is looked at.
     share: of the largest norm, 0 to 1.
     """
 
@@ -46,7 +49,7 @@ class Bar:
 
     @property
     def side(self) -> str:
-        """BASE, IN, M or OUT."""
+        """The part of the network: BASE, IN, M or OUT."""
         return self.label.rstrip("0123456789")
 
 
@@ -59,23 +62,23 @@ def draw_preset(
 ) -> Image.Image:
     """The preset's factors as bars.
 
-    norms: block -> norm of what a LoRA has there; a dot under each block tells it, and a bar over
-        nothing is hollow.
+    norms: of a LoRA's weights by block; a dot under each block shows it, and a bar is hollow where
+        there is nothing.
     text: below the name.
-    width: pixels, at least 360.
+    width: pixels, at least NARROWEST.
     """
-    layout, own = weights.layout, norms or {}
-    largest = max(own.values(), default=0.0) or 1.0
+    known = norms or {}
+    largest = max(known.values(), default=0.0) or 1.0
     bars = [
         Bar(
             label,
-            weights[label],
-            f"{weights[label]:.2f}".rstrip("0").rstrip("."),
-            carries(label, layout),
-            None if norms is None else own.get(label, 0.0) > 0,
-            own.get(label, 0.0) / largest,
+            value=weights[label],
+            text=f"{weights[label]:.2f}".rstrip("0").rstrip("."),
+            carries=carries(label, weights.layout),
+            held=None if norms is None else known.get(label, 0.0) > 0,
+            share=known.get(label, 0.0) / largest,
         )
-        for label in shown_labels(layout, own)
+        for label in shown_labels(weights.layout, known)
     ]
     sheet = _Sheet(width)
     sheet.head(name, text)
@@ -93,36 +96,30 @@ def draw_presets(
     width: of a column, pixels.
     norms: as `draw_preset`.
     """
-    pictures = [draw_preset(name, own, norms, width=width) for name, own in weights.items()]
+    pictures = [draw_preset(name, preset, norms, width=width) for name, preset in weights.items()]
     columns = min(2, len(pictures))
     heights = [
-        max(own.height for own in pictures[i : i + columns])
+        max(picture.height for picture in pictures[i : i + columns])
         for i in range(0, len(pictures), columns)
     ]
     sheet = Image.new("RGB", (columns * width, sum(heights)), PAPER)
-    for index, own in enumerate(pictures):
-        sheet.paste(own, (index % columns * width, sum(heights[: index // columns])))
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture, (index % columns * width, sum(heights[: index // columns])))
     return sheet
 
 
 def draw_summary(summary: LoraSummary, layout: BlockLayout, width: int = 900) -> Image.Image:
-    """What the file is, in words, and the norm of each block as bars.
+    """A description of the file, and the norm of each block as a bar.
 
-    width: pixels, at least 360.
+    width: pixels, at least NARROWEST.
     """
     norms = summary.norms
     largest = max(norms.values(), default=0.0) or 1.0
-    bars = [
-        Bar(
-            label,
-            norms.get(label, 0.0),
-            f"{norms.get(label, 0.0):.2g}",
-            carries(label, layout),
-            norms.get(label, 0.0) > 0,
-            norms.get(label, 0.0) / largest,
-        )
-        for label in shown_labels(layout, norms)
-    ]
+    bars = []
+    for label in shown_labels(layout, norms):
+        norm = norms.get(label, 0.0)
+        hue = carries(label, layout)
+        bars.append(Bar(label, norm, f"{norm:.2g}", hue, held=norm > 0, share=norm / largest))
     sheet = _Sheet(width)
     sheet.head(summary.name, describe_file(summary))
     sheet.facts(
@@ -142,24 +139,23 @@ def describe_file(summary: LoraSummary) -> str:
     pieces = [f"{summary.algorithm} for {summary.architecture}"]
     for name, ends in (("rank", summary.ranks), ("alpha", summary.alphas)):
         if ends:
-            pieces.append(
-                f"{name} {ends[0]:g}"
-                if ends[0] == ends[1]
-                else f"{name} {ends[0]:g} to {ends[1]:g}"
-            )
+            low, high = ends
+            pieces.append(f"{name} {low:g}" if low == high else f"{name} {low:g} to {high:g}")
     pieces += [
         f"{summary.modules} modules",
         f"{summary.parameters:,} numbers in {summary.precision}",
+        f"{summary.size / 1e6:.1f} MB",
     ]
-    return " · ".join([*pieces, f"{summary.size / 1e6:.1f} MB"])
+    return " · ".join(pieces)
 
 
 def shown_labels(layout: BlockLayout, held: Mapping[str, float]) -> tuple[str, ...]:
-    """BASE and the blocks with transformers, and all others too once a LoRA has weights in one of
-    them.
+    """BASE and the blocks with transformers; all blocks once a LoRA has weights in another one.
+
+    held: blocks in which the LoRA has weights.
     """
-    short = (BASE, *layout.attention_labels)
-    return short if set(held) <= set(short) else (BASE, *layout.labels)
+    usual = (BASE, *layout.attention_labels)
+    return usual if set(held) <= set(usual) else (BASE, *layout.labels)
 
 
 class _Sheet:
@@ -168,8 +164,10 @@ class _Sheet:
     def __init__(self, width: int) -> None:
         self.width = max(NARROWEST, width)
         self.size = max(11, min(24, self.width // 56))
-        self.face, self.small = font(self.size), font(max(10, int(self.size * 0.85)))
-        self.line, self.margin = int(self.size * 1.4), max(2 * GAP, self.width // 40)
+        self.face = font(self.size)
+        self.small = font(max(10, int(self.size * 0.85)))
+        self.line = int(self.size * 1.4)
+        self.margin = max(2 * GAP, self.width // 40)
         self.y = self.margin
         self.canvas = Canvas(self.width)
 
@@ -191,13 +189,14 @@ class _Sheet:
         half = (self.width - 2 * self.margin) // 2
         short = (
             [pair for pair in pairs if indent + length(pair[1], self.small) < half - GAP]
-            if self.width >= WIDE
+            if self.width >= TWO_COLUMNS
             else []
         )
         self.y += GAP
         rows = -(-len(short) // 2)
         for i, (name, value) in enumerate(short):
-            x, y = self.margin + i // rows * half, self.y + i % rows * self.line
+            x = self.margin + i // rows * half
+            y = self.y + i % rows * self.line
             self.canvas.text((x, y), name, SOFT, self.small)
             self.canvas.text((x + indent, y), value, INK, self.small)
         self.y += rows * self.line
@@ -215,16 +214,19 @@ class _Sheet:
 
         high: what the scale reaches at least.
         """
-        low, high = min(0.0, *(bar.value for bar in bars)), max(high, *(bar.value for bar in bars))
-        ticks = nice_ticks(low, high)
-        low, high = ticks[0], ticks[-1]
+        values = [bar.value for bar in bars]
+        ticks = nice_ticks(min(0.0, *values), max(high, *values))
+        low = ticks[0]
+        high = ticks[-1]
         axis = max(length(f"{tick:g}", self.small) for tick in ticks) + GAP
         left = self.margin + axis
         places, pitch = self._places(bars, left)
-        top, tall = self.y + self.line + GAP, int(max(110, min(320, self.width * 0.24)))
+        top = self.y + self.line + GAP
+        height = int(max(110, min(320, self.width * 0.24)))
 
         def level(value: float) -> float:
-            return top + tall * (high - value) / (high - low)
+            """The height on the page at which a value lies."""
+            return top + height * (high - value) / (high - low)
 
         for tick in ticks:
             self.canvas.line(
@@ -234,39 +236,39 @@ class _Sheet:
             self.canvas.text(
                 (left - GAP, level(tick) - self.line / 2), f"{tick:g}", SOFT, self.small, "right"
             )
-        told = max(length(bar.text, self.small) for bar in bars) <= pitch - 2
+        is_room = max(length(bar.text, self.small) for bar in bars) <= pitch - 2
         for bar, x in zip(bars, places, strict=True):
-            self._bar(bar, x, pitch * 0.36, level, told)
-        self.y = top + tall + GAP
+            self._bar(bar, x, pitch * 0.36, level, with_text=is_room)
+        self.y = top + height + GAP
         self._labels(bars, places, pitch)
         self._groups(bars, places, pitch)
         self.y += self.margin
 
     def _places(self, bars: Sequence[Bar], left: float) -> tuple[list[float], float]:
-        """Middle of each bar, with half a bar's room between text encoder, IN, M and OUT; and the
-        distance of two.
-        """
-        breaks = [0, *accumulate(one.side != other.side for one, other in pairwise(bars))]
+        """(middle of each bar, distance of two); half a bar's room parts BASE, IN, M and OUT."""
+        breaks = [0, *accumulate(left.side != right.side for left, right in pairwise(bars))]
         pitch = (self.width - self.margin - left) / (len(bars) + 0.5 * breaks[-1])
         return [left + pitch * (i + 0.5 + 0.5 * gaps) for i, gaps in enumerate(breaks)], pitch
 
     def _bar(
-        self, bar: Bar, x: float, half: float, level: Callable[[float], float], told: bool
+        self, bar: Bar, x: float, half: float, level: Callable[[float], float], with_text: bool
     ) -> None:
-        zero, end = level(0), level(bar.value)
+        zero = level(0)
+        end = level(bar.value)
         if bar.value:
             self.canvas.bar(
                 (x - half, min(zero, end), x + half, max(zero, end)),
                 HUES[bar.carries],
                 hollow=bar.held is False,
             )
-        if told:
+        if with_text:
             above = min(zero, end) - self.line if bar.value >= 0 else max(zero, end) + 2
             self.canvas.text((x, above), bar.text, INK if bar.value else SOFT, self.small, "middle")
 
     def _labels(self, bars: Sequence[Bar], places: Sequence[float], pitch: float) -> None:
-        """Each block's label: in one line, else in two, else the numbers and a line that names IN,
-        M and OUT once.
+        """Each block's label, in as many lines as the room demands.
+
+        In one line; else in two; else the numbers, and IN, M and OUT once below.
         """
         one, two = (
             max(length(getattr(bar, name), self.small) for bar in bars[1:]) <= pitch - 4
@@ -298,8 +300,9 @@ class _Sheet:
         self.y += int(2 * radius) + GAP
 
     def _groups(self, bars: Sequence[Bar], places: Sequence[float], pitch: float) -> None:
-        """A strip under the blocks that carry the same, and its name, on a second line where the
-        first is taken.
+        """A strip under the blocks that carry the same, and its name.
+
+        The name goes on a second line where the first one is taken.
         """
         ends = [-math.inf, -math.inf]
         rows = 1
@@ -313,26 +316,27 @@ class _Sheet:
                 max((xs[0] + xs[-1]) / 2, self.margin + half), self.width - self.margin - half
             )
             row = 0 if middle - half > ends[0] + GAP else 1
-            rows, ends[row] = max(rows, row + 1), middle + half
+            rows = max(rows, row + 1)
+            ends[row] = middle + half
             self.canvas.text(
                 (middle, self.y + GAP + 2 + row * self.line), hue, HUES[hue], self.small, "middle"
             )
         self.y += GAP + 2 + rows * self.line
 
     def legend(self) -> None:
-        """What dots and hollow bars mean."""
+        """The meaning of dots and hollow bars."""
         self.y -= self.margin - GAP
-        radius, x = self.size * 0.45, self.margin
+        radius = self.size * 0.45
+        x = self.margin
         texts = (
             ("the LoRA has weights here; the larger, the stronger", SOFT),
             ("it has none: the bar does nothing", None),
         )
         for text, hue in texts:
-            if (
-                x > self.margin
-                and x + 4 * radius + length(text, self.small) > self.width - self.margin
-            ):
-                x, self.y = self.margin, self.y + self.line
+            end = x + 4 * radius + length(text, self.small)
+            if x > self.margin and end > self.width - self.margin:
+                x = self.margin
+                self.y += self.line
             self.canvas.dot(
                 (x + radius, self.y + self.line / 2), radius if hue else radius * 0.8, hue
             )

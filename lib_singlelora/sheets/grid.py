@@ -39,16 +39,18 @@ __all__ = [
     "write",
 ]
 
-INK, PAPER, LINE, SOFT = (24, 24, 27), (255, 255, 255), (212, 212, 216), (113, 113, 122)
-MARK = (22, 163, 74)
-GAP = 6
-WIDEST = 14  # pictures side by side; a sheet of more could not be read when it is printed
-LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
-# Characters of a label, NOTE of what stands under a cell, TEXT of what stands over the tables or in
-# the legend
-LONGEST = 120
-NOTE, TEXT = 160, 600
+INK = (24, 24, 27)  # texts
+SOFT = (113, 113, 122)  # texts that stand back
+PAPER = (255, 255, 255)
+LINE = (212, 212, 216)
+MARK = (22, 163, 74)  # frame of the recommended cell
+GAP = 6  # pixels
 BETWEEN = 2  # pixels from one picture of a cell to the next
+MOST_ACROSS = 14  # pictures side by side; a sheet of more could not be read when it is printed
+LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
+# Characters of a label, of what stands under a cell, and of what stands over the tables or in the
+# legend
+LABEL_LENGTH, NOTE_LENGTH, TEXT_LENGTH = 120, 160, 600
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Cell:
     """One place of a grid.
 
     images: shown side by side.
-    mark: drawn as a frame.
     note: one short line below.
+    mark: True draws a frame around the images.
     """
 
     images: tuple[Image.Image, ...]
@@ -67,7 +69,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of cells.  A None cell stays empty.  title: above it; rows, columns: labels."""
+    """A table of cells.
+
+    title: above it.
+    rows, columns: labels.
+    cells: by row and column; None stays empty.
+    """
 
     title: str
     rows: tuple[str, ...]
@@ -77,10 +84,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class _Measures:
-    """Sizes of one sheet, pixels.  cell: side of a picture; label: width of the row labels; pitch:
-    of a column.
+    """Sizes of one sheet, pixels.
 
-    across: pictures side by side in a cell.
+    cell: side of a picture.
+    face, small: of labels, and of notes.
+    line: height of a line.
+    label: width of the row labels.
+    pitch: width of a column.
+    across: pictures side by side in a cell, a count.
     """
 
     cell: int
@@ -99,9 +110,8 @@ class _Measures:
 
 def _measures(grids: Sequence[Grid], cell: int, size: int) -> _Measures:
     face, small = font(size), font(max(10, int(size * 0.85)))
-    label = (
-        int(max((length(row, face) for grid in grids for row in grid.rows), default=0)) + 4 * GAP
-    )
+    longest = max((length(row, face) for grid in grids for row in grid.rows), default=0)
+    label = int(longest) + 4 * GAP
     most = max(
         max((len(c.images) for row in grid.cells for c in row if c), default=1) for grid in grids
     )
@@ -118,7 +128,8 @@ class _Row:
     """One row of a grid with its texts wrapped, so that its height is known before it is drawn."""
 
     def __init__(self, label: str, cells: Sequence[Cell | None], sizes: _Measures) -> None:
-        self.cells, self.sizes = cells, sizes
+        self.cells = cells
+        self.sizes = sizes
         self.label = wrap(label, sizes.label - 3 * GAP, sizes.face)
         self.notes = [wrap(cell.note, sizes.room, sizes.small) if cell else [] for cell in cells]
         deep = max((-(-len(cell.images) // sizes.across) for cell in cells if cell), default=1)
@@ -134,52 +145,48 @@ class _Row:
         pen.line((2 * GAP, y - GAP // 2, sheet.width - 2 * GAP, y - GAP // 2), fill=LINE)
         for i, text in enumerate(self.label):
             write(sheet, (2 * GAP, y + i * sizes.line), text, INK, sizes.face)
-        for index, (place, note) in enumerate(zip(self.cells, self.notes, strict=True)):
-            if place is not None:
-                self._draw_cell(
-                    sheet, pen, place, note, (sizes.label + index * sizes.pitch + GAP, y)
-                )
+        for index, (cell, note) in enumerate(zip(self.cells, self.notes, strict=True)):
+            if cell is not None:
+                at = (sizes.label + index * sizes.pitch + GAP, y)
+                self._draw_cell(sheet, pen, cell, note, at)
 
     def _draw_cell(
         self,
         sheet: Image.Image,
         pen: ImageDraw.ImageDraw,
-        place: Cell,
+        cell: Cell,
         note: Sequence[str],
         at: tuple[int, int],
     ) -> None:
-        cell, across, (x, y) = self.sizes.cell, self.sizes.across, at
-        step = cell + BETWEEN
-        for i, image in enumerate(place.images):
-            fitted = ImageOps.contain(image.convert("RGB"), (cell, cell), Image.Resampling.LANCZOS)
-            spare = ((cell - fitted.width) // 2, (cell - fitted.height) // 2)
+        side = self.sizes.cell
+        across = self.sizes.across
+        x, y = at
+        step = side + BETWEEN
+        for i, image in enumerate(cell.images):
+            fitted = ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+            spare = ((side - fitted.width) // 2, (side - fitted.height) // 2)
             sheet.paste(
                 fitted, (x + i % across * step + spare[0], y + i // across * step + spare[1])
             )
-        if place.mark:
-            own = (
-                min(len(place.images), across) * step - BETWEEN,
-                -(-len(place.images) // across) * step - BETWEEN,
-            )
-            pen.rectangle((x - 3, y - 3, x + own[0] + 2, y + own[1] + 2), outline=MARK, width=3)
+        if cell.mark:
+            width = min(len(cell.images), across) * step - BETWEEN
+            height = -(-len(cell.images) // across) * step - BETWEEN
+            pen.rectangle((x - 3, y - 3, x + width + 2, y + height + 2), outline=MARK, width=3)
+        top = y + self.pictures + 3
         for i, line in enumerate(note):
-            write(
-                sheet,
-                (x, y + self.pictures + 3 + i * self.sizes.line),
-                line,
-                SOFT,
-                self.sizes.small,
-            )
+            write(sheet, (x, top + i * self.sizes.line), line, SOFT, self.sizes.small)
 
 
 def draw_sheet(
     title: str, subtitle: str, grids: Sequence[Grid], cell: int, legend: Sequence[str] = ()
 ) -> Image.Image:
-    """The grids below one another under a title, then what is to be said of them.  cell: side of
-    one picture, pixels.
+    """The grids below one another under a title, then the legend.
 
     Long texts are shortened: on paper a prompt of a page would leave no room for pictures.  The
     page has them whole.
+
+    cell: side of one picture, pixels.
+    legend: lines under the grids.
     """
     texts = [
         title,
@@ -190,28 +197,21 @@ def draw_sheet(
     if lacking := missing_letters(iter(texts)):
         legend = [
             *legend,
-            (
-                f"In brackets stands what no font of this machine has: {lacking}. Fonts such as"
-                " Noto have it."
-            ),
+            f"Brackets stand for characters that no font of this machine has: {lacking}. Fonts such"
+            " as Noto have them.",
         ]
     if any(map(runs_leftwards, texts)) and not shapes_scripts():
         legend = [
             *legend,
-            (
-                "Arabic and Hebrew are not joined and ordered on this machine: Pillow finds no"
-                " FriBiDi."
-            ),
+            "Arabic and Hebrew letters are not joined and ordered: Pillow finds no FriBiDi here.",
         ]
-    title, subtitle, legend = (
-        shortened(title, LONGEST),
-        shortened(subtitle, TEXT),
-        [shortened(text, TEXT) for text in legend],
-    )
+    title = shortened(title, LABEL_LENGTH)
+    subtitle = shortened(subtitle, TEXT_LENGTH)
+    legend = [shortened(text, TEXT_LENGTH) for text in legend]
     grids = [_short(grid) for grid in grids]
     size = max(11, min(28, cell // 9))
     sizes = _measures(grids, cell, size)
-    grids = [part for grid in grids for part in folded(grid, max(1, WIDEST // sizes.across))]
+    grids = [part for grid in grids for part in folded(grid, max(1, MOST_ACROSS // sizes.across))]
     width = _width(grids, sizes)
     if width // LETTER > size:
         size = width // LETTER
@@ -219,7 +219,8 @@ def draw_sheet(
         width = _width(grids, sizes)
     large = font(int(size * 1.5))
     room = width - 4 * GAP
-    head, under = wrap(title, room, large), wrap(subtitle, room, sizes.small)
+    head = wrap(title, room, large)
+    under = wrap(subtitle, room, sizes.small)
     end = [line for text in legend for line in wrap(text, room, sizes.small)]
     rows = [
         [_Row(label, cells, sizes) for label, cells in zip(grid.rows, grid.cells, strict=True)]
@@ -227,18 +228,19 @@ def draw_sheet(
     ]
     heads = [_GridHead(grid, width, sizes) for grid in grids]
     top = 2 * GAP + len(head) * int(sizes.line * 1.5) + len(under) * sizes.line + GAP
-    inner = sum(own.height for own in heads) + sum(row.height for own in rows for row in own)
-    sheet = Image.new(
-        "RGB", (width, top + inner + (len(end) * sizes.line + GAP if end else 0) + 2 * GAP), PAPER
+    inner = sum(grid_head.height for grid_head in heads) + sum(
+        row.height for group in rows for row in group
     )
+    bottom = (len(end) * sizes.line + GAP if end else 0) + 2 * GAP
+    sheet = Image.new("RGB", (width, top + inner + bottom), PAPER)
     pen = ImageDraw.Draw(sheet)
     y = _lines(sheet, head, 2 * GAP, INK, large, int(sizes.line * 1.5))
     _lines(sheet, under, y, SOFT, sizes.small, sizes.line)
     y = top
-    for own, within in zip(heads, rows, strict=True):
-        own.draw(sheet, y)
-        y += own.height
-        for row in within:
+    for grid_head, grid_rows in zip(heads, rows, strict=True):
+        grid_head.draw(sheet, y)
+        y += grid_head.height
+        for row in grid_rows:
             row.draw(sheet, pen, y)
             y += row.height
     _lines(sheet, end, y + GAP, SOFT, sizes.small, sizes.line)
@@ -247,19 +249,17 @@ def draw_sheet(
 
 def _short(grid: Grid) -> Grid:
     cells = tuple(
-        tuple(cell and replace(cell, note=shortened(cell.note, NOTE)) for cell in row)
+        tuple(cell and replace(cell, note=shortened(cell.note, NOTE_LENGTH)) for cell in row)
         for row in grid.cells
     )
     return Grid(
-        shortened(grid.title, 2 * LONGEST), _labels(grid.rows), _labels(grid.columns), cells
+        shortened(grid.title, 2 * LABEL_LENGTH), _labels(grid.rows), _labels(grid.columns), cells
     )
 
 
 def _labels(texts: Sequence[str]) -> tuple[str, ...]:
-    """The labels shortened; those that look alike then are numbered, so that each is told from the
-    others.
-    """
-    short = [shortened(text, LONGEST) for text in texts]
+    """The labels shortened; those that look alike then are numbered."""
+    short = [shortened(text, LABEL_LENGTH) for text in texts]
     alike = {
         label
         for label, text in zip(short, texts, strict=True)
@@ -275,8 +275,9 @@ def _width(grids: Sequence[Grid], sizes: _Measures) -> int:
 
 
 def folded(grid: Grid, most: int) -> list[Grid]:
-    """The grid, or as many of about the same width as it takes to have at most `most` columns in
-    one.
+    """The grid, or several of about the same width.
+
+    most: columns of one.
     """
     count = -(-len(grid.columns) // most)
     if count < 2:
@@ -301,6 +302,7 @@ def _lines(
     face: Face,
     line: int,
 ) -> int:
+    """Write lines below one another.  y: where the first begins; returned: where the next would."""
     for text in lines:
         write(sheet, (2 * GAP, y), text, colour, face)
         y += line

@@ -1,5 +1,4 @@
-"""Letters on sheets: each drawn with a font of this machine that has it, in the order in which it
-is read.
+"""Letters on sheets, each drawn with a font of this machine that has it, in reading order.
 
 Pillow's own font knows Latin letters.  For others fonts of the system are tried, first by the names
 under which systems ship them, then by asking fontconfig.  A character that none has is named
@@ -26,61 +25,37 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 log = logging.getLogger(__name__)
 
-FINER = 4  # letters are drawn so many times larger
+OVERSAMPLING = 4  # letters are drawn so many times larger, and made smaller
 Face = ImageFont.ImageFont | ImageFont.FreeTypeFont
 Colour = tuple[int, int, int]
 # A private character: what a font draws of it, it draws of everything that it lacks
-NOBODYS = "\U0010fffd"
+PRIVATE = "\U0010fffd"
 # Joiners, directions and variants: part of what they follow
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
 BITMAP = 109  # the one size of Noto's and Apple's coloured emoji, pixels
 
 # Under these names Linux, Windows and macOS ship fonts; Pillow looks for them where each system
 # keeps its own.
-FONTS = (
-    # In this order also for Latin letters before Pillow 10.1
-    "DejaVuSans.ttf",
-    "arial.ttf",
-    "Arial.ttf",
-    "Helvetica.ttc",
-    "NotoSansCJK-Regular.ttc",
-    "NotoSansCJKjp-Regular.otf",
-    "SourceHanSans-Regular.otf",
-    "YuGothM.ttc",
-    "meiryo.ttc",
-    "msgothic.ttc",
-    "msyh.ttc",
-    "simsun.ttc",
-    "malgun.ttf",
-    "Hiragino Sans GB.ttc",
-    "PingFang.ttc",
-    "AppleSDGothicNeo.ttc",
-    "wqy-zenhei.ttc",
-    "wqy-microhei.ttc",
-    "ipag.ttf",
-    "TakaoPGothic.ttf",
-    "DroidSansFallbackFull.ttf",
-    "DroidSansFallback.ttf",
-    "NotoSansArabic-Regular.ttf",
-    "NotoNaskhArabic-Regular.ttf",
-    "segoeui.ttf",
-    "tahoma.ttf",
-    "GeezaPro.ttc",
-    "NotoSansHebrew-Regular.ttf",
-    "NotoSansThai-Regular.ttf",
-    "leelawui.ttf",
-    "NotoSansDevanagari-Regular.ttf",
-    "Nirmala.ttf",
-    "FreeSans.ttf",
-    "Arial Unicode.ttf",
-    "unifont.ttf",
-    "unifont.otf",
-    "seguiemj.ttf",
-    "Apple Color Emoji.ttc",
-    "NotoColorEmoji.ttf",
-    "NotoEmoji-Regular.ttf",
-    "Symbola.ttf",
-    "Symbola_hint.ttf",
+FONTS = tuple(
+    (
+        # Latin, in this order also before Pillow 10.1
+        "DejaVuSans.ttf, arial.ttf, Arial.ttf, Helvetica.ttc, "
+        # Chinese, Japanese and Korean
+        "NotoSansCJK-Regular.ttc, NotoSansCJKjp-Regular.otf, SourceHanSans-Regular.otf, "
+        "YuGothM.ttc, meiryo.ttc, msgothic.ttc, msyh.ttc, simsun.ttc, malgun.ttf, "
+        "Hiragino Sans GB.ttc, PingFang.ttc, AppleSDGothicNeo.ttc, wqy-zenhei.ttc, "
+        "wqy-microhei.ttc, ipag.ttf, TakaoPGothic.ttf, DroidSansFallbackFull.ttf, "
+        "DroidSansFallback.ttf, "
+        # Arabic, Hebrew, Thai and Indic scripts
+        "NotoSansArabic-Regular.ttf, NotoNaskhArabic-Regular.ttf, segoeui.ttf, tahoma.ttf, "
+        "GeezaPro.ttc, NotoSansHebrew-Regular.ttf, NotoSansThai-Regular.ttf, leelawui.ttf, "
+        "NotoSansDevanagari-Regular.ttf, Nirmala.ttf, "
+        # Many scripts
+        "FreeSans.ttf, Arial Unicode.ttf, unifont.ttf, unifont.otf, "
+        # Emoji and symbols
+        "seguiemj.ttf, Apple Color Emoji.ttc, NotoColorEmoji.ttf, NotoEmoji-Regular.ttf, "
+        "Symbola.ttf, Symbola_hint.ttf"
+    ).split(", ")
 )
 
 
@@ -88,8 +63,8 @@ FONTS = (
 class Run:
     """Characters that one font draws.
 
-    path: of the font, '' for Pillow's own.
-    coloured: pictures with their own colours.
+    path: of the font; '' for Pillow's own.
+    coloured: True for glyphs with colours of their own, such as emoji.
     """
 
     text: str
@@ -98,8 +73,9 @@ class Run:
 
 
 def font(size: int) -> Face:
-    """Pillow's own font at a size; before Pillow 10.1 it has one small size only, and another is
-    looked for.
+    """Pillow's own font at a size.
+
+    Before Pillow 10.1 it has one small size only, and another font is looked for.
     """
     try:
         return ImageFont.load_default(size)
@@ -115,27 +91,30 @@ def length(text: str, face: Face) -> float:
     size = getattr(face, "size", 0)
     if not size:  # Pillow's old font has one size
         return face.getlength(text)
-    return sum(_width(run, int(size * FINER)) for run in runs(text)) / FINER
+    return sum(_width(run, int(size * OVERSAMPLING)) for run in runs(text)) / OVERSAMPLING
 
 
 def write(sheet: Image.Image, at: tuple[float, float], text: str, ink: Colour, face: Face) -> None:
-    """Draw a line of text.  at: its upper left corner.
+    """Draw a line of text.
 
     It is drawn large and made smaller: small letters drawn at once stand at whole pixels, and words
     run into one another.
+
+    at: its upper left corner.
     """
     size = getattr(face, "size", 0)
     if not size:
         ImageDraw.Draw(sheet).text(at, text, ink, font=face)
         return
-    large = int(size * FINER)
+    large = int(size * OVERSAMPLING)
     box = (math.ceil(length(text, face)) + 4, math.ceil(size * 1.5))
-    mask = Image.new("L", (box[0] * FINER, box[1] * FINER))
+    mask = Image.new("L", (box[0] * OVERSAMPLING, box[1] * OVERSAMPLING))
     pictures = []
-    x, baseline = 0.0, _ascent(large)
+    x = 0.0
+    baseline = _ascent(large)
     for run in runs(text):
         if run.coloured:
-            pictures.append((round(at[0] + x / FINER), _coloured(run, size)))
+            pictures.append((round(at[0] + x / OVERSAMPLING), _coloured(run, size)))
         else:
             ImageDraw.Draw(mask).text(
                 (x, baseline), run.text, 255, font=_face(run.path, large), anchor="ls"
@@ -159,7 +138,8 @@ def wrap(text: str, width: float, face: Face) -> list[str]:
                 cut += 1  # an accent or a joiner stays with its letter
             lines += [line] if line else []
             lines.append(word[:cut])
-            line, word = "", word[cut:]
+            line = ""
+            word = word[cut:]
         joined = f"{line} {word}".strip()
         if line and length(joined, face) > width:
             lines.append(line)
@@ -224,26 +204,33 @@ def runs(text: str) -> tuple[Run, ...]:
 
 
 def _cut(part: str, path: str) -> list[Run]:
-    """Runs of one direction; spaces and signs between two words that go leftwards go with them,
-    others with the rest.
+    """Runs of one direction.
+
+    Spaces and signs between two words that go leftwards go with them, others with the rest.
     """
     kinds = {"R": "R", "AL": "R", "AN": "R", "L": "L"}
     ways = "".join(kinds.get(unicodedata.bidirectional(letter), " ") for letter in part)
-    found, start = [], 0
+    pieces = []
+    start = 0
     for span in re.finditer(r"R(?:[R ]*R)?", ways):
-        found += [part[start : span.start()], part[span.start() : span.end()]]
+        pieces += [part[start : span.start()], part[span.start() : span.end()]]
         start = span.end()
-    return [Run(piece, path, _is_coloured(path)) for piece in (*found, part[start:]) if piece]
+    pieces.append(part[start:])
+    return [Run(piece, path, _is_coloured(path)) for piece in pieces if piece]
 
 
-def _joins(letter: str, before: str | None, own: str | None) -> bool:
-    """Whether a space or a sign is drawn with the font of what stands before it, so that words of
-    one script stay together.
+def _joins(letter: str, before: str | None, path: str | None) -> bool:
+    """True if a letter is drawn with the font of what stands before it.
+
+    So are spaces and signs, that words of one script stay together.
+
+    before: font of what stands before.
+    path: font of the letter; None where none has it.
     """
-    if before is None or own is None:
-        return before is None and own is None
+    if before is None or path is None:
+        return before is None and path is None
     neutral = letter.isspace() or unicodedata.category(letter)[0] == "P"
-    return before == own or (
+    return before == path or (
         neutral and bool(before) and not _is_coloured(before) and _has(before, letter)
     )
 
@@ -264,13 +251,13 @@ def _font_of(letter: str) -> str | None:
 @lru_cache(65536)
 def _has(path: str, letter: str) -> bool:
     try:
-        return _picture(path, letter) != _picture(path, NOBODYS)
+        return _picture(path, letter) != _picture(path, PRIVATE)
     except (OSError, ValueError, UnicodeError):
         return False
 
 
 def _picture(path: str, letter: str) -> bytes:
-    """What a font draws of a character, to be compared."""
+    """A font's picture of a character, to be compared."""
     coloured = _is_coloured(path)
     size = BITMAP if coloured else 32
     image = Image.new("RGBA" if coloured else "L", (2 * size, 2 * size))
@@ -298,7 +285,7 @@ def _ascent(size: int) -> int:
 @lru_cache(4096)
 def _width(run: Run, size: int) -> float:
     if run.coloured:
-        return _coloured(run, max(1, size // FINER)).width * FINER
+        return _coloured(run, max(1, size // OVERSAMPLING)).width * OVERSAMPLING
     return _face(run.path, size).getlength(run.text)
 
 
@@ -322,10 +309,10 @@ def _is_coloured(path: str) -> bool:
 
 @cache
 def _system_fonts() -> tuple[str, ...]:
-    """Paths of those FONTS that are here."""
-    found = list(_latin_fonts()) if importlib.util.find_spec("matplotlib") else []
+    """Paths of those FONTS that this machine has."""
+    latin = list(_latin_fonts()) if importlib.util.find_spec("matplotlib") else []
     paths = []
-    for name in dict.fromkeys((*found, *FONTS)):
+    for name in dict.fromkeys((*latin, *FONTS)):
         for size in (32, BITMAP):  # a font of bitmaps has its own size alone
             with contextlib.suppress(OSError):
                 paths.append(str(ImageFont.truetype(name, size).path))
@@ -336,8 +323,8 @@ def _system_fonts() -> tuple[str, ...]:
 def _latin_fonts() -> Iterator[str]:
     """A font of the system, or the one that matplotlib brings, which gradio 3 needs."""
     spec = importlib.util.find_spec("matplotlib")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        yield str(Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield str(Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
     yield from FONTS[:4]
 
 
@@ -347,12 +334,12 @@ _asked: dict[int, str] = {}
 
 def _by_fontconfig(letter: str) -> str:
     """The font that fontconfig takes for a character, or ''."""
-    asked = shutil.which("fc-match")
-    if asked is None:
+    program = shutil.which("fc-match")
+    if program is None:
         return ""
     try:
         answer = subprocess.run(
-            [asked, "-f", "%{file}", f":charset={ord(letter):x}"],
+            [program, "-f", "%{file}", f":charset={ord(letter):x}"],
             capture_output=True,
             text=True,
             timeout=10,
@@ -364,13 +351,13 @@ def _by_fontconfig(letter: str) -> str:
 
 
 def _named(letters: str) -> str:
-    """What stands for characters that no font here has: [grinning face], [Thai]."""
+    """The names that stand for characters without a font: [grinning face], [Thai]."""
     names = [
         _script(letter) for letter in letters if not letter.isspace() and letter not in INVISIBLE
     ]
-    told = ", ".join(dict.fromkeys(names))
-    log.warning("no font here has %s; install one, such as Noto", told)
-    return f"[{told}]"
+    listed = ", ".join(dict.fromkeys(names))
+    log.warning("no font of this machine has %s; install one, such as Noto", listed)
+    return f"[{listed}]"
 
 
 def _script(letter: str) -> str:
@@ -382,14 +369,15 @@ def _script(letter: str) -> str:
 
 
 def runs_leftwards(text: str) -> bool:
-    """Whether a text has letters that are read from right to left."""
+    """True if a text has letters that are read from right to left."""
     return not text.isascii() and any(
         unicodedata.bidirectional(letter) in ("R", "AL") for letter in text
     )
 
 
 def shapes_scripts() -> bool:
-    """Whether Pillow can join and order Arabic letters here (libraqm, which its packages bring,
-    with FriBiDi of the system).
+    """True if Pillow can join and order Arabic letters here.
+
+    It needs libraqm, which its packages bring, and FriBiDi of the system.
     """
     return bool(features.check("raqm"))

@@ -21,26 +21,32 @@ from PIL import Image, features
 
 from ..files.fileio import write_text
 from ..imaging.load import read_rgb
+from ..metrics.ranking import LESS_IS_BETTER
 
 LIMIT = 2_700_000  # bytes of all thumbnails in the page, so that the whole stays below 3 MB
-SIDES = (256, 224, 192, 160, 128, 96, 64)
-QUALITIES = (84, 76, 66, 54, 40)
-SOURCE_SIDE, SOURCE_BYTES = 512, 60_000
-LOWER = frozenset(("copying", "leak", "damage"))  # scores of which less is better
+SIDES = (256, 224, 192, 160, 128, 96, 64)  # of thumbnails, pixels; the first that fits is taken
+QUALITIES = (84, 76, 66, 54, 40)  # of WebP or JPEG; the first that fits is taken
+SOURCE_SIDE = 512  # pixels
+SOURCE_BYTES = 60_000
 FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class PageCell:
-    """One cell.  name: LoRA and strength in words.  about: what else it was drawn with.  seeds: one
-    for each picture.
+    """One cell.
 
+    name: LoRA and strength in words.
+    prompt: the prompt.
+    about: what else it was drawn with.
+    pictures: files, one a seed.
+    seeds: of the pictures.
     scores: 0 to 1 by name.
-    note: what is said under it.
-    broken: why it is no picture, or ''.
-    traits: in words, by tag.
+    note: a few words to stand under it.
+    invalid: why it is no picture, or ''.
+    best: True for the recommended cell.
+    traits: pictures that show each tag, in words.
     nearest: the training picture that it is most like.
-    front: whether no other cell beats it in everything.
+    front: True on the Pareto front.
     """
 
     name: str
@@ -50,7 +56,7 @@ class PageCell:
     seeds: tuple[int, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
-    broken: str = ""
+    invalid: str = ""
     best: bool = False
     traits: Mapping[str, str] = field(default_factory=dict)
     nearest: Path | None = None
@@ -69,10 +75,13 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Page:
-    """text: how the pictures were made.
+    """What is on the page.
 
+    title: of the page.
+    text: how the pictures were made.
     tables: the first holds the cells without the LoRA.
-    reason: of the recommendation.
+    source: the picture that the LoRA was made of.
+    reason: of the recommendation; '' without one.
     """
 
     title: str
@@ -88,24 +97,24 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page; its thumbnails are made smaller the more there are."""
+    """Write the page; the more pictures it has, the smaller are its thumbnails."""
     thumbs = _Thumbs(sum(len(cell.pictures) for cell in page.cells))
     number = 0
     body: list[str] = []
     for table in page.tables:
         rows = []
         for label, row in zip(table.rows, table.cells, strict=True):
-            places = []
+            cells = []
             for cell in row:
-                places.append(_cell(cell, number, thumbs))
+                cells.append(_cell(cell, number, thumbs))
                 number += 1
-            beside = f"<th scope=row>{html.escape(label)}</th>" if any(table.rows) else ""
-            rows.append(f"<tr>{beside}{''.join(places)}</tr>")
+            head = f"<th scope=row>{html.escape(label)}</th>" if any(table.rows) else ""
+            rows.append(f"<tr>{head}{''.join(cells)}</tr>")
         body.append(_table(table, rows, alone=not body))
     across, deep = _block(page)
     source = encoded(page.source, SOURCE_SIDE, SOURCE_BYTES)
     best = f"Recommended: {html.escape(page.reason)}. <button id=show-best>Show</button>"
-    told = f"<p class=best-line>{best}</p>" if page.reason else ""
+    recommendation = f"<p class=best-line>{best}</p>" if page.reason else ""
     names = list(dict.fromkeys(name for cell in page.cells for name in cell.scores))
     options = "".join(
         f'<option value="{html.escape(name)}">by {html.escape(name)}</option>' for name in names
@@ -113,7 +122,7 @@ def write_page(path: Path, page: Page) -> None:
     data = json.dumps(
         {
             "names": names,
-            "lower": sorted(LOWER),
+            "lower": sorted(LESS_IS_BETTER),
             "source": link(path, page.source),
             "cells": [
                 _facts(path, cell, i < _count(page.tables[0])) for i, cell in enumerate(page.cells)
@@ -126,7 +135,7 @@ def write_page(path: Path, page: Page) -> None:
         "text": html.escape(page.text),
         "style": _part("page.css"),
         "script": script_text(),
-        "told": told,
+        "recommendation": recommendation,
         "options": options,
         "tables": "".join(body),
         "data": data,
@@ -138,9 +147,9 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def _table(table: PageTable, rows: list[str], alone: bool) -> str:
-    """A section; labels that are all empty get no room.
+    """A table as a section; labels that are all empty get no room.
 
-    alone: it stands beside the source picture.
+    alone: True for the table that stands beside the source picture.
     """
     names = "".join(f"<th scope=col>{html.escape(column)}</th>" for column in table.columns)
     head = ("<th></th>" if any(table.rows) else "") + names
@@ -164,7 +173,7 @@ def _block(page: Page) -> tuple[int, int]:
 
 @cache
 def script_text() -> str:
-    """The script that stands in every page, as it is written there."""
+    """The script as it stands in every page."""
     return _part("page.js")
 
 
@@ -178,7 +187,7 @@ def _cell(cell: PageCell, number: int, thumbs: _Thumbs) -> str:
         f'alt="{html.escape(f"{cell.name}, seed {seed}", quote=True)}"></button>'
         for k, (picture, seed) in enumerate(zip(cell.pictures, cell.seeds, strict=True))
     )
-    note = html.escape(cell.broken or cell.note)
+    note = html.escape(cell.invalid or cell.note)
     return (
         f'<td><div class="cell{" best" if cell.best else ""}" data-i={number}><div'
         f" class=name>{html.escape(cell.name)}</div><div class=pics>{pictures}</div><div"
@@ -194,7 +203,7 @@ def _facts(page: Path, cell: PageCell, base: bool) -> dict[str, object]:
         "seeds": list(cell.seeds),
         "note": cell.note,
         "scores": {name: round(value, 4) for name, value in cell.scores.items()},
-        "broken": bool(cell.broken),
+        "broken": bool(cell.invalid),
         "traits": dict(cell.traits),
         "files": [link(page, picture) for picture in cell.pictures],
         "base": base,
@@ -209,20 +218,23 @@ def link(page: Path, picture: Path) -> str:
 
 
 class _Thumbs:
-    """Thumbnails of one page, each within its share of the page's weight."""
+    """Makes the thumbnails of one page, each within its share of the page's bytes."""
 
     def __init__(self, count: int) -> None:
-        self._each = LIMIT * 3 // 4 // max(1, count)  # base64 adds a third
-        self._side = next((side for side in SIDES if self._each > side * side * 0.2), SIDES[-1])
+        self._most = LIMIT * 3 // 4 // max(1, count)  # bytes; base64 adds a third
+        # The largest side that leaves each pixel more than 0.2 bytes
+        self._side = next((side for side in SIDES if self._most > side * side * 0.2), SIDES[-1])
 
     def of(self, path: Path) -> str:
         """The picture's thumbnail as a data URI."""
-        return encoded(path, self._side, self._each)
+        return encoded(path, self._side, self._most)
 
 
 def encoded(path: Path, side: int, most: int) -> str:
-    """The picture within a square of `side` pixels as a data URI of about `most` bytes before
-    base64, in WebP or JPEG.
+    """The picture as a data URI, in WebP or JPEG.
+
+    side: of the square that it fits in, pixels.
+    most: bytes before base64; a picture below 24 pixels may have more.
     """
     form = "WEBP" if features.check("webp") else "JPEG"
     small = read_rgb(path)

@@ -38,11 +38,11 @@ def host() -> StandaloneHost:
 
 @pytest.fixture(scope="module")
 def workspace(host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = Workspace(tmp_path_factory.mktemp("judge"))
+    workspace = Workspace(tmp_path_factory.mktemp("judge"))
     for stage in ("prepare", "crop", "caption"):
         picture = ROOT / "examples" / "isabella.png" if stage == "prepare" else None
-        run_stage(stage, StageContext(settings(), made, host), picture)
-    return made
+        run_stage(stage, StageContext(settings(), workspace, host), picture)
+    return workspace
 
 
 def settings(**values: object) -> Settings:
@@ -69,9 +69,7 @@ def drawn(
 
 @pytest.fixture
 def cells(workspace: Workspace, tmp_path: Path) -> dict[CellSpec, list[Path]]:
-    """The checkpoint draws somebody else; epoch 1 does too, 2 draws her in a pose of her own, 3 the
-    crop, 4 nothing.
-    """
+    """The checkpoint and epoch 1 draw another character, 2 the right one, 3 a crop, 4 nothing."""
     stranger = HELD_OUT["wren"]
     with Image.open(
         list_pictures(workspace.image_folder(settings()))[0].with_name("full_body.png")
@@ -84,7 +82,7 @@ def cells(workspace: Workspace, tmp_path: Path) -> dict[CellSpec, list[Path]]:
             drawn(tmp_path, "early", stranger, "waving", "white")
         ],
         CellSpec(LoraSource.epoch(2), 1.0, "ALL", tmp_path / "2"): [
-            drawn(tmp_path, "she", ISABELLA, "arms up", "white")
+            drawn(tmp_path, "right", ISABELLA, "arms up", "white")
         ],
         CellSpec(LoraSource.epoch(3), 1.0, "ALL", tmp_path / "3"): [tmp_path / "copy.png"],
         CellSpec(LoraSource.epoch(4), 1.0, "ALL", tmp_path / "4"): [tmp_path / "blank.png"],
@@ -95,17 +93,17 @@ def test_figures_agree_with_what_was_drawn(
     workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]]
 ) -> None:
     judged = judge(settings(), workspace, host, cells, PROMPT, Job())
-    base, early, she, copy, blank = (judged[place].scores for place in cells)
-    assert early["retention"] < 0.3 < 0.8 < she["retention"] and copy["retention"] > 0.8
-    assert copy["copying"] > 0.7 > 0.5 > she["copying"] and base["copying"] == 0
+    base, early, right, copy, blank = (judged[spec].scores for spec in cells)
+    assert early["retention"] < 0.3 < 0.8 < right["retention"] and copy["retention"] > 0.8
+    assert copy["copying"] > 0.7 > 0.5 > right["copying"] and base["copying"] == 0
     assert blank["damage"] == 1 and early["damage"] == 0
-    places = list(cells)
-    assert judged[places[3]].nearest == "full_body" and judged[places[4]].damage == "blank"
+    specs = list(cells)
+    assert judged[specs[3]].nearest == "full_body" and judged[specs[4]].damage == "blank"
     assert (
-        judged[places[2]].traits["white hat"] == "1/1"
-        and judged[places[1]].traits["white hat"] == "0/1"
+        judged[specs[2]].traits["white hat"] == "1/1"
+        and judged[specs[1]].traits["white hat"] == "0/1"
     )
-    assert recommend(judged) in places[2:4]
+    assert recommend(judged) in specs[2:4]
 
 
 def test_weights_of_the_settings_choose_another_cell(
@@ -136,7 +134,8 @@ def test_without_a_tagger_pixels_decide_and_that_is_said(
 ) -> None:
     judged = judge(settings(caption__tagger="none"), workspace, host, cells, PROMPT, Job())
     assert all(
-        "retention" not in seen.scores and "copying" in seen.scores for seen in judged.values()
+        "retention" not in judgement.scores and "copying" in judgement.scores
+        for judgement in judged.values()
     )
     best = recommend(judged)
     assert best is not None and best.source.number in (2, 3) and "no tagger" in reason(best, judged)
@@ -146,10 +145,10 @@ def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
     workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]], tmp_path: Path
 ) -> None:
     lora = empty_lora(tmp_path / "nothing.safetensors")
-    places = list(cells)
+    specs = list(cells)
     two = {
-        places[0]: cells[places[0]],
-        CellSpec(LoraSource.epoch(2), 1.0, "ALL", lora): cells[places[2]],
+        specs[0]: cells[specs[0]],
+        CellSpec(LoraSource.epoch(2), 1.0, "ALL", lora): cells[specs[2]],
     }
     quick = settings(judge__probes=1, judge__probe_steps=2)
     stopped = Job(
@@ -160,16 +159,20 @@ def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
     with pytest.raises(JobCancelled):
         judge(quick, workspace, host, two, PROMPT, stopped)
     folder = workspace.plots / "probes"
-    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
-    assert kept
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    assert before
     first = judge(quick, workspace, host, two, PROMPT, Job())
-    _, seen = first.values()
-    assert seen.scores["flexibility"] == 1 and seen.scores["leak"] == 0 and seen.leaked == ()
-    assert set(seen.obeyed) and all(
-        told.split("/")[0] == told.split("/")[1] for told in seen.obeyed.values()
+    _, judgement = first.values()
+    assert (
+        judgement.scores["flexibility"] == 1
+        and judgement.scores["leak"] == 0
+        and judgement.leaked == ()
+    )
+    assert set(judgement.obeyed) and all(
+        share.split("/")[0] == share.split("/")[1] for share in judgement.obeyed.values()
     )
     all_of_them = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
-    assert all(all_of_them[path] == when for path, when in kept.items())
+    assert all(all_of_them[path] == when for path, when in before.items())
     assert judge(quick, workspace, host, two, PROMPT, Job()) == first
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.png")} == all_of_them
     best = recommend(first)

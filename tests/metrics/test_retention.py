@@ -1,4 +1,4 @@
-"""What a tagger's scores say of how much of her is there."""
+"""How much of the character a tagger's scores show, and the choice of a cell by that."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from lib_singlelora.metrics.ranking import choose_gentlest, smooth_scores
 from lib_singlelora.metrics.retention import common_traits, measure_retention
 from lib_singlelora.metrics.similarity import PixelCheck
 
-SHE = {
+CHARACTER = {
     "white hat": 0.95,
     "blonde hair": 0.9,
     "smile": 0.9,
@@ -17,14 +17,17 @@ SHE = {
 }
 
 
-def test_traits_are_hers_and_not_the_scenes() -> None:
-    assert common_traits([SHE, SHE]) == ("white hat", "blonde hair")
+def test_traits_are_the_characters_and_not_the_scenes() -> None:
+    assert common_traits([CHARACTER, CHARACTER]) == ("white hat", "blonde hair")
 
 
 def test_a_tag_of_few_crops_is_no_trait() -> None:
     odd = {"red scarf": 0.9}
-    assert common_traits([SHE, SHE, SHE, {**SHE, **odd}]) == ("white hat", "blonde hair")
-    assert "red scarf" in common_traits([SHE, {**SHE, **odd}])
+    assert common_traits([CHARACTER, CHARACTER, CHARACTER, {**CHARACTER, **odd}]) == (
+        "white hat",
+        "blonde hair",
+    )
+    assert "red scarf" in common_traits([CHARACTER, {**CHARACTER, **odd}])
 
 
 def test_no_crops_have_no_traits() -> None:
@@ -32,11 +35,11 @@ def test_no_crops_have_no_traits() -> None:
 
 
 def test_retention_counts_pictures_and_averages_certainty() -> None:
-    found = measure_retention(
+    measured = measure_retention(
         ("white hat", "blonde hair"), [{"white hat": 0.9}, {"white hat": 0.7, "blonde hair": 0.2}]
     )
-    assert found.counts == {"white hat": 2, "blonde hair": 0}
-    assert found.score == pytest.approx((0.9 + 0 + 0.7 + 0.2) / 4)
+    assert measured.counts == {"white hat": 2, "blonde hair": 0}
+    assert measured.score == pytest.approx((0.9 + 0 + 0.7 + 0.2) / 4)
 
 
 def test_a_lone_lucky_cell_loses_against_a_good_neighbourhood() -> None:
@@ -49,8 +52,8 @@ def test_a_lone_lucky_cell_loses_against_a_good_neighbourhood() -> None:
         (1, 2): 0.6,
         (2, 2): 0.7,
     }
-    even = smooth_scores(values)
-    assert max(even, key=lambda spot: even[spot]) == (2, 2)
+    smooth = smooth_scores(values)
+    assert max(smooth, key=lambda position: smooth[position]) == (2, 2)
 
 
 def test_the_gentlest_of_equals_is_taken() -> None:
@@ -58,26 +61,27 @@ def test_the_gentlest_of_equals_is_taken() -> None:
     assert choose_gentlest({}) is None
 
 
-def judged(score: float, broken: str = "") -> Judgement:
+def judged(score: float, invalid: str = "") -> Judgement:
     return Judgement(
-        PixelCheck(0.5, broken), measure_retention(("white hat",), [{"white hat": score}])
+        PixelCheck(0.5, invalid), measure_retention(("white hat",), [{"white hat": score}])
     )
 
 
-def test_the_recommended_cell_keeps_her_and_is_whole() -> None:
-    places = {
+def test_the_recommended_cell_keeps_the_traits_and_is_valid() -> None:
+    cells = {
         CellSpec(LoraSource.epoch(epoch), strength, "ALL", None): judged(
             0.1 * epoch + 0.3 * strength
         )
         for epoch in range(1, 6)
         for strength in (0.4, 1.0)
     }
-    places[CellSpec(NO_LORA, 0.0, "", None)] = judged(1.0)
-    best = recommend(places)
+    cells[CellSpec(NO_LORA, 0.0, "", None)] = judged(1.0)
+    best = recommend(cells)
     assert best is not None and best.source.number >= 4 and best.strength == 1.0
-    assert "1 of 1 traits" in reason(best, places)
+    assert "1 of 1 traits" in reason(best, cells)
     spoiled = {
-        place: judged(1.0, "noise") if place == best else seen for place, seen in places.items()
+        spec: judged(1.0, "noise") if spec == best else judgement
+        for spec, judgement in cells.items()
     }
     assert recommend(spoiled) != best
 

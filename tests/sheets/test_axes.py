@@ -65,8 +65,8 @@ def test_what_changes_the_model_most_changes_least_often() -> None:
     assert changes == sorted(changes) and changes[0] == 1
 
 
-def test_one_name_on_two_axes_is_told() -> None:
-    with pytest.raises(SettingsError, match="found 'epoch' on two of them"):
+def test_one_name_on_two_axes_is_refused() -> None:
+    with pytest.raises(SettingsError, match="epoch"):
         lay_out_tables(DIMENSIONS, "epoch", "epoch", "preset")
 
 
@@ -81,7 +81,5 @@ def test_prompts_are_told_apart_by_what_they_do_not_share() -> None:
 def test_search_and_replace_is_the_webuis() -> None:
     assert replacements('red, blue, "green, tall"', "a red hat") == ["red", "blue", "green, tall"]
     assert replacements("", "a") == []
-    with pytest.raises(
-        SettingsError, match=r"found 'rde hat' in no prompt, .*did you mean 'red hat'\?"
-    ):
+    with pytest.raises(SettingsError, match="red hat"):
         replacements("rde hat, blue hat", "girl, red hat")

@@ -28,14 +28,15 @@ EVERYWHERE = dict.fromkeys(("BASE", *SD1.attention_labels), 1.0)
 
 
 def pixels(sheet: Image.Image, hue: str) -> int:
-    """How many have exactly this colour; smoothed edges have others."""
+    """Pixels of exactly this colour; smoothed edges have others."""
     return int((np.asarray(sheet) == HUES[hue]).all(axis=2).sum())
 
 
-def edges(sheet: Image.Image) -> bool:
-    """Whether nothing touches the picture's edges."""
-    own = np.asarray(sheet)
-    return all((edge == 255).all() for edge in (own[:3], own[-3:], own[:, :3], own[:, -3:]))
+def has_margins(sheet: Image.Image) -> bool:
+    """True if nothing touches the picture's edges."""
+    values = np.asarray(sheet)
+    edges = (values[:3], values[-3:], values[:, :3], values[:, -3:])
+    return all((edge == 255).all() for edge in edges)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -44,15 +45,15 @@ def test_every_preset_fits_its_picture(name: str, width: int) -> None:
     sheet = draw_preset(
         name, parse_block_weights(name, SD1), EVERYWHERE, "a LoRA of a long name " * 4, width
     )
-    assert sheet.width == width and edges(sheet)
+    assert sheet.width == width and has_margins(sheet)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_values_fit_the_picture(seed: int) -> None:
     weights = parse_block_weights(",".join("U" * 26), SD1, chance=random.Random(seed))
-    assert edges(draw_preset("U", weights, dict.fromkeys(SD1.labels, 0.1), width=500))
+    assert has_margins(draw_preset("U", weights, dict.fromkeys(SD1.labels, 0.1), width=500))
     huge = parse_block_weights(",".join(["1000", "-3", "0.001"] + ["0.33"] * 14), SD1)
-    assert edges(draw_preset("huge", huge, width=500))
+    assert has_margins(draw_preset("huge", huge, width=500))
 
 
 def test_the_bars_are_in_the_colours_of_what_the_blocks_carry() -> None:
@@ -75,18 +76,18 @@ def test_a_bar_is_as_high_as_its_factor() -> None:
 
 
 def test_a_bar_of_1_reaches_the_line_of_1() -> None:
-    own = np.asarray(draw_preset("x", parse_block_weights("1" + ",0" * 16, SD1)))
+    values = np.asarray(draw_preset("x", parse_block_weights("1" + ",0" * 16, SD1)))
     # Smoothing blurs an edge over three pixels
-    nearly = (abs(own.astype(int) - HUES[WORDS]) < 40).all(axis=2)
+    nearly = (abs(values.astype(int) - HUES[WORDS]) < 40).all(axis=2)
     bar = np.nonzero(nearly.sum(axis=1) > 10)[0].min()
     # Right of the last bar is nothing but the lines
-    lines = np.nonzero((own[:, -25] != 255).any(axis=1))[0]
+    lines = np.nonzero((values[:, -25] != 255).any(axis=1))[0]
     assert abs(int(bar) - int(lines.min())) <= 2
 
 
 def test_a_bar_below_zero_hangs_below_the_line() -> None:
-    own = np.asarray(draw_preset("x", parse_block_weights("-1" + ",0" * 16, SD1)))
-    rows = np.nonzero((own == HUES[WORDS]).all(axis=2).sum(axis=1) > 10)[0]
+    values = np.asarray(draw_preset("x", parse_block_weights("-1" + ",0" * 16, SD1)))
+    rows = np.nonzero((values == HUES[WORDS]).all(axis=2).sum(axis=1) > 10)[0]
     up = np.asarray(draw_preset("x", parse_block_weights("1" + ",0" * 16, SD1)))
     assert rows.max() > np.nonzero((up == HUES[WORDS]).all(axis=2).sum(axis=1) > 10)[0].min() + 50
 
@@ -139,7 +140,7 @@ def test_blocks_without_transformers_are_shown_once_a_lora_has_weights_there(
 def test_the_summary_shows_only_the_blocks_of_the_file(tmp_path: Path) -> None:
     lora = made(tmp_path)  # BASE, IN01, M00, OUT03 and OUT10
     whole = draw_summary(summarize(lora), SD1)
-    assert edges(whole) and pixels(whole, COMPOSITION) > 1000
+    assert has_margins(whole) and pixels(whole, COMPOSITION) > 1000
     without = {key: tensor for key, tensor in lora.tensors.items() if "mid_block" not in key}
     assert pixels(draw_summary(summarize(replace(lora, tensors=without)), SD1), COMPOSITION) < 500
 
@@ -152,12 +153,12 @@ def test_a_summary_with_much_to_tell_fits(tmp_path: Path, width: int) -> None:
         ss_epoch="3",
         ss_singlelora_history=str([f"step {i}" for i in range(9)]).replace("'", '"'),
     )
-    assert edges(draw_summary(summarize(lora), SD1, width))
+    assert has_margins(draw_summary(summarize(lora), SD1, width))
 
 
 def test_the_description_tells_algorithm_rank_and_alpha(tmp_path: Path) -> None:
-    told = describe_file(summarize(made(tmp_path, precision="fp16")))
-    assert told.startswith("LoCon for sd1 · rank 4 · alpha 2 · 5 modules · ") and "float16" in told
+    text = describe_file(summarize(made(tmp_path, precision="fp16")))
+    assert text.startswith("LoCon for sd1 · rank 4 · alpha 2 · 5 modules · ") and "float16" in text
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.5, 1.5), (0, 0.0132), (-3, 1000), (0, 1e-9)])

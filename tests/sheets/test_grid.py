@@ -11,13 +11,13 @@ RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue"
 
 
 def grid(**values: object) -> Grid:
-    own = {
+    defaults = {
         "title": "Blocks",
         "rows": ("epoch 1", "epoch 2"),
         "columns": ("0.5", "1"),
         "cells": ((Cell((RED,)), Cell((BLUE,), mark=True)), (Cell((BLUE,)), None)),
     }
-    return Grid(**{**own, **values})  # type: ignore[arg-type]
+    return Grid(**{**defaults, **values})  # type: ignore[arg-type]
 
 
 def test_wrapped_lines_fit_and_lose_nothing() -> None:
@@ -63,12 +63,12 @@ def test_a_sheet_of_many_columns_is_folded_and_stays_readable() -> None:
 
 
 def test_ten_pictures_make_a_block_and_a_long_note_is_wrapped() -> None:
-    one = grid(
+    block = grid(
         rows=("epoch 1",),
         columns=("1",),
         cells=((Cell((RED,) * 10, "a note that is far longer than its cell " * 4),),),
     )
-    sheet = draw_sheet("t", "s", [one], 64, ["the legend"])
+    sheet = draw_sheet("t", "s", [block], 64, ["the legend"])
     assert pixels(sheet, (255, 0, 0)) == 10 * 64 * 64 and sheet.width <= 420
     assert not (np.asarray(sheet)[:, -3:] != 255).any()
 
@@ -94,7 +94,7 @@ def test_ten_pictures_make_a_block_and_a_long_note_is_wrapped() -> None:
         (Image.merge("RGB", [Image.linear_gradient("L")] * 3), ""),
     ],
 )
-def test_broken_pictures_are_named(image: Image.Image, why: str) -> None:
+def test_invalid_pictures_are_named(image: Image.Image, why: str) -> None:
     assert invalid_reason(image) == why
 
 

@@ -21,18 +21,18 @@ NASTY = "</script><script>alert(1)</script> \"quoted\" & 'so' <b>"
 
 def noisy(path: Path, seed: int) -> Path:
     """A drawing-like picture with grain: what compresses worst of what a sheet shows."""
-    chance = np.random.default_rng(seed)
-    blocks = chance.integers(0, 255, (8, 8, 3)).repeat(16, 0).repeat(16, 1)
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 255, (8, 8, 3)).repeat(16, 0).repeat(16, 1)
     Image.fromarray(
-        (blocks + chance.integers(-12, 12, (128, 128, 3))).clip(0, 255).astype(np.uint8)
+        (blocks + rng.integers(-12, 12, (128, 128, 3))).clip(0, 255).astype(np.uint8)
     ).save(path)
     return path
 
 
-def made(
+def write_example(
     folder: Path, presets: int, epochs: int, strengths: int, seeds: int = 2, text: str = "isa, girl"
 ) -> tuple[Path, Page]:
-    """A page with pictures beside it in 'cells #1'; retention falls from cell to cell, copying too."""
+    """A page with pictures beside it in 'cells #1'; its scores fall from cell to cell."""
     (folder / "cells #1").mkdir()
     total = presets * epochs * strengths
     number = iter(range(total + 1))
@@ -58,14 +58,13 @@ def made(
         )
 
     base = PageTable("Without the LoRA", ("",), ("",), ((cell("without the LoRA"),),))
-    labels = (
-        tuple(f"epoch {e}" for e in range(epochs)),
-        tuple(f"strength {s}" for s in range(strengths)),
-    )
+    rows = tuple(f"epoch {e}" for e in range(epochs))
+    columns = tuple(f"strength {s}" for s in range(strengths))
     tables = [
         PageTable(
             f"Blocks: {p}",
-            *labels,
+            rows,
+            columns,
             tuple(
                 tuple(cell(f"epoch {e}, {p} at {s}") for s in range(strengths))
                 for e in range(epochs)
@@ -106,7 +105,7 @@ def facts(page: Path) -> dict[str, Any]:
 def test_a_page_of_240_pictures_stays_below_three_megabytes_and_needs_nothing_else(
     tmp_path: Path,
 ) -> None:
-    path, page = made(tmp_path, 3, 10, 4)
+    path, page = write_example(tmp_path, 3, 10, 4)
     assert sum(len(cell.pictures) for cell in page.cells) == 242
     assert path.stat().st_size <= 3_000_000
     links = Links()
@@ -116,7 +115,7 @@ def test_a_page_of_240_pictures_stays_below_three_megabytes_and_needs_nothing_el
 
 
 def test_full_pictures_are_linked_from_where_the_page_lies(tmp_path: Path) -> None:
-    path, _ = made(tmp_path, 1, 1, 2, 1)
+    path, _ = write_example(tmp_path, 1, 1, 2, 1)
     named = facts(path)["cells"]
     assert [own["files"] for own in named] == [[f"cells%20%231/{i}-0.png"] for i in range(3)]
     assert [own["seeds"] for own in named] == [[1]] * 3 and facts(path)["source"] == "source.png"
@@ -124,13 +123,13 @@ def test_full_pictures_are_linked_from_where_the_page_lies(tmp_path: Path) -> No
 
 
 def test_no_text_can_break_the_page(tmp_path: Path) -> None:
-    path, _ = made(tmp_path, 1, 1, 1, 1, text=NASTY)
+    path, _ = write_example(tmp_path, 1, 1, 1, 1, text=NASTY)
     assert facts(path)["cells"][1]["prompt"] == NASTY
     assert "<script>alert" not in path.read_text(encoding="utf-8")
 
 
 def test_one_cell_without_scores_makes_a_page_too(tmp_path: Path) -> None:
-    path, page = made(tmp_path, 1, 1, 1, 1)
+    path, page = write_example(tmp_path, 1, 1, 1, 1)
     bare = tuple(
         replace(
             table, cells=tuple(tuple(replace(own, scores={}) for own in row) for row in table.cells)
@@ -142,7 +141,7 @@ def test_one_cell_without_scores_makes_a_page_too(tmp_path: Path) -> None:
 
 
 # In a browser
-# --------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +157,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """A page of nine cells with two seeds each, opened from the disk; no error may be said in the
-    console.
-    """
-    path, _ = made(tmp_path, 2, 2, 2)
+    """A page of nine cells with two seeds each, opened from the disk; the console stays clean."""
+    path, _ = write_example(tmp_path, 2, 2, 2)
     context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
     opened = context.new_page()
     problems: list[str] = []
@@ -215,13 +212,14 @@ def test_cells_below_a_score_are_hidden_until_the_slider_is_back(page: Any) -> N
     assert 1 not in shown(page)
 
 
-def seen(page: Any) -> str:
+def shown_name(page: Any) -> str:
+    """Name of the cell in the large view."""
     return str(page.inner_text("#name"))
 
 
 def test_keys_walk_from_cell_to_cell_and_escape_closes(page: Any) -> None:
     page.locator("[data-i='1'] .pic").first.click()
-    assert seen(page) == "epoch 0, 0 at 0 · seed 1"
+    assert shown_name(page) == "epoch 0, 0 at 0 · seed 1"
     assert page.evaluate("document.getElementById('large').src").endswith("cells%20%231/1-0.png")
     for key, name in (
         ("ArrowRight", "epoch 0, 0 at 0 · seed 2"),
@@ -232,7 +230,7 @@ def test_keys_walk_from_cell_to_cell_and_escape_closes(page: Any) -> None:
         ("ArrowUp", "epoch 1, 0 at 0 · seed 2"),
     ):
         page.keyboard.press(key)
-        assert seen(page) == name
+        assert shown_name(page) == name
     page.keyboard.press("Escape")
     assert not page.locator("#view").is_visible()
     # The browser tells of the closing in a task of its own, a moment after the large view has gone.
@@ -240,15 +238,15 @@ def test_keys_walk_from_cell_to_cell_and_escape_closes(page: Any) -> None:
     page.keyboard.press("ArrowRight")  # without the large view the keys move the focus
     assert page.evaluate("document.activeElement.closest('.cell').dataset.i") == "4"
     page.keyboard.press("Enter")
-    assert seen(page) == "epoch 1, 0 at 1 · seed 1"
+    assert shown_name(page) == "epoch 1, 0 at 1 · seed 1"
 
 
 def test_hidden_cells_are_walked_over(page: Any) -> None:
     page.locator("summary").click()
-    page.check("#whole")  # cell 1 is broken
+    page.check("#whole")  # cell 1 is invalid
     page.locator("[data-i='0'] .pic").nth(1).click()
     page.keyboard.press("ArrowRight")
-    assert seen(page) == "epoch 0, 0 at 1 · seed 1"
+    assert shown_name(page) == "epoch 0, 0 at 1 · seed 1"
 
 
 def test_the_large_picture_stands_beside_the_source_or_the_checkpoint_alone(page: Any) -> None:
@@ -264,9 +262,9 @@ def test_the_large_picture_stands_beside_the_source_or_the_checkpoint_alone(page
 
 def test_what_a_picture_is_stands_beside_the_pointer(page: Any) -> None:
     page.locator("[data-i='2'] .pic").nth(1).hover()
-    told = page.inner_text("#tip")
+    text = page.inner_text("#tip")
     assert all(
-        piece in told
+        piece in text
         for piece in ("epoch 0, 0 at 1 · seed 2", "isa, girl", "Euler", "retention 75 %")
     )
 
@@ -284,7 +282,7 @@ def test_headers_stay_in_sight(page: Any) -> None:
     lefts = page.eval_on_selector_all(
         "tbody th", "all => all.map(th => th.getBoundingClientRect().left)"
     )
-    assert any(abs(each - top) < 2 for each in tops) and all(abs(each - left) < 2 for each in lefts)
+    assert any(abs(y - top) < 2 for y in tops) and all(abs(x - left) < 2 for x in lefts)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -310,7 +308,7 @@ def test_dark_follows_the_system_until_the_button_is_pressed(page: Any) -> None:
 def test_a_page_moved_away_from_its_pictures_shows_its_thumbnails(
     browser: Any, tmp_path: Path
 ) -> None:
-    path, _ = made(tmp_path, 1, 1, 1)
+    path, _ = write_example(tmp_path, 1, 1, 1)
     shutil.rmtree(tmp_path / "cells #1")
     opened = browser.new_page()
     opened.goto(path.as_uri())
@@ -325,7 +323,7 @@ def test_a_page_moved_away_from_its_pictures_shows_its_thumbnails(
 def test_only_the_front_and_what_it_is_compared_with_can_be_shown(
     browser: Any, tmp_path: Path
 ) -> None:
-    path, page = made(tmp_path, 1, 2, 2, 1)
+    path, page = write_example(tmp_path, 1, 2, 2, 1)
     marked = tuple(
         replace(
             table,

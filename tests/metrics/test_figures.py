@@ -1,4 +1,4 @@
-"""The judge's parts: copies, harm, leak, obedience, and the order that comes of them."""
+"""The judge's figures: copies, damage, leak, obedience, and the order that they give."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_a_part_of_a_crop_is_found_where_it_was_cut() -> None:
 def test_another_drawing_is_no_copy() -> None:
     crops = {"one": drawing(1)}
     copies = Copies(crops)
-    own, other = copies.find([crops["one"].resize((128, 192)), drawing(3).resize((128, 128))])
-    assert own.similarity > 0.95 and other.similarity < 0.5
+    same, other = copies.find([crops["one"].resize((128, 192)), drawing(3).resize((128, 128))])
+    assert same.similarity > 0.95 and other.similarity < 0.5
 
 
 def test_without_crops_nothing_is_copied() -> None:
@@ -92,19 +92,19 @@ def test_the_hash_outlives_size_and_noise() -> None:
         ),
     ],
 )
-def test_harm_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
-    whole = [measure_surface(drawing(seed)) for seed in range(4)]
+def test_damage_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
+    valid = [measure_surface(drawing(seed)) for seed in range(4)]
     muted = Image.blend(
         drawing(1), drawing(1).convert("L").convert("RGB"), 0.6 if name == "burnt" else 0
     )
     value, what = surface_damage(
         measure_surface(spoil(muted if name != "burnt" else drawing(1))),
-        [measure_surface(muted)] if name == "burnt" else whole,
+        [measure_surface(muted)] if name == "burnt" else valid,
     )
     assert value > 0 and name in what
 
 
-def test_a_whole_picture_is_not_harmed() -> None:
+def test_a_valid_picture_is_not_damaged() -> None:
     assert surface_damage(
         measure_surface(drawing(9)), [measure_surface(drawing(seed)) for seed in range(4)]
     ) == (0.0, "")
@@ -125,14 +125,14 @@ def test_a_whole_picture_is_not_harmed() -> None:
         ),
     ],
 )
-def test_a_picture_that_fell_to_pieces_is_harmed(
+def test_a_picture_without_its_subject_is_damaged(
     seen: dict[str, float], value: float, name: str
 ) -> None:
-    own = [
+    base = [
         {"1girl": 1.0, "blue eyes": 0.9},
         {"1girl": 0.9, "brown eyes": 0.8, "looking at viewer": 1.0},
     ]
-    assert subject_missing(seen, own) == (pytest.approx(value), name)
+    assert subject_missing(seen, base) == (pytest.approx(value), name)
     # The checkpoint draws no eyes here either
     turned = [{"1girl": 1.0, "from behind": 1.0}, {"1girl": 1.0, "blue eyes": 0.9}]
     assert (
@@ -149,7 +149,7 @@ def test_leak_is_change_beside_that_of_another_seed() -> None:
     assert 0 < relative_change([Image.blend(base, other, 0.2)], [base], [other]) < 0.25
 
 
-def test_her_traits_where_nobody_called_her_are_named() -> None:
+def test_traits_where_the_character_is_not_called_are_named() -> None:
     share, names = leaked_traits(
         ("hat", "red hair"), [{"hat": 0.9, "red hair": 0.9}], [{"hat": 0.1, "red hair": 0.8}]
     )
@@ -193,11 +193,11 @@ def test_the_front_holds_what_nothing_beats() -> None:
         "good": {"retention": 0.9, "copying": 0.2},
         "worse": {"retention": 0.8, "copying": 0.3},
         "original": {"retention": 0.5, "copying": 0.0},
-        "harmed": {"retention": 0.9, "copying": 0.2, "damage": 1.0},
+        "damaged": {"retention": 0.9, "copying": 0.2, "damage": 1.0},
     }
     # Of the other's damage nothing is known
-    assert pareto_front(cells, WEIGHTS) == ["good", "original", "harmed"]
-    assert pareto_front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "harmed"]
+    assert pareto_front(cells, WEIGHTS) == ["good", "original", "damaged"]
+    assert pareto_front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "damaged"]
 
 
 def test_weights_decide() -> None:
