@@ -103,7 +103,8 @@ class Job:
         progress = replace(progress, message=plain(progress.message))
         with self._lock:
             if progress.stage != self._progress.stage or progress.done < self._progress.done:
-                self._stage_started, self._stage_first = time.monotonic(), progress.done
+                self._stage_started = time.monotonic()
+                self._stage_first = progress.done
             self._progress = progress
             self._newest = [
                 *progress.pictures,
@@ -176,7 +177,9 @@ class Job:
     def end(self, state: State, error: str | None) -> None:
         """Record how it ended."""
         with self._lock:
-            self.state, self.error, self._ended = state, error, time.monotonic()
+            self.state = state
+            self.error = error
+            self._ended = time.monotonic()
 
 
 def words_of(error: BaseException) -> str:
@@ -247,7 +250,8 @@ class Ticket(Generic[Result]):
             self._ended.set()
 
     def _run(self) -> None:
-        job, work = self.job, self._work
+        job = self.job
+        work = self._work
         assert work is not None, "a ticket runs once"
         try:
             if job.cancelled:
@@ -275,7 +279,8 @@ class JobRunner:
         self._lock = threading.Lock()
         self._waiting: deque[Ticket[Any]] = deque()
         self._all: list[Ticket[Any]] = []
-        self._kept, self._most_waiting = kept, most_waiting
+        self._kept = kept
+        self._most_waiting = most_waiting
         self._running: Ticket[Any] | None = None
         self._count = 0
 

@@ -169,8 +169,10 @@ def middle(name: str, width: int) -> Shapes:
 
 def vae_shapes(size: Size) -> Shapes:
     """Every tensor of the VAE; the decoder has one residual block a level more than the encoder."""
-    widths, prefix = [size.vae * m for m in size.vae_multipliers], "first_stage_model"
-    last, top = len(widths) - 1, widths[-1]
+    widths = [size.vae * m for m in size.vae_multipliers]
+    prefix = "first_stage_model"
+    last = len(widths) - 1
+    top = widths[-1]
     yield from conv(f"{prefix}.encoder.conv_in", 3, widths[0])
     for level, width in enumerate(widths):
         for block in range(size.vae_blocks):
@@ -202,7 +204,8 @@ def vae_shapes(size: Size) -> Shapes:
 
 def text_shapes(size: Size) -> Shapes:
     """Every tensor of the text encoder."""
-    prefix, width = "cond_stage_model.transformer.text_model", size.text
+    prefix = "cond_stage_model.transformer.text_model"
+    width = size.text
     yield f"{prefix}.embeddings.token_embedding.weight", (VOCABULARY, width)
     yield f"{prefix}.embeddings.position_embedding.weight", (77, width)
     for layer in range(size.layers):

@@ -123,14 +123,16 @@ def test_a_short_training_brings_her_hat_with_her_trigger_only(
             "training": {"preset": "embedded", "epochs": 1, "repeats": 60},
         }
     )
-    workspace, job = Workspace(tmp_path / "isabella"), Job("train")
+    workspace = Workspace(tmp_path / "isabella")
+    job = Job("train")
     for stage in ("prepare", "crop", "caption", "train"):
         made = run_stage(
             stage,
             StageContext(settings, workspace, host, job),
             ROOT / "examples" / "isabella.png" if stage == "prepare" else None,
         )
-    seeds, lora = (1, 2, 3, 4), Path(made["loras"][-1])
+    seeds = (1, 2, 3, 4)
+    lora = Path(made["loras"][-1])
     assert seen(tagger, draw(host, SHE, seeds, lora), "hat") >= 3
     assert seen(tagger, draw(host, SHE, seeds), "hat") <= 1
     other = "1girl, solo, upper body, red hair, blue dress, looking at viewer, simple background"

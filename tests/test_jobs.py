@@ -30,7 +30,8 @@ def test_a_failed_job_keeps_its_traceback() -> None:
 
 
 def test_the_time_left_is_estimated_from_the_stage_itself() -> None:
-    job, views = Job("x"), []
+    job = Job("x")
+    views = []
 
     def work(running: Job) -> None:
         running.report(Progress("a", 0, 4))
@@ -45,7 +46,9 @@ def test_the_time_left_is_estimated_from_the_stage_itself() -> None:
 
 
 def test_the_runner_takes_one_job_after_another() -> None:
-    runner, gate, order = JobRunner(), threading.Event(), []
+    runner = JobRunner()
+    gate = threading.Event()
+    order = []
     first = runner.submit("first", lambda job: (gate.wait(10), order.append(1)))
     second = runner.submit("second", lambda job: order.append(2))
     assert second.job.view().state == "waiting"
@@ -57,7 +60,9 @@ def test_the_runner_takes_one_job_after_another() -> None:
 
 
 def test_a_waiting_job_can_be_cancelled_and_never_starts() -> None:
-    runner, gate, started = JobRunner(), threading.Event(), []
+    runner = JobRunner()
+    gate = threading.Event()
+    started = []
     first = runner.submit("first", lambda job: gate.wait(10))
     second = runner.submit("second", started.append)
     assert runner.cancel(second.number)
@@ -95,7 +100,8 @@ def test_a_torn_last_line_of_the_log_is_skipped(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_cancels_and_the_old_handler_comes_back() -> None:
-    before, job = signal.getsignal(signal.SIGINT), Job("x")
+    before = signal.getsignal(signal.SIGINT)
+    job = Job("x")
     with cancel_on_interrupt(job):
         signal.raise_signal(signal.SIGINT)
         assert job.cancelled
@@ -133,17 +139,16 @@ def test_the_next_job_runs_whatever_the_one_before_raised(
 ) -> None:
     # What is logged here no encoding takes, and pytest-xdist sends what a test logged.
     caplog.set_level(logging.CRITICAL + 1)
-    runner, events = JobRunner(), log_that_cannot_be_written(tmp_path / "w")
+    runner = JobRunner()
+    events = log_that_cannot_be_written(tmp_path / "w")
 
     def work(job: Job) -> None:
         job.report(Progress("x", message="\udcff"))
         job.log("step", text="\udcff")
         raise error
 
-    broken, after = (
-        runner.submit("broken", work, events),
-        runner.submit("after", lambda job: 1, events),
-    )
+    broken = runner.submit("broken", work, events)
+    after = runner.submit("after", lambda job: 1, events)
     assert broken.wait(10).state == (
         "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
     )
@@ -218,7 +223,8 @@ def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_waiting_jobs_are_bounded_and_never_out_of_sight() -> None:
-    runner, gate = JobRunner(kept=2, most_waiting=5), threading.Event()
+    runner = JobRunner(kept=2, most_waiting=5)
+    gate = threading.Event()
     ended = [runner.submit(f"ended {n}", lambda job: 1) for n in range(4)]
     for ticket in ended:
         ticket.wait(10)
@@ -236,7 +242,8 @@ def test_waiting_jobs_are_bounded_and_never_out_of_sight() -> None:
 
 def test_a_job_that_was_cancelled_just_before_it_starts_does_no_work() -> None:
     """Between leaving the queue and starting it is in neither place."""
-    job, done = Job("x"), []
+    job = Job("x")
+    done = []
     ticket = Ticket(1, job, done.append)
     job.cancel()
     with pytest.raises(JobCancelled):
@@ -247,8 +254,12 @@ def test_a_job_that_was_cancelled_just_before_it_starts_does_no_work() -> None:
 
 def test_a_job_that_comes_as_the_last_one_ends_runs_once() -> None:
     """Submitted in the moment between a thread's finding nothing left and its end."""
-    runner, gate, threads = JobRunner(), threading.Event(), list[threading.Thread]()
-    plain, tickets, submitted = runner._lock, list[Ticket[bool]](), list[str]()
+    runner = JobRunner()
+    gate = threading.Event()
+    threads = list[threading.Thread]()
+    plain = runner._lock
+    tickets = list[Ticket[bool]]()
+    submitted = list[str]()
 
     def work(job: Job) -> bool:
         threads.append(threading.current_thread())
@@ -274,7 +285,8 @@ def test_a_job_that_comes_as_the_last_one_ends_runs_once() -> None:
 
 
 def test_every_cancel_is_heard_by_many_clients_at_once() -> None:
-    runner, work_done = JobRunner(most_waiting=1000), []
+    runner = JobRunner(most_waiting=1000)
+    work_done = []
     gate = threading.Event()
     first = runner.submit("first", lambda job: gate.wait(10))
     tickets = [runner.submit(f"{n}", work_done.append) for n in range(60)]

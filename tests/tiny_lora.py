@@ -20,7 +20,9 @@ ALGORITHMS = ("lora", "locon", "loha", "loha tucker", "lokr", "lokr halves", "lo
 
 def module(algorithm: str, shape: tuple[int, ...], generator: torch.Generator) -> dict[str, Tensor]:
     """Random tensors of one module."""
-    out, inner, rest = shape[0], shape[1], shape[2:]
+    out = shape[0]
+    inner = shape[1]
+    rest = shape[2:]
 
     def random(*size: int) -> Tensor:
         return torch.randn(size, generator=generator)

@@ -70,7 +70,8 @@ def is_3_10(python: list[str]) -> bool:
 def fill(python: list[str]) -> None:
     """Make the environment, unless it is there as the file wants it."""
     text = VERSIONS.read_text(encoding="utf-8")
-    digest, done = hashlib.sha256(text.encode()).hexdigest(), VENV / "installed"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    done = VENV / "installed"
     if PYTHON.exists() and done.exists() and done.read_text() == digest:
         return
     shutil.rmtree(VENV, ignore_errors=True)

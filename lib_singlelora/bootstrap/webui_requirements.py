@@ -140,7 +140,8 @@ def constraints() -> str:
     """Every installed distribution at its version: pip must not change one of them."""
     found = {}
     for distribution in importlib.metadata.distributions():
-        name, version = distribution.metadata["Name"], distribution.version
+        name = distribution.metadata["Name"]
+        version = distribution.version
         if name and version and "+" not in version:
             found[name.lower()] = f"{name}=={version}"
         elif name and version:

@@ -18,7 +18,8 @@ _FACES = sorted(
 )
 # A face is a tag of its own: it begins after a space, a comma, a bracket or another bar, and ends
 # before one or a weight.
-_BEFORE, _AFTER = r"(?<![^\s,|({\[])", r"(?=[\s,|)}\]]|:[\d.]|$)"
+_BEFORE = r"(?<![^\s,|({\[])"
+_AFTER = r"(?=[\s,|)}\]]|:[\d.]|$)"
 _FACE = re.compile(_BEFORE + "(?:" + "|".join(map(re.escape, _FACES)) + ")" + _AFTER)
 # The brackets in these faces open and close nothing.
 _BRACKET_FACE = re.compile(r"(?<![^\s,|])[:;=][-']?[()\[\]{}](?=[\s,|]|$)")

@@ -350,7 +350,8 @@ def emphasized(text: str) -> list[tuple[str, float]]:
 
     position = 0
     while position < len(text):
-        sign, end = text[position], position + 1
+        sign = text[position]
+        end = position + 1
         closing = _WEIGHT.match(text, position) if sign == ":" else None
         if sign == "\\":
             end += text[end : end + 1] in tuple("()[]\\")

@@ -67,7 +67,8 @@ def compose_caption(
     if not shuffle and tag_dropout <= 0:
         return caption.strip()
     tags = split_tags(caption)
-    fixed, flexible = tags[:keep_tokens], tags[keep_tokens:]
+    fixed = tags[:keep_tokens]
+    flexible = tags[keep_tokens:]
     if shuffle:
         chance.shuffle(flexible)
     if tag_dropout > 0:

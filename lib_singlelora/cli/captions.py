@@ -12,6 +12,7 @@ from ..files.names import check_name
 from ..jobs import Job
 from ..workspace.workspace import Workspace
 from . import checkpoint
+from .options import add_checkpoint, add_json, add_workspace
 
 
 def add_parsers(words: Any) -> None:
@@ -46,17 +47,11 @@ def add_parsers(words: Any) -> None:
     trigger.add_argument(
         "--trigger", default="", metavar="WORD", help="a word other than the workspace's trigger"
     )
-    checkpoint.add_option(trigger)
+    add_checkpoint(trigger)
     trigger.add_argument("--force", action="store_true", help="test the checkpoint again")
     for sub in (tags, trigger):
-        sub.add_argument(
-            "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
-        )
-        sub.add_argument(
-            "--json",
-            action="store_true",
-            help="print the result as one JSON object and nothing else",
-        )
+        add_workspace(sub)
+        add_json(sub)
     tags.set_defaults(run=run_tags, render=render_tags)
     trigger.set_defaults(run=run_trigger, render=render_trigger)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +13,6 @@ from ..workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from ..host import Host
-
-
-def add_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--checkpoint FILE`."""
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="Stable Diffusion 1.x, .safetensors or .ckpt",
-    )
 
 
 def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from ..jobs import Job
 from ..workspace.workspace import Workspace
 from . import checkpoint
+from .options import add_checkpoint, add_json, add_workspace
 
 
 def add_parsers(words: Any) -> None:
@@ -52,21 +53,15 @@ def add_parsers(words: Any) -> None:
         default="zero",
         help="train the version from scratch, or continue from the LoRA in use",
     )
-    checkpoint.add_option(again)
+    add_checkpoint(again)
     again.add_argument(
         "--force",
         action="store_true",
         help="prepare, crop and caption it again, overwriting manual edits",
     )
     for sub in (accept, again):
-        sub.add_argument(
-            "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
-        )
-        sub.add_argument(
-            "--json",
-            action="store_true",
-            help="print the result as one JSON object and nothing else",
-        )
+        add_workspace(sub)
+        add_json(sub)
     accept.set_defaults(run=run_accept, render=render_accept)
     again.set_defaults(run=run_loopback, render=render_loopback)
 

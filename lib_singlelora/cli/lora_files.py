@@ -12,6 +12,7 @@ from ..errors import LoraFileError, PresetError
 from ..jobs import Job
 from ..naming.block_weights import BlockWeights, fits_layout, parse_block_weights, with_blocks
 from ..naming.blocks import BASE, SD1
+from .options import add_json
 
 if TYPE_CHECKING:
     from ..lora.files import LoraFile
@@ -121,11 +122,7 @@ def add_parsers(words: Any) -> None:
         (presets, _presets),
     )
     for sub, run in runs:
-        sub.add_argument(
-            "--json",
-            action="store_true",
-            help="print the result as one JSON object and nothing else",
-        )
+        add_json(sub)
         sub.set_defaults(run=run, render=render)
     presets.set_defaults(render=render_presets)
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..embedded.paths import CHECKPOINT
 from ..errors import SingleLoraError
 from . import checkpoint
+from .options import add_checkpoint
 from .output import DONE, fail
 from .stages import ROOT
 
@@ -41,7 +42,7 @@ def add_parsers(words: Any) -> None:
         default=ROOT / "workspaces",
         help="folder of the characters",
     )
-    checkpoint.add_option(page)
+    add_checkpoint(page)
     page.set_defaults(command=serve_page)
 
 

@@ -15,6 +15,7 @@ from ..jobs import Job
 from ..kohya.convert import Imported, dataset_config_of, read_foreign, write_foreign
 from ..settings.preset_files import save_preset
 from ..workspace.workspace import Workspace
+from .options import add_json, add_workspace
 
 
 def add_parsers(words: Any) -> None:
@@ -22,9 +23,7 @@ def add_parsers(words: Any) -> None:
     word = words.add_parser(
         "settings", help="a workspace's settings: show, import, export, save as a preset"
     )
-    word.add_argument(
-        "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
-    )
+    add_workspace(word)
     word.add_argument(
         "--import",
         dest="source",
@@ -43,9 +42,7 @@ def add_parsers(words: Any) -> None:
         metavar="NAME",
         help="save the training settings for --set training.preset=NAME",
     )
-    word.add_argument(
-        "--json", action="store_true", help="print the result as one JSON object and nothing else"
-    )
+    add_json(word)
     word.set_defaults(run=run, render=render)
 
 

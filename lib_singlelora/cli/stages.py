@@ -24,6 +24,7 @@ from ..settings.preset_files import shipped_presets
 from ..settings.schema import Settings, describe, parse_assignment
 from ..workspace.workspace import STAGES, Workspace
 from . import checkpoint, regularization
+from .options import add_checkpoint, add_json, add_workspace
 from .output import ProgressPrinter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,11 +72,9 @@ def add_parsers(words: Any) -> None:
         help="the character's folder",
     )
     for sub in (run, prepare, *stages.values()):
-        sub.add_argument(
-            "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
-        )
+        add_workspace(sub)
     for sub in (run, prepare, demo, *stages.values()):
-        checkpoint.add_option(sub)
+        add_checkpoint(sub)
         sub.add_argument(
             "--set",
             action="append",
@@ -86,11 +85,7 @@ def add_parsers(words: Any) -> None:
         sub.add_argument(
             "--force", action="store_true", help="redo finished work, overwriting manual edits"
         )
-        sub.add_argument(
-            "--json",
-            action="store_true",
-            help="print the result as one JSON object and nothing else",
-        )
+        add_json(sub)
         sub.set_defaults(run=run_stages, render=render)
     demo.set_defaults(run=run_demo)
     stages["plot"].add_argument(

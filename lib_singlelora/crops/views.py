@@ -205,7 +205,8 @@ def _wanted_box(framing: Framing, figure: Figure) -> SubpixelBox | None:
     """The part of the figure that the framing means; None if too little of it is in the picture."""
     if figure.face and framing.name in ON_THE_FACE:
         return _on_the_face(framing.name, figure, figure.face)
-    start, end = _line(framing.start, figure), _line(framing.end, figure)
+    start = _line(framing.start, figure)
+    end = _line(framing.end, figure)
     if framing.start < 0 and not framing.widths:
         start = min(start, figure.top + framing.start * figure.head)
     if framing.name == "portrait":

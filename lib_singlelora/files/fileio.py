@@ -282,7 +282,8 @@ def _machine() -> str:
     return hashlib.sha256(f"{platform.node()}|{space}".encode("utf-8", "replace")).hexdigest()[:8]
 
 
-_MACHINE, _PROCESS = _machine(), secrets.token_hex(4)
+_MACHINE = _machine()
+_PROCESS = secrets.token_hex(4)
 _TEMPORARY = re.compile(r"\.singlelora-([0-9a-f]{8})-([0-9]{1,10})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
 
 
@@ -307,7 +308,9 @@ def _is_abandoned(path: Path) -> bool:
     name = _TEMPORARY.fullmatch(path.name)
     if name is None:
         return False
-    machine, number, process = name[1], int(name[2]), name[3]
+    machine = name[1]
+    number = int(name[2])
+    process = name[3]
     if machine == _MACHINE and number == os.getpid():
         return process != _PROCESS  # the process id was reused, for us
     if machine == _MACHINE and not is_running(number):

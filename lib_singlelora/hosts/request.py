@@ -16,6 +16,7 @@ def check_steps_and_size(request: ImageRequest) -> None:
     """
     if request.steps < 1:
         raise SettingsError(f"steps: found {request.steps}, expected at least 1")
-    width, height = request.width, request.height
+    width = request.width
+    height = request.height
     if width % MULTIPLE or height % MULTIPLE or min(width, height) < MULTIPLE:
         raise SettingsError(f"size: found {width}x{height}, expected multiples of {MULTIPLE}")

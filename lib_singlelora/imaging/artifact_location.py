@@ -28,8 +28,10 @@ def place_finder(image: Image.Image, mask: Image.Image) -> Callable[[PixelBox, s
     hair = _colours_beside(lab, solid & ~skin_pixels, box) if box else []
 
     def place(spot: PixelBox, around: str) -> str:
-        x, y = (spot[0] + spot[2]) / 2 / scale, (spot[1] + spot[3]) / 2 / scale
-        row, column = min(size[1] - 1, int(y)), min(size[0] - 1, int(x))
+        x = (spot[0] + spot[2]) / 2 / scale
+        y = (spot[1] + spot[3]) / 2 / scale
+        row = min(size[1] - 1, int(y))
+        column = min(size[0] - 1, int(x))
         # The surroundings decide: a spot alone is no figure.
         if solid[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5].mean() < 0.5:
             return "background"

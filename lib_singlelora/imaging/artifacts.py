@@ -28,7 +28,9 @@ from .compression_artifacts import (
 from .specks import Labels, find_specks
 from .spot_removal import paint_over
 
-RINGING, JPEG, STRAY = "ringing", "jpeg", "stray"
+RINGING = "ringing"
+JPEG = "jpeg"
+STRAY = "stray"
 # A larger picture is reduced to this before it is searched, so that memory and time stay bounded.
 MOST_PIXELS = 16_000_000
 

@@ -52,7 +52,8 @@ def find_ringing(cv2: Any, image: Image.Image) -> Debris | None:
     against = beside & (
         ((over <= -HALO[0]) & darker & ~brighter) | ((over >= HALO[0]) & brighter & ~darker)
     )
-    counted, rings = _by_cells(beside), _by_cells(halo) - _by_cells(against)
+    counted = _by_cells(beside)
+    rings = _by_cells(halo) - _by_cells(against)
     places = (counted >= FEWEST) & (rings > RINGS * counted)
     if not places.any():
         return None

@@ -99,7 +99,8 @@ def has_eyes(
 def faces_with_eyes(labels: Labels, found: Spots) -> list[PixelBox]:
     """The boxes of regions that look like faces, the largest first."""
     height, width = labels.shape
-    least, most = 0.0006 * height * width, 0.35 * height * width
+    least = 0.0006 * height * width
+    most = 0.35 * height * width
     boxes = []
     for number in np.argsort(-found.area):
         if not least < found.area[number] < most:

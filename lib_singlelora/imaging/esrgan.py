@@ -102,7 +102,8 @@ class ModelUpscaler:
         ]
         for done, (top, left) in enumerate(places):
             self._each(done, len(places))
-            bottom, right = min(height, top + self._tile), min(width, left + self._tile)
+            bottom = min(height, top + self._tile)
+            right = min(width, left + self._tile)
             outer_top = max(0, top - MARGIN)
             outer_left = max(0, left - MARGIN)
             tile = pixels[outer_top : bottom + MARGIN, outer_left : right + MARGIN]

@@ -86,7 +86,8 @@ class Detector:
         """
         factor = self.side / max(image.size)
         size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-        left, top = (self.side - size[0]) // 2, (self.side - size[1]) // 2
+        left = (self.side - size[0]) // 2
+        top = (self.side - size[1]) // 2
         square = np.full((self.side, self.side, 3), GREY, dtype=np.float32)
         small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         square[top : top + size[1], left : left + size[0]] = np.asarray(small)

@@ -26,7 +26,8 @@ SMALLEST = 32
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 8192
 _ORIENTATION = 0x0112
-_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+_TIFF_WIDTH = 0x0100
+_TIFF_HEIGHT = 0x0101
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -97,10 +98,8 @@ def picture_size(path: Path) -> tuple[int, int]:
         sideways = _orientation(opened) in _SIDEWAYS
         if opened.format == "TIFF":  # from Pillow 11 on its size is that of the turned picture
             stored: Any = getattr(opened, "tag_v2", {})
-            width, height = (
-                int(stored.get(_TIFF_WIDTH, width)),
-                int(stored.get(_TIFF_HEIGHT, height)),
-            )
+            width = int(stored.get(_TIFF_WIDTH, width))
+            height = int(stored.get(_TIFF_HEIGHT, height))
         return (height, width) if sideways else (width, height)
 
 
@@ -400,7 +399,8 @@ def _white(values: NDArray[Any]) -> tuple[int, int]:
 def _grey_to_8_bits(image: Image.Image, notes: list[str]) -> Image.Image:
     """Scale grey values of 16 bits, or of a float picture's own range, to 0–255 unclipped."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if image.mode == "F":
         # 0–1 and 0–255 are the two customs; anything else is stretched.
         bottom, top = (
@@ -409,7 +409,8 @@ def _grey_to_8_bits(image: Image.Image, notes: list[str]) -> Image.Image:
         notes.append("32-bit float grey scaled to 8 bits")
     else:
         white, bits = _white(values.astype(np.int64).clip(min=0))
-        bottom, top = min(low, 0.0), max(high, float(white))
+        bottom = min(low, 0.0)
+        top = max(high, float(white))
         notes.append(f"{bits}-bit grey {'in 16 bits ' if bits < 16 else ''}scaled to 8 bits")
     scaled = (values - bottom) * (255.0 / max(top - bottom, 1e-9))
     return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))

@@ -73,7 +73,8 @@ def painted(image: Image.Image, name: str = "mask") -> Mask:
             return _of_layer(layer[..., :3], layer[..., 3], name)
     rgb = to_rgb(image, [])[0]
     pixels = np.asarray(rgb)
-    high, low = pixels.max(axis=2), pixels.min(axis=2)
+    high = pixels.max(axis=2)
+    low = pixels.min(axis=2)
     chroma = (high - low).astype(np.uint8)
     if (chroma > CHROMA).mean() > 0.0005:
         return _of_coloured(pixels, chroma, name)
@@ -93,7 +94,8 @@ def _of_layer(pixels: Channel, alpha: Channel, name: str) -> Mask:
         return Mask(Image.fromarray(alpha), (f"{name}: nothing is painted on it",))
     shown = alpha >= 0.9 * top
     colours = pixels[shown].astype(np.float32)
-    bright, dark = colours.min(axis=1) > BRIGHT, colours.max(axis=1) < DARK
+    bright = colours.min(axis=1) > BRIGHT
+    dark = colours.max(axis=1) < DARK
     full = np.rint(alpha.astype(np.float32) * (255 / top)).astype(np.uint8)
     if bright.mean() > FEW and dark.mean() > FEW and (bright | dark).mean() > 0.9:
         white = pixels.min(axis=2).astype(np.float32) / 255

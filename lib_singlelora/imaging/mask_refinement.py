@@ -28,7 +28,8 @@ def refine(mask: Image.Image, image: Image.Image, coarseness: float) -> Image.Im
         np.asarray(image.convert("L").resize(size, Image.Resampling.BOX), dtype=np.float64) / 255
     )
     coarse = np.asarray(mask.resize(size, Image.Resampling.BOX), dtype=np.float64) / 255
-    average, share = box_mean(guide, radius), box_mean(coarse, radius)
+    average = box_mean(guide, radius)
+    share = box_mean(coarse, radius)
     slope = (box_mean(guide * coarse, radius) - average * share) / (
         box_mean(guide**2, radius) - average**2 + SMOOTH
     )

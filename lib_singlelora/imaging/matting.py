@@ -108,7 +108,8 @@ class MattingModel:
         plane: Array = out.reshape(-1, self.side, self.side)[0]
         if plane.min() < -0.05 or plane.max() > 1.05:  # BiRefNet gives logits
             plane = (1 / (1 + np.exp(-np.clip(plane, -40, 40)))).astype(np.float32)
-        low, high = float(plane.min()), float(plane.max())
+        low = float(plane.min())
+        high = float(plane.max())
         if high < 0.3 or high - low < 0.1:
             raise PictureError(
                 f"{self.path.name}: the model finds no character in the picture (its surest pixel"
@@ -120,7 +121,8 @@ class MattingModel:
     def _read_input(self) -> tuple[str, int]:
         """Name and side of the input.  Raises: ImageModelError, for another shape."""
         inputs = self._session.get_inputs()
-        shape, kind = list(inputs[0].shape), inputs[0].type
+        shape = list(inputs[0].shape)
+        kind = inputs[0].type
         fixed = [size if isinstance(size, int) else None for size in shape]
         fits = (
             len(inputs) == 1

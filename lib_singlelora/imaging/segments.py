@@ -22,7 +22,9 @@ def to_lab(pixels: NDArray[np.uint8]) -> Array:
     )
     xyz = linear @ (to_xyz / np.array([[0.9505], [1.0], [1.089]], np.float32)).T
     cube = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    x, y, z = cube[..., 0], cube[..., 1], cube[..., 2]
+    x = cube[..., 0]
+    y = cube[..., 1]
+    z = cube[..., 2]
     lab: Array = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
     return lab
 
@@ -58,7 +60,8 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
         zip(ones[order].tolist(), others[order].tolist(), weights[order].tolist(), strict=True)
     )
     parent = list(range(height * width))
-    size, limit = [1] * len(parent), [scale] * len(parent)
+    size = [1] * len(parent)
+    limit = [scale] * len(parent)
 
     def root(at: int) -> int:
         while parent[at] != at:
@@ -66,7 +69,8 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
         return at
 
     for one, other, weight in edges:
-        a, b = root(one), root(other)
+        a = root(one)
+        b = root(other)
         if a != b and (weight <= tolerance or (weight <= limit[a] and weight <= limit[b])):
             if size[a] < size[b]:
                 a, b = b, a
@@ -74,7 +78,8 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
             size[a] += size[b]
             limit[a] = weight + scale / size[a]
     for one, other, _ in edges:
-        a, b = root(one), root(other)
+        a = root(one)
+        b = root(other)
         if a != b and (size[a] < least or size[b] < least):
             if size[a] < size[b]:
                 a, b = b, a
@@ -105,7 +110,8 @@ def borders(labels: Labels, lab: Array) -> Borders:
     count = int(labels.max()) + 1
     by_direction = []
     for near, far in ((np.s_[:, :-2], np.s_[:, 2:]), (np.s_[:-2], np.s_[2:])):
-        a, b = labels[near].ravel().astype(np.int64), labels[far].ravel().astype(np.int64)
+        a = labels[near].ravel().astype(np.int64)
+        b = labels[far].ravel().astype(np.int64)
         step = np.sqrt(((lab[near] - lab[far]) ** 2).sum(axis=-1)).ravel()
         apart = a != b
         by_direction.append(
@@ -129,7 +135,8 @@ def min_cut(
     Source: Dinitz 1970, maximum flow by layers.
     """
     count = len(gains)
-    source, sink = count, count + 1
+    source = count
+    sink = count + 1
     heads: list[list[int]] = [[] for _ in range(count + 2)]
     target: list[int] = []
     room: list[float] = []

@@ -355,7 +355,8 @@ class Reading:
         percent = self.rest.get("lr_warmup") if self.column == 0 else None
         if isinstance(percent, str) and percent.strip().endswith("%"):
             self.rest["lr_warmup"] = percent.strip()[:-1]
-        share, steps = self.figure("lr_warmup"), self.figure("lr_warmup_steps")
+        share = self.figure("lr_warmup")
+        steps = self.figure("lr_warmup_steps")
         found, key = (
             (steps, "lr_warmup_steps") if steps or share is None else (share / 100, "lr_warmup")
         )

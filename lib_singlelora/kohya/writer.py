@@ -99,7 +99,8 @@ class _Words:
         return self.training.optimizer == "Adafactor" and bool(arguments.get("relative_step", True))
 
     def _optimizer(self) -> None:
-        name, key = self.training.optimizer, ("optimizer", "optimizer_type")[self.column]
+        name = self.training.optimizer
+        key = ("optimizer", "optimizer_type")[self.column]
         self.arguments = self._arguments()
         self.fields[key] = OPTIMIZER_PATHS.get(name, name)
         if name == "Muon":

@@ -195,7 +195,8 @@ def _dora(
             f"found magnitudes of shape {tuple(magnitude.shape)}, expected {across}, one an input,"
             " as the WebUI reads them; train it with wd_on_output=False"
         )
-    delta, magnitude = delta.reshape(weight.shape), magnitude.reshape(across)
+    delta = delta.reshape(weight.shape)
+    magnitude = magnitude.reshape(across)
     b = factor * magnitude / column_norms(weight + delta)
     a = 1 - factor + b
     if algorithm_of(parts) != "lora" or float(a.abs().min()) < MIN_DENOMINATOR:

@@ -133,7 +133,8 @@ class LoraBranch(Branch):
 
     def forward(self, x: Tensor) -> Tensor:
         """The branch's share of the output, in the dtype of x."""
-        inner, up = self._inner(x), self.up.to(x.dtype)
+        inner = self._inner(x)
+        up = self.up.to(x.dtype)
         return F.conv2d(inner, up) if self.conv else F.linear(inner, up)
 
     def add_to(self, output: Tensor, x: Tensor) -> Tensor:

@@ -97,7 +97,8 @@ def lora_delta(up: Tensor, down: Tensor, scale: float, mid: Tensor | None = None
     """
     rank = down.shape[0]
     if mid is not None:
-        flat_up, flat_down = up.reshape(up.shape[0], -1), down.reshape(rank, -1)
+        flat_up = up.reshape(up.shape[0], -1)
+        flat_down = down.reshape(rank, -1)
         return torch.einsum("op,pqhw,qi->oihw", flat_up, mid, flat_down) * scale
     return (up.reshape(up.shape[0], -1) @ down.reshape(rank, -1)).reshape(
         up.shape[0], *down.shape[1:]
@@ -112,7 +113,9 @@ def loha_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
     """
     halves = []
     for n in (1, 2):
-        a, b, core = parts[f"hada_w{n}_a"], parts[f"hada_w{n}_b"], parts.get(f"hada_t{n}")
+        a = parts[f"hada_w{n}_a"]
+        b = parts[f"hada_w{n}_b"]
+        core = parts.get(f"hada_t{n}")
         halves.append(a @ b if core is None else torch.einsum("ijkl,jr,ip->prkl", core, b, a))
     return halves[0] * halves[1] * scale
 
@@ -130,7 +133,8 @@ def lokr_delta(parts: Mapping[str, Tensor], scale: float) -> Tensor:
             "ijkl,ip,jr->prkl", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"]
         )
     else:
-        a, b = parts["lokr_w2_a"], parts["lokr_w2_b"]
+        a = parts["lokr_w2_a"]
+        b = parts["lokr_w2_b"]
         second = (a @ b.reshape(b.shape[0], -1)).reshape(a.shape[0], *b.shape[1:])
     if second.dim() == 4:
         first = first[:, :, None, None]
@@ -311,7 +315,8 @@ def of_weight(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
     GLoRA's alpha.
     Raises: LoraFileError, when the tensors do not fit the weight.
     """
-    own, base = {name: tensor.float() for name, tensor in parts.items()}, weight.detach().float()
+    own = {name: tensor.float() for name, tensor in parts.items()}
+    base = weight.detach().float()
     scale = float(own["scale"]) if "scale" in own else 1.0
     try:
         if "a1.weight" in own:
@@ -374,7 +379,8 @@ def _boft(own: Mapping[str, Tensor], base: Tensor) -> Tensor:
         Factorization".
     """
     turns = _cayley(own["oft_blocks"], float(own.get("alpha", 0.0)) * base.shape[0])
-    side, flat = turns.shape[-1], base.reshape(base.shape[0], -1)
+    side = turns.shape[-1]
+    flat = base.reshape(base.shape[0], -1)
     for step, turn in enumerate(turns):
         reach = 2**step * (side // 2)
         mixed = flat.reshape(-1, 2, reach, flat.shape[1]).transpose(1, 2).reshape(flat.shape)

@@ -110,7 +110,8 @@ def _mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 
 
 def _deviation(merged: LoraFile, loras: Sequence[LoraFile], shares: Sequence[float]) -> float:
-    off, whole = 0.0, 0.0
+    off = 0.0
+    whole = 0.0
     for stem in merged.by_stem:
         wanted = torch.stack(
             [lora.delta(stem) * share for lora, share in zip(loras, shares, strict=True)]

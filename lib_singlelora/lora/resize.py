@@ -62,16 +62,19 @@ def resize(lora: LoraFile, rank: int | None = None, retain: float | None = None)
     _check(lora, rank, retain)
     tensors: dict[str, Tensor] = {}
     modules: dict[str, ResizedModule] = {}
-    off, whole = 0.0, 0.0
+    off = 0.0
+    whole = 0.0
     for stem, parts in lora.by_stem.items():
         wanted = lora.delta(stem)
         cut = _cut(parts, rank, retain)
-        difference, norm = float((natural_delta(cut) - wanted).norm()), float(wanted.norm())
+        difference = float((natural_delta(cut) - wanted).norm())
+        norm = float(wanted.norm())
         error = difference / norm if norm else 0.0
         modules[kohya_to_canonical(stem, lora.layout)] = ResizedModule(
             _rank(parts), _rank(cut), error
         )
-        off, whole = off + difference**2, whole + norm**2
+        off = off + difference**2
+        whole = whole + norm**2
         tensors.update({f"{stem}.{part}": tensor for part, tensor in cut.items()})
     how = f"rank {rank}" if rank else f"{retain:g} of each module's norm"
     resized = Resized(lora, modules, math.sqrt(off / whole) if whole else 0.0)
@@ -123,7 +126,8 @@ def _rank(parts: Mapping[str, Tensor]) -> int:
 
 def _plain(parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """up and down, fp64, with the core of a Tucker form taken into down."""
-    up, down = parts["lora_up.weight"].double(), parts["lora_down.weight"].double()
+    up = parts["lora_up.weight"].double()
+    down = parts["lora_down.weight"].double()
     if "lora_mid.weight" in parts:
         down = torch.einsum(
             "pqhw,qi->pihw", parts["lora_mid.weight"].double(), down.reshape(down.shape[0], -1)

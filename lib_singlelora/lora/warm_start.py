@@ -41,7 +41,8 @@ def start_from(network: LoraNetwork, lora: LoraFile) -> list[str]:
         for parameter, tensor in filling:
             parameter.copy_(tensor)
     names = {name for name, _ in network.items()}
-    fresh, left = len(names - theirs.keys()), len(theirs.keys() - names)
+    fresh = len(names - theirs.keys())
+    left = len(theirs.keys() - names)
     told = (
         [f"{lora.name} has nothing for {fresh} of {len(names)} modules: they start from zero"]
         if fresh

@@ -20,7 +20,9 @@ MAP_SIDE = 16  # cells on a side of the colour map by which the place is found
 SEARCH_SIDE = 192  # pixels; crops are searched at this size
 # Windows of a crop: the smallest as a share of its shorter side, the factor from one size to the
 # next, the step as a share of a window's side
-SMALLEST, SHRINK, STRIDE = 0.4, 0.8, 1 / 6
+SMALLEST = 0.4
+SHRINK = 0.8
+STRIDE = 1 / 6
 Floats = NDArray[np.float32]
 Bits = NDArray[np.bool_]
 RelativeBox = tuple[float, float, float, float]  # left, top, right, bottom; shares of the sides

@@ -21,7 +21,8 @@ NOBODY = "no humans"
 EYES_SHUT = frozenset(("closed eyes", "one eye closed"))
 # Multiples of the worst value among valid pictures: damage begins at the first, is whole at the
 # second
-DAMAGE_FROM, DAMAGE_FULL = 1.3, 3.0
+DAMAGE_FROM = 1.3
+DAMAGE_FULL = 3.0
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ def parse_key(key: str) -> LoraKey | None:
     found = next(((match, name) for end, name in _ENDS if (match := end.search(bare))), None)
     if found is None:
         return None
-    path, part = bare[: found[0].start()], found[0].expand(found[1])
+    path = bare[: found[0].start()]
+    part = found[0].expand(found[1])
     for network, prefix in _NETWORKS:
         if match := prefix.match(path):
             body = path[match.end() :].replace(".", "_")

@@ -73,7 +73,10 @@ def canonical_to_diffusers(name: str, layout: BlockLayout) -> str:
     match = _LDM.fullmatch(name)
     if match is None:
         raise _unknown(name, "canonical", layout)
-    side, index, place, part = match[1], int(match[2] or 0), int(match[3]), match[4]
+    side = match[1]
+    index = int(match[2] or 0)
+    place = int(match[3])
+    part = match[4]
     if side == "middle_block":
         where = "mid_block.attentions.0" if place == 1 else f"mid_block.resnets.{place // 2}"
     elif side == "input_blocks":
@@ -101,7 +104,11 @@ def diffusers_to_canonical(name: str, layout: BlockLayout) -> str:
     match = _DIFFUSERS.fullmatch(name)
     if match is None:
         raise _unknown(name, "diffusers", layout)
-    side, block, kind, layer, part = match[1], int(match[2] or 0), match[3], int(match[4]), match[5]
+    side = match[1]
+    block = int(match[2] or 0)
+    kind = match[3]
+    layer = int(match[4])
+    part = match[5]
     part = _RES_PARTS_BACK.get(part, part) if kind == "resnets" else part
     if side is None:
         return f"middle_block.{1 if kind == 'attentions' else 2 * layer}.{part}"

@@ -76,14 +76,17 @@ def _transformer(name: str, width: int, depth: int, layout: BlockLayout) -> Iter
 
 
 def _unet(layout: BlockLayout) -> Iterator[ModuleSpec]:
-    base, levels = layout.channels, len(layout.multipliers)
+    base = layout.channels
+    levels = len(layout.multipliers)
     yield _linear("time_embed.0", base, 4 * base)
     yield _linear("time_embed.2", 4 * base, 4 * base)
     if layout.vector:
         yield _linear("label_emb.0.0", layout.vector, 4 * base)
         yield _linear("label_emb.0.2", 4 * base, 4 * base)
     yield _conv("input_blocks.0.0", 4, base)
-    width, skips, index = base, [base], 0
+    width = base
+    skips = [base]
+    index = 0
     for level, multiplier in enumerate(layout.multipliers):
         for _ in range(2):
             index += 1

@@ -101,8 +101,10 @@ class LoraFilesService:
         from ..lora.summary import summarize
         from ..sheets.block_bars import describe_file, draw_summary
 
-        own, workspace = read_lora(self._file(name, lora)), self.service.workspace(name)
-        told, picture = summarize(own), workspace.plots / "summary.png"
+        own = read_lora(self._file(name, lora))
+        workspace = self.service.workspace(name)
+        told = summarize(own)
+        picture = workspace.plots / "summary.png"
         with workspace.adding():
             write_bytes(picture, png_bytes(draw_summary(told, own.layout)))
         return {

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import SettingsError
 
-OPENING, CLOSING = "([{", ")]}"
+OPENING = "([{"
+CLOSING = ")]}"
 _NEXT = re.compile(r"""[\s,;]*["']?[A-Za-z_]\w*\s*=(?!=)""")
 _NAMED = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)\s*(.*)", re.DOTALL)
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}

@@ -14,7 +14,8 @@ INSET = 150  # side of a magnified artifact
 MOST_INSETS = 24  # further artifacts are in artifacts.json alone
 ALERT = (220, 38, 38)
 HALO = (249, 115, 22)
-MARGIN, GAP = 24, 14
+MARGIN = 24
+GAP = 14
 TEXT_WIDTH = 250  # of what stands beside an inset
 
 
@@ -30,7 +31,8 @@ def draw_artifacts(
     after: the cleaned picture, of the same size; None where nothing was cleaned.
     cleaned: names of the artifacts that were cleaned.
     """
-    face, small = font(20), font(15)
+    face = font(20)
+    small = font(15)
     overlay = _overlay(before, found, face)
     shown = [artifact for artifact in found.artifacts if artifact.kind == STRAY][:MOST_INSETS]
     others = [artifact for artifact in found.artifacts if artifact.kind != STRAY]
@@ -58,7 +60,8 @@ def draw_artifacts(
     left = MARGIN + overlay.width + 2 * GAP
     _heading(pen, (left, MARGIN), found, others, len(shown), face, small, size[0] - left - MARGIN)
     for index, artifact in enumerate(shown):
-        x, y = left + (index // rows) * (column + GAP), top + (index % rows) * row
+        x = left + (index // rows) * (column + GAP)
+        y = top + (index % rows) * row
         sheet.paste(_magnified(before, artifact), (x, y))
         pen.rectangle((x - 1, y - 1, x + INSET, y + INSET), outline=LINE)
         if after:

@@ -50,7 +50,9 @@ MOST_ACROSS = 14  # pictures side by side; a sheet of more could not be read whe
 LETTER = 100  # letters are at least this part of the width high, two millimetres on A4
 # Characters of a label, of what stands under a cell, and of what stands over the tables or in the
 # legend
-LABEL_LENGTH, NOTE_LENGTH, TEXT_LENGTH = 120, 160, 600
+LABEL_LENGTH = 120
+NOTE_LENGTH = 160
+TEXT_LENGTH = 600
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class _Measures:
 
 
 def _measures(grids: Sequence[Grid], cell: int, size: int) -> _Measures:
-    face, small = font(size), font(max(10, int(size * 0.85)))
+    face = font(size)
+    small = font(max(10, int(size * 0.85)))
     longest = max((length(row, face) for grid in grids for row in grid.rows), default=0)
     label = int(longest) + 4 * GAP
     most = max(

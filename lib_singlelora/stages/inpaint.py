@@ -71,7 +71,9 @@ def inpaint(
     """
     settings = context.settings
     workspace = context.workspace
-    host, job, force = context.host, context.job, context.force
+    host = context.host
+    job = context.job
+    force = context.force
     options = settings.inpaint
     files = epoch_files(workspace, settings)
     known = known_presets(settings, host)

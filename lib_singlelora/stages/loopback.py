@@ -40,7 +40,8 @@ from .prepare import prepare
 
 COPIED = ("settings.json", "source", "image", "reg", "generated")
 RECORDS = ("prepare", "crop", "caption", "regularize", "pace", "edits")
-LINEAGE, START = "lineage.json", "lineage/start.safetensors"
+LINEAGE = "lineage.json"
+START = "lineage/start.safetensors"
 SOURCE = {"sha256": str, "repeats?": int, "*": None}
 SHAPE = {
     "version?": int,
@@ -89,7 +90,8 @@ def loopback(
         for a folder that holds something else, or while another writer holds either workspace;
         WorkspaceError; JobCancelled.
     """
-    settings, workspace = context.settings, context.workspace
+    settings = context.settings
+    workspace = context.workspace
     if repeats:
         # A mistake is reported before a folder is made.
         settings.with_values({"training.repeats": repeats})
@@ -114,7 +116,8 @@ def _added(
     repeats: int,
     start: Start,
 ) -> Version:
-    settings, workspace = context.settings, context.workspace
+    settings = context.settings
+    workspace = context.workspace
     """Add the picture to a version that is held."""
     lineage = lineage_of(version)
     if lineage.get("parent") != _between(workspace.root, version.root):

@@ -68,7 +68,9 @@ def plot(context: StageContext) -> PlotResult:
     Raises: LoraFileError, PresetError, SettingsError; JobCancelled, keeping the cells that are
         drawn.
     """
-    settings, workspace, host = context.settings, context.workspace, context.host
+    settings = context.settings
+    workspace = context.workspace
+    host = context.host
     sheet_plan = read_plan(settings, workspace, host)
     mark = _mark(sheet_plan, settings, host)
     sheet = workspace.plots / "sheet.png"
@@ -105,7 +107,8 @@ def plot(context: StageContext) -> PlotResult:
 
 def plan(context: StageContext) -> PlotEstimate:
     """How much a call would draw and how long that takes.  Raises: as `plot`."""
-    workspace, host = context.workspace, context.host
+    workspace = context.workspace
+    host = context.host
     cells = SheetCells.of(read_plan(context.settings, workspace, host), workspace, host)
     return cells.estimate(workspace, host)
 
@@ -150,12 +153,10 @@ def _judged(context: StageContext, drawn: DrawnCells) -> _Verdict:
     the LoRA.  The first group is the one that is compared to recommend a cell: over all seeds, and
     with further prompts.
     """
-    settings, workspace, host, job = (
-        context.settings,
-        context.workspace,
-        context.host,
-        context.job,
-    )
+    settings = context.settings
+    workspace = context.workspace
+    host = context.host
+    job = context.job
     groups: dict[Any, dict[CellSpec, list[Path]]] = {}
     for place, paths in drawn.items():
         groups.setdefault(beside_of(place), {})[place] = list(paths)

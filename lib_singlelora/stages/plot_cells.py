@@ -142,7 +142,10 @@ def draw_cells(cells: SheetCells, context: StageContext) -> dict[CellSpec, list[
 
     Raises: JobCancelled, keeping what is drawn.
     """
-    workspace, host, job, force = context.workspace, context.host, context.job, context.force
+    workspace = context.workspace
+    host = context.host
+    job = context.job
+    force = context.force
     places = cells.layout.places
     size = (cells.request.width, cells.request.height)
     steps = cells.request.steps

@@ -33,7 +33,11 @@ from .context import StageContext
 from .prepare_artifacts import clean_picture, write_findings
 
 # Per cent of the progress bar at which each step begins.
-ENLARGE, SEARCH, FIND, WRITE, DONE = 5, 45, 75, 95, 100
+ENLARGE = 5
+SEARCH = 45
+FIND = 75
+WRITE = 95
+DONE = 100
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,10 @@ def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult
         another picture; ImageModelError, SettingsError, MissingPackageError, for an upscaler, mask
         or artifact that is not available.
     """
-    workspace, host, job, force = context.workspace, context.host, context.job, context.force
+    workspace = context.workspace
+    host = context.host
+    job = context.job
+    force = context.force
     options = context.settings.prepare
     original = take_picture(workspace, picture, force)
     edited_mask = _edited_mask_hash(workspace, force)

@@ -79,7 +79,9 @@ def train(context: StageContext) -> TrainResult:
         continues exactly.
     """
     workspace = context.workspace
-    host, job, force = context.host, context.job, context.force
+    host = context.host
+    job = context.job
+    force = context.force
     fit = fitted(context.settings.training)
     settings = replace(context.settings, training=fit.settings)
     options = settings.training

@@ -43,7 +43,8 @@ def training_facts(
     folders: dict[bool, dict[str, tuple[int, int]]] = {True: {}, False: {}}
     tags: dict[str, Counter[str]] = {}
     for picture in pictures:
-        name, own = picture.path.parent.name, folders[picture.regularization]
+        name = picture.path.parent.name
+        own = folders[picture.regularization]
         own[name] = (picture.repeats, own.get(name, (0, 0))[1] + 1)
         tags.setdefault(name, Counter()).update(split_tags(picture.caption))
     batches = epoch_batches(pictures, 0, options.seed, options.batch_size, options.class_share)

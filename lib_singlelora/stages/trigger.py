@@ -72,7 +72,8 @@ def check_trigger(context: StageContext, word: str = "") -> TriggerResult:
     """
     settings = context.settings
     workspace = context.workspace
-    host, job = context.host, context.job
+    host = context.host
+    job = context.job
     word = word or settings.character.trigger
     if not word:
         raise SettingsError(

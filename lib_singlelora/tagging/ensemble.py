@@ -38,7 +38,8 @@ class Taggers:
     """
 
     def __init__(self, folders: Sequence[Path], own: Sequence[HostTagger] = ()) -> None:
-        self.folders, self.own = tuple(folders), tuple(own)
+        self.folders = tuple(folders)
+        self.own = tuple(own)
         self._taggers = [WdTagger(folder) for folder in folders]
 
     @property
@@ -139,7 +140,8 @@ def open_taggers(options: CaptionSettings, host: Host, job: Job | None = None) -
 
     Raises: TaggerError, MissingPackageError, JobCancelled.
     """
-    folders, own = chosen_folders(options, host, job), own_taggers(options, host)
+    folders = chosen_folders(options, host, job)
+    own = own_taggers(options, host)
     return Taggers(folders, own) if folders or own else None
 
 
@@ -181,7 +183,8 @@ def looking(options: CaptionSettings) -> dict[str, Any]:
 
 def tags_above(scores: TagScores, options: CaptionSettings) -> list[str]:
     """The tags above the thresholds, most certain first; the rating last, if it is wanted."""
-    general, character = options.general_threshold, options.character_threshold
+    general = options.general_threshold
+    character = options.character_threshold
     if options.thresholds == "MCut":
         general = max(LOWEST_MCUT, mcut_threshold(list(scores.general.values())))
         if scores.character:

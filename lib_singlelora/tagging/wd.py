@@ -134,7 +134,8 @@ class WdTagger:
         Raises: TaggerError, for another input.
         """
         inputs = self._session.get_inputs()
-        shape, kind = list(inputs[0].shape), inputs[0].type
+        shape = list(inputs[0].shape)
+        kind = inputs[0].type
         square = (
             len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2] and isinstance(shape[1], int)
         )

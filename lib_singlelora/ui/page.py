@@ -362,7 +362,8 @@ class _Page:
         return run
 
     def _submit(self, word: str, values: dict[Any, Any]) -> tuple[str, Ticket[dict[str, Any]]]:
-        name, picture = values[self.workspace], values[self.picture]
+        name = values[self.workspace]
+        picture = values[self.picture]
         if name == NEW:
             if not picture:
                 raise SingleLoraError(

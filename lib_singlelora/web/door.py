@@ -36,7 +36,8 @@ from .rules import (
 MAX_UPLOAD = MAX_PICTURE + 1024 * 1024  # bytes; a form's lines around the file
 MAX_FORM = 8 * 1024 * 1024  # what gradio sends of a page's fields
 WILDCARDS = ("0.0.0.0", "::", "")
-UPLOAD, FILES = "/gradio_api/upload", ("/gradio_api/file=", "/gradio_api/file/")
+UPLOAD = "/gradio_api/upload"
+FILES = ("/gradio_api/file=", "/gradio_api/file/")
 PROXY = "/gradio_api/proxy="
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -87,7 +88,9 @@ class Door:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: Any, service: Service, hosts: Hosts) -> None:
-        self.app, self.service, self.hosts = app, service, hosts
+        self.app = app
+        self.service = service
+        self.hosts = hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -143,7 +146,8 @@ class Door:
         if "://" in asked or "\0" in asked or names_a_share(asked):
             return True
         try:
-            place, root = Path(os.path.abspath(asked)).resolve(), self.service.root.resolve()
+            place = Path(os.path.abspath(asked)).resolve()
+            root = self.service.root.resolve()
         except (OSError, RuntimeError, ValueError):
             return True
         if not place.is_relative_to(root):
@@ -166,7 +170,9 @@ class Door:
         if not (length.isascii() and length.isdigit()) or len(length) > 15 or int(length) > most:
             await _answer(send, 413, _too_large(most))
             return
-        seen, begun, over = 0, False, False
+        seen = 0
+        begun = False
+        over = False
 
         async def counted() -> Any:
             nonlocal seen, over

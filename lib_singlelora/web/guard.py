@@ -92,10 +92,8 @@ class Guard:
 
         class GuardedRoute(APIRoute):  # type: ignore[misc]
             def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-                handle, most = (
-                    super().get_route_handler(),
-                    getattr(self.endpoint, "most_bytes", MAX_BODY),
-                )
+                handle = super().get_route_handler()
+                most = getattr(self.endpoint, "most_bytes", MAX_BODY)
 
                 async def guarded(request: Request) -> Response:
                     guard.check(request, most)
@@ -158,7 +156,8 @@ class _Bounded(Request):  # type: ignore[misc]
 
     async def body(self) -> bytes:
         if not hasattr(self, "_bounded"):
-            pieces, length = [], 0
+            pieces = []
+            length = 0
             async for piece in self.stream():
                 length += len(piece)
                 if length > self._most:  # a body in chunks tells no length before

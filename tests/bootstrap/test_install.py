@@ -67,10 +67,8 @@ class Place:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.wheels, self.ours = (
-            folder / "the wheels",
-            folder / "Stable Diffusion" / "extensions" / "single lora",
-        )
+        self.wheels = folder / "the wheels"
+        self.ours = folder / "Stable Diffusion" / "extensions" / "single lora"
         self.wheels.mkdir()
         for name in CODE:
             (self.ours / name).parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +198,8 @@ def test_without_a_network_it_says_what_is_missing_and_does_not_try_again_at_eve
     for path in place.wheels.glob("*.whl"):
         path.unlink()
     before = place.versions()
-    first, second = place.install(), place.install()
+    first = place.install()
+    second = place.install()
     for name in (
         "lycoris",
         "dynamicprompts",

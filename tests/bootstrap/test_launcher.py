@@ -116,7 +116,7 @@ def add_venv(root: Path, *, pip_status: int = 0, extras: tuple[str, ...] = ("sta
 def call(
     root: Path, *words: str, python: str = sys.executable, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Call the launcher from another folder; should it reach the real pip, that finds no package."""
+    """Call the launcher from another folder; the real pip would find no package."""
     environ = {
         key: value
         for key, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""The core runs where only the WebUI's packages are: no diffusers, no current gradio, Python 3.10."""
+"""The core runs on the WebUI's packages alone: no diffusers, no current gradio, Python 3.10."""
 
 import ast
 import subprocess
@@ -26,8 +26,10 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 import lib_singlelora
-names = [m.name for m in pkgutil.walk_packages(lib_singlelora.__path__, "lib_singlelora.", onerror=lambda name: None)]
-rooms = ("lib_singlelora.hosts.standalone", "lib_singlelora.hosts.webui", "lib_singlelora.extension", "lib_singlelora.ui.")
+packages = pkgutil.walk_packages(lib_singlelora.__path__, "lib_singlelora.", lambda name: None)
+names = [module.name for module in packages]
+rooms = ("hosts.standalone", "hosts.webui", "extension", "ui.")
+rooms = tuple("lib_singlelora." + room for room in rooms)
 wanted = [n for n in names if not n.startswith(rooms) and not n.endswith("__main__")]
 for name in wanted:
     importlib.import_module(name)

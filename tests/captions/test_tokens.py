@@ -20,7 +20,8 @@ def test_the_count_is_that_of_transformers() -> None:
     # ftfy.
     kind = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
     theirs = kind.from_pretrained(CLIP)
-    chance, tags = random.Random(1), list(atlas())
+    chance = random.Random(1)
+    tags = list(atlas())
     texts = [", ".join(chance.sample(tags, 20)) for _ in range(50)]
     for text in [
         *texts,

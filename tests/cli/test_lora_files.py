@@ -122,13 +122,12 @@ def test_bake_reads_a_doras_weights_from_the_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(LoraFileError, match="name the checkpoint"):
         call(*words)
     names = zip(read_lora(tmp_path / "d.safetensors").modules, STEMS.values(), strict=True)
-    own = {
-        f"{'cond_stage_model.transformer.' if name.startswith('text') else 'model.diffusion_model.'}{name}.weight": torch.rand(
-            shape
-        )
-        for name, shape in names
-    }
-    safetensors.torch.save_file(own, tmp_path / "c.safetensors")
+    weights = {}
+    for name, shape in names:
+        is_text = name.startswith("text")
+        prefix = "cond_stage_model.transformer." if is_text else "model.diffusion_model."
+        weights[f"{prefix}{name}.weight"] = torch.rand(shape)
+    safetensors.torch.save_file(weights, tmp_path / "c.safetensors")
     assert len(
         read_lora(Path(call(*words, "--checkpoint", tmp_path / "c.safetensors")["lora"])).modules
     ) == len(STEMS)
@@ -238,7 +237,8 @@ def test_presets_lists_the_blocks_of_each_and_draws_them(lora: Path, tmp_path: P
 def test_a_bad_file_is_one_clear_line_and_writes_nothing(
     tmp_path: Path, word: str, name: str, message: str
 ) -> None:
-    path, good = bad(tmp_path)[name], tmp_path / "isa.safetensors"
+    path = bad(tmp_path)[name]
+    good = tmp_path / "isa.safetensors"
     more = {"merge": [good], "resize": ["--rank", "2"]}.get(word, [])
     out = [] if word == "summary" else ["--out", tmp_path / "new.safetensors"]
     with pytest.raises(LoraFileError, match=rf"{name}\.safetensors: .*{message}") as caught:

@@ -1,4 +1,4 @@
-"""The word `settings`: what is imported lies in the workspace, what is exported can be read back."""
+"""The word `settings`: imports lie in the workspace, exports can be read back."""
 
 import json
 from pathlib import Path

@@ -39,7 +39,8 @@ def test_the_first_is_where_most_is_drawn(name: str, middle: tuple[int, int]) ->
 
 
 def test_a_plain_figure_has_none_and_a_patch_is_found() -> None:
-    picture, mask = Image.new("RGB", (400, 800), "white"), Image.new("L", (400, 800))
+    picture = Image.new("RGB", (400, 800), "white")
+    mask = Image.new("L", (400, 800))
     for image, colour in ((picture, "grey"), (mask, 255)):
         draw = ImageDraw.Draw(image)
         draw.ellipse((140, 20, 260, 150), fill=colour)

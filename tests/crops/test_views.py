@@ -25,7 +25,9 @@ def figure(
     """The outline of a standing figure: ellipse, neck, body, legs."""
     mask = Image.new("L", size, 0)
     draw = ImageDraw.Draw(mask)
-    x, foot, shoulder = size[0] / 2, top + head * heads, top + 1.15 * head
+    x = size[0] / 2
+    foot = top + head * heads
+    shoulder = top + 1.15 * head
     hip = top + 0.6 * (foot - top)
     draw.ellipse((x - 0.42 * head, top, x + 0.42 * head, top + head), fill=255)
     draw.rectangle((x - 0.15 * head, top + 0.9 * head, x + 0.15 * head, shoulder + 2), fill=255)
@@ -77,7 +79,9 @@ def test_a_standing_figure_allows_every_view() -> None:
 
 def test_views_contain_what_their_names_say() -> None:
     views = named(propose_views(STANDING, BUCKETS))
-    top, chin, feet = 60, 260, 60 + 1300
+    top = 60
+    chin = 260
+    feet = 60 + 1300
     assert views["full_body"].box[1] <= top
     assert views["full_body"].box[3] >= feet
     for name in ("cowboy_shot", "upper_body", "portrait"):
@@ -155,7 +159,8 @@ def test_with_few_narrow_buckets_an_upper_body_grows_sideways_rather_than_down_t
         view.name: view.box
         for view in propose_views(mask, make_buckets(128), face=(480, 480, 928, 808))
     }
-    upper, cowboy = views["upper_body"], views["cowboy_shot"]
+    upper = views["upper_body"]
+    cowboy = views["cowboy_shot"]
     assert upper[3] < cowboy[3] - 200 and upper[2] - upper[0] == pytest.approx(
         upper[3] - upper[1], abs=2
     )

@@ -149,7 +149,9 @@ def test_a_file_that_windows_holds_for_a_reader_is_replaced_when_it_is_let_go(
     tmp_path: Path, refusals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another system's refusals are played; the files are real."""
-    path, plain, left = tmp_path / "log.json", Path.replace, [refusals]
+    path = tmp_path / "log.json"
+    plain = Path.replace
+    left = [refusals]
     write_text(path, "old")
 
     def replace(self: Path, target: Path) -> Path:

@@ -201,7 +201,10 @@ import sys
 from lib_singlelora.workspace.workspace import Workspace
 workspace = Workspace(sys.argv[1])
 for number in range(15):
-    workspace.change_settings(lambda saved: saved.with_values({"caption.keep": (*saved.caption.keep, f"{sys.argv[2]}{number}")}))
+    tag = f"{sys.argv[2]}{number}"
+    workspace.change_settings(
+        lambda saved: saved.with_values({"caption.keep": (*saved.caption.keep, tag)})
+    )
 """
     children = [
         subprocess.Popen(

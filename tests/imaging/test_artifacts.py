@@ -73,7 +73,8 @@ def test_cleaning_brings_the_drawing_back_and_touches_nothing_else() -> None:
     image = specked()
     found = find_artifacts(image)
     mended = np.asarray(clean(image, found, chosen(found, "all")), dtype=int)
-    truth, given = np.asarray(isabella(), dtype=int), np.asarray(image, dtype=int)
+    truth = np.asarray(isabella(), dtype=int)
+    given = np.asarray(image, dtype=int)
     error = np.abs(mended - truth).max(axis=2)
     assert error.mean() < 0.01 and (error > 30).sum() <= 12  # one spot lies across an outline
     changed = np.abs(mended - given).max(axis=2) > 0

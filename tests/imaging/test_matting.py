@@ -33,7 +33,8 @@ def write_model(
     """A model that answers with the first channel (red), gained and shifted, through a sigmoid or
     bare.
     """
-    helper, kinds = onnx.helper, onnx.TensorProto
+    helper = onnx.helper
+    kinds = onnx.TensorProto
     weights = np.zeros((planes, channels, 1, 1), np.float32)
     weights[:, 0] = gain
     nodes = [
@@ -142,7 +143,8 @@ def test_a_file_of_another_kind_is_one_clear_line(
 
 def test_an_upscaler_s_onnx_is_refused_by_its_output(tmp_path: Path) -> None:
     path = tmp_path / "up.onnx"
-    helper, kinds = onnx.helper, onnx.TensorProto
+    helper = onnx.helper
+    kinds = onnx.TensorProto
     graph = helper.make_graph(
         [helper.make_node("Concat", ["x", "x"], ["y"], axis=3)],
         "up",

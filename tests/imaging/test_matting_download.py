@@ -26,7 +26,8 @@ class Site(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.data, self.cut = MODEL, 0
+        self.data = MODEL
+        self.cut = 0
         self.asked: list[str] = []
 
 
@@ -37,7 +38,8 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        site, wanted = self.server, self.headers.get("Range", "")
+        site = self.server
+        wanted = self.headers.get("Range", "")
         site.asked.append(wanted)
         if self.path != "/u2netp.onnx":
             self.send_error(404)

@@ -36,7 +36,7 @@ def gui(**fields: object) -> Imported:
 
 
 # What a file leaves out
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 SD_SCRIPTS = {
     "algorithm": "LoRA",
@@ -147,7 +147,7 @@ def test_lycoris_trains_convolutions_unless_its_preset_says_no(
 
 
 # How values are written
-# ----------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 
 def test_optimizer_arguments_are_not_torn() -> None:
@@ -274,10 +274,8 @@ def test_what_cannot_be_read_is_named_in_one_line(fields: dict[str, object], key
 
 def test_of_two_kinds_of_noise_the_one_in_force_counts() -> None:
     both = {"noise_offset": 0.1, "multires_noise_iterations": 6, "multires_noise_discount": 0.2}
-    multires, original = (
-        gui(**both, noise_offset_type="Multires"),
-        gui(**both, noise_offset_type="Original"),
-    )
+    multires = gui(**both, noise_offset_type="Multires")
+    original = gui(**both, noise_offset_type="Original")
     assert (values(multires)["noise_offset"], values(multires)["multires_noise_iterations"]) == (
         0,
         6,
@@ -307,7 +305,7 @@ def test_a_broken_json_is_one_line(text: str) -> None:
 
 
 # dataset_config
-# ------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 DATASET = """
 [general]

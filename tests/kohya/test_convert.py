@@ -109,7 +109,9 @@ def test_an_sd_scripts_file_is_read_with_its_sections_and_network_args() -> None
     [network]
     network_module = "networks.lora"
     network_dim = 16
-    network_args = ["conv_dim=8", "conv_alpha=4", "down_lr_weight=0,0,0,0,0,0,0,0,0,0,0,0", "mid_lr_weight=0"]
+    network_args = [
+        "conv_dim=8", "conv_alpha=4", "down_lr_weight=0,0,0,0,0,0,0,0,0,0,0,0", "mid_lr_weight=0",
+    ]
     [optimizer]
     optimizer_type = "prodigy"
     optimizer_args = ["d_coef=2", "betas=0.9,0.99"]

@@ -155,9 +155,11 @@ def test_what_is_exported_and_imported_is_what_it_was(values: dict[str, Any], ki
     for declared in declarations():
         if declared.section != "training" or declared.key == "preset":
             continue
-        was, now = one.get(declared.name), other.get(declared.name)
+        was = one.get(declared.name)
+        now = other.get(declared.name)
         if declared.key == "block_weights":
-            was, now = parse_block_weights(was, SD1), parse_block_weights(now, SD1)
+            was = parse_block_weights(was, SD1)
+            now = parse_block_weights(now, SD1)
         assert now == was, declared.name
 
 

@@ -171,7 +171,8 @@ def test_a_baked_dora_stays_a_small_dora(tmp_path: Path) -> None:
 
 def test_where_the_division_would_lose_digits_a_dora_becomes_a_diff(tmp_path: Path) -> None:
     lora = dora(tmp_path)
-    own, stem = weights_of(lora), next(iter(STEMS))
+    own = weights_of(lora)
+    stem = next(iter(STEMS))
     name = next(iter(lora.modules))
     norm = (own[name] + natural_delta(lora.modules[name]).double()).norm(dim=0, keepdim=True)
     # A = 1 - 2 + 2 / 2 = 0
@@ -203,7 +204,8 @@ def test_magnitudes_of_the_outputs_become_differences_that_every_host_draws(
     tmp_path: Path, factor: float
 ) -> None:
     lora = dora(tmp_path, axis=0)  # two of its modules are square, where both kinds have as many
-    everywhere, own = parse_block_weights("ALL", SD1), weights_of(lora)
+    everywhere = parse_block_weights("ALL", SD1)
+    own = weights_of(lora)
     with pytest.raises(LoraFileError, match=r"one magnitude an output.*--checkpoint"):
         bake(lora, everywhere, factor)
     baked = bake(lora, everywhere, factor, checkpoint=own)
@@ -233,7 +235,8 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def checkpoint(folder: Path, names: list[str]) -> Path:
-    unet, text = "model.diffusion_model.", "cond_stage_model.transformer."
+    unet = "model.diffusion_model."
+    text = "cond_stage_model.transformer."
     own = {
         f"{text if name.startswith('text') else unet}{name}.weight": torch.full((2, 2), i)
         for i, name in enumerate(names)
@@ -291,7 +294,8 @@ def test_a_second_baking_is_told_behind_the_first(tmp_path: Path) -> None:
 
 
 def test_both_hashes_of_a_baked_file_are_right(tmp_path: Path) -> None:
-    stem, generator = next(iter(STEMS)), torch.Generator().manual_seed(3)
+    stem = next(iter(STEMS))
+    generator = torch.Generator().manual_seed(3)
     # The legacy hash reads beyond the first megabyte.
     up = torch.randn(12, 40000, generator=generator)
     large = {f"{stem}.lora_up.weight": up, f"{stem}.lora_down.weight": torch.ones(40000, 8)}

@@ -157,7 +157,8 @@ def test_rank_dropout_leaves_out_what_lycoris_leaves_out(algorithm: str, name: s
     made.train()
     branch.inner.rank_dropout = 0.5
     branch.inner.train()
-    x, module = example(name), targets[name]
+    x = example(name)
+    module = targets[name]
     with torch.no_grad():
         torch.manual_seed(7)
         found = module(x) + branch(x)

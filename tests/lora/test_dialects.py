@@ -29,7 +29,8 @@ MODULES = {
     "output_blocks.11.0.in_layers.2": (6, 8, 3, 3),
     "text_model.encoder.layers.0.self_attn.out_proj": (8, 8),
 }
-RANK, ALPHA = 4, 2.0
+RANK = 4
+ALPHA = 2.0
 OLD = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 
 
@@ -206,10 +207,8 @@ def test_an_alpha_that_nothing_tells_is_said(tmp_path: Path) -> None:
 
 def test_peft_s_magnitudes_are_those_of_the_outputs(tmp_path: Path) -> None:
     tensors = load_tensors(written(tmp_path / "a.safetensors", "diffusers", False))
-    linear, conv = (
-        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
-        "unet.up_blocks.3.resnets.2.conv1",
-    )
+    linear = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    conv = "unet.up_blocks.3.resnets.2.conv1"
     tensors[f"{linear}.lora_magnitude_vector"] = torch.arange(8.0)
     tensors[f"{conv}.lora_magnitude_vector.default.weight"] = torch.arange(6.0).reshape(1, 6, 1, 1)
     save_file(tensors, tmp_path / "a.safetensors")
@@ -323,10 +322,8 @@ def test_quantized_numbers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_peft_file_changes_what_its_halves_say() -> None:
-    raw, lora = (
-        load_file(CASES / "lora_peft.safetensors"),
-        read_lora(CASES / "lora_peft.safetensors"),
-    )
+    raw = load_file(CASES / "lora_peft.safetensors")
+    lora = read_lora(CASES / "lora_peft.safetensors")
     assert len(lora.modules) == 4 and lora.renamed
     for stem, name in zip(lora.by_stem, lora.modules, strict=True):
         key = f"unet.{canonical_to_diffusers(name, SD1)}"
@@ -335,10 +332,8 @@ def test_a_peft_file_changes_what_its_halves_say() -> None:
 
 
 def test_fp8_is_read_at_its_own_value_and_told() -> None:
-    raw, lora = (
-        load_tensors(CASES / "lora_fp8.safetensors"),
-        read_lora(CASES / "lora_fp8.safetensors"),
-    )
+    raw = load_tensors(CASES / "lora_fp8.safetensors")
+    lora = read_lora(CASES / "lora_fp8.safetensors")
     assert lora.stored == "float8_e4m3fn" and "float8_e4m3fn" in lora.notes[0]
     for stem in lora.by_stem:
         up, down = (raw[f"{stem}.lora_{half}.weight"].float().numpy() for half in ("up", "down"))

@@ -21,7 +21,8 @@ def epochs(
 ) -> list[LoraFile]:
     """Epochs as a training leaves them: each a small step from the one before."""
     first = made(folder, algorithm, precision)
-    found, generator = [first], torch.Generator().manual_seed(4)
+    found = [first]
+    generator = torch.Generator().manual_seed(4)
     for number in range(2, count + 1):
 
         def step(key: str, tensor: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ def full_size_targets() -> Iterator[tuple[str, nn.Module]]:
     """Every module of sd-scripts' LoCon table as a meta module of the full SD 1.5 shapes."""
     table = load("kohya_sd1_keys.json")["sd1_locon_rank16_conv8"]
     for stem in dict.fromkeys(key.partition(".")[0] for key in table):
-        down, up = table[f"{stem}.lora_down.weight"], table[f"{stem}.lora_up.weight"]
+        down = table[f"{stem}.lora_down.weight"]
+        up = table[f"{stem}.lora_up.weight"]
         name = kohya_to_canonical(stem, SD1)
         if len(down) == 2:
             yield name, nn.Linear(down[1], up[0], bias=False, device="meta")
@@ -166,5 +167,6 @@ def test_a_blocks_factor_scales_its_learning_rate() -> None:
 
 
 def test_the_same_seed_gives_the_same_start() -> None:
-    first, second = small()[1].state_dict(), small()[1].state_dict()
+    first = small()[1].state_dict()
+    second = small()[1].state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)

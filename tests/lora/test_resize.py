@@ -43,7 +43,8 @@ def test_the_errors_told_are_those_of_the_file(tmp_path: Path) -> None:
     resized = resize(lora, 2)
     off = whole = 0.0
     for name, module in resized.modules.items():
-        before, after = lora.modules[name], resized.lora.modules[name]
+        before = lora.modules[name]
+        after = resized.lora.modules[name]
         assert 0 < module.error == pytest.approx(error_of(before, after), rel=1e-6)
         off += float((natural_delta(after) - natural_delta(before)).norm()) ** 2
         whole += float(natural_delta(before).norm()) ** 2

@@ -44,7 +44,8 @@ def trained(algorithm: str = "LoRA", **shape: float) -> LoraFile:
 def test_it_is_the_file(algorithm: str) -> None:
     if algorithm != "LoRA":
         pytest.importorskip("lycoris")
-    file, begun = trained(algorithm), network(algorithm=algorithm)
+    file = trained(algorithm)
+    begun = network(algorithm=algorithm)
     assert start_from(begun, file) == []
     own = begun.kohya_tensors()
     assert own.keys() == file.tensors.keys() and all(
@@ -53,7 +54,8 @@ def test_it_is_the_file(algorithm: str) -> None:
 
 
 def test_another_alpha_changes_nothing_of_what_it_does() -> None:
-    file, begun = trained(alpha=1), network(alpha=4)
+    file = trained(alpha=1)
+    begun = network(alpha=4)
     start_from(begun, file)
     for name, branch in begun.items():
         stem = next(stem for stem in file.by_stem if stem.endswith(name.rpartition(".")[2]))
@@ -79,7 +81,8 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
 
 
 def test_what_only_one_of_them_has_is_told() -> None:
-    more, fewer = network(), network(names=NAMES[:1])
+    more = network()
+    fewer = network(names=NAMES[:1])
     part = {key: tensor for key, tensor in trained().tensors.items() if "up_blocks" not in key}
     assert start_from(more, LoraFile("isabella.safetensors", SD1, part, {})) == [
         "isabella.safetensors has nothing for 1 of 2 modules: they start from zero"

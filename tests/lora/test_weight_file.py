@@ -67,7 +67,8 @@ def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
 
 
 def test_a_header_whose_length_begins_as_a_pickle_does_is_a_header(tmp_path: Path) -> None:
-    stem, path = next(iter(STEMS)), tmp_path / "a.safetensors"
+    stem = next(iter(STEMS))
+    path = tmp_path / "a.safetensors"
     own = {key: tensor for key, tensor in tensors("lora").items() if key.startswith(stem)}
     # Headers end at multiples of eight: one of these is 640, 896, 1152 or 1408 long
     for padding in range(8, 1024, 8):

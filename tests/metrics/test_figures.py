@@ -143,7 +143,8 @@ def test_a_picture_without_its_subject_is_damaged(
 
 
 def test_leak_is_change_beside_that_of_another_seed() -> None:
-    base, other = drawing(1), drawing(2)
+    base = drawing(1)
+    other = drawing(2)
     assert relative_change([base], [base], [other]) == 0
     assert relative_change([other], [base], [other]) == pytest.approx(0.5)
     assert 0 < relative_change([Image.blend(base, other, 0.2)], [base], [other]) < 0.25
@@ -201,7 +202,8 @@ def test_the_front_holds_what_nothing_beats() -> None:
 
 
 def test_weights_decide() -> None:
-    strict, free = {"retention": 0.9, "flexibility": 0.4}, {"retention": 0.7, "flexibility": 0.9}
+    strict = {"retention": 0.9, "flexibility": 0.4}
+    free = {"retention": 0.7, "flexibility": 0.9}
     assert weighted_score(free, WEIGHTS) > weighted_score(strict, WEIGHTS)
     assert weighted_score(free, {**WEIGHTS, "flexibility": 0.1}) < weighted_score(
         strict, {**WEIGHTS, "flexibility": 0.1}

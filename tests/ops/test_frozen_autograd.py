@@ -85,7 +85,8 @@ def test_a_weight_that_trains_gets_its_gradient() -> None:
 
 def test_half_precision_under_autocast() -> None:
     torch.manual_seed(1)
-    block, x = Block().requires_grad_(False), torch.randn(1, 6, 8, 8)
+    block = Block().requires_grad_(False)
+    x = torch.randn(1, 6, 8, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain = answers(block, x)
         with frozen_autograd(block.named_modules(), [block]):

@@ -46,10 +46,8 @@ def test_values_and_gradients_are_those_of_one_after_the_other(
     bias: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Small(bias)
-    network, x = (
-        random_network(model),
-        torch.randn(shape, generator=torch.Generator().manual_seed(3)),
-    )
+    network = random_network(model)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(3))
     fused = run(model, network, x)
     monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
     for value, other in zip(fused, run(model, network, x), strict=True):
@@ -73,7 +71,8 @@ def test_gradients_agree_with_finite_differences() -> None:
 
 def test_plain_linears_are_fused_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Small()
-    module, plain = model.linear, random_network(model)
+    module = model.linear
+    plain = random_network(model)
     with attached(plain, [(NAME, module)]):
         assert "forward" in vars(module) and not module._forward_hooks
     assert "forward" not in vars(module)
@@ -93,7 +92,8 @@ def test_plain_linears_are_fused_and_restored(monkeypatch: pytest.MonkeyPatch) -
 
 def test_autocast_goes_by_two_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Small()
-    network, x = random_network(model), torch.randn(2, 12)
+    network = random_network(model)
+    x = torch.randn(2, 12)
     with attached(network, [(NAME, model.linear)]), torch.autocast("cpu", torch.bfloat16):
         fused = model.linear(x)
     monkeypatch.setattr(networks, "fusible", lambda module, branch: False)
@@ -120,7 +120,8 @@ def test_small_products_do_not_go_to_onednn(monkeypatch: pytest.MonkeyPatch) -> 
         onednn, "_LINEAR", lambda x, *more: shapes.append(x.shape) or linear(x, *more)
     )
     for rows in (10, 4000):
-        x, weight = torch.randn(rows, 40), torch.randn(30, 40)
+        x = torch.randn(rows, 40)
+        weight = torch.randn(30, 40)
         assert torch.allclose(onednn.linear(x, weight), x @ weight.t(), atol=1e-4)
     assert shapes == [(4000, 40)]
 
@@ -131,10 +132,8 @@ def test_small_products_do_not_go_to_onednn(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("everything_by_onednn")
 def test_onednn_differs_by_rounding_only(bias: bool, shape: tuple[int, ...]) -> None:
     model = Small(bias)
-    network, x = (
-        random_network(model),
-        torch.randn(shape, generator=torch.Generator().manual_seed(3)),
-    )
+    network = random_network(model)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(3))
     plain = run(model, network, x)
     with onednn_linears([(NAME, model.linear)]):
         for value, other in zip(plain, run(model, network, x), strict=True):
@@ -150,7 +149,8 @@ def test_onednn_differs_by_rounding_only(bias: bool, shape: tuple[int, ...]) -> 
 @pytest.mark.usefixtures("everything_by_onednn")
 def test_with_onednn_an_untrained_lora_changes_no_bit() -> None:
     torch.manual_seed(5)
-    model, x = Small(), torch.randn(7, 12)
+    model = Small()
+    x = torch.randn(7, 12)
     network = random_network(model)
     for _, branch in network.items():
         torch.nn.init.zeros_(branch.up)  # type: ignore[arg-type]
@@ -168,7 +168,9 @@ def test_with_onednn_an_untrained_lora_changes_no_bit() -> None:
 def test_onednn_leaves_other_dtypes_trained_and_patched_linears_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, trained, half = Small(), nn.Linear(12, 3), Small().bfloat16()
+    model = Small()
+    trained = nn.Linear(12, 3)
+    half = Small().bfloat16()
     with onednn_linears([("half", half.linear), ("trained", trained)]):
         assert "forward" not in vars(half.linear) and "forward" not in vars(trained)
     x = torch.randn(2, 12)

@@ -124,7 +124,8 @@ def test_a_convolution_that_does_not_pay_is_computed_as_before(change: str) -> N
     elif change == "trained":
         conv.requires_grad_(True)
     elif change == "float64":
-        x, conv = x.double(), conv.double()
+        x = x.double()
+        conv = conv.double()
     with torch.autocast("cpu", torch.bfloat16, enabled=change == "autocast"):
         expected = conv(x)
         with winograd_convs([conv]):
@@ -170,7 +171,8 @@ def test_upsampling_calls_whatever_hangs_on_the_convolution(
     """A LoCon is a hook on the convolution, which the fused operation would not call."""
     monkeypatch.setattr(upsample_conv, "MIN_PIXELS", 200)
     x, conv = random_case(batch=1, height=16, width=16)
-    module, size = Upsampler(conv), None
+    module = Upsampler(conv)
+    size = None
     if change == "hook":
         conv.register_forward_hook(lambda module, inputs, output: output + inputs[0].mean())
     elif change == "before":

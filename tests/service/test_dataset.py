@@ -205,7 +205,8 @@ def test_nothing_is_changed_by_hand_under_a_running_job(
 ) -> None:
     import threading
 
-    begun, go_on = threading.Event(), threading.Event()
+    begun = threading.Event()
+    go_on = threading.Event()
 
     def work(job: Job) -> dict[str, Any]:
         begun.set()

@@ -165,7 +165,8 @@ def test_a_mistake_is_one_clear_line(
 def test_the_routes_do_the_same(service: Service, desk: LoraFilesService) -> None:
     app = FastAPI()
     api.mount(app, service)
-    client, at = TestClient(app), "/singlelora/v1/workspaces/eileen"
+    client = TestClient(app)
+    at = "/singlelora/v1/workspaces/eileen"
     assert client.get(f"{at}/plan").json()["missing"] == 3  # the checkpoint alone, and two epochs
     assert client.get(f"{at}/presets").content.startswith(b"\x89PNG")
     assert client.get(f"{at}/summary", params={"lora": "eileen"}).json()["algorithm"] == "LoRA"

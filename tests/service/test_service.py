@@ -108,7 +108,8 @@ def test_the_whole_job_and_its_results(service: Service) -> None:
 
 
 def test_a_second_job_waits_and_a_deleted_workspace_is_told(service: Service) -> None:
-    first, second = started(service, training__epochs=400, regularization__count=0), "eileen 2"
+    first = started(service, training__epochs=400, regularization__count=0)
+    second = "eileen 2"
     shutil.copytree(service.root / first, service.root / second)
     running = service.submit(first)
     waiting = service.submit(second, "prepare")

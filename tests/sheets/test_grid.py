@@ -7,7 +7,8 @@ from PIL import Image
 from lib_singlelora.metrics.similarity import check_pixels, colour_histogram, invalid_reason
 from lib_singlelora.sheets.grid import Cell, Grid, draw_sheet, folded, font, length, wrap
 
-RED, BLUE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
+RED = Image.new("RGB", (64, 64), "red")
+BLUE = Image.new("RGB", (64, 64), "blue")
 
 
 def grid(**values: object) -> Grid:

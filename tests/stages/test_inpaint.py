@@ -51,7 +51,8 @@ def test_only_masked_draws_at_full_resolution_and_leaves_the_rest(
     hole.paste(255, (100, 40, 150, 90))
     hole.save(tmp_path / "mask.png")
     made = draw(eileen, standalone_host, None, tmp_path / "mask.png", area="only masked", padding=8)
-    before, after = pixels(eileen.prepared), pixels(made.pictures[0])
+    before = pixels(eileen.prepared)
+    after = pixels(made.pictures[0])
     assert after.shape == before.shape
     inside = np.asarray(hole) > 0
     assert np.array_equal(after[~inside], before[~inside])
@@ -95,7 +96,8 @@ def test_the_whole_picture_is_redrawn_without_a_mask(
 def test_lora_and_blocks_are_those_that_were_asked_for(
     eileen: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    last, first = draw(eileen, standalone_host), draw(eileen, standalone_host, lora="1")
+    last = draw(eileen, standalone_host)
+    first = draw(eileen, standalone_host, lora="1")
     assert "<lora:eileen:0.8>" in parameters(
         last.pictures[0]
     ) and "<lora:eileen-000001:0.8>" in parameters(first.pictures[0])
@@ -131,7 +133,8 @@ def test_a_mask_that_does_not_fit_is_refused(
 
 
 def test_the_prompt_says_framing_and_what_is_worn_in_the_masked_part(tmp_path: Path) -> None:
-    settings, workspace = small(), Workspace(tmp_path / "w")
+    settings = small()
+    workspace = Workspace(tmp_path / "w")
     views = {
         "full_body": {"box": [0, 0, 100, 200], "tags": ["full body"]},
         "face": {"box": [30, 0, 70, 50], "tags": ["close-up"]},

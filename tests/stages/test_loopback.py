@@ -150,10 +150,8 @@ def test_a_version_goes_on_from_the_last_lora(
         }
     )
     result = run_stage("train", StageContext(settings, version, standalone_host))
-    last, went_on = (
-        read_lora(eileen.models / "eileen.safetensors").tensors,
-        read_lora(Path(result["loras"][-1])).tensors,
-    )
+    last = read_lora(eileen.models / "eileen.safetensors").tensors
+    went_on = read_lora(Path(result["loras"][-1])).tensors
     assert last.keys() == went_on.keys()
     assert all(torch.allclose(last[key], went_on[key], atol=1e-6) for key in last)
     assert any(not torch.equal(last[key], went_on[key]) for key in last)  # it did train

@@ -58,7 +58,8 @@ def small(**values: object) -> Settings:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, standalone_host: StandaloneHost) -> Path:
     """A workspace with a picture, two crops and two epochs of random weights."""
-    workspace, settings = Workspace(tmp_path_factory.mktemp("plot") / "w"), small()
+    workspace = Workspace(tmp_path_factory.mktemp("plot") / "w")
+    settings = small()
     workspace.save_settings(settings, standalone_host.checkpoint.path)
     for folder in (workspace.models, workspace.image_folder(settings), workspace.prepared.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -215,7 +216,8 @@ def test_a_killed_call_is_finished_by_the_next_which_draws_the_rest_only(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    cells, deadline = workspace.plots / "cells", time.monotonic() + 120
+    cells = workspace.plots / "cells"
+    deadline = time.monotonic() + 120
     while len(list(cells.glob("*.png"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
@@ -343,7 +345,8 @@ def test_checkpoints_are_compared_and_the_loaded_one_is_back(
     safetensors.torch.save_file(other, tmp_path / "other.safetensors")
     for beside in standalone_host.checkpoint.path.parent.glob("*.yaml"):
         shutil.copy(beside, tmp_path / "other.yaml")
-    before, own = standalone_host.checkpoint, standalone_host.networks
+    before = standalone_host.checkpoint
+    own = standalone_host.networks
     names = f"{before.name},{tmp_path / 'other.safetensors'}"
     settings = small(checkpoints=names, x="checkpoint", y="strength", epochs="1")
     made = plot(StageContext(settings, workspace, standalone_host))

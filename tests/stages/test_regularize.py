@@ -263,7 +263,8 @@ def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery
 def test_a_second_call_draws_nothing(scenery: Scenery) -> None:
     scenery.host.plan = {2: NOBODY}
     scenery.run()
-    before, drawings = files(scenery.workspace.root), len(scenery.host.asked)
+    before = files(scenery.workspace.root)
+    drawings = len(scenery.host.asked)
     scenery.run()
     assert files(scenery.workspace.root) == before and len(scenery.host.asked) == drawings
 

@@ -37,7 +37,8 @@ def metadata(folder: Path, dtype: torch.dtype = torch.float32, **values: Any) ->
     settings = Settings.from_dict(
         {"character.trigger": "isa", **{f"training.{key}": v for key, v in options.items()}}
     )
-    model, shown = Model(), [Picture(folder / "5_isa" / "a.png", "isa, girl", (64, 64))]
+    model = Model()
+    shown = [Picture(folder / "5_isa" / "a.png", "isa, girl", (64, 64))]
     model.dtype = dtype
     network = LoraNetwork(model.targets(), SD1, shape_of(settings.training), {}, False, 1)
     trainer = Trainer(

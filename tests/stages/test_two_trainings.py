@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 def test_of_two_trainings_at_once_one_trains_and_kill_9_lets_the_next_one_on(
     eileen: Workspace, standalone_host: StandaloneHost
 ) -> None:
-    long, words = small(training__epochs=1000), ["train", "--workspace", str(eileen.root)]
+    long = small(training__epochs=1000)
+    words = ["train", "--workspace", str(eileen.root)]
     eileen.save_settings(long, standalone_host.checkpoint.path)
     child = subprocess.Popen(
         [sys.executable, "-m", "lib_singlelora", *words],

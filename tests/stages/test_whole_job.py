@@ -281,7 +281,8 @@ def test_what_cannot_be_plotted_is_told(copy: Workspace, standalone_host: Standa
 def test_inpainting_changes_the_masked_part_only(
     copy: Workspace, standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
-    picture, mask = tmp_path / "p.png", tmp_path / "m.png"
+    picture = tmp_path / "p.png"
+    mask = tmp_path / "m.png"
     with Image.open(PICTURE) as image:
         image.convert("RGB").resize((64, 64)).save(picture)
     hole = Image.new("L", (64, 64))

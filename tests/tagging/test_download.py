@@ -18,7 +18,8 @@ from lib_singlelora.tagging import download
 from lib_singlelora.tagging.download import FILES, NAMES, fetch_tagger
 
 NAME = "wd-swinv2-tagger-v3"
-MODEL, TABLE = bytes(range(256)) * 40_000, b"tag_id,name,category,count\n0,general,9,1\n"
+MODEL = bytes(range(256)) * 40_000
+TABLE = b"tag_id,name,category,count\n0,general,9,1\n"
 
 
 class Hub(ThreadingHTTPServer):
@@ -32,7 +33,8 @@ class Hub(ThreadingHTTPServer):
         self.files = dict(zip(FILES, (MODEL, TABLE), strict=True))
         self.asked: list[tuple[str, str, str]] = []
         self.cut = 0
-        self.hashes, self.ranges = True, True
+        self.hashes = True
+        self.ranges = True
         self.digest = hashlib.sha256(MODEL).hexdigest()
 
     @property
@@ -53,7 +55,8 @@ class Answer(BaseHTTPRequestHandler):
         self.answer(True)
 
     def answer(self, body: bool) -> None:
-        hub, wanted = self.server, self.headers.get("Range", "")
+        hub = self.server
+        wanted = self.headers.get("Range", "")
         hub.asked.append((self.command, self.path, wanted))
         name = self.path.rsplit("/", 1)[1]
         data = hub.files.get(name)
@@ -82,7 +85,9 @@ class Answer(BaseHTTPRequestHandler):
             if body:
                 end = len(data)
                 if hub.cut and name == FILES[0]:
-                    end, hub.cut, self.close_connection = start + hub.cut, 0, True
+                    end = start + hub.cut
+                    hub.cut = 0
+                    self.close_connection = True
                 self.wfile.write(data[start:end])
 
 
@@ -131,7 +136,8 @@ def test_a_broken_download_goes_on_where_it_stopped(hub: Hub, tmp_path: Path) ->
 
 
 def test_a_server_that_knows_no_ranges_begins_anew(hub: Hub, tmp_path: Path) -> None:
-    hub.cut, hub.ranges = 3_000_000, False
+    hub.cut = 3_000_000
+    hub.ranges = False
     with pytest.raises(TaggerError):
         fetch_tagger(NAME, tmp_path, Job())
     assert fetched(fetch_tagger(NAME, tmp_path, Job()))

@@ -25,7 +25,9 @@ TAGS = [
     ("^_^", 0),
     ("isabella_(story)", 4),
 ]
-BLUE, GREEN, RED = 2, 3, 4
+BLUE = 2
+GREEN = 3
+RED = 4
 
 
 def write_tagger(
@@ -47,7 +49,8 @@ def write_tagger(
         weights[channel, tag] = 0.1
     # Channel mean 127.5 gives 0.5.
     bias = np.where(np.arange(count) >= 5, 0.0, -12.75).astype(np.float32)
-    helper, kinds = onnx.helper, onnx.TensorProto
+    helper = onnx.helper
+    kinds = onnx.TensorProto
     shape = [batch, 3, side, side] if channels_first else [batch, side, side, 3]
     nodes = [
         helper.make_node(

@@ -73,7 +73,9 @@ def test_a_host_that_may_do_anything_in_a_pass_is_not_recorded() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="recording works here")
 def test_what_cannot_be_recorded_is_computed_and_warned_of_once(tmp_path: Path) -> None:
-    losses, events, weights = [], [], []
+    losses = []
+    events = []
+    weights = []
     for records in (False, True):
         model = TinyModel()
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)

@@ -43,7 +43,8 @@ def test_a_run_killed_ten_times_equals_an_uninterrupted_one(tmp_path: Path) -> N
         values = np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(values).save(tmp_path / "pictures" / f"{index}.png")
     assert run(tmp_path / "whole", 0).returncode == 0
-    starts, killed = [], 0
+    starts = []
+    killed = 0
     for attempt in range(40):
         ended = run(tmp_path / "killed", 0.6 + attempt / 100 if killed < KILLS else 0)
         assert ended.returncode in (0, -signal.SIGKILL), ended.stderr

@@ -26,7 +26,8 @@ def state(network: nn.Module) -> Result:
 def trained(folder: Path, stop_at: int = 0, **values: Any) -> tuple[Result, Result]:
     """(what the last epoch saved, the network after it)."""
     saved: list[Result] = []
-    options, job = settings(text_encoder_lr=0, **values), Job("train")
+    options = settings(text_encoder_lr=0, **values)
+    job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
     folder.mkdir(exist_ok=True)
 
@@ -46,7 +47,8 @@ def test_it_is_the_weighted_mean_of_the_steps() -> None:
     network = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         network.weight.fill_(0.0)
-    average, expected = Ema(network, 0.5), 0.0
+    average = Ema(network, 0.5)
+    expected = 0.0
     for step, value in enumerate([1.0, 4.0, 2.0, 8.0, 8.0, 8.0], 1):
         with torch.no_grad():
             network.weight.fill_(value)

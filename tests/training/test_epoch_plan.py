@@ -74,10 +74,8 @@ def test_the_rate_rises_over_the_warm_up_and_follows_its_schedule() -> None:
 
 
 def test_symmetric_pictures_alone_are_mirrored_unless_all_are() -> None:
-    plain, both = (
-        Picture(Path("a.png"), "a", (64, 64)),
-        Picture(Path("b.png"), "b", (64, 64), symmetric=True),
-    )
+    plain = Picture(Path("a.png"), "a", (64, 64))
+    both = Picture(Path("b.png"), "b", (64, 64), symmetric=True)
     reg = Picture(Path("r.png"), "r", (64, 64), regularization=True, symmetric=True)
     mirrored = {
         name: [len(list(versions.of(picture).all())) for picture in (plain, both, reg)]

@@ -84,7 +84,8 @@ def true(half_host: StandaloneHost) -> Gradients:
 def test_fp16_s_small_gradients_are_lost_without_scaling_and_kept_with_it(
     half_host: StandaloneHost, true: Gradients
 ) -> None:
-    lost, kept = gradients(half_host, "fp16", False), gradients(half_host, "fp16", True)
+    lost = gradients(half_host, "fp16", False)
+    kept = gradients(half_host, "fp16", True)
     assert zeros(lost) > 0.2 and relative_error(lost, true) > 0.2  # or this test could not fail
     assert zeros(kept) < 0.01 and relative_error(kept, true) < 0.01
     assert all(bool(gradient.any()) for gradient in kept.values())

@@ -71,7 +71,8 @@ def test_a_scale_that_falls_without_end_stops_the_training() -> None:
 
 
 def test_a_scaler_goes_on_from_its_state() -> None:
-    one, other = _Weight(), _Weight()
+    one = _Weight()
+    other = _Weight()
     one.step(float("nan"))
     one.step(0.5)
     other.scaler.load(one.scaler.state())

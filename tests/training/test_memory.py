@@ -77,10 +77,8 @@ def test_gradient_checkpointing_is_foretold_to_keep_less(
 
 def test_calculating_changes_nothing(standalone_host: StandaloneHost, tmp_path: Path) -> None:
     with borrowed_networks(standalone_host, tmp_path, settings()) as trainer:
-        state, before = (
-            torch.random.get_rng_state(),
-            {k: v.clone() for k, v in trainer.network.state_dict().items()},
-        )
+        state = torch.random.get_rng_state()
+        before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
         hooks = [
             len(block._forward_hooks) + len(block._forward_pre_hooks)
             for block in trainer.model.blocks()

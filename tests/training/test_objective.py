@@ -43,7 +43,8 @@ def drawn(masked: bool = False, prior: list[int] | None = None) -> TrainingBatch
     generator = torch.Generator().manual_seed(5)
     latents, noise = (torch.randn(3, 4, 6, 5, generator=generator) for _ in range(2))
     mask = torch.rand(3, 1, 6, 5, generator=generator) if masked else torch.ones(3, 1, 6, 5)
-    timesteps, weights = torch.tensor([7, 480, 990]), torch.tensor([1.0, 0.5, 1.0])
+    timesteps = torch.tensor([7, 480, 990])
+    weights = torch.tensor([1.0, 0.5, 1.0])
     return TrainingBatch(
         latents, noise, timesteps, weights, mask, ["a", "bb", "a dog"], prior or []
     )
@@ -60,11 +61,13 @@ def reference(
     batch: TrainingBatch, options: TrainingSettings, kind: Kind, model: TinyModel
 ) -> float:
     """The same in float64, sample by sample."""
-    weight, bias = model.unet.weight.double().numpy()[:, :, 0, 0], model.unet.bias
+    weight = model.unet.weight.double().numpy()[:, :, 0, 0]
+    bias = model.unet.bias
     assert bias is not None
     total = 0.0
     for i in range(3):
-        x, e = batch.latents[i].double().numpy(), batch.noise[i].double().numpy()
+        x = batch.latents[i].double().numpy()
+        e = batch.noise[i].double().numpy()
         t = int(batch.timesteps[i])
         a = float(model.alphas_cumprod[t])
         noisy = a**0.5 * x + (1 - a) ** 0.5 * e
@@ -97,7 +100,8 @@ def reference(
 )
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_loss_is_its_formula(options: dict[str, Any], kind: Kind, masked: bool) -> None:
-    own, batch = settings(**options), drawn(masked)
+    own = settings(**options)
+    batch = drawn(masked)
     made = objective(own, kind)
     assert isinstance(made.model, TinyModel)
     assert float(made.loss(batch)) == pytest.approx(

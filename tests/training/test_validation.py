@@ -32,7 +32,9 @@ def events(folder: Path, stop_at: int = 0, **values: Any) -> list[Event]:
     job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
     job.log = lambda kind, **more: told.append({"kind": kind, **more})  # type: ignore[method-assign]
-    options, shown, model = settings(text_encoder_lr=0, **values), pictures(folder), TinyModel()
+    options = settings(text_encoder_lr=0, **values)
+    shown = pictures(folder)
+    model = TinyModel()
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
     trainer = Trainer(
         model, network, shown[:2], options, folder / "s.pt", "x", lambda *_: folder, shown[2:]
@@ -65,17 +67,16 @@ def test_each_band_is_the_mean_squared_error_there() -> None:
     objective = Objective(
         model, network, settings(text_encoder_lr=0, min_snr_gamma=5, prior_loss_weight=0.1)
     )
-    cache, latents = (
-        LatentCache(),
-        torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1)),
-    )
+    cache = LatentCache()
+    latents = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1))
     cache.get = lambda picture: latents  # type: ignore[method-assign, misc, assignment]
     shown = [type("P", (), {"caption": "a dog"})()]
     found = Validation(objective, shown, cache).measure()  # type: ignore[arg-type]
     from lib_singlelora.training.batch import seeded
 
     for timestep, value in found.bands.items():
-        alpha, errors = model.alphas_cumprod[timestep].double(), []
+        alpha = model.alphas_cumprod[timestep].double()
+        errors = []
         for number in range(NOISES):
             noise = torch.randn(
                 latents.shape, generator=seeded(1, "validation", 0, number)
@@ -103,7 +104,9 @@ def test_a_resumed_training_tells_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_a_cancel_while_an_epoch_is_measured_loses_none_of_its_steps(tmp_path: Path) -> None:
-    model, saved, steps = TinyModel(), list[dict[str, torch.Tensor]](), list[int]()
+    model = TinyModel()
+    saved = list[dict[str, torch.Tensor]]()
+    steps = list[int]()
 
     def train(folder: Path, cancelled: bool) -> None:
         job = Job("train", lambda progress: steps.append(progress.done))
@@ -144,7 +147,8 @@ def test_a_resumed_training_still_tells_what_it_began_with(tmp_path: Path) -> No
             told.append(dict(progress.values)),
             job.cancel() if stop_at and progress.done == stop_at else None,
         )
-        model, shown = TinyModel(), pictures(tmp_path)
+        model = TinyModel()
+        shown = pictures(tmp_path)
         network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
         trainer = Trainer(
             model,

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,34 +23,43 @@ if TYPE_CHECKING:
 KNOWN = ("Failed to load resource", "ERR_", "AbortError", "Connection errored out")
 
 
-@pytest.fixture(scope="module")
-def served(
-    standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Service]]:
+@contextmanager
+def serving(application: Any) -> Iterator[int]:
+    """An application on a free port of this machine, which is given."""
     import uvicorn
 
-    from lib_singlelora.service.service import Service
-    from lib_singlelora.ui.serve import application
-
-    root = tmp_path_factory.mktemp("workspaces")
-    service = Service(standalone_host, lambda: root)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning")
-    )
+        port = int(free.getsockname()[1])
+    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_level="warning")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}", service
-    for ticket in service.runner.tickets:  # a test that failed leaves no job to the tests after it
-        service.runner.cancel(ticket.number)
-        ticket.wait(60)
-    server.should_exit = True
-    thread.join(20)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def served(
+    standalone_host: StandaloneHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Service]]:
+    from lib_singlelora.service.service import Service
+    from lib_singlelora.ui.serve import application
+
+    root = tmp_path_factory.mktemp("workspaces")
+    service = Service(standalone_host, lambda: root)
+    with serving(application(service)) as port:
+        yield f"http://127.0.0.1:{port}", service
+        # a test that failed leaves no job to the tests after it
+        for ticket in service.runner.tickets:
+            service.runner.cancel(ticket.number)
+            ticket.wait(60)
 
 
 @pytest.fixture

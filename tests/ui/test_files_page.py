@@ -43,10 +43,8 @@ def trained(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Servi
 
 def test_a_file_is_looked_into_baked_merged_and_cut(trained: tuple[Any, Service]) -> None:
     page, service = trained
-    told, made = (
-        page.locator("#singlelora_files_told"),
-        service.workspace("nora").root / "model" / "made",
-    )
+    told = page.locator("#singlelora_files_told")
+    made = service.workspace("nora").root / "model" / "made"
     page.locator("#singlelora_look_file").click()
     told.get_by_text("rank 4").first.wait_for()
     page.wait_for_function(

@@ -11,9 +11,7 @@ import base64
 import contextlib
 import io
 import json
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +23,6 @@ pytest.importorskip("playwright")
 pytest.importorskip("uvicorn")
 pytest.importorskip("gradio", minversion="4")
 
-import uvicorn
 from PIL import Image
 
 from lib_singlelora.host import Host
@@ -35,49 +32,11 @@ from lib_singlelora.ui.serve import application
 from tests.browser import CHROMIUM, needs_chromium
 from tests.stages.quiet_host import QuietHost
 from tests.two_colours import two_colours
+from tests.ui.conftest import serving
 
 pytestmark = needs_chromium
 SECRET = "the user's private letter"
-ATTACK = """
-async (target) => {
-  const found = {}, api = target + "/singlelora/v1";
-  const png = PNG, letter = LETTER, own = OWN;
-  const json = { "content-type": "application/json" };
-  const attempt = async (name, what) => { try { found[name] = await what(); } catch (error) { found[name] = "refused"; } };
-  const get = (url, more) => fetch(url, { credentials: "include", ...more }).then((answer) => answer.text());
-  const blind = (url, more) => fetch(url, { mode: "no-cors", credentials: "include", ...more }).then(() => "sent");
-  for (const [name, url] of Object.entries({ page: target + "/", config: target + "/config", list: api + "/workspaces",
-      settings: api + "/workspaces/eileen", file: target + "/gradio_api/file=" + letter,
-      own: target + "/gradio_api/file=" + own, api: target + "/gradio_api/info" })) {
-    await attempt("read " + name, () => get(url));
-    await attempt("read blindly " + name, () => blind(url));
-  }
-  const payload = JSON.stringify({ picture: png, trigger: "planted" });
-  const patch = JSON.stringify({ "training.rank": 3 });
-  await attempt("start with json", () => get(api + "/workspaces", { method: "POST", body: payload, headers: json }));
-  await attempt("start blindly", () => blind(api + "/workspaces", { method: "POST", body: payload }));
-  await attempt("start blindly without a type", () => blind(api + "/workspaces", { method: "POST", body: new Blob([payload]) }));
-  await attempt("change", () => get(api + "/workspaces/eileen", { method: "PATCH", body: patch, headers: json }));
-  await attempt("queue", () => blind(api + "/workspaces/eileen/jobs", { method: "POST", body: "{}" }));
-  await attempt("beacon", async () => navigator.sendBeacon(api + "/workspaces", new Blob([payload], { type: "text/plain" })));
-  const form = new FormData(); form.append("files", new Blob(["<script>1</script>"], { type: "text/html" }), "planted.html");
-  await attempt("upload", () => blind(target + "/gradio_api/upload", { method: "POST", body: form }));
-  await attempt("upload and read", () => get(target + "/gradio_api/upload", { method: "POST", body: form }));
-  const call = JSON.stringify({ data: [{ path: letter, meta: { _type: "gradio.FileData" } }], fn_index: 0, session_hash: "x" });
-  await attempt("call", () => get(target + "/gradio_api/queue/join", { method: "POST", body: call, headers: json }));
-  await attempt("call blindly", () => blind(target + "/gradio_api/queue/join", { method: "POST", body: call }));
-  await attempt("events", () => new Promise((done) => {
-    const source = new EventSource(target + "/gradio_api/queue/data?session_hash=x");
-    source.onerror = () => { source.close(); done("refused"); };
-    source.onmessage = (event) => { source.close(); done(event.data); }; }));
-  const load = (tag, url) => new Promise((done) => { const made = document.createElement(tag);
-    made.onload = () => done("loaded"); made.onerror = () => done("refused"); made.src = url; document.body.append(made); });
-  await attempt("picture", () => load("img", api + "/workspaces/eileen/files/source/original.png"));
-  await attempt("gradio's picture", () => load("img", target + "/gradio_api/file=" + own));
-  await attempt("script", () => load("script", target + "/config"));
-  return found;
-}
-"""
+ATTACK = (Path(__file__).parent / "foreign_page.js").read_text(encoding="utf-8")
 
 
 class _Site(BaseHTTPRequestHandler):
@@ -114,20 +73,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Serv
     (plots / "evil.svg").write_text(
         "<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='it ran'</script></svg>"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    server = uvicorn.Server(
-        uvicorn.Config(application(service), host="127.0.0.1", port=port, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.1)
-    yield port, service
-    server.should_exit = True
-    thread.join(20)
+    with serving(application(service)) as port:
+        yield port, service
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +199,8 @@ def test_the_products_own_sheet_works_as_it_is_served(
     picture = tmp_path / "mara.png"
     two_colours((96, 96), "green").save(picture)
     name = service.start(picture, "mara", "girl")
-    plots, source = service.root / name / "plots", service.root / name / "source" / "original.png"
+    plots = service.root / name / "plots"
+    source = service.root / name / "source" / "original.png"
     plots.mkdir()
     Image.new("RGB", (96, 96), "blue").save(plots / "1.png")
     cell = PageCell(
@@ -271,7 +219,8 @@ def test_the_products_own_sheet_works_as_it_is_served(
         plots / "sheet.html",
         Page("mara", "mara", (PageTable("ALL", ("",), ("",), ((cell,),)),), source, "it is"),
     )
-    page, problems = browser.new_page(), []
+    page = browser.new_page()
+    problems = []
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     page.goto(f"http://127.0.0.1:{port}/singlelora/v1/workspaces/{name}/files/plots/sheet.html")
     page.locator("#count", has_text="1 cells").wait_for(state="attached")  # the script's work

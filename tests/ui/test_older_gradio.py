@@ -41,7 +41,8 @@ def test_nothing_is_opened_that_is_no_picture_of_a_size(
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(ImageFile.ImageFile, "load_prepare", start)
     with gradio.Blocks():
-        picture, painter = compat.picture("x", "x"), compat.painter("y", "y", 100)
+        picture = compat.picture("x", "x")
+        painter = compat.painter("y", "y", 100)
     for ask in (
         lambda: picture.preprocess(sent(data)),
         lambda: painter.preprocess({"image": sent(data), "mask": sent(data)}),
@@ -52,7 +53,8 @@ def test_nothing_is_opened_that_is_no_picture_of_a_size(
 
 def test_pictures_are_handed_over() -> None:
     with gradio.Blocks():
-        picture, painter = compat.picture("x", "x"), compat.painter("y", "y", 100)
+        picture = compat.picture("x", "x")
+        painter = compat.painter("y", "y", 100)
     assert picture.get_block_name() == "image" and picture_size(
         Path(picture.preprocess(sent(png((8, 4)))))
     ) == (8, 4)

@@ -47,7 +47,7 @@ def open_workspace(
     values: dict[str, object],
     stages: tuple[str, ...],
 ) -> None:
-    """Choose a workspace on the page; where it is not there yet it is made and its stages are run."""
+    """Choose a workspace on the page; a missing one is made and its stages are run."""
     url, service = served
     if name not in service.names():
         service.start(PICTURE, name, "woman", name)

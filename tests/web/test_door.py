@@ -315,7 +315,7 @@ def test_a_call_whose_payload_names_a_file_of_the_user_is_refused(
     tmp_path: Path,
     meta: dict[str, Any],
 ) -> None:
-    """Gradio copies what a call names into its own folder, from where it is given to whoever asks."""
+    """Gradio copies what a call names into its own folder, which it serves to whoever asks."""
     taken = []
     copy = blocks.Block.async_move_resource_to_block_cache
 

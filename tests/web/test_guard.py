@@ -40,7 +40,8 @@ JSON = {"content-type": "application/json"}
 
 
 def png(size: tuple[int, int] = (64, 64)) -> str:
-    image, stream = Image.new("RGB", size, (200, 30, 30)), io.BytesIO()
+    image = Image.new("RGB", size, (200, 30, 30))
+    stream = io.BytesIO()
     # One colour alone is refused as no character
     image.paste((30, 30, 200), (0, 0, size[0] // 2, size[1] // 2))
     image.save(stream, "PNG")
@@ -118,7 +119,8 @@ def test_a_page_from_elsewhere_writes_nothing(
 def test_every_writing_route_has_the_guard() -> None:
     app = FastAPI()
     api.mount(app, Service(QuietHost(), lambda: Path("nowhere")))
-    client, asked = TestClient(app), 0
+    client = TestClient(app)
+    asked = 0
     for path, operations in app.openapi()["paths"].items():
         for method in operations.keys() - {"get"}:
             place = path.replace("{number}", "1").replace("{name}", "x").replace("{crop}", "x")
@@ -337,7 +339,8 @@ BODIES = [
 def test_unreadable_bodies_are_told_and_change_nothing(
     client: TestClient, name: str, service: Service, method: str, path: str
 ) -> None:
-    before, jobs = state(service.root), len(service.runner.tickets)
+    before = state(service.root)
+    jobs = len(service.runner.tickets)
     for body in BODIES:
         if path.endswith(("/jobs", "/workspaces")) and body.startswith('{"'):
             body = '{"picture": "' + png() + '", "trigger": "anna", "settings": ' + body + "}"
@@ -403,7 +406,8 @@ def test_a_refused_request_leaves_nothing_behind(
 ) -> None:
     (service.root / name / "log").mkdir(exist_ok=True)
     (service.root / name / "log" / "events.jsonl").touch()
-    before, jobs = state(service.root), len(service.runner.tickets)
+    before = state(service.root)
+    jobs = len(service.runner.tickets)
     answer = client.post(API + path, json=body)
     assert answer.status_code in (404, 409, 422), answer.text
     assert (
@@ -441,7 +445,8 @@ def huge(side: int) -> bytes:
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    head, row = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0), zlib.compress(bytes(side + 1))
+    head = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
+    row = zlib.compress(bytes(side + 1))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
 
 

@@ -123,11 +123,9 @@ def test_no_page_of_another_site_writes(
 
 
 def test_the_whole_job_with_medvram_token_merging_and_hypertile(guarded: WebUI) -> None:
-    before, picture, patches = (
-        guarded.ask("/probe/state"),
-        guarded.picture(width=128, height=128),
-        guarded.ask("/probe/patches"),
-    )
+    before = guarded.ask("/probe/state")
+    picture = guarded.picture(width=128, height=128)
+    patches = guarded.ask("/probe/patches")
     assert patches["lowvram"] and any(patches["tiles"])
     job = guarded.ended(guarded.submit(new_workspace(guarded, "isabella", **QUICK)))
     assert job["state"] == "done", job["error"]
@@ -155,7 +153,8 @@ class Proxy:
     """Serves a WebUI under /sd/, as --subpath expects of whatever stands before it."""
 
     def __init__(self, port: int) -> None:
-        self._target, self._listener = port, socket.create_server(("127.0.0.1", 0))
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/sd/"
         threading.Thread(target=self._accept, daemon=True).start()
 

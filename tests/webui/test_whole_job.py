@@ -281,10 +281,12 @@ def test_jobs_queue_behind_one_another_and_behind_a_generation(
     drawing = threading.Thread(target=lambda: webui.picture(steps=60))
     drawing.start()
     time.sleep(0.3)
-    first, second = webui.submit(trained["name"], "plot"), webui.submit(trained["name"], "inpaint")
+    first = webui.submit(trained["name"], "plot")
+    second = webui.submit(trained["name"], "inpaint")
     assert webui.ended(first)["state"] == "done" and webui.ended(second)["state"] == "done"
     drawing.join()
-    third, fourth = webui.submit("cancelled", "plot"), webui.submit("cancelled", "inpaint")
+    third = webui.submit("cancelled", "plot")
+    fourth = webui.submit("cancelled", "inpaint")
     assert webui.ask(f"/singlelora/v1/jobs/{fourth}/cancel", {})["cancelled"]
     assert webui.ended(fourth)["state"] == "cancelled"
     assert webui.ended(third)["state"] == "done"

@@ -44,7 +44,8 @@ def test_a_stage_alone_needs_a_workspace_that_is_there(tmp_path: Path) -> None:
 
 
 def test_an_edit_by_hand_is_seen_and_kept(tmp_path: Path) -> None:
-    workspace, record = Workspace(tmp_path), StageRecord("caption")
+    workspace = Workspace(tmp_path)
+    record = StageRecord("caption")
     path = tmp_path / "image" / "5_isa" / "face.txt"
     assert workspace.write_unless_edited(record, path, b"one", force=False)
     assert workspace.write_unless_edited(record, path, b"two", force=False)
@@ -56,7 +57,8 @@ def test_an_edit_by_hand_is_seen_and_kept(tmp_path: Path) -> None:
 
 
 def test_another_number_in_the_folder_s_name_keeps_the_record(tmp_path: Path) -> None:
-    workspace, record = Workspace(tmp_path), StageRecord("crop")
+    workspace = Workspace(tmp_path)
+    record = StageRecord("crop")
     one = Settings.from_dict({"character": {"trigger": "isa"}, "training": {"repeats": 5}})
     path = workspace.image_folder(one) / "face.png"
     workspace.write_unless_edited(record, path, b"x", force=False)

@@ -108,7 +108,10 @@ def random(*size: int) -> np.ndarray:
 
 
 def glora(weight: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    a1, a2, b1, b2 = random(3, 10), random(10, 3), random(3, 10), random(8, 3)
+    a1 = random(3, 10)
+    a2 = random(10, 3)
+    b1 = random(3, 10)
+    b2 = random(8, 3)
     parts = {
         "a1.weight": a1,
         "a2.weight": a2,

@@ -43,7 +43,8 @@ def test_a_plain_prompt_is_encoded_as_a_caption_is(networks: CheckpointNetworks)
 
 
 def test_a_weight_scales_its_own_tokens_and_the_mean_stays(networks: CheckpointNetworks) -> None:
-    plain, weighted = encoded(networks, "a red hat")[0], encoded(networks, "a (red:1.5) hat")[0]
+    plain = encoded(networks, "a red hat")[0]
+    weighted = encoded(networks, "a (red:1.5) hat")[0]
     ratio = weighted / plain
     relative = (ratio[2].mean() / ratio[1].mean()).item()  # start, a, red, hat
     assert relative == pytest.approx(1.5, abs=1e-3)

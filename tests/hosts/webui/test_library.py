@@ -239,7 +239,8 @@ def epochs(library: Any, tmp_path: Path) -> Any:
 def test_the_tag_is_written_from_all_axes_in_any_order(
     webui: StandIn, epochs: Any, prompt: str, steps: list[tuple[str, Any]], expected: str
 ) -> None:
-    axes, cell = axes_of(webui, epochs), Cell(prompt)
+    axes = axes_of(webui, epochs)
+    cell = Cell(prompt)
     for label, value in steps:
         axes[label].apply(cell, value, [value])
     assert cell.prompt == expected
@@ -247,7 +248,8 @@ def test_the_tag_is_written_from_all_axes_in_any_order(
 
 
 def test_another_axis_may_change_the_prompt_in_between(webui: StandIn, epochs: Any) -> None:
-    axes, cell = axes_of(webui, epochs), Cell("a girl <lora:isabella:1>")
+    axes = axes_of(webui, epochs)
+    cell = Cell("a girl <lora:isabella:1>")
     axes["Strength"].apply(cell, 0.5, [0.5])
     cell.prompt = cell.prompt.replace("girl", "cat")
     axes["Epoch"].apply(cell, "isabella-000001", [])
@@ -255,7 +257,8 @@ def test_another_axis_may_change_the_prompt_in_between(webui: StandIn, epochs: A
 
 
 def test_an_axis_without_effect_says_so(webui: StandIn, epochs: Any) -> None:
-    axes, cell = axes_of(webui, epochs), Cell("a girl")
+    axes = axes_of(webui, epochs)
+    cell = Cell("a girl")
     axes["Strength"].apply(cell, 0.5, [0.5])
     assert cell.prompt == "a girl" and any("no effect" in text for text in cell.comments)
 
@@ -271,7 +274,8 @@ def test_choices_come_from_disk_and_wrong_ones_are_refused(webui: StandIn, epoch
 
 
 def test_a_preset_is_baked_into_a_hidden_file(webui: StandIn, epochs: Any) -> None:
-    axes, cell = axes_of(webui, epochs), Cell("<lora:isabella:1>")
+    axes = axes_of(webui, epochs)
+    cell = Cell("<lora:isabella:1>")
     axes["Block preset"].apply(cell, "NONE", [])
     name = cell.prompt.split(":")[1]
     assert name != "isabella" and name in webui.networks.available_networks

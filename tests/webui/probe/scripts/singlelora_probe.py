@@ -66,7 +66,8 @@ def break_step(kind, at):
     """The at-th prediction of the next training raises, once."""
     from lib_singlelora.hosts.webui.training_model import WebUITrainingModel
 
-    predict, left = WebUITrainingModel.predict, [at]
+    predict = WebUITrainingModel.predict
+    left = [at]
 
     def broken(self, *args):
         left[0] -= 1

@@ -1,0 +1,30 @@
+"""Options that several subcommands have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add `--checkpoint FILE`."""
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="Stable Diffusion 1.x, .safetensors or .ckpt",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one JSON object and nothing else"
+    )
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """Add `--workspace DIR`, which must be given."""
+    parser.add_argument(
+        "--workspace", type=Path, required=True, metavar="DIR", help="the character's folder"
+    )
