@@ -84,6 +84,13 @@ class UnreadableWeights(ValueError):
     """The message says in a few words what was found instead of weights."""
 
 
+class CodeInWeights(UnreadableWeights):
+    """The file would run code when it is read in full; it was not run."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; code in a file is not run")
+
+
 @dataclass(frozen=True)
 class Header:
     """The header of a safetensors file.
@@ -260,7 +267,7 @@ def read_pickle(path: Path) -> Any:
             # Before 2.6 torch.load hands these to torch.jit.load, which runs their code,
             # weights_only or not (CVE-2025-32434).
             if any(entry.filename.rpartition("/")[2] == "constants.pkl" for entry in entries):
-                raise UnreadableWeights("a TorchScript program; code in a file is not run")
+                raise CodeInWeights("a TorchScript program")
             unpacked = sum(entry.file_size for entry in entries)
             if unpacked > most:
                 raise UnreadableWeights(f"{size} bytes that would unpack to {unpacked}, a bomb")
@@ -281,7 +288,7 @@ def read_pickle(path: Path) -> Any:
             if foreign
             else "a pickle of something else than plain weights"
         )
-        raise UnreadableWeights(f"{what}; code in a file is not run") from None
+        raise CodeInWeights(what) from None
     except BROKEN as error:
         raise UnreadableWeights(f"a broken or truncated file ({type(error).__name__})") from None
     if claimed > most:

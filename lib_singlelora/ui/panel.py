@@ -103,7 +103,8 @@ def summary(results: Mapping[str, Any] | None) -> str:
         parts.append(_details(f"Training: notes ({len(train_notes)})", train_notes))
     if rejected := results.get("rejected"):
         lines = [f"{name}: {'; '.join(reasons)}" for name, reasons in rejected.items()]
-        parts.append(_details(f"{len(rejected)} regularization pictures were rejected", lines))
+        pictures = "1 picture was" if len(rejected) == 1 else f"{len(rejected)} pictures were"
+        parts.append(_details(f"{pictures} rejected from the regularization set", lines))
     if results["loras"]:
         names = " ".join(f"<code>{html.escape(name)}</code>" for name in results["loras"])
         parts.append(_line(f"LoRA files: {names}", "singlelora-loras"))

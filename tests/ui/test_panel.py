@@ -59,7 +59,7 @@ def test_what_to_know_of_crops_and_of_pictures_put_aside_is_folded_in() -> None:
     }
     text = summary(results)
     assert "2 crops" in text and "face: &lt;small&gt;" in text
-    assert "1 regularization pictures" in text and "0007: resembles her; two persons" in text
+    assert "1 picture was rejected" in text and "0007: resembles her; two persons" in text
 
 
 def test_how_a_job_ended_and_what_to_do() -> None:

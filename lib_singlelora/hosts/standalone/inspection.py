@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import CheckpointError, WorkspaceError
 from ...files.fileio import file_hash, write_json
 from ...files.weights import (
+    CodeInWeights,
     Header,
     UnreadableWeights,
     is_safetensors,
@@ -130,11 +131,8 @@ def _header(path: Path) -> Header:
 
 
 def _broken(path: Path, error: UnreadableWeights) -> CheckpointError:
-    remedy = (
-        "convert it to .safetensors where you trust it"
-        if "code in a file" in str(error)
-        else "download it again"
-    )
+    has_code = isinstance(error, CodeInWeights)
+    remedy = "convert it to .safetensors where you trust it" if has_code else "download it again"
     return CheckpointError(f"{path.name}: found {error}, {EXPECTED}; {remedy}")
 
 
