@@ -30,14 +30,20 @@ class WithoutDiffusers(MetaPathFinder):
 sys.meta_path.append(WithoutDiffusers())
 
 
+# Minutes each: started first, no worker is left alone with one of them at the end.
+LONG_FILES = ("tests/test_embedded.py", "tests/cli/test_main.py", "tests/training/test_dying.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The command line picks the standalone host too, but in processes of its own, where nothing is
-    skipped.
+    """Long files first; the command line is skipped where the standalone host cannot be.
+
+    It picks that host in processes of its own, where nothing is skipped.
     """
     missing = PathFinder.find_spec("diffusers") is None
     for item in items:
         if missing and item.path.parts[-2:] == ("cli", "test_main.py"):
             item.add_marker(pytest.mark.skip(reason="needs diffusers"))
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG_FILES))
 
 
 @pytest.fixture(scope="session")
