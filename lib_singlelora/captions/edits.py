@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import SettingsError
-from .atlas import plain
+from .tag_categories import plain
 from .text import KAOMOJI, join_tags, split_tags
 
 

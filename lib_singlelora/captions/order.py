@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from .atlas import category_of, plain, rank
+from .tag_categories import category_of, plain, rank
 from .text import join_tags, underscored
 
 Order = Literal["category", "certainty", "alphabet"]

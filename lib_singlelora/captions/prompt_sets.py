@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from .atlas import category_of, plain
 from .prompt_language import prompt_of
+from .tag_categories import category_of, plain
 from .text import split_tags
 
 FRAMINGS = ("portrait", "upper body", "cowboy shot", "full body")

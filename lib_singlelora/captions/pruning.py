@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..errors import SettingsError
 from ..settings.captions import CaptionSettings
-from .atlas import NAME, ORDER, category_of, plain
+from .tag_categories import NAME, ORDER, category_of, plain
 
 HEAD = frozenset(
     ("hair colour", "hair style", "bangs", "eye colour", "expression", "mouth", "gaze")

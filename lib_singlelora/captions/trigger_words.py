@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .atlas import atlas, category_of, plain
+from .tag_categories import atlas, category_of, plain
 from .tokens import count_tokens, is_word, rare_words
 
 MOST_TOKENS = 4

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw
 
-from ..captions.atlas import NAME, plain
 from ..captions.edits import tag_table
 from ..captions.order import unique
 from ..captions.pruning import Policy, Trait, policy_of
+from ..captions.tag_categories import NAME, plain
 from ..captions.tokens import LIMIT
 from ..crops.coverage import moved
 from ..errors import NotFoundError, SettingsError, WorkspaceError

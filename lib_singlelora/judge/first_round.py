@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..captions.atlas import category_of
 from ..captions.prompt_language import tags_of
+from ..captions.tag_categories import category_of
 from ..host import Host
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.mask_reader import read_mask

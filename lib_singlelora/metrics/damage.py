@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..captions.atlas import category_of
+from ..captions.tag_categories import category_of
 from ..imaging.colour import to_lab
 from .retention import TagProbabilities
 from .similarity import invalid_reason

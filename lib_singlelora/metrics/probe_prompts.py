@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..captions.atlas import category_of
 from ..captions.prompt_language import escape, prompt_of
+from ..captions.tag_categories import category_of
 from .retention import SEEN, TagProbabilities
 
 # One prompt a row: a framing in which all of it can be seen, then the alternatives for each thing

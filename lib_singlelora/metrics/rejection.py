@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..captions.atlas import category_of, plain
+from ..captions.tag_categories import category_of, plain
 from ..imaging.background import foreground_mask
 from ..settings.regularization import FilterSettings
 from .copying import colour_map, hash_similarity, perceptual_hash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..captions.atlas import category_of
+from ..captions.tag_categories import category_of
 
 # What belongs to a character whatever the pose and the place
 TRAIT_CATEGORIES = frozenset(

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ..captions.atlas import category_of
 from ..captions.order import Order, arrange
 from ..captions.pruning import Trait, find_traits, policy_of, prune
+from ..captions.tag_categories import category_of
 from ..errors import NotFoundError
 from ..files.fileio import file_hash, fingerprint
 from ..imaging.load import load_picture

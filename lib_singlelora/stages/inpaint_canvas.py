@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ..captions.atlas import category_of, plain
 from ..captions.prompt_language import prompt_of
 from ..captions.pruning import CLOTHES, hidden
+from ..captions.tag_categories import category_of, plain
 from ..crops.buckets import fit_to_bucket, make_buckets, nearest_bucket
 from ..crops.views import fit_aspect, overlap
 from ..errors import PictureError

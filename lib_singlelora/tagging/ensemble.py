@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..captions.atlas import plain
+from ..captions.tag_categories import plain
 from ..captions.text import spaced
 from ..embedded.paths import TAGGER
 from ..errors import TaggerError

@@ -11,7 +11,7 @@ from ..errors import SingleLoraError
 from ..service.dataset import DatasetService
 from ..service.service import Service
 from ..settings.schema import Settings
-from . import compat, dataset_html, panel
+from . import compat, dataset_html, job_panel
 from .forms import as_field_value
 
 PARTS = ("picture", "crops", "captions", "regularization", "trigger")
@@ -364,9 +364,9 @@ class DatasetView:
 
     def _do_load(self, name: str) -> list[Any]:
         try:
-            return [gr.update(value=self.desk.overlay(name)), panel.note("")]
+            return [gr.update(value=self.desk.overlay(name)), job_panel.note("")]
         except SingleLoraError as error:
-            return [gr.update(), panel.note(str(error), bad=True)]
+            return [gr.update(), job_panel.note(str(error), bad=True)]
 
     def _do_paint(self, name: str, painted: Any, side: str) -> list[Any]:
         def change() -> str:
@@ -452,8 +452,11 @@ class DatasetView:
         try:
             change()
         except SingleLoraError as error:  # the fields keep what was typed
-            return [panel.note(str(error), bad=True), *(gr.update() for _ in self.bulk)]
-        return [panel.note("All captions are changed; Undo reverts it."), *("" for _ in self.bulk)]
+            return [job_panel.note(str(error), bad=True), *(gr.update() for _ in self.bulk)]
+        return [
+            job_panel.note("All captions are changed; Undo reverts it."),
+            *("" for _ in self.bulk),
+        ]
 
     def _do_undo(self, name: str) -> list[Any]:
         def change() -> str:
@@ -506,16 +509,19 @@ class DatasetView:
             settings = change()
             self.service.submit(name, stage)
         except SingleLoraError as error:
-            return [panel.note(str(error), bad=True), *(gr.update() for _ in names)]
-        return [panel.note(message), *(as_field_value(settings.get(setting)) for setting in names)]
+            return [job_panel.note(str(error), bad=True), *(gr.update() for _ in names)]
+        return [
+            job_panel.note(message),
+            *(as_field_value(settings.get(setting)) for setting in names),
+        ]
 
 
 def _message(change: Callable[[], str]) -> str:
     """The change's message, or the error that refused it."""
     try:
-        return panel.note(change())
+        return job_panel.note(change())
     except SingleLoraError as error:
-        return panel.note(str(error), bad=True)
+        return job_panel.note(str(error), bad=True)
 
 
 def _at(event: gr.SelectData) -> int:

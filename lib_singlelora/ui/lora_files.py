@@ -11,7 +11,7 @@ import gradio as gr
 from ..errors import SingleLoraError
 from ..service.lora_files import LoraFilesService
 from ..service.service import Service
-from . import compat, panel
+from . import compat, job_panel
 
 
 class LoraFilesView:
@@ -99,9 +99,9 @@ class LoraFilesView:
         try:
             summary = self.desk.summary(name, lora or "")
         except SingleLoraError as error:
-            return [panel.note(str(error), bad=True), gr.update(visible=False)]
+            return [job_panel.note(str(error), bad=True), gr.update(visible=False)]
         path = self.desk.service.file(name, summary["picture"])
-        return [panel.note(summary["description"]), gr.update(value=str(path), visible=True)]
+        return [job_panel.note(summary["description"]), gr.update(value=str(path), visible=True)]
 
     def _bake(self, name: str, lora: str | None, preset: str, strength: float | None) -> list[Any]:
         return self._written(
@@ -121,7 +121,7 @@ class LoraFilesView:
         try:
             result = make()
         except SingleLoraError as error:
-            return [panel.note(str(error), bad=True), gr.update(), gr.update()]
+            return [job_panel.note(str(error), bad=True), gr.update(), gr.update()]
         names = list(self.desk.files(name))
         tag = html.escape(f"<lora:{result['name']}:1>")
         text = html.escape(f"{result['told']}. It lies in {result['file']}.")

@@ -15,7 +15,7 @@ from ..service.service import RUN, Handover, Service, view_of
 from ..settings.preset_files import preset_names
 from ..settings.schema import Settings, preset_values
 from ..settings.training import DEFAULT_PRESET
-from . import compat, panel
+from . import compat, job_panel
 from .dataset import DatasetView
 from .forms import STAGE_OF, TITLES, fields_of, values_of
 from .lora_files import LoraFilesView
@@ -90,7 +90,7 @@ class _Page:
 
     def build(self) -> None:
         if self.extras.lacking:
-            compat.html(panel.lacking(self.extras.lacking), "singlelora_lacking")
+            compat.html(job_panel.lacking(self.extras.lacking), "singlelora_lacking")
         with gr.Row(elem_id="singlelora_columns"):
             with gr.Column(scale=1, min_width=320):
                 self._character()
@@ -340,11 +340,11 @@ class _Page:
             try:
                 name, ticket = self._submit(word, values)
             except SingleLoraError as error:
-                return [gr.update(), panel.note(str(error), bad=True), self._job_html()]
+                return [gr.update(), job_panel.note(str(error), bad=True), self._job_html()]
             except OSError as error:
                 return [
                     gr.update(),
-                    panel.note(f"{error.filename}: {error.strerror}", bad=True),
+                    job_panel.note(f"{error.filename}: {error.strerror}", bad=True),
                     self._job_html(),
                 ]
             ahead = sum(
@@ -355,7 +355,7 @@ class _Page:
             queued = f"Queued behind {ahead} other job{'s' if ahead > 1 else ''}." if ahead else ""
             return [
                 gr.update(choices=[NEW, *self.service.names()], value=name),
-                panel.note(queued),
+                job_panel.note(queued),
                 self._job_html(),
             ]
 
@@ -414,10 +414,10 @@ class _Page:
             if ticket.job.state in ("waiting", "running")
         ]
         if not active:
-            return [panel.note("Nothing is running."), self._job_html()]
+            return [job_panel.note("Nothing is running."), self._job_html()]
         self.service.cancel(active[-1].number)
         return [
-            panel.note(
+            job_panel.note(
                 f"{active[-1].job.title}: stops at the next safe point; finished work is kept."
             ),
             self._job_html(),
@@ -443,8 +443,8 @@ class _Page:
         try:
             kept = self._picked(name, index, other)
         except SingleLoraError as error:
-            return [panel.note(str(error), bad=True)]
-        return [panel.note(f"Kept, with its parameters: {kept}")]
+            return [job_panel.note(str(error), bad=True)]
+        return [job_panel.note(f"Kept, with its parameters: {kept}")]
 
     def _again(
         self, name: str, index: int, other: Any, repeats: int | None, go_on: bool
@@ -456,9 +456,9 @@ class _Page:
                 name, picture, max(0, int(repeats or 0)), "last" if go_on else "zero"
             )
         except SingleLoraError as error:
-            return [panel.note(str(error), bad=True), self._job_html()]
+            return [job_panel.note(str(error), bad=True), self._job_html()]
         return [
-            panel.note(
+            job_panel.note(
                 f"The picture is added to the workspace {version}; choose it when that is done, and"
                 " press Run only: Train."
             ),
@@ -476,15 +476,15 @@ class _Page:
             self.service.change(
                 name, {key: _given(values[component]) for key, component in self.fields.items()}
             )
-            return [panel.note(self.bench.desk.plan(name)["plan"])]
+            return [job_panel.note(self.bench.desk.plan(name)["plan"])]
         except SingleLoraError as error:
-            return [panel.note(str(error), bad=True)]
+            return [job_panel.note(str(error), bad=True)]
 
     def _presets(self, name: str) -> list[Any]:
         try:
             path = self.bench.desk.presets_picture("" if name == NEW else name)
         except SingleLoraError as error:
-            return [gr.update(), panel.note(str(error), bad=True)]
+            return [gr.update(), job_panel.note(str(error), bad=True)]
         return [gr.update(value=str(path), visible=True), ""]
 
     def _suggest(self, name: str, picture: str | None, mask: str | None) -> list[Any]:
@@ -496,14 +496,14 @@ class _Page:
                 "",
             ]
         except SingleLoraError as error:
-            return [gr.update(), panel.note(str(error), bad=True)]
+            return [gr.update(), job_panel.note(str(error), bad=True)]
 
     def _doer(self, action: Action) -> Callable[[], list[Any]]:
         def do() -> list[Any]:
             try:
-                return [panel.note(action.run())]
+                return [job_panel.note(action.run())]
             except SingleLoraError as error:
-                return [panel.note(str(error), bad=True)]
+                return [job_panel.note(str(error), bad=True)]
 
         return do
 
@@ -512,7 +512,7 @@ class _Page:
             try:
                 return ["", *send.values(self.service.handover(name))]
             except SingleLoraError as error:
-                return [panel.note(str(error), bad=True), *(gr.update() for _ in send.outputs)]
+                return [job_panel.note(str(error), bad=True), *(gr.update() for _ in send.outputs)]
 
         return values
 
@@ -556,7 +556,7 @@ class _Page:
         return [gr.update(**chosen), self._job_html(), gallery, *shown, *dataset, "\n".join(now)]
 
     def _job_html(self) -> str:
-        return panel.render([view_of(ticket) for ticket in self.service.runner.tickets])
+        return job_panel.render([view_of(ticket) for ticket in self.service.runner.tickets])
 
     def _shown(self, name: str | None) -> list[Any]:
         if name is None or name not in self.service.names():
@@ -568,7 +568,7 @@ class _Page:
             ]
         results = self.service.results(name)
         return [
-            panel.summary(results),
+            job_panel.summary(results),
             *(
                 gr.update(value=results[key] or None, visible=bool(results[key]))
                 for key in ("sheet", "page", "inpainted")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lib_singlelora.captions.atlas import ORDER
 from lib_singlelora.captions.pruning import find_traits, hidden, policy_of, prune
+from lib_singlelora.captions.tag_categories import ORDER
 from lib_singlelora.errors import SettingsError
 from lib_singlelora.settings.captions import CaptionSettings
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from lib_singlelora.captions.atlas import atlas
+from lib_singlelora.captions.tag_categories import atlas
 from lib_singlelora.captions.tokens import CLIP, count_tokens, is_word, mark_limit, rare_words
 
 LONG = ", ".join(["a very long caption"] * 40)

@@ -18,7 +18,7 @@ from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective
 from lib_singlelora.training.trainer import Trainer, TrainerState
 from lib_singlelora.training.validation import NOISES, Validation, bands
-from lib_singlelora.ui.panel import render
+from lib_singlelora.ui.job_panel import render
 from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
 

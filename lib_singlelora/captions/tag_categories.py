@@ -1,6 +1,6 @@
-"""The tag atlas: the category of a danbooru tag.
+"""The category of a danbooru tag: hair, clothes, pose …
 
-A list holds the known tags (`atlas.txt`); patterns tell all others (`tag_rules.py`).
+A list holds the known tags (`tag_categories.txt`); patterns tell all others (`tag_patterns.py`).
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from .tag_rules import RULES
+from .tag_patterns import RULES
 from .text import spaced
 
-FILE = Path(__file__).parent / "atlas.txt"
+FILE = Path(__file__).parent / "tag_categories.txt"
 # The category of a known character's name.  The atlas lists none: a tagger's table says which of
 # its tags are names.
 NAME = "character"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib_singlelora.ui.panel import clock, lacking, note, render, summary
+from lib_singlelora.ui.job_panel import clock, lacking, note, render, summary
 
 JOB = {
     "id": 1,

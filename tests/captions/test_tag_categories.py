@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from lib_singlelora.captions.atlas import (
+from lib_singlelora.captions.tag_categories import (
     FILE,
     NAME,
     ORDER,
@@ -17,7 +17,7 @@ from lib_singlelora.captions.atlas import (
     rank,
     tags_of,
 )
-from lib_singlelora.captions.tag_rules import RULES
+from lib_singlelora.captions.tag_patterns import RULES
 
 
 def listed() -> list[str]:
