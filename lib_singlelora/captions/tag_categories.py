@@ -12,7 +12,7 @@ from .tag_patterns import RULES
 from .text import spaced
 
 FILE = Path(__file__).parent / "tag_categories.txt"
-# The category of a known character's name.  The atlas lists none: a tagger's table says which of
+# The category of a known character's name.  The list has none: a tagger's table says which of
 # its tags are names.
 NAME = "character"
 # Every category, in the order that tags have in a caption.

@@ -1,4 +1,8 @@
-"""The page: the picture, each stage's settings, the job panel, the results."""
+"""The page: the picture, each stage's settings, the job panel, the results.
+
+Its texts stand beside their fields here and in the other files of this room; the labels and help of
+settings are in `settings/`.
+"""
 
 from __future__ import annotations
 
