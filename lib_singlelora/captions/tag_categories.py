@@ -47,7 +47,7 @@ ORDER = (
 
 
 @cache
-def atlas() -> dict[str, str]:
+def categories_by_tag() -> dict[str, str]:
     """The category of every listed tag."""
     categories: dict[str, str] = {}
     category = ""
@@ -60,7 +60,7 @@ def atlas() -> dict[str, str]:
 
 
 def plain(tag: str) -> str:
-    """A tag as the atlas writes it: lower case, spaces for underscores, brackets unescaped."""
+    """A tag as the list writes it: lower case, spaces for underscores, brackets unescaped."""
     return spaced(" ".join(tag.lower().split()).replace("\\(", "(").replace("\\)", ")"))
 
 
@@ -68,14 +68,14 @@ def plain(tag: str) -> str:
 def category_of(tag: str) -> str:
     """The tag's category, one of `ORDER`; '' where neither the list nor a pattern knows it."""
     plain_tag = plain(tag)
-    if plain_tag in atlas():
-        return atlas()[plain_tag]
+    if plain_tag in categories_by_tag():
+        return categories_by_tag()[plain_tag]
     return next((category for category, pattern in RULES if pattern.fullmatch(plain_tag)), "")
 
 
 def tags_of(category: str) -> list[str]:
     """The listed tags of a category."""
-    return [tag for tag, listed in atlas().items() if listed == category]
+    return [tag for tag, listed in categories_by_tag().items() if listed == category]
 
 
 def rank(tag: str) -> int:

@@ -1,4 +1,4 @@
-"""The category of a tag that the atlas does not list, told by its words.
+"""The category of a tag that the list does not have, told by its words.
 
 Examples: `teal scarf`, `two-tone ribbon`, `hand on wall`.  Every pattern is matched against the
 whole tag (small letters, spaces); the first that fits wins, so exceptions stand first.

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .tag_categories import atlas, category_of, plain
+from .tag_categories import categories_by_tag, category_of, plain
 from .tokens import count_tokens, is_word, rare_words
 
 MOST_TOKENS = 4
@@ -55,12 +55,12 @@ class WordCheck:
 def check_word(word: str, names: Iterable[str] = (), tags: Iterable[str] = ()) -> WordCheck:
     """What is known of a word.
 
-    names, tags: a tagger's characters and its other tags, as the atlas writes them.
+    names, tags: a tagger's characters and its other tags, as the list of categories writes them.
     Raises: MissingPackageError.
     """
     tag = plain(word)
     known = []
-    if tag in atlas():
+    if tag in categories_by_tag():
         known.append(f"it is a tag ({category_of(tag)})")
     elif tag in set(tags):
         known.append("it is a tag that the tagger knows")

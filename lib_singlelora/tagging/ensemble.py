@@ -198,7 +198,7 @@ def tags_above(scores: TagScores, options: CaptionSettings) -> list[str]:
 def names_of(folders: Sequence[Path]) -> dict[str, set[str]]:
     """{"names", "tags"}: the characters and the other tags that these taggers know.
 
-    They are written as in the atlas.
+    They are written as in the list of categories.
     """
     rows = [row for folder in folders for row in read_tags(folder)]
     return {

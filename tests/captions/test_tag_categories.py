@@ -1,4 +1,4 @@
-"""The tag atlas: what tags speak of."""
+"""The categories of tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lib_singlelora.captions.tag_categories import (
     FILE,
     NAME,
     ORDER,
-    atlas,
+    categories_by_tag,
     category_of,
     plain,
     rank,
@@ -35,7 +35,7 @@ def test_it_lists_many_tags_each_once() -> None:
 
 
 def test_every_category_has_tags_and_none_is_unknown() -> None:
-    assert set(atlas().values()) == set(ORDER) - {NAME}
+    assert set(categories_by_tag().values()) == set(ORDER) - {NAME}
     assert {category for category, _ in RULES} <= set(ORDER)
     assert min(len(tags_of(category)) for category in ORDER if category != NAME) >= 10
 
@@ -111,7 +111,7 @@ def test_listed_tags_speak_of_what_they_do(tag: str, category: str) -> None:
     ],
 )
 def test_patterns_tell_what_the_list_lacks(tag: str, category: str) -> None:
-    assert tag not in atlas()
+    assert tag not in categories_by_tag()
     assert category_of(tag) == category
 
 
@@ -160,11 +160,11 @@ def test_patterns_agree_with_the_list() -> None:
     """A pattern that fits a listed tag agrees with the list in more than nine of ten cases."""
     by_pattern = {
         tag: next((name for name, pattern in RULES if pattern.fullmatch(tag)), "")
-        for tag in atlas()
+        for tag in categories_by_tag()
     }
     known = [tag for tag in by_pattern if by_pattern[tag]]
     assert len(known) > 2000
-    assert sum(by_pattern[tag] == atlas()[tag] for tag in known) > 0.9 * len(known)
+    assert sum(by_pattern[tag] == categories_by_tag()[tag] for tag in known) > 0.9 * len(known)
 
 
 def test_no_pattern_takes_a_listed_tag_for_hers_that_is_not() -> None:
@@ -174,7 +174,7 @@ def test_no_pattern_takes_a_listed_tag_for_hers_that_is_not() -> None:
         if name in of_the_character:
             wrong = [
                 tag
-                for tag, own in atlas().items()
+                for tag, own in categories_by_tag().items()
                 if own not in (*of_the_character, "hair style", "bangs", "body", "expression")
                 and pattern.fullmatch(tag)
                 and next(n for n, p in RULES if p.fullmatch(tag)) == name

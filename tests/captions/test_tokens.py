@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from lib_singlelora.captions.tag_categories import atlas
+from lib_singlelora.captions.tag_categories import categories_by_tag
 from lib_singlelora.captions.tokens import CLIP, count_tokens, is_word, mark_limit, rare_words
 
 LONG = ", ".join(["a very long caption"] * 40)
@@ -21,7 +21,7 @@ def test_the_count_is_that_of_transformers() -> None:
     kind = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
     theirs = kind.from_pretrained(CLIP)
     chance = random.Random(1)
-    tags = list(atlas())
+    tags = list(categories_by_tag())
     texts = [", ".join(chance.sample(tags, 20)) for _ in range(50)]
     for text in [
         *texts,

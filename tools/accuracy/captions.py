@@ -4,7 +4,7 @@ python -m tools.accuracy.captions [--characters 50] [--first 3000] [--json]
 
 Characters of tools/world's renderer in every pose and background are cropped and captioned by the
 stages themselves, with the embedded tagger and the policy as it comes.  What is a trait is read off
-the renderer's own vocabulary, not off the tag atlas: colour and length of hair, bangs, colour of
+the renderer's own vocabulary, not off our list: colour and length of hair, bangs, colour of
 eyes.  Everything else that the tagger found, but framings, must stand in the caption.
 """
 
