@@ -240,7 +240,7 @@ class Ticket(Generic[Result]):
         job = self.job
         try:
             self._run()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, there are jobs behind this one
+        except BaseException as error:  # noqa: BLE001 - more jobs wait behind it
             with contextlib.suppress(BaseException):
                 log.error("%s: %s", job.title, words_of(error))
         finally:
@@ -262,7 +262,7 @@ class Ticket(Generic[Result]):
             job.log("cancelled", title=job.title)
         except SingleLoraError as error:
             job.log("failed", title=job.title, error=words_of(error))
-        except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise to, SystemExit in it included
+        except BaseException as error:  # noqa: BLE001 - nobody to raise to
             with contextlib.suppress(Exception):  # a host's own handler of logs may fail too
                 log.error("%s failed\n%s", job.title, job.trace)
             job.log("failed", title=job.title, error=words_of(error), traceback=job.trace)

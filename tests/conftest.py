@@ -55,7 +55,7 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def standalone_host(small_checkpoint: Path):  # type: ignore[no-untyped-def]
+def standalone_host(small_checkpoint: Path):
     """The standalone host with the small checkpoint."""
     from lib_singlelora.hosts.standalone.host import StandaloneHost
 

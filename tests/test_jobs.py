@@ -275,7 +275,7 @@ def test_a_job_that_comes_as_the_last_one_ends_runs_once() -> None:
                 submitted.append("second")
                 tickets.append(runner.submit("second", work))
 
-    runner._lock = Lock()  # type: ignore[assignment]
+    runner._lock = Lock()
     assert runner.submit("first", work).wait(10).state == "done"
     threads[0].join(10)
     assert not threads[0].is_alive()

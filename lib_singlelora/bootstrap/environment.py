@@ -28,7 +28,8 @@ TORCH_ARGS = "SINGLELORA_TORCH_ARGS"
 UNPINNED = "SINGLELORA_UNPINNED"
 # The versions that were tried together, one file for each Python: python -m tools.constraints
 CONSTRAINTS = Path(__file__).parent / "constraints"
-# What pip says on stderr of itself and of the machine, not of the packages.
+# What pip says on stderr of itself and of the machine, not of the packages.  That it tries again
+# is shown: without a network that is all it says for minutes.
 NOISE = ("WARNING:", "DEPRECATION:", "[notice]")
 NEEDED_BYTES = 3 * 1024**3
 MARK = "singlelora.made"  # in a `.venv` of ours, from its first moment on
@@ -339,7 +340,7 @@ def _call(pip: Sequence[str]) -> tuple[int, str]:
     with child:
         try:
             for line in child.stderr:
-                if line.startswith(NOISE) or not line.strip():
+                if not line.strip() or (line.startswith(NOISE) and "Retrying" not in line):
                     noise += line
                 else:
                     print(line, end="", file=sys.stderr, flush=True)

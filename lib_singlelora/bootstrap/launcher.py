@@ -95,7 +95,8 @@ def main(words: Sequence[str]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # A console may know no "…".
+            # A console may know no "…".
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2

@@ -75,5 +75,6 @@ def fused_forward(module: nn.Linear, branch: LoraBranch, x: Tensor, by_onednn: b
     """The module's output with the branch's added.  by_onednn: True for oneDNN's products."""
     down = branch.down.to(x.dtype) * (branch.alpha / branch.rank)
     up = branch.up.to(x.dtype)
-    output: Tensor = LinearWithLora.apply(x, module.weight, module.bias, down, up, by_onednn)  # type: ignore[no-untyped-call]
+    apply: Any = LinearWithLora.apply  # PyTorch leaves it without types
+    output: Tensor = apply(x, module.weight, module.bias, down, up, by_onednn)
     return output

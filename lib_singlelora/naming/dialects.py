@@ -46,7 +46,8 @@ _ENDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _OUTPUT = re.compile(r"\.(?:lora_magnitude_vector(?:\.[^.]+)*|magnitude)$")
 
 _UNET_BODY = (
-    r"(?=(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|conv_in|conv_out|time_embed"
+    r"(?=(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|"
+    r"output_blocks|conv_in|conv_out|time_embed"
     r"|out[._]2)[._])"
 )
 _TEXT_BODY = r"(?=(?:text_model[._])?encoder[._]layers[._]\d)"
@@ -57,11 +58,13 @@ _NETWORKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for network, pattern in (
         (
             "te2",
-            r"(?:(?:lora|oft|lycoris)_te2[._]|text_encoder_2\.|(?:text_encoders\.)?clip_g\.(?:transformer\.)?)",
+            r"(?:(?:lora|oft|lycoris)_te2[._]|text_encoder_2\.|"
+            r"(?:text_encoders\.)?clip_g\.(?:transformer\.)?)",
         ),
         (
             "te1",
-            r"(?:(?:lora|oft|lycoris)_te1[._]|text_encoder_1\.|(?:text_encoders\.)?clip_l\.(?:transformer\.)?)",
+            r"(?:(?:lora|oft|lycoris)_te1[._]|text_encoder_1\.|"
+            r"(?:text_encoders\.)?clip_l\.(?:transformer\.)?)",
         ),
         ("te0", r"(?:lora|oft|lycoris)_te[._]"),
         (
@@ -70,8 +73,8 @@ _NETWORKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "unet",
-            r"(?:(?:lora|oft|lycoris)_unet[._]|lycoris_|unet\.|(?:model\.)?diffusion_model\.|transformer\.)?"
-            + _UNET_BODY,
+            r"(?:(?:lora|oft|lycoris)_unet[._]|lycoris_|unet\.|"
+            r"(?:model\.)?diffusion_model\.|transformer\.)?" + _UNET_BODY,
         ),
         ("unet", r"(?:(?:lora|oft|lycoris)_unet[._]|unet\.|(?:model\.)?diffusion_model\.)"),
     )

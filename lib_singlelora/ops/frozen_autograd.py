@@ -129,7 +129,8 @@ def _conv_forward(module: nn.Conv2d) -> Callable[..., Tensor]:
         options: Any = (module.stride, module.padding, module.dilation, module.groups)
         if weight.requires_grad or not (torch.is_grad_enabled() and x.requires_grad):
             return F.conv2d(x, weight, bias, *options)
-        output: Tensor = FrozenConv.apply(x, weight, bias, *options)  # type: ignore[no-untyped-call]
+        apply: Any = FrozenConv.apply  # PyTorch leaves it without types
+        output: Tensor = apply(x, weight, bias, *options)
         return output
 
     return forward
@@ -137,7 +138,8 @@ def _conv_forward(module: nn.Conv2d) -> Callable[..., Tensor]:
 
 def _geglu_forward(module: nn.Module) -> Callable[..., Tensor]:
     def forward(hidden: Tensor, *unused: Any, **more: Any) -> Tensor:
-        output: Tensor = Geglu.apply(module.proj(hidden))  # type: ignore[no-untyped-call, operator]
+        apply: Any = Geglu.apply  # PyTorch leaves it without types
+        output: Tensor = apply(module.proj(hidden))  # type: ignore[no-untyped-call, operator]
         return output
 
     return forward
@@ -193,7 +195,8 @@ def _recast_forward(
     def forward(x: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad and autocast_enabled(x.device.type)):
             return plain(x)
-        output: Tensor = RecastLinear.apply(x, module.weight, module.bias)  # type: ignore[no-untyped-call]
+        apply: Any = RecastLinear.apply  # PyTorch leaves it without types
+        output: Tensor = apply(x, module.weight, module.bias)
         return output
 
     return forward

@@ -52,7 +52,8 @@ def apply_frozen(
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
         return forward(x, weight, bias)
-    output: Tensor = _FrozenOperation.apply(x, weight, bias, forward, input_gradient)  # type: ignore[no-untyped-call]
+    apply: Any = _FrozenOperation.apply  # PyTorch leaves it without types
+    output: Tensor = apply(x, weight, bias, forward, input_gradient)
     return output
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 def _linear_pointwise() -> Any:
     """PyTorch's private operation, which torch.compile uses; None where this build has none."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available():
         return None
     return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 

@@ -64,7 +64,7 @@ class CudaGraph:
         recording = None if self.off else self._recording(batch, conditioning)
         if recording is None:
             loss = self.objective.loss_of(batch, conditioning)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return float(loss.detach())
         with torch.no_grad():
             for name in TENSORS:
@@ -74,7 +74,7 @@ class CudaGraph:
                 recording.conditioning.context.grad.zero_()
         recording.graph.replay()
         if conditioning.context.requires_grad:
-            conditioning.context.backward(recording.conditioning.context.grad)  # type: ignore[no-untyped-call]
+            conditioning.context.backward(recording.conditioning.context.grad)
         return float(recording.loss)
 
     def _recording(self, batch: TrainingBatch, conditioning: Conditioning) -> _Recording | None:
@@ -111,19 +111,19 @@ class CudaGraph:
             context.grad = torch.zeros_like(context)
         static_batch = batch.clone()
         static_texts = Conditioning(context)
-        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):
             for _ in range(2):  # libraries choose their algorithms, which cannot be recorded
                 computed = self.objective.loss_of(static_batch, static_texts)
-                computed.backward()  # type: ignore[no-untyped-call]
+                computed.backward()
         torch.cuda.current_stream().wait_stream(side_stream)
         expected = float(computed.detach())
         del computed
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             loss = self.objective.loss_of(static_batch, static_texts)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             loss = loss.detach()
         # One memory pool for all graphs: they never run at the same time
         self._pool = self._pool or graph.pool()

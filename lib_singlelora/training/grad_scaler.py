@@ -35,7 +35,7 @@ class GradScaler:
 
     def backward(self, loss: Tensor) -> None:
         """The backward pass of the scaled loss."""
-        (loss * self.scale if self.enabled else loss).backward()  # type: ignore[no-untyped-call]
+        (loss * self.scale if self.enabled else loss).backward()
 
     def step(
         self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], max_norm: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,17 @@ def test_an_environment_with_other_pins_is_not_current(tmp_path: Path) -> None:
     assert environment.digest(["numpy"], file) != before
 
 
+def test_a_broken_connection_is_told_while_pip_tries_again(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    code = "import sys; print('WARNING: Retrying (Retry(total=4)) after x', file=sys.stderr)"
+    assert environment._call([sys.executable, "-c", code]) == (0, "")
+    assert "Retrying" in capfd.readouterr().err
+
+
 def test_warnings_of_pip_are_seen_only_when_it_fails(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    import sys
-
     code = "import sys; print('WARNING: x', file=sys.stderr); print('ERROR: y', file=sys.stderr)"
     status, noise = environment._call([sys.executable, "-c", f"{code}; sys.exit(3)"])
     assert (status, noise) == (3, "WARNING: x\n")

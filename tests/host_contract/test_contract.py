@@ -38,7 +38,7 @@ def ask(**values: object) -> ImageRequest:
             "steps": 4,
             **values,
         }
-    )  # type: ignore[arg-type]
+    )
 
 
 def draw(host: Host, **values: object) -> list[bytes]:
@@ -195,7 +195,7 @@ def same(before: dict[str, tuple[object, ...]], after: dict[str, tuple[object, .
     return before.keys() == after.keys() and all(
         torch.equal(old[0], new[0]) and old[1:] == new[1:]
         for old, new in zip(before.values(), after.values(), strict=True)
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_training_starts_without_applied_loras_and_gives_everything_back(

@@ -58,7 +58,7 @@ def test_a_picture_of_another_size_is_resized(host: Host) -> None:
 @pytest.mark.parametrize("sampler", ["DPM++ 2M Karras", "Euler a", "Euler", "DDIM"])
 def test_inpainting_keeps_what_lies_outside_the_mask(host: Host, fill: str, sampler: str) -> None:
     origin = photograph()
-    drawn = draw(host, replace(REQUEST, image=origin, mask=hole(), fill=fill, sampler=sampler))  # type: ignore[arg-type]
+    drawn = draw(host, replace(REQUEST, image=origin, mask=hole(), fill=fill, sampler=sampler))
     outside = np.asarray(hole()) == 0
     assert np.array_equal(drawn[outside], pixels(origin)[outside])
     assert np.abs(drawn - pixels(origin))[20:44, 20:44].mean() > 5

@@ -141,7 +141,7 @@ def test_everything_is_given_back_as_it_was(host: Host) -> None:
     flag = odd.weight.requires_grad
     mode = odd.training
     try:
-        odd.weight.requires_grad_(True)  # type: ignore[operator]
+        odd.weight.requires_grad_(True)
         odd.training = True
         before = state(modules)
         picture = draw(host)
@@ -155,7 +155,7 @@ def test_everything_is_given_back_as_it_was(host: Host) -> None:
         assert state(modules) == before
         assert np.array_equal(draw(host), picture)
     finally:
-        odd.weight.requires_grad_(flag)  # type: ignore[operator]
+        odd.weight.requires_grad_(flag)
         odd.training = mode
 
 
@@ -180,8 +180,8 @@ def test_training_starts_from_the_checkpoint_without_the_loras_last_drawn_with(
     before = state(modules)
     drawn = with_loras(host, LoraUse(path))
     with host.open_for_training():
-        weights = [values[2][1] for values in state(modules).values()]  # type: ignore[index]
-    assert weights == [values[2][1] for values in before.values()]  # type: ignore[index]
+        weights = [values[2][1] for values in state(modules).values()]
+    assert weights == [values[2][1] for values in before.values()]
     assert np.array_equal(with_loras(host, LoraUse(path)), drawn)
     assert np.array_equal(draw(host), plain)
 

@@ -32,7 +32,7 @@ class Part(nn.Module):
     def parameters(self, recurse: bool = True) -> Any:
         return iter([self.parameter])
 
-    def to(self, device: Any, *args: Any) -> Part:  # type: ignore[override]
+    def to(self, device: Any, *args: Any) -> Part:
         self.moves.append(torch.device(device).type)
         self.parameter.device = torch.device(device)
         return self

@@ -81,7 +81,7 @@ def saved(path: Path, state: dict[str, torch.Tensor]) -> Path:
 @pytest.mark.parametrize("build", [srvgg, rrdb])
 def test_a_model_file_enlarges_by_its_scale(tmp_path: Path, name: str, build: object) -> None:
     spandrel_or_skip()
-    upscaler = ModelUpscaler(saved(tmp_path / name, build()), device="cpu")  # type: ignore[operator]
+    upscaler = ModelUpscaler(saved(tmp_path / name, build()), device="cpu")
     assert upscaler.scale == 4
     assert upscaler.upscale(picture(20, 14), 4).size == (80, 56)
 

@@ -98,7 +98,7 @@ def test_another_model_is_one_clear_line(
     made: dict[str, object], told: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ImageModelError, match=told):
-        Detector(write(tmp_path / "d.onnx", **made)).detect(Image.new("RGB", (64, 64)))  # type: ignore[arg-type]
+        Detector(write(tmp_path / "d.onnx", **made)).detect(Image.new("RGB", (64, 64)))
 
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:

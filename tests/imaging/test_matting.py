@@ -135,7 +135,7 @@ def test_a_file_of_another_kind_is_one_clear_line(
     if "text" in change:
         path.write_text("no model")
     elif "missing" not in change:
-        write_model(path, **change)  # type: ignore[arg-type]
+        write_model(path, **change)
     with pytest.raises(ImageModelError, match=told) as caught:
         MattingModel(path)
     assert "\n" not in str(caught.value) and "expected" in str(caught.value)

@@ -110,7 +110,7 @@ def iou(mask: Image.Image, truth: np.ndarray) -> float:
     ],
 )
 def test_the_mask_is_the_figure_without_the_scenery(looks: str, scenery: object) -> None:
-    image, truth = composed(looks, scenery())  # type: ignore[operator]
+    image, truth = composed(looks, scenery())
     assert iou(foreground_mask(image).mask, truth) > 0.9
 
 
@@ -132,7 +132,7 @@ def test_a_lonely_cloud_at_the_head_is_no_hat(looks: str, cloud: tuple[int, int,
 
 @pytest.mark.parametrize("scenery", [meadow, path])
 def test_views_of_a_whole_figure_before_a_meadow_are_proposed(scenery: object) -> None:
-    image, _ = composed("brown hair, red dress", scenery())  # type: ignore[operator]
+    image, _ = composed("brown hair, red dress", scenery())
     views = {
         view.name: view.box
         for view in propose_views(foreground_mask(image).mask, make_buckets(512), image)

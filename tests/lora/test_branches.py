@@ -36,7 +36,7 @@ def modules() -> dict[str, nn.Module]:
 def network(
     algorithm: str, targets: dict[str, nn.Module], seed: int = 1, **more: float
 ) -> LoraNetwork:
-    shape = LoraShape(3, 2.0, conv_rank=2, algorithm=algorithm, **more)  # type: ignore[arg-type]
+    shape = LoraShape(3, 2.0, conv_rank=2, algorithm=algorithm, **more)
     return LoraNetwork(targets.items(), SD1, shape, {}, True, seed)
 
 
@@ -171,7 +171,7 @@ def test_rank_dropout_leaves_out_what_lycoris_leaves_out(algorithm: str, name: s
 @pytest.mark.parametrize("kind", ["dropout", "rank_dropout", "module_dropout"])
 def test_dropout_acts_while_it_trains_only_and_keeps_the_mean(kind: str) -> None:
     module = nn.Linear(12, 16)
-    branch = new_branch(module, LoraShape(6, 6.0, **{kind: 0.5}), torch.Generator().manual_seed(1))  # type: ignore[arg-type]
+    branch = new_branch(module, LoraShape(6, 6.0, **{kind: 0.5}), torch.Generator().manual_seed(1))
     assert isinstance(branch, LoraBranch)
     with torch.no_grad():
         branch.up.add_(0.3)

@@ -139,7 +139,7 @@ def test_the_metadata_tells_the_new_rank_and_the_error(tmp_path: Path) -> None:
 )
 def test_a_wrong_size_is_told(tmp_path: Path, given: dict[str, float], message: str) -> None:
     with pytest.raises(LoraFileError, match=message):
-        resize(made(tmp_path), **given)  # type: ignore[arg-type]
+        resize(made(tmp_path), **given)
 
 
 @pytest.mark.parametrize("algorithm", ["loha", "lokr", "diff"])

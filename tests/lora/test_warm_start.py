@@ -32,7 +32,7 @@ def network(
 
 
 def trained(algorithm: str = "LoRA", **shape: float) -> LoraFile:
-    made = network(seed=7, algorithm=algorithm, **shape)  # type: ignore[arg-type]
+    made = network(seed=7, algorithm=algorithm, **shape)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in made.parameters():

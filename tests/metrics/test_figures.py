@@ -92,7 +92,7 @@ def test_the_hash_outlives_size_and_noise() -> None:
         ),
     ],
 )
-def test_damage_is_named(spoil, name) -> None:  # type: ignore[no-untyped-def]
+def test_damage_is_named(spoil, name) -> None:
     valid = [measure_surface(drawing(seed)) for seed in range(4)]
     muted = Image.blend(
         drawing(1), drawing(1).convert("L").convert("RGB"), 0.6 if name == "burnt" else 0

@@ -109,8 +109,7 @@ def test_a_linear_under_autocast_keeps_no_cast_copy_of_its_weight() -> None:
         with (
             recast_linears(targets, torch.bfloat16),
             torch.autograd.graph.saved_tensors_hooks(
-                lambda t, dtypes=dtypes: dtypes.append(t.dtype) or t,  # type: ignore[misc]
-                lambda t: t,
+                lambda t, dtypes=dtypes: dtypes.append(t.dtype) or t, lambda t: t
             ),
             torch.autocast("cpu", dtype=torch.bfloat16),
         ):

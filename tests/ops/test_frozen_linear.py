@@ -23,7 +23,7 @@ class Small(nn.Module):
 
 
 def random_network(model: Small, **shape: float) -> LoraNetwork:
-    network = LoraNetwork([(NAME, model.linear)], SD1, LoraShape(4, 2, **shape), {}, False, 1)  # type: ignore[arg-type]
+    network = LoraNetwork([(NAME, model.linear)], SD1, LoraShape(4, 2, **shape), {}, False, 1)
     for _, branch in network.items():
         branch.up.data.normal_(generator=torch.Generator().manual_seed(2))
     return network.train()
@@ -37,7 +37,7 @@ def run(model: Small, network: LoraNetwork, x: Tensor) -> list[Tensor]:
     out.square().sum().backward()
     results = [out.detach(), x.grad, *(parameter.grad for parameter in network.parameters())]
     network.zero_grad()
-    return results  # type: ignore[return-value]
+    return results
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -142,7 +142,7 @@ def test_onednn_differs_by_rounding_only(bias: bool, shape: tuple[int, ...]) -> 
         model.linear(actual).square().sum().backward()  # a frozen Linear without a LoRA
     expected = x.clone().requires_grad_()
     model.linear(expected).square().sum().backward()
-    assert torch.allclose(actual.grad, expected.grad, atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(actual.grad, expected.grad, atol=1e-5)
 
 
 @needs_onednn
@@ -153,7 +153,7 @@ def test_with_onednn_an_untrained_lora_changes_no_bit() -> None:
     x = torch.randn(7, 12)
     network = random_network(model)
     for _, branch in network.items():
-        torch.nn.init.zeros_(branch.up)  # type: ignore[arg-type]
+        torch.nn.init.zeros_(branch.up)
     with onednn_linears([(NAME, model.linear)]):
         alone = model.linear(x)
         with attached(network, [(NAME, model.linear)]):

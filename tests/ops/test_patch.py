@@ -74,7 +74,7 @@ def test_a_module_patched_twice_gets_its_own_back() -> None:
     def wrap(count: int) -> Iterator[tuple[nn.Module, str, Callable[[], str]]]:
         for _ in range(count):
             forward = module.forward
-            yield module, "forward", lambda forward=forward: f"({forward()})"  # type: ignore[misc]
+            yield module, "forward", lambda forward=forward: f"({forward()})"
 
     with patched(wrap(2)):
         assert module() == "((class))"

@@ -26,7 +26,7 @@ class NoHost:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    return Service(NoHost(), lambda: tmp_path / "workspaces")  # type: ignore[arg-type]
+    return Service(NoHost(), lambda: tmp_path / "workspaces")
 
 
 @pytest.fixture

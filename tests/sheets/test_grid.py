@@ -18,7 +18,7 @@ def grid(**values: object) -> Grid:
         "columns": ("0.5", "1"),
         "cells": ((Cell((RED,)), Cell((BLUE,), mark=True)), (Cell((BLUE,)), None)),
     }
-    return Grid(**{**defaults, **values})  # type: ignore[arg-type]
+    return Grid(**{**defaults, **values})
 
 
 def test_wrapped_lines_fit_and_lose_nothing() -> None:

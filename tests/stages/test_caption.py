@@ -218,7 +218,7 @@ def test_the_embedded_tagger_serves_the_embedded_checkpoint_only(
     paths = HostPaths(downloads=tmp_path / "none")
     for preset, expected in (("embedded", [tmp_path / "embedded"]), ("recommended", [])):
         host = QuietHost(paths, CheckpointInfo("x", Path("x"), preset=preset))
-        assert ensemble.known_folders(host) == expected  # type: ignore[arg-type]
+        assert ensemble.known_folders(host) == expected
 
 
 def test_a_downloaded_tagger_is_found_the_next_time(workspace: Workspace, tmp_path: Path) -> None:

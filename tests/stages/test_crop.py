@@ -116,7 +116,7 @@ def test_a_detector_moves_the_face(
     from tests.imaging.test_face_detector import V8, write
 
     cut(eileen, standalone_host, detector=str(write(tmp_path / "d.onnx", V8)))
-    left, top, right, bottom = views(eileen)["face"]["box"]  # type: ignore[misc]
+    left, top, right, bottom = views(eileen)["face"]["box"]
     with Image.open(eileen.prepared) as image:
         factor = image.width / 64
     assert (

@@ -174,14 +174,14 @@ def test_a_prompt_set_is_made_of_her_captions_and_traits(
 def test_files_change_least_often(workspace: Workspace, standalone_host: StandaloneHost) -> None:
     loads: list[object] = []
     merge = standalone_host._loras._merge
-    standalone_host._loras._merge = lambda use: (loads.append(use), merge(use))[1]  # type: ignore[method-assign,func-returns-value]
+    standalone_host._loras._merge = lambda use: (loads.append(use), merge(use))[1]
     try:
         settings = small(samplers="Euler,DDIM", clip_skips="1,2", x="sampler").with_values(
             {"judge.probes": 0}
         )
         plot(StageContext(settings, workspace, standalone_host))
     finally:
-        standalone_host._loras._merge = merge  # type: ignore[method-assign]
+        standalone_host._loras._merge = merge
     assert len(loads) == len(set(loads)) == 4  # two epochs at two strengths, each once
 
 

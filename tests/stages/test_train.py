@@ -18,7 +18,7 @@ def test_validation_average_and_memory_are_logged_and_returned(
 ) -> None:
     events: list[dict[str, Any]] = []
     job = Job("train")
-    job.log = lambda kind, **values: events.append({"kind": kind, **values})  # type: ignore[method-assign]
+    job.log = lambda kind, **values: events.append({"kind": kind, **values})
     options = {
         "training__epochs": 1,
         "training__repeats": 1,

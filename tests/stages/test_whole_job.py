@@ -98,7 +98,7 @@ def test_the_result_names_files_that_are_there(
         assert isinstance(paths, list) and paths
         assert all(Path(path).is_absolute() and Path(path).is_file() for path in paths), key
     assert Path(str(result["sheet"])).is_file() and Path(str(result["page"])).is_file()
-    assert list(result["seconds"]) == list(STAGES)  # type: ignore[call-overload]
+    assert list(result["seconds"]) == list(STAGES)
 
 
 def test_the_folders_are_kohyas(finished: tuple[Workspace, dict[str, object]]) -> None:

@@ -61,7 +61,7 @@ def test_times_and_names_made_of_them_are_no_difference(tmp_path: Path) -> None:
 def test_another_weight_pixel_or_caption_is_a_difference(
     values: dict[str, object], tmp_path: Path
 ) -> None:
-    one, other = workspace(tmp_path / "1"), workspace(tmp_path / "2", **values)  # type: ignore[arg-type]
+    one, other = workspace(tmp_path / "1"), workspace(tmp_path / "2", **values)
     assert _difference(contents(one), contents(other))
 
 

@@ -83,7 +83,7 @@ def test_what_cannot_be_recorded_is_computed_and_warned_of_once(tmp_path: Path) 
         folder.mkdir()
         job = Job("train")
         told: list[dict[str, object]] = []
-        job.log = lambda kind, told=told, **values: told.append({"kind": kind, **values})  # type: ignore[method-assign]
+        job.log = lambda kind, told=told, **values: told.append({"kind": kind, **values})
         trainer = Trainer(
             model,
             network,

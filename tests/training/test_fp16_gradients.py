@@ -49,12 +49,12 @@ def gradients(host: StandaloneHost, precision: str, scaled: bool) -> Gradients:
         network = LoraNetwork(model.targets(), model.layout, LoraShape(4, 4), {}, False, 1)
         generator = torch.Generator().manual_seed(3)
         for _, branch in network.items():
-            branch.up.data.copy_(torch.randn(branch.up.shape, generator=generator) * 1e-3)  # type: ignore[operator]
+            branch.up.data.copy_(torch.randn(branch.up.shape, generator=generator) * 1e-3)
         objective = Objective(model, network, settings(text_encoder_lr=0, min_snr_gamma=0))
         scaler = GradScaler(model.compute_dtype == torch.float16 and scaled)
         with attached(network, model.targets()):
             scaler.backward(objective.loss(drawn()))
-        return {name: branch.down.grad / scaler.scale for name, branch in network.items()}  # type: ignore[operator]
+        return {name: branch.down.grad / scaler.scale for name, branch in network.items()}
 
 
 def relative_error(found: Gradients, true: Gradients) -> float:

@@ -48,7 +48,7 @@ def test_epsilon_and_v_targets_lead_back_to_the_latents() -> None:
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
 def test_min_snr_weights(gamma: float) -> None:
     for prediction in ("epsilon", "v_prediction"):
-        got = min_snr_weight(ALPHA_BAR, gamma, prediction)  # type: ignore[arg-type]
+        got = min_snr_weight(ALPHA_BAR, gamma, prediction)
         for weight, a in zip(got.tolist(), ALPHA_BAR.tolist(), strict=True):
             snr = a / (1 - a)
             expected = min(snr, gamma) / (snr if prediction == "epsilon" else snr + 1)

@@ -147,7 +147,7 @@ def test_what_was_encoded_ahead_is_not_encoded_again_and_is_the_same() -> None:
     made = objective(settings(text_encoder_lr=0))
     plain = made.encode(["a", "bb"]).context
     made.encode_ahead([["a", "bb"], ["a dog"]])
-    made.model.encode_prompts = None  # type: ignore[method-assign, assignment]
+    made.model.encode_prompts = None
     assert made.encode(["a", "bb"]).context.equal(plain)
 
 
@@ -157,7 +157,7 @@ def test_the_captions_of_an_epoch_are_those_that_are_drawn(kind: str) -> None:
         regularization=kind, caption_dropout=0.3, tag_dropout=0.3, flip=True, color_aug=True
     )
     cache = LatentCache()
-    cache.get = lambda *_: torch.zeros(1, 4, 2, 2)  # type: ignore[method-assign, assignment]
+    cache.get = lambda *_: torch.zeros(1, 4, 2, 2)
     shown = [
         Picture(Path(f"{n}.png"), "isa, girl, red, blue, hat", (16, 16), 1, n == 2, "isa")
         for n in range(3)

@@ -26,7 +26,7 @@ def test_falling_schedules_fall_to_nearly_nothing(name: str) -> None:
 
 def test_the_middle_of_each_schedule_is_its_formula() -> None:
     def middle(name: str, **more: float) -> float:
-        return learning_rate_factor(name, 50, 100, 0, **more)  # type: ignore[arg-type]
+        return learning_rate_factor(name, 50, 100, 0, **more)
 
     assert middle("linear") == pytest.approx(0.5)
     assert middle("cosine") == pytest.approx(0.5 * (1 + math.cos(math.pi / 2)))

@@ -31,7 +31,7 @@ def events(folder: Path, stop_at: int = 0, **values: Any) -> list[Event]:
     told: list[Event] = []
     job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
-    job.log = lambda kind, **more: told.append({"kind": kind, **more})  # type: ignore[method-assign]
+    job.log = lambda kind, **more: told.append({"kind": kind, **more})
     options = settings(text_encoder_lr=0, **values)
     shown = pictures(folder)
     model = TinyModel()
@@ -69,9 +69,9 @@ def test_each_band_is_the_mean_squared_error_there() -> None:
     )
     cache = LatentCache()
     latents = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1))
-    cache.get = lambda picture: latents  # type: ignore[method-assign, misc, assignment]
+    cache.get = lambda picture: latents
     shown = [type("P", (), {"caption": "a dog"})()]
-    found = Validation(objective, shown, cache).measure()  # type: ignore[arg-type]
+    found = Validation(objective, shown, cache).measure()
     from lib_singlelora.training.batch import seeded
 
     for timestep, value in found.bands.items():
@@ -122,10 +122,10 @@ def test_a_cancel_while_an_epoch_is_measured_loses_none_of_its_steps(tmp_path: P
         trainer = Trainer(model, network, shown[:2], options, folder / "s.pt", "x", save, shown[2:])
         trainer.resume()
         plain = trainer._validate
-        trainer._validate = lambda epoch, job: (  # type: ignore[method-assign]
+        trainer._validate = lambda epoch, job: (
             job.cancel() if cancelled and epoch else None,
             plain(epoch, job),
-        )[1]  # type: ignore[func-returns-value]
+        )[1]
         with suppress(JobCancelled):
             trainer.run(job)
 
@@ -143,7 +143,7 @@ def test_a_resumed_training_still_tells_what_it_began_with(tmp_path: Path) -> No
     told: list[dict[str, float]] = []
     for stop_at in (3, 0):
         job = Job("train")
-        job._listener = lambda progress, job=job, stop_at=stop_at: (  # type: ignore[misc]
+        job._listener = lambda progress, job=job, stop_at=stop_at: (
             told.append(dict(progress.values)),
             job.cancel() if stop_at and progress.done == stop_at else None,
         )

@@ -101,7 +101,7 @@ def prepared_child(words: list[str], output: Path) -> int:
         from lib_singlelora.cli.main import main
 
         status = main(words)
-    except BaseException as error:  # noqa: BLE001 - a traceback is what is looked for; it is told as status 99
+    except BaseException as error:  # noqa: BLE001 - told as status 99
         import traceback
 
         traceback.print_exception(error)

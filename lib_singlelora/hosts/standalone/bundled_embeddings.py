@@ -67,7 +67,7 @@ def embedding_tokens(
         yield {}
         return
     extended = torch.cat([row.detach() for row in rows])
-    inner.embeddings.token_embedding = nn.Embedding.from_pretrained(extended)  # type: ignore[no-untyped-call]
+    inner.embeddings.token_embedding = nn.Embedding.from_pretrained(extended)
     try:
         yield tokens
     finally:

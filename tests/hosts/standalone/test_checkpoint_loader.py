@@ -48,7 +48,7 @@ def test_a_ckpt_draws_what_the_safetensors_draws(
 
 def test_a_pickle_with_code_is_not_opened(tmp_path: Path) -> None:
     class Evil:
-        def __reduce__(self):  # type: ignore[no-untyped-def]
+        def __reduce__(self):
             return (Path.touch, (tmp_path / "executed",))
 
     with (tmp_path / "evil.ckpt").open("wb") as file:

@@ -46,7 +46,7 @@ def test_a_lora_is_merged_and_taken_out_bit_for_bit(
         for _, branch in network.items():
             branch.up.fill_(0.1)
         write_lora(tmp_path / "lora.safetensors", network.kohya_tensors(), {}, "fp16")
-    before = {name: module.weight.clone() for name, module in targets_of(half_host.networks)}  # type: ignore[operator]
+    before = {name: module.weight.clone() for name, module in targets_of(half_host.networks)}
     plain = half_host.generate(REQUEST, Job())[0].image.tobytes()
     changed = half_host.generate(
         replace(REQUEST, loras=(LoraUse(tmp_path / "lora.safetensors"),)), Job()
@@ -54,7 +54,7 @@ def test_a_lora_is_merged_and_taken_out_bit_for_bit(
     assert changed != plain and half_host.generate(REQUEST, Job())[0].image.tobytes() == plain
     assert all(
         torch.equal(module.weight, before[name]) for name, module in targets_of(half_host.networks)
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_branches_in_fp32_learn_beside_networks_in_bf16(half_host: StandaloneHost) -> None:

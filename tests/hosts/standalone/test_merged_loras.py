@@ -34,7 +34,7 @@ def dora(tmp_path: Path) -> Path:
     generator = torch.Generator().manual_seed(1)
     tensors = {}
     for name, module in targets().items():
-        out, into, *ones = module.weight.shape  # type: ignore[union-attr,misc]
+        out, into, *ones = module.weight.shape
         tensors[f"{STEMS[name]}.lora_up.weight"] = torch.randn(
             out, RANK, *ones, generator=generator
         )
@@ -71,13 +71,13 @@ def by_hand(weight: np.ndarray, file: Path, stem: str, strength: float) -> np.nd
 @pytest.mark.parametrize("strength", [1.0, 0.6, -0.5])
 def test_a_dora_is_applied_and_taken_out(dora: Path, strength: float) -> None:
     modules = targets()
-    before = {name: module.weight.detach().clone() for name, module in modules.items()}  # type: ignore[union-attr,operator]
+    before = {name: module.weight.detach().clone() for name, module in modules.items()}
     loras = MergedLoras(modules.items())
     loras.apply([LoraUse(dora, strength, strength)])
     for name, module in modules.items():
         expected = by_hand(before[name].numpy(), dora, STEMS[name], strength)
-        assert np.allclose(module.weight.detach().numpy(), expected, atol=1e-5)  # type: ignore[union-attr,operator]
-        assert not np.allclose(module.weight.detach().numpy(), before[name].numpy(), atol=1e-2)  # type: ignore[union-attr,operator]
+        assert np.allclose(module.weight.detach().numpy(), expected, atol=1e-5)
+        assert not np.allclose(module.weight.detach().numpy(), before[name].numpy(), atol=1e-2)
     loras.remove()
     assert all(torch.equal(modules[name].weight, weight) for name, weight in before.items())
 
@@ -89,7 +89,7 @@ def test_a_magnitude_of_the_outputs_is_refused(dora: Path, tmp_path: Path) -> No
     tensors[f"{STEMS[LINEAR]}.dora_scale"] = torch.ones(8, 1)
     save_file(tensors, tmp_path / "other.safetensors")
     modules = targets()
-    before = {name: module.weight.detach().clone() for name, module in modules.items()}  # type: ignore[union-attr,operator]
+    before = {name: module.weight.detach().clone() for name, module in modules.items()}
     with pytest.raises(
         LoraKeyError, match=r"found a magnitude of \(8, 1\), expected one for each of 10 inputs"
     ):
@@ -158,7 +158,7 @@ def test_other_algorithms_are_applied_as_the_webui_does(
     algorithm: Callable[..., Any], tmp_path: Path
 ) -> None:
     modules = targets()
-    before = modules[LINEAR].weight.detach().clone()  # type: ignore[union-attr,operator]
+    before = modules[LINEAR].weight.detach().clone()
     parts, change = algorithm(before.numpy())
     save_file(
         {f"{STEMS[LINEAR]}.{part}": torch.tensor(value) for part, value in parts.items()},
@@ -166,10 +166,10 @@ def test_other_algorithms_are_applied_as_the_webui_does(
     )
     loras = MergedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.7, 0.7)])
-    merged = modules[LINEAR].weight.detach().numpy()  # type: ignore[union-attr,operator]
+    merged = modules[LINEAR].weight.detach().numpy()
     np.testing.assert_allclose(merged, before.numpy() + 0.7 * change, atol=1e-4)
     loras.remove()
-    assert torch.equal(modules[LINEAR].weight, before)  # type: ignore[arg-type]
+    assert torch.equal(modules[LINEAR].weight, before)
 
 
 def test_norms_and_biases_are_changed_too_and_given_back(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_norms_and_biases_are_changed_too_and_given_back(tmp_path: Path) -> None
         f"{STEMS[LINEAR]}.diff_b": torch.ones(8),
     }
     save_file(tensors, tmp_path / "a.safetensors")
-    bias = linear.bias.detach().clone()  # type: ignore[union-attr,operator]
+    bias = linear.bias.detach().clone()
     loras = MergedLoras(modules.items())
     loras.apply([LoraUse(tmp_path / "a.safetensors", 0.5, 0.5)])
     assert torch.equal(norm.weight, torch.full((8,), 2.0))

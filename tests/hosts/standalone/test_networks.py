@@ -93,9 +93,9 @@ def test_the_networks_answer_as_those_of_diffusers_own_loader(
     (tmp_path / "model_index.json").write_text(
         json.dumps({"_class_name": "StableDiffusionPipeline", **parts})
     )
-    ours.unet.save_config(tmp_path / "unet")  # type: ignore[operator]
+    ours.unet.save_config(tmp_path / "unet")
     ours.vae.save_config(tmp_path / "vae")
-    ours.text.config.save_pretrained(tmp_path / "text_encoder")  # type: ignore[union-attr, operator]
+    ours.text.config.save_pretrained(tmp_path / "text_encoder")
     shutil.copytree(CLIP, tmp_path / "tokenizer")
     (tmp_path / "scheduler").mkdir()
     (tmp_path / "scheduler" / "scheduler_config.json").write_text(
@@ -133,8 +133,7 @@ def test_a_half_precision_file_gives_its_rounded_values(
         p.dtype for m in (networks.unet, networks.vae, networks.text) for p in m.parameters()
     } == {torch.float32}
     assert torch.equal(
-        networks.unet.conv_in.weight,  # type: ignore[union-attr]
-        half["model.diffusion_model.input_blocks.0.0.weight"].float(),
+        networks.unet.conv_in.weight, half["model.diffusion_model.input_blocks.0.0.weight"].float()
     )
 
 
@@ -144,7 +143,7 @@ def test_files_moved_together_still_find_the_text_encoders_heads(
     path = edited_yaml(
         small_checkpoint, tmp_path, {"cond_stage_config.params.version": "/gone/clip"}
     )
-    assert load_networks(inspect(path)).text.config.num_attention_heads == 2  # type: ignore[union-attr]
+    assert load_networks(inspect(path)).text.config.num_attention_heads == 2
 
 
 def test_other_sizes_are_read_off_the_yaml_and_the_tensors(tmp_path: Path) -> None:
@@ -161,7 +160,7 @@ def test_other_sizes_are_read_off_the_yaml_and_the_tensors(tmp_path: Path) -> No
     (tmp_path / "other.yaml").write_text(yaml_text(Path("none"), size))
     networks = load_networks(inspect(tmp_path / "other.safetensors"))
     assert all(bool(torch.isfinite(values).all()) for values in predicted(networks))
-    assert networks.text.config.num_hidden_layers == 3 and networks.layout.context == 64  # type: ignore[union-attr]
+    assert networks.text.config.num_hidden_layers == 3 and networks.layout.context == 64
 
 
 def test_the_yaml_says_prediction_scale_and_schedule(
@@ -278,9 +277,9 @@ def test_a_full_size_checkpoint_needs_no_yaml(full_size: CheckpointNetworks) -> 
         for m in (full_size.unet, full_size.vae, full_size.text)
     ]
     assert count == [859_520_964, 83_653_863, 123_060_480]  # as published for v1.5
-    assert full_size.layout == SD1 and full_size.text.config.num_attention_heads == 12  # type: ignore[union-attr]
+    assert full_size.layout == SD1 and full_size.text.config.num_attention_heads == 12
 
 
 def test_full_size_targets_are_every_module_of_sd1(full_size: CheckpointNetworks) -> None:
     expected = {spec.name: spec.shape for spec in module_specs(SD1) if spec.kind != "norm"}
-    assert {name: tuple(module.weight.shape) for name, module in targets_of(full_size)} == expected  # type: ignore
+    assert {name: tuple(module.weight.shape) for name, module in targets_of(full_size)} == expected

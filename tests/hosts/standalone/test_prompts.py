@@ -31,7 +31,7 @@ def encoded(networks: CheckpointNetworks, *texts: str) -> torch.Tensor:
 
 
 def draw(host: StandaloneHost, prompt: str, **more: object) -> np.ndarray:
-    request = ImageRequest(prompt, (1,), 64, 64, steps=2, **more)  # type: ignore[arg-type]
+    request = ImageRequest(prompt, (1,), 64, 64, steps=2, **more)
     return np.asarray(host.generate(request, Job())[0].image)
 
 

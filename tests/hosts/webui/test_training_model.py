@@ -293,7 +293,7 @@ def another_unet(model: Model, webui: StandIn) -> None:
 
     sys.modules["modules.sd_unet"].current_unet = SimpleNamespace(
         option=SimpleNamespace(label="TRT")
-    )  # type: ignore[attr-defined]
+    )
 
 
 @pytest.mark.parametrize(
