@@ -139,7 +139,7 @@ def _conv_forward(module: nn.Conv2d) -> Callable[..., Tensor]:
 def _geglu_forward(module: nn.Module) -> Callable[..., Tensor]:
     def forward(hidden: Tensor, *unused: Any, **more: Any) -> Tensor:
         apply: Any = Geglu.apply  # PyTorch leaves it without types
-        output: Tensor = apply(module.proj(hidden))  # type: ignore[no-untyped-call, operator]
+        output: Tensor = apply(module.proj(hidden))  # type: ignore[operator]
         return output
 
     return forward
