@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,13 @@ QUICK = {
 
 
 @pytest.fixture
-def service(standalone_host: StandaloneHost, tmp_path: Path) -> Service:
-    return Service(standalone_host, lambda: tmp_path / "workspaces")
+def service(standalone_host: StandaloneHost, tmp_path: Path) -> Iterator[Service]:
+    service = Service(standalone_host, lambda: tmp_path / "workspaces")
+    yield service
+    for ticket in service.runner.tickets:  # the host is the next test's too
+        ticket.job.cancel()
+    for ticket in service.runner.tickets:
+        ticket.wait(60)
 
 
 @pytest.fixture
@@ -57,6 +63,12 @@ def started(service: Service, **settings: object) -> str:
         name, {**QUICK, **{key.replace("__", "."): value for key, value in settings.items()}}
     )
     return name
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder in which a job is writing, as a file manager does that is asked to retry."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_workspace_takes_its_triggers_name_and_another_picture_gets_another(
@@ -117,7 +129,7 @@ def test_a_second_job_waits_and_a_deleted_workspace_is_told(service: Service) ->
         assert view.state in ("waiting", "running"), view
         time.sleep(0.05)  # without it this loop keeps the job's thread from Python
     assert waiting.job.view().state == "waiting"
-    shutil.rmtree(service.root / first)
+    delete(service.root / first)
     assert running.wait(60).state == "failed"
     assert "deleted while" in str(running.job.view().error)
     assert waiting.wait(60).state == "done"
