@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip(
     "skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'"
@@ -11,7 +14,9 @@ pytest.importorskip(
 
 from dataclasses import replace
 
-from tools.world.scenes.characters import HELD_OUT, ISABELLA
+from tools.world.examples import portrait_of
+from tools.world.scenes import draw_extras
+from tools.world.scenes.characters import HELD_OUT, ISABELLA, LABORATORY, all_characters
 from tools.world.scenes.palette import BACKDROP
 from tools.world.scenes.sample import is_held_out, sample_scene
 from tools.world.scenes.scene import render
@@ -20,6 +25,7 @@ from tools.world.scenes.spec import (
     BANGS,
     FRAMINGS,
     HAIR_STYLES,
+    LABORATORY_EXTRAS,
     POSES,
     TOPS,
     VIEWS,
@@ -32,6 +38,7 @@ from tools.world.scenes.spec import (
 from tools.world.scenes.tags import SIMPLE, caption, tags
 
 PLAIN = Scene((Character(),))
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def test_a_seed_gives_the_same_bytes():
@@ -178,6 +185,40 @@ def test_training_never_shows_what_is_held_out():
 def test_the_examples_are_held_out():
     assert all(is_held_out(who) for who in (ISABELLA, *HELD_OUT.values()))
     assert len(HELD_OUT) == 5
+
+
+def test_the_laboratory_has_more_characters_that_training_never_shows():
+    assert len(LABORATORY) >= 7 and len(all_characters()) == 6 + len(LABORATORY)
+    assert all(is_held_out(who) for who in LABORATORY.values())
+
+
+@pytest.mark.parametrize("name", LABORATORY_EXTRAS)
+def test_each_trait_of_the_laboratory_changes_the_picture_and_is_worn_by_someone(name):
+    who = next(who for who in LABORATORY.values() if who.extra(name))
+    without = replace(who, extras=tuple(extra for extra in who.extras if extra[0] != name))
+    shown, plain = (render(Scene((one,))) for one in (who, without))
+    assert (np.abs(shown.pixels.astype(int) - plain.pixels).max(axis=-1) > 60).sum() >= 20
+    assert set(tags(Scene((without,)))) < set(tags(Scene((who,))))
+
+
+def test_traits_of_the_laboratory_draw_nothing_on_anyone_else(monkeypatch):
+    scenes = [sample_scene(seed) for seed in range(60)]
+    scenes += [Scene((who,), view=view) for who in HELD_OUT.values() for view in VIEWS]
+    drawn = [render(scene).pixels for scene in scenes]
+    for name in ("behind_body", "over_body", "striped_scarf", "glasses", "on_head"):
+        monkeypatch.setattr(draw_extras, name, lambda *_: None)
+    assert all(
+        np.array_equal(render(scene).pixels, was) for scene, was in zip(scenes, drawn, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["isabella", *HELD_OUT])
+def test_the_pictures_in_examples_are_what_the_renderer_draws(name):
+    file = EXAMPLES / (f"{name}.png" if name == "isabella" else f"heldout/{name}.png")
+    shipped = np.asarray(Image.open(file).convert("RGB"), int)
+    drawn = np.asarray(portrait_of(all_characters()[name]), int)
+    # Another build of skia may blend an edge pixel otherwise by a level or two
+    assert np.abs(shipped - drawn).max() <= 3
 
 
 def test_captions_hold_only_tags_of_the_scene():

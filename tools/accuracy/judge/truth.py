@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lib_singlelora.imaging.colour import to_lab
-from tools.world.scenes.characters import HELD_OUT, ISABELLA
+from tools.world.scenes.characters import all_characters
 from tools.world.scenes.scene import render
 from tools.world.scenes.spec import Scene
 
 # Pixels of 128 by which a part may lie elsewhere: figures are shifted a little in every drawing
 REACH = 5
 SAME = 18.0  # CIELAB distance up to which two colours are one
-CHARACTERS = {"isabella": ISABELLA, **HELD_OUT}
+CHARACTERS = all_characters()
 
 
 def likeness(picture: Image.Image, name: str, framing: str) -> float:

@@ -34,7 +34,21 @@ def legs(pen: Pen, who: Character, pose: str, view: str) -> None:
         ankle = sole - 0.14
         points = [(x, start), (knee_x, knee), (foot_x, ankle)]
         pen.limb(points, LEG if trousers is None else LEG + 0.06, trousers or SKIN)
+        if bands := who.extra("striped legwear"):
+            _stockings(pen, points, PALETTE[bands])
         _foot(pen, who, foot_x, sole, view, side)
+
+
+def _stockings(pen: Pen, points: list[Point], rgb: RGB) -> None:
+    """Bands over both shins; points are hip, knee and ankle."""
+    (_, _), (knee_x, knee), (ankle_x, ankle) = points
+    for k in range(5):
+        share = (k + 0.2) / 5
+        x = knee_x + (ankle_x - knee_x) * share
+        y = knee - 0.12 + (ankle - knee + 0.12) * share
+        pen.fill(
+            polygon([(x - 0.1, y), (x + 0.1, y), (x + 0.1, y + 0.07), (x - 0.1, y + 0.07)]), rgb
+        )
 
 
 def _foot(pen: Pen, who: Character, x: float, sole: float, view: str, side: int) -> None:
@@ -110,8 +124,11 @@ def arms(pen: Pen, who: Character, pose: str, view: str) -> None:
     """Both arms with sleeves, cuffs, gloves and hands."""
     outfit = who.outfit
     sleeve = SKIN if outfit.top == "corset" else PALETTE[outfit.top_colour]
-    for shoulder, elbow, hand in arm_lines(pose, view):
-        pen.limb([shoulder, elbow, hand], ARM, sleeve)
+    odd = who.extra("odd sleeve")
+    lines = arm_lines(pose, view)
+    left = 0 if view == "behind" else len(lines) - 1  # the character's left arm
+    for number, (shoulder, elbow, hand) in enumerate(lines):
+        pen.limb([shoulder, elbow, hand], ARM, PALETTE[odd] if odd and number == left else sleeve)
         ux = hand[0] - elbow[0]
         uy = hand[1] - elbow[1]
         n = max((ux * ux + uy * uy) ** 0.5, 1e-6)

@@ -204,6 +204,10 @@ def bottom(pen: Pen, who: Character, pose: str, view: str) -> None:
     if spots:
         dots(pen, path, PALETTE[spots])
     with pen.inside(path):
+        if half := who.extra("two-tone skirt"):
+            side = -1 if view == "behind" else 1  # the character's left
+            pen.fill(polygon([(0, 0), (3 * side, 0), (3 * side, 4), (0, 4)]), PALETTE[half])
+            pen.stroke(path)
         if outfit.stripes:
             for k in range(2):
                 y = end - 0.16 - 0.19 * k

@@ -14,6 +14,7 @@ from .spec import (
     HAIR_LENGTHS,
     HAIR_STYLES,
     HELD_OUT_EXTRAS,
+    LABORATORY_EXTRAS,
     MOUTHS,
     POSES,
     TOPS,
@@ -41,7 +42,7 @@ def is_held_out(character: Character) -> bool:
         or (outfit.capelet and outfit.cuffs)
         or character.hair.second
         or character.face.eyes not in EYE_COLOURS
-        or any(name in HELD_OUT_EXTRAS for name, _ in character.extras)
+        or any(name in HELD_OUT_EXTRAS + LABORATORY_EXTRAS for name, _ in character.extras)
     )
 
 

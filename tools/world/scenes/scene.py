@@ -10,7 +10,7 @@ import numpy as np
 import skia
 from numpy.typing import NDArray
 
-from . import draw_background, draw_body, draw_clothes, draw_hair, draw_head
+from . import draw_background, draw_body, draw_clothes, draw_extras, draw_hair, draw_head
 from .geometry import Box, Window, clip, parts, window
 from .pen import Pen
 from .spec import Character, Scene
@@ -122,6 +122,7 @@ def draw_figure(pen: Pen, who: Character, pose: str, view: str) -> None:
     behind = view == "behind"
     early_arms = pose == "arms behind back" and not behind and view != "side"
     if not behind:
+        draw_extras.behind_body(pen, who, view)
         draw_hair.back(pen, who, view)
     if pose == "sitting":
         draw_body.seat(pen, view)
@@ -132,6 +133,7 @@ def draw_figure(pen: Pen, who: Character, pose: str, view: str) -> None:
     draw_clothes.torso(pen, who, view)
     draw_clothes.bottom(pen, who, pose, view)
     draw_clothes.corset(pen, who, view)
+    draw_extras.over_body(pen, who, view)
     over = pose in ("arms up", "waving")
     if not early_arms and not over:
         draw_body.arms(pen, who, pose, view)
@@ -139,13 +141,17 @@ def draw_figure(pen: Pen, who: Character, pose: str, view: str) -> None:
     if over:
         draw_body.arms(pen, who, pose, view)
     draw_clothes.scarf(pen, who)
+    draw_extras.striped_scarf(pen, who)
     if behind:
+        draw_extras.behind_body(pen, who, view)
         draw_hair.back(pen, who, view)
         draw_hair.cap_behind(pen, who)
         draw_hair.ponytail_over(pen, who)
     else:
         draw_head.head(pen, who, view)
+        draw_extras.glasses(pen, who, view)
         draw_hair.front(pen, who, view)
+    draw_extras.on_head(pen, who, view)
     draw_head.hair_ornament(pen, who, view)
     draw_head.hat(pen, who, view)
 

@@ -42,6 +42,21 @@ BACKGROUNDS = ("white", "grey", "blue", "green", "pink", "yellow", "indoors", "o
 # Never in training: what a LoRA has to teach. See sample.HELD_OUT for the combinations.
 HELD_OUT_EXTRAS = ("polka dot", "scarf", "eyepatch", "split hair", "cat ears")
 
+# Worn by the characters of the laboratory only: neither checkpoint nor tagger was shown them.
+LABORATORY_EXTRAS = (
+    "wings",
+    "tail",
+    "cape",
+    "horns",
+    "halo",
+    "glasses",
+    "apron",
+    "scarf stripes",
+    "odd sleeve",
+    "two-tone skirt",
+    "striped legwear",
+)
+
 
 @dataclass(frozen=True)
 class Hair:
@@ -95,7 +110,7 @@ class Character:
     face: Face = field(default_factory=Face)
     headwear: Headwear = field(default_factory=Headwear)
     outfit: Outfit = field(default_factory=Outfit)
-    extras: tuple[tuple[str, Colour], ...] = ()  # (one of HELD_OUT_EXTRAS, its colour)
+    extras: tuple[tuple[str, Colour], ...] = ()  # (an extra above, its colour)
 
     def extra(self, name: str) -> Colour | None:
         """The colour of a held-out extra, or None without it."""

@@ -93,8 +93,7 @@ def _head_tags(scene: Scene, who: Character) -> list[str]:
         out += ["hair bow", f"{wear.colour} bow"]
     elif wear.kind == "hair ribbon":
         out += ["hair ribbon", f"{wear.colour} ribbon"]
-    if who.extra("cat ears"):
-        out.append("cat ears")
+    out += [name for name in ("cat ears", "horns", "halo") if who.extra(name)]
     if scene.view != "behind":
         out.append(f"{hair.bangs} bangs")
         out += ["closed eyes"] if face.closed else [f"{face.eyes} eyes"]
@@ -104,6 +103,8 @@ def _head_tags(scene: Scene, who: Character) -> list[str]:
         out += ["angry"] * face.angry + ["blush"] * face.blush
         if who.extra("eyepatch") and scene.view == "front":
             out.append("eyepatch")
+        if who.extra("glasses"):
+            out.append("glasses")
     return out
 
 
@@ -125,6 +126,13 @@ def _clothes_tags(scene: Scene, who: Character) -> list[str]:
             ]
         if who.extra("scarf"):
             out.append(f"{who.extra('scarf')} scarf")
+        out += ["striped scarf"] if who.extra("scarf stripes") else []
+        out += [f"{who.extra('wings')} wings"] if who.extra("wings") else []
+        out += [f"{who.extra('cape')} cape"] if who.extra("cape") else []
+        if who.extra("odd sleeve") and scene.view != "side":
+            out.append("mismatched sleeves")
+        if who.extra("apron") and scene.view != "behind":
+            out.append(f"{who.extra('apron')} apron")
     elif outfit.top == "dress" and _shown(scene, who, "skirt", 0.5):
         out.append(f"{outfit.top_colour} dress")
     if who.extra("polka dot") and top < 1.6 and bottom > 1.0:
@@ -140,6 +148,10 @@ def _clothes_tags(scene: Scene, who: Character) -> list[str]:
             out += [f"{outfit.cuffs} cuffs", *(["striped cuffs"] if outfit.cuff_stripes else [])]
         if outfit.gloves:
             out.append(f"{outfit.gloves} gloves")
+    if who.extra("tail") and top < 1.1 and bottom > 1.7:
+        out.append("tail")
+    if who.extra("striped legwear") and bottom > 2.3:
+        out.append("striped legwear")
     if bottom > (SITTING_SOLE if scene.pose == "sitting" else SOLE) - 0.1:
         if outfit.boots:
             out.append(f"{outfit.boots} boots")
@@ -165,6 +177,7 @@ def _skirt_tags(scene: Scene, who: Character) -> list[str]:
         out += ["frills"] * outfit.frills
         if outfit.stripes:
             out += ["striped skirt", f"{outfit.stripes} stripes"]
+        out += ["two-tone skirt"] if who.extra("two-tone skirt") else []
     return out
 
 
