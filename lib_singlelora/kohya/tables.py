@@ -113,6 +113,8 @@ LEFT_OUT: Mapping[str, Any] = {
     "class_share": 1.0,
     "flip_symmetric": False,
     "ema": False,
+    "view_timesteps": "off",
+    "band_weights": (),
 }
 OWN_LEFT_OUT: Mapping[Trainer, Mapping[str, Any]] = {
     "sd-scripts": {
@@ -210,6 +212,8 @@ SCHEDULERS: Mapping[str, str] = {"constant_with_warmup": "constant"}
 # What their files have no word for; our own reader finds it in a note of ours.
 LOST: Mapping[str, str] = {
     "ema": "sd-scripts keeps no running average of the weights",
+    "view_timesteps": "their timesteps are the same for all pictures",
+    "band_weights": "they weight timesteps by formulas alone",
     "text_gradient": "their text encoder's gradient always runs through all blocks",
     "regularization": (
         "prior prediction is not there; regularization pictures are used when their folder is given"

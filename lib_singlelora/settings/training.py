@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import SettingsError
 from .declare import setting
+from .timesteps import TimestepSettings
 
 DEFAULT_PRESET = "recommended"
 
@@ -481,7 +482,7 @@ class LossSettings(LearningSettings):
 
 
 @dataclass(frozen=True)
-class TrainingSettings(LossSettings):
+class TrainingSettings(TimestepSettings, LossSettings):
     """Data, validation and samples."""
 
     keep_tokens: int = setting(
@@ -614,3 +615,4 @@ class TrainingSettings(LossSettings):
                 f" training.max_timestep ({self.max_timestep}): nothing lies between them; lower"
                 " one or raise the other"
             )
+        self.check_timesteps(self.min_timestep, self.max_timestep)

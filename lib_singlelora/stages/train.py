@@ -23,7 +23,7 @@ from ..lora.network import LoraNetwork
 from ..lora.warm_start import start_from
 from ..naming.block_weights import BlockWeights, parse_block_weights, remarks
 from ..settings.optimizer_fit import fitted, unscaled
-from ..settings.schema import Settings
+from ..settings.schema import Settings, declaration
 from ..settings.training import TrainingSettings
 from ..training.tensorboard_log import TensorboardLog
 from ..training.trainer import Trainer, TrainerState
@@ -42,6 +42,13 @@ NOT_LEARNED = set(
     "preset tensorboard sample_every sample_prompts sample_seed save_precision validation"
     " validation_views".split()
 )
+# Settings that are newer than the first trainings -> what goes with each: while one is off, a
+# training is what it was before there was such a setting.
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "ema": ("ema_decay",),
+    "view_timesteps": (),
+    "band_weights": (),
+}
 
 
 @dataclass(frozen=True)
@@ -91,11 +98,7 @@ def train(context: StageContext) -> TrainResult:
     pictures, validated = split_validation(
         settings, workspace, collect_pictures(settings, workspace, buckets), buckets
     )
-    learned = {name: value for name, value in vars(options).items() if name not in NOT_LEARNED}
-    if not options.ema:  # what is off leaves a training as it was before there was such a setting
-        learned = {
-            name: value for name, value in learned.items() if name not in ("ema", "ema_decay")
-        }
+    learned = _learned(options)
     learned["block_weights"] = preset_key(options.block_weights, presets)
     start = _start(options, workspace)
     mark = fingerprint(
@@ -190,6 +193,15 @@ def train(context: StageContext) -> TrainResult:
             trainer.run(job)
     finish(workspace, record, epoch_files(workspace, settings).values())
     return _result(settings, workspace, record.data)
+
+
+def _learned(options: TrainingSettings) -> dict[str, Any]:
+    """The settings that decide what is learned, by their names."""
+    idle: set[str] = set()
+    for switch, others in SWITCHES.items():
+        if getattr(options, switch) == declaration(f"training.{switch}").default:
+            idle.update((switch, *others))
+    return {name: value for name, value in vars(options).items() if name not in NOT_LEARNED | idle}
 
 
 def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> TrainResult:

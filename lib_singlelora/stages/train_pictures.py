@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
 from ..captions.text import split_tags
 from ..crops.buckets import Size, nearest_bucket
-from ..errors import PictureError, TrainingError
+from ..crops.views import FRAMINGS
+from ..errors import PictureError, SettingsError, TrainingError
 from ..files.fileio import file_hash
 from ..imaging.load import load_picture, picture_size
 from ..settings.schema import Settings
+from ..settings.timesteps import range_of, view_ranges
 from ..training.epoch_plan import MaskPart, Picture, class_samples
-from ..workspace.crops import view_box, view_symmetry
+from ..workspace.crops import view_box, view_symmetry, view_tags
 from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption, training_folders
 from ..workspace.workspace import Workspace
 
@@ -24,7 +27,8 @@ def collect_pictures(
 ) -> list[Picture]:
     """Every picture of the dataset with its caption and bucket.
 
-    Raises: TrainingError, when there are no crops.
+    Raises: TrainingError, when there are no crops; SettingsError, for timesteps of a view that no
+        crop is.
     """
     folder = workspace.image_folder(settings)
     crops = list_pictures(folder)
@@ -43,6 +47,7 @@ def collect_pictures(
                 _crop_picture(path, settings, source, buckets, part.repeats)
                 for path in part.pictures()
             ]
+    _check_views(settings, workspace, pictures)
     return [*pictures, *(_class_picture(path, settings, buckets) for path in reg)]
 
 
@@ -92,7 +97,36 @@ def _crop_picture(
         character.trigger,
         _mask(path, workspace) if settings.training.masked_loss else None,
         bool(sides and sides.flip),
+        range_of(
+            _tags(path.stem, caption, workspace), view_ranges(settings.training.view_timesteps)
+        ),
     )
+
+
+def _tags(name: str, caption: str, workspace: Workspace) -> tuple[str, ...]:
+    """The tags that say what a crop shows: its view's, or its caption's where it was not cut."""
+    views = view_tags(workspace)
+    return views[name] if name in views else tuple(split_tags(_first_line(caption)))
+
+
+def _check_views(settings: Settings, workspace: Workspace, pictures: list[Picture]) -> None:
+    """Refuse timesteps for a view that the program cannot cut and no picture shows.
+
+    Raises: SettingsError, naming the nearest view.
+    """
+    known = {tag for framing in FRAMINGS for tag in framing.tags}
+    shown = {
+        tag.casefold()
+        for picture in pictures
+        for tag in _tags(picture.path.stem, picture.caption, workspace)
+    }
+    for entry in view_ranges(settings.training.view_timesteps):
+        if entry.tag not in known | shown:
+            near = difflib.get_close_matches(entry.tag, known, n=1, cutoff=0.0)
+            raise SettingsError(
+                f"training.view_timesteps: found '{entry.tag}', which is no crop's tag; did you"
+                f" mean '{near[0]}'? There are: {', '.join(sorted(known))}"
+            )
 
 
 def _class_picture(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
@@ -117,11 +151,16 @@ def _mask(path: Path, workspace: Workspace) -> MaskPart | None:
 def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
     """The values that a resumed training must find unchanged."""
     masks = {picture.mask.path for picture in pictures if picture.mask}
+    ranges = [picture.timesteps for picture in pictures]
     shown = [
         (workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric)
         for p in pictures
     ]
-    return [shown, sorted(file_hash(mask) for mask in masks)] if masks else [shown]
+    return [
+        shown,
+        *([sorted(file_hash(mask) for mask in masks)] if masks else []),
+        *([ranges] if any(ranges) else []),
+    ]
 
 
 def unused_files(settings: Settings, workspace: Workspace) -> list[str]:

@@ -121,9 +121,7 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
     noise = multires_noise(
         noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator
     )
-    last = min(settings.max_timestep, length)
-    first = min(settings.min_timestep, last - 1)
-    timestep = torch.randint(first, last, (1,), generator=generator)
+    timestep = torch.randint(*_timestep_range(settings, picture, length), (1,), generator=generator)
     caption = _caption(settings, picture, chance)
     size = (latents.shape[-2], latents.shape[-1])
     mask = torch.ones(1, 1, *size)
@@ -131,6 +129,13 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
         mask = mask_weight(cache.mask(picture, version.mirrored), size, settings.mask_floor)
     weight = settings.prior_loss_weight if picture.regularization else 1.0
     return _Row(latents, noise, timestep, weight, mask, caption)
+
+
+def _timestep_range(settings: TrainingSettings, picture: Picture, length: int) -> tuple[int, int]:
+    """(first, end) of the timesteps that a picture is trained at."""
+    first, end = picture.timesteps or (0, length)
+    end = min(settings.max_timestep, end, length)
+    return min(max(settings.min_timestep, first), end - 1), end
 
 
 def captions_of(

@@ -33,6 +33,7 @@ class Picture:
     trigger: the tag of the caption that stands for the character.
     mask: where the character is; None for a picture without a mask.
     symmetric: it may be shown mirrored.
+    timesteps: (first, end) of those it is trained at; None for all.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Picture:
     trigger: str = ""
     mask: MaskPart | None = None
     symmetric: bool = False
+    timesteps: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

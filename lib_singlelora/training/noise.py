@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -69,6 +70,17 @@ def debiased_weight(alpha_bar: Tensor, prediction: Prediction) -> Tensor:
     """
     snr = signal_to_noise(alpha_bar).clamp(max=1000)
     return 1 / snr.sqrt() if prediction == "epsilon" else 1 / (snr + 1)
+
+
+def band_weights(weights: Sequence[float], length: int) -> Tensor:
+    """Loss weight of each timestep, (length,), by equal bands of timesteps; their mean is 1.
+
+    weights: of the bands from timestep 0 on, 0 or more, one above 0.
+    length: timesteps of the noise schedule.
+    """
+    bands = torch.arange(length) * len(weights) // length
+    values = torch.tensor(weights, dtype=torch.float64)[bands]
+    return (values / values.mean()).float()
 
 
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:

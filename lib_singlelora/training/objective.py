@@ -16,7 +16,15 @@ from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
 from .batch import TrainingBatch
 from .losses import Loss, elementwise, huber_c, weighted_loss
-from .noise import Prediction, add_noise, debiased_weight, min_snr_weight, target, zero_terminal_snr
+from .noise import (
+    Prediction,
+    add_noise,
+    band_weights,
+    debiased_weight,
+    min_snr_weight,
+    target,
+    zero_terminal_snr,
+)
 
 MAX_CACHED_TEXTS = 512
 
@@ -50,6 +58,11 @@ class Objective:
             else model.alphas_cumprod
         )
         self.alphas_cumprod = alphas.to(model.device)
+        self.band_weights = (
+            band_weights(settings.band_weights, len(alphas)).to(model.device)
+            if settings.band_weights
+            else None
+        )
         self.trains_text = bool(settings.text_encoder_lr) and any(
             is_text(name) for name, _ in network.items()
         )
@@ -85,9 +98,10 @@ class Objective:
             len(self.alphas_cumprod),
         )
         losses = elementwise(cast(Loss, settings.loss), predicted, expected, c)
-        return weighted_loss(losses, batch.weights * self._timestep_weights(alpha_bar), batch.mask)
+        weights = batch.weights * self._timestep_weights(timesteps, alpha_bar)
+        return weighted_loss(losses, weights, batch.mask)
 
-    def _timestep_weights(self, alpha_bar: Tensor) -> Tensor:
+    def _timestep_weights(self, timesteps: Tensor, alpha_bar: Tensor) -> Tensor:
         """(B,), of the settings' weightings."""
         weights = torch.ones_like(alpha_bar)
         if self.settings.min_snr_gamma:
@@ -96,6 +110,8 @@ class Objective:
             )
         if self.settings.debiased_estimation:
             weights = weights * debiased_weight(alpha_bar, self.prediction)
+        if self.band_weights is not None:
+            weights = weights * self.band_weights[timesteps]
         return weights
 
     def _with_prior(

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.crops.buckets import make_buckets
-from lib_singlelora.errors import TrainingError
+from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.settings.schema import Settings
-from lib_singlelora.stages.train_pictures import collect_pictures, unused_files
+from lib_singlelora.stages.train_pictures import collect_pictures, identity, unused_files
 from lib_singlelora.workspace.workspace import Workspace
 
 SETTINGS = Settings.from_dict({"character.trigger": "isabella", "character.class_token": "girl"})
@@ -93,3 +93,54 @@ def test_what_is_no_picture_stops_the_training_with_one_line(workspace: Workspac
     ) as caught:
         collect_pictures(SETTINGS, workspace, BUCKETS)
     assert "\n" not in str(caught.value)
+
+
+def shown_at(workspace: Workspace, text: str) -> dict[str, tuple[int, int] | None]:
+    settings = SETTINGS.with_values({"training.view_timesteps": text})
+    found = collect_pictures(settings, workspace, BUCKETS)
+    return {picture.path.stem: picture.timesteps for picture in found}
+
+
+def add_crops(workspace: Workspace) -> None:
+    """Two crops that were cut, one of the user's own, and a picture of the class."""
+    folder = workspace.image_folder(SETTINGS)
+    for path in (folder / "full_body.png", folder / "bangs_close-up.png", folder / "mine.png"):
+        Image.new("RGB", (64, 64), "red").save(path)
+        path.with_suffix(".txt").write_text("isabella, girl, portrait, close-up", encoding="utf-8")
+    Image.new("RGB", (64, 64), "green").save(workspace.reg_folder(SETTINGS) / "1.png")
+    record = workspace.record("crop")
+    record.data["views"] = {
+        "full_body": {"tags": ["full body"], "box": [0, 0, 64, 64]},
+        "bangs_close-up": {"tags": ["close-up"], "box": [0, 0, 64, 64]},
+    }
+    workspace.save_record(record)
+
+
+def test_a_crop_is_shown_at_the_timesteps_of_its_view(workspace: Workspace) -> None:
+    add_crops(workspace)
+    none = {"full_body": None, "bangs_close-up": None, "mine": None, "1": None}
+    assert shown_at(workspace, "off") == none
+    by_view = {"full_body": (0, 1000), "bangs_close-up": (0, 500), "mine": (0, 700)}
+    assert shown_at(workspace, "by view") == {**none, **by_view}
+    # A crop's tags are its view's, whatever the caption says; the first entry that fits counts
+    own = shown_at(workspace, "Close-up: 5-400, portrait: 0-700")
+    assert own == {**none, "bangs_close-up": (5, 400), "mine": (5, 400)}
+
+
+def test_only_timesteps_that_are_set_make_another_training(workspace: Workspace) -> None:
+    add_crops(workspace)
+
+    def values(text: str) -> list[object]:
+        settings = SETTINGS.with_values({"training.view_timesteps": text})
+        return identity(collect_pictures(settings, workspace, BUCKETS), workspace)
+
+    assert len(values("off")) == 1
+    assert values("by view") != values("off") != values("portrait: 0-700")
+    assert values("by view") != values("close-up: 0-400")
+
+
+def test_timesteps_of_a_view_that_no_crop_is_are_refused(workspace: Workspace) -> None:
+    add_crops(workspace)
+    with pytest.raises(SettingsError, match=r"'potrait'.*did you mean 'portrait'"):
+        shown_at(workspace, "potrait: 0-500")
+    assert shown_at(workspace, "girl: 0-500")["mine"] == (0, 500)

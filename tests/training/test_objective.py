@@ -32,6 +32,7 @@ OPTIONS: list[dict[str, Any]] = [
     {**OFF, "loss": "huber", "huber_schedule": "snr"},
     {**OFF, "loss": "smooth_l1", "huber_schedule": "exponential"},
     {"min_snr_gamma": 1, "loss": "smooth_l1", "huber_c": 0.3},
+    {**OFF, "band_weights": (2.0, 1.0, 0.5, 0.0, 0.5)},
 ]
 
 
@@ -90,6 +91,8 @@ def reference(
             share *= min(snr, options.min_snr_gamma) / (snr if kind == "epsilon" else snr + 1)
         if options.debiased_estimation:
             share *= 1 / min(snr, 1000) ** 0.5 if kind == "epsilon" else 1 / (snr + 1)
+        if bands := options.band_weights:
+            share *= bands[t * len(bands) // 1000] * len(bands) / sum(bands)
         total += each.mean() * share * float(batch.weights[i])
     return total / 3
 
