@@ -115,6 +115,7 @@ LEFT_OUT: Mapping[str, Any] = {
     "ema": False,
     "view_timesteps": "off",
     "band_weights": (),
+    "timestep_rank": False,
 }
 OWN_LEFT_OUT: Mapping[Trainer, Mapping[str, Any]] = {
     "sd-scripts": {
@@ -214,6 +215,7 @@ LOST: Mapping[str, str] = {
     "ema": "sd-scripts keeps no running average of the weights",
     "view_timesteps": "their timesteps are the same for all pictures",
     "band_weights": "they weight timesteps by formulas alone",
+    "timestep_rank": "their rank is the same at all timesteps",
     "text_gradient": "their text encoder's gradient always runs through all blocks",
     "regularization": (
         "prior prediction is not there; regularization pictures are used when their folder is given"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..settings.training import NetworkSettings
+from ..settings.training import TrainingSettings
+from .active_ranks import ActiveRanks, RankSchedule
 from .functional import dora_delta, module_delta
 
 
@@ -27,6 +28,8 @@ class LoraShape:
     conv_alpha: alpha on 3×3 convolutions; 0 keeps alpha / rank.
     factor: of LoKr; -1 lets LyCORIS choose.
     dropout, rank_dropout, module_dropout: shares, 0 to 1, while the network trains.
+    ranks: how many ranks of the U-Net's branches act at a timestep while the network trains; None
+        for all.
     """
 
     rank: int
@@ -38,6 +41,7 @@ class LoraShape:
     dropout: float = 0.0
     rank_dropout: float = 0.0
     module_dropout: float = 0.0
+    ranks: RankSchedule | None = None
 
     @property
     def random(self) -> bool:
@@ -51,9 +55,10 @@ class LoraShape:
         return self.conv_rank, self.conv_alpha or self.alpha * self.conv_rank / self.rank
 
 
-def shape_of(settings: NetworkSettings) -> LoraShape:
+def shape_of(settings: TrainingSettings) -> LoraShape:
     """The shape that settings ask for; LoCon without a conv_rank uses the rank."""
     conv = settings.conv_rank or (settings.rank if settings.algorithm == "LoCon" else 0)
+    ranks = RankSchedule(settings.timestep_rank_min, settings.timestep_rank_power)
     return LoraShape(
         settings.rank,
         settings.alpha,
@@ -64,6 +69,7 @@ def shape_of(settings: NetworkSettings) -> LoraShape:
         settings.dropout,
         settings.rank_dropout,
         settings.module_dropout,
+        ranks if settings.timestep_rank else None,
     )
 
 
@@ -113,6 +119,7 @@ class Branch(nn.Module):
 class LoraBranch(Branch):
     """alpha / rank · up(down(x)) beside one Linear or Conv2d.
 
+    active: tells which ranks act in a pass; None for all of them.
     down: (rank, in) or (rank, in, kh, kw); starts uniform in ±1/sqrt(fan_in), kohya's Kaiming with
         a = sqrt 5.
     up: (out, rank) or (out, rank, 1, 1); starts at zero.
@@ -124,6 +131,7 @@ class LoraBranch(Branch):
         weight = beside.weight
         assert isinstance(weight, Tensor)
         self.dropout = shape.dropout
+        self.active: ActiveRanks | None = None
         ones = (1, 1) if self.conv else ()
         down = torch.rand((self.rank, *weight.shape[1:]), generator=generator) * 2 - 1
         self.down = nn.Parameter((down / math.sqrt(math.prod(weight.shape[1:]))).to(weight.device))
@@ -155,17 +163,26 @@ class LoraBranch(Branch):
         )
         if self.training and self.dropout:
             inner = F.dropout(inner, self.dropout)
+        places = (
+            (x.shape[0], self.rank, 1, 1)
+            if self.conv
+            else (x.shape[0], *[1] * (x.dim() - 2), self.rank)
+        )
         if self.training and self.rank_dropout:
             kept = (torch.rand((x.shape[0], self.rank), device=x.device) >= self.rank_dropout).to(
                 x.dtype
             )
-            places = (
-                (x.shape[0], self.rank, 1, 1)
-                if self.conv
-                else (x.shape[0], *[1] * (x.dim() - 2), self.rank)
-            )
             inner = inner * kept.view(places) / (1 - self.rank_dropout)
+        if (mask := self.rank_mask()) is not None:
+            inner = inner * mask.to(x.dtype).view(places)
         return inner
+
+    def rank_mask(self) -> Tensor | None:
+        """1 for each rank that acts on each sample of this pass, else 0, (B, rank).
+
+        None where all act.
+        """
+        return self.active.mask(self.rank) if self.active and self.training else None
 
     def tensors(self) -> Mapping[str, Tensor]:
         """alpha, down and up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from ..naming.keys import canonical_to_kohya
 from ..naming.modules import RESIDUAL
 from ..ops.frozen_linear import autocast_enabled, uses_onednn
 from ..ops.patch import patched
+from .active_ranks import ActiveRanks
 from .branches import Branch, LoraBranch, LoraShape, new_branch
 from .fused import fused_forward, fusible
 
@@ -44,6 +45,8 @@ class LoraNetwork(nn.Module):
     blocks: label -> factor of its learning rate; a block at 0 gets no branches.
     text_encoder, unet: True to train it.
     seed: of the branches' first weights.
+    active_ranks: tells the U-Net's branches which ranks act in a pass, where the shape has a
+        schedule of them.
     Raises: TrainingError, when nothing is left to train.
     """
 
@@ -62,6 +65,7 @@ class LoraNetwork(nn.Module):
         self.layout = layout
         self.shape = shape
         self.enabled = True
+        self.active_ranks = ActiveRanks(shape.ranks) if shape.ranks else None
         self.block_of_target: dict[str, str] = {}
         self.factors: dict[str, float] = {}
         self.branches = nn.ModuleDict()
@@ -72,7 +76,10 @@ class LoraNetwork(nn.Module):
             if not wanted or not is_target(name, with_conv) or not blocks.get(block, 1.0):
                 continue
             # ModuleDict takes no dots in names.
-            self.branches[name.replace(".", "/")] = new_branch(module, shape, generator)
+            branch = new_branch(module, shape, generator)
+            if isinstance(branch, LoraBranch) and not is_text(name):
+                branch.active = self.active_ranks
+            self.branches[name.replace(".", "/")] = branch
             self.block_of_target[name] = block
             self.factors[name] = blocks.get(block, 1.0)
         if not self.branches:
@@ -100,6 +107,14 @@ class LoraNetwork(nn.Module):
             yield
         finally:
             self.enabled = True
+
+    def at(self, timesteps: Tensor) -> AbstractContextManager[None]:
+        """While inside, the U-Net computes on samples at these timesteps, (B,)."""
+        return self.active_ranks.at(timesteps) if self.active_ranks else nullcontext()
+
+    def again(self) -> AbstractContextManager[None]:
+        """Entered later, the U-Net computes on the samples of now once more."""
+        return self.active_ranks.again() if self.active_ranks else nullcontext()
 
     def block_norms(self) -> dict[str, float]:
         """Block -> mean Frobenius norm of its modules' ΔW."""

@@ -62,12 +62,44 @@ class TimestepSettings:
         ),
     )
 
-    def check_timesteps(self, first: int, end: int) -> None:
-        """Check these settings against the range that is trained at all.
+    timestep_rank: bool = setting(
+        False,
+        label="Rank by timestep",
+        help=(
+            "T-LoRA: in much noise only some ranks are trained, so that composition is learned"
+            " less by heart; for LoRA and LoCon, saved as plain ones."
+        ),
+    )
+    timestep_rank_min: float = setting(
+        0.5,
+        label="Least rank",
+        low=0,
+        high=1,
+        help="Share of the ranks that is trained at the highest timestep, at least one rank.",
+    )
+    timestep_rank_power: float = setting(
+        1.0,
+        label="Rank power",
+        low=0.1,
+        high=10,
+        help=(
+            "How the ranks fall with the timestep: 1 evenly, above 1 faster, so that fewer are"
+            " trained in between."
+        ),
+    )
+
+    def check_timesteps(self, first: int, end: int, algorithm: str) -> None:
+        """Check these settings against others.
 
         first, end: training.min_timestep and training.max_timestep.
+        algorithm: training.algorithm.
         Raises: SettingsError.
         """
+        if self.timestep_rank and algorithm not in ("LoRA", "LoCon"):
+            raise SettingsError(
+                f"training.timestep_rank: found training.algorithm={algorithm}, which has no ranks"
+                " that can be left out, expected LoRA or LoCon; choose one, or switch it off"
+            )
         for view in view_ranges(self.view_timesteps):
             if max(first, view.first) >= min(end, view.end):
                 raise SettingsError(

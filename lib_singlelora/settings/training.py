@@ -615,4 +615,4 @@ class TrainingSettings(TimestepSettings, LossSettings):
                 f" training.max_timestep ({self.max_timestep}): nothing lies between them; lower"
                 " one or raise the other"
             )
-        self.check_timesteps(self.min_timestep, self.max_timestep)
+        self.check_timesteps(self.min_timestep, self.max_timestep, self.algorithm)

@@ -48,6 +48,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "ema": ("ema_decay",),
     "view_timesteps": (),
     "band_weights": (),
+    "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
 }
 
 

@@ -89,7 +89,7 @@ class Objective:
         expected = target(batch.latents, batch.noise, alpha_bar, self.prediction)
         if batch.prior:
             expected = self._with_prior(expected, noisy, timesteps, batch)
-        predicted = self.model.predict(noisy, timesteps, conditioning)
+        predicted = self.predict(noisy, timesteps, conditioning)
         c = huber_c(
             settings.huber_schedule,
             settings.huber_c,
@@ -100,6 +100,11 @@ class Objective:
         losses = elementwise(cast(Loss, settings.loss), predicted, expected, c)
         weights = batch.weights * self._timestep_weights(timesteps, alpha_bar)
         return weighted_loss(losses, weights, batch.mask)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """The U-Net's output with the LoRA as it is trained at these timesteps."""
+        with self.network.at(timesteps):
+            return self.model.predict(noisy, timesteps, conditioning)
 
     def _timestep_weights(self, timesteps: Tensor, alpha_bar: Tensor) -> Tensor:
         """(B,), of the settings' weightings."""

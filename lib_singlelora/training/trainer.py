@@ -193,7 +193,7 @@ class Trainer:
             stack.enter_context(onednn_linears(model.targets()))
             stack.enter_context(winograd_convs(module for _, module in model.targets()))
             if settings.gradient_checkpointing and checkpointing:
-                stack.enter_context(checkpointed(model.blocks()))
+                stack.enter_context(checkpointed(model.blocks(), self.network.again))
             stack.enter_context(
                 attached(self.network, model.targets(), settings.text_gradient == "trained blocks")
             )

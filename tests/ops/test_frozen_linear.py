@@ -66,7 +66,9 @@ def test_gradients_agree_with_finite_differences() -> None:
             ((5, 2), True),
         )
     ]
-    assert torch.autograd.gradcheck(LinearWithLora.apply, [*inputs, False])
+    assert torch.autograd.gradcheck(LinearWithLora.apply, [*inputs, None, False])
+    mask = torch.tensor([[1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(LinearWithLora.apply, [*inputs, mask, False])
 
 
 def test_plain_linears_are_fused_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
