@@ -47,6 +47,8 @@ class ImageRequest:
     denoise: denoising strength, 0 to 1; of img2img and inpainting.
     fill: what the masked part starts from, in the WebUI's words: the colours around it, the
         picture itself, noise, or nothing (latents of zero).
+    hard_edge: the picture outside the mask comes back up to the mask's very edge, without a soft
+        one of the host's, for a caller who makes the seam.
     """
 
     prompt: str
@@ -63,6 +65,7 @@ class ImageRequest:
     mask: Image.Image | None = None
     denoise: float = 0.75
     fill: Fill = "original"
+    hard_edge: bool = False
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,19 @@ def load_picture(path: Path, smallest: int = SMALLEST) -> Picture:
     return _load(_existing(path), path.name, smallest)
 
 
+def load_layer(path: Path, smallest: int = SMALLEST) -> tuple[Image.Image, tuple[str, ...]]:
+    """The picture as `load_picture` reads it, not laid over white, and what was done to it.
+
+    It is RGBA where anything is transparent, else RGB.
+    Raises: PictureError.
+    """
+    notes: list[str] = []
+    with _opened(_existing(path), path.name) as opened:
+        layer = to_layer(_decoded(path, opened, path.name, smallest, notes), notes)
+    _check_visible(layer, path.name)
+    return layer, tuple(notes)
+
+
 def load_picture_bytes(data: bytes, name: str, smallest: int = SMALLEST) -> Picture:
     """The picture in a file's bytes.
 
@@ -148,12 +161,17 @@ def decoded_picture(
 def _load(file: Path | io.BytesIO, name: str, smallest: int) -> Picture:
     notes: list[str] = []
     with _opened(file, name) as opened:
-        image, alpha = to_rgb(_decoded(file, opened, name, smallest, notes), notes)
-    if alpha is not None and alpha.getextrema() == (0, 0):
+        layer = to_layer(_decoded(file, opened, name, smallest, notes), notes)
+    _check_visible(layer, name)
+    alpha = layer.getchannel("A") if layer.mode == "RGBA" else None
+    return Picture(over_white(layer), alpha, tuple(notes))
+
+
+def _check_visible(layer: Image.Image, name: str) -> None:
+    if layer.mode == "RGBA" and layer.getchannel("A").getextrema() == (0, 0):
         raise PictureError(
             f"{name}: found only transparency, expected something visible; choose another picture"
         )
-    return Picture(image, alpha, tuple(notes))
 
 
 def _existing(path: Path) -> Path:
@@ -351,19 +369,36 @@ def to_rgb(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Ima
 
     notes: what was done is appended.
     """
+    layer = to_layer(image, notes)
+    return over_white(layer), layer.getchannel("A") if layer.mode == "RGBA" else None
+
+
+def to_layer(image: Image.Image, notes: list[str]) -> Image.Image:
+    """RGBA if anything is transparent, with the colours beneath the transparency; else RGB.
+
+    notes: what was done is appended.
+    """
     if image.mode.startswith("I") or image.mode == "F":
-        return _grey_to_8_bits(image, notes).convert("RGB"), None
+        return _grey_to_8_bits(image, notes).convert("RGB")
     profile = image.info.get("icc_profile")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         alpha = coloured.getchannel("A")
         rgb = _to_srgb(coloured.convert("RGB"), profile, notes)
-        if alpha.getextrema() == (255, 255):
-            return rgb, None
-        return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha
+        if alpha.getextrema() != (255, 255):
+            rgb.putalpha(alpha)
+        return rgb
     if image.mode == "CMYK":
         notes.append("CMYK converted to RGB")
-    return _to_srgb(image, profile, notes), None
+    return _to_srgb(image, profile, notes)
+
+
+def over_white(layer: Image.Image) -> Image.Image:
+    """RGB, what is transparent laid over white."""
+    if layer.mode != "RGBA":
+        return layer
+    rgb = layer.convert("RGB")
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), layer.getchannel("A"))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:

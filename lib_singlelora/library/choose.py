@@ -11,6 +11,8 @@ from ..workspace.recommendation import saved_recommendation
 from ..workspace.workspace import Workspace
 from .epochs import epoch_files, no_loras_error, published_name
 
+STRENGTH = 0.8  # of a LoRA for which none is recommended
+
 
 def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Path:
     """The LoRA file that is asked for.
@@ -44,6 +46,22 @@ def choose_lora(settings: Settings, workspace: Workspace, asked: str = "") -> Pa
             " workspace; check the name"
         )
     return path
+
+
+def choose_use(
+    settings: Settings, workspace: Workspace, asked: str, strength: float, preset: str
+) -> tuple[Path, float, str]:
+    """(the LoRA file, its strength, its block weights) for drawing.
+
+    asked: as for `choose_lora`.
+    strength, preset: 0 and '' take what is recommended for that file, else STRENGTH and ALL.
+    Raises: LoraFileError.
+    """
+    lora = choose_lora(settings, workspace, asked)
+    best = saved_recommendation(workspace)
+    if best is None or best.lora != lora:
+        return lora, strength or STRENGTH, preset or "ALL"
+    return lora, strength or best.strength or STRENGTH, preset or best.preset
 
 
 def lora_of_workspace(folder: Path) -> Path:

@@ -284,7 +284,9 @@ class Service:
         """
         from ..crops.buckets import training_buckets
         from ..imaging.load import picture_size
-        from ..stages.inpaint_canvas import default_mask, region_prompt
+        from ..library.choose import STRENGTH
+        from ..stages.inpaint_canvas import default_mask
+        from ..stages.inpaint_prompt import region_prompt
 
         workspace = self.workspace(name)
         settings = workspace.load_settings()
@@ -296,7 +298,7 @@ class Service:
             )
         best = results["recommendation"]
         lora = best["name"] if best else list(results["loras"])[-1]
-        strength = best["strength"] if best else settings.inpaint.strength
+        strength = best["strength"] if best else settings.inpaint.strength or STRENGTH
         whole = picture_size(workspace.prepared)
         size = nearest_bucket(whole, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
@@ -325,14 +327,10 @@ class Service:
 
         Raises: WorkspaceError, PictureError, CheckpointError.
         """
-        from ..crops.buckets import training_resolution
         from ..stages.inpaint import suggested_prompt
 
         workspace = self.workspace(name)
-        settings = workspace.load_settings()
-        return suggested_prompt(
-            settings, workspace, training_resolution(settings, self.host), picture, mask
-        )
+        return suggested_prompt(workspace.load_settings(), workspace, self.host, picture, mask)
 
     def next_version(self, name: str) -> str:
         """The name of the workspace that `loopback` makes or adds to."""

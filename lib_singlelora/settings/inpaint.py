@@ -27,12 +27,19 @@ class InpaintSettings(DrawingSettings):
         help="Number of an epoch, or a file. Empty: the recommended one, else the last.",
     )
     strength: float = setting(
-        0.8, label="Strength", low=-4, high=4, help="LoRA strength; 0.4 to 0.6 when it is overfit."
+        0.0,
+        label="Strength",
+        low=-4,
+        high=4,
+        help="LoRA strength; 0.4 to 0.6 when it is overfit. 0: the recommended one, else 0.8.",
     )
     preset: str = setting(
-        "ALL",
+        "",
         label="Block preset",
-        help="Block-weight preset; OUTD keeps the picture's composition.",
+        help=(
+            "Block-weight preset; OUTD keeps the picture's composition. Empty: the recommended "
+            "one, else ALL."
+        ),
     )
     denoise: float = setting(
         0.75,
@@ -50,12 +57,12 @@ class InpaintSettings(DrawingSettings):
         ),
     )
     area: str = setting(
-        "whole picture",
+        "automatic",
         label="Inpaint area",
-        choices=("whole picture", "only masked"),
+        choices=("automatic", "whole picture", "only masked"),
         help=(
-            "only masked draws the masked part at full resolution, for faces and hands in a large "
-            "picture."
+            "only masked draws the masked part at full resolution and leaves the rest untouched; "
+            "automatic does so in a picture larger than the model's size."
         ),
     )
     padding: int = setting(
@@ -65,6 +72,17 @@ class InpaintSettings(DrawingSettings):
         high=512,
         unit="px",
         help="Context around the mask for 'only masked'; raise it when the part does not blend in.",
+    )
+    mask_blur: int = setting(
+        4,
+        label="Mask blur",
+        low=0,
+        high=64,
+        unit="px",
+        help=(
+            "Width of the soft seam, in pixels of what is drawn: it grows with a part that is "
+            "drawn smaller than it is."
+        ),
     )
     fill: str = setting(
         "original",

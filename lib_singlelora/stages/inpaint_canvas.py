@@ -1,117 +1,207 @@
-"""Inpainting without the drawing: mask, prompt, and the part of a picture that is drawn."""
+"""The part of a picture that is redrawn, and the way back into the picture."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ..captions.prompt_language import prompt_of
-from ..captions.pruning import CLOTHES, hidden
-from ..captions.tag_categories import category_of, plain
-from ..crops.buckets import fit_to_bucket, make_buckets, nearest_bucket
-from ..crops.views import fit_aspect, overlap
+from ..crops.buckets import Size, fit_to_bucket, make_buckets, nearest_bucket, square_bucket
+from ..crops.views import fit_aspect, lost_to_bucket
 from ..errors import PictureError
 from ..files.fileio import write_bytes
-from ..imaging.load import load_picture, picture_size
+from ..host import Upscaler
+from ..imaging.boxes import PixelBox, box_size
+from ..imaging.load import load_layer, over_white, picture_size
 from ..imaging.mask_reader import read_mask
 from ..imaging.png import png_bytes
 from ..settings.inpaint import InpaintSettings
-from ..settings.schema import Settings
-from ..workspace.captions import seen_tags
-from ..workspace.crops import view_box, view_tags
+from ..workspace.crops import view_box
 from ..workspace.workspace import Workspace
 
-Box = tuple[int, int, int, int]
-COVERS = 0.6  # share of the masked part that a crop must show to say what is worn there
-ALIKE = 0.35  # intersection over union from which on a crop's framing is taken for the drawn part
-SOFT = 128  # the edge of a redrawn part is blurred over this fraction of its longer side
+CELL = 8  # pixels of a picture's side that one latent stands for
+REACH = 3  # a blurred edge ends after so many times the blur's radius
+TOUCHED = 16  # of 255: a latent cell with that much of the mask is redrawn
+LOST = 0.01  # share of a part that a bucket may cut off; else the part keeps its own aspect ratio
+COARSE = 2.0  # a part that is enlarged more than this looks coarse beside the rest
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The part of a picture that is drawn.
+    """A part of a picture, in the size in which it is drawn.
 
-    image: in a bucket's size.
-    hole: its mask, white is redrawn; None where all is redrawn.
-    whole: the picture.
-    whole_hole: the mask of the whole picture.
-    box: where `image` lies in `whole`, pixels; None where the result is the picture itself.
-    notes: how the mask was read, where that may not be what was meant.
+    image: RGB, what is drawn on.
+    hole: its mask (L), whole latent cells, white is redrawn; None where all is redrawn.
+    whole: the picture that the result goes into: RGB, or RGBA where anything is transparent.
+    painted: the mask of the whole picture, as it was painted; None where all is redrawn.
+    seam: the painted mask with its edge blurred: how much each pixel takes of what is drawn.
+    box: where `image` lies in `whole`, pixels; None where it is all of it.
+    notes: how picture and mask were read, where that may not be what was meant.
     """
 
     image: Image.Image
     hole: Image.Image | None
     whole: Image.Image
-    whole_hole: Image.Image | None
-    box: Box | None = None
+    painted: Image.Image | None = None
+    seam: Image.Image | None = None
+    box: PixelBox | None = None
     notes: tuple[str, ...] = ()
 
-    def result(self, drawn: Image.Image) -> Image.Image:
-        """The finished picture: what was drawn, pasted into the whole one where there is a box."""
-        if self.box is None or self.whole_hole is None:
+    @property
+    def shown(self) -> PixelBox:
+        """The drawn part, pixels of the whole picture."""
+        return self.box or (0, 0, *self.whole.size)
+
+    def result(self, drawn: Image.Image, upscaler: Upscaler | None = None) -> Image.Image:
+        """The picture with what was drawn in it; where the seam is black, bit for bit as it was.
+
+        upscaler: enlarges what was drawn, where its place is larger; None is Lanczos.
+        """
+        if self.seam is None:
             return drawn
-        size = (self.box[2] - self.box[0], self.box[3] - self.box[1])
-        hole = self.whole_hole.crop(self.box)
-        soft = hole.filter(ImageFilter.GaussianBlur(max(1, max(size) // SOFT)))
-        inside = Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole)))
+        part = _scaled(drawn, box_size(self.shown), upscaler)
+        seam = self.seam.crop(self.shown)
         out = self.whole.copy()
-        out.paste(drawn.resize(size, Image.Resampling.LANCZOS), self.box[:2], inside)
+        if out.mode != "RGBA":
+            out.paste(part, self.shown[:2], seam)
+            return out
+        # The transparency stays: colours beneath it are such that, over white, they look as drawn.
+        below = out.crop(self.shown)
+        alpha = below.getchannel("A")
+        colours = below.convert("RGB")
+        colours.paste(_beneath(part, alpha), (0, 0), seam)
+        colours.putalpha(alpha)
+        out.paste(colours, self.shown[:2])
         return out
 
 
 def make_canvas(
-    picture: Path, mask: Path | None, options: InpaintSettings, resolution: int
+    picture: Path,
+    mask: Path | None,
+    options: InpaintSettings,
+    resolution: int,
+    squares: bool = False,
 ) -> Canvas:
     """The canvas for a picture and its mask.
 
     mask: white is redrawn; None redraws all.
+    resolution: the side of the square whose area is drawn.
+    squares: the checkpoint draws squares best, so a part is one where the picture has room for it.
     Raises: PictureError, for a mask of another size or an empty one.
     """
-    image = load_picture(picture).image.convert("RGB")
+    layer, notes = load_layer(picture)
     buckets = make_buckets(resolution)
+    bucket = nearest_bucket(layer.size, buckets)
     if mask is None:
-        bucket = nearest_bucket(image.size, buckets)
-        return Canvas(fit_to_bucket(image, bucket), None, image, None)
-    read = read_mask(mask)
-    hole = read.image
-    if image.size != hole.size:
-        raise PictureError(
-            f"{mask.name}: found {hole.width}x{hole.height}, expected the picture's"
-            f" {image.width}x{image.height}; paint the mask over the same picture"
+        return Canvas(
+            fit_to_bucket(over_white(layer), bucket), None, over_white(layer), notes=notes
         )
-    painted = hole.point(lambda value: 255 if value > 8 else 0).getbbox()
-    if painted is None:
+    read = read_mask(mask)
+    notes += read.notes
+    if layer.size != read.image.size:
+        raise PictureError(
+            f"{mask.name}: found {read.image.width}x{read.image.height}, expected the picture's"
+            f" {layer.width}x{layer.height}; paint the mask over the same picture"
+        )
+    if not _extent(read.image):
         raise PictureError(
             f"{mask.name}: found an empty mask, expected some white; paint white what is to be"
             " redrawn"
         )
-    box = None
-    if options.area == "only masked":
-        pad = float(options.padding)
-        left, top, right, bottom = painted
-        padded = (left - pad, top - pad, right + pad, bottom + pad)
-        box = fit_aspect(padded, image.size, buckets)
-    part, part_hole = (image.crop(box), hole.crop(box)) if box else (image, hole)
-    bucket = nearest_bucket(part.size, buckets)
-    return Canvas(
-        fit_to_bucket(part, bucket),
-        _wide_enough(fit_to_bucket(part_hole, bucket)),
-        image,
-        hole,
-        box,
-        read.notes,
-    )
+    larger = layer.width > bucket[0] or layer.height > bucket[1]
+    if options.area == "only masked" or (options.area == "automatic" and larger):
+        shapes = [[square_bucket(resolution)], buckets] if squares else [buckets]
+        return part_canvas(layer, read.image, options, shapes, notes)
+    layer = fit_to_bucket(layer, bucket)
+    painted = fit_to_bucket(read.image, bucket)
+    seam = _blurred(painted, options.mask_blur)
+    return Canvas(over_white(layer), _cells(seam), layer, painted, seam, None, notes)
 
 
-def _wide_enough(hole: Image.Image) -> Image.Image:
-    """The hole, widened to one latent cell, 8 pixels: a smaller one would vanish."""
-    cells = np.asarray(hole.resize((hole.width // 8, hole.height // 8), Image.Resampling.BOX))
-    return hole.filter(ImageFilter.MaxFilter(9)) if cells.max() < 128 else hole
+def part_canvas(
+    layer: Image.Image,
+    painted: Image.Image,
+    options: InpaintSettings,
+    shapes: list[list[Size]],
+    notes: tuple[str, ...] = (),
+) -> Canvas:
+    """The canvas that shows the masked part alone, at the model's full resolution.
+
+    layer: RGB or RGBA.
+    painted: L, of its size, with some white in it.
+    shapes: buckets, the first choice first; the part has the aspect ratio of one of the first
+        choice that has one which fits into the picture, else its own, in multiples of 8.
+    """
+    box, size = _place(painted, options.padding, shapes)
+    scale = max(1.0, max(box_size(box)) / max(size))
+    blur = options.mask_blur * scale
+    if math.ceil(REACH * blur) > options.padding:  # the whole seam must lie in the part
+        box, size = _place(painted, math.ceil(REACH * blur), shapes)
+        scale = max(1.0, max(box_size(box)) / max(size))
+    seam = _blurred(painted, blur)
+    if scale > COARSE:
+        notes += (
+            f"a part of {box_size(box)[0]}x{box_size(box)[1]} pixels was drawn at {size[0]}x"
+            f"{size[1]} and enlarged; mask a smaller part for finer detail",
+        )
+    image = over_white(layer).resize(size, Image.Resampling.LANCZOS, box=box)
+    hole = _cells(seam.crop(box).resize(size, Image.Resampling.BOX))
+    return Canvas(image, hole, layer, painted, seam, box, notes)
+
+
+def _place(painted: Image.Image, padding: int, shapes: list[list[Size]]) -> tuple[PixelBox, Size]:
+    """(the box around what is painted, the size in which it is drawn)."""
+    left, top, right, bottom = _extent(painted) or (0, 0, *painted.size)
+    padded = (left - padding, top - padding, right + padding, bottom + padding)
+    for buckets in shapes:
+        box = fit_aspect(padded, painted.size, buckets)
+        if lost_to_bucket(box, buckets) <= LOST:
+            return box, nearest_bucket(box_size(box), buckets)
+    width, height = box_size(box)
+    bucket = nearest_bucket((width, height), shapes[-1])
+    factor = math.sqrt(bucket[0] * bucket[1] / (width * height))
+    sides = (max(CELL, round(side * factor / CELL) * CELL) for side in (width, height))
+    return box, (next(sides), next(sides))
+
+
+def _extent(mask: Image.Image) -> PixelBox | None:
+    """The box of what is painted."""
+    return mask.point(lambda value: 255 if value > 8 else 0).getbbox()
+
+
+def _blurred(mask: Image.Image, radius: float) -> Image.Image:
+    return mask.filter(ImageFilter.GaussianBlur(radius)) if radius else mask
+
+
+def _cells(seam: Image.Image) -> Image.Image:
+    """The latent cells that a mask touches, white; at least one.
+
+    seam: in the size that is drawn.
+    """
+    values = np.asarray(seam)
+    rows, columns = values.shape[0] // CELL, values.shape[1] // CELL
+    most = values.reshape(rows, CELL, columns, CELL).max(axis=(1, 3))
+    touched = most >= min(TOUCHED, int(most.max()))
+    cells = np.where(touched, 255, 0).astype(np.uint8)
+    return Image.fromarray(cells.repeat(CELL, axis=0).repeat(CELL, axis=1))
+
+
+def _scaled(image: Image.Image, size: Size, upscaler: Upscaler | None) -> Image.Image:
+    """The picture in another size."""
+    scale = max(size[0] / image.width, size[1] / image.height)
+    if upscaler is not None and scale > 1:
+        image = upscaler.upscale(image, scale).convert("RGB")
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _beneath(seen: Image.Image, alpha: Image.Image) -> Image.Image:
+    """The colours that, with this alpha over white, look like what is seen; as far as there are."""
+    share = np.maximum(np.asarray(alpha, dtype=np.float32)[..., None] / 255, 1 / 255)
+    colours = 255 - (255 - np.asarray(seen, dtype=np.float32)) / share
+    return Image.fromarray(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
 
 
 def default_mask(workspace: Workspace, picture: Path, is_prepared: bool = True) -> Path:
@@ -139,74 +229,3 @@ def default_mask(workspace: Workspace, picture: Path, is_prepared: bool = True) 
     with workspace.adding():
         write_bytes(path, png_bytes(mask))
     return path
-
-
-def region_prompt(
-    settings: Settings, workspace: Workspace, mask: Path | None = None, box: Box | None = None
-) -> str:
-    """The default prompt: trigger, class, framing, and what is worn in the masked part.
-
-    mask: of the prepared picture; None for another picture, or for all of it: then the clothes that
-        most crops agree on.
-    box: the part of the prepared picture that is drawn; None for another picture, whose framing is
-        not known.
-    """
-    character = settings.character
-    clothes = _worn_in(workspace, mask) if mask else _worn(workspace)
-    framing = _framing(workspace, box) if box else ()
-    tags = (
-        character.trigger,
-        character.class_token,
-        "solo",
-        *framing,
-        *clothes,
-        "looking at viewer",
-    )
-    return prompt_of(tags)
-
-
-def _framing(workspace: Workspace, box: Box) -> tuple[str, ...]:
-    """The tags of the crop that shows most nearly the same part; none where no crop comes near."""
-    views = view_tags(workspace)
-    overlaps = {name: overlap(box, view) for name in views if (view := view_box(workspace, name))}
-    nearest = max(overlaps, key=lambda name: overlaps[name], default="")
-    return views[nearest] if overlaps.get(nearest, 0) >= ALIKE else ()
-
-
-def _clothes(tags: Iterable[str]) -> list[str]:
-    return [tag for tag in map(plain, tags) if category_of(tag) in CLOTHES]
-
-
-def _worn_in(workspace: Workspace, mask: Path) -> list[str]:
-    """The clothes in the smallest crop that shows the masked part, as the taggers saw them."""
-    hole = read_mask(mask).image.getbbox()
-    seen = seen_tags(workspace)
-    if hole is None or not seen:
-        return []
-    boxes = {name: box for name in seen if (box := view_box(workspace, name))}
-    showing = [name for name, box in boxes.items() if _share(hole, box) >= COVERS]
-    if not showing:
-        return _worn(workspace)
-    return _clothes(seen[min(showing, key=lambda name: _area(boxes[name]))])
-
-
-def _worn(workspace: Workspace) -> list[str]:
-    """The clothes in most of the crops that show the head, or in most of all crops."""
-    views = view_tags(workspace)
-    seen = seen_tags(workspace)
-    with_head = [
-        name for name in seen if not hidden(views.get(name, ())) & {"hair colour", "hair length"}
-    ]
-    crops = with_head or list(seen)
-    counts = Counter(tag for name in crops for tag in _clothes(seen[name]))
-    return [tag for tag, count in counts.items() if 2 * count > len(crops)]
-
-
-def _area(box: Box) -> int:
-    return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
-
-
-def _share(part: Box, box: Box) -> float:
-    """Share of a part that lies in a box."""
-    inner = (max(part[0], box[0]), max(part[1], box[1]), min(part[2], box[2]), min(part[3], box[3]))
-    return _area(inner) / max(1, _area(part))

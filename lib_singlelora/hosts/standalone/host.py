@@ -308,7 +308,7 @@ class StandaloneHost:
         decoded = networks.vae.decode(latents.float() / networks.scale).sample[0]
         image = _to_image(decoded)
         if request.image is not None and request.mask is not None:
-            image = _paste_back(image, request.image, request.mask)
+            image = _paste_back(image, request.image, request.mask, request.hard_edge)
         return GeneratedImage(image, seed, self._parameters(request, seed))
 
     def _scheduler(self, sampler: str) -> Any:
@@ -410,11 +410,15 @@ def _to_image(pixels: Tensor) -> Image.Image:
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
 
 
-def _paste_back(image: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
+def _paste_back(
+    image: Image.Image, original: Image.Image, mask: Image.Image, hard_edge: bool
+) -> Image.Image:
     """The original outside the mask, with a soft edge of a pixel or two inside it."""
     size = image.size
     original = original.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     hole = mask.convert("L").resize(size, Image.Resampling.LANCZOS)
+    if hard_edge:
+        return Image.composite(image, original, hole)
     soft = hole.filter(ImageFilter.GaussianBlur(max(1, image.width // 256)))
     inside = Image.fromarray(np.minimum(np.asarray(soft), np.asarray(hole)))
     return Image.composite(image, original, inside)

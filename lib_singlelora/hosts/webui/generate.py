@@ -107,7 +107,7 @@ def _processing(
     if request.mask is not None:
         options |= {
             "mask": request.mask.convert("L").resize(size, Image.Resampling.LANCZOS),
-            "mask_blur": max(1, request.width // 128),
+            "mask_blur": 0 if request.hard_edge else max(1, request.width // 128),
             "inpainting_fill": FILLS[request.fill],
             "inpaint_full_res": False,
         }
