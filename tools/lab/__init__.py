@@ -1,0 +1,1 @@
+"""The laboratory: what makes a LoRA from one picture better, measured."""
