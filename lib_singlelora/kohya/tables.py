@@ -7,7 +7,10 @@ networks/lora.py; bmaltais/kohya_ss v25.2.1, kohya_gui/; LyCORIS 4, lycoris/kohy
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Literal
+
+from ..settings.loss_terms import LossTermSettings
 
 Trainer = Literal["kohya_ss", "sd-scripts"]
 
@@ -116,6 +119,7 @@ LEFT_OUT: Mapping[str, Any] = {
     "view_timesteps": "off",
     "band_weights": (),
     "timestep_rank": False,
+    **{item.name: item.default for item in fields(LossTermSettings)},
 }
 OWN_LEFT_OUT: Mapping[Trainer, Mapping[str, Any]] = {
     "sd-scripts": {
@@ -224,4 +228,8 @@ LOST: Mapping[str, str] = {
     "mask_floor": "their masked loss has no floor",
     "class_share": "there it is one picture of the class for each sample of the character",
     "repeats": "it stands in the name of the picture folder there",
+    **dict.fromkeys(
+        (item.name for item in fields(LossTermSettings)),
+        "sd-scripts never asks the frozen checkpoint what it predicts",
+    ),
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import SettingsError
 from .declare import setting
+from .loss_terms import LossTermSettings
 from .timesteps import TimestepSettings
 
 DEFAULT_PRESET = "recommended"
@@ -482,7 +483,7 @@ class LossSettings(LearningSettings):
 
 
 @dataclass(frozen=True)
-class TrainingSettings(TimestepSettings, LossSettings):
+class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
     """Data, validation and samples."""
 
     keep_tokens: int = setting(
@@ -604,6 +605,11 @@ class TrainingSettings(TimestepSettings, LossSettings):
         1, label="Sample seed", low=-1, high=2**32 - 1, seed=True, help="The same for every epoch."
     )
 
+    @property
+    def uses_masks(self) -> bool:
+        """True if the loss tells the character from the background."""
+        return self.masked_loss or self.masked_prior_weight > 0
+
     def check(self) -> None:
         """Check what depends on several settings.
 
@@ -616,3 +622,9 @@ class TrainingSettings(TimestepSettings, LossSettings):
                 " one or raise the other"
             )
         self.check_timesteps(self.min_timestep, self.max_timestep, self.algorithm)
+        if self.prior_min_timestep >= self.max_timestep:
+            raise SettingsError(
+                f"training.prior_min_timestep: found {self.prior_min_timestep}, expected less than"
+                f" training.max_timestep ({self.max_timestep}): no sample would ever be compared;"
+                " lower it"
+            )

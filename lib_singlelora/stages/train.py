@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..lora.metadata import build_metadata
 from ..lora.network import LoraNetwork
 from ..lora.warm_start import start_from
 from ..naming.block_weights import BlockWeights, parse_block_weights, remarks
+from ..settings.loss_terms import LossTermSettings
 from ..settings.optimizer_fit import fitted, unscaled
 from ..settings.schema import Settings, declaration
 from ..settings.training import TrainingSettings
@@ -49,6 +50,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "view_timesteps": (),
     "band_weights": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
+    **{item.name: () for item in fields(LossTermSettings)},
 }
 
 
@@ -100,6 +102,8 @@ def train(context: StageContext) -> TrainResult:
         settings, workspace, collect_pictures(settings, workspace, buckets), buckets
     )
     learned = _learned(options)
+    if options.dop_weight:
+        learned["class_token"] = settings.character.class_token
     learned["block_weights"] = preset_key(options.block_weights, presets)
     start = _start(options, workspace)
     mark = fingerprint(

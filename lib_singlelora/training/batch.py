@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -36,6 +36,7 @@ class TrainingBatch:
     mask: (B, 1, h, w), weight of each latent, 0 to 1.
     captions: B of them.
     prior: rows whose target is the frozen model's own prediction.
+    compared: rows of the character for which a loss term needs the frozen model's prediction too.
     """
 
     latents: Tensor
@@ -45,6 +46,12 @@ class TrainingBatch:
     mask: Tensor
     captions: list[str]
     prior: list[int]
+    compared: list[int] = field(default_factory=list)
+
+    @property
+    def frozen_rows(self) -> list[int]:
+        """The rows that the frozen model predicts too, each under its own caption."""
+        return [*self.compared, *self.prior]
 
     def on(self, device: str | torch.device) -> TrainingBatch:
         """The batch with its tensors on a device."""
@@ -80,55 +87,136 @@ def uses_prior_prediction(settings: TrainingSettings) -> bool:
     return settings.regularization in ("prior prediction", "both")
 
 
+def prior_rows_per_sample(settings: TrainingSettings) -> int:
+    """How often a sample of the character is shown again with the frozen model's target."""
+    return int(uses_prior_prediction(settings)) + int(settings.dop_weight > 0)
+
+
+def compares(settings: TrainingSettings) -> bool:
+    """True if a loss term needs the frozen model's prediction for the character's own rows."""
+    return settings.masked_prior_weight > 0
+
+
+def uses_frozen_model(settings: TrainingSettings) -> bool:
+    """True if there are steps that run the frozen model beside the trained one."""
+    return compares(settings) or prior_rows_per_sample(settings) > 0
+
+
+def prior_acts(settings: TrainingSettings, step: int, steps: int) -> bool:
+    """True if the prior rows have begun.
+
+    step: 0-based.
+    steps: of the whole training.
+    """
+    return step >= settings.prior_start * steps
+
+
 def make_batch(
-    settings: TrainingSettings, cache: LatentCache, samples: Sequence[Sample], length: int
+    settings: TrainingSettings,
+    cache: LatentCache,
+    samples: Sequence[Sample],
+    length: int,
+    prior: bool = True,
 ) -> TrainingBatch:
-    """The batch of some samples, the rows of prior prediction behind the others.
+    """The batch of some samples, the prior rows behind the others.
 
     length: timesteps of the noise schedule.
+    prior: False for a step before the prior rows begin.
     """
     rows = [_row(settings, cache, sample, length) for sample in samples]
-    prior = [
-        row._replace(
-            weight=settings.prior_loss_weight,
-            mask=torch.ones_like(row.mask),
-            caption=_without_trigger(row.caption, sample.picture),
-        )
-        for sample, row in zip(samples, rows, strict=True)
-        if uses_prior_prediction(settings) and not sample.picture.regularization
-    ]
-    both = [*rows, *prior]
+    captions = [row.caption for row in rows]
+    shown = _prior_captions(settings, samples, captions, [int(row.timestep) for row in rows], prior)
+    both = [*rows]
+    for index, caption, weight in shown:
+        mask = torch.ones_like(rows[index].mask)
+        both.append(rows[index]._replace(weight=weight, mask=mask, caption=caption))
+    character = [n for n, sample in enumerate(samples) if not sample.picture.regularization]
+    weights = torch.tensor([row.weight for row in both])
+    # The loss is the mean over the rows.  Prior prediction has always counted among them; what is
+    # added to that, or left out for now, must not change what the character's own samples weigh.
+    nominal = len(rows) + len(character) * uses_prior_prediction(settings)
+    if len(both) != nominal:
+        weights = weights * (len(both) / nominal)
     return TrainingBatch(
         latents=torch.cat([row.latents for row in both]),
         noise=torch.cat([row.noise for row in both]),
         timesteps=torch.cat([row.timestep for row in both]),
-        weights=torch.tensor([row.weight for row in both]),
+        weights=weights,
         mask=torch.cat([row.mask for row in both]),
         captions=[row.caption for row in both],
         prior=list(range(len(rows), len(both))),
+        compared=character if compares(settings) else [],
     )
+
+
+def _prior_captions(
+    settings: TrainingSettings,
+    samples: Sequence[Sample],
+    captions: Sequence[str],
+    timesteps: Sequence[int],
+    prior: bool,
+) -> list[tuple[int, str, float]]:
+    """(index of the sample, caption, weight) of the prior rows.
+
+    Prior prediction takes the trigger out of the caption; differential output preservation puts the
+    class in its place, as ostris/ai-toolkit does, and leaves out captions without a trigger: under
+    the same caption it would hold back the character itself.
+    captions, timesteps: of the samples.
+    """
+    again = [
+        (index, sample.picture)
+        for index, sample in enumerate(samples)
+        if prior
+        and not sample.picture.regularization
+        and timesteps[index] >= settings.prior_min_timestep
+    ]
+    shown = []
+    if uses_prior_prediction(settings):
+        shown += [
+            (index, _without_trigger(captions[index], picture), settings.prior_loss_weight)
+            for index, picture in again
+        ]
+    if settings.dop_weight:
+        shown += [
+            (index, _with_class(captions[index], picture), settings.dop_weight)
+            for index, picture in again
+            if picture.trigger in split_tags(captions[index])
+        ]
+    return shown
 
 
 def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length: int) -> _Row:
     # The order of the draws is part of every seed's result: a resumed training must repeat it.
     picture = sample.picture
-    generator = seeded(settings.seed, "sample", sample.number)
     chance = _caption_chance(settings, sample)
     version = versions_of(settings).of(picture).choose(chance)
     latents = cache.get(picture, version)
-    noise = torch.randn(latents.shape, generator=generator)
+    noise, timestep = _noise(settings, sample, latents.shape, length)
+    caption = _caption(settings, picture, chance)
+    size = (latents.shape[-2], latents.shape[-1])
+    mask = torch.ones(1, 1, *size)
+    if settings.uses_masks and not picture.regularization:
+        floor = settings.mask_floor if settings.masked_loss else 0.0
+        mask = mask_weight(cache.mask(picture, version.mirrored), size, floor)
+    weight = settings.prior_loss_weight if picture.regularization else 1.0
+    return _Row(latents, noise, timestep, weight, mask, caption)
+
+
+def _noise(
+    settings: TrainingSettings, sample: Sample, shape: Sequence[int], length: int
+) -> tuple[Tensor, Tensor]:
+    """Noise of the latents' shape and the timestep, (1,), of a sample.
+
+    length: timesteps of the noise schedule.
+    """
+    generator = seeded(settings.seed, "sample", sample.number)
+    noise = torch.randn(tuple(shape), generator=generator)
     noise = offset_noise(noise, settings.noise_offset, generator)
     noise = multires_noise(
         noise, settings.multires_noise_iterations, settings.multires_noise_discount, generator
     )
-    timestep = torch.randint(*_timestep_range(settings, picture, length), (1,), generator=generator)
-    caption = _caption(settings, picture, chance)
-    size = (latents.shape[-2], latents.shape[-1])
-    mask = torch.ones(1, 1, *size)
-    if settings.masked_loss and not picture.regularization:
-        mask = mask_weight(cache.mask(picture, version.mirrored), size, settings.mask_floor)
-    weight = settings.prior_loss_weight if picture.regularization else 1.0
-    return _Row(latents, noise, timestep, weight, mask, caption)
+    timesteps = _timestep_range(settings, sample.picture, length)
+    return noise, torch.randint(*timesteps, (1,), generator=generator)
 
 
 def _timestep_range(settings: TrainingSettings, picture: Picture, length: int) -> tuple[int, int]:
@@ -139,21 +227,36 @@ def _timestep_range(settings: TrainingSettings, picture: Picture, length: int) -
 
 
 def captions_of(
-    settings: TrainingSettings, samples: Sequence[Sample]
+    settings: TrainingSettings, samples: Sequence[Sample], length: int, prior: bool = True
 ) -> tuple[list[str], list[str]]:
-    """The captions that `make_batch` gives these samples: all of them, and the prior rows' alone.
+    """The captions that `make_batch` gives these samples: all of them, and the frozen rows' alone.
 
-    Nothing else is drawn, so that an epoch's captions can be encoded ahead.
+    Nothing that the captions do not depend on is drawn, so that an epoch's can be encoded ahead.
+    length, prior: as of `make_batch`.
     """
     captions = []
-    prior = []
     for sample in samples:
         chance = _caption_chance(settings, sample)
         versions_of(settings).of(sample.picture).choose(chance)  # is drawn before the caption
         captions.append(_caption(settings, sample.picture, chance))
-        if uses_prior_prediction(settings) and not sample.picture.regularization:
-            prior.append(_without_trigger(captions[-1], sample.picture))
-    return [*captions, *prior], prior
+    timesteps = [settings.prior_min_timestep] * len(samples)
+    if settings.prior_min_timestep:
+        timesteps = [_timestep(settings, sample, length) for sample in samples]
+    shown = [
+        caption for _, caption, _ in _prior_captions(settings, samples, captions, timesteps, prior)
+    ]
+    compared = [
+        caption
+        for caption, sample in zip(captions, samples, strict=True)
+        if compares(settings) and not sample.picture.regularization
+    ]
+    return [*captions, *shown], [*compared, *shown]
+
+
+def _timestep(settings: TrainingSettings, sample: Sample, length: int) -> int:
+    # It is drawn after the noise, whose shape is that of the latents.
+    width, height = sample.picture.bucket
+    return int(_noise(settings, sample, (1, 4, height // 8, width // 8), length)[1])
 
 
 def _caption_chance(settings: TrainingSettings, sample: Sample) -> random.Random:
@@ -174,3 +277,11 @@ def _caption(settings: TrainingSettings, picture: Picture, chance: random.Random
 
 def _without_trigger(caption: str, picture: Picture) -> str:
     return join_tags(tag for tag in split_tags(caption) if tag != picture.trigger)
+
+
+def _with_class(caption: str, picture: Picture) -> str:
+    # Where the caption names the class too, it then stands there twice (`join_tags` would keep one
+    # of them): every other tag keeps its place.
+    return ", ".join(
+        picture.class_token if tag == picture.trigger else tag for tag in split_tags(caption)
+    )

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..settings.training import TrainingSettings
-from .batch import TENSORS, TrainingBatch, uses_prior_prediction
+from .batch import TENSORS, TrainingBatch, uses_frozen_model
 from .objective import Objective
 
 MAX_GRAPHS = 16  # further shapes are computed without a graph
@@ -142,7 +142,7 @@ def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSet
     Not in fp16: the loss is scaled there, by a number that changes from step to step.
     """
     constant = not (
-        network.shape.random or settings.gradient_checkpointing or uses_prior_prediction(settings)
+        network.shape.random or settings.gradient_checkpointing or uses_frozen_model(settings)
     )
     return (
         settings.cuda_graphs

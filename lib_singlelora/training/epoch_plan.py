@@ -34,6 +34,7 @@ class Picture:
     mask: where the character is; None for a picture without a mask.
     symmetric: it may be shown mirrored.
     timesteps: (first, end) of those it is trained at; None for all.
+    class_token: what the trigger is replaced by where the class alone is meant.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Picture:
     mask: MaskPart | None = None
     symmetric: bool = False
     timesteps: tuple[int, int] | None = None
+    class_token: str = ""
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,16 @@ def mask_weight(mask: Tensor, size: tuple[int, int], floor: float) -> Tensor:
     return floor + (1 - floor) * F.interpolate(mask, size, mode="area")
 
 
-def weighted_loss(losses: Tensor, weight: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean over the batch of weight · mean(mask · loss), a scalar.
+def per_sample_loss(losses: Tensor, mask: Tensor | None = None) -> Tensor:
+    """mean(mask · loss) of each sample, (B,).
 
     losses: (B, …).
-    weight: (B,).
     mask: broadcast over the losses.
     """
     masked = losses if mask is None else losses * mask.to(losses)
-    per_sample = masked.mean(dim=tuple(range(1, losses.dim())))
+    return masked.mean(dim=tuple(range(1, losses.dim())))
+
+
+def weighted_mean(per_sample: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the batch of weight · loss, a scalar.  per_sample, weight: (B,)."""
     return (per_sample * weight.to(per_sample)).mean()

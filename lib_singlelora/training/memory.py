@@ -14,6 +14,7 @@ from ..host import TrainingModel
 from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
+from .batch import prior_rows_per_sample
 
 PROBE_SIDES = (8, 16, 24)  # of latents: pictures of 64, 128 and 192 pixels
 MEGABYTE = 1e6
@@ -101,9 +102,11 @@ def peak_memory(
     sizes: (width, height) of the buckets, pixels.
     captions: the longest decides.
 
-        peak = weights + 4 (2 + ema) n + state n + batch · kept(p) + work
+        peak = weights + 4 (2 + ema) n + state n + rows · kept(p) + work
 
     n: trained numbers, in fp32 with their gradients; ema: 1 with an average, else 0.
+    rows: the batch and its prior rows.  The frozen model's pass keeps nothing and is over before
+        the other begins.
     kept(p) = a + b p + c p²: fitted to what autograd keeps of pictures of 64, 128 and 192 pixels a
         side.  Convolutions and Linears grow with the pixels p, an attention that writes its matrix
         with p².  With gradient checkpointing: the blocks' inputs and the largest block.
@@ -124,14 +127,11 @@ def peak_memory(
     counts = [_count_pass(model, network, settings, side, caption) for side in PROBE_SIDES]
     pixels = [float((8 * side) ** 2) for side in PROBE_SIDES]
     largest = float(max((width * height for width, height in sizes), default=512 * 512))
-    kept = settings.batch_size * max(
+    rows = settings.batch_size * (1 + prior_rows_per_sample(settings))
+    kept = rows * max(
         0.0, _extrapolated(pixels, [_kept(count, settings) for count in counts], largest)
     )
-    work = (
-        4
-        * settings.batch_size
-        * max(0.0, _extrapolated(pixels, [count.largest for count in counts], largest))
-    )
+    work = 4 * rows * max(0.0, _extrapolated(pixels, [count.largest for count in counts], largest))
     return PeakMemory(
         weights,
         4.0 * numbers * (2 + bool(settings.ema)),

@@ -15,7 +15,7 @@ from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
 from .batch import TrainingBatch
-from .losses import Loss, elementwise, huber_c, weighted_loss
+from .losses import Loss, elementwise, huber_c, per_sample_loss, weighted_mean
 from .noise import (
     Prediction,
     add_noise,
@@ -80,15 +80,17 @@ class Objective:
     def loss_of(self, batch: TrainingBatch, conditioning: Conditioning) -> Tensor:
         """Mean loss of a batch whose tensors are on the model's device, an fp32 scalar.
 
-        Without prior rows it consists of kernels only, so that a CUDA graph can record it.
+        Without frozen rows it consists of kernels only, so that a CUDA graph can record it.
         """
         settings = self.settings
         timesteps = batch.timesteps
         alpha_bar = self.alphas_cumprod[timesteps]
         noisy = add_noise(batch.latents, batch.noise, alpha_bar)
         expected = target(batch.latents, batch.noise, alpha_bar, self.prediction)
-        if batch.prior:
-            expected = self._with_prior(expected, noisy, timesteps, batch)
+        frozen = self._frozen_prediction(noisy, batch) if batch.frozen_rows else None
+        if frozen is not None and batch.prior:
+            expected = expected.clone()
+            expected[batch.prior] = frozen[batch.prior]
         predicted = self.predict(noisy, timesteps, conditioning)
         c = huber_c(
             settings.huber_schedule,
@@ -97,9 +99,18 @@ class Objective:
             alpha_bar,
             len(self.alphas_cumprod),
         )
-        losses = elementwise(cast(Loss, settings.loss), predicted, expected, c)
+
+        def distance(prediction: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+            losses = elementwise(cast(Loss, settings.loss), prediction, wanted, c)
+            return per_sample_loss(losses, mask)
+
+        losses = distance(predicted, expected, batch.mask)
+        if frozen is not None and settings.masked_prior_weight:
+            # Rows that are not compared have a mask of ones: nothing of them is outside.
+            outside = distance(predicted, frozen, 1 - batch.mask)
+            losses = losses + settings.masked_prior_weight * outside
         weights = batch.weights * self._timestep_weights(timesteps, alpha_bar)
-        return weighted_loss(losses, weights, batch.mask)
+        return weighted_mean(losses, weights)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output with the LoRA as it is trained at these timesteps."""
@@ -119,17 +130,18 @@ class Objective:
             weights = weights * self.band_weights[timesteps]
         return weights
 
-    def _with_prior(
-        self, expected: Tensor, noisy: Tensor, timesteps: Tensor, batch: TrainingBatch
-    ) -> Tensor:
-        """The targets with the frozen model's own prediction in the prior rows."""
-        rows = batch.prior
+    def _frozen_prediction(self, noisy: Tensor, batch: TrainingBatch) -> Tensor:
+        """The frozen model's prediction of the frozen rows, in one pass; zeros elsewhere.
+
+        Gives (B, 4, h, w), fp32, without a gradient: what every loss term reads.
+        """
+        rows = batch.frozen_rows
         with torch.no_grad(), self.network.switched_off():
             texts = self._frozen_texts([batch.captions[row] for row in rows])
-            frozen = self.model.predict(noisy[rows], timesteps[rows], texts)
-        expected = expected.clone()
-        expected[rows] = frozen.to(expected)
-        return expected
+            predicted = self.model.predict(noisy[rows], batch.timesteps[rows], texts)
+        frozen = torch.zeros_like(noisy)
+        frozen[rows] = predicted.to(frozen)
+        return frozen
 
     def _frozen_texts(self, captions: list[str]) -> Conditioning:
         """Conditioning without the LoRA, which must be switched off."""

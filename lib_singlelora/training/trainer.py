@@ -24,7 +24,7 @@ from ..ops.winograd import winograd_convs
 from ..settings.optimizer_fit import fitted
 from ..settings.optimizer_table import SOURCES
 from ..settings.training import TrainingSettings
-from .batch import TrainingBatch, captions_of, make_batch, seeded, versions_of
+from .batch import TrainingBatch, captions_of, make_batch, prior_acts, seeded, versions_of
 from .checks import (
     COLLAPSED,
     check_loss,
@@ -38,6 +38,7 @@ from .ema import Ema
 from .epoch_plan import Picture, Sample, budget, epoch_steps
 from .grad_scaler import GradScaler
 from .latents import LatentCache
+from .loss_terms import check_terms
 from .memory import PeakMemory, peak_memory
 from .objective import Objective
 from .optimizers import build_optimizer
@@ -73,6 +74,7 @@ class Trainer:
         validated: Sequence[Picture] = (),
     ) -> None:
         settings = fitted(settings).settings
+        check_terms(settings, pictures)
         self.model = model
         self.network = network
         self.pictures = pictures
@@ -269,7 +271,13 @@ class Trainer:
         self.model.set_aside("vae")
         if torch.device(self.model.device).type == "cpu" or self.objective.trains_text:
             return
-        pairs = [captions_of(self.settings, batch) for batches in steps for batch in batches]
+        pairs = [
+            captions_of(
+                self.settings, batch, len(self.model.alphas_cumprod), self._prior_acts(step)
+            )
+            for step, batches in enumerate(steps, self.state.step)
+            for batch in batches
+        ]
         ahead = [captions for pair in pairs for captions in pair if captions]
         ahead += [[picture.caption] for picture in self.validated]
         self.objective.encode_ahead(ahead)
@@ -373,7 +381,12 @@ class Trainer:
         return self.objective.loss(self._make_batch(batch))
 
     def _make_batch(self, batch: Sequence[Sample]) -> TrainingBatch:
-        return make_batch(self.settings, self.latents, batch, len(self.model.alphas_cumprod))
+        length = len(self.model.alphas_cumprod)
+        prior = self._prior_acts(self.state.step)
+        return make_batch(self.settings, self.latents, batch, length, prior)
+
+    def _prior_acts(self, step: int) -> bool:
+        return prior_acts(self.settings, step, self.budget.steps)
 
     def _save_snapshot(self) -> None:
         state = self.state

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lib_singlelora.training.losses import elementwise, weighted_loss
+from lib_singlelora.training.losses import elementwise, per_sample_loss, weighted_mean
 from lib_singlelora.training.noise import (
     add_noise,
     min_snr_weight,
@@ -77,7 +77,7 @@ def test_the_loss_is_the_mean_of_weighted_squares() -> None:
         / 4
     )
     assert float(
-        weighted_loss(elementwise("l2", predicted, wanted, weight), weight)
+        weighted_mean(per_sample_loss(elementwise("l2", predicted, wanted, weight)), weight)
     ) == pytest.approx(float(expected), rel=1e-5)
 
 

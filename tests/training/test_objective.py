@@ -168,7 +168,7 @@ def test_the_captions_of_an_epoch_are_those_that_are_drawn(kind: str) -> None:
     for number in range(10):
         batch = [Sample(picture, 3 * number + place) for place, picture in enumerate(shown)]
         made = make_batch(options, cache, batch, 1000)
-        assert captions_of(options, batch) == (
+        assert captions_of(options, batch, 1000) == (
             made.captions,
             [made.captions[row] for row in made.prior],
         )
