@@ -232,4 +232,5 @@ LOST: Mapping[str, str] = {
         (item.name for item in fields(LossTermSettings)),
         "sd-scripts never asks the frozen checkpoint what it predicts",
     ),
+    "delta_penalty": "sd-scripts has no penalty on the norms; scale_weight_norms limits them there",
 }

@@ -111,6 +111,10 @@ class Branch(nn.Module):
         """ΔW at strength 1, in the module's shape."""
         raise NotImplementedError
 
+    def delta_square(self) -> Tensor:
+        """‖ΔW‖², the squared Frobenius norm at strength 1, a scalar with its gradient."""
+        return self.weight_delta().square().sum()
+
     def scale_delta(self, factor: float) -> None:
         """Multiply ΔW by a factor, in place."""
         raise NotImplementedError
@@ -195,6 +199,13 @@ class LoraBranch(Branch):
     def weight_delta(self) -> Tensor:
         """up · down · alpha / rank."""
         return module_delta(self.tensors(), (self.up.shape[0], *self.down.shape[1:]))
+
+    def delta_square(self) -> Tensor:
+        """From rank × rank products, without ΔW: ‖up down‖² = Σ (upᵀ up) ∘ (down downᵀ)."""
+        up = self.up.flatten(1)
+        down = self.down.flatten(1)
+        square = ((up.t() @ up) * (down @ down.t())).sum()
+        return square * (self.alpha / self.rank) ** 2
 
     def scale_delta(self, factor: float) -> None:
         """By its square root in both halves, so that neither outgrows the other."""

@@ -132,11 +132,18 @@ class LoraNetwork(nn.Module):
 
         Source: sd-scripts' scale_weight_norms.
         """
-        norms = [(branch, float(branch.weight_delta().norm())) for _, branch in self.items()]
-        for branch, norm in norms:
+        branches = [branch for _, branch in self.items()]
+        # One list, so that a GPU is waited for once
+        squares = torch.stack([branch.delta_square() for branch in branches]).clamp(min=0)
+        norms = squares.sqrt().tolist()
+        for branch, norm in zip(branches, norms, strict=True):
             if norm > longest:
                 branch.scale_delta(longest / norm)
-        return sum(norm > longest for _, norm in norms)
+        return sum(norm > longest for norm in norms)
+
+    def delta_square(self) -> Tensor:
+        """Σ ‖ΔW‖² over all modules, a scalar with its gradient."""
+        return torch.stack([branch.delta_square() for _, branch in self.items()]).sum()
 
     def parameter_groups(
         self, unet_lr: float, text_encoder_lr: float, one_rate: bool = False

@@ -52,3 +52,33 @@ class LossTermSettings:
             "preserves composition and leaves the detail to the character."
         ),
     )
+    dco_beta: float = setting(
+        0.0,
+        label="DCO beta",
+        low=0,
+        high=100_000,
+        help=(
+            "Direct consistency optimization: a sample teaches less the further its loss has "
+            "fallen below the checkpoint's own; 1000 is its authors', 0 is off."
+        ),
+    )
+    apt: float = setting(
+        0.0,
+        label="Adaptive weights",
+        low=0,
+        high=100_000,
+        help=(
+            "APT: timesteps whose loss has fallen below the checkpoint's own count less, by "
+            "exp(-value x difference), so that at 10 a loss 0.07 lower counts half; 0 is off."
+        ),
+    )
+    delta_penalty: float = setting(
+        0.0,
+        label="Weight penalty",
+        low=0,
+        high=10,
+        help=(
+            "Adds this times the sum of all modules' squared weight norms to the loss, so that "
+            "only what pays for itself is changed; 0.0001 to 0.01, 0 is off."
+        ),
+    )

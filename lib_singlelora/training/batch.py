@@ -94,7 +94,7 @@ def prior_rows_per_sample(settings: TrainingSettings) -> int:
 
 def compares(settings: TrainingSettings) -> bool:
     """True if a loss term needs the frozen model's prediction for the character's own rows."""
-    return settings.masked_prior_weight > 0
+    return settings.masked_prior_weight > 0 or settings.dco_beta > 0 or settings.apt > 0
 
 
 def uses_frozen_model(settings: TrainingSettings) -> bool:

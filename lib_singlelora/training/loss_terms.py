@@ -1,13 +1,31 @@
-"""Loss terms that compare with the frozen checkpoint: what they need."""
+"""Loss terms that compare with the frozen checkpoint, and what they need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+from torch.nn import functional as F
+
 from ..captions.text import split_tags
 from ..errors import TrainingError
 from ..settings.training import TrainingSettings
 from .epoch_plan import Picture
+
+
+def dco_loss(loss: Tensor, reference: Tensor, beta: float) -> Tensor:
+    """-2/β log σ(-β (L_θ - L_ref)), (B,).
+
+    Where both are alike its gradient is that of the loss itself, twice as much where the LoRA is
+    worse than the checkpoint, and none where it is better by some 1/β.
+    loss, reference: (B,), of the network and of the frozen model on the same noisy latents.
+    beta: β, in the paper's program 1000.
+    Source: Lee et al. 2024, "Direct Consistency Optimization for Robust Customization of
+        Text-to-Image Diffusion Models", arXiv 2402.12004; kyungmnlee/dco customize.py, for one
+        sample.  The factor 2/β is ours: without it the loss grows with β, and a term beside it, or
+        the clipping of gradients, would count for β/2 times less.
+    """
+    return -F.logsigmoid(-beta * (loss - reference)) * (2 / beta)
 
 
 def check_terms(settings: TrainingSettings, pictures: Sequence[Picture]) -> None:
@@ -37,3 +55,9 @@ def check_terms(settings: TrainingSettings, pictures: Sequence[Picture]) -> None
                 f" '{character[0].trigger if character else ''}', expected it in at least one:"
                 " there is nothing to replace by the class; caption the pictures, or set it to 0"
             )
+    if settings.dco_beta and len(character) < len(pictures):
+        raise TrainingError(
+            f"training.dco_beta: found {len(pictures) - len(character)} pictures of the class,"
+            " expected none: it keeps what the checkpoint knows by itself, and compares nothing on"
+            " the class; set training.regularization to none or prior prediction, or set it to 0"
+        )

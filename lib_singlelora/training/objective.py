@@ -14,7 +14,9 @@ from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
+from .apt import AptWeights
 from .batch import TrainingBatch
+from .loss_terms import dco_loss
 from .losses import Loss, elementwise, huber_c, per_sample_loss, weighted_mean
 from .noise import (
     Prediction,
@@ -35,6 +37,7 @@ class Objective:
     prediction: epsilon or v_prediction, the checkpoint's unless the settings say otherwise.
     alphas_cumprod: (T,), on the model's device.
     trains_text: True if the network has branches on the text encoder that learn.
+    apt: APT's weights, where the settings ask for them.
     Raises: TrainingError, for options that cannot go together.
     """
 
@@ -66,6 +69,7 @@ class Objective:
         self.trains_text = bool(settings.text_encoder_lr) and any(
             is_text(name) for name, _ in network.items()
         )
+        self.apt = AptWeights(settings.apt, len(alphas)) if settings.apt else None
         self._cached_texts: OrderedDict[str, Conditioning] = OrderedDict()
         self._ahead: dict[str, Conditioning] = {}
 
@@ -105,11 +109,39 @@ class Objective:
             return per_sample_loss(losses, mask)
 
         losses = distance(predicted, expected, batch.mask)
-        if frozen is not None and settings.masked_prior_weight:
+        by_timestep = self._timestep_weights(timesteps, alpha_bar)
+        weights = batch.weights * by_timestep
+        if frozen is None or not batch.compared:
+            return weighted_mean(losses, weights)
+        reference = distance(frozen, expected, batch.mask)
+        total = self._compared_loss(losses, reference, by_timestep, batch)
+        if settings.masked_prior_weight:
             # Rows that are not compared have a mask of ones: nothing of them is outside.
             outside = distance(predicted, frozen, 1 - batch.mask)
-            losses = losses + settings.masked_prior_weight * outside
-        weights = batch.weights * self._timestep_weights(timesteps, alpha_bar)
+            total = total + settings.masked_prior_weight * weighted_mean(outside, weights)
+        return total
+
+    def _compared_loss(
+        self, losses: Tensor, reference: Tensor, by_timestep: Tensor, batch: TrainingBatch
+    ) -> Tensor:
+        """Mean loss of a batch after DCO and APT, which change the compared rows alone.
+
+        losses, reference: (B,), of the network and of the frozen model.
+        by_timestep: (B,), the timesteps' weights.
+        """
+        rows = torch.tensor(batch.compared, device=losses.device)
+        own, frozen, timesteps = losses[rows], reference[rows], batch.timesteps[rows]
+        weights = batch.weights * by_timestep
+        if self.settings.dco_beta:
+            # The timesteps' weights are part of the losses that are compared, as in DCO's program
+            inside = by_timestep[rows]
+            dco = dco_loss(own * inside, frozen * inside, self.settings.dco_beta)
+            losses = losses.index_put((rows,), dco)
+            weights = weights.index_put((rows,), batch.weights[rows])
+        if self.apt:
+            weights = weights.index_put((rows,), weights[rows] * self.apt.weights(timesteps))
+            if torch.is_grad_enabled():
+                self.apt.observe(timesteps, own, frozen)
         return weighted_mean(losses, weights)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:

@@ -74,12 +74,12 @@ class ProgressLog:
         epoch: int,
         state: TrainerState,
         result: StepResult,
-        scaler: Mapping[str, float],
+        figures: Mapping[str, float],
     ) -> None:
         """A step is done.
 
         epoch: 0-based.
-        scaler: the loss scaler's figures.
+        figures: further ones: of the loss scaler, of bounds and loss terms.
         """
         if state.step == 1 or not self.smoothed:
             self.smoothed = result.loss
@@ -97,7 +97,7 @@ class ProgressLog:
             rates=list(result.rates),
             seconds=round(result.seconds, 4),
             samples_per_second=round(samples_per_second, 3),
-            **scaler,
+            **figures,
         )
         if self.board:
             rates = {f"learning_rate_{n}": value for n, value in enumerate(result.rates)}

@@ -37,6 +37,7 @@ class Snapshot:
     losses: of the epoch so far.
     ema: the average's state; empty without one.
     validated: the latest validation figures; empty without a validation.
+    apt: state of APT's weights; empty without them.
     """
 
     fingerprint: str
@@ -50,6 +51,7 @@ class Snapshot:
     scaler: dict[str, Any]
     ema: dict[str, Any] = field(default_factory=dict)
     validated: dict[str, float] = field(default_factory=dict)
+    apt: dict[str, Any] = field(default_factory=dict)
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -75,6 +77,7 @@ def _check(snapshot: Snapshot) -> None:
         and isinstance(snapshot.optimizer, dict)
         and isinstance(snapshot.scaler, dict)
         and isinstance(snapshot.ema, dict)
+        and isinstance(snapshot.apt, dict)
         and isinstance(snapshot.validated, dict)
         and all(
             isinstance(key, str) and isinstance(value, float)

@@ -106,6 +106,7 @@ class Trainer:
         self.validated = validated
         self.validation = Validation(self.objective, validated, self.latents) if validated else None
         self.ema = self._new_ema()
+        self.figures: dict[str, float] = {}  # of the latest step, for the log
         self.log = ProgressLog(self.budget.steps, settings.epochs)
         self._untrained_spread = 0.0  # of the text encoder's encodings
 
@@ -137,6 +138,8 @@ class Trainer:
             self.scaler.load(snapshot.scaler)
             if self.ema and snapshot.ema:
                 self.ema.load(snapshot.ema)
+            if self.objective.apt and snapshot.apt:
+                self.objective.apt.load(snapshot.apt)
         # It bears this training's fingerprint, which anyone can copy, and holds something else
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise SnapshotError(
@@ -260,7 +263,7 @@ class Trainer:
         result = StepResult(
             loss, lr, sorted(rates, reverse=True), seconds, samples=sum(map(len, batches))
         )
-        self.log.step(job, epoch, self.state, result, self.scaler.figures())
+        self.log.step(job, epoch, self.state, result, self.figures)
 
     def _train_again(self) -> None:
         self.network.train()
@@ -341,14 +344,26 @@ class Trainer:
                     self.state.step + 1,
                     partial(self._checkpoint_fault, batch),
                 )
+        figures = self._penalize()
         stepped = self.scaler.step(
             self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm
         )
         if settings.scale_weight_norms:
-            self.network.limit_norms(settings.scale_weight_norms)
+            figures["scaled_modules"] = self.network.limit_norms(settings.scale_weight_norms)
         if self.ema and stepped:
             self.ema.update(self.network)
+        if self.objective.apt:
+            figures.update(self.objective.apt.figures())
+        self.figures = {**self.scaler.figures(), **figures}
         return loss, float(groups[0]["lr"])
+
+    def _penalize(self) -> dict[str, float]:
+        """Add the gradient of the weight penalty, once a step; gives its value for the log."""
+        if not self.settings.delta_penalty:
+            return {}
+        penalty = self.settings.delta_penalty * self.network.delta_square()
+        self.scaler.backward(penalty)
+        return {"delta_penalty": float(penalty.detach())}
 
     @contextmanager
     def _seeded_dropout(self) -> Iterator[None]:
@@ -404,5 +419,6 @@ class Trainer:
                 scaler=self.scaler.state(),
                 ema=self.ema.state() if self.ema else {},
                 validated=self.log.validated,
+                apt=self.objective.apt.state() if self.objective.apt else {},
             ),
         )

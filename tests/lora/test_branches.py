@@ -128,6 +128,34 @@ def test_the_same_seed_makes_the_same_network_and_leaves_the_global_one_alone(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_squared_norm_and_its_gradient_are_those_of_the_whole_change(algorithm: str) -> None:
+    needs(algorithm)
+    made = network(algorithm, modules())
+    shake(made)
+    parameters = list(made.parameters())
+    squares = made.delta_square()
+    whole = torch.stack([branch.weight_delta().square().sum() for _, branch in made.items()]).sum()
+    assert float(squares.detach()) == pytest.approx(float(whole.detach()), rel=1e-5)
+    for found, expected in zip(
+        torch.autograd.grad(squares, parameters),
+        torch.autograd.grad(whole, parameters),
+        strict=True,
+    ):
+        scale = float(expected.abs().max())
+        assert scale > 0 and torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_changes_within_the_limit_stay_as_they_are() -> None:
+    made = network("LoCon", modules())
+    shake(made)
+    norms = sorted(float(branch.weight_delta().detach().norm()) for _, branch in made.items())
+    before = {key: value.clone() for key, value in made.state_dict().items()}
+    assert made.limit_norms(norms[-1] * 1.01) == 0
+    assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
+    assert made.limit_norms((norms[-1] + norms[-2]) / 2) == 1
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_long_changes_are_shortened_to_the_limit(algorithm: str) -> None:
     needs(algorithm)
     if algorithm == "DoRA":

@@ -5,7 +5,7 @@ Tolerance 1e-5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import is_text
 from lib_singlelora.settings.training import TrainingSettings
-from lib_singlelora.training.batch import TrainingBatch, captions_of, make_batch
+from lib_singlelora.training.apt import AptWeights
+from lib_singlelora.training.batch import TrainingBatch, captions_of, make_batch, versions_of
 from lib_singlelora.training.epoch_plan import MaskPart, Picture, Sample
 from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective
@@ -152,6 +153,114 @@ def test_the_floor_of_a_masked_loss_is_shared_with_the_masked_prior(tmp_path: Pa
     assert found == pytest.approx(float(expected), rel=1e-5)
 
 
+def squared_errors(made: Objective, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
+    """(L_θ, L_ref) of each row."""
+    ours, frozen, noise = predictions(made, batch)
+    own = ((ours - noise) ** 2).mean(dim=(1, 2, 3))
+    return own, ((frozen - noise) ** 2).mean(dim=(1, 2, 3))
+
+
+def test_direct_consistency_weighs_a_sample_by_how_far_it_is_from_the_reference(
+    tmp_path: Path,
+) -> None:
+    options = settings(**PLAIN, dco_beta=3)
+    made = shaken(options, Counted())
+    batch = batch_of(options, tmp_path, 2)
+    own, reference = squared_errors(made, batch)
+    assert float((own - reference).abs().min()) > 0.01
+    with attached(made.network, made.model.targets()):
+        loss = made.loss(batch)
+        loss.backward()
+        found = [p.grad.clone() for p in made.network.parameters() if p.grad is not None]
+        expected = -torch.log(1 / (1 + torch.exp(3 * (own - reference)))).mean() * 2 / 3
+        assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
+        # Its gradient is 2 σ(β (L_θ - L_ref)) times that of a sample's own loss
+        made.network.zero_grad()
+        plain = shaken(settings(**PLAIN), Counted())
+    share = 2 / (1 + torch.exp(-3 * (own - reference)))
+    weighted = replace(batch, compared=[], weights=share)
+    with attached(plain.network, plain.model.targets()):
+        plain.loss(weighted).backward()
+    for grad, parameter in zip(found, plain.network.parameters(), strict=True):
+        assert parameter.grad is not None
+        assert torch.allclose(grad, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_timesteps_weights_are_part_of_what_direct_consistency_compares(tmp_path: Path) -> None:
+    options = settings(**{**PLAIN, "min_snr_gamma": 0.5}, dco_beta=3)
+    made = shaken(options, Counted())
+    batch = batch_of(options, tmp_path, 2)
+    own, reference = squared_errors(made, batch)
+    alpha = made.model.alphas_cumprod[batch.timesteps]
+    snr = alpha / (1 - alpha)
+    by_timestep = snr.clamp(max=0.5) / snr
+    assert float((by_timestep - 1).abs().max()) > 0.1
+    expected = torch.log(1 + torch.exp(3 * by_timestep * (own - reference))).mean() * 2 / 3
+    with attached(made.network, made.model.targets()), torch.no_grad():
+        assert float(made.loss(batch)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_adaptive_weights_follow_the_averages_of_their_bin(tmp_path: Path) -> None:
+    options = settings(**PLAIN, apt=4)
+    made = shaken(options, Counted())
+    batch = batch_of(options, tmp_path)
+    batch.timesteps[:] = torch.tensor([120, 180, 950])  # two in a bin; the third is the class's
+    own, reference = squared_errors(made, batch)
+    # The frozen prediction is better here; exchanged, the LoRA is the one that has overtaken it
+    assert made.apt is not None
+    made.apt.observe(batch.timesteps[:2], reference[:2], own[:2])
+    ahead = [float(new[0] + 0.1 * (new[1] - new[0])) for new in (own.tolist(), reference.tolist())]
+    gap = ahead[0] - ahead[1]
+    assert gap > 0.01
+    weight = math.exp(-4 * gap)
+    assert made.apt.indicators() == pytest.approx([0, 1 - weight] + [0] * 8)
+    with attached(made.network, made.model.targets()), torch.no_grad():
+        found = float(made.loss(batch))
+        again = float(made.loss(batch))  # without a gradient nothing is observed
+    expected = float((own[:2].sum() * weight + own[2]) / 3)
+    assert found == pytest.approx(expected, rel=1e-5) and again == found
+    before = made.apt.state()
+    with attached(made.network, made.model.targets()):
+        made.loss(batch)
+    after = made.apt.state()
+    assert before != after and after["own"][9] is None  # the class is not compared
+    worse = AptWeights(4, 1000)
+    worse.observe(batch.timesteps[:1], own[:1], own[:1] - 0.1)
+    assert worse.indicators() == [0] * 10  # worse than the checkpoint: nothing is held back
+
+
+def test_the_weight_penalty_adds_its_gradient_once_a_step(tmp_path: Path) -> None:
+    gradients = []
+    for values in ({}, {"delta_penalty": 0.5}):
+        options = settings(
+            **PLAIN, **values, gradient_accumulation=2, max_grad_norm=0, optimizer="Lion"
+        )
+        model = TinyModel()
+        network = shaken(options, model).network
+        pictures = shown(tmp_path)
+        trainer = Trainer(
+            model, network, pictures, options, tmp_path / "s.pt", "x", lambda *_: tmp_path
+        )
+        trainer.latents.fill(model, pictures, versions_of(options), lambda done, total: None)
+        [(_, branch)] = network.items()
+        delta = branch.weight_delta().square().sum()
+        expected = torch.autograd.grad(delta, list(network.parameters()))
+        with trainer.prepared():
+            trainer.step([[Sample(pictures[0], 1)], [Sample(pictures[1], 2)]])
+        gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+    assert trainer.figures == {"delta_penalty": pytest.approx(0.5 * float(delta.detach()))}
+    for plain, penalized, own in zip(*gradients, expected, strict=True):
+        assert torch.allclose(penalized - plain, 0.5 * own, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_tells_how_many_modules_were_scaled_down(tmp_path: Path) -> None:
+    for longest, scaled in ((1e-4, 1), (100, 0)):
+        events: list[dict[str, Any]] = []
+        trained(tmp_path / str(longest), 0, events, scale_weight_norms=longest)
+        # The first step leaves ΔW so small that nothing needs scaling
+        assert {event["scaled_modules"] for event in events[1:-1]} == {scaled}
+
+
 def test_the_frozen_model_runs_once_for_all_terms_and_takes_no_gradient(tmp_path: Path) -> None:
     options = settings(
         **{**PLAIN, "regularization": "prior prediction"}, dop_weight=1, masked_prior_weight=1
@@ -213,21 +322,29 @@ def test_the_captions_ahead_are_those_of_the_batch(tmp_path: Path, prior: bool) 
 
 
 def trained(
-    folder: Path, stop_at: int = 0, on_step: Callable[[int], None] = id, **values: Any
+    folder: Path, stop_at: int = 0, events: list[dict[str, Any]] | None = None, **values: Any
 ) -> Result:
-    """The network after a training on the tiny model."""
+    """The network after a training on the tiny model.
+
+    events: takes those of the steps, and at the end the number of passes.
+    """
     options = settings(**{**PLAIN, "epochs": 2, "rank": 2, "unet_lr": 1e-2, "warmup": 0, **values})
+    told = [] if events is None else events
     job = Job("train")
     job._listener = lambda progress: job.cancel() if stop_at and progress.done == stop_at else None
+    job.log = lambda kind, **found: told.append(found) if kind == "step" else None
     folder.mkdir(exist_ok=True)
     model = Counted()
     network = LoraNetwork(model.targets(), model.layout, shape_of(options), {}, False, options.seed)
+    pictures = [
+        picture for picture in shown(folder) if not (picture.regularization and options.dco_beta)
+    ]
     trainer = Trainer(
-        model, network, shown(folder), options, folder / "state.pt", "same", lambda *_: folder
+        model, network, pictures, options, folder / "state.pt", "same", lambda *_: folder
     )
     trainer.resume()
     trainer.run(job)
-    on_step(len(model.passes))
+    told.append({"passes": len(model.passes)})
     return {key: value.clone() for key, value in network.state_dict().items()}
 
 
@@ -236,6 +353,9 @@ TERMS: list[dict[str, Any]] = [
     {"masked_prior_weight": 1},
     {"regularization": "prior prediction", "prior_start": 0.5, "prior_min_timestep": 300},
     {"dop_weight": 1, "masked_prior_weight": 1, "prior_start": 0.4, "gradient_accumulation": 2},
+    {"dco_beta": 100},
+    {"apt": 50, "masked_prior_weight": 0.5, "gradient_accumulation": 2},
+    {"delta_penalty": 0.1, "scale_weight_norms": 0.05},
 ]
 
 
@@ -253,10 +373,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one_and_the_term_matters(
 
 
 def test_before_it_begins_a_prior_costs_no_pass_and_changes_nothing(tmp_path: Path) -> None:
-    passes: list[int] = []
-    late = trained(tmp_path / "late", 0, passes.append, dop_weight=1, prior_start=1)
-    never = trained(tmp_path / "never", 0, passes.append)
-    trained(tmp_path / "begun", 0, passes.append, dop_weight=1, prior_start=0.5)
+    events: list[dict[str, Any]] = []
+    late = trained(tmp_path / "late", 0, events, dop_weight=1, prior_start=1)
+    never = trained(tmp_path / "never", 0, events)
+    trained(tmp_path / "begun", 0, events, dop_weight=1, prior_start=0.5)
+    passes = [event["passes"] for event in events if "passes" in event]
     assert all(torch.equal(late[key], never[key]) for key in late)
     steps = passes[1]
     frozen = passes[2] - steps  # only batches with the character have it, and half of the steps
@@ -307,5 +428,8 @@ def test_what_a_term_needs_and_pictures_lack_is_refused(tmp_path: Path) -> None:
         build([replace(pictures[0], class_token=" ")], dop_weight=1)
     with pytest.raises(TrainingError, match="no caption has the trigger 'isa'"):
         build([replace(pictures[0], caption="girl")], dop_weight=1)
+    build(pictures[:2], dco_beta=1000)
+    with pytest.raises(TrainingError, match="found 1 pictures of the class"):
+        build(pictures, dco_beta=1000)
     with pytest.raises(SettingsError, match="prior_min_timestep"):
         settings(prior_min_timestep=500, max_timestep=500)
