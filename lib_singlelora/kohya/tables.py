@@ -64,6 +64,7 @@ NETWORK: Mapping[str, str] = {
     "rank_dropout": "rank_dropout",
     "module_dropout": "module_dropout",
     "lokr_factor": "factor",
+    "loraplus_ratio": "loraplus_lr_ratio",
 }
 LISTS = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
 
@@ -78,6 +79,7 @@ LEFT_OUT: Mapping[str, Any] = {
     "rank_dropout": 0.0,
     "module_dropout": 0.0,
     "lokr_factor": -1,
+    "loraplus_ratio": 1.0,
     "scale_weight_norms": 0.0,
     "block_weights": "ALL",
     "start_from": "",

@@ -273,6 +273,8 @@ def _network_args(words: _Words) -> list[str]:
     network = words.network()
     if words.training.algorithm != "LoKr":
         network.pop("factor")
+    if words.training.loraplus_ratio == 1:
+        network.pop("loraplus_lr_ratio")
     arguments = []
     if not words.plain:
         algo = {"DoRA": "locon"}.get(words.training.algorithm, words.training.algorithm.lower())

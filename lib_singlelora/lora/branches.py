@@ -79,7 +79,12 @@ def is_3x3(module: nn.Module) -> bool:
 
 
 class Branch(nn.Module):
-    """A trainable change of one frozen module's output."""
+    """A trainable change of one frozen module's output.
+
+    zero_start: the matrix that starts at zero; None where LyCORIS' algorithm has several halves.
+    """
+
+    zero_start: nn.Parameter | None = None
 
     def __init__(self, beside: nn.Module, shape: LoraShape) -> None:
         super().__init__()
@@ -142,6 +147,8 @@ class LoraBranch(Branch):
         self.up = nn.Parameter(
             torch.zeros((weight.shape[0], self.rank, *ones), device=weight.device)
         )
+        # Past nn.Module, which would register it a second time, under a second name
+        object.__setattr__(self, "zero_start", self.up)
 
     def forward(self, x: Tensor) -> Tensor:
         """The branch's share of the output, in the dtype of x."""

@@ -146,18 +146,22 @@ class LoraNetwork(nn.Module):
         return torch.stack([branch.delta_square() for _, branch in self.items()]).sum()
 
     def parameter_groups(
-        self, unet_lr: float, text_encoder_lr: float, one_rate: bool = False
+        self, unet_lr: float, text_encoder_lr: float, one_rate: bool = False, up_ratio: float = 1.0
     ) -> list[dict[str, object]]:
         """One group for each distinct learning rate, for a torch optimizer.
 
         one_rate: all take the U-Net's, whole.
+        up_ratio: the rate of matrices that start at zero, as a multiple of the others'.
+        Source: Hayou et al. 2024, "LoRA+: Efficient Low Rank Adaptation of Large Models".
         """
         groups: dict[float, list[nn.Parameter]] = {}
         for name, branch in self.items():
             rate = (text_encoder_lr if is_text(name) else unet_lr) * self.factors[name]
             if one_rate:
                 rate = unet_lr or text_encoder_lr
-            groups.setdefault(rate, []).extend(branch.parameters())
+            for parameter in branch.parameters():
+                ratio = up_ratio if parameter is branch.zero_start else 1.0
+                groups.setdefault(rate * ratio, []).append(parameter)
         return [
             {"params": parameters, "lr": rate, "base_lr": rate}
             for rate, parameters in groups.items()

@@ -103,6 +103,16 @@ class NetworkSettings:
         high=0.9,
         help="Share of the modules dropped at each step; 0.1 when it copies the crops.",
     )
+    loraplus_ratio: float = setting(
+        1.0,
+        label="LoRA+ ratio",
+        low=1,
+        high=64,
+        help=(
+            "Learning rate of the up matrices as a multiple of the down matrices'; 4 to 16 "
+            "learns in fewer steps, 1 is off."
+        ),
+    )
     scale_weight_norms: float = setting(
         0.0,
         label="Max weight norm",
@@ -555,6 +565,14 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
             "vary."
         ),
     )
+    background_aug: bool = setting(
+        False,
+        label="Background augmentation",
+        help=(
+            "Shows half of the samples before other plain colours, which their captions name, so "
+            "that the background is not learned with the character; needs a good mask."
+        ),
+    )
     clip_skip: int = setting(
         1,
         label="Clip skip",
@@ -609,6 +627,11 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
     def uses_masks(self) -> bool:
         """True if the loss tells the character from the background."""
         return self.masked_loss or self.masked_prior_weight > 0
+
+    @property
+    def needs_masks(self) -> bool:
+        """True if training must know where in its picture the character is."""
+        return self.uses_masks or self.background_aug
 
     def check(self) -> None:
         """Check what depends on several settings.

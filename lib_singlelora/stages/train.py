@@ -47,6 +47,8 @@ NOT_LEARNED = set(
 # training is what it was before there was such a setting.
 SWITCHES: dict[str, tuple[str, ...]] = {
     "ema": ("ema_decay",),
+    "loraplus_ratio": (),
+    "background_aug": (),
     "view_timesteps": (),
     "band_weights": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),

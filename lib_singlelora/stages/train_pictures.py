@@ -95,7 +95,7 @@ def _crop_picture(
         repeats,
         False,
         character.trigger,
-        _mask(path, workspace) if settings.training.uses_masks else None,
+        _mask(path, workspace) if settings.training.needs_masks else None,
         bool(sides and sides.flip),
         range_of(
             _tags(path.stem, caption, workspace), view_ranges(settings.training.view_timesteps)

@@ -1,4 +1,4 @@
-"""Colour augmentation: versions of a picture that the latent cache keeps beside it."""
+"""Versions of a picture that the latent cache keeps beside it: other colours, other backgrounds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ import random
 import numpy as np
 from PIL import Image
 
+from ..captions.tag_categories import category_of
+from ..captions.text import join_tags, split_tags
+from ..imaging.backdrop import flatten
+
 COLOR_VERSIONS = 4
 COLOR_CHANCE = 0.33  # share of the samples that show one of them
 MAX_HUE_SHIFT = 8 / 180  # of a full turn
 MAX_GAMMA_SHIFT = 0.05
+BACKDROP_CHANCE = 0.5  # share of the samples that show the character before another colour
+# As danbooru names backgrounds; pale, as most drawings have them
+BACKDROPS = {
+    "white": (255, 255, 255),
+    "grey": (190, 190, 195),
+    "blue": (150, 190, 240),
+    "green": (160, 215, 160),
+    "pink": (250, 190, 210),
+    "yellow": (250, 235, 150),
+}
 
 
 def color_version(image: Image.Image, chance: random.Random) -> Image.Image:
@@ -30,3 +44,21 @@ def color_version(image: Image.Image, chance: random.Random) -> Image.Image:
     return Image.fromarray(
         np.rint((np.asarray(image, np.float32) / 255) ** gamma * 255).astype(np.uint8)
     )
+
+
+def backdrop_version(image: Image.Image, mask: Image.Image, name: str) -> Image.Image:
+    """The character before a plain colour.
+
+    mask: L, as large as the picture; 255 is the character.
+    name: one of `BACKDROPS`.
+    """
+    return flatten(image.convert("RGB"), mask, BACKDROPS[name])
+
+
+def backdrop_caption(caption: str, name: str) -> str:
+    """The caption with the colour in the place of what it tells of the background."""
+    tags = split_tags(caption)
+    places = [index for index, tag in enumerate(tags) if category_of(tag) == "background"]
+    at = places[0] if places else len(tags)
+    kept = [tag for tag in tags[at:] if category_of(tag) != "background"]
+    return join_tags([*tags[:at], f"{name} background", "simple background", *kept])

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ..captions.text import compose_caption, join_tags, split_tags
 from ..settings.training import TrainingSettings
+from .augment import backdrop_caption
 from .epoch_plan import Picture, Sample
-from .latents import LatentCache, Versions
+from .latents import LatentCache, Version, Versions
 from .losses import mask_weight
 from .noise import multires_noise, offset_noise
 
@@ -76,7 +77,9 @@ class _Row(NamedTuple):
 
 def versions_of(settings: TrainingSettings) -> Versions:
     """What the latent cache must hold."""
-    return Versions(settings.flip, settings.color_aug, settings.flip_symmetric)
+    return Versions(
+        settings.flip, settings.color_aug, settings.flip_symmetric, settings.background_aug
+    )
 
 
 def uses_prior_prediction(settings: TrainingSettings) -> bool:
@@ -192,7 +195,7 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
     version = versions_of(settings).of(picture).choose(chance)
     latents = cache.get(picture, version)
     noise, timestep = _noise(settings, sample, latents.shape, length)
-    caption = _caption(settings, picture, chance)
+    caption = _caption(settings, picture, version, chance)
     size = (latents.shape[-2], latents.shape[-1])
     mask = torch.ones(1, 1, *size)
     if settings.uses_masks and not picture.regularization:
@@ -237,8 +240,8 @@ def captions_of(
     captions = []
     for sample in samples:
         chance = _caption_chance(settings, sample)
-        versions_of(settings).of(sample.picture).choose(chance)  # is drawn before the caption
-        captions.append(_caption(settings, sample.picture, chance))
+        version = versions_of(settings).of(sample.picture).choose(chance)  # before the caption
+        captions.append(_caption(settings, sample.picture, version, chance))
     timesteps = [settings.prior_min_timestep] * len(samples)
     if settings.prior_min_timestep:
         timesteps = [_timestep(settings, sample, length) for sample in samples]
@@ -264,9 +267,14 @@ def _caption_chance(settings: TrainingSettings, sample: Sample) -> random.Random
     return random.Random(f"{settings.seed}/caption/{sample.number}")
 
 
-def _caption(settings: TrainingSettings, picture: Picture, chance: random.Random) -> str:
+def _caption(
+    settings: TrainingSettings, picture: Picture, version: Version, chance: random.Random
+) -> str:
+    caption = picture.caption
+    if version.backdrop:
+        caption = backdrop_caption(caption, version.backdrop)
     return compose_caption(
-        picture.caption,
+        caption,
         chance,
         shuffle=settings.shuffle_captions,
         keep_tokens=settings.keep_tokens,

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import TrainingError
 from ..lora.network import LoraNetwork
+from ..settings.optimizer_table import SOURCES
 from ..settings.training import TrainingSettings
 from .batch import TrainingBatch
 from .noise import add_noise
@@ -25,6 +26,25 @@ PROBE_PROMPTS = (
 # Share of the untrained distance between prompts below which a text encoder no longer tells them
 # apart
 COLLAPSED = 0.3
+
+
+def check_loraplus(settings: TrainingSettings) -> None:
+    """Two rates in one module are possible.
+
+    Raises: TrainingError, for an optimizer or an algorithm to which LoRA+ does not apply.
+    """
+    if settings.loraplus_ratio == 1:
+        return
+    if SOURCES[settings.optimizer].one_rate:
+        raise TrainingError(
+            f"training.loraplus_ratio: found {settings.optimizer}, which takes one learning rate"
+            " for all weights, expected an optimizer such as AdamW; set the ratio to 1"
+        )
+    if settings.algorithm not in ("LoRA", "LoCon"):
+        raise TrainingError(
+            f"training.loraplus_ratio: found {settings.algorithm}, expected LoRA or LoCon, whose up"
+            " matrices alone start at zero; set the ratio to 1"
+        )
 
 
 def check_loss(value: float, step: int, checkpoint_fault: Callable[[], str]) -> float:

@@ -18,7 +18,14 @@ from ..host import TrainingModel
 from ..imaging.load import load_picture
 from ..imaging.mask_reader import read_mask
 from ..ops.allocator import give_back
-from .augment import COLOR_CHANCE, COLOR_VERSIONS, color_version
+from .augment import (
+    BACKDROP_CHANCE,
+    BACKDROPS,
+    COLOR_CHANCE,
+    COLOR_VERSIONS,
+    backdrop_version,
+    color_version,
+)
 from .epoch_plan import Picture
 
 
@@ -28,10 +35,12 @@ class Version:
 
     mirrored: left and right exchanged.
     color: 0 as it is, 1 to COLOR_VERSIONS a colour version.
+    backdrop: the plain colour before which the character stands; '' leaves the background.
     """
 
     mirrored: bool = False
     color: int = 0
+    backdrop: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,23 +50,31 @@ class Versions:
     flip: every picture is mirrored too.
     color: colour versions too.
     symmetric: pictures of a symmetric character are mirrored without `flip` too.
+    backdrops: pictures with a mask are shown before plain colours too.
     """
 
     flip: bool = False
     color: bool = False
     symmetric: bool = False
+    backdrops: bool = False
 
     def of(self, picture: Picture) -> Versions:
         """The versions of one picture; a regularization picture is shown as it is."""
         if picture.regularization:
             return Versions()
-        return Versions(self.flip or (self.symmetric and picture.symmetric), self.color)
+        return Versions(
+            self.flip or (self.symmetric and picture.symmetric),
+            self.color,
+            backdrops=self.backdrops and picture.mask is not None,
+        )
 
     def all(self) -> Iterator[Version]:
         """Every version that the cache must hold."""
         for mirrored in (False, True) if self.flip else (False,):
             for color in range(COLOR_VERSIONS + 1) if self.color else (0,):
                 yield Version(mirrored, color)
+            for backdrop in BACKDROPS if self.backdrops else ():
+                yield Version(mirrored, 0, backdrop)
 
     def choose(self, chance: random.Random) -> Version:
         """A version for one sample."""
@@ -67,7 +84,10 @@ class Versions:
             if self.color and chance.random() < COLOR_CHANCE
             else 0
         )
-        return Version(mirrored, color)
+        backdrop = ""
+        if self.backdrops and not color and chance.random() < BACKDROP_CHANCE:
+            backdrop = chance.choice(list(BACKDROPS))
+        return Version(mirrored, color, backdrop)
 
 
 PLAIN = Version()
@@ -84,7 +104,16 @@ def load_version(picture: Picture, version: Version) -> Image.Image:
     image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
     if version.color:
         image = color_version(image, random.Random(f"{picture.path.name}/{version.color}"))
+    if version.backdrop and (mask := fitted_mask(picture)):
+        image = backdrop_version(image, mask, version.backdrop)
     return ImageOps.mirror(image) if version.mirrored else image
+
+
+def fitted_mask(picture: Picture) -> Image.Image | None:
+    """Where the character is, L, at the bucket's size; None for a picture without a mask."""
+    if picture.mask is None:
+        return None
+    return fit_to_bucket(read_mask(picture.mask.path).image.crop(picture.mask.box), picture.bucket)
 
 
 class LatentCache:
@@ -151,8 +180,7 @@ def _encode(model: TrainingModel, picture: Picture, version: Version) -> Tensor:
 
 def _load_mask(picture: Picture) -> Tensor:
     width, height = picture.bucket
-    if picture.mask is None:
+    fitted = fitted_mask(picture)
+    if fitted is None:
         return torch.ones(1, 1, height, width)
-    mask = read_mask(picture.mask.path).image.crop(picture.mask.box)
-    fitted = fit_to_bucket(mask, picture.bucket)
     return torch.from_numpy(np.asarray(fitted, np.float32) / 255)[None, None]

@@ -27,6 +27,7 @@ from ..settings.training import TrainingSettings
 from .batch import TrainingBatch, captions_of, make_batch, prior_acts, seeded, versions_of
 from .checks import (
     COLLAPSED,
+    check_loraplus,
     check_loss,
     check_weights,
     checkpoint_fault,
@@ -94,9 +95,12 @@ class Trainer:
         self.latents = LatentCache()
         self.objective = Objective(model, network, settings)
         one_rate = SOURCES[settings.optimizer].one_rate
+        check_loraplus(settings)
         self.optimizer = build_optimizer(
             settings,
-            network.parameter_groups(settings.unet_lr, settings.text_encoder_lr, one_rate),
+            network.parameter_groups(
+                settings.unet_lr, settings.text_encoder_lr, one_rate, settings.loraplus_ratio
+            ),
             model.device,
         )
         self.scaler = GradScaler(model.compute_dtype == torch.float16)
