@@ -21,17 +21,17 @@ SAME = 18.0  # CIELAB distance up to which two colours are one
 CHARACTERS = all_characters()
 
 
-def likeness(picture: Image.Image, name: str, framing: str) -> float:
+def likeness(
+    picture: Image.Image, name: str, framing: str, pose: str = "standing", view: str = "front"
+) -> float:
     """0 to 1: share of the drawing's colours that the picture has at their places, and of the
     picture's colours there that are the drawing's.
 
-    The drawing is looking at the viewer, standing; the better of it and its mirror image.
+    The better of the drawing and its mirror image.
     """
     found = []
     for mirrored in (False, True):
-        drawing = render(
-            Scene((CHARACTERS[name],), "standing", "front", framing, "white", mirrored, 1), 128
-        )
+        drawing = render(Scene((CHARACTERS[name],), pose, view, framing, "white", mirrored, 1), 128)
         wanted = to_lab(Image.fromarray(drawing.pixels))
         drawn = to_lab(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX))
         found.append((_held(wanted, drawn, drawing.mask) + _held(drawn, wanted, drawing.mask)) / 2)
