@@ -72,6 +72,10 @@ class Policy:
         """The tag's category; '' for an unknown tag."""
         return NAME if plain(tag) in self.names else category_of(tag)
 
+    def keeps(self, tag: str) -> bool:
+        """True if the user keeps the tag, whatever speaks against it."""
+        return plain(tag) in self.keep or self.category(tag) in self.keep
+
     def prunes(self, tag: str, shared_tags: frozenset[str]) -> bool:
         """True if captions leave the tag out.
 
@@ -79,7 +83,7 @@ class Policy:
         """
         plain_tag = plain(tag)
         category = self.category(tag)
-        if plain_tag in self.keep or category in self.keep:
+        if self.keeps(tag):
             return False
         if plain_tag in self.drop or category in self.drop or category in self.prune:
             return True

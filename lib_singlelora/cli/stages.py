@@ -243,7 +243,14 @@ def render(result: dict[str, Any]) -> str:
             lines.append(_line(key, f"{len(result[key])} pictures in {folder}"))
     for key, label in (("loras", "LoRA"), ("inpainted", "inpainted")):
         lines += [_line(label, path) for path in result.get(key) or ()]
-    for key in ("notes", "crop_notes", "regularization_notes", "warnings", "inpaint_notes"):
+    for key in (
+        "notes",
+        "crop_notes",
+        "caption_notes",
+        "regularization_notes",
+        "warnings",
+        "inpaint_notes",
+    ):
         lines += [_line("note", note) for note in result.get(key) or ()]
     if result.get("recommendation"):
         lines.append(_line("take", result["recommendation"]["reason"]))

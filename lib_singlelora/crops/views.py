@@ -121,14 +121,7 @@ def propose_views(
     face: where a detector found it.
     least: the confidence that a view needs.
     """
-    if face is None and image is not None:
-        face = find_face(image, mask)
-    figure = measure(mask, face)
-    if face and image is not None and not plain_border(image):
-        figure = _with_room(figure, face)
-        # Nobody is that short: the mask lacks the lower part.
-        if figure.bottom - figure.crown < SHORTEST * figure.head:
-            figure = replace(figure, cut=True, heads=max(figure.heads, SHORTEST + 1))
+    figure = figure_in(mask, image, face)
     views: list[View] = []
     for framing in FRAMINGS:
         wanted = _wanted_box(framing, figure)
@@ -151,6 +144,24 @@ def propose_views(
         ):
             views.append(View(framing.name, framing.tags, box, sure))
     return views or [View("whole", (), (0, 0, *mask.size), 1.0)]
+
+
+def figure_in(
+    mask: Image.Image, image: Image.Image | None = None, face: PixelBox | None = None
+) -> Figure:
+    """The character's measures, by the mask and, where a picture is given, by the face in it.
+
+    mask, image, face: as in `propose_views`.
+    """
+    if face is None and image is not None:
+        face = find_face(image, mask)
+    figure = measure(mask, face)
+    if face and image is not None and not plain_border(image):
+        figure = _with_room(figure, face)
+        # Nobody is that short: the mask lacks the lower part.
+        if figure.bottom - figure.crown < SHORTEST * figure.head:
+            figure = replace(figure, cut=True, heads=max(figure.heads, SHORTEST + 1))
+    return figure
 
 
 def _with_room(figure: Figure, face: PixelBox) -> Figure:
@@ -205,8 +216,8 @@ def _wanted_box(framing: Framing, figure: Figure) -> SubpixelBox | None:
     """The part of the figure that the framing means; None if too little of it is in the picture."""
     if figure.face and framing.name in ON_THE_FACE:
         return _on_the_face(framing.name, figure, figure.face)
-    start = _line(framing.start, figure)
-    end = _line(framing.end, figure)
+    start = row_of(framing.start, figure)
+    end = row_of(framing.end, figure)
     if framing.start < 0 and not framing.widths:
         start = min(start, figure.top + framing.start * figure.head)
     if framing.name == "portrait":
@@ -255,7 +266,7 @@ def _on_the_face(name: str, figure: Figure, face: PixelBox) -> SubpixelBox:
     )
 
 
-def _line(place: float, figure: Figure) -> float:
+def row_of(place: float, figure: Figure) -> float:
     """The row of a place on the body: 0 top of the head, 1 chin, 2 feet."""
     if place <= 1:
         return figure.crown + place * figure.head

@@ -23,6 +23,7 @@ from ..files.fileio import read_json
 from ..imaging.load import picture_size, read_rgb
 from ..settings.schema import Settings
 from ..sheets.lettering import font, length, write
+from ..workspace.captions import doubts_in
 from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption
 from ..workspace.repeats import left_out
 from ..workspace.stage_record import check
@@ -178,12 +179,50 @@ def captions_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 def traits_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
     """The character's traits: tag, category, in how many of how many crops each is seen.
 
+    Then the tags that some crops cannot show, whatever the tagger says.
+
     left_out: whether captions leave it out.
+    reason: why a tag is doubted, and in which crops; '' for a trait.
     """
     traits = _traits(workspace)
     policy = _policy(settings, traits)
     shared = _shared_tags(traits)
-    return [{**asdict(trait), "left_out": policy.prunes(trait.tag, shared)} for trait in traits]
+    known = {trait.tag for trait in traits}
+    return [
+        *(
+            {**asdict(trait), "left_out": policy.prunes(trait.tag, shared), "reason": ""}
+            for trait in traits
+        ),
+        *(
+            {
+                "tag": tag,
+                "category": policy.category(tag),
+                "seen": len(reasons),
+                "visible": 0,
+                "left_out": not policy.keeps(tag),
+                "reason": _in_words(reasons),
+            }
+            for tag, reasons in _doubted(workspace).items()
+            if tag not in known and not policy.prunes(tag, shared)
+        ),
+    ]
+
+
+def _doubted(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """Of each doubted tag the crops that cannot show it, and why."""
+    doubted: dict[str, dict[str, str]] = {}
+    for crop, doubts in doubts_in(workspace.record("caption")).items():
+        for doubt in doubts:
+            doubted.setdefault(plain(doubt.tag), {})[crop] = doubt.reason
+    return dict(sorted(doubted.items()))
+
+
+def _in_words(reasons: Mapping[str, str]) -> str:
+    """Reasons by crop as one text, each said once."""
+    crops: dict[str, list[str]] = {}
+    for crop, reason in reasons.items():
+        crops.setdefault(reason, []).append(crop)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in crops.items())
 
 
 def choose_traits(
@@ -191,11 +230,13 @@ def choose_traits(
 ) -> dict[str, Any]:
     """The settings with which captions leave out exactly these of the character's traits.
 
-    Only where the policy says otherwise, a tag goes to `caption.keep` or `caption.drop`.
+    Only where the policy says otherwise, a tag goes to `caption.keep` or `caption.drop`.  Of the
+    doubted tags those that are not left out stay wherever the tagger sees them.
     """
     traits = _traits(workspace)
     wanted = set(map(plain, left_out))
-    tags = {trait.tag for trait in traits}
+    doubted = _doubted(workspace)
+    tags = {trait.tag for trait in traits} | set(doubted)
     keep = [tag for tag in settings.caption.keep if plain(tag) not in tags]
     drop = [tag for tag in settings.caption.drop if plain(tag) not in tags]
     bare = settings.with_values({"caption.keep": keep, "caption.drop": drop})
@@ -207,6 +248,7 @@ def choose_traits(
             keep.append(trait.tag)
         elif not is_pruned and trait.tag in wanted:
             drop.append(trait.tag)
+    keep += [tag for tag in doubted if tag not in wanted and not policy.keeps(tag)]
     return {"caption.keep": tuple(unique(keep)), "caption.drop": tuple(unique(drop))}
 
 

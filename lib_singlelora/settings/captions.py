@@ -86,6 +86,15 @@ class CaptionSettings(TaggerSettings):
             "becomes part of the character."
         ),
     )
+    implausible: str = setting(
+        "drop",
+        label="Implausible tags",
+        choices=("drop", "keep"),
+        help=(
+            "drop leaves out what a crop cannot show or the whole picture contradicts, such as"
+            " boots on a close-up of the face, or 2girls beside 1girl; keep trusts the tagger."
+        ),
+    )
     keep: tuple[str, ...] = setting(
         (), label="Never pruned", help="Tags or categories that stay in the captions regardless."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ..captions.order import Order, arrange
-from ..captions.pruning import Trait, find_traits, policy_of, prune
+from ..captions.plausibility import Doubt
+from ..captions.pruning import Policy, Trait, find_traits, policy_of, prune
 from ..captions.tag_categories import category_of
 from ..errors import NotFoundError
 from ..files.fileio import file_hash, fingerprint
@@ -17,9 +18,12 @@ from ..jobs import Job, Progress
 from ..settings.captions import CaptionSettings
 from ..settings.character import CharacterSettings
 from ..tagging.ensemble import Taggers, chosen_folders, marks, own_taggers, tags_above
-from ..workspace.crops import view_tags
+from ..workspace.captions import doubts_in
+from ..workspace.crops import view_parts, view_tags
 from ..workspace.kohya_folders import caption_file, list_pictures, read_caption
 from ..workspace.resume import begin, finish
+from ..workspace.workspace import Workspace
+from .caption_doubts import WHOLE, doubts_of, record_of, whole_picture
 from .context import StageContext
 
 
@@ -30,11 +34,15 @@ class CaptionResult:
     captions: text of each crop by its path.
     kept: the texts that the user edited, which were left alone.
     traits: the character's, as the crops show them.
+    doubts: tags that a crop cannot show, by the stem of its file, with the reasons.
+    notes: what the user should know of them.
     """
 
     captions: dict[Path, str]
     kept: tuple[Path, ...]
     traits: tuple[Trait, ...] = ()
+    doubts: Mapping[str, Sequence[Doubt]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The stage's part of the JSON object."""
@@ -42,6 +50,10 @@ class CaptionResult:
             "captions": {str(path): text for path, text in self.captions.items()},
             "kept": [str(path) for path in self.kept],
             "traits": [{**asdict(trait), "shared": trait.shared} for trait in self.traits],
+            "doubts": {
+                name: [asdict(doubt) for doubt in doubts] for name, doubts in self.doubts.items()
+            },
+            "caption_notes": list(self.notes),
         }
 
 
@@ -51,10 +63,12 @@ class _SeenTags:
 
     by_crop: tags above the threshold by the stem of the crop's file.
     characters: names of known characters.
+    scores: the probability of every tag, by the stem of the crop's file.
     """
 
-    by_crop: dict[str, list[str]]
-    characters: set[str]
+    by_crop: dict[str, list[str]] = field(default_factory=dict)
+    characters: set[str] = field(default_factory=set)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def caption(context: StageContext) -> CaptionResult:
@@ -73,29 +87,40 @@ def caption(context: StageContext) -> CaptionResult:
     pictures = list_pictures(folder)
     if not pictures:
         raise NotFoundError(f"{folder}: found no pictures, expected crops; call 'crop' first")
-    policy_of(options)  # a mistake is reported before a tagger is downloaded
+    policy = policy_of(options)  # a mistake is reported before a tagger is downloaded
     folders = chosen_folders(options, context.host, context.job)
     hosts_own = own_taggers(options, context.host)
     hashes = {path.name: file_hash(path) for path in pictures}
-    mark = fingerprint(vars(options), vars(character), hashes, marks(folders, hosts_own))
+    parts = view_parts(workspace) if folders or hosts_own else {}
+    mark = fingerprint(vars(options), vars(character), hashes, marks(folders, hosts_own), parts)
     record, done = begin(workspace, "caption", mark, context.force)
     kept = []
     if not done:
         taggers = Taggers(folders, hosts_own) if folders or hosts_own else None
         seen = _tag(pictures, taggers, options, context.job)
-        views = view_tags(workspace)
-        texts, traits = _compose(options, character, pictures, views, seen)
+        doubts = {}
+        if taggers and options.implausible == "drop":
+            _tag_whole(workspace, taggers, options, seen)
+            doubts = doubts_of(workspace, pictures, seen.by_crop, seen.scores)
+        seen = _plausible(seen, pictures, doubts, policy)
+        texts, traits = _compose(options, character, pictures, view_tags(workspace), seen)
         for path, text in texts.items():
             target = caption_file(path)
             if not workspace.write_unless_edited(record, target, text.encode(), context.force):
                 kept.append(target)
             workspace.save_record(record)
-        record.data.update(traits=[asdict(trait) for trait in traits], seen=seen.by_crop)
+        record.data.update(
+            traits=[asdict(trait) for trait in traits],
+            seen=seen.by_crop,
+            **record_of(doubts, policy),
+        )
         finish(workspace, record, [caption_file(path) for path in pictures])
     return CaptionResult(
         {path: read_caption(path) for path in pictures},
         tuple(kept),
         tuple(Trait(**values) for values in record.data.get("traits", ())),
+        doubts_in(record),
+        tuple(record.data.get("notes", ())),
     )
 
 
@@ -103,7 +128,7 @@ def _tag(
     pictures: Sequence[Path], taggers: Taggers | None, options: CaptionSettings, job: Job
 ) -> _SeenTags:
     """The taggers' answers on the crops; empty without a tagger.  Raises: JobCancelled."""
-    seen = _SeenTags({}, set())
+    seen = _SeenTags()
     step = taggers.batch_size if taggers else len(pictures)
     for start in range(0, len(pictures), step):
         job.raise_if_cancelled()
@@ -113,10 +138,36 @@ def _tag(
             for path, scores in zip(batch, taggers.tag(images), strict=True):
                 seen.characters.update(scores.character)
                 seen.by_crop[path.stem] = tags_above(scores, options)
+                seen.scores[path.stem] = scores.general
         done = start + len(batch)
         message = f"{done} of {len(pictures)} pictures seen"
         job.report(Progress("caption", done, len(pictures), message))
     return seen
+
+
+def _tag_whole(
+    workspace: Workspace, taggers: Taggers, options: CaptionSettings, seen: _SeenTags
+) -> None:
+    """Add the taggers' answers on the whole picture, where it is there."""
+    image = whole_picture(workspace)
+    if image is not None:
+        [scores] = taggers.tag([image])
+        seen.by_crop[WHOLE] = tags_above(scores, options)
+        seen.scores[WHOLE] = scores.general
+
+
+def _plausible(
+    seen: _SeenTags, pictures: Sequence[Path], doubts: Mapping[str, Sequence[Doubt]], policy: Policy
+) -> _SeenTags:
+    """The answers on the crops without the doubted tags; the user's `caption.keep` wins."""
+    by_crop = {}
+    for name in (path.stem for path in pictures):
+        doubted = {doubt.tag for doubt in doubts.get(name, ())}
+        if name in seen.by_crop:
+            by_crop[name] = [
+                tag for tag in seen.by_crop[name] if tag not in doubted or policy.keeps(tag)
+            ]
+    return replace(seen, by_crop=by_crop)
 
 
 def _compose(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..crops.body import body_parts, shown_parts
 from ..crops.buckets import Size, training_buckets
 from ..crops.coverage import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
 from ..crops.details import propose_details
 from ..crops.symmetry import compare_sides
-from ..crops.views import FRAMINGS, View, plain_border, propose_views
+from ..crops.views import FRAMINGS, View, figure_in, plain_border, propose_views
 from ..errors import NotFoundError, SettingsError, WorkspaceError
 from ..files.fileio import file_hash, fingerprint
 from ..imaging.face_by_colour import find_face
@@ -91,6 +92,7 @@ def crop(context: StageContext) -> CropResult:
         cut = _cut(context, record, folder, image, views)
         repeats = settings.training.repeats
         notes = _describe(record, workspace, image, foreground, views, buckets, repeats)
+        _record_parts(record, image, foreground, views, face)
         record.data["notes"] = [
             *_missing_views(settings.crop, views),
             *_photograph_notes(image, face),
@@ -189,6 +191,20 @@ def _describe(
     picture = png_bytes(coverage_picture(image, counts))
     workspace.write_unless_edited(record, workspace.coverage, picture, True)
     return notes
+
+
+def _record_parts(
+    record: StageRecord,
+    image: Image.Image,
+    foreground: Image.Image,
+    views: Sequence[View],
+    face: FaceBox | None,
+) -> None:
+    """Record which parts of the body each view shows."""
+    parts = body_parts(figure_in(foreground, image, face))
+    solid = np.asarray(foreground) > 127
+    for view in views:
+        record.data["views"][view.name]["shows"] = shown_parts(view.box, parts, solid)
 
 
 def _detected_face(options: CropSettings, image: Image.Image) -> FaceBox | None:

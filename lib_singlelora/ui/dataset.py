@@ -147,7 +147,10 @@ class DatasetView:
         self.traits = compat.unsaved(
             gr.CheckboxGroup(
                 [],
-                label="Traits: ticked ones are pruned from captions and learned by the trigger",
+                label=(
+                    "Traits: ticked ones are pruned from captions and learned by the trigger. "
+                    "Implausible tags: ticked ones are left out where the crop cannot show them"
+                ),
                 elem_id="singlelora_traits",
             )
         )
@@ -309,10 +312,7 @@ class DatasetView:
         traits = dataset["traits"]
         first = next(iter(dataset["captions"]), None)
         caption = dataset["captions"].get(first, {"text": "", "tokens": 0, "beyond": ""})
-        labels = [
-            f"{trait['tag']}{SEPARATOR}{trait['category']}, {trait['seen']} of {trait['visible']}"
-            for trait in traits
-        ]
+        labels = [dataset_html.trait(trait, SEPARATOR) for trait in traits]
         ticked = [label for label, trait in zip(labels, traits, strict=True) if trait["left_out"]]
         return [
             gr.update(visible=True),

@@ -67,6 +67,16 @@ def marked(text: str, beyond: str) -> str:
     return html.escape(text[: -len(beyond)]) + mark
 
 
+def trait(found: Mapping[str, Any], separator: str) -> str:
+    """The label of a trait or of an implausible tag, which begins with the tag.
+
+    separator: what stands behind the tag.
+    """
+    if found["reason"]:
+        return f"{found['tag']}{separator}implausible, {found['reason']}"
+    return f"{found['tag']}{separator}{found['category']}, {found['seen']} of {found['visible']}"
+
+
 def captions(found: Mapping[str, Any]) -> str:
     """All captions, the frequency of their tags, the number of changes that can be undone."""
     rows = "".join(

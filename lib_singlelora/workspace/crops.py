@@ -19,6 +19,15 @@ def view_tags(workspace: Workspace) -> dict[str, tuple[str, ...]]:
     return {name: tuple(view["tags"]) for name, view in views.items()}
 
 
+def view_parts(workspace: Workspace) -> dict[str, dict[str, float]]:
+    """Share of each part of the body that a view shows, by the stem of its file.
+
+    {} for a view of which that is not known.
+    """
+    views = workspace.record("crop").data.get("views", {})
+    return {name: dict(view.get("shows", {})) for name, view in views.items()}
+
+
 def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | None:
     """Box of a view in the prepared picture, pixels (left, top, right, bottom)."""
     view = workspace.record("crop").data.get("views", {}).get(name)

@@ -62,6 +62,7 @@ VIEW = {
     "pixels?": Row(2),
     "bucket?": Row(2),
     "enlarged?": float,
+    "shows?": Map(float),
     "*": None,
 }
 DECISION = {"kept": bool, "reasons": TEXTS, "by": str, "seed": int, "prompt": str, "caption": str}
@@ -71,6 +72,7 @@ DATA: dict[str, dict[str, Any]] = {
     "caption": {
         "traits?": [{"tag": str, "category": str, "seen": int, "visible": int}],
         "seen?": Map(TEXTS),
+        "doubts?": Map([{"tag": str, "reason": str}]),
     },
     # A picture's name becomes the name of a file, so it must be a number.
     "regularize": {"decisions?": Map(DECISION, "[0-9]{1,9}"), "placing?": str, "moving?": str},

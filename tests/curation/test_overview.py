@@ -115,6 +115,26 @@ def test_the_traits_that_are_chosen_are_those_left_out(
     assert {trait["tag"] for trait in traits if trait["left_out"]} == set(left_out)
 
 
+def test_implausible_tags_are_listed_with_their_reasons_and_can_be_brought_back(
+    workspace: Workspace,
+) -> None:
+    record = workspace.record("caption")
+    doubt = {"tag": "2girls", "reason": "the whole picture shows one person (0.98)"}
+    record.data["doubts"] = {"face": [doubt], "legs": [doubt, {"tag": "hat", "reason": "no head"}]}
+    workspace.save_record(record)
+    listed = {trait["tag"]: trait for trait in traits_of(SETTINGS, workspace)}
+    assert listed["2girls"]["left_out"] and listed["hat"]["left_out"]
+    assert listed["2girls"]["reason"] == f"face, legs: {doubt['reason']}"
+    assert listed["green eyes"]["reason"] == ""
+    chosen = choose_traits(SETTINGS, workspace, ["green eyes", "2girls"])
+    assert chosen == {"caption.keep": ("hat",), "caption.drop": ()}
+    again = {
+        trait["tag"]: trait["left_out"]
+        for trait in traits_of(SETTINGS.with_values(chosen), workspace)
+    }
+    assert again["2girls"] and not again["hat"]
+
+
 def test_a_rejected_picture_that_the_user_moved_back_counts_as_kept(workspace: Workspace) -> None:
     decision = {
         "kept": False,

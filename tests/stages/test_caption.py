@@ -104,12 +104,12 @@ def test_the_first_tagger_found_is_taken_and_what_is_hers_left_out(
     # Two crops could show the twintails and one does: not most of them.
     assert (
         found["full_body"]
-        == "isabella, girl, full body, twintails, standing, smile, ^_^, white dress, hat, outdoors"
+        == "isabella, girl, full body, twintails, standing, smile, white dress, hat, outdoors"
     )
     assert (
         found["legs"]
-        == "isabella, girl, lower body, head out of frame, standing, smile, ^_^, striped skirt,"
-        " white dress, hat, outdoors"
+        == "isabella, girl, lower body, head out of frame, standing, striped skirt, white dress,"
+        " outdoors"
     )
     assert not {"blonde hair", "long hair", "blue eyes", "isabella (story)"} & set(
         ", ".join(found.values()).split(", ")
@@ -127,6 +127,52 @@ def test_what_the_crops_tell_of_her_is_reported_the_second_time_too(
         assert traits["blonde hair"] == (2, 2) and traits["blue eyes"] == (1, 2)
 
 
+def test_what_a_crop_cannot_show_is_left_out_with_its_reason(
+    workspace: Workspace, host: Host
+) -> None:
+    made = caption(StageContext(settings_of(), workspace, host))
+    reasons = {doubt.tag: doubt.reason for doubt in made.doubts["legs"]}
+    assert reasons["hat"] == "this crop shows no head"
+    assert reasons["smile"] == "lower body shows no expression"
+    # The face's blue eyes are open.
+    assert [doubt.tag for doubt in made.doubts["full_body"]] == ["^_^"]
+    [note] = made.notes
+    assert "hat (legs)" in note and "caption.keep" in note
+    assert caption(StageContext(settings_of(), workspace, host)).doubts == made.doubts
+
+
+def test_the_rules_can_be_switched_off_and_a_tag_brought_back(
+    workspace: Workspace, host: Host
+) -> None:
+    off = captions(workspace, settings_of(implausible="keep"), host)
+    assert {"hat", "smile", "^_^"} <= set(off["legs"].split(", "))
+    kept = captions(workspace, settings_of(keep="hat"), host)
+    assert "hat" in kept["legs"] and "smile" not in kept["legs"]
+
+
+def test_the_whole_picture_bounds_the_crops_and_not_the_users_own_pictures(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    tags = [*RATINGS, ("2girls", 0), ("skirt", 0), ("1girl", 0), *ALWAYS]  # blue, green, red
+    host = quiet_host(tmp_path, (write_tagger(tmp_path / "tagger", tags=tags, batch="N"),))
+    workspace.prepared.parent.mkdir()
+    Image.new("RGB", (48, 64), "red").save(workspace.prepared)
+    folder = workspace.image_folder(settings_of())
+    Image.new("RGB", (48, 64), "blue").save(folder / "mine.png")
+    found = captions(workspace, settings_of(), host)
+    assert "1girl" in found["full_body"] and "2girls" in found["mine"]
+    assert "2girls" not in found["face"]
+
+
+def test_a_background_of_one_colour_is_no_place(workspace: Workspace, host: Host) -> None:
+    mask = Image.new("L", (48, 64))
+    mask.paste(255, (16, 8, 32, 56))
+    workspace.prepared.parent.mkdir()
+    mask.save(workspace.mask)
+    Image.new("RGB", (48, 64), "white").save(workspace.prepared)
+    assert "outdoors" not in captions(workspace, settings_of(), host)["full_body"]
+
+
 def test_every_tagger_named_is_asked_and_their_tags_are_merged(
     workspace: Workspace, tmp_path: Path, host: Host
 ) -> None:
@@ -141,9 +187,8 @@ def test_the_hosts_own_tagger_is_asked_when_it_is_named(workspace: Workspace, ho
     both = QuietHost(host.paths, own=own)
     # Not by itself
     assert "holding sword" not in captions(workspace, settings_of(), cast(Host, both))["face"]
-    found = captions(workspace, settings_of(tagger=[str(first), "deepbooru"]), cast(Host, both))[
-        "face"
-    ].split(", ")
+    trusted = settings_of(tagger=[str(first), "deepbooru"], implausible="keep")
+    found = captions(workspace, trusted, cast(Host, both))["face"].split(", ")
     assert {"holding sword", "smile", "^_^"} <= set(found) and not {
         "blonde hair",
         "rating:safe",
