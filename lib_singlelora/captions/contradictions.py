@@ -77,6 +77,15 @@ _OTHERS = any_of(
     size_difference height_difference age_difference
     """
 )
+PLACE = Group(
+    "place",
+    {
+        "a plain background": re.compile(rf"(simple|transparent|{COLOUR}) background"),
+        "outdoors": re.compile(_OUTDOORS),
+        "indoors": re.compile(_INDOORS),
+    },
+    part=BACKGROUND,
+)
 GROUPS = (
     Group(
         "persons",
@@ -175,23 +184,16 @@ GROUPS = (
         },
         part="head",
     ),
-    Group(
-        "place",
-        {
-            "a plain background": re.compile(rf"(simple|transparent|{COLOUR}) background"),
-            "outdoors": re.compile(_OUTDOORS),
-            "indoors": re.compile(_INDOORS),
-        },
-        part=BACKGROUND,
-    ),
-    Group(
-        "colour of the background",
-        {
-            f"a {colour} background": re.compile(rf"{colour} background")
-            for colour in BACKGROUND_COLOURS
-        },
-        part=BACKGROUND,
-    ),
+    PLACE,
+)
+# Told by the pixels alone: of a lively background each crop shows other colours.
+BACKGROUND_COLOUR = Group(
+    "colour of the background",
+    {
+        f"a {colour} background": re.compile(rf"{colour} background")
+        for colour in BACKGROUND_COLOURS
+    },
+    part=BACKGROUND,
 )
 # What is said of a picture as a whole: no part of it is so by itself.
 WHOLE_ONLY = re.compile(

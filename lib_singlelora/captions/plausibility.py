@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .contradictions import GROUPS, WHOLE_ONLY, Group, alternative_of
+from .contradictions import BACKGROUND_COLOUR, GROUPS, PLACE, WHOLE_ONLY, Group, alternative_of
 from .pruning import hidden
 from .tag_categories import category_of, plain
 from .visible_parts import BACKGROUND, HAIR, parts_of
@@ -91,7 +91,9 @@ def find_doubts(
     background: names that fit the one colour of the background; None where it is lively, or not
         known.
     """
-    verdicts = {group.name: _verdict(group, sights, background) for group in GROUPS}
+    verdicts = {group: _verdict(group, sights) for group in GROUPS}
+    if background is not None:
+        verdicts |= _known_background(background)
     whole_tags = {plain(tag) for sight in sights.values() if sight.whole for tag in sight.tags}
     has_whole = any(sight.whole for sight in sights.values())
     doubts: dict[str, list[Doubt]] = {}
@@ -122,10 +124,9 @@ def _not_shown(tag: str, sight: Sight, whole_tags: Collection[str]) -> str:
     return ""
 
 
-def _contradicted(tag: str, verdicts: Mapping[str, _Verdict | None]) -> str:
+def _contradicted(tag: str, verdicts: Mapping[Group, _Verdict | None]) -> str:
     """Why other tags speak against this one; '' if none do."""
-    for group in GROUPS:
-        verdict = verdicts[group.name]
+    for group, verdict in verdicts.items():
         alternative = alternative_of(group, tag)
         if verdict is None or not alternative or alternative in verdict.borne_out:
             continue
@@ -135,15 +136,11 @@ def _contradicted(tag: str, verdicts: Mapping[str, _Verdict | None]) -> str:
     return ""
 
 
-def _verdict(
-    group: Group, sights: Mapping[str, Sight], background: Collection[str] | None
-) -> _Verdict | None:
+def _verdict(group: Group, sights: Mapping[str, Sight]) -> _Verdict | None:
     """What the whole picture shows of the group, or if it is unsure all pictures that can show it.
 
     None where nobody says anything.
     """
-    if background is not None and group.part == BACKGROUND:
-        return _known_background(group, background)
     wholes = {name: sight for name, sight in sights.items() if sight.whole}
     if group.name == "persons" and _two_kinds(wholes.values()):
         return None
@@ -191,14 +188,15 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _known_background(group: Group, colours: Collection[str]) -> _Verdict:
-    """What pixels tell of a background of one colour."""
-    if group.name == "place":
-        return _Verdict(frozenset(("a plain background",)), "the background has one colour")
+def _known_background(colours: Collection[str]) -> dict[Group, _Verdict | None]:
+    """What pixels tell of a background of one colour.  colours: names that fit it."""
     names = " or ".join(sorted(colours))
-    return _Verdict(
-        frozenset(f"a {colour} background" for colour in colours), f"the background is {names}"
-    )
+    return {
+        PLACE: _Verdict(frozenset(("a plain background",)), "the background has one colour"),
+        BACKGROUND_COLOUR: _Verdict(
+            frozenset(f"a {colour} background" for colour in colours), f"the background is {names}"
+        ),
+    }
 
 
 def _two_kinds(wholes: Iterable[Sight]) -> bool:

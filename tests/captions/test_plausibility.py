@@ -46,7 +46,6 @@ def doubted(background: tuple[str, ...] | None = None, **sights: Sight) -> dict[
         ("white background", "blue sky"),
         ("outdoors", "indoors"),
         ("outdoors", "white background"),
-        ("white background", "grey background"),
         ("standing", "sitting"),
     ],
 )
@@ -165,7 +164,11 @@ def test_a_background_of_one_colour_is_no_place_and_has_that_colour() -> None:
     said = {"outdoors": 0.9, "grey background": 0.6, "white background": 0.4, "petals": 0.9}
     assert doubted(("white",), whole=sight(said)) == {"whole": ["outdoors", "grey background"]}
     assert doubted(("white", "grey"), whole=sight(said)) == {"whole": ["outdoors"]}
-    assert "outdoors" not in doubted(None, whole=sight(said))["whole"]
+    assert doubted(None, whole=sight(said)) == {"whole": ["grey background", "white background"]}
+    assert doubted(
+        None,
+        whole=sight({"simple background": 0.9, "blue background": 0.9, "pink background": 0.8}),
+    ) == {"whole": []}
 
 
 def test_a_crop_without_background_says_nothing_of_it() -> None:
