@@ -231,6 +231,13 @@ class TrainingModel(Protocol):
         """CLIP tokens of a prompt, without those of start and end."""
         ...
 
+    def token_positions(self, prompt: str, part: str) -> list[int]:
+        """Where the tokens of a part of a prompt first lie in the prompt's context, 0 to 77k-1.
+
+        None if they are not there, one after the other.
+        """
+        ...
+
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for noisy latents (B, 4, h, w) at timesteps (B,)."""
         ...

@@ -37,6 +37,31 @@ def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
     return torch.tensor(rows)
 
 
+def part_positions(chunks: Sequence[Sequence[int]], part: Sequence[int]) -> list[int]:
+    """Where a part of a prompt first lies among its tokens, 0 to 77k-1; none if it does not.
+
+    chunks: k of them, each of 77 token ids with those of start and end.
+    part: token ids without those of start and end; it may go on in the next chunk.
+    """
+    places = [
+        (len(chunk) * number + index, token)
+        for number, chunk in enumerate(chunks)
+        for index, token in enumerate(chunk)
+        if 0 < index < len(chunk) - 1
+    ]
+    for first in range(len(places) - len(part) + 1):
+        found = places[first : first + len(part)]
+        if [token for _, token in found] == list(part):
+            return [position for position, _ in found]
+    return []
+
+
+def token_positions(tokenizer: Any, prompt: str, part: str) -> list[int]:
+    """Where a part of a prompt first lies in its context (77k, D); none if it is not there."""
+    [chunks] = token_chunks(tokenizer, [prompt]).tolist()
+    return part_positions(chunks, token_ids(tokenizer, part))
+
+
 def encode(
     text: nn.Module,
     tokenizer: Any,

@@ -122,6 +122,7 @@ LEFT_OUT: Mapping[str, Any] = {
     "band_weights": (),
     "timestep_rank": False,
     **{item.name: item.default for item in fields(LossTermSettings)},
+    "attention_loss": 0.0,
 }
 OWN_LEFT_OUT: Mapping[Trainer, Mapping[str, Any]] = {
     "sd-scripts": {
@@ -221,6 +222,7 @@ LOST: Mapping[str, str] = {
     "ema": "sd-scripts keeps no running average of the weights",
     "view_timesteps": "their timesteps are the same for all pictures",
     "band_weights": "they weight timesteps by formulas alone",
+    "attention_loss": "they look at no attention",
     "timestep_rank": "their rank is the same at all timesteps",
     "text_gradient": "their text encoder's gradient always runs through all blocks",
     "regularization": (

@@ -463,6 +463,16 @@ class LossSettings(LearningSettings):
         high=1,
         help="Weight of the background in a masked loss; 0.2 to 0.5, 0 lets it drift.",
     )
+    attention_loss: float = setting(
+        0.0,
+        label="Attention loss",
+        low=0,
+        high=10,
+        help=(
+            "Weight of a loss that keeps the trigger's attention on the character, by"
+            " source/mask.png; 0.01 where it was published, 0 is off."
+        ),
+    )
     regularization: str = setting(
         "pictures",
         label="Regularization",
@@ -631,7 +641,7 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
     @property
     def needs_masks(self) -> bool:
         """True if training must know where in its picture the character is."""
-        return self.uses_masks or self.background_aug
+        return self.uses_masks or self.background_aug or self.attention_loss > 0
 
     def check(self) -> None:
         """Check what depends on several settings.

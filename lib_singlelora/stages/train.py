@@ -51,6 +51,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "background_aug": (),
     "view_timesteps": (),
     "band_weights": (),
+    "attention_loss": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
     **{item.name: () for item in fields(LossTermSettings)},
 }

@@ -27,6 +27,18 @@ def seeded(seed: int, *path: object) -> torch.Generator:
 
 
 @dataclass(frozen=True)
+class Attended:
+    """Where the triggers' words of a batch should be attended to.
+
+    triggers: B of them; "" for a row without one, or whose picture has no mask.
+    masks: (B, 1, h, w), where the character is, 0 to 1, on the CPU.
+    """
+
+    triggers: list[str]
+    masks: Tensor
+
+
+@dataclass(frozen=True)
 class TrainingBatch:
     """The tensors of a batch, noise not yet added.
 
@@ -38,6 +50,7 @@ class TrainingBatch:
     captions: B of them.
     prior: rows whose target is the frozen model's own prediction.
     compared: rows of the character for which a loss term needs the frozen model's prediction too.
+    attended: where the triggers should be attended to; None where no loss asks.
     """
 
     latents: Tensor
@@ -48,6 +61,7 @@ class TrainingBatch:
     captions: list[str]
     prior: list[int]
     compared: list[int] = field(default_factory=list)
+    attended: Attended | None = None
 
     @property
     def frozen_rows(self) -> list[int]:
@@ -73,6 +87,8 @@ class _Row(NamedTuple):
     weight: float
     mask: Tensor
     caption: str
+    trigger: str = ""
+    character: Tensor | None = None
 
 
 def versions_of(settings: TrainingSettings) -> Versions:
@@ -149,7 +165,20 @@ def make_batch(
         captions=[row.caption for row in both],
         prior=list(range(len(rows), len(both))),
         compared=character if compares(settings) else [],
+        attended=_attended(rows, len(both)) if settings.attention_loss else None,
     )
+
+
+def _attended(rows: Sequence[_Row], count: int) -> Attended:
+    """Where the rows' triggers should be attended to; none in the prior rows behind them.
+
+    count: of all rows.
+    """
+    nowhere = torch.zeros_like(rows[0].mask)
+    masks = [nowhere if row.character is None else row.character for row in rows]
+    further = count - len(rows)
+    triggers = [*(row.trigger for row in rows), *[""] * further]
+    return Attended(triggers, torch.cat([*masks, *[nowhere] * further]))
 
 
 def _prior_captions(
@@ -202,7 +231,12 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
         floor = settings.mask_floor if settings.masked_loss else 0.0
         mask = mask_weight(cache.mask(picture, version.mirrored), size, floor)
     weight = settings.prior_loss_weight if picture.regularization else 1.0
-    return _Row(latents, noise, timestep, weight, mask, caption)
+    row = _Row(latents, noise, timestep, weight, mask, caption)
+    if settings.attention_loss and picture.mask and picture.trigger in split_tags(caption):
+        character = mask_weight(cache.mask(picture, version.mirrored), size, 0.0)
+        if bool(character.any()):
+            return row._replace(trigger=picture.trigger, character=character)
+    return row
 
 
 def _noise(

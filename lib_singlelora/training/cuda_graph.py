@@ -139,10 +139,14 @@ class CudaGraph:
 def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings) -> bool:
     """True if a training's passes are the same kernels every time, on a GPU whose host allows it.
 
-    Not in fp16: the loss is scaled there, by a number that changes from step to step.
+    Not in fp16: the loss is scaled there, by a number that changes from step to step.  Not with
+    an attention loss: each caption has its trigger elsewhere.
     """
     constant = not (
-        network.shape.random or settings.gradient_checkpointing or uses_frozen_model(settings)
+        network.shape.random
+        or settings.gradient_checkpointing
+        or uses_frozen_model(settings)
+        or settings.attention_loss
     )
     return (
         settings.cuda_graphs

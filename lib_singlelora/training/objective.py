@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import torch
@@ -15,7 +16,8 @@ from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text
 from ..settings.training import TrainingSettings
 from .apt import AptWeights
-from .batch import TrainingBatch
+from .attention import AttentionLoss, Products
+from .batch import Attended, TrainingBatch
 from .loss_terms import dco_loss
 from .losses import Loss, elementwise, huber_c, per_sample_loss, weighted_mean
 from .noise import (
@@ -70,6 +72,7 @@ class Objective:
             is_text(name) for name, _ in network.items()
         )
         self.apt = AptWeights(settings.apt, len(alphas)) if settings.apt else None
+        self.attention = AttentionLoss(model) if settings.attention_loss else None
         self._cached_texts: OrderedDict[str, Conditioning] = OrderedDict()
         self._ahead: dict[str, Conditioning] = {}
 
@@ -95,7 +98,21 @@ class Objective:
         if frozen is not None and batch.prior:
             expected = expected.clone()
             expected[batch.prior] = frozen[batch.prior]
-        predicted = self.predict(noisy, timesteps, conditioning)
+        with self.attention.recorded() if self.attention else nullcontext() as products:
+            predicted = self.predict(noisy, timesteps, conditioning)
+        loss = self._data_loss(predicted, expected, frozen, batch)
+        if products and batch.attended:
+            losses = self._attention_losses(batch, batch.attended, products)
+            loss = loss + settings.attention_loss * (losses * batch.weights).mean()
+        return loss
+
+    def _data_loss(
+        self, predicted: Tensor, expected: Tensor, frozen: Tensor | None, batch: TrainingBatch
+    ) -> Tensor:
+        """Mean loss of a batch by the network's prediction, its target, and the frozen model's."""
+        settings = self.settings
+        timesteps = batch.timesteps
+        alpha_bar = self.alphas_cumprod[timesteps]
         c = huber_c(
             settings.huber_schedule,
             settings.huber_c,
@@ -143,6 +160,15 @@ class Objective:
             if torch.is_grad_enabled():
                 self.apt.observe(timesteps, own, frozen)
         return weighted_mean(losses, weights)
+
+    def _attention_losses(
+        self, batch: TrainingBatch, attended: Attended, products: Sequence[Products]
+    ) -> Tensor:
+        """(B,), not yet weighted."""
+        assert self.attention
+        captions = [self._shortened(caption) for caption in batch.captions]
+        masks = attended.masks.to(batch.latents.device)
+        return self.attention.losses(products, captions, attended.triggers, masks)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output with the LoRA as it is trained at these timesteps."""

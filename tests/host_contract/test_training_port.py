@@ -12,6 +12,7 @@ from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import block_of, is_text
 from lib_singlelora.naming.keys import module_names
+from lib_singlelora.training.attention import AttentionLoss, map_size
 from tests.host_contract.conftest import MakeLora
 from tests.host_contract.pictures import draw
 from tests.host_contract.test_loras import with_loras
@@ -82,6 +83,38 @@ def test_a_batch_has_as_many_chunks_as_its_longest_prompt(model: TrainingModel) 
         short = model.encode_prompts(["a girl"], 1).context
     assert both.shape[1] == 154
     assert torch.allclose(both[1:, :77], short, atol=1e-5)
+
+
+@pytest.mark.parametrize("before", ["", "girl, ", "hat " * 80])
+def test_the_words_of_a_prompt_are_found_in_its_context(model: TrainingModel, before: str) -> None:
+    """The text encoder looks back only: the first context that changes is the word's own."""
+    with torch.no_grad():
+        one, other = (
+            model.encode_prompts([f"{before}{word}, standing"], 1).context[0]
+            for word in ("dog", "ship")
+        )
+    changed = (one - other).abs().amax(dim=1) > 1e-6
+    assert model.token_positions(f"{before}dog, standing", "dog") == [int(changed.nonzero()[0])]
+    [first, second] = model.token_positions(f"{before}dog, standing", "dog, ")
+    assert second == first + 1
+    assert model.token_positions(f"{before}dog, standing", "ship") == []
+    assert model.token_positions(f"{before}dog, standing", "standing dog") == []
+
+
+def test_cross_attention_can_be_watched(model: TrainingModel) -> None:
+    """So that a loss can ask where the trigger is attended to."""
+    noisy = torch.zeros((2, 4, 8, 8), device=model.device)
+    with torch.no_grad(), AttentionLoss(model).recorded() as products:
+        texts = model.encode_prompts(["a girl", "a hat"], 1)
+        model.predict(noisy, torch.tensor([10, 900]).to(model.device), texts)
+    names = [name for name, _ in model.targets() if name.endswith(".attn2.to_q")]
+    assert len(products) == len(names) > 0
+    for made in products:
+        assert made.q is not None and made.k is not None
+        assert made.q.shape[0] == 2 and made.k.shape[:2] == (2, 77)
+        assert made.q.shape[2] == made.k.shape[2] and made.q.shape[2] % made.heads == 0
+    assert map_size(products, (8, 8)) == (8, 8)
+    assert not any(module._forward_hooks for _, module in model.targets())
 
 
 def test_clip_skip_takes_an_earlier_layer(model: TrainingModel) -> None:

@@ -47,6 +47,10 @@ class TinyModel:
     def count_tokens(self, prompt: str) -> int:
         return len(prompt.replace(",", " ,").split())
 
+    def token_positions(self, prompt: str, part: str) -> list[int]:
+        words = prompt.replace(",", " ,").split()
+        return [words.index(part)] if part in words else []
+
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         return Conditioning(torch.tensor([[[float(len(prompt))]] for prompt in prompts]))
 

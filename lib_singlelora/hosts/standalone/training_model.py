@@ -15,7 +15,7 @@ from ...naming.keys import diffusers_to_canonical
 from ...ops.allocator import give_back
 from ...ops.upsample_conv import upsample_convs
 from ...ops.winograd import winograd_convs
-from ..clip import count_tokens, encode
+from ..clip import count_tokens, encode, token_positions
 from ..placement import Placement
 from ..precision import autocast, checked_vae
 from .checkpoint_loader import CheckpointNetworks
@@ -115,6 +115,10 @@ class StandaloneTrainingModel:
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
         return count_tokens(self._networks.tokenizer, prompt)
+
+    def token_positions(self, prompt: str, part: str) -> list[int]:
+        """Where a part of a prompt first lies in its context; none if it is not there."""
+        return token_positions(self._networks.tokenizer, prompt, part)
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         """Prompts to context (B, 77k, D)."""

@@ -20,7 +20,7 @@ from ...errors import CheckpointError
 from ...host import Conditioning, Part
 from ...naming.blocks import SD1, SD2, BlockLayout
 from .. import placement
-from ..clip import count_tokens, encode
+from ..clip import count_tokens, encode, part_positions, token_positions
 from . import compute_dtype
 
 if TYPE_CHECKING:
@@ -103,6 +103,15 @@ class WebUITrainingModel:
             return count_tokens(stage.wrapped.tokenizer, prompt)
         return len(stage.tokenize([prompt])[0])  # SD2's wrapper
 
+    def token_positions(self, prompt: str, part: str) -> list[int]:
+        """Where a part of a prompt first lies in its context; none if it is not there."""
+        stage = self._model.cond_stage_model
+        if hasattr(stage.wrapped, "tokenizer"):
+            return token_positions(stage.wrapped.tokenizer, prompt, part)
+        # SD2's wrapper may end a chunk early, at a comma
+        chunks, _ = stage.tokenize_line(_escaped(prompt))
+        return part_positions([chunk.tokens for chunk in chunks], stage.tokenize([part])[0])
+
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
         """Prompts to context (B, 77k, D), without emphasis, as every trainer encodes captions."""
         stage = self._model.cond_stage_model
@@ -153,9 +162,14 @@ class WebUITrainingModel:
 
 
 def _encode_open_clip(stage: TextConditionalModel, prompts: Sequence[str]) -> Tensor:
-    """SD2's prompts by the WebUI's own wrapper; its parser reads escaped brackets as plain."""
-    escapes = str.maketrans({mark: f"\\{mark}" for mark in "\\()[]"})
-    return stage([prompt.translate(escapes) for prompt in prompts])
+    """SD2's prompts by the WebUI's own wrapper."""
+    return stage([_escaped(prompt) for prompt in prompts])
+
+
+def _escaped(prompt: str) -> str:
+    """A prompt without emphasis: the WebUI's parser reads escaped brackets as plain."""
+    escapes = {ord(mark): f"\\{mark}" for mark in "\\()[]"}
+    return prompt.translate(escapes)
 
 
 def require_model(sd_model: WebuiSdModel | None) -> WebuiSdModel:

@@ -18,6 +18,7 @@ from lib_singlelora.errors import CheckpointError
 from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
 from lib_singlelora.naming.blocks import SD1, is_text
 from lib_singlelora.naming.modules import module_names
+from lib_singlelora.training.attention import AttentionLoss
 from tests.hosts.webui.stand_in import Network, StandIn
 from tests.small_checkpoint import CLIP, SMALL, clip_config, tensors, yaml_text
 
@@ -268,6 +269,45 @@ def test_long_prompts_and_clip_skip(model: Model, borrowed_networks: Any) -> Non
         assert context.shape == (1, 77, SMALL.text)
         assert training.encode_prompts([", ".join(["word"] * 60)], 1).context.shape[1] == 154
         assert not context.equal(training.encode_prompts(["a girl"], 2).context)
+
+
+def test_the_trigger_s_attention_is_that_of_ldm_s_layers(
+    model: Model, borrowed_networks: Any
+) -> None:
+    """Computed anew from what each cross-attention was given; tolerance 1e-4."""
+    caption = "a dog, isabella, girl"
+    given: list[tuple[nn.Module, Tensor, Tensor]] = []
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :3] = 1
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        given.append((module, inputs[0], named["context"]))
+
+    with borrowed_networks(model) as training, torch.no_grad():
+        loss = AttentionLoss(training)
+        for name, module in model.model.diffusion_model.named_modules():
+            if name.endswith(".attn2"):
+                module.register_forward_pre_hook(note, with_kwargs=True)
+        with loss.recorded() as products:
+            training.predict(NOISE, TIMESTEPS, training.encode_prompts([caption], 1))
+        positions = training.token_positions(caption, "isabella")
+        assert len(positions) > 0 and positions[0] == 4  # start, a, dog, comma
+        got = loss.losses(products, [caption], ["isabella"], mask)
+        assert training.token_positions(caption, "cat") == []
+    maps = []
+    for layer, x, context in given:
+        if x.shape[1] != 64:
+            continue
+        q, k = (
+            (values[0] @ linear.weight.t()).unflatten(-1, (layer.heads, -1)).transpose(0, 1)
+            for values, linear in ((x, layer.to_q), (context, layer.to_k))
+        )
+        scores = torch.softmax(q.double() @ k.double().transpose(1, 2) * layer.scale, dim=-1)
+        maps.append(scores[:, :, positions].mean(dim=(0, 2)))
+    assert 0 < len(maps) < len(given)
+    own = torch.stack(maps).mean(dim=0)
+    expected = (own / own.max() - mask.flatten()).square().mean()
+    assert float(got[0]) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_v_prediction_is_read_off_the_model(model: Model, borrowed_networks: Any) -> None:
