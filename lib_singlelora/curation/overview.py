@@ -288,6 +288,10 @@ def dataset_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         "regularization": regularization_of(settings, workspace),
         "notes": {
             **{stage: list(workspace.record(stage).data.get("notes", ())) for stage in STAGES[:4]},
+            STAGE: [
+                *workspace.record(STAGE).data.get("notes", ()),
+                *filter(None, [settings.class_unshown()]),
+            ],
             "train": [*left_out(settings, workspace), *_ignored(settings, workspace)],
         },
     }

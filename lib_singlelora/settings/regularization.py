@@ -100,7 +100,14 @@ class RegularizationSettings(FilterSettings, DrawingSettings):
     """Regularization set."""
 
     count: int = setting(
-        60, label="Pictures", low=0, high=2000, help="Size of the set; 0 trains without one."
+        60,
+        label="Pictures",
+        low=0,
+        high=2000,
+        help=(
+            "Size of the set; 0 trains without one. Run everything draws none where "
+            "training.regularization shows none."
+        ),
     )
     as_used: bool = setting(
         False,

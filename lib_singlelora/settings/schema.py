@@ -130,6 +130,13 @@ class Settings:
         declared = declaration(name)
         return getattr(getattr(self, declared.section), declared.key)
 
+    def class_unshown(self) -> str:
+        """Why training shows no pictures of the class, as a sentence's part; "" where it does."""
+        kind = self.training.regularization
+        if kind in ("pictures", "both"):
+            return ""
+        return f"training.regularization is '{kind}', so training shows no pictures of the class"
+
     def metadata(self) -> dict[str, str]:
         """The `ss_*` entries of all settings that have one, as the strings that kohya writes."""
         entries = {}

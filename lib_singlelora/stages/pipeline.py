@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from .crop import crop
 from .inpaint import inpaint
 from .plot import plan, plot
 from .prepare import prepare
-from .regularize import regularize
+from .regularize import regularize, regularize_for_training
 from .train import train
 
 Part = dict[str, Any]
@@ -29,14 +29,17 @@ class StageResult(Protocol):
         """Its part of the JSON object; paths are absolute, as strings."""
 
 
+PlainStage = Callable[[StageContext], StageResult]
 # Those that take nothing but their context
-PLAIN_STAGES: dict[str, Callable[[StageContext], StageResult]] = {
+PLAIN_STAGES: dict[str, PlainStage] = {
     "crop": crop,
     "caption": caption,
     "regularize": regularize,
     "train": train,
     "plot": plot,
 }
+# As part of the whole job, where a later stage says what an earlier one need not do
+WHOLE_JOB = {**PLAIN_STAGES, "regularize": regularize_for_training}
 
 
 def run_stage(
@@ -50,7 +53,7 @@ def run_stage(
     """
     with context.workspace.writing(stage):
         context, notes = _begin(context, stage)
-        return _with_warnings(notes, _run(stage, context, picture, mask))
+        return _with_warnings(notes, _run(stage, context, PLAIN_STAGES, picture, mask))
 
 
 def run_all(context: StageContext, picture: Path | None = None) -> Part:
@@ -62,7 +65,8 @@ def run_all(context: StageContext, picture: Path | None = None) -> Part:
         for stage in STAGES:
             context.job.raise_if_cancelled()
             with context.workspace.writing(stage):
-                part = _run(stage, context, picture if stage == "prepare" else None, None)
+                given = picture if stage == "prepare" else None
+                part = _run(stage, context, WHOLE_JOB, given, None)
             seconds |= part.pop("seconds")
             result |= part
     return _with_warnings(notes, {**result, "seconds": seconds})
@@ -87,8 +91,17 @@ def _begin(context: StageContext, stage: str) -> tuple[StageContext, list[str]]:
     return context.with_settings(settings), notes
 
 
-def _run(stage: str, context: StageContext, picture: Path | None, mask: Path | None) -> Part:
-    """One stage after `_begin`; the workspace is held."""
+def _run(
+    stage: str,
+    context: StageContext,
+    plain: Mapping[str, PlainStage],
+    picture: Path | None,
+    mask: Path | None,
+) -> Part:
+    """One stage after `_begin`; the workspace is held.
+
+    plain: the stages that take nothing but their context.
+    """
     started = time.monotonic()
     result: StageResult
     if stage == "prepare":
@@ -96,7 +109,7 @@ def _run(stage: str, context: StageContext, picture: Path | None, mask: Path | N
     elif stage == "inpaint":
         result = inpaint(context, picture, mask)
     else:
-        result = PLAIN_STAGES[stage](context)
+        result = plain[stage](context)
     if context.workspace.own_folders(context.settings):
         remember_repeats(context.settings, context.workspace)
     return {

@@ -66,12 +66,27 @@ class RegularizeResult:
         }
 
 
+def regularize_for_training(context: StageContext) -> RegularizeResult:
+    """The set for the training that follows: nothing is drawn where training would not show it.
+
+    What was drawn before stays.  Raises: as `regularize`.
+    """
+    if not (why := context.settings.class_unshown()):
+        return regularize(context)
+    note = f"nothing to draw: {why}"
+    context.job.log("skipped", stage=STAGE, note=note)
+    context.job.report(Progress(STAGE, 1, 1, note))
+    folder = context.workspace.reg_folder(context.settings)
+    return RegularizeResult(tuple(list_pictures(folder)), {}, (note,))
+
+
 def regularize(context: StageContext) -> RegularizeResult:
     """Draw until `count` pictures stay, or as many as training uses.
 
     Picture n has the prompt and the seed of `regularization.seed` + n - 1.  Each is judged as it is
     drawn; with another filter, or other crops, those on disk are judged again.  What the user
-    decided, edited or moved stays as it is.
+    decided, edited or moved stays as it is.  It draws where training will not show the set too, and
+    says so.
 
     Raises: WildcardError, before anything is drawn; JobCancelled, keeping what is drawn.
     """
@@ -98,6 +113,8 @@ def regularize(context: StageContext) -> RegularizeResult:
     if not (done and is_same_set):
         # Another count is no other set: what is drawn stays, and only what is missing is added.
         record.complete = False
+        if count and (why := settings.class_unshown()):
+            context.job.report(Progress(STAGE, 0, count, f"{why}, these neither"))
         notes = _SetDrawer(context, review, crops, count).fill(filter_mark)
         record.data |= {"count": count, "notes": notes}
         finish(workspace, record, review.files())
@@ -155,11 +172,10 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
 
 def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> list[str]:
     """A note where training is too short to use the whole set, or uses none of it."""
-    if count and not shows_the_class(settings):
-        return [
-            f"training.regularization is '{settings.training.regularization}', which uses none of"
-            " these pictures; regularization.count=0 draws none"
-        ]
+    if why := settings.class_unshown():
+        if count:
+            return [f"{why}, these neither; 'run' draws none then"]
+        return [f"nothing to draw: {why}"] if settings.regularization.as_used else []
     used = pictures_used(settings, workspace)
     if not used or used >= count:
         return []

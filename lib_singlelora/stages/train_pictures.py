@@ -54,7 +54,7 @@ def collect_pictures(
 def shows_the_class(settings: Settings) -> bool:
     """True if training uses pictures of the class."""
     wanted = settings.regularization.count or settings.regularization.as_used
-    return bool(wanted) and settings.training.regularization in ("pictures", "both")
+    return bool(wanted) and not settings.class_unshown()
 
 
 def character_samples(settings: Settings, workspace: Workspace) -> int:

@@ -22,7 +22,7 @@ from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths,
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
-from lib_singlelora.stages.regularize import RegularizeResult, regularize
+from lib_singlelora.stages.regularize import RegularizeResult, regularize, regularize_for_training
 from lib_singlelora.stages.train_pictures import collect_pictures
 from lib_singlelora.training.epoch_plan import budget
 from lib_singlelora.workspace.workspace import Workspace
@@ -219,7 +219,7 @@ def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
             }
         )
         made = regularize(StageContext(settings, scenery.workspace, cast(Host, scenery.host)))
-        return [note for note in made.notes if "altogether" in note or "uses none" in note]
+        return [note for note in made.notes if "altogether" in note or "shows no" in note]
 
     assert told() == [
         "training shows 4 samples of the character altogether, so 4 of the 5 pictures will be used;"
@@ -227,9 +227,30 @@ def test_what_training_is_too_short_to_see_is_told(scenery: Scenery) -> None:
     ]
     assert told(epochs=2) == []
     assert told(regularization="prior prediction") == [
-        "training.regularization is 'prior prediction', which uses none of these "
-        "pictures; regularization.count=0 draws none"
+        "training.regularization is 'prior prediction', so training shows no pictures of the class,"
+        " these neither; 'run' draws none then"
     ]
+
+
+@pytest.mark.parametrize("kind", ["prior prediction", "none"])
+def test_for_a_training_that_shows_no_class_nothing_is_drawn_and_what_is_there_stays(
+    scenery: Scenery, kind: str
+) -> None:
+    def for_training(kind: str) -> RegularizeResult:
+        values = {**scenery.settings(filter=False).to_dict(), "training": {"regularization": kind}}
+        host = cast(Host, scenery.host)
+        return regularize_for_training(
+            StageContext(Settings.from_dict(values), scenery.workspace, host)
+        )
+
+    said = f"nothing to draw: training.regularization is '{kind}', so training shows no pictures"
+    first = for_training(kind)
+    assert first.pictures == () and scenery.host.asked == []
+    assert [note.startswith(said) for note in first.notes] == [True]
+    assert scenery.workspace.record("regularize").fingerprint == ""
+    drawn_before = for_training("pictures").pictures
+    assert len(drawn_before) == len(scenery.host.asked) == 4
+    assert for_training(kind).pictures == drawn_before and len(scenery.host.asked) == 4
 
 
 def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery) -> None:
@@ -250,8 +271,9 @@ def test_as_many_pictures_as_training_uses_are_drawn_on_request(scenery: Scenery
     assert (
         count() == (8, ())
         and count(epochs=1) == (4, ())
-        and count(regularization="prior prediction") == (0, ())
+        and count(regularization="prior prediction")[0] == 0
     )
+    assert "nothing to draw" in count(regularization="prior prediction")[1][0]
     with pytest.raises(SettingsError, match=r"would want \d+ pictures, expected at most 10000"):
         count(epochs=1000, repeats=100)
     for path in scenery.workspace.image_folder(scenery.settings()).glob("*.png"):

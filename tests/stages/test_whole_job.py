@@ -153,6 +153,25 @@ def test_a_second_call_does_nothing_again(copy: Workspace, standalone_host: Stan
     assert state(copy) == before
 
 
+def test_a_job_whose_training_shows_no_class_draws_none(
+    tmp_path: Path, standalone_host: StandaloneHost
+) -> None:
+    workspace = Workspace(tmp_path / "alone")
+    settings = quick(
+        training__regularization="none",
+        training__epochs=1,
+        plot__strengths="1",
+        plot__presets="ALL",
+    )
+    workspace.save_settings(settings)
+    result = run_all(StageContext(settings, workspace, standalone_host), PICTURE)
+    assert result["regularization"] == [] and not workspace.reg_folder(settings).exists()
+    assert "shows no pictures of the class" in result["regularization_notes"][0]
+    assert Path(result["loras"][0]).exists() and result["inpainted"]
+    with_set = run_stage("regularize", StageContext(settings, workspace, standalone_host))
+    assert len(with_set["regularization"]) == 3
+
+
 def test_an_edited_caption_is_kept_and_force_overwrites_it(
     copy: Workspace, standalone_host: StandaloneHost
 ) -> None:
