@@ -101,6 +101,18 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True)
+class AskedPreset:
+    """The training preset that the checkpoint in use asks for.
+
+    name: the default one where its metadata names none.
+    checkpoint: the checkpoint's name, "" where there is none.
+    """
+
+    name: str = DEFAULT_PRESET
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True)
 class LoraCard:
     """A trained file as the host's own list of LoRAs shows it.
 
@@ -265,6 +277,14 @@ class Host(Protocol):
     @property
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
+        ...
+
+    @property
+    def asked_preset(self) -> AskedPreset:
+        """The preset of the checkpoint that is loaded, or would be for the next job.
+
+        Pages ask every second: nothing is loaded or hashed for it, and nothing is raised.
+        """
         ...
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:

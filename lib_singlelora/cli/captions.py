@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import SettingsError
 from ..files.names import check_name
 from ..jobs import Job
+from ..workspace.training_preset import current
 from ..workspace.workspace import Workspace
 from . import checkpoint
 from .options import add_checkpoint, add_json, add_workspace
@@ -108,7 +109,7 @@ def run_trigger(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     word = check_name(options.trigger, "trigger") if options.trigger else ""
     with workspace.writing("trigger"):
         host = checkpoint.host_of(workspace, options.checkpoint)
-        settings = workspace.load_settings()
+        settings = current(workspace, host.asked_preset)[0]
         context = StageContext(settings, workspace, host, job, options.force)
         result = check_trigger(context, word)
     return {"workspace": str(workspace.root), **result.as_dict()}

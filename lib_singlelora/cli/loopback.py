@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..jobs import Job
+from ..workspace.training_preset import current
 from ..workspace.workspace import Workspace
 from . import checkpoint
 from .options import add_checkpoint, add_json, add_workspace
@@ -89,8 +90,8 @@ def run_loopback(options: argparse.Namespace, job: Job) -> dict[str, Any]:
 
     workspace = Workspace(options.workspace, create=False)
     job.events = workspace.events
-    settings = workspace.load_settings()
     host = checkpoint.host_of(workspace, options.checkpoint)
+    settings = current(workspace, host.asked_preset)[0]
     context = StageContext(settings, workspace, host, job, options.force)
     versions = [
         loopback(context, picture, options.into, options.repeats, options.start)

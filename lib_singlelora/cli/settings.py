@@ -14,6 +14,7 @@ from ..files.fileio import write_text
 from ..jobs import Job
 from ..kohya.convert import Imported, dataset_config_of, read_foreign, write_foreign
 from ..settings.preset_files import save_preset
+from ..workspace.training_preset import PresetChoice, choice_of, set_by_hand
 from ..workspace.workspace import Workspace
 from .options import add_json, add_workspace
 
@@ -54,14 +55,17 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     result: dict[str, Any] = {"workspace": str(root)}
     if options.source:
         imported = _import(options.source)
-        settings = Workspace.begun(root).change_settings(
-            lambda saved: saved.with_values(imported.values)
+        workspace = Workspace.begun(root)
+        workspace.change_with_origin(
+            lambda saved, origin: set_by_hand(saved, origin, imported.values)
         )
         left |= imported.left
         result |= {"given": imported.given, "assumed": imported.assumed}
     else:
-        settings = Workspace(root, create=False).load_settings()  # a mistyped name makes no folder
+        workspace = Workspace(root, create=False)  # a mistyped name makes no folder
+    settings, origin = workspace.load_settings_and_origin()
     result["changed"] = settings.changed()
+    result["training_preset"] = choice_of(settings, origin).as_dict()
     if options.export:
         kind = options.export.suffix.lower().lstrip(".")
         if kind not in ("json", "toml"):
@@ -122,6 +126,7 @@ def _read(file: Path) -> str:
 def render(result: dict[str, Any]) -> str:
     """The result for people."""
     lines = [f"{name} = {value}" for name, value in sorted(result["changed"].items())]
+    lines.append(f"preset: {PresetChoice(**result['training_preset'])}")
     lines += [f"{key}: {result[key]}" for key in ("exported", "preset") if key in result]
     for key, title in (
         ("given", "from the file:"),

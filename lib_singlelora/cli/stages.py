@@ -22,6 +22,8 @@ from ..imaging.load import load_picture
 from ..jobs import Job, Progress
 from ..settings.preset_files import shipped_presets
 from ..settings.schema import Settings, describe, parse_assignment
+from ..workspace.preset_origin import PresetOrigin
+from ..workspace.training_preset import PresetChoice, current, set_by_hand, settle
 from ..workspace.workspace import STAGES, Workspace
 from . import checkpoint, regularization
 from .options import add_checkpoint, add_json, add_workspace
@@ -149,8 +151,8 @@ def plan_plot(options: argparse.Namespace) -> dict[str, Any]:
 
     assignments = _assignments(options)
     workspace = Workspace(options.workspace, create=False)
-    settings = _changed(workspace, workspace.load_settings(), assignments)
     host = checkpoint.host_of(workspace, options.checkpoint)
+    settings = _changed(workspace, current(workspace, host.asked_preset)[0], assignments)
     return plan_plot(StageContext(settings, workspace, host))
 
 
@@ -175,19 +177,21 @@ def _run(
     from ..stages.context import StageContext
     from ..stages.pipeline import run_all, run_stage  # torch comes with it, which takes seconds
 
-    def change(saved: Settings) -> Settings:
-        preset = {} if saved.character.trigger else {"training.preset": host.checkpoint.preset}
-        return _changed(workspace, saved, {**preset, **assignments})
+    def change(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
+        _changed(workspace, saved, assignments)
+        return set_by_hand(saved, origin, assignments)
 
     before = workspace.settings_text()
-    settings = workspace.change_settings(change, host.checkpoint.path)
+    settings, preset = settle(workspace, host.asked_preset, change, host.checkpoint.path)
     context = StageContext(settings, workspace, host, job, options.force)
     try:
         if options.word in ("run", "demo"):
-            return run_all(context, options.picture)
-        picture = getattr(options, "picture", None) or getattr(options, "image", None)
-        mask = getattr(options, "mask", None)
-        return run_stage(options.word, context, picture, mask)
+            result = run_all(context, options.picture)
+        else:
+            picture = getattr(options, "picture", None) or getattr(options, "image", None)
+            mask = getattr(options, "mask", None)
+            result = run_stage(options.word, context, picture, mask)
+        return {**result, "training_preset": preset.as_dict()}
     except MISTAKES:
         workspace.restore_settings(before, settings)
         raise
@@ -228,6 +232,8 @@ def render_regularize(result: dict[str, Any]) -> str:
 def render(result: dict[str, Any]) -> str:
     """The result of one stage or of the whole job, for people."""
     lines = [_line("workspace", result["workspace"])]
+    if preset := result.get("training_preset"):
+        lines.append(_line("preset", PresetChoice(**preset)))
     for key, label in (
         ("source", "prepared"),
         ("sheet", "sheet"),

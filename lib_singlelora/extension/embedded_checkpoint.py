@@ -30,8 +30,12 @@ def add_embedded() -> str:
     with CHECKPOINT.open("rb") as source, atomic(folder / CHECKPOINT.name) as target:
         shutil.copyfileobj(source, target)
     write_text(folder / CONFIG.name, config)
+    had_none = not sd_models.checkpoints_list
     sd_models.list_models()
+    where = f"{CHECKPOINT.name} lies in {folder}. "
+    if had_none:
+        return f"{where}It is the only checkpoint, so it is used: press Run everything."
     return (
-        f"{CHECKPOINT.name} lies in {folder}. "
-        "Press the button beside the list of checkpoints at the top of the page, then choose it."
+        f"{where}Press the button beside the list of checkpoints at the top of the page, then"
+        " choose it."
     )

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from modules import script_callbacks, sd_models, shared
+from modules import script_callbacks, shared
 
 from ..api import routes
 from ..bootstrap.webui_requirements import wanted
 from ..hosts.webui.generate import interrupt_when_cancelled
 from ..hosts.webui.host import WebUIHost
 from ..service.service import Service
-from ..settings.preset_files import preset_of
 from ..ui.compat import show_warning
 from ..ui.page import Action, Extras, tab
 from .embedded_checkpoint import add_embedded
@@ -55,9 +54,7 @@ def register() -> None:
         add_checkpoint = Action(
             "Add the small embedded checkpoint to the WebUI's", "singlelora_embedded", add_embedded
         )
-        extras = Extras(
-            components.sends(), [add_checkpoint], missing_packages(), checkpoint_preset()
-        )
+        extras = Extras(components.sends(), [add_checkpoint], missing_packages())
         return [(tab(running, extras), "Single LoRA", "singlelora")]
 
     script_callbacks.on_before_ui(lambda: add_axes(host.library))
@@ -78,12 +75,6 @@ def limit_graceful_shutdown(demo: Any) -> None:
     config: Any = getattr(getattr(demo, "server", None), "config", None)
     if getattr(config, "timeout_graceful_shutdown", 0) is None:
         config.timeout_graceful_shutdown = RELOAD_TIMEOUT
-
-
-def checkpoint_preset() -> str:
-    """The training preset that the chosen checkpoint asks for; the checkpoint is not loaded."""
-    checkpoint = sd_models.get_closet_checkpoint_match(shared.opts.sd_model_checkpoint or "")
-    return preset_of(checkpoint.metadata if checkpoint else None)
 
 
 def missing_packages() -> dict[str, str]:

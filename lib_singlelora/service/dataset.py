@@ -12,6 +12,7 @@ from ..errors import ConflictError, SettingsError
 from ..files.names import check_name
 from ..jobs import Job, Ticket, plain_values
 from ..settings.schema import Settings
+from ..workspace.training_preset import current
 from ..workspace.workspace import Workspace
 from .service import Service
 
@@ -240,7 +241,8 @@ class DatasetService:
             from ..stages.trigger import check_trigger
 
             with host.exclusive(job), workspace.writing("trigger"):
-                context = StageContext(workspace.load_settings(), workspace, host, job, force)
+                settings = current(workspace, host.asked_preset)[0]
+                context = StageContext(settings, workspace, host, job, force)
                 return check_trigger(context, word).as_dict()
 
         return self.service.runner.submit(f"{name}: trigger", work, workspace.events, host.mirror)

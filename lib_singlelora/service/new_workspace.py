@@ -6,14 +6,17 @@ When a start fails, what this call made is removed, and nothing else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConflictError, WorkspaceError
 from ..files import writer_lock
 from ..files.fileio import clear_temporaries, disk_error, file_hash, is_own_file, make_folder
+from ..host import AskedPreset
 from ..settings.schema import Settings
+from ..workspace.preset_origin import PresetOrigin
+from ..workspace.training_preset import set_by_hand, settle
 from ..workspace.workspace import Workspace, is_vacant, is_workspace
 
 
@@ -23,7 +26,7 @@ def begin(
     picture: Path,
     trigger: str,
     class_token: str,
-    preset: Callable[[], str],
+    asked: AskedPreset,
     values: Mapping[str, Any],
 ) -> str:
     """Take a picture into the first of these workspaces that is free or was begun with it.
@@ -32,7 +35,7 @@ def begin(
     that exists is never taken for a new one.
 
     root: the folder of the workspaces.
-    preset: returns the training preset; called only for a new workspace.
+    asked: the preset that the checkpoint asks for.
     values: settings by their dotted names.
     Raises: ConflictError, when none of the names can be had; WorkspaceError, PictureError,
         SettingsError; what this call made is removed then, and nothing else.
@@ -47,7 +50,7 @@ def begin(
                     f"workspace {name!r}: found a folder of this name that is no workspace,"
                     " expected a free name; choose another name"
                 )
-            _take(Workspace(folder), picture, trigger, class_token, preset, values)
+            _take(Workspace(folder), picture, trigger, class_token, asked, values)
             return _stored_name(folder)
         except ConflictError as error:
             refused = error
@@ -93,27 +96,25 @@ def _take(
     picture: Path,
     trigger: str,
     class_token: str,
-    preset: Callable[[], str],
+    asked: AskedPreset,
     values: Mapping[str, Any],
 ) -> None:
     """Write picture and settings."""
     assigned = {**values, "character.trigger": trigger, "character.class_token": class_token}
 
-    def change(saved: Settings) -> Settings:
+    def change(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
         _refuse_another(workspace, saved, trigger)
-        if not saved.character.trigger and "training.preset" not in assigned:
-            saved = saved.with_values({"training.preset": preset()})
-        return saved.with_values(assigned)
+        return set_by_hand(saved, origin, assigned)
 
     _refuse_another(workspace, workspace.load_settings(), trigger)
     if _holds(workspace, picture) and workspace.settings_text() is not None:
-        workspace.change_settings(change)  # nothing that a running job reads
+        settle(workspace, asked, change)  # nothing that a running job reads
         return
     with workspace.writing("start"):
         before = workspace.original()
         try:
             _take_picture(workspace, picture)
-            workspace.change_settings(change)
+            settle(workspace, asked, change)
         except BaseException:
             taken = workspace.original()
             if before is None and taken is not None:

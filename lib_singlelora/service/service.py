@@ -14,20 +14,23 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 from ..crops.buckets import nearest_bucket
-from ..errors import (
-    CheckpointError,
-    ConflictError,
-    LoraFileError,
-    NotFoundError,
-    SettingsError,
-    TooManyError,
-)
+from ..errors import ConflictError, LoraFileError, NotFoundError, SettingsError, TooManyError
 from ..files.fileio import is_own_file
 from ..files.names import check_name
 from ..host import Host
 from ..jobs import Job, JobRunner, Progress, Ticket, plain_values
 from ..settings.schema import Settings, declaration
-from ..settings.training import DEFAULT_PRESET
+from ..workspace.preset_origin import PRESET, USER, PresetOrigin
+from ..workspace.training_preset import (
+    PresetChoice,
+    change_by_form,
+    choice_of,
+    current,
+    followed,
+    set_by_hand,
+    settle,
+    settle_for_job,
+)
 from ..workspace.workspace import STAGES, Workspace
 from .new_workspace import begin
 
@@ -134,18 +137,38 @@ class Service:
             for number in range(1, 1000)
         )
         names = [check_name(name, "workspace")] if name else numbered
-        return begin(self.root, names, picture, trigger, class_token, self._preset, values or {})
-
-    def _preset(self) -> str:
-        """The checkpoint's preset; a host without a checkpoint reports that when it has to draw."""
-        try:
-            return self.host.checkpoint.preset
-        except CheckpointError:
-            return DEFAULT_PRESET
+        asked = self.host.asked_preset
+        return begin(self.root, names, picture, trigger, class_token, asked, values or {})
 
     def settings(self, name: str) -> Settings:
-        """The settings of a workspace."""
-        return self.workspace(name).load_settings()
+        """The settings of a workspace as a job that begins now would use them."""
+        return self.settings_and_preset(name)[0]
+
+    def settings_and_preset(self, name: str = "") -> tuple[Settings, PresetChoice]:
+        """The same, and whose preset they have; without a name those of a new workspace."""
+        if name:
+            return current(self.workspace(name), self.host.asked_preset)
+        asked = self.host.asked_preset
+        settings, origin = followed(Settings.from_dict({}), PresetOrigin(), asked, False)
+        return settings, choice_of(settings, origin, asked)
+
+    def preset_of_form(self, name: str, chosen: str) -> PresetChoice:
+        """Whose preset a form has.
+
+        name: of its workspace, "" for a new one.
+        chosen: the preset that the user chose in it, "" for none.
+        Raises: NotFoundError, SettingsError.
+        """
+        settings, choice = self.settings_and_preset(name)
+        if not chosen or (choice.is_named and choice.name == chosen):
+            return choice
+        settings = settings.with_values({PRESET: chosen})
+        return choice_of(settings, PresetOrigin(USER), self.host.asked_preset)
+
+    def set_by_hand(self, name: str) -> dict[str, Any]:
+        """The settings of a workspace that were set by hand, also to the preset's own values."""
+        settings, origin = self.workspace(name).load_settings_and_origin()
+        return origin.kept(settings)
 
     def change(
         self, name: str, values: Mapping[str, Any] | Callable[[Settings], Mapping[str, Any]]
@@ -156,16 +179,30 @@ class Service:
         Raises: SettingsError, changing nothing.
         """
 
-        def changed(saved: Settings) -> Settings:
-            new = saved.with_values(dict(values(saved) if callable(values) else values))
+        def changed(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
+            given = dict(values(saved) if callable(values) else values)
+            new, origin = set_by_hand(saved, origin, given)
             if new.character.trigger != saved.character.trigger:
                 raise ConflictError(
                     f"workspace {name!r}: its trigger is '{saved.character.trigger}' for good;"
                     " start another workspace for another one"
                 )
-            return new
+            return new, origin
 
-        return self.workspace(name).change_settings(changed)
+        return settle(self.workspace(name), self.host.asked_preset, changed)[0]
+
+    def change_by_form(self, name: str, values: Mapping[str, Any], named: bool) -> Settings:
+        """Save all fields of a form.
+
+        values: by their dotted names, with the preset that the form is based on.
+        named: the user chose that preset; else it is the checkpoint's.
+        Raises: SettingsError, changing nothing.
+        """
+
+        def changed(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
+            return change_by_form(saved, origin, values, named)
+
+        return settle(self.workspace(name), self.host.asked_preset, changed)[0]
 
     def files(self, name: str) -> list[str]:
         """Every public file of a workspace, relative, with forward slashes.
@@ -207,7 +244,7 @@ class Service:
         from ..workspace.repeats import left_out
 
         workspace = self.workspace(name)
-        settings = workspace.load_settings()
+        settings, preset = self.settings_and_preset(name)
         records = {stage: workspace.record(stage) for stage in STAGES}
 
         def pictures(stage: str) -> list[Path]:
@@ -228,9 +265,12 @@ class Service:
             stage: "done" if record.complete else "begun" if record.fingerprint else ""
             for stage, record in records.items()
         }
+        if settings.class_unshown() and state["regularize"] != "done":
+            state["regularize"] = "skipped"  # 'run' draws none: training would not show them
         return plain_values(
             {
                 "workspace": name,
+                "training_preset": preset.as_dict(),
                 "stages": state,
                 "prepared": str(workspace.prepared) if workspace.prepared.exists() else None,
                 "mask": str(workspace.mask) if workspace.mask.exists() else None,
@@ -372,7 +412,8 @@ class Service:
 
             with self.host.exclusive(job):
                 self._refuse_deleted(workspace)
-                context = StageContext(workspace.load_settings(), workspace, self.host, job)
+                settings = current(workspace, self.host.asked_preset)[0]
+                context = StageContext(settings, workspace, self.host, job)
                 version = loopback(context, path, repeats=repeats, start=cast(Any, start))
             root = version.workspace
             return {
@@ -408,11 +449,13 @@ class Service:
             from ..stages.pipeline import run_all, run_stage
 
             with self.host.exclusive(job), self._held(workspace, word):
-                settings = workspace.load_settings()
+                settings, preset = settle_for_job(workspace, self.host.asked_preset)
                 context = StageContext(settings, workspace, self.host, job, force)
                 if word == RUN:
-                    return run_all(context, picture)
-                return run_stage(word, context, picture, mask)
+                    result = run_all(context, picture)
+                else:
+                    result = run_stage(word, context, picture, mask)
+                return {**result, "training_preset": preset.as_dict()}
 
         def listen(job: Job, progress: Progress) -> None:
             if not workspace.settings_file.exists():

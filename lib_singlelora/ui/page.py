@@ -16,13 +16,11 @@ import gradio as gr
 from ..errors import SingleLoraError
 from ..jobs import Ticket
 from ..service.service import RUN, Handover, Service, view_of
-from ..settings.preset_files import preset_names
-from ..settings.schema import Settings, preset_values
-from ..settings.training import DEFAULT_PRESET
 from . import compat, job_panel
 from .dataset import DatasetView
 from .forms import STAGE_OF, TITLES, fields_of, values_of
 from .lora_files import LoraFilesView
+from .preset import PresetView
 
 NEW = "(new character)"
 POLL = 1.0  # seconds
@@ -64,13 +62,11 @@ class Extras:
     sends: places that take a result.
     actions: further buttons.
     lacking: missing package -> the command that installs it.
-    preset: the training preset that the form starts with.
     """
 
     sends: Sequence[Send] = ()
     actions: Sequence[Action] = ()
     lacking: Mapping[str, str] = field(default_factory=dict)
-    preset: str = DEFAULT_PRESET
 
 
 def build(service: Service, extras: Extras | None = None) -> None:
@@ -89,8 +85,9 @@ class _Page:
     def __init__(self, service: Service, extras: Extras) -> None:
         self.service = service
         self.extras = extras
-        self.first = Settings.from_dict({"training": {"preset": extras.preset}})
+        self.first, choice = service.settings_and_preset()
         self.fields: dict[str, Any] = {}
+        self.preset = PresetView(service, self.fields, choice)
 
     def build(self) -> None:
         if self.extras.lacking:
@@ -141,6 +138,7 @@ class _Page:
                 )
             )
         self.everything = gr.Button("Run everything", variant="primary", elem_id="singlelora_run")
+        self.preset.build()
         self.note = compat.html("", "singlelora_note")
 
     def _stages(self) -> dict[str, Any]:
@@ -155,6 +153,8 @@ class _Page:
         for section, title in TITLES.items():
             stage = STAGE_OF.get(section, section)
             with gr.Accordion(title, open=False, elem_id=f"singlelora_{stage}"):
+                if section == "training":
+                    self.preset.build_beside()
                 self.fields.update(fields_of(section, self.first))
                 if section == "inpaint":
                     self.inpaint_picture = compat.picture(
@@ -257,6 +257,7 @@ class _Page:
             self.force,
             self.inpaint_picture,
             self.inpaint_mask,
+            self.preset.state,
             *self.fields.values(),
         }
         for word, button in {RUN: self.everything, **stages}.items():
@@ -283,7 +284,10 @@ class _Page:
             **compat.quiet(),
         )
         self.plan.click(
-            self._plan, {self.workspace, *self.fields.values()}, [self.note], **compat.quiet()
+            self._plan,
+            {self.workspace, self.preset.state, *self.fields.values()},
+            [self.note],
+            **compat.quiet(),
         )
         self.bench.events()
         self.show_presets.click(
@@ -297,29 +301,36 @@ class _Page:
         )
         self.workspace.change(
             self._chosen,
-            {self.workspace},
-            [self.picture, self.trigger, self.class_token, *self.fields.values(), *shown],
+            {self.workspace, self.preset.state},
+            [
+                self.picture,
+                self.trigger,
+                self.class_token,
+                *self.fields.values(),
+                *self.preset.outputs,
+                *shown,
+            ],
             **compat.quiet(),
         )
         # A new picture is a new character, whatever workspace was open.
         self.picture.upload(lambda: NEW, None, [self.workspace], **compat.quiet())
-        preset = self.fields["training.preset"]
-        # `input`, not `change`: filling the form from a workspace must not overwrite its values
-        # with the preset's.
-        preset.input(
-            self._preset,
-            {preset},
-            [self.fields[name] for name in self._of_presets()],
-            **compat.quiet(),
-        )
+        self.preset.events(self.workspace)
         self.cancel.click(self._cancel, None, [self.note, self.job], **compat.quiet())
         seen = gr.State("")
         compat.poll(
             POLL,
             "singlelora_poll",
             self._poll,
-            [self.workspace, seen],
-            [self.workspace, self.job, self.newest, *shown, *self.dataset.outputs, seen],
+            [self.workspace, seen, self.preset.state],
+            [
+                self.workspace,
+                self.job,
+                self.newest,
+                *self.preset.words,
+                *shown,
+                *self.dataset.outputs,
+                seen,
+            ],
         )
         self.dataset.events(self.note)
         for action, button in self.action_buttons:
@@ -329,15 +340,6 @@ class _Page:
                 self._sender(send), [self.workspace], [self.note, *send.outputs], **compat.quiet()
             )
             button.click(None, None, None, **compat.script(send.script))
-
-    def _of_presets(self) -> list[str]:
-        """Every training setting, and those of other stages that some preset sets."""
-        in_presets = {name for preset in preset_names() for name in preset_values(preset)}
-        return [
-            name
-            for name in self.fields
-            if name != "training.preset" and (name.startswith("training.") or name in in_presets)
-        ]
 
     def _runner(self, word: str) -> Callable[[dict[Any, Any]], list[Any]]:
         def run(values: dict[Any, Any]) -> list[Any]:
@@ -377,9 +379,7 @@ class _Page:
                 (values[field] or "").strip() for field in (self.trigger, self.class_token)
             )
             name = self.service.start(Path(picture), trigger, class_token)
-        self.service.change(
-            name, {key: _given(values[component]) for key, component in self.fields.items()}
-        )
+        self._save_form(name, values)
         image = values[self.inpaint_picture] if word == "inpaint" else None
         mask = values[self.inpaint_mask] if word == "inpaint" else None
         return name, self.service.submit(
@@ -390,26 +390,26 @@ class _Page:
             Path(mask) if mask else None,
         )
 
+    def _save_form(self, name: str, values: dict[Any, Any]) -> None:
+        given = {key: _given(values[component]) for key, component in self.fields.items()}
+        self.service.change_by_form(name, given, self.preset.is_named(values))
+
     def _chosen(self, values: dict[Any, Any]) -> list[Any]:
         name = values[self.workspace]
+        state = values[self.preset.state]
         if name == NEW or name not in self.service.names():
             empty = [gr.update() for _ in range(3 + len(self.fields))]
-            return [*empty, *self._shown(None)]
-        settings = self.service.settings(name)
+            return [*empty, *self.preset.show("", state), *self._shown(None)]
+        settings, choice = self.service.settings_and_preset(name)
         original = self.service.workspace(name).original()
         return [
             str(original) if original else None,
             settings.character.trigger,
             settings.character.class_token,
             *values_of(settings, self.fields),
+            *self.preset.show(name, self.preset.state_of(choice)),
             *self._shown(name),
         ]
-
-    def _preset(self, values: dict[Any, Any]) -> list[Any]:
-        settings = Settings.from_dict(
-            {"training": {"preset": values[self.fields["training.preset"]]}}
-        )
-        return values_of(settings, dict.fromkeys(self._of_presets()))
 
     def _cancel(self) -> list[Any]:
         active = [
@@ -477,9 +477,7 @@ class _Page:
                     "found no workspace selected, expected one with a trained LoRA; press Run only:"
                     " Train first"
                 )
-            self.service.change(
-                name, {key: _given(values[component]) for key, component in self.fields.items()}
-            )
+            self._save_form(name, values)
             return [job_panel.note(self.bench.desk.plan(name)["plan"])]
         except SingleLoraError as error:
             return [job_panel.note(str(error), bad=True)]
@@ -520,8 +518,8 @@ class _Page:
 
         return values
 
-    def _poll(self, name: str, seen: str) -> list[Any]:
-        """Update the panel, and pictures and results only where they changed.
+    def _poll(self, name: str, seen: str, preset: dict[str, Any]) -> list[Any]:
+        """Update the panel, and preset, pictures and results only where they changed.
 
         Anything else would close a picture that the user has opened.  A page that was just loaded
         (seen is empty) opens the workspace of the running job, and lists the workspaces that were
@@ -543,7 +541,8 @@ class _Page:
             for ticket in tickets
         ]
         marks = self.dataset.marks(name)
-        now = [str(pictures), str(names), str(states), name, *marks]
+        words = self.preset.sentence("" if name == NEW else name, preset)
+        now = [str(pictures), str(names), str(states), name, words, *marks]
         before = seen.split("\n") if seen else [""] * len(now)
         gallery = pictures if now[0] != before[0] else gr.update()
         if now[1] != before[1]:
@@ -555,9 +554,18 @@ class _Page:
         )
         # Another workspace is shown completely, so that nothing of the last one stays.
         dataset = self.dataset.show(
-            name, marks, before[4:] if before[3] == name else [None] * len(marks)
+            name, marks, before[5:] if before[3] == name else [None] * len(marks)
         )
-        return [gr.update(**chosen), self._job_html(), gallery, *shown, *dataset, "\n".join(now)]
+        preset_words = self.preset.html(words) if words != before[4] else [gr.update()] * 2
+        return [
+            gr.update(**chosen),
+            self._job_html(),
+            gallery,
+            *preset_words,
+            *shown,
+            *dataset,
+            "\n".join(now),
+        ]
 
     def _job_html(self) -> str:
         return job_panel.render([view_of(ticket) for ticket in self.service.runner.tickets])

@@ -19,7 +19,7 @@ from ..service.service import Service
 from ..web.door import Door, Hosts
 from ..web.guard import MAX_PICTURE
 from ..web.rules import LOCAL
-from .page import Extras, build
+from .page import build
 
 ADDRESS = "127.0.0.1"
 # Gradio copies the pictures that it shows or receives; every hour, copies older than a day are
@@ -40,7 +40,7 @@ def application(service: Service, hosts: Hosts | None = None) -> FastAPI:
     routes.mount(app, service, trusted=known.trusts)
     with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False, delete_cache=CACHE) as page:
         gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws it.")
-        build(service, Extras(preset=service.host.checkpoint.preset))
+        build(service)
     css = STYLE.read_text(encoding="utf-8") if STYLE.exists() else ""
     mounted: FastAPI = gr.mount_gradio_app(
         app, page, path="/", css=css, allowed_paths=[str(service.root)], max_file_size=MAX_PICTURE

@@ -41,6 +41,7 @@ from ..files.fileio import (
 )
 from ..files.names import check_name, is_repeats
 from ..settings.schema import Settings
+from .preset_origin import PresetOrigin, read_origin
 from .stage_record import StageRecord, record_from
 
 log = logging.getLogger(__name__)
@@ -262,19 +263,27 @@ class Workspace:
 
         Raises: SettingsError, when the file was damaged.
         """
-        return Settings.from_dict(self._read_settings()[0])
+        return self.load_settings_and_origin()[0]
+
+    def load_settings_and_origin(self) -> tuple[Settings, PresetOrigin]:
+        """The saved settings, or the defaults, and who named their preset.
+
+        Raises: SettingsError, when the file was damaged.
+        """
+        values, _, origin = self._read_settings()
+        return Settings.from_dict(values), origin
 
     def load_checkpoint_path(self) -> Path | None:
         """The checkpoint the last call used, as the user named it (absolute)."""
         path = self._read_settings()[1]
         return Path(path) if path else None
 
-    def _read_settings(self) -> tuple[dict[str, Any], str]:
-        """(the settings, the checkpoint's path or '')."""
+    def _read_settings(self) -> tuple[dict[str, Any], str, PresetOrigin]:
+        """(the settings, the checkpoint's path or '', who named the preset)."""
         try:
             values = read_json(self.settings_file)
         except FileNotFoundError:
-            return {}, ""
+            return {}, "", PresetOrigin()
         except WorkspaceError as error:
             raise SettingsError(f"{error} (without it, all settings are the defaults)") from None
         if not isinstance(values, dict):
@@ -289,7 +298,15 @@ class Workspace:
                 f"{self.settings_file}: checkpoint: found {checkpoint!r}, expected the path of a"
                 " file; fix it"
             )
-        return values, checkpoint
+        training = values.get("training")
+        names_a_preset = "training.preset" in values or (
+            isinstance(training, dict) and "preset" in training
+        )
+        try:
+            origin = read_origin(values.pop("preset", None), names_a_preset)
+        except WorkspaceError as error:
+            raise SettingsError(f"{self.settings_file}: {error}; fix it or delete it") from None
+        return values, checkpoint, origin
 
     def save_settings(self, settings: Settings, checkpoint: Path | None = None) -> None:
         """Save the settings (and the checkpoint's path) if they changed."""
@@ -300,13 +317,28 @@ class Workspace:
     ) -> Settings:
         """Read, change and save the settings in one step: of concurrent changes none is lost.
 
-        They may change while a job is at work, which has read them at its start.
+        They may change while a job is at work, which has read them at its start.  What `change`
+        changed counts as set by hand.
 
         Raises: SettingsError; whatever `change` raises, changing nothing.
         """
+
+        def by_hand(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
+            new = change(saved)
+            return new, origin.after(saved, new)
+
+        return self.change_with_origin(by_hand, checkpoint)
+
+    def change_with_origin(
+        self,
+        change: Callable[[Settings, PresetOrigin], tuple[Settings, PresetOrigin]],
+        checkpoint: Path | None = None,
+    ) -> Settings:
+        """The same with a change that also says who named the preset."""
         with writer_lock.changing(self.root, "settings"):
-            settings = change(self.load_settings())
+            settings, origin = change(*self.load_settings_and_origin())
             values = settings.to_dict()
+            values["preset"] = origin.as_dict(settings.training.preset)
             path = checkpoint or self.load_checkpoint_path()
             if path is not None:
                 values["checkpoint"] = str(path)

@@ -8,6 +8,12 @@ class CheckpointInfo:
 
 model_path: str
 checkpoints_list: dict[str, CheckpointInfo]
+checkpoint_aliases: dict[str, CheckpointInfo]
+
+class SdModelData:
+    sd_model: WebuiSdModel | None
+
+model_data: SdModelData
 
 def list_models() -> None: ...
 def get_closet_checkpoint_match(search_string: str) -> CheckpointInfo | None: ...

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.cli.main import main
+from lib_singlelora.host import AskedPreset
 from lib_singlelora.kohya.convert import read_foreign
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.workspace.training_preset import current
 from lib_singlelora.workspace.workspace import Workspace
 
 
@@ -15,6 +17,28 @@ def call(*words: object, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
     status = main([str(word) for word in words])
     said = capsys.readouterr()
     return status, said.out, said.err
+
+
+def test_an_imported_value_that_is_the_presets_own_stays_with_another_checkpoints(
+    tmp_path: Path,
+) -> None:
+    given = tmp_path / "their.toml"
+    given.write_text("network_dim = 16\nnetwork_alpha = 8\n", encoding="utf-8")
+    assert main(["settings", "--workspace", str(tmp_path / "w"), "--import", str(given)]) == 0
+    settings, _ = current(Workspace(tmp_path / "w"), AskedPreset("embedded", "singlelora"))
+    assert (settings.training.rank, settings.training.alpha) == (16, 8)
+    assert settings.training.preset == "embedded"
+
+
+def test_whose_the_preset_is_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = tmp_path / "their.toml"
+    given.write_text("network_dim = 16\n", encoding="utf-8")
+    words = ["settings", "--workspace", str(tmp_path / "w")]
+    assert main([*words, "--import", str(given), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["training_preset"]
+    assert (told["name"], told["whose"]) == ("recommended", "nobody")
+    assert main(words) == 0
+    assert "preset: recommended, because no checkpoint was loaded" in capsys.readouterr().out
 
 
 def test_an_imported_file_changes_the_workspace_and_says_what_it_left(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.errors import ConflictError, PictureError, SingleLoraError, WorkspaceError
+from lib_singlelora.host import AskedPreset
 from lib_singlelora.service.service import Service
 from lib_singlelora.workspace.workspace import Workspace
 from tests.two_colours import two_colours
@@ -17,11 +18,7 @@ PICTURE = Path(__file__).parents[1] / "data" / "astronaut.png"
 class NoHost:
     """A host without a checkpoint loaded: the service starts characters all the same."""
 
-    @property
-    def checkpoint(self) -> object:
-        from lib_singlelora.errors import CheckpointError
-
-        raise CheckpointError("none")
+    asked_preset = AskedPreset()
 
 
 @pytest.fixture
@@ -80,7 +77,7 @@ def test_a_failed_start_takes_back_only_its_own_folder(
     def full(*_: object) -> None:
         raise WorkspaceError("the disk is full")
 
-    monkeypatch.setattr(Workspace, "change_settings", full)
+    monkeypatch.setattr(Workspace, "change_with_origin", full)
     with pytest.raises(WorkspaceError, match="full"):
         service.start(PICTURE, "elsa", "girl")
     assert list(service.root.iterdir()) == []

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 
 from lib_singlelora.api import routes as api
 from lib_singlelora.errors import LoraFileError, PictureError, SettingsError, WorkspaceError
+from lib_singlelora.host import AskedPreset
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.service.service import Service
 from lib_singlelora.settings.schema import declaration, declarations
@@ -166,6 +167,36 @@ def test_the_routes_do_the_whole_job(client: TestClient, service: Service) -> No
     assert client.get("/singlelora/v1/workspaces").json() == ["eileen"]
     assert client.get("/singlelora/v1/stages").json()[0] == "run"
     assert {"name", "default", "help"} <= client.get("/singlelora/v1/settings").json()[0].keys()
+
+
+def test_the_routes_say_whose_preset_it_is_and_a_job_takes_that_of_the_checkpoint_of_today(
+    client: TestClient,
+    service: Service,
+    standalone_host: StandaloneHost,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = started(service, training__regularization="none")
+    url = f"/singlelora/v1/workspaces/{name}"
+    before = client.get(url).json()
+    assert before["training_preset"]["whose"] == "checkpoint"
+    assert before["settings"]["training"]["preset"] == "recommended"
+    assert before["stages"]["regularize"] == "skipped"
+    monkeypatch.setattr(standalone_host, "_asked", AskedPreset("embedded", "singlelora"))
+    assert client.get(url).json()["settings"]["training"]["preset"] == "embedded"
+    job = client.post(f"{url}/jobs", json={"stage": "prepare"}).json()["id"]
+    assert service.runner.tickets[-1].wait(60).error is None
+    told = client.get(f"/singlelora/v1/jobs/{job}").json()["result"]["training_preset"]
+    assert (told["name"], told["whose"], told["note"]) == ("embedded", "checkpoint", "")
+    assert "'singlelora' asks for it" in told["why"]
+    assert service.workspace(name).load_settings().prepare.square is True
+    assert service.workspace(name).load_settings().training.rank == QUICK["training.rank"]
+    client.patch(url, json={"training.preset": "recommended"})
+    assert client.get(url).json()["training_preset"] == {
+        "name": "recommended",
+        "whose": "user",
+        "why": "you chose it",
+        "note": "The loaded checkpoint 'singlelora' asks for 'embedded'",
+    }
 
 
 @pytest.mark.parametrize(

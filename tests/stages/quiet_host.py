@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image
 
-from lib_singlelora.host import CheckpointInfo, Host, HostPaths, HostTagger
+from lib_singlelora.host import AskedPreset, CheckpointInfo, Host, HostPaths, HostTagger
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
@@ -31,6 +31,10 @@ class QuietHost:
     )
     own: tuple[HostTagger, ...] = ()
     name: str = "quiet"
+
+    @property
+    def asked_preset(self) -> AskedPreset:
+        return AskedPreset(self.checkpoint.preset, self.checkpoint.name)
 
     def taggers(self) -> tuple[HostTagger, ...]:
         return self.own

@@ -20,6 +20,7 @@ from torch import Tensor
 from ...captions.prompt_language import without_comments, without_extra_networks
 from ...errors import CheckpointError, HostBusyError, SettingsError
 from ...host import (
+    AskedPreset,
     CheckpointInfo,
     GeneratedImage,
     HostPaths,
@@ -66,6 +67,7 @@ class StandaloneHost:
 
     def __init__(self, checkpoint: Path, device: str | None = None) -> None:
         self._file = inspect(checkpoint)
+        self._asked = AskedPreset(self._file.preset, self._file.path.stem)
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._lock = threading.RLock()
 
@@ -78,6 +80,11 @@ class StandaloneHost:
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
         return _checkpoint_info(self._file)
+
+    @property
+    def asked_preset(self) -> AskedPreset:
+        """The preset that the loaded file names; it stays while another one is drawn with."""
+        return self._asked
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
         """A file by its path, or by its name beside the loaded one.

@@ -11,6 +11,7 @@ from modules import hashes, paths, sd_models, shared
 
 from ...errors import CheckpointError
 from ...host import (
+    AskedPreset,
     CheckpointInfo,
     GeneratedImage,
     HostPaths,
@@ -61,6 +62,15 @@ class WebUIHost:
         """
         model = require_model(shared.sd_model)
         return _checkpoint_info(model.sd_checkpoint_info, NATIVE_SIZES[layout_of(model).name])
+
+    @property
+    def asked_preset(self) -> AskedPreset:
+        """The preset of the loaded checkpoint, else of the one that the WebUI would load."""
+        model = sd_models.model_data.sd_model  # `shared.sd_model` would load one
+        checkpoint = model.sd_checkpoint_info if model is not None else _next_checkpoint()
+        if checkpoint is None:
+            return AskedPreset()
+        return AskedPreset(preset_of(checkpoint.metadata), Path(checkpoint.filename).stem)
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
         """A checkpoint of the WebUI's by its name.
@@ -151,6 +161,15 @@ class WebUIHost:
         """
         with borrowed_networks(shared.sd_model, precision) as model:
             yield model
+
+
+def _next_checkpoint() -> sd_models.CheckpointInfo | None:
+    """The checkpoint that the WebUI loads when a model is first needed; None where it has none.
+
+    Source: AUTOMATIC1111 1.10.1, modules/sd_models.py, select_checkpoint, which also prints.
+    """
+    chosen = sd_models.checkpoint_aliases.get(shared.opts.sd_model_checkpoint or "")
+    return chosen or next(iter(sd_models.checkpoints_list.values()), None)
 
 
 def _checkpoint_named(name: str) -> sd_models.CheckpointInfo:
