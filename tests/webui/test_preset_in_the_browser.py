@@ -84,7 +84,7 @@ def shot(page: Any, name: str) -> None:
             page.locator("#singlelora_run").scroll_into_view_if_needed()
             page.wait_for_timeout(500)
             page.screenshot(path=Path(folder) / f"{name} {theme} {width}.png")
-            page.locator("#singlelora_train").scroll_into_view_if_needed()
+            page.locator("#singlelora_preset_beside").evaluate("place => place.scrollIntoView()")
             page.wait_for_timeout(500)
             page.screenshot(path=Path(folder) / f"{name} beside {theme} {width}.png")
     page.evaluate("document.body.classList.remove('dark')")
@@ -110,6 +110,7 @@ def test_a_page_from_before_the_checkpoint_trains_as_the_embedded_one_asks(
     page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.fill("newcomer")
     page.locator("#singlelora_training_epochs input").first.fill("3")
     page.locator("#singlelora_run").click()
+    page.locator("#singlelora_job").first.get_by_text("newcomer: run").wait_for()
     bare.training_step(1, 1, timeout=400)
     told = bare.ask("/singlelora/v1/workspaces/newcomer")
     training = told["settings"]["training"]
