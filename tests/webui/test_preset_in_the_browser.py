@@ -84,7 +84,9 @@ def shot(page: Any, name: str) -> None:
             page.locator("#singlelora_run").scroll_into_view_if_needed()
             page.wait_for_timeout(500)
             page.screenshot(path=Path(folder) / f"{name} {theme} {width}.png")
-            page.locator("#singlelora_preset_beside").evaluate("place => place.scrollIntoView()")
+            page.locator("#singlelora_preset_beside").first.evaluate(
+                "place => place.scrollIntoView()"
+            )
             page.wait_for_timeout(500)
             page.screenshot(path=Path(folder) / f"{name} beside {theme} {width}.png")
     page.evaluate("document.body.classList.remove('dark')")
