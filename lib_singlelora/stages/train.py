@@ -104,7 +104,7 @@ def train(context: StageContext) -> TrainResult:
     pictures, validated = split_validation(
         settings, workspace, collect_pictures(settings, workspace, buckets), buckets
     )
-    learned = _learned(options)
+    learned = learned_settings(options)
     if options.dop_weight:
         learned["class_token"] = settings.character.class_token
     learned["block_weights"] = preset_key(options.block_weights, presets)
@@ -203,7 +203,7 @@ def train(context: StageContext) -> TrainResult:
     return _result(settings, workspace, record.data)
 
 
-def _learned(options: TrainingSettings) -> dict[str, Any]:
+def learned_settings(options: TrainingSettings) -> dict[str, Any]:
     """The settings that decide what is learned, by their names."""
     idle: set[str] = set()
     for switch, others in SWITCHES.items():

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import read_lora
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
+from lib_singlelora.stages.train import SWITCHES, learned_settings
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
@@ -40,3 +44,23 @@ def test_validation_average_and_memory_are_logged_and_returned(
         StageContext(small(**options, training__validation="picture"), eileen, standalone_host),
     )
     assert again["loras"]
+
+
+@pytest.mark.parametrize(
+    ("on", "expected"),
+    [
+        ({}, set()),
+        ({"ema_decay": 0.5, "timestep_rank_min": 0.1}, set()),
+        ({"view_timesteps": "by view"}, {"view_timesteps"}),
+        ({"band_weights": "1,2"}, {"band_weights"}),
+        ({"attention_loss": 0.1}, {"attention_loss"}),
+        ({"timestep_rank": True}, {"timestep_rank", "timestep_rank_min", "timestep_rank_power"}),
+    ],
+)
+def test_what_is_off_leaves_a_training_the_one_that_it_was(
+    on: dict[str, object], expected: set[str]
+) -> None:
+    """A workspace that was trained before there was such a setting is not trained again."""
+    newer = {name for switch, others in SWITCHES.items() for name in (switch, *others)}
+    options = Settings.from_dict({f"training.{name}": value for name, value in on.items()})
+    assert newer & learned_settings(options.training).keys() == expected
