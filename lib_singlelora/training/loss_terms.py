@@ -61,3 +61,10 @@ def check_terms(settings: TrainingSettings, pictures: Sequence[Picture]) -> None
             " expected none: it keeps what the checkpoint knows by itself, and compares nothing on"
             " the class; set training.regularization to none or prior prediction, or set it to 0"
         )
+    shown = [picture for picture in character if picture.trigger in split_tags(picture.caption)]
+    if settings.attention_loss and not any(picture.mask for picture in shown):
+        raise TrainingError(
+            f"training.attention_loss: {len(shown)} of {len(character)} pictures have the trigger"
+            " in their caption, and none of those a mask, expected one at least; make crops of the"
+            " prepared picture, caption them, or set it to 0"
+        )

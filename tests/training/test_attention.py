@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,18 @@ def test_each_row_has_its_trigger_and_mask(tmp_path: Path) -> None:
     )
     assert set(attended(attention_loss=0.1, caption_dropout=1.0).triggers) == {""}
     assert attended(attention_loss=0.1, masked_loss=True).masks.equal(made.masks)
+
+
+def test_pictures_without_mask_or_trigger_are_told(
+    standalone_host: StandaloneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = shown(tmp_path)
+    options = settings(attention_loss=0.1)
+    unnamed = [replace(picture, caption="girl, red") for picture in own]
+    for pictures in ([replace(picture, mask=None) for picture in own], unnamed, own[2:]):
+        monkeypatch.setattr(test_trainer, "pictures", lambda folder, made=pictures: made)
+        with pytest.raises(TrainingError, match="attention_loss"):
+            train(standalone_host, tmp_path, options)
 
 
 def test_it_is_added_with_its_weight(standalone_host: StandaloneHost, tmp_path: Path) -> None:
