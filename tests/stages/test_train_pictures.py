@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from PIL import Image
 
 from lib_singlelora.crops.buckets import make_buckets
 from lib_singlelora.errors import SettingsError, TrainingError
+from lib_singlelora.settings.loss_terms import LossTermSettings
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.train import _learned
 from lib_singlelora.stages.train_pictures import collect_pictures, identity, unused_files
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -144,3 +147,29 @@ def test_timesteps_of_a_view_that_no_crop_is_are_refused(workspace: Workspace) -
     with pytest.raises(SettingsError, match=r"'potrait'.*did you mean 'portrait'"):
         shown_at(workspace, "potrait: 0-500")
     assert shown_at(workspace, "girl: 0-500")["mine"] == (0, 500)
+
+
+@pytest.mark.parametrize("name", ["masked_loss", "masked_prior_weight"])
+def test_masks_are_read_where_the_loss_uses_them(workspace: Workspace, name: str) -> None:
+    add_crops(workspace)
+    workspace.mask.parent.mkdir(exist_ok=True)
+    Image.new("L", (96, 64), 255).save(workspace.mask)
+    plain, masked = (
+        collect_pictures(SETTINGS.with_values(values), workspace, BUCKETS)
+        for values in ({"training.masked_loss": False}, {f"training.{name}": 1})
+    )
+    assert not any(picture.mask for picture in plain)
+    found = [picture.mask.path for picture in masked if picture.mask]
+    assert found == [workspace.mask] * 2  # the user's own picture and the class's have none
+    assert {picture.class_token for picture in masked if not picture.regularization} == {"girl"}
+
+
+def test_settings_that_are_off_do_not_tell_a_training_from_an_older_one() -> None:
+    plain = _learned(Settings.from_dict({}).training)
+    terms = {item.name for item in fields(LossTermSettings)}
+    assert not terms & plain.keys() and "prior_loss_weight" in plain
+    for name in terms:
+        changed = _learned(
+            Settings.from_dict({f"training.{name}": 0.5 if "min" not in name else 9}).training
+        )
+        assert changed.keys() == plain.keys() | {name}

@@ -51,6 +51,15 @@ def test_a_batch_keeps_as_often_as_much(standalone_host: StandaloneHost, tmp_pat
     assert three.kept == pytest.approx(3 * one.kept) and three.weights == one.weights
 
 
+def test_prior_rows_are_counted_as_rows(standalone_host: StandaloneHost, tmp_path: Path) -> None:
+    options = {"text_encoder_lr": 0, "regularization": "prior prediction"}
+    found = counted(standalone_host, tmp_path, **options)
+    foretold = calculated(standalone_host, tmp_path, **options).kept
+    assert foretold == pytest.approx(found, rel=0.05)
+    alone = calculated(standalone_host, tmp_path, text_encoder_lr=0, regularization="none")
+    assert foretold == pytest.approx(2 * alone.kept)
+
+
 def test_weights_lora_and_state_are_counted_by_their_numbers(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:

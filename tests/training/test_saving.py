@@ -20,8 +20,10 @@ from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.block_weights import parse_block_weights
+from lib_singlelora.naming.blocks import is_text
 from lib_singlelora.ops.checkpointing import checkpointed
 from lib_singlelora.settings.training import TrainingSettings
+from lib_singlelora.training.batch import TrainingBatch
 from lib_singlelora.training.checks import text_spread
 from lib_singlelora.training.epoch_plan import Sample, budget, epoch_steps
 from lib_singlelora.training.latents import Versions
@@ -246,3 +248,31 @@ def test_one_rate_optimizers_get_one_group(standalone_host: StandaloneHost, tmp_
         standalone_host, tmp_path, settings(optimizer="Prodigy", unet_lr=1, text_encoder_lr=0.1)
     ) as trainer:
         assert [group["lr"] for group in trainer.optimizer.torch.param_groups] == [1]
+
+
+def test_with_a_trained_text_encoder_frozen_texts_are_encoded_without_the_lora(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
+    caption = "isabella, girl, red"
+    options = settings(text_encoder_lr=1e-3, regularization="prior prediction")
+    with borrowed_networks(standalone_host, tmp_path, options) as trainer:
+        model = trainer.model
+        with torch.no_grad():
+            for name, branch in trainer.network.items():
+                if is_text(name):
+                    for parameter in branch.parameters():
+                        parameter.add_(0.05)
+            before = model.encode_prompts([caption], 1).context
+            with attached(trainer.network, model.targets()):
+                changed = trainer.objective.encode([caption]).context
+                with trainer.network.switched_off():
+                    frozen = trainer.objective._frozen_texts([caption]).context
+                noisy = torch.zeros(1, 4, 8, 8)
+                one = torch.ones(1)
+                batch = TrainingBatch(
+                    noisy, noisy, torch.tensor([500]), one, one, [caption], [], [0]
+                )
+                found = trainer.objective._frozen_prediction(noisy, batch)
+            expected = model.predict(noisy, batch.timesteps, model.encode_prompts([caption], 1))
+    assert torch.equal(frozen, before) and not torch.equal(changed, before)
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
