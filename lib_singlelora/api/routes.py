@@ -65,6 +65,17 @@ class NewVersion(BaseModel):
     start: StrictStr = "zero"
 
 
+class JudgedVersion(BaseModel):
+    """What to draw and judge for the next version.
+
+    settings: dotted names, changed before it runs, such as loopback.count.
+    start: 'zero' or 'last'.
+    """
+
+    settings: Any = {}  # pydantic 1 would take a list for a Dict
+    start: StrictStr = "zero"
+
+
 def router(service: Service, guard: Guard) -> APIRouter:
     """The routes, behind the guard."""
     routes = APIRouter(prefix=PREFIX, tags=["Single LoRA"], route_class=guard.route())
@@ -152,6 +163,15 @@ def router(service: Service, guard: Guard) -> APIRouter:
     )
     def loopback(name: str, given: NewVersion) -> Dict[str, Any]:
         return view_of(service.loopback(name, given.picture, given.repeats, given.start))
+
+    @routes.post(
+        "/workspaces/{name}/versions/judged",
+        summary="Queue drawing and judging candidates, and training the next version on the kept",
+        status_code=202,
+    )
+    def judged_loopback(name: str, given: JudgedVersion) -> Dict[str, Any]:
+        check_settings(service, given.settings, service.workspace(name).root)
+        return view_of(service.judged_loopback(name, given.settings, given.start))
 
     @routes.get("/jobs", summary="The last jobs, oldest first")
     def jobs() -> List[Dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..workspace.preset_origin import PresetOrigin
 from ..workspace.training_preset import PresetChoice, current, set_by_hand, settle
 from ..workspace.workspace import STAGES, Workspace
 from . import checkpoint, regularization
-from .options import add_checkpoint, add_json, add_workspace
+from .options import add_assignments, add_checkpoint, add_json, add_workspace
 from .output import ProgressPrinter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -77,13 +78,7 @@ def add_parsers(words: Any) -> None:
         add_workspace(sub)
     for sub in (run, prepare, demo, *stages.values()):
         add_checkpoint(sub)
-        sub.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="a setting, such as training.rank=8",
-        )
+        add_assignments(sub)
         sub.add_argument(
             "--force", action="store_true", help="redo finished work, overwriting manual edits"
         )
@@ -152,7 +147,7 @@ def plan_plot(options: argparse.Namespace) -> dict[str, Any]:
     assignments = _assignments(options)
     workspace = Workspace(options.workspace, create=False)
     host = checkpoint.host_of(workspace, options.checkpoint)
-    settings = _changed(workspace, current(workspace, host.asked_preset)[0], assignments)
+    settings = changed(workspace, current(workspace, host.asked_preset)[0], assignments)
     return plan_plot(StageContext(settings, workspace, host))
 
 
@@ -172,13 +167,13 @@ def _run(
     options: argparse.Namespace, workspace: Workspace, job: Job, assignments: dict[str, str]
 ) -> dict[str, Any]:
     """What needs the host."""
-    _changed(workspace, workspace.load_settings(), assignments)
+    changed(workspace, workspace.load_settings(), assignments)
     host = checkpoint.host_of(workspace, options.checkpoint)
     from ..stages.context import StageContext
     from ..stages.pipeline import run_all, run_stage  # torch comes with it, which takes seconds
 
     def change(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
-        _changed(workspace, saved, assignments)
+        changed(workspace, saved, assignments)
         return set_by_hand(saved, origin, assignments)
 
     before = workspace.settings_text()
@@ -197,7 +192,8 @@ def _run(
         raise
 
 
-def _changed(workspace: Workspace, saved: Settings, assignments: dict[str, str]) -> Settings:
+def changed(workspace: Workspace, saved: Settings, assignments: Mapping[str, Any]) -> Settings:
+    """The settings with those of a call.  Raises: SettingsError, for another character's too."""
     trigger = saved.character.trigger
     if trigger and assignments.get("character.trigger", trigger) != trigger:
         raise SettingsError(

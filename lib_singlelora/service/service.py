@@ -395,8 +395,7 @@ class Service:
         from ..imaging.load import load_picture
         from ..library.choose import choose_lora
 
-        if start not in ("zero", "last"):
-            raise SettingsError(f"start: found {start!r}, expected 'zero' or 'last'")
+        _check_start(start)
         if repeats:
             declaration("training.repeats").check(repeats)
         workspace = self.workspace(name)
@@ -423,6 +422,41 @@ class Service:
             }
 
         return self.runner.submit(f"{name}: loopback", work, workspace.events, self.host.mirror)
+
+    def judged_loopback(
+        self, name: str, values: Mapping[str, Any] | None = None, start: str = "zero"
+    ) -> Ticket[dict[str, Any]]:
+        """Queue a job that draws candidates and trains the next version on those that are kept.
+
+        values: settings to change first, such as loopback.count.
+        start: "zero", or "last" to go on from the LoRA in use.
+        Raises: WorkspaceError, SettingsError, LoraFileError, TooManyError; nothing is queued then.
+        """
+        from ..library.choose import choose_lora
+
+        _check_start(start)
+        workspace = self.workspace(name)
+        self.next_version(name)  # raises for a name that would be too long
+        asked = workspace.load_settings().with_values(values or {})
+        choose_lora(asked, workspace, asked.loopback.lora)
+
+        def work(job: Job) -> dict[str, Any]:
+            from ..stages.context import StageContext
+            from ..stages.judged_loopback import judged_loopback
+
+            with self.host.exclusive(job):
+                self._refuse_deleted(workspace)
+                settings = current(workspace, self.host.asked_preset)[0]
+                context = StageContext(settings, workspace, self.host, job)
+                made = judged_loopback(context, start=cast(Any, start)).as_dict()
+            return {**made, "workspace": Path(made["workspace"]).name}
+
+        title = f"{name}: judged loopback"
+        return self._changed_and_queued(
+            name,
+            values,
+            lambda: self.runner.submit(title, work, workspace.events, self.host.mirror),
+        )
 
     def submit(
         self,
@@ -466,10 +500,24 @@ class Service:
                 )
             self.host.mirror(job, progress)
 
+        return self._changed_and_queued(
+            name,
+            values,
+            lambda: self.runner.submit(f"{name}: {word}", work, workspace.events, listen),
+        )
+
+    def _changed_and_queued(
+        self,
+        name: str,
+        values: Mapping[str, Any] | None,
+        queue: Callable[[], Ticket[dict[str, Any]]],
+    ) -> Ticket[dict[str, Any]]:
+        """A queued job, before which settings are changed; not where the job is refused."""
+        workspace = self.workspace(name)
         before = workspace.settings_text()
         changed = self.change(name, values) if values else None
         try:
-            return self.runner.submit(f"{name}: {word}", work, workspace.events, listen)
+            return queue()
         except TooManyError:
             if changed is not None:
                 workspace.restore_settings(before, changed)
@@ -495,6 +543,12 @@ class Service:
     def cancel(self, number: int) -> bool:
         """Ask a job to stop; False if it has ended already."""
         return self.runner.cancel(number)
+
+
+def _check_start(start: str) -> None:
+    """Raises: SettingsError, for an unknown start of a version's training."""
+    if start not in ("zero", "last"):
+        raise SettingsError(f"start: found {start!r}, expected 'zero' or 'last'")
 
 
 def is_public(relative: Path) -> bool:

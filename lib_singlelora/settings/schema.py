@@ -21,6 +21,7 @@ from .crop import CropSettings
 from .declare import Declaration
 from .inpaint import InpaintSettings
 from .judge import JudgeSettings
+from .loopback import LoopbackSettings
 from .plot import PlotSettings
 from .prepare import PrepareSettings
 from .preset_files import read_preset
@@ -56,6 +57,7 @@ class Settings:
     plot: PlotSettings = field(default_factory=PlotSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     inpaint: InpaintSettings = field(default_factory=InpaintSettings)
+    loopback: LoopbackSettings = field(default_factory=LoopbackSettings)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:

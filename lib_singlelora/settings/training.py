@@ -632,6 +632,29 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
     sample_seed: int = setting(
         1, label="Sample seed", low=-1, high=2**32 - 1, seed=True, help="The same for every epoch."
     )
+    early_stop: bool = setting(
+        False,
+        label="Early stop",
+        help=(
+            "Judges every epoch by pictures and ends training when they get no better; the rate "
+            "follows its schedule to the full length, so cosine is still high where training ends."
+        ),
+    )
+    early_stop_patience: int = setting(
+        3,
+        label="Early stop patience",
+        low=1,
+        high=1000,
+        unit="epochs",
+        help="So many epochs in a row may be no better before training ends.",
+    )
+    early_stop_pictures: int = setting(
+        4,
+        label="Early stop pictures",
+        low=1,
+        high=64,
+        help="Pictures of the character that an epoch is judged by; more are less left to chance.",
+    )
 
     @property
     def uses_masks(self) -> bool:

@@ -97,14 +97,57 @@ def loopback(
         settings.with_values({"training.repeats": repeats})
     how = how_made(settings, workspace, picture)
     begun_from = choose_lora(settings, workspace) if start == "last" else None
-    root = into or next_version(workspace)
-    version = (
-        Workspace(root, create=False)
-        if (root / "settings.json").exists()
-        else _copied(workspace, root)
-    )
+    version = version_at(workspace, into or next_version(workspace))
     with version.writing("loopback"):
         return _added(context, version, picture, how, begun_from, repeats, start)
+
+
+def version_at(workspace: Workspace, root: Path) -> Workspace:
+    """The version in a folder, made from the workspace if there is none.
+
+    Raises: ConflictError, for a folder that holds something else; WorkspaceError.
+    """
+    if (root / "settings.json").exists():
+        return Workspace(root, create=False)
+    return _copied(workspace, root)
+
+
+def own_lineage(version: Workspace, workspace: Workspace) -> dict[str, Any]:
+    """The lineage of a version of this workspace.
+
+    Raises: ConflictError, for a version of another one; WorkspaceError.
+    """
+    lineage = lineage_of(version)
+    if lineage.get("parent") != _between(workspace.root, version.root):
+        raise ConflictError(
+            f"{version.root}: found a workspace that was not made from {workspace.root.name},"
+            " expected a free folder or its next version; choose another one with --into"
+        )
+    return lineage
+
+
+def number_of(lineage: dict[str, Any], sha256: str) -> int:
+    """The number of an added source: the one it has, else the next."""
+    numbers = {source["sha256"]: int(number) for number, source in lineage["generated"].items()}
+    return numbers.get(sha256, max(numbers.values(), default=0) + 1)
+
+
+def write_lineage(
+    version: Workspace, workspace: Workspace, lineage: dict[str, Any], begun_from: Path | None
+) -> None:
+    """Write where the version comes from, and let its training start there.
+
+    begun_from: the LoRA to go on from; None where that stays as it was.
+    """
+    if begun_from is not None:
+        _copy_file(begun_from, version.root / START)
+        lineage["start"] = {"lora": begun_from.name, "from": workspace.root.name}
+    write_json(version.root / LINEAGE, lineage)
+    version.change_settings(
+        lambda saved: saved.with_values(
+            {"training.start_from": START if "start" in lineage else ""}
+        )
+    )
 
 
 def _added(
@@ -116,17 +159,11 @@ def _added(
     repeats: int,
     start: Start,
 ) -> Version:
+    """Add the picture to a version that is held."""
     settings = context.settings
     workspace = context.workspace
-    """Add the picture to a version that is held."""
-    lineage = lineage_of(version)
-    if lineage.get("parent") != _between(workspace.root, version.root):
-        raise ConflictError(
-            f"{version.root}: found a workspace that was not made from {workspace.root.name},"
-            " expected a free folder or its next version; choose another one with --into"
-        )
-    numbers = {source["sha256"]: int(number) for number, source in lineage["generated"].items()}
-    number = numbers.get(how["sha256"], max(numbers.values(), default=0) + 1)
+    lineage = own_lineage(version, workspace)
+    number = number_of(lineage, how["sha256"])
     earlier_repeats = lineage["generated"].get(str(number), {}).get("repeats")
     repeats = repeats or earlier_repeats or max(1, settings.training.repeats // 2)
     values = {"training.repeats": repeats, "training.start_from": ""}
@@ -141,15 +178,7 @@ def _added(
     remember_repeats(source_settings, source)
     caption(source_context)
     lineage["generated"][str(number)] = {**how, "repeats": repeats}
-    if begun_from is not None:
-        _copy_file(begun_from, version.root / START)
-        lineage["start"] = {"lora": begun_from.name, "from": workspace.root.name}
-    write_json(version.root / LINEAGE, lineage)
-    version.change_settings(
-        lambda saved: saved.with_values(
-            {"training.start_from": START if "start" in lineage else ""}
-        )
-    )
+    write_lineage(version, workspace, lineage, begun_from)
     version.events.write(
         "loopback", picture=picture.name, number=number, repeats=repeats, start=start
     )

@@ -33,6 +33,7 @@ from ..workspace.resume import begin, finish
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .prepare import unsure_mask
+from .train_early_stop import open_early_stop, reason_to_stop
 from .train_metadata import training_facts
 from .train_pictures import collect_pictures, identity, oddities, unused_files
 from .train_samples import draw_samples, thumbnail
@@ -41,7 +42,7 @@ from .train_validation import split_validation
 # Settings that change nothing of what is learned: with others, a training goes on where it was.
 NOT_LEARNED = set(
     "preset tensorboard sample_every sample_prompts sample_seed save_precision validation"
-    " validation_views".split()
+    " validation_views early_stop early_stop_patience early_stop_pictures".split()
 )
 # Settings that are newer than the first trainings -> what goes with each: while one is off, a
 # training is what it was before there was such a setting.
@@ -66,6 +67,7 @@ class TrainResult:
     blocks: labels of the blocks with branches.
     warnings: what the user should check.
     memory: what a step needs, calculated, in words.
+    stopped: why it ended before its last epoch, in words; '' where it did not.
     """
 
     loras: tuple[Path, ...]
@@ -73,6 +75,7 @@ class TrainResult:
     blocks: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     memory: str = ""
+    stopped: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The stage's part of the JSON object."""
@@ -82,6 +85,7 @@ class TrainResult:
             "memory": self.memory,
             "blocks": list(self.blocks),
             "warnings": list(self.warnings),
+            "stopped": self.stopped,
         }
 
 
@@ -116,6 +120,9 @@ def train(context: StageContext) -> TrainResult:
         *([file_hash(start)] if start else []),
     )
     record, done = begin(workspace, "train", mark, force)
+    if done and record.data.get("stopped"):
+        # It ended early; with more patience it goes on from its snapshot
+        done = record.complete = bool(reason_to_stop(settings, record))
     if done:
         files = epoch_files(workspace, settings)
         if not files:
@@ -146,6 +153,10 @@ def train(context: StageContext) -> TrainResult:
             workspace.save_record(record)
             thumbnail(path, workspace)
             publish(settings, workspace, host, {epoch: path})
+            if early_stop:
+                early_stop.judge(epoch, model, trained)
+                workspace.save_record(record)
+                trainer.ends_early = bool(early_stop.reason())
             if options.sample_every and epoch % options.sample_every == 0:
                 draw_samples(settings, workspace, model, trained, job, epoch, resolution)
             return path
@@ -175,6 +186,7 @@ def train(context: StageContext) -> TrainResult:
             validation=options.validation,
         )
         resumed = trainer.resume()
+        early_stop = open_early_stop(context.with_settings(settings), record, trainer, resolution)
         workspace.save_record(record)
         job.log(
             "train",
@@ -199,6 +211,10 @@ def train(context: StageContext) -> TrainResult:
         ) as board:
             trainer.log.board = board
             trainer.run(job)
+        record.data["stopped"] = reason_to_stop(settings, record) if trainer.ends_early else ""
+        if record.data["stopped"]:
+            job.log("early_stop", epoch=trainer.state.epoch, reason=record.data["stopped"])
+            job.report(Progress("train", message=record.data["stopped"]))
     finish(workspace, record, epoch_files(workspace, settings).values())
     return _result(settings, workspace, record.data)
 
@@ -219,6 +235,7 @@ def _result(settings: Settings, workspace: Workspace, data: dict[str, Any]) -> T
         tuple(data.get("blocks", ())),
         tuple(data.get("warnings", ())),
         str(data.get("memory", "")),
+        str(data.get("stopped", "")),
     )
 
 

@@ -112,6 +112,7 @@ class Trainer:
         self.ema = self._new_ema()
         self.figures: dict[str, float] = {}  # of the latest step, for the log
         self.log = ProgressLog(self.budget.steps, settings.epochs)
+        self.ends_early = False  # set by `save_epoch`: no further epoch is begun
         self._untrained_spread = 0.0  # of the text encoder's encodings
 
     def _new_ema(self) -> Ema | None:
@@ -186,6 +187,8 @@ class Trainer:
             if self.state.step == 0:
                 self._validate(0, job)
             for epoch in range(self.state.epoch, self.settings.epochs):
+                if self.ends_early:
+                    break
                 self._run_epoch(epoch, job)
 
     @contextmanager

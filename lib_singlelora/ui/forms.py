@@ -22,7 +22,7 @@ TITLES = {
     "inpaint": "Inpaint",
 }
 # Sections without a stage of their own -> the section under which they are shown
-BELOW = {"judge": "plot"}
+BELOW = {"judge": "plot", "loopback": "inpaint"}
 # Sections that are not named like their stage
 STAGE_OF = {"regularization": "regularize", "training": "train"}
 # What most users touch; the other settings are folded away under their groups' headings.

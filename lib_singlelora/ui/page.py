@@ -217,6 +217,9 @@ class _Page:
         with gr.Row(visible=False, elem_id="singlelora_chosen") as self.chosen_row:
             self.keep = gr.Button("Keep the chosen picture", elem_id="singlelora_keep")
             self.again = gr.Button("Train on it too: next version", elem_id="singlelora_again")
+            self.judged = gr.Button(
+                "Draw more and let the judge choose: next version", elem_id="singlelora_judged"
+            )
             self.go_on = compat.unsaved(
                 gr.Checkbox(
                     False,
@@ -280,6 +283,12 @@ class _Page:
         self.again.click(
             self._again,
             [self.workspace, picked, self.other, self.repeats, self.go_on],
+            [self.note, self.job],
+            **compat.quiet(),
+        )
+        self.judged.click(
+            self._judged,
+            {self.workspace, self.go_on, self.preset.state, *self.fields.values()},
             [self.note, self.job],
             **compat.quiet(),
         )
@@ -465,6 +474,23 @@ class _Page:
             job_panel.note(
                 f"The picture is added to the workspace {version}; choose it when that is done, and"
                 " press Run only: Train."
+            ),
+            self._job_html(),
+        ]
+
+    def _judged(self, values: dict[Any, Any]) -> list[Any]:
+        name = values[self.workspace]
+        try:
+            version = self.service.next_version(name)
+            self._save_form(name, values)
+            self.service.judged_loopback(name, start="last" if values[self.go_on] else "zero")
+        except SingleLoraError as error:
+            return [job_panel.note(str(error), bad=True), self._job_html()]
+        return [
+            job_panel.note(
+                f"Candidates are drawn and judged (Inpaint: Judged loopback has the settings), and"
+                f" the workspace {version} is trained; choose it when that is done, and press Run"
+                " only: Plot."
             ),
             self._job_html(),
         ]

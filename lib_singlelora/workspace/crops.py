@@ -8,6 +8,7 @@ from PIL import Image
 
 from ..crops.masks import crop_mask
 from ..crops.symmetry import Symmetry
+from ..errors import PictureError
 from ..imaging.load import picture_size
 from ..imaging.mask_reader import read_mask
 from .workspace import Workspace
@@ -52,3 +53,11 @@ def view_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
     if box is None or not workspace.mask.exists():
         return None
     return crop_mask(read_mask(workspace.mask).image, box, picture_size(picture))
+
+
+def known_mask(workspace: Workspace, picture: Path) -> Image.Image | None:
+    """The mask (L) of a crop; None too for one that was cropped again by hand."""
+    try:
+        return view_mask(workspace, picture)
+    except PictureError:
+        return None

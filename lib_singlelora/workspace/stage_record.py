@@ -76,7 +76,13 @@ DATA: dict[str, dict[str, Any]] = {
     },
     # A picture's name becomes the name of a file, so it must be a number.
     "regularize": {"decisions?": Map(DECISION, "[0-9]{1,9}"), "placing?": str, "moving?": str},
-    "train": {"budget?": str, "blocks?": TEXTS, "warnings?": TEXTS},
+    "train": {
+        "budget?": str,
+        "blocks?": TEXTS,
+        "warnings?": TEXTS,
+        "stopped?": str,
+        "probes?": Map(Map(float), "[0-9]{1,6}"),
+    },
     "plot": {
         "recommendation?": {
             "epoch": int,

@@ -53,7 +53,7 @@ _SYSTEM_FILES = {".ds_store", ".directory", ".localized", "desktop.ini", "thumbs
 # Where stages write, within a workspace and within each further source of one.
 _WRITTEN = tuple(
     "source image/* reg/* model model/* log plots plots/* inpaint inpaint/* samples trigger"
-    " lineage".split()
+    " lineage loopback loopback/* loopback/*/checkpoint".split()
 )
 FOLDERS = (*_WRITTEN, "generated/*", *(f"generated/*/{part}" for part in _WRITTEN))
 

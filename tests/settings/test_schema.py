@@ -229,6 +229,7 @@ def test_settings_say_themselves_whether_they_name_files() -> None:
         "plot.compare": "workspace",
         "training.start_from": "workspace",
         "inpaint.lora": "program",
+        "loopback.lora": "program",
     }
 
 

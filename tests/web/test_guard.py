@@ -332,6 +332,7 @@ BODIES = [
         ("POST", "/workspaces"),
         ("POST", "/workspaces/eileen/jobs"),
         ("POST", "/workspaces/eileen/versions"),
+        ("POST", "/workspaces/eileen/versions/judged"),
         ("POST", "/workspaces/eileen/merge"),
         ("PUT", "/workspaces/eileen/mask"),
     ],
@@ -389,6 +390,10 @@ def test_unreadable_bodies_are_told_and_change_nothing(
         ("/workspaces/eileen/versions", {"picture": "source/original.png", "start": "middle"}),
         ("/workspaces/eileen/versions", {"picture": "source/original.png", "start": "last"}),
         ("/workspaces/eileen/versions", {"picture": "log/events.jsonl"}),
+        ("/workspaces/eileen/versions/judged", {"settings": {"loopback.count": 0}}),
+        ("/workspaces/eileen/versions/judged", {"settings": {"loopback.lora": "/etc/passwd"}}),
+        ("/workspaces/eileen/versions/judged", {"start": "middle"}),
+        ("/workspaces/eileen/versions/judged", {}),  # nothing is trained
         ("/workspaces/eileen/bake", {"strength": True}),
         ("/workspaces/eileen/bake", {"strength": "1"}),
         ("/workspaces/eileen/bake", {"strength": 1e300}),

@@ -5,6 +5,7 @@ tagger is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,19 @@ CHARACTERS = all_characters()
 def likeness(
     picture: Image.Image, name: str, framing: str, pose: str = "standing", view: str = "front"
 ) -> float:
+    """0 to 1: how much a picture has of a character's drawing on white."""
+    return likeness_to(picture, Scene((CHARACTERS[name],), pose, view, framing, seed=1))
+
+
+def likeness_to(picture: Image.Image, scene: Scene) -> float:
     """0 to 1: share of the drawing's colours that the picture has at their places, and of the
     picture's colours there that are the drawing's.
 
-    The better of the drawing and its mirror image.
+    The better of the scene and its mirror image.
     """
     found = []
     for mirrored in (False, True):
-        drawing = render(Scene((CHARACTERS[name],), pose, view, framing, "white", mirrored, 1), 128)
+        drawing = render(replace(scene, mirrored=mirrored), 128)
         wanted = to_lab(Image.fromarray(drawing.pixels))
         drawn = to_lab(picture.convert("RGB").resize((128, 128), Image.Resampling.BOX))
         found.append((_held(wanted, drawn, drawing.mask) + _held(drawn, wanted, drawing.mask)) / 2)
