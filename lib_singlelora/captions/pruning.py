@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..errors import SettingsError
 from ..settings.captions import CaptionSettings
+from ..settings.character import CharacterSettings
 from .tag_categories import NAME, ORDER, category_of, plain
 
 HEAD = frozenset(
@@ -111,6 +112,17 @@ def policy_of(options: CaptionSettings, names: Iterable[str] = ()) -> Policy:
         frozenset(map(plain, options.drop)),
         frozenset(map(plain, names)),
     )
+
+
+def outfit_trigger(options: CaptionSettings) -> str:
+    """The word that stands for the clothes in captions; '' where captions name the clothes."""
+    return options.outfit_trigger if options.outfit in ("prune", "both") else ""
+
+
+def subject_of(character: CharacterSettings, options: CaptionSettings) -> tuple[str, ...]:
+    """The words that call the character in a prompt: trigger, class, the outfit's trigger."""
+    words = (character.trigger, character.class_token, outfit_trigger(options))
+    return tuple(word for word in words if word)
 
 
 def hidden(tags: Iterable[str]) -> frozenset[str]:

@@ -27,8 +27,8 @@ def underscored(tag: str) -> str:
 
 
 def split_tags(caption: str) -> list[str]:
-    """The tags of a caption, trimmed, without empty ones."""
-    return [tag for piece in caption.split(",") if (tag := piece.strip())]
+    """The tags of a caption, of all its lines, trimmed, without empty ones."""
+    return [tag for piece in re.split(r"[,\n]", caption) if (tag := piece.strip())]
 
 
 def join_tags(tags: Iterable[str]) -> str:

@@ -39,7 +39,12 @@ class WordCheck:
         """The reasons against it; none when it is free."""
         reasons = list(self.known)
         if self.ordinary:
-            reasons.append("it is one whole token to CLIP, so it already means something")
+            several = len(self.word.split()) > 1
+            reasons.append(
+                "each of its words is one whole token to CLIP, so it already means something"
+                if several
+                else "it is one whole token to CLIP, so it already means something"
+            )
         if self.tokens > MOST_TOKENS:
             reasons.append(
                 f"it is {self.tokens} tokens; words of up to {MOST_TOKENS} are learned more easily"

@@ -56,8 +56,9 @@ class TokenCount:
 
 
 def count(caption: str) -> TokenCount:
-    """The CLIP tokens of a caption.  Raises: MissingPackageError."""
-    return TokenCount(count_tokens(caption), mark_limit(caption)[1].strip(" ,"))
+    """The CLIP tokens of a caption, of its longest line.  Raises: MissingPackageError."""
+    line = max(caption.splitlines() or [""], key=count_tokens)
+    return TokenCount(count_tokens(line), mark_limit(line)[1].strip(" ,"))
 
 
 def list_tags(settings: Settings, workspace: Workspace) -> CaptionsState:

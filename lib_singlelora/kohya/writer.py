@@ -219,6 +219,8 @@ def write_toml(settings: Settings) -> Exported:
             'resolution: give one, such as "512,512"; training.resolution=0 takes the'
             " checkpoint's own"
         )
+    if settings.caption.outfit == "both":
+        fields["enable_wildcard"] = True  # else only the first line of a caption is trained
     for key in NONE_IF_ZERO:
         if fields.get(key) in OFF:
             fields.pop(key, None)
@@ -249,6 +251,11 @@ def write_json(settings: Settings) -> Exported:
     fields["noise_offset_type"] = "Multires" if training.multires_noise_iterations else "Original"
     if training.multires_noise_iterations and training.noise_offset:
         words.left["training.noise_offset"] = "kohya_ss has multires noise or an offset, not both"
+    if settings.caption.outfit == "both":
+        words.remarks.append(
+            "caption.outfit: both writes two lines a caption; add --enable_wildcard to the"
+            " additional parameters, else the first alone is trained"
+        )
     side = training.resolution or 512
     fields["max_resolution"] = f"{side},{side}"
     return words.exported(_json_text(fields))

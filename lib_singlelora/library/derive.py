@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..captions.pruning import subject_of
+from ..captions.text import join_tags
 from ..files.fileio import fingerprint
 from ..host import Host, LoraCard
 from ..lora.bake import bake
@@ -128,7 +130,7 @@ def _save(
     with workspace.adding():
         save_lora(target, lora)
     published = published_name(workspace, settings, target)
-    trigger = f"{settings.character.trigger}, {settings.character.class_token}"
+    trigger = join_tags(subject_of(settings.character, settings.caption))
     preview = workspace.prepared if workspace.prepared.exists() else None
     text = f"Single-Image LoRA of {settings.character.trigger}: {told}. Trigger: {trigger}"
     host.publish(LoraCard(target, published, workspace.root.name, trigger, text, preview))

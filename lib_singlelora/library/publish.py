@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..captions.prompt_language import prompt_of
+from ..captions.pruning import subject_of
 from ..host import Host, LoraCard
 from ..settings.schema import Settings
 from ..workspace.workspace import Workspace
@@ -24,7 +25,7 @@ def publish(
     files: by the epoch's number, from 1 on.
     previews: the picture to show of an epoch; without one, the prepared source.
     """
-    trigger = prompt_of((settings.character.trigger, settings.character.class_token))
+    trigger = prompt_of(subject_of(settings.character, settings.caption))
     for epoch, file in files.items():
         preview = (previews or {}).get(epoch, workspace.prepared)
         host.publish(

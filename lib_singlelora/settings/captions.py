@@ -80,10 +80,20 @@ class CaptionSettings(TaggerSettings):
     outfit: str = setting(
         "keep",
         label="Outfit",
-        choices=("keep", "prune"),
+        choices=("keep", "prune", "both"),
         help=(
             "keep: captions name the clothes, and prompts can change them. prune: the outfit "
-            "becomes part of the character."
+            "becomes part of the character. both: two lines a caption, with the clothes and "
+            "without, shown by turns."
+        ),
+    )
+    outfit_trigger: str = setting(
+        "",
+        label="Outfit trigger",
+        word="outfit trigger",
+        help=(
+            "A second trigger that stands for the clothes, wherever captions leave out clothes "
+            "that the crop shows; it needs outfit=prune or both."
         ),
     )
     implausible: str = setting(

@@ -117,6 +117,16 @@ class RegularizationSettings(FilterSettings, DrawingSettings):
             "repeats; a long training needs hundreds."
         ),
     )
+    prompts: str = setting(
+        "template",
+        label="Prompts",
+        choices=("template", "class twins"),
+        help=(
+            "template: drawn from the template below. class twins: each crop's caption without "
+            "the trigger, as prompt and as caption, so that the class differs from the character "
+            "in the trigger alone."
+        ),
+    )
     template: str = setting(
         "1{class}, solo, __expression__, __pose__, __camera_angle__, __framing__, __clothes__,"
         " __place__",

@@ -85,7 +85,7 @@ class Settings:
         settings = cls(
             **{section: kind(**by_section[section]) for section, kind in _sections().items()}
         )
-        _check_character(settings.character)
+        _check_character(settings.character, settings.caption.outfit_trigger)
         return settings
 
     def with_values(self, values: Mapping[str, Any]) -> Settings:
@@ -150,8 +150,8 @@ class Settings:
         return entries
 
 
-def _check_character(character: CharacterSettings) -> None:
-    """Refuse a trigger that is the class: it would name everyone else too.
+def _check_character(character: CharacterSettings, outfit_trigger: str) -> None:
+    """Refuse a trigger that is the class, which would name everyone else too, and one for both.
 
     Raises: SettingsError.
     """
@@ -164,6 +164,12 @@ def _check_character(character: CharacterSettings) -> None:
         raise SettingsError(
             f"character.trigger: found '{character.trigger}', which is the class too, expected a"
             " word that only the character has; choose another trigger, such as a name"
+        )
+    words = (normalized(character.trigger), normalized(character.class_token))
+    if outfit_trigger and normalized(outfit_trigger) in words:
+        raise SettingsError(
+            f"caption.outfit_trigger: found '{outfit_trigger}', which is the trigger or the class"
+            " too, expected a word of its own, such as 'isabella dress style'"
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ..captions.order import Order, arrange
 from ..captions.plausibility import Doubt
-from ..captions.pruning import Policy, Trait, find_traits, policy_of, prune
+from ..captions.pruning import CLOTHES, Policy, Trait, find_traits, outfit_trigger, policy_of, prune
 from ..captions.tag_categories import category_of
+from ..captions.trigger_text import has_trigger
 from ..errors import NotFoundError
 from ..files.fileio import file_hash, fingerprint
 from ..imaging.load import load_picture
@@ -114,6 +115,7 @@ def caption(context: StageContext) -> CaptionResult:
             seen=seen.by_crop,
             **record_of(doubts, policy),
         )
+        record.data["notes"] += _unused_word(options, texts.values())
         finish(workspace, record, [caption_file(path) for path in pictures])
     return CaptionResult(
         {path: read_caption(path) for path in pictures},
@@ -179,11 +181,16 @@ def _compose(
 ) -> tuple[dict[Path, str], list[Trait]]:
     """The text of each crop, and the character's traits.
 
+    With `caption.outfit=both` a text has two lines, which training shows by turns: with the clothes
+    and without.
+
     views: tags of each view by the stem of its file.
     """
     policy = policy_of(options, seen.characters)
     traits = find_traits(seen.by_crop, views, policy)
-    front = (character.trigger, character.class_token)
+    variants = [policy]
+    if options.outfit == "both":
+        variants.append(policy_of(replace(options, outfit="prune"), seen.characters))
     texts = {}
     for path in pictures:
         view = views.get(path.stem, ())
@@ -193,11 +200,41 @@ def _compose(
             for tag in seen.by_crop.get(path.stem, [])
             if not (view and category_of(tag) == "framing")
         ]
-        texts[path] = arrange(
-            front,
-            [*view, *prune(tags, traits, policy)],
-            order=cast(Order, options.order),
-            drop_implied=options.implied == "drop",
-            underscores=options.underscores,
-        )
+        lines = [
+            arrange(
+                _front(options, character, tags, kept),
+                [*view, *kept],
+                order=cast(Order, options.order),
+                drop_implied=options.implied == "drop",
+                underscores=options.underscores,
+            )
+            for kept in (prune(tags, traits, variant) for variant in variants)
+        ]
+        texts[path] = "\n".join(dict.fromkeys(lines))
     return texts, traits
+
+
+def _unused_word(options: CaptionSettings, texts: Iterable[str]) -> list[str]:
+    """A note where the outfit's trigger stands in no caption."""
+    word = options.outfit_trigger
+    if not word or any(has_trigger(text, word) for text in texts):
+        return []
+    why = (
+        "captions name the clothes (caption.outfit=keep)"
+        if options.outfit == "keep"
+        else "no tagger saw clothes in a crop"
+    )
+    return [f"caption.outfit_trigger: no caption has '{word}', for {why}"]
+
+
+def _front(
+    options: CaptionSettings, character: CharacterSettings, tags: Sequence[str], kept: Sequence[str]
+) -> tuple[str, ...]:
+    """What a caption begins with: trigger, class, the outfit's trigger where clothes are pruned.
+
+    tags: of the crop.
+    kept: those that the caption names.
+    """
+    word = outfit_trigger(options)
+    pruned = word and any(category_of(tag) in CLOTHES for tag in tags if tag not in kept)
+    return (character.trigger, character.class_token, *((word,) if pruned else ()))

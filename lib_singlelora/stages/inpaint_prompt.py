@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..captions.prompt_language import prompt_of
-from ..captions.pruning import CLOTHES, hidden
+from ..captions.pruning import CLOTHES, hidden, outfit_trigger
 from ..captions.tag_categories import category_of, plain
 from ..captions.text import split_tags
 from ..crops.views import overlap
@@ -53,6 +53,8 @@ def part_prompt(
     framing = _framing(workspace, box) if box else ()
     gaze = () if "gaze" in hidden(framing) else ("looking at viewer",)
     subject = (trigger, class_token) if trigger else (class_token,)
+    if trigger and clothes and (word := outfit_trigger(settings.caption)):
+        subject = (*subject, word)
     return prompt_of((*subject, "solo", *framing, *clothes, *gaze))
 
 

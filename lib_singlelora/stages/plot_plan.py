@@ -9,6 +9,7 @@ from pathlib import Path
 from ..captions.prompt_bars import split_prompts
 from ..captions.prompt_language import escape, prompt_of
 from ..captions.prompt_sets import build_prompts
+from ..captions.pruning import subject_of
 from ..crops.buckets import training_resolution
 from ..errors import LoraFileError, SettingsError
 from ..files.fileio import file_hash
@@ -17,7 +18,6 @@ from ..judge.cells import LoraSource
 from ..library.block_presets import known_presets, preset_key
 from ..library.choose import lora_of_workspace
 from ..library.epochs import epoch_files, no_loras_error
-from ..settings.character import CharacterSettings
 from ..settings.declare import SEEDS
 from ..settings.plot import PlotSettings
 from ..settings.schema import Settings
@@ -166,18 +166,10 @@ def compared_files(options: PlotSettings, workspace: Workspace) -> dict[LoraSour
     return sources
 
 
-def default_prompt(character: CharacterSettings) -> str:
+def default_prompt(settings: Settings) -> str:
     """The prompt where none is set: the character, plainly."""
-    return prompt_of(
-        (
-            character.trigger,
-            character.class_token,
-            "solo",
-            "upper body",
-            "looking at viewer",
-            "simple background",
-        )
-    )
+    subject = subject_of(settings.character, settings.caption)
+    return prompt_of((*subject, "solo", "upper body", "looking at viewer", "simple background"))
 
 
 def prompts_of(settings: Settings, workspace: Workspace) -> tuple[str, ...]:
@@ -203,6 +195,4 @@ def prompts_of(settings: Settings, workspace: Workspace) -> tuple[str, ...]:
         prompts += build_prompts(
             options.prompt_set, character.trigger, character.class_token, captions, traits
         )
-    return tuple(dict.fromkeys(prompts)) or (
-        filled_in(options.prompt) or default_prompt(character),
-    )
+    return tuple(dict.fromkeys(prompts)) or (filled_in(options.prompt) or default_prompt(settings),)

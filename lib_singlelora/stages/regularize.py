@@ -11,8 +11,10 @@ from typing import Any
 
 from PIL import Image
 
-from ..captions.prompt_language import escape, tags_of
+from ..captions.prompt_language import escape, prompt_of, tags_of
+from ..captions.tag_categories import plain
 from ..captions.text import join_tags, split_tags
+from ..captions.trigger_text import without_triggers
 from ..captions.wildcards import WildcardPrompts, wildcard_folders
 from ..crops.buckets import Size, nearest_bucket, training_buckets
 from ..curation.regularization import STAGE, Decision, Review
@@ -138,13 +140,44 @@ def _drawing_mark(context: StageContext) -> str:
     drawing = {
         key: value for key, value in vars(settings.regularization).items() if key not in beside
     }
+    twins: list[object] = []
+    # A set from the template is what it was before there were twins.
+    if drawing.pop("prompts") == "class twins":
+        crops = list_pictures(context.workspace.image_folder(settings))
+        twins = [[(twin.crop.name, twin.tags) for twin in class_twins(settings, crops)]]
     return fingerprint(
         drawing,
+        *twins,
         looking(settings.caption),
         settings.character.class_token,
         context.host.checkpoint.sha256,
         training_buckets(settings, context.host),
     )
+
+
+@dataclass(frozen=True)
+class ClassTwin:
+    """A crop's caption with the class alone.
+
+    crop: the crop's picture.
+    tags: the class first.
+    """
+
+    crop: Path
+    tags: tuple[str, ...]
+
+
+def class_twins(settings: Settings, crops: Sequence[Path]) -> list[ClassTwin]:
+    """The twin of each line of each crop's caption; without a caption that is the class."""
+    character = settings.character
+    triggers = (character.trigger, settings.caption.outfit_trigger)
+    twins = []
+    for path in crops:
+        for line in read_caption(path).splitlines() or [""]:
+            bare = without_triggers(line, triggers, character.class_token)
+            tags = dict.fromkeys((character.class_token, *split_tags(bare)))
+            twins.append(ClassTwin(path, tuple(tags)))
+    return twins
 
 
 def wanted(settings: Settings, workspace: Workspace) -> int:
@@ -208,6 +241,14 @@ class _SetDrawer:
         self.prompts = WildcardPrompts(template, _folders(self.options, self.host))
         self.taggers = open_taggers(settings.caption, self.host, self.job) if count else None
         self.sizes = _sizes(crops, training_buckets(settings, self.host))
+        is_twins = self.options.prompts == "class twins"
+        self.twins = class_twins(settings, crops) if is_twins else []
+        if is_twins and count and not crops:
+            raise WorkspaceError(
+                f"{self.workspace.image_folder(settings)}: found no pictures, expected crops with"
+                " captions, for regularization.prompts is 'class twins'; call 'crop' and 'caption'"
+                " first"
+            )
         self.subject = self._describe(crops) if self.options.filter and count else Subject()
 
     def fill(self, filter_mark: str) -> list[str]:
@@ -237,16 +278,15 @@ class _SetDrawer:
         done = self.review.kept
         self.job.report(Progress(STAGE, done, self.count, f"picture {done + 1} of {self.count}"))
         seed = (self.options.seed + number - 1) % SEEDS
-        prompt = self.prompts.draw(seed)
+        twin = self.twins[(number - 1) % len(self.twins)] if self.twins else None
+        prompt = prompt_of(twin.tags) if twin else self.prompts.draw(seed)
         path = self.review.folder / f"{name}.png"
         if self.workspace.edited(self.review.record, path) and not self.force:
             image = load_picture(path).image
             data = b""
             decision = Decision(True, (), "hand", seed, "", self._caption(self._tags(image), ""))
         else:
-            image, data, decision = self._drawn(
-                prompt, seed, self.sizes[(number - 1) % len(self.sizes)]
-            )
+            image, data, decision = self._drawn(prompt, seed, self._size(number, twin), twin)
         self.review.note(name, decision)
         self.review.place(name, data, self.force)
         if decision.kept:
@@ -255,13 +295,23 @@ class _SetDrawer:
         pictures = (self.review.path(name),)
         self.job.report(Progress(STAGE, self.review.kept, self.count, message, pictures=pictures))
 
-    def _drawn(self, prompt: str, seed: int, size: Size) -> tuple[Image.Image, bytes, Decision]:
+    def _size(self, number: int, twin: ClassTwin | None) -> Size:
+        """The bucket of a twin's own crop; else those of all crops by turns."""
+        if twin:
+            with contextlib.suppress(PictureError):
+                buckets = training_buckets(self.settings, self.host)
+                return nearest_bucket(picture_size(twin.crop), buckets)
+        return self.sizes[(number - 1) % len(self.sizes)]
+
+    def _drawn(
+        self, prompt: str, seed: int, size: Size, twin: ClassTwin | None
+    ) -> tuple[Image.Image, bytes, Decision]:
         """(a new picture, the same as PNG, what is decided of it)."""
         request = _request(self.settings, prompt, seed, size)
         with self.watch.measured(1, size[0] * size[1] * self.options.steps):
             drawn = self.host.generate(request, self.job)[0]
         tags = self._tags(drawn.image)
-        caption = self._caption(tags, prompt)
+        caption = join_tags(twin.tags) if twin else self._caption(tags, prompt)
         if drawn.skipped:
             skipped = ("skipped before it was finished",)
             decision = Decision(False, skipped, "hand", seed, prompt, caption)
@@ -316,8 +366,14 @@ class _SetDrawer:
     def _describe(self, crops: Sequence[Path]) -> Subject:
         """The character, whom no picture of the set should show."""
         images = [load_picture(path).image for path in crops]
+        # What a twin names is asked for, and no sign of the character.
+        named = {plain(tag) for twin in self.twins for tag in twin.tags}
         tags = [
-            [*(self._tags(image) or []), *split_tags(read_caption(path))]
+            [
+                tag
+                for tag in (*(self._tags(image) or []), *split_tags(read_caption(path)))
+                if plain(tag) not in named
+            ]
             for image, path in zip(images, crops, strict=True)
         ]
         masks: list[Image.Image | None] = []

@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
+from ..captions.pruning import outfit_trigger
 from ..captions.text import split_tags
+from ..captions.trigger_text import has_trigger
 from ..crops.buckets import Size, nearest_bucket
 from ..crops.views import FRAMINGS
 from ..errors import PictureError, SettingsError, TrainingError
@@ -101,6 +103,8 @@ def _crop_picture(
             _tags(path.stem, caption, workspace), view_ranges(settings.training.view_timesteps)
         ),
         character.class_token,
+        settings.caption.outfit == "both",
+        outfit_trigger(settings.caption),
     )
 
 
@@ -153,6 +157,8 @@ def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
     """The values that a resumed training must find unchanged."""
     masks = {picture.mask.path for picture in pictures if picture.mask}
     ranges = [picture.timesteps for picture in pictures]
+    turns = [(picture.takes_turns, picture.outfit_trigger) for picture in pictures]
+    turns = [turn for turn in turns if any(turn)]
     shown = [
         (workspace.relative(p.path), file_hash(p.path), p.caption, p.bucket, p.repeats, p.symmetric)
         for p in pictures
@@ -161,6 +167,7 @@ def identity(pictures: list[Picture], workspace: Workspace) -> list[object]:
         shown,
         *([sorted(file_hash(mask) for mask in masks)] if masks else []),
         *([ranges] if any(ranges) else []),
+        *([turns] if any(turns) else []),
     ]
 
 
@@ -188,7 +195,7 @@ def oddities(
     notes = []
     first_with_hash: dict[str, Path] = {}
     for picture in pictures:
-        if tokens := _too_long(picture.caption, longest, count_tokens):
+        if tokens := _too_long(_trained_lines(picture), longest, count_tokens):
             remedy = (
                 "shorten it"
                 if longest >= LONGEST
@@ -207,12 +214,12 @@ def oddities(
             )
         if not read_caption(picture.path):
             notes.append(f"{picture.path.name} has an empty caption: '{picture.caption}' is used")
-        elif trigger not in split_tags(_first_line(picture.caption)):
+        elif not all(has_trigger(line, trigger) for line in _trained_lines(picture)):
             notes.append(
                 f"{picture.path.name}: its caption lacks the trigger '{trigger}': it teaches the"
                 " class, not the character"
             )
-        if (lines := len(picture.caption.splitlines())) > 1:
+        if (lines := len(picture.caption.splitlines())) > len(_trained_lines(picture)):
             notes.append(
                 f"{picture.path.name}: its caption has {lines} lines, and the first is trained"
             )
@@ -223,9 +230,14 @@ def _first_line(caption: str) -> str:
     return caption.splitlines()[0] if caption else ""
 
 
-def _too_long(caption: str, longest: int, count_tokens: Callable[[str], int]) -> int:
-    """The number of a caption's tokens if it has more than are trained, else 0."""
-    line = _first_line(caption)
+def _trained_lines(picture: Picture) -> list[str]:
+    """The lines of a picture's caption that are trained: the first, or all that take turns."""
+    lines = picture.caption.splitlines() or [""]
+    return lines if picture.takes_turns else lines[:1]
+
+
+def _too_long(lines: list[str], longest: int, count_tokens: Callable[[str], int]) -> int:
+    """The most tokens of a line if it has more than are trained, else 0."""
     # A token has at least one byte, so a short line needs no counting.
-    tokens = count_tokens(line) if len(line) > longest else 0
-    return tokens if tokens > longest else 0
+    counts = [count_tokens(line) for line in lines if len(line) > longest]
+    return max((tokens for tokens in counts if tokens > longest), default=0)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..captions.prompt_bars import split_prompts
 from ..captions.prompt_language import tags_of
+from ..captions.pruning import subject_of
 from ..captions.text import join_tags
 from ..errors import TrainingError
 from ..files.fileio import write_bytes
@@ -42,11 +43,10 @@ def draw_samples(
     Raises: JobCancelled.
     """
     options = settings.training
-    character = settings.character
     # The networks that train know captions, not the language of prompts.
     prompts = [join_tags(tags_of(prompt)) for prompt in split_prompts(options.sample_prompts)]
     if not prompts:
-        prompts = [f"{character.trigger}, {character.class_token}"]
+        prompts = [join_tags(subject_of(settings.character, settings.caption))]
     name = f"{workspace.lora_name(settings)}-{epoch:06d}"
     paths = []
     for number, prompt in enumerate(prompts, 1):

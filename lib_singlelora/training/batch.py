@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..captions.text import compose_caption, join_tags, split_tags
+from ..captions.text import compose_caption
+from ..captions.trigger_text import has_trigger, with_class, without_triggers
 from ..settings.training import TrainingSettings
 from .augment import backdrop_caption
 from .epoch_plan import Picture, Sample
@@ -212,7 +213,7 @@ def _prior_captions(
         shown += [
             (index, _with_class(captions[index], picture), settings.dop_weight)
             for index, picture in again
-            if picture.trigger in split_tags(captions[index])
+            if has_trigger(captions[index], picture.trigger)
         ]
     return shown
 
@@ -224,7 +225,7 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
     version = versions_of(settings).of(picture).choose(chance)
     latents = cache.get(picture, version)
     noise, timestep = _noise(settings, sample, latents.shape, length)
-    caption = _caption(settings, picture, version, chance)
+    caption = _caption(settings, sample, version, chance)
     size = (latents.shape[-2], latents.shape[-1])
     mask = torch.ones(1, 1, *size)
     if settings.uses_masks and not picture.regularization:
@@ -275,7 +276,7 @@ def captions_of(
     for sample in samples:
         chance = _caption_chance(settings, sample)
         version = versions_of(settings).of(sample.picture).choose(chance)  # before the caption
-        captions.append(_caption(settings, sample.picture, version, chance))
+        captions.append(_caption(settings, sample, version, chance))
     timesteps = [settings.prior_min_timestep] * len(samples)
     if settings.prior_min_timestep:
         timesteps = [_timestep(settings, sample, length) for sample in samples]
@@ -302,9 +303,9 @@ def _caption_chance(settings: TrainingSettings, sample: Sample) -> random.Random
 
 
 def _caption(
-    settings: TrainingSettings, picture: Picture, version: Version, chance: random.Random
+    settings: TrainingSettings, sample: Sample, version: Version, chance: random.Random
 ) -> str:
-    caption = picture.caption
+    caption = sample.caption
     if version.backdrop:
         caption = backdrop_caption(caption, version.backdrop)
     return compose_caption(
@@ -318,12 +319,11 @@ def _caption(
 
 
 def _without_trigger(caption: str, picture: Picture) -> str:
-    return join_tags(tag for tag in split_tags(caption) if tag != picture.trigger)
+    triggers = (picture.trigger, picture.outfit_trigger)
+    return without_triggers(caption, triggers, picture.class_token)
 
 
 def _with_class(caption: str, picture: Picture) -> str:
-    # Where the caption names the class too, it then stands there twice (`join_tags` would keep one
-    # of them): every other tag keeps its place.
-    return ", ".join(
-        picture.class_token if tag == picture.trigger else tag for tag in split_tags(caption)
-    )
+    if picture.outfit_trigger:
+        caption = without_triggers(caption, (picture.outfit_trigger,))
+    return with_class(caption, picture.trigger, picture.class_token)

@@ -35,6 +35,8 @@ class Picture:
     symmetric: it may be shown mirrored.
     timesteps: (first, end) of those it is trained at; None for all.
     class_token: what the trigger is replaced by where the class alone is meant.
+    takes_turns: its caption's lines are shown by turns; else the first is.
+    outfit_trigger: the tag of the caption that stands for the clothes; '' for none.
     """
 
     path: Path
@@ -47,6 +49,8 @@ class Picture:
     symmetric: bool = False
     timesteps: tuple[int, int] | None = None
     class_token: str = ""
+    takes_turns: bool = False
+    outfit_trigger: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,20 @@ class Sample:
     """One showing of a picture.
 
     number: unique over the training; seeds noise, flip and the order of the caption's tags.
+    turn: how often the training showed the picture before.
     """
 
     picture: Picture
     number: int
+    turn: int = 0
+
+    @property
+    def caption(self) -> str:
+        """The picture's caption; the line whose turn it is, where they take turns."""
+        lines = [line for line in self.picture.caption.splitlines() if line.strip()]
+        if not (self.picture.takes_turns and lines):
+            return self.picture.caption
+        return lines[self.turn % len(lines)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,12 @@ def epoch_batches(
     if reg:
         shown = character + rotation(reg, class_samples(len(character), share), epoch, seed)
     first = epoch * len(shown)
-    samples = [Sample(picture, first + index) for index, picture in enumerate(shown)]
+    turns: dict[Path, int] = {}
+    samples = []
+    for index, picture in enumerate(shown):
+        turn = turns.get(picture.path, epoch * picture.repeats)
+        turns[picture.path] = turn + 1
+        samples.append(Sample(picture, first + index, turn))
     generator = random.Random(f"{seed}/epoch/{epoch}")
     generator.shuffle(samples)
     buckets: dict[tuple[int, int], list[Sample]] = {}

@@ -102,6 +102,14 @@ def exported(values: dict[str, Any]) -> dict[str, Any]:
     return tomllib.loads(write_foreign(settings(values), "toml").text)
 
 
+def test_captions_of_two_lines_are_trained_there_too() -> None:
+    both = Settings.from_dict({"caption.outfit": "both"})
+    made = tomllib.loads(write_foreign(both, "toml").text)
+    assert made["enable_wildcard"] is True and "enable_wildcard" in OPTIONS
+    assert "enable_wildcard" not in exported({})
+    assert any("enable_wildcard" in remark for remark in write_foreign(both, "json").remarks)
+
+
 @pytest.mark.parametrize("values", SETTINGS, ids=str)
 def test_every_line_is_an_option_with_a_value_that_it_takes(values: dict[str, Any]) -> None:
     for key, value in exported(values).items():

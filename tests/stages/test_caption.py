@@ -173,6 +173,51 @@ def test_a_background_of_one_colour_is_no_place(workspace: Workspace, host: Host
     assert "outdoors" not in captions(workspace, settings_of(), host)["full_body"]
 
 
+def test_with_both_outfits_a_caption_has_a_line_with_the_clothes_and_one_without(
+    workspace: Workspace, host: Host
+) -> None:
+    both = captions(workspace, settings_of(outfit="both"), host)
+    kept = captions(workspace, settings_of(), host)
+    pruned = captions(workspace, settings_of(outfit="prune"), host)
+    for name, text in both.items():
+        assert text.split("\n") == [kept[name], pruned[name]]
+
+
+def test_where_a_crop_shows_no_clothes_there_is_one_line(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    assert captions(workspace, settings_of(outfit="both"), quiet_host(tmp_path)) == captions(
+        workspace, settings_of(), quiet_host(tmp_path)
+    )
+
+
+def test_the_outfits_trigger_stands_where_clothes_are_pruned(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    tags = [*RATINGS, ("blue_eyes", 0), ("striped_skirt", 0), ("smile", 0)]
+    host = quiet_host(tmp_path, (write_tagger(tmp_path / "tagger", tags=tags, batch="N"),))
+    word = "isabella dress style"
+    pruned = captions(workspace, settings_of(outfit="prune", outfit_trigger=word), host)
+    assert pruned["legs"].startswith(f"isabella, girl, {word}, lower body")
+    assert word not in pruned["face"]
+    both = captions(workspace, settings_of(outfit="both", outfit_trigger=word), host)["legs"]
+    assert [(word in line, "striped skirt" in line) for line in both.split("\n")] == [
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_an_outfits_trigger_that_no_caption_has_is_told(workspace: Workspace, host: Host) -> None:
+    made = caption(StageContext(settings_of(outfit_trigger="her dress"), workspace, host))
+    assert any("her dress" in note and "outfit=keep" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("word", ["isabella", "Girl"])
+def test_an_outfits_trigger_is_a_word_of_its_own(word: str) -> None:
+    with pytest.raises(SettingsError, match="outfit_trigger"):
+        settings_of(outfit="prune", outfit_trigger=word)
+
+
 def test_every_tagger_named_is_asked_and_their_tags_are_merged(
     workspace: Workspace, tmp_path: Path, host: Host
 ) -> None:

@@ -15,16 +15,22 @@ pytest.importorskip("skia")
 
 from lib_singlelora.cli.main import main
 from lib_singlelora.crops.buckets import make_buckets
-from lib_singlelora.curation.regularization import review
+from lib_singlelora.curation.regularization import Review, review
 from lib_singlelora.errors import JobCancelled, SettingsError, WildcardError, WorkspaceError
 from lib_singlelora.files.fileio import file_hash, write_bytes
 from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
-from lib_singlelora.stages.regularize import RegularizeResult, regularize, regularize_for_training
+from lib_singlelora.stages.regularize import (
+    RegularizeResult,
+    _SetDrawer,
+    regularize,
+    regularize_for_training,
+)
 from lib_singlelora.stages.train_pictures import collect_pictures
 from lib_singlelora.training.epoch_plan import budget
+from lib_singlelora.workspace.kohya_folders import list_pictures
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.quiet_host import QuietHost
 from tools.world.scenes.characters import ISABELLA
@@ -464,3 +470,60 @@ def test_the_command_line_lists_takes_back_and_rejects(
     ) == 2
     assert main([*words, "--reject", "99"]) == 1
     assert "found no picture '99'" in capsys.readouterr().err
+
+
+def caption_crops(scenery: Scenery, **texts: str) -> None:
+    folder = scenery.workspace.image_folder(scenery.settings())
+    for name, text in texts.items():
+        (folder / f"{name.replace('_', ' ')}.txt").write_text(text, encoding="utf-8")
+
+
+def test_class_twins_are_the_crops_captions_with_the_class_alone(scenery: Scenery) -> None:
+    caption_crops(
+        scenery,
+        cowboy_shot="isabella, girl, cowboy shot, smile",
+        full_body="isabella, girl, full body, hat (red)",
+        portrait="a photo of isabella at sea",
+    )
+    scenery.run(prompts="class twins")
+    assert [request.prompt for request in scenery.host.asked[:4]] == [
+        "girl, cowboy shot, smile",
+        r"girl, full body, hat \(red\)",
+        "girl, a photo of girl at sea",
+        "girl",
+    ]
+    text = (scenery.workspace.root / "reg" / "1_girl" / "0002.txt").read_text(encoding="utf-8")
+    assert text == "girl, full body, hat (red)"
+
+
+def test_twins_are_drawn_anew_when_captions_change_and_a_templates_set_is_not(
+    scenery: Scenery,
+) -> None:
+    for prompts, again in (("template", 0), ("class twins", 4)):
+        caption_crops(scenery, portrait="isabella, girl, portrait", full_body="isabella, girl")
+        scenery.run(prompts=prompts, filter=False)
+        scenery.host.asked.clear()
+        caption_crops(scenery, portrait="isabella, girl, portrait, smile")
+        scenery.run(prompts=prompts, filter=False)
+        assert len(scenery.host.asked) == again
+
+
+def test_the_clothes_that_a_twin_asks_for_are_no_sign_of_the_character(scenery: Scenery) -> None:
+    clothes = "white shirt, blue skirt, striped capelet, hat"
+    caption_crops(scenery, portrait=f"isabella, girl, {clothes}")
+    drawer = _SetDrawer(
+        StageContext(
+            scenery.settings(prompts="class twins"), scenery.workspace, cast(Host, scenery.host)
+        ),
+        Review(scenery.settings(), scenery.workspace, scenery.workspace.record("regularize")),
+        list_pictures(scenery.workspace.image_folder(scenery.settings())),
+        4,
+    )
+    assert not drawer.subject.clothes & set(clothes.split(", "))
+
+
+def test_twins_need_crops(scenery: Scenery) -> None:
+    for path in scenery.workspace.image_folder(scenery.settings()).iterdir():
+        path.unlink()
+    with pytest.raises(WorkspaceError, match="class twins"):
+        scenery.run(prompts="class twins")

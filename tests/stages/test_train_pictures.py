@@ -13,7 +13,7 @@ from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.settings.loss_terms import LossTermSettings
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.train import _learned
-from lib_singlelora.stages.train_pictures import collect_pictures, identity, unused_files
+from lib_singlelora.stages.train_pictures import collect_pictures, identity, oddities, unused_files
 from lib_singlelora.workspace.workspace import Workspace
 
 SETTINGS = Settings.from_dict({"character.trigger": "isabella", "character.class_token": "girl"})
@@ -173,3 +173,29 @@ def test_settings_that_are_off_do_not_tell_a_training_from_an_older_one() -> Non
             Settings.from_dict({f"training.{name}": 0.5 if "min" not in name else 9}).training
         )
         assert changed.keys() == plain.keys() | {name}
+
+
+def test_with_both_outfits_the_lines_of_a_caption_take_turns(workspace: Workspace) -> None:
+    folder = workspace.image_folder(SETTINGS)
+    Image.new("RGB", (96, 64), "red").save(folder / "face.png")
+    (folder / "face.txt").write_text("isabella, girl, hat\nisabella, girl", encoding="utf-8")
+    both = SETTINGS.with_values({"caption.outfit": "both"})
+    [plain] = collect_pictures(SETTINGS, workspace, BUCKETS)
+    [turning] = collect_pictures(both, workspace, BUCKETS)
+    assert (plain.takes_turns, turning.takes_turns) == (False, True)
+    assert identity([plain], workspace) != identity([turning], workspace)
+    notes = oddities([plain], "isabella", 225, len), oddities([turning], "isabella", 225, len)
+    assert "2 lines" in " ".join(notes[0]) and notes[1] == []
+
+
+def test_a_trigger_of_several_words_is_found_however_it_is_written(workspace: Workspace) -> None:
+    words = SETTINGS.with_values({"character.trigger": "isabella dress style"})
+    folder = workspace.image_folder(words)
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (96, 64), "red").save(folder / "face.png")
+    for text, told in (("Isabella_dress_style, girl", False), ("isabella, girl", True)):
+        (folder / "face.txt").write_text(text, encoding="utf-8")
+        notes = oddities(
+            collect_pictures(words, workspace, BUCKETS), "isabella dress style", 225, len
+        )
+        assert any("lacks the trigger" in note for note in notes) == told

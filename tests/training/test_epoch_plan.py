@@ -1,6 +1,7 @@
 """What an epoch shows."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,24 @@ def shown(pictures: list[Picture], epoch: int) -> Counter[str]:
 def test_every_picture_is_shown_as_often_as_its_repeats() -> None:
     counts = shown(OWN, 0)
     assert set(counts.values()) == {5} and len(counts) == 8
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 5])
+def test_lines_that_take_turns_are_shown_equally_often_over_the_epochs(repeats: int) -> None:
+    both = [replace(p, caption="with\nwithout", takes_turns=True, repeats=repeats) for p in OWN]
+    shown: Counter[tuple[str, str]] = Counter()
+    for epoch in range(4):
+        for batch in epoch_batches([*both, *REG], epoch, 1, 2):
+            shown.update((s.picture.path.name, s.caption) for s in batch)
+    own = {key: count for key, count in shown.items() if key[0].startswith("own")}
+    assert len(own) == 16 and set(own.values()) == {2 * repeats}
+
+
+def test_without_turns_the_caption_is_the_pictures_own() -> None:
+    lines = replace(OWN[0], caption="first\nsecond")
+    assert {s.caption for batch in epoch_batches([lines], 0, 1, 2) for s in batch} == {
+        "first\nsecond"
+    }
 
 
 def test_all_regularization_pictures_are_used_before_any_is_used_again() -> None:
