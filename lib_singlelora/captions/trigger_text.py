@@ -15,9 +15,19 @@ from .text import join_tags, split_tags
 
 def has_trigger(caption: str, trigger: str) -> bool:
     """True if the caption has the trigger as a tag, or within one."""
-    return bool(trigger) and any(
-        _is(tag, trigger) or _within(trigger).search(tag) for tag in split_tags(caption)
-    )
+    return bool(spelling_of(caption, trigger))
+
+
+def spelling_of(caption: str, trigger: str) -> str:
+    """The trigger as the caption writes it; '' where it has none."""
+    tags = split_tags(caption) if trigger else []
+    for tag in tags:
+        if _is(tag, trigger):
+            return tag
+    for tag in tags:
+        if found := _within(trigger).search(tag):
+            return found.group()
+    return ""
 
 
 def without_triggers(caption: str, triggers: Sequence[str], class_token: str = "") -> str:

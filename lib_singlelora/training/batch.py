@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..captions.text import compose_caption
-from ..captions.trigger_text import has_trigger, with_class, without_triggers
+from ..captions.trigger_text import has_trigger, spelling_of, with_class, without_triggers
 from ..settings.training import TrainingSettings
 from .augment import backdrop_caption
 from .epoch_plan import Picture, Sample
@@ -233,10 +233,11 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
         mask = mask_weight(cache.mask(picture, version.mirrored), size, floor)
     weight = settings.prior_loss_weight if picture.regularization else 1.0
     row = _Row(latents, noise, timestep, weight, mask, caption)
-    if settings.attention_loss and picture.mask and picture.trigger in split_tags(caption):
+    spelling = spelling_of(caption, picture.trigger)
+    if settings.attention_loss and picture.mask and spelling:
         character = mask_weight(cache.mask(picture, version.mirrored), size, 0.0)
         if bool(character.any()):
-            return row._replace(trigger=picture.trigger, character=character)
+            return row._replace(trigger=spelling, character=character)
     return row
 
 

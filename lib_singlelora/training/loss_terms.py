@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..captions.text import split_tags
+from ..captions.trigger_text import has_trigger
 from ..errors import TrainingError
 from ..settings.training import TrainingSettings
 from .epoch_plan import Picture
@@ -49,7 +49,7 @@ def check_terms(settings: TrainingSettings, pictures: Sequence[Picture]) -> None
                 "training.dop_weight: found no class to put in the trigger's place, expected one;"
                 " set character.class_token, or set it to 0"
             )
-        if not any(picture.trigger in split_tags(picture.caption) for picture in character):
+        if not any(has_trigger(picture.caption, picture.trigger) for picture in character):
             raise TrainingError(
                 "training.dop_weight: no caption has the trigger"
                 f" '{character[0].trigger if character else ''}', expected it in at least one:"

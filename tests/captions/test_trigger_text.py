@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from lib_singlelora.captions.trigger_text import has_trigger, with_class, without_triggers
+from lib_singlelora.captions.trigger_text import (
+    has_trigger,
+    spelling_of,
+    with_class,
+    without_triggers,
+)
 
 TRIGGER = "isabella dress style"
 
@@ -26,6 +31,11 @@ def test_a_trigger_of_several_words_is_found_however_it_is_written(
     caption: str, found: bool
 ) -> None:
     assert has_trigger(caption, TRIGGER) == found
+
+
+def test_it_is_told_as_the_caption_writes_it() -> None:
+    assert spelling_of("girl, Isabella_Dress_style", TRIGGER) == "Isabella_Dress_style"
+    assert spelling_of("a photo of isabella  dress style", TRIGGER) == "isabella  dress style"
 
 
 def test_no_trigger_is_in_no_caption() -> None:
