@@ -61,7 +61,7 @@ def check_terms(settings: TrainingSettings, pictures: Sequence[Picture]) -> None
             " expected none: it keeps what the checkpoint knows by itself, and compares nothing on"
             " the class; set training.regularization to none or prior prediction, or set it to 0"
         )
-    shown = [picture for picture in character if picture.trigger in split_tags(picture.caption)]
+    shown = [each for each in character if has_trigger(each.caption, each.trigger)]
     if settings.attention_loss and not any(picture.mask for picture in shown):
         raise TrainingError(
             f"training.attention_loss: {len(shown)} of {len(character)} pictures have the trigger"

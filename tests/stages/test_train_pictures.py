@@ -12,7 +12,7 @@ from lib_singlelora.crops.buckets import make_buckets
 from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.settings.loss_terms import LossTermSettings
 from lib_singlelora.settings.schema import Settings
-from lib_singlelora.stages.train import _learned
+from lib_singlelora.stages.train import learned_settings
 from lib_singlelora.stages.train_pictures import collect_pictures, identity, oddities, unused_files
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -165,11 +165,11 @@ def test_masks_are_read_where_the_loss_uses_them(workspace: Workspace, name: str
 
 
 def test_settings_that_are_off_do_not_tell_a_training_from_an_older_one() -> None:
-    plain = _learned(Settings.from_dict({}).training)
+    plain = learned_settings(Settings.from_dict({}).training)
     terms = {item.name for item in fields(LossTermSettings)}
     assert not terms & plain.keys() and "prior_loss_weight" in plain
     for name in terms:
-        changed = _learned(
+        changed = learned_settings(
             Settings.from_dict({f"training.{name}": 0.5 if "min" not in name else 9}).training
         )
         assert changed.keys() == plain.keys() | {name}
