@@ -60,7 +60,8 @@ def _texts_and_picture(result: Handover) -> list[Any]:
 
 
 def _texts_picture_and_mask(result: Handover) -> list[Any]:
-    return [*_texts_and_picture(result), _resized(result.mask, result)]
+    _, *rest = _texts_and_picture(result)
+    return [result.region_prompt, *rest, _resized(result.mask, result)]
 
 
 def _resized(path: Path, result: Handover) -> Image.Image:

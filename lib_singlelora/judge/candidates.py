@@ -21,7 +21,8 @@ from ..tagging.ensemble import Taggers
 from ..workspace.crops import known_mask
 from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
-from .first_round import character_traits, read_pictures, tag_pictures
+from .tagged_pictures import read_pictures, tag_pictures
+from .traits import character_traits
 
 # What tells characters apart, and of which one figure has one: another one seen is another figure
 TELLING = ("hair colour", "eye colour")

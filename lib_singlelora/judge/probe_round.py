@@ -23,9 +23,10 @@ from ..settings.declare import SEEDS
 from ..settings.schema import Settings
 from ..tagging.ensemble import Taggers, names_of
 from ..workspace.kohya_folders import list_pictures, read_caption
+from ..workspace.outfit import named_outfit
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Judgement
-from .first_round import read_pictures, tag_pictures
+from .tagged_pictures import read_pictures, tag_pictures
 
 
 @dataclass
@@ -104,35 +105,51 @@ class _Baseline:
     tags: Mapping[Probe, Sequence[TagProbabilities]]
 
 
-def judge_probe_round(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    job: Job,
-    judged: dict[CellSpec, Judgement],
-    chosen: Sequence[CellSpec],
-    tagger: Taggers | None,
-    traits: Sequence[str],
-) -> dict[CellSpec, Judgement]:
-    """The chosen cells' judgements with leak and, where there is a tagger, flexibility.
+class Prober:
+    """Draws further prompts with one cell after another and judges what they show.
 
+    The checkpoint's own pictures of these prompts are drawn when the first cell is probed.
+
+    tagger: None measures no flexibility.
     traits: the character's, looked for in pictures that do not call it.
-    Raises: JobCancelled, keeping what is drawn.
+    most: cells that will be probed, for the progress.
     """
-    if not chosen:
-        return {}
-    seeds = tuple(
-        (settings.plot.first_seed + number) % SEEDS for number in range(settings.judge.probe_seeds)
-    )
-    asking = _character_probes(settings, workspace, tagger) if tagger else ()
-    others = other_probes(settings.character.class_token)
-    pictures = (len(asking) + len(others)) * (len(chosen) + 1) + len(others)
-    drawer = _Drawer(settings, workspace, host, job, pictures * len(seeds))
-    baseline = _draw_baseline(drawer, asking, others, seeds, tagger)
-    return {
-        spec: _probe_cell(spec, judged[spec], drawer, baseline, seeds, tagger, traits)
-        for spec in chosen
-    }
+
+    def __init__(
+        self,
+        settings: Settings,
+        workspace: Workspace,
+        host: Host,
+        job: Job,
+        tagger: Taggers | None,
+        traits: Sequence[str],
+        most: int,
+    ) -> None:
+        self._seeds = tuple(
+            (settings.plot.first_seed + number) % SEEDS
+            for number in range(settings.judge.probe_seeds)
+        )
+        self._asking = _character_probes(settings, workspace, tagger) if tagger else ()
+        self._others = other_probes(settings.character.class_token)
+        each = len(self._asking) + len(self._others)
+        pictures = each * (most + 1) + len(self._others)
+        self._drawer = _Drawer(settings, workspace, host, job, pictures * len(self._seeds))
+        self._tagger = tagger
+        self._traits = traits
+        self._baseline: _Baseline | None = None
+
+    def probe(self, spec: CellSpec, judgement: Judgement) -> Judgement:
+        """The judgement with leak and, where there is a tagger, flexibility.
+
+        Raises: JobCancelled, keeping what is drawn.
+        """
+        if self._baseline is None:
+            self._baseline = _draw_baseline(
+                self._drawer, self._asking, self._others, self._seeds, self._tagger
+            )
+        return _probe_cell(
+            spec, judgement, self._drawer, self._baseline, self._seeds, self._tagger, self._traits
+        )
 
 
 def _character_probes(
@@ -142,7 +159,8 @@ def _character_probes(
     captions = [split_tags(text) for text in map(read_caption, crops) if text]
     character = settings.character
     known = names_of(tagger.folders)["tags"]
-    return character_probes(character.trigger, character.class_token, captions, known)
+    clothes = named_outfit(settings, workspace).clothes
+    return character_probes(character.trigger, character.class_token, captions, known, clothes)
 
 
 def _draw_baseline(

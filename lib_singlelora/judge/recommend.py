@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..captions.prompt_language import tags_of
 from ..host import Host
 from ..jobs import Job
 from ..metrics.ranking import (
     CRITERIA,
     TablePosition,
     choose_gentlest,
-    choose_spread,
+    next_to_probe,
     pareto_front,
+    price,
     smooth_scores,
-    weighted_score,
+    worth,
 )
 from ..settings.judge import JudgeSettings
 from ..settings.schema import Settings
 from ..tagging.ensemble import open_taggers
 from ..workspace.workspace import Workspace
 from .cells import NO_LORA, CellSpec, Judgement
-from .first_round import character_traits, judge_first_round
-from .probe_round import judge_probe_round
+from .first_round import judge_first_round
+from .probe_round import Prober
+from .traits import character_traits
 
 # Criteria of which less is better, and the words for a cell that has the least of all
+# Of the judge's rules: a sheet that was judged by others is judged again, from its pictures
+RULE = 2
+PROBED = ("flexibility", "leak")  # criteria that only probes show
 LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "is damaged least"}
 
 
@@ -49,46 +55,87 @@ def judge(
     Raises: JobCancelled.
     """
     job = job or Job()
-    weights = criterion_weights(settings.judge)
     tagger = open_taggers(settings.caption, host, job)
     traits = character_traits(settings, workspace, tagger, prompt) if tagger else ()
-    judged = judge_first_round(settings, workspace, host, drawn, tagger, traits, job)
-    smooth = _smoothed(judged)
+    named = tags_of(prompt)
+    judged = judge_first_round(settings, workspace, host, drawn, tagger, traits, job, named)
+    scale = Scale.of(settings.judge, judged)
     valid = [spec for spec, found in judged.items() if spec.has_lora and not found.pixels.invalid]
-    promising = _by_promise({spec: smooth[spec] for spec in valid}, weights)
-    chosen = choose_spread(promising, _positions(judged), settings.judge.probes if probing else 0)
-    judged |= judge_probe_round(settings, workspace, host, job, judged, chosen, tagger, traits)
-    front = set(pareto_front({spec: judged[spec].scores for spec in valid}, weights))
+    if probing and settings.judge.probes:
+        most = min(settings.judge.probes, len(valid))
+        prober = Prober(settings, workspace, host, job, tagger, traits, most)
+        judged |= _probed(judged, scale, prober, most)
+    front = set(pareto_front({spec: judged[spec].scores for spec in valid}, scale.weights))
     for spec in valid:
-        scores = {**judged[spec].scores, **smooth[spec]}
-        value = round(weighted_score(scores, weights), 4)
+        value = round(scale.value(spec, judged[spec]), 4)
         judged[spec] = replace(judged[spec], value=value, on_front=spec in front)
     return judged
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What turns a cell's figures into one number.
+
+    weights: of the criteria.
+    smooth: the first round's scores, neighbours counted in.
+    base: retention of the checkpoint alone.
+    """
+
+    weights: Mapping[str, float]
+    smooth: Mapping[CellSpec, Mapping[str, float]]
+    base: float
+
+    @classmethod
+    def of(cls, options: JudgeSettings, judged: Mapping[CellSpec, Judgement]) -> Scale:
+        """The scale of a sheet after its first round."""
+        own = (found.scores.get("retention") for spec, found in judged.items() if not spec.has_lora)
+        known = [score for score in own if score is not None]
+        base = sum(known) / len(known) if known else 0.0
+        return cls(criterion_weights(options), _smoothed(judged), base)
+
+    def value(self, spec: CellSpec, judgement: Judgement) -> float:
+        """What the cell is worth by all that is known of it."""
+        return worth({**judgement.scores, **self.smooth[spec]}, self.weights, self.base)
+
+    def probe_price(self, judgement: Judgement) -> float:
+        """The price of what only probes show."""
+        shown = {name: judgement.scores[name] for name in PROBED if name in judgement.scores}
+        return price(shown, self.weights)
+
+
+def _probed(
+    judged: Mapping[CellSpec, Judgement], scale: Scale, prober: Prober, most: int
+) -> dict[CellSpec, Judgement]:
+    """The judgements of the cells that were probed, one after another by what they promise.
+
+    Redrawn cells (`refine`) are left out: probes are drawn in one pass.
+    """
+    values = {
+        spec: scale.value(spec, judged[spec])
+        for spec in _gentlest_first(judged)
+        if not spec.refine and not judged[spec].pixels.invalid
+    }
+    positions = _positions(judged)
+    probed: dict[CellSpec, Judgement] = {}
+    while len(probed) < most:
+        prices = {spec: scale.probe_price(found) for spec, found in probed.items()}
+        spec = next_to_probe(values, prices, positions)
+        if spec is None:
+            break
+        probed[spec] = prober.probe(spec, judged[spec])
+    return probed
+
+
+def _gentlest_first(judged: Mapping[CellSpec, Judgement]) -> list[CellSpec]:
+    return sorted(
+        (spec for spec in judged if spec.has_lora),
+        key=lambda spec: (abs(spec.strength), spec.source.recorded_number),
+    )
 
 
 def criterion_weights(options: JudgeSettings) -> dict[str, float]:
     """How much each criterion counts."""
     return {name: getattr(options, name) for name in CRITERIA}
-
-
-def _by_promise(
-    scores: Mapping[CellSpec, Mapping[str, float]], weights: Mapping[str, float]
-) -> list[CellSpec]:
-    """The cells to probe, the best first: the Pareto front, then by value, then the gentlest.
-
-    Redrawn cells (`refine`) are left out: probes are drawn in one pass.
-    """
-    front = set(pareto_front(scores, weights))
-    values = {spec: weighted_score(scores[spec], weights) for spec in scores}
-    return sorted(
-        (spec for spec in scores if not spec.refine),
-        key=lambda spec: (
-            spec not in front,
-            -values[spec],
-            abs(spec.strength),
-            spec.source.recorded_number,
-        ),
-    )
 
 
 def _positions(specs: Iterable[CellSpec]) -> dict[CellSpec, TablePosition]:
@@ -169,7 +216,9 @@ def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
     is_valued = any(judged[spec].value is not None for spec in valid)
     smooth = {} if is_valued else _smoothed(judged)
     values = {
-        spec: judged[spec].value or smooth.get(spec, {}).get("retention", 0.0) for spec in valid
+        spec: smooth.get(spec, {}).get("retention", 0.0) if value is None else value
+        for spec in valid
+        for value in (judged[spec].value,)
     }
     best: list[tuple[float, CellSpec]] = []
     for table in dict.fromkeys(positions[spec][0] for spec in valid):

@@ -43,12 +43,13 @@ def character_probes(
     class_token: str,
     captions: Sequence[Sequence[str]],
     known: Collection[str] | None = None,
+    clothes: Sequence[str] = (),
 ) -> tuple[Probe, ...]:
     """Prompts with the trigger that ask for what no crop shows.
 
-    captions: the tags of each crop; the character's clothes among them go into the prompts, except
-        where others are asked for.
+    captions: the tags of each crop.
     known: tags that the tagger can see; None asks for all of them.
+    clothes: those that captions name; they go into the prompts, except where others are asked for.
     """
     shown = {tag for tags in captions for tag in tags}
     frequent = [
@@ -57,7 +58,6 @@ def character_probes(
         if 2 * sum(tag in tags for tags in captions) > len(captions)
     ]
     count = [tag for tag in frequent if category_of(tag) == "count"] or ["solo"]
-    clothes = [tag for tag in frequent if category_of(tag) in ("outfit", "accessory")]
     start = (trigger, class_token, *count)
 
     def choose(alternatives: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -1,15 +1,19 @@
-"""From scores to an order: the Pareto front, one number by weights, and the choice on the grid.
+"""From scores to an order: the Pareto front, a cell's worth, and the choice on the grid.
 
 A sheet's table is a grid of cells: rows are epochs, columns strengths, in ascending order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 CRITERIA = ("retention", "flexibility", "copying", "leak", "damage")
 LESS_IS_BETTER = frozenset(("copying", "leak", "damage"))
+# Harm that costs nothing, 0 to 1.  Of what the checkpoint obeys a tenth may be lost.  A LoRA that
+# draws the character in the source's framing and pose is near its crops, a crop itself is at 0.8
+# and more.  At a leak of 0.5 a LoRA changes other prompts as much as another seed does.
+TOLERATED = {"flexibility": 0.1, "copying": 0.6, "leak": 0.5, "damage": 0.0}
 
 Key = TypeVar("Key")
 Values = Mapping[str, float]
@@ -26,13 +30,28 @@ def goodness(scores: Values) -> dict[str, float]:
     }
 
 
-def weighted_score(scores: Values, weights: Values) -> float:
-    """Weighted mean of the scores that are known, 0 to 1."""
-    good = goodness(scores)
-    weight = sum(weights.get(name, 0.0) for name in good)
-    if not weight:
-        return 0.0
-    return sum(weights.get(name, 0.0) * value for name, value in good.items()) / weight
+def worth(scores: Values, weights: Values, base: float = 0.0) -> float:
+    """What a cell is worth: 0 is the checkpoint alone, 1 is all of the character at no price.
+
+    That is the gain in retention over the checkpoint's own, less the price of what goes beyond the
+    tolerated (`price`).  Within the tolerated nothing is paid for being gentle: a mean of retention
+    and of harm that is absent would reward a LoRA that does nothing, which obeys everything, copies
+    nothing and leaks nothing.
+
+    base: retention of the checkpoint alone.
+    """
+    kept = scores.get("retention", base)
+    gain = (kept - base) / (1 - base) if base < 1 else 0.0
+    return weights.get("retention", 0.0) * gain - price(scores, weights)
+
+
+def price(scores: Values, weights: Values) -> float:
+    """The weighted excess of harm over the tolerated; what is not known costs nothing."""
+    return sum(
+        weights.get(name, 0.0) * max(0.0, harm - TOLERATED[name]) / (1 - TOLERATED[name])
+        for name, good in goodness(scores).items()
+        if name in TOLERATED and (harm := 1 - good) > TOLERATED[name]
+    )
 
 
 def pareto_front(cells: Mapping[Key, Values], weights: Values) -> list[Key]:
@@ -57,22 +76,46 @@ def pareto_front(cells: Mapping[Key, Values], weights: Values) -> list[Key]:
     ]
 
 
-def choose_spread(
-    ordered: Sequence[Key], positions: Mapping[Key, TablePosition], count: int
-) -> list[Key]:
-    """The first `count` of an order, without neighbours as long as there are others.
+def next_to_probe(
+    values: Mapping[Key, float], prices: Mapping[Key, float], positions: Mapping[Key, TablePosition]
+) -> Key | None:
+    """The cell that promises most, of those that are not probed yet; None where there is none.
 
-    Neighbours are cells of one table, at most one row and one column apart.
+    A cell promises its value, less what it is expected to cost.  Neighbours of probed cells, at
+    most one row and one column apart, are left for the end: they would tell little new.
+
+    values: of every cell without what only probes show.
+    prices: of the probed cells, by what the probes have shown.
     """
-    chosen: list[Key] = []
-    for allow_neighbours in (False, True):
-        for key in ordered:
-            if len(chosen) >= count:
-                return chosen
-            near = any(_are_neighbours(positions[key], positions[other]) for other in chosen)
-            if key not in chosen and (allow_neighbours or not near):
-                chosen.append(key)
-    return chosen
+    rest = [key for key in values if key not in prices]
+    far = [
+        key
+        for key in rest
+        if not any(_are_neighbours(positions[key], positions[other]) for other in prices)
+    ]
+    return max(
+        far or rest,
+        key=lambda key: values[key] - _expected_price(positions[key], prices, positions),
+        default=None,
+    )
+
+
+def _expected_price(
+    position: TablePosition, prices: Mapping[Key, float], positions: Mapping[Key, TablePosition]
+) -> float:
+    """The price of the nearest probed cell of the table, halved with each step to a gentler one."""
+    table, row, column = position
+    steps = {
+        key: (row - there[1], column - there[2])
+        for key in prices
+        if (there := positions[key])[0] == table
+    }
+    if not steps:
+        return 0.0
+    nearest = min(steps, key=lambda key: sum(map(abs, steps[key])))
+    down, right = steps[nearest]
+    gentler = max(0, -down) + max(0, -right)
+    return float(prices[nearest] * 0.5**gentler)
 
 
 def _are_neighbours(one: TablePosition, other: TablePosition) -> bool:
@@ -97,10 +140,10 @@ def choose_gentlest(
 ) -> GridPosition | None:
     """The cell nearest to the first epoch and the lowest strength of those that are good enough.
 
-    within: the share of the best value that a cell may lack.
+    within: what a cell may lack of the best value.
     """
     if not values:
         return None
     best = max(values.values())
-    good = [position for position, value in values.items() if value >= best * (1 - within)]
+    good = [position for position, value in values.items() if value >= best - within]
     return min(good, key=lambda position: (sum(position), position[1], position[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..captions.tag_categories import category_of
@@ -40,13 +40,21 @@ class Retention:
     """The traits in the pictures of one cell.
 
     counts: pictures in which each trait is seen.
-    pictures: how many there are.
-    score: mean probability over traits and pictures.
+    by_picture: the score of each picture, the mean probability over traits, weighted.
     """
 
     counts: Mapping[str, int]
-    pictures: int
-    score: float
+    by_picture: tuple[float, ...]
+
+    @property
+    def pictures(self) -> int:
+        """How many there are."""
+        return len(self.by_picture)
+
+    @property
+    def score(self) -> float:
+        """The mean over pictures."""
+        return sum(self.by_picture) / self.pictures if self.pictures else 0.0
 
     @property
     def seen(self) -> float:
@@ -54,8 +62,46 @@ class Retention:
         return sum(self.counts.values()) / self.pictures if self.pictures else 0.0
 
 
-def measure_retention(wanted: Sequence[str], pictures: Sequence[TagProbabilities]) -> Retention:
-    """How much of the wanted tags the pictures of one cell show."""
+def trait_weights(
+    wanted: Sequence[str], named: Collection[str], base: Sequence[TagProbabilities]
+) -> dict[str, float]:
+    """How much each trait counts, 0 to 1: one that the prompt names, as far as it takes the LoRA.
+
+    The checkpoint alone draws what a prompt names without knowing the character.  Such a trait
+    counts by the share 1 - p that is left to the LoRA, where p is the checkpoint's own rate.
+
+    named: tags of the prompt.
+    base: tags of the checkpoint's own pictures of the same prompt; without any, named traits do
+        not count.
+    """
+    return {
+        tag: 1.0
+        if tag not in named
+        else 1 - _mean([scores.get(tag, 0.0) for scores in base])
+        if base
+        else 0.0
+        for tag in wanted
+    }
+
+
+def measure_retention(
+    wanted: Sequence[str],
+    pictures: Sequence[TagProbabilities],
+    weights: Mapping[str, float] | None = None,
+) -> Retention:
+    """How much of the wanted tags the pictures of one cell show.
+
+    weights: how much each counts; None counts all alike.
+    """
+    weights = dict.fromkeys(wanted, 1.0) if weights is None else weights
+    total = sum(weights[tag] for tag in wanted)
     counts = {tag: sum(scores.get(tag, 0.0) >= SEEN for scores in pictures) for tag in wanted}
-    values = [scores.get(tag, 0.0) for scores in pictures for tag in wanted]
-    return Retention(counts, len(pictures), sum(values) / len(values) if values else 0.0)
+    values = [
+        sum(weights[tag] * scores.get(tag, 0.0) for tag in wanted) / total if total else 0.0
+        for scores in pictures
+    ]
+    return Retention(counts, tuple(values))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

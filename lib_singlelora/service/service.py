@@ -42,7 +42,8 @@ WORDS = (RUN, *STAGES)
 class Handover:
     """The trained character for another tab.
 
-    prompt: with the LoRA's tag in it.
+    prompt: that of the sheet, by which the LoRA was chosen, with the LoRA's tag in it.
+    region_prompt: for the masked part of the picture, with the LoRA's tag in it.
     negative_prompt: that of the sheet.
     picture: the prepared picture.
     mask: white is redrawn.
@@ -51,6 +52,7 @@ class Handover:
     """
 
     prompt: str
+    region_prompt: str
     negative_prompt: str
     picture: Path
     mask: Path
@@ -327,6 +329,7 @@ class Service:
         from ..library.choose import STRENGTH
         from ..stages.inpaint_canvas import default_mask
         from ..stages.inpaint_prompt import region_prompt
+        from ..stages.plot_prompt import main_prompt
 
         workspace = self.workspace(name)
         settings = workspace.load_settings()
@@ -342,11 +345,15 @@ class Service:
         whole = picture_size(workspace.prepared)
         size = nearest_bucket(whole, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
-        prompt = (
-            f"{region_prompt(settings, workspace, mask, (0, 0, *whole))} <lora:{lora}:{strength:g}>"
-        )
+        tag = f"<lora:{lora}:{strength:g}>"
         return Handover(
-            prompt, settings.plot.negative_prompt, workspace.prepared, mask, size, strength
+            prompt=f"{main_prompt(settings, workspace)} {tag}",
+            region_prompt=f"{region_prompt(settings, workspace, mask, (0, 0, *whole))} {tag}",
+            negative_prompt=settings.plot.negative_prompt,
+            picture=workspace.prepared,
+            mask=mask,
+            size=size,
+            strength=strength,
         )
 
     def accept(self, name: str, pictures: Sequence[str]) -> list[str]:

@@ -106,8 +106,8 @@ class PlotSettings(DrawingSettings):
         "",
         label="Prompt",
         help=(
-            "Empty: the trigger, the class and a plain scene. {trigger} and {class} stand for "
-            "the character's."
+            "Empty: the trigger, the class, the clothes that captions name, and a plain scene. "
+            "{trigger}, {class} and {outfit} stand for the character's."
         ),
     )
     x: str = setting("strength", label="Columns", choices=AXES, help="What varies by column.")

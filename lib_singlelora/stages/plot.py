@@ -11,7 +11,7 @@ from typing import Any
 from ..files.fileio import fingerprint
 from ..host import Host
 from ..judge.cells import CellSpec, Judgement
-from ..judge.recommend import judge, reason, recommend
+from ..judge.recommend import RULE, judge, reason, recommend
 from ..library.publish import publish
 from ..settings.schema import Settings
 from ..workspace.recommendation import Recommendation, recommendation_from
@@ -120,6 +120,7 @@ def _mark(sheet_plan: SheetPlan, settings: Settings, host: Host) -> str:
         vars(options),
         [sheet_plan.preset_key(preset) for preset in options.presets],
         vars(settings.judge),
+        RULE,
         sheet_plan.seeds,
         {source.recorded_number: sha256 for source, sha256 in sheet_plan.hashes.items()},
         host.checkpoint.sha256,
@@ -134,7 +135,9 @@ def _recommendation(sheet_plan: SheetPlan, verdict: _Verdict) -> Recommendation 
     if best is None or best.lora is None:
         return None
     file = sheet_plan.sources[best.source]  # without block weights baked in, as users have it
-    return Recommendation(best.source.number, best.strength, best.preset, file, verdict.why)
+    return Recommendation(
+        best.source.number, best.strength, best.preset, file, verdict.why, best.prompt
+    )
 
 
 def _previews(layout: Layout, drawn: DrawnCells) -> dict[int, Path]:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..captions.prompt_bars import split_prompts
-from ..captions.prompt_language import escape, prompt_of
-from ..captions.prompt_sets import build_prompts
-from ..captions.pruning import subject_of
 from ..crops.buckets import training_resolution
 from ..errors import LoraFileError, SettingsError
 from ..files.fileio import file_hash
@@ -21,8 +18,8 @@ from ..library.epochs import epoch_files, no_loras_error
 from ..settings.declare import SEEDS
 from ..settings.plot import PlotSettings
 from ..settings.schema import Settings
-from ..workspace.kohya_folders import list_pictures, read_caption
 from ..workspace.workspace import Workspace
+from .plot_prompt import prompts_of
 
 MOST_PICTURES = 1000  # in a cell; a larger number in `plot.seeds` is a seed, not a count
 
@@ -164,35 +161,3 @@ def compared_files(options: PlotSettings, workspace: Workspace) -> dict[LoraSour
         label = f"{folder.name}: {path.stem}" if folder.is_dir() else path.stem
         sources[LoraSource.other_file(number, label)] = path
     return sources
-
-
-def default_prompt(settings: Settings) -> str:
-    """The prompt where none is set: the character, plainly."""
-    subject = subject_of(settings.character, settings.caption)
-    return prompt_of((*subject, "solo", "upper body", "looking at viewer", "simple background"))
-
-
-def prompts_of(settings: Settings, workspace: Workspace) -> tuple[str, ...]:
-    """The prompts of the sheet: `plot.prompts`, then a set built from captions and traits.
-
-    Without both, `plot.prompt` or the default prompt.
-    """
-    options = settings.plot
-    character = settings.character
-
-    def filled_in(prompt: str) -> str:
-        return prompt.replace("{trigger}", escape(character.trigger)).replace(
-            "{class}", escape(character.class_token)
-        )
-
-    prompts = [filled_in(prompt) for prompt in split_prompts(options.prompts)]
-    if options.prompt_set != "none":
-        captions = [read_caption(path) for path in list_pictures(workspace.image_folder(settings))]
-        traits = {
-            trait["tag"]: (trait["seen"], trait["visible"])
-            for trait in workspace.record("caption").data.get("traits", ())
-        }
-        prompts += build_prompts(
-            options.prompt_set, character.trigger, character.class_token, captions, traits
-        )
-    return tuple(dict.fromkeys(prompts)) or (filled_in(options.prompt) or default_prompt(settings),)

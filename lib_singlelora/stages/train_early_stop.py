@@ -11,7 +11,8 @@ from ..errors import TrainingError
 from ..host import Host, TrainingModel
 from ..imaging.load import read_rgb
 from ..jobs import Job, Progress
-from ..judge.first_round import character_traits, tag_pictures
+from ..judge.tagged_pictures import tag_pictures
+from ..judge.traits import character_traits
 from ..lora.network import LoraNetwork
 from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
 from ..metrics.front import stop_reason
@@ -25,6 +26,7 @@ from ..training.preview import sample
 from ..training.trainer import Trainer
 from ..workspace.crops import known_mask, view_tags
 from ..workspace.kohya_folders import list_pictures, read_caption
+from ..workspace.outfit import named_outfit
 from ..workspace.stage_record import StageRecord
 from ..workspace.workspace import Workspace
 from .context import StageContext
@@ -70,7 +72,8 @@ class EarlyStop:
         if self._tagger:
             folders = self._tagger.folders
             known = names_of(folders)["tags"] if folders and not self._tagger.own else None
-            self._asking = character_probes(front[0], front[1], captions, known)[:ASKED]
+            clothes = named_outfit(settings, workspace).clothes
+            self._asking = character_probes(front[0], front[1], captions, known, clothes)[:ASKED]
             self._traits = character_traits(settings, workspace, self._tagger, framing)
         else:
             self._subject = describe_subject(

@@ -19,6 +19,8 @@ class Recommendation:
     preset: block weights, by name or written out.
     lora: the epoch's file.
     reason: a sentence for the user.
+    prompt: the prompt by which it was chosen; '' in records of earlier versions.
+    confidence: chance that no other cell is better, 0 to 1; 0 where it is not known.
     """
 
     epoch: int
@@ -26,6 +28,8 @@ class Recommendation:
     preset: str
     lora: Path
     reason: str
+    prompt: str = ""
+    confidence: float = 0.0
 
 
 def recommendation_from(values: Any, workspace: Workspace) -> Recommendation | None:

@@ -90,6 +90,8 @@ DATA: dict[str, dict[str, Any]] = {
             "preset": str,
             "lora": str,
             "reason": str,
+            "prompt?": str,
+            "confidence?": float,
         }
     },
     "trigger": {"departures?": Map(float)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,12 @@ pytest.importorskip("skia")
 from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
-from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
-from lib_singlelora.judge.recommend import judge, reason, recommend
+from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
+from lib_singlelora.judge.recommend import Scale, judge, reason, recommend
+from lib_singlelora.metrics.ranking import worth
+from lib_singlelora.metrics.retention import measure_retention
+from lib_singlelora.metrics.similarity import PixelCheck
+from lib_singlelora.settings.judge import JudgeSettings
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
@@ -111,6 +116,35 @@ def test_weights_of_the_settings_choose_another_cell(
 ) -> None:
     best = recommend(judge(settings(judge__copying=10), workspace, host, cells, PROMPT, Job()))
     assert best is not None and best.source.number != 3
+
+
+def figures(**scores: float) -> Judgement:
+    seen = measure_retention(("white hat",), [{"white hat": scores["retention"]}])
+    return Judgement(PixelCheck(0.5, ""), seen, scores)
+
+
+def test_a_strong_cell_without_harm_wins_over_a_gentle_one_that_does_little() -> None:
+    """The weighted mean of earlier versions gave 0.77 to the first and 0.72 to the second."""
+    judged = {
+        CellSpec(NO_LORA, 0.0, "", None): figures(retention=0.25),
+        CellSpec(LoraSource.epoch(6), 0.4, "ALL", None): figures(
+            retention=0.47, flexibility=1.0, copying=0.1, leak=0.25, damage=0.0
+        ),
+        CellSpec(LoraSource.epoch(10), 1.0, "ALL", None): figures(
+            retention=0.6, flexibility=0.88, copying=0.6, leak=0.42, damage=0.0
+        ),
+        CellSpec(LoraSource.epoch(20), 1.0, "ALL", None): figures(
+            retention=0.8, flexibility=0.2, copying=0.7, leak=0.6, damage=0.9
+        ),
+    }
+    scale = Scale.of(JudgeSettings(), judged)
+    valued = {
+        spec: replace(found, value=worth(found.scores, scale.weights, scale.base))
+        for spec, found in judged.items()
+        if spec.has_lora
+    }
+    best = recommend(valued)
+    assert best is not None and best.source.number == 10
 
 
 def test_all_figures_are_in_both_files(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lib_singlelora.judge.first_round import _closer
+from lib_singlelora.judge.traits import _closer
 
 WHOLE = {
     "portrait": {"white hat": 0.9},

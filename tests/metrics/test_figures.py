@@ -16,7 +16,7 @@ from lib_singlelora.metrics.copying import (
 from lib_singlelora.metrics.damage import measure_surface, subject_missing, surface_damage
 from lib_singlelora.metrics.leak import leaked_traits, relative_change
 from lib_singlelora.metrics.probe_prompts import character_probes, count_obeyed, other_probes
-from lib_singlelora.metrics.ranking import choose_spread, pareto_front, weighted_score
+from lib_singlelora.metrics.ranking import next_to_probe, pareto_front, price, worth
 
 WEIGHTS = {"retention": 1.0, "flexibility": 0.6, "copying": 0.3, "leak": 0.2, "damage": 0.5}
 
@@ -170,7 +170,7 @@ def test_probes_ask_for_what_no_crop_shows() -> None:
         ["isa", "girl", "1girl", "solo", "standing", "from side", "white hat", "blue dress"],
         ["isa", "girl", "1girl", "solo", "white hat", "blue dress"],
     ]
-    probes = character_probes("isa", "girl", captions)
+    probes = character_probes("isa", "girl", captions, clothes=("white hat", "blue dress"))
     asked = [tag for probe in probes for tag in probe.asks]
     assert (
         "from side" not in asked
@@ -201,25 +201,43 @@ def test_the_front_holds_what_nothing_beats() -> None:
     assert pareto_front(cells, {**WEIGHTS, "copying": 0.0}) == ["good", "damaged"]
 
 
+def test_doing_nothing_is_worth_nothing_and_harm_within_the_tolerated_costs_nothing() -> None:
+    nothing = {"retention": 0.1, "flexibility": 1.0, "copying": 0.0, "leak": 0.0, "damage": 0.0}
+    whole = {"retention": 0.55, "flexibility": 0.9, "copying": 0.6, "leak": 0.5, "damage": 0.0}
+    assert worth(nothing, WEIGHTS, 0.1) == 0 and price(whole, WEIGHTS) == 0
+    assert worth(whole, WEIGHTS, 0.1) == pytest.approx(0.5)
+    assert worth({}, WEIGHTS, 0.1) == 0 and worth({"retention": 1.0}, WEIGHTS, 1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "worst"), [("flexibility", 0.0), ("copying", 1.0), ("leak", 1.0), ("damage", 1.0)]
+)
+def test_harm_costs_its_weight_at_most(name: str, worst: float) -> None:
+    kept = {"retention": 0.8}
+    assert price({name: worst}, WEIGHTS) == pytest.approx(WEIGHTS[name])
+    assert worth({**kept, name: worst}, {**WEIGHTS, name: 0.0}) == worth(kept, WEIGHTS)
+
+
 def test_weights_decide() -> None:
-    strict = {"retention": 0.9, "flexibility": 0.4}
+    strict = {"retention": 0.9, "flexibility": 0.3}
     free = {"retention": 0.7, "flexibility": 0.9}
-    assert weighted_score(free, WEIGHTS) > weighted_score(strict, WEIGHTS)
-    assert weighted_score(free, {**WEIGHTS, "flexibility": 0.1}) < weighted_score(
-        strict, {**WEIGHTS, "flexibility": 0.1}
-    )
-    assert (
-        weighted_score({"damage": 1.0}, WEIGHTS) == 0
-        and weighted_score({"copying": 0.0}, WEIGHTS) == 1
-        and weighted_score({}, WEIGHTS) == 0
-    )
+    assert worth(free, WEIGHTS) > worth(strict, WEIGHTS)
+    weights = {**WEIGHTS, "flexibility": 0.1}
+    assert worth(free, weights) < worth(strict, weights)
 
 
-def test_the_probed_cells_are_no_neighbours() -> None:
-    near = {
-        name: ("ALL", row, column)
-        for name, row, column in (("a", 3, 3), ("b", 3, 2), ("c", 1, 3), ("d", 2, 3))
-    }
-    assert choose_spread("abcd", near, 2) == ["a", "c"]
-    assert choose_spread("abcd", near, 3) == ["a", "c", "b"]  # there are no others
-    assert choose_spread("abcd", near, 0) == []
+def test_the_next_cell_to_probe_is_no_neighbour_of_a_probed_one() -> None:
+    places = (("a", 3, 3), ("b", 3, 2), ("c", 1, 3), ("d", 2, 3))
+    near = {name: ("ALL", row, column) for name, row, column in places}
+    values = {"a": 0.9, "b": 0.8, "c": 0.6, "d": 0.7}
+    assert next_to_probe(values, {}, near) == "a"
+    assert next_to_probe(values, {"a": 0.0}, near) == "c"
+    assert next_to_probe(values, {"a": 0.0, "c": 0.0}, near) == "b"  # there are no others
+    assert next_to_probe(values, dict.fromkeys("abcd", 0.0), near) is None
+
+
+def test_where_a_strong_cell_costs_much_a_gentler_one_is_probed_next() -> None:
+    line = {strength: ("ALL", 0, column) for column, strength in enumerate((0.2, 0.4, 0.6, 0.8, 1))}
+    values = {0.2: 0.3, 0.4: 0.5, 0.6: 0.6, 0.8: 0.65, 1: 0.7}
+    assert next_to_probe(values, {1: 0.0}, line) == 0.6
+    assert next_to_probe(values, {0.8: 0.8}, line) == 0.4

@@ -5,7 +5,7 @@ import pytest
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
 from lib_singlelora.judge.recommend import reason, recommend
 from lib_singlelora.metrics.ranking import choose_gentlest, smooth_scores
-from lib_singlelora.metrics.retention import common_traits, measure_retention
+from lib_singlelora.metrics.retention import common_traits, measure_retention, trait_weights
 from lib_singlelora.metrics.similarity import PixelCheck
 
 CHARACTER = {
@@ -40,6 +40,17 @@ def test_retention_counts_pictures_and_averages_certainty() -> None:
     )
     assert measured.counts == {"white hat": 2, "blonde hair": 0}
     assert measured.score == pytest.approx((0.9 + 0 + 0.7 + 0.2) / 4)
+
+
+def test_what_the_prompt_names_counts_as_far_as_the_checkpoint_does_not_draw_it_anyway() -> None:
+    wanted = ("blonde hair", "blue dress", "boots")
+    base = [{"blue dress": 1.0, "boots": 0.2}, {"blue dress": 0.8, "boots": 0.4}]
+    weights = trait_weights(wanted, ("isa", "blue dress", "boots"), base)
+    assert weights == pytest.approx({"blonde hair": 1.0, "blue dress": 0.1, "boots": 0.7})
+    dressed = measure_retention(wanted, [{"blue dress": 1.0}], weights)
+    assert dressed.score == pytest.approx(0.1 / 1.8) and dressed.counts["blue dress"] == 1
+    assert trait_weights(wanted, ("boots",), [])["boots"] == 0
+    assert measure_retention(("boots",), [{"boots": 1.0}], {"boots": 0.0}).score == 0
 
 
 def test_a_lone_lucky_cell_loses_against_a_good_neighbourhood() -> None:

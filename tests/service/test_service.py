@@ -114,7 +114,10 @@ def test_the_whole_job_and_its_results(service: Service) -> None:
     assert set(results["loras"]) == {"eileen-000001", "eileen"}
     assert results["stages"]["inpaint"] == "done" and results["sheet"] and results["inpainted"]
     handed = service.handover(name)
-    assert f"<lora:{results['recommendation']['name']}:" in handed.prompt
+    tag = f"<lora:{results['recommendation']['name']}:"
+    assert tag in handed.region_prompt
+    # The prompt by which the LoRA was chosen
+    assert handed.prompt.startswith(f"{results['recommendation']['prompt']} {tag}")
     assert handed.mask.exists() and handed.size[0] % 8 == 0
     assert "model/eileen.safetensors" in service.files(name)
     assert not any("snapshot" in path for path in service.files(name))

@@ -33,7 +33,7 @@ from lib_singlelora.imaging.load import read_rgb
 from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.candidates import CandidateJudge
-from lib_singlelora.judge.first_round import tag_pictures
+from lib_singlelora.judge.tagged_pictures import tag_pictures
 from lib_singlelora.library.epochs import epoch_files
 from lib_singlelora.metrics.copying import Copies, copying_score
 from lib_singlelora.metrics.loopback_prompts import Wish

@@ -22,8 +22,8 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
-from lib_singlelora.judge.first_round import read_pictures
 from lib_singlelora.judge.recommend import judge
+from lib_singlelora.judge.tagged_pictures import read_pictures
 from lib_singlelora.library.epochs import epoch_files
 from lib_singlelora.workspace.workspace import Workspace
 

@@ -1,0 +1,76 @@
+"""The traits of the character that a picture of a prompt should show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from PIL import Image
+
+from ..captions.prompt_language import tags_of
+from ..captions.tag_categories import category_of
+from ..imaging.load import load_picture
+from ..metrics.copying import crop_part, sliding_windows
+from ..metrics.retention import SEEN, TagProbabilities, common_traits
+from ..settings.schema import Settings
+from ..tagging.ensemble import Taggers
+from ..workspace.crops import view_tags
+from ..workspace.kohya_folders import list_pictures
+from ..workspace.outfit import FRAMINGS
+from ..workspace.workspace import Workspace
+from .tagged_pictures import tag_pictures
+
+MOST_PARTS = 3  # parts of a crop that stand for a framing which no crop has
+
+
+def character_traits(
+    settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str
+) -> tuple[str, ...]:
+    """The traits of the character that a picture of this prompt should show.
+
+    They are those of the crops with the prompt's framing.  Without such a crop they are those of
+    the next closer one, and of parts of a crop that the tagger takes for this framing, as far as a
+    crop shows them too; without these, those of all crops.
+
+    What the prompt itself names is among them: such clothes are the character's only as far as the
+    checkpoint alone does not draw them (`metrics.retention.trait_weights`).
+    """
+    prompt_tags = tags_of(prompt)
+    views = view_tags(workspace)
+    crops = {
+        path.stem: load_picture(path).image.convert("RGB")
+        for path in list_pictures(workspace.image_folder(settings))
+    }
+    crop_tags = dict(zip(crops, tag_pictures(tagger, list(crops.values())), strict=True))
+    traits = common_traits(
+        [tags for name, tags in crop_tags.items() if set(prompt_tags) & set(views.get(name, ()))]
+    )
+    framing = next((tag for tag in prompt_tags if category_of(tag) == "framing"), "")
+    if not traits and framing:
+        shown = {tag for tags in crop_tags.values() for tag, value in tags.items() if value >= SEEN}
+        of_parts = common_traits(_parts(tagger, crops.values(), framing))
+        of_closer = common_traits(_closer(crop_tags, views, framing))
+        traits = tuple(dict.fromkeys([*of_closer, *(tag for tag in of_parts if tag in shown)]))
+    return traits or common_traits(list(crop_tags.values()))
+
+
+def _closer(
+    crop_tags: Mapping[str, TagProbabilities], views: Mapping[str, Sequence[str]], framing: str
+) -> list[TagProbabilities]:
+    """Tags of the widest of the closer crops: all that these show lies in the framing too."""
+    narrower = FRAMINGS[: FRAMINGS.index(framing)] if framing in FRAMINGS else ()
+    for closer in reversed(narrower):
+        if tags := [tags for name, tags in crop_tags.items() if closer in views.get(name, ())]:
+            return tags
+    return []
+
+
+def _parts(tagger: Taggers, crops: Iterable[Image.Image], framing: str) -> list[TagProbabilities]:
+    """Tags of those parts of the tallest crop that look most like the framing."""
+    tallest = max(crops, key=lambda image: image.height / image.width, default=None)
+    if tallest is None:
+        return []
+    # The character stands in the middle
+    middle = [box for box in sliding_windows(*tallest.size) if abs(box[0] + box[2] - 1) < 0.02]
+    part_tags = tag_pictures(tagger, [crop_part(tallest, box) for box in middle])
+    fitting = [tags for tags in part_tags if tags.get(framing, 0.0) >= SEEN]
+    return sorted(fitting, key=lambda tags: -tags[framing])[:MOST_PARTS]
