@@ -45,6 +45,10 @@ class _OnGpu(TinyModel):
         ({"cuda_graphs": False}, LoraShape(2, 2)),
         ({"gradient_checkpointing": True}, LoraShape(2, 2)),
         ({"regularization": "prior prediction"}, LoraShape(2, 2)),
+        ({"dop_weight": 1}, LoraShape(2, 2)),
+        ({"masked_prior_weight": 1}, LoraShape(2, 2)),
+        ({"dco_beta": 1}, LoraShape(2, 2)),
+        ({"apt": 1}, LoraShape(2, 2)),
         ({}, LoraShape(2, 2, dropout=0.1)),
         ({}, LoraShape(2, 2)),
     ],
@@ -55,6 +59,12 @@ def test_what_differs_from_step_to_step_is_not_recorded(
     model = _OnGpu()
     network = LoraNetwork(model.targets(), model.layout, shape, {}, False, 1)
     assert recordable(model, network, settings(**options)) == (not options and not shape.random)
+
+
+def test_a_bound_on_the_weights_leaves_the_passes_as_they_are() -> None:
+    model = _OnGpu()
+    network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+    assert recordable(model, network, settings(delta_penalty=1e-4, scale_weight_norms=1))
 
 
 def test_a_pass_in_fp16_is_not_recorded_as_its_scale_changes() -> None:
