@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ..errors import PictureError, SettingsError
 from .backdrop import COLOURS
+from .backdrop_shape import BackdropShape
 from .figure_count import only_one
 from .figure_cut import cut_figure
 from .flat_background import Colour, FlatBackground, find_flat_background
@@ -18,6 +19,7 @@ from .mask_refinement import refine
 
 SURE = 0.85  # confidence from which on a mask may be trained on without a look at it
 GRABCUT_CONFIDENCE = 0.3  # GrabCut gives none of its own
+SHAPE_CONFIDENCE = 0.8  # at most, where a plain shape was taken from behind the figure
 
 
 class MaskModel(Protocol):
@@ -103,7 +105,7 @@ def _by_kind_of_picture(image: Image.Image) -> Foreground:
     """The mask by the method that suits the picture."""
     flat = find_flat_background(image)
     if flat is not None and flat.whole:
-        return _from_flat(flat)
+        return _without_shape(image, flat) or _from_flat(flat)
     if flat is None and is_photographed_face(image):
         photograph = grabcut(image)
         if photograph is not None:
@@ -125,6 +127,17 @@ def _by_kind_of_picture(image: Image.Image) -> Foreground:
 def _from_flat(flat: FlatBackground) -> Foreground:
     mask, notes = only_one(flat.mask)
     return Foreground(mask, "flat background", True, flat.colour, notes)
+
+
+def _without_shape(image: Image.Image, flat: FlatBackground) -> Foreground | None:
+    """The figure without the plain shape behind it, such as a wash of colour or a circle; None
+    where there is none.
+    """
+    mask = BackdropShape(image, flat).figure()
+    if mask is None:
+        return None
+    method = "before a plain shape on a flat background (which is kept)"
+    return _unsure(ImageChops.darker(mask, flat.mask), method, SHAPE_CONFIDENCE)
 
 
 def _from_grabcut(mask: Image.Image) -> Foreground:
