@@ -1,6 +1,7 @@
 """Are captions true, and do they leave out the character's own traits and keep all else?
 
-python -m tools.accuracy.captions [--characters 50] [--first 3000] [--keep-implausible] [--json]
+python -m tools.accuracy.captions [--characters 50] [--first 3000] [--keep-implausible]
+    [--drawings] [--json]
 
 Characters of tools/world's renderer in every pose, view and background are cropped and captioned by
 the stages themselves, close-ups of details included, with the embedded tagger and the policy as it
@@ -18,9 +19,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from lib_singlelora.captions.text import split_tags
@@ -36,11 +39,12 @@ from lib_singlelora.workspace.captions import seen_tags
 from lib_singlelora.workspace.crops import view_box
 from lib_singlelora.workspace.workspace import Workspace
 from tools.world.scenes.sample import sample_scene
-from tools.world.scenes.scene import Drawing, render
+from tools.world.scenes.scene import render
 from tools.world.scenes.spec import BANGS, EYE_COLOURS, FRAMINGS, HAIR_COLOURS, HAIR_LENGTHS, Scene
 
-from .crop_truth import Truth, truth_of
+from .crop_truth import Truth, truth_of, truth_of_drawing
 
+HAND_DRAWN = Path(__file__).parents[2] / "examples" / "drawings"
 SIZE = (768, 1152)
 SOURCES = ("full body", "full body", "cowboy shot", "upper body")  # by turns
 DETAILS = 2
@@ -117,6 +121,25 @@ def measure(
     """Crop and caption one character and count."""
     drawing = render(scene, *SIZE)
     workspace, made = captioned(Image.fromarray(drawing.pixels), host, settings, folder)
+    add(count, workspace, made, lambda box: truth_of(scene, drawing, box))
+
+
+def measure_drawing(
+    path: Path, host: StandaloneHost, settings: Settings, folder: Path, count: Count
+) -> None:
+    """Crop and caption one of `examples/drawings` and count."""
+    mask = np.asarray(Image.open(path.with_name(f"{path.stem}-mask.png")).convert("L")) > 127
+    workspace, made = captioned(Image.open(path).convert("RGB"), host, settings, folder)
+    add(count, workspace, made, lambda box: truth_of_drawing(path.stem, mask, box))
+
+
+def add(
+    count: Count,
+    workspace: Workspace,
+    made: CaptionResult,
+    truth_at: Callable[[tuple[int, int, int, int]], Truth],
+) -> None:
+    """Count the captions of one picture."""
     seen = seen_tags(workspace)
     for path, text in made.captions.items():
         said = set(split_tags(text))
@@ -130,9 +153,11 @@ def measure(
         count.lost += len(lost)
         if leaked or lost:
             count.wrong.append(
-                f"{folder.name} {path.stem}: leaked {sorted(leaked)}, lost {sorted(lost)}"
+                f"{workspace.root.name} {path.stem}: leaked {sorted(leaked)}, lost {sorted(lost)}"
             )
-        truth = _truth(scene, drawing, workspace, path.stem)
+        box = view_box(workspace, path.stem)
+        assert box is not None
+        truth = truth_at(box)
         told = said - {"bench", "girl"} - NO_MATTER
         doubted = {doubt.tag for doubt in made.doubts.get(path.stem, ())} - NO_MATTER
         count.told += len(told)
@@ -145,14 +170,8 @@ def measure(
         count.mistakes.update(doubted & truth.possible)
 
 
-def _truth(scene: Scene, drawing: Drawing, workspace: Workspace, name: str) -> Truth:
-    box = view_box(workspace, name)
-    assert box is not None
-    return truth_of(scene, drawing, box)
-
-
-def bench(characters: int, first: int, implausible: str = "drop") -> Count:
-    """Single figures of the renderer from a seed on."""
+def bench(characters: int, first: int, implausible: str = "drop", drawings: bool = False) -> Count:
+    """Single figures of the renderer from a seed on, or the drawings that it did not make."""
     host = StandaloneHost(CHECKPOINT)
     count = Count()
     seed = first
@@ -164,7 +183,10 @@ def bench(characters: int, first: int, implausible: str = "drop") -> Count:
         }
     )
     with tempfile.TemporaryDirectory() as name:
-        done = 0
+        for mask in sorted(HAND_DRAWN.glob("*-mask.png")) if drawings else ():
+            own = mask.with_name(mask.name.replace("-mask", ""))
+            measure_drawing(own, host, settings, Path(name) / own.stem, count)
+        done = characters if drawings else 0
         while done < characters:
             scene = sample_scene(seed, world=False, framing=SOURCES[done % len(SOURCES)])
             if len(scene.characters) == 1:
@@ -182,22 +204,27 @@ def main() -> int:
         "--keep-implausible", action="store_true", help="trust the tagger, as without the rules"
     )
     parser.add_argument(
+        "--drawings", action="store_true", help="those of examples/drawings instead"
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object and nothing else on stdout"
     )
     options = parser.parse_args()
     started = time.monotonic()
-    count = bench(options.characters, options.first, "keep" if options.keep_implausible else "drop")
+    implausible = "keep" if options.keep_implausible else "drop"
+    count = bench(options.characters, options.first, implausible, options.drawings)
     reached = count.leaked == 0 and count.lost == 0
     for line in count.wrong:
         print(line, file=sys.stderr)
     print("false in captions:", count.falsehoods.most_common(40), file=sys.stderr)
     print("true but doubted:", count.mistakes.most_common(40), file=sys.stderr)
     figures = count.figures()
+    subjects = "the drawings" if options.drawings else f"{options.characters} characters"
     if options.json:
         print(json.dumps({**figures, "reached": reached}))
     else:
         print(
-            f"{count.captions} captions of {options.characters} characters: {count.leaked} of"
+            f"{count.captions} captions of {subjects}: {count.leaked} of"
             f" {count.traits} trait tags left in, {count.lost} of {count.others} other tags lost;"
             f" {count.false} of {count.told} tags false (precision {figures['precision']:.3f},"
             f" recall {figures['recall']:.3f}); {count.rightly} of {count.doubted} doubts right;"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tools.world.scenes.geometry import Box, parts
 from tools.world.scenes.scene import Drawing
 from tools.world.scenes.spec import Character, Scene
 from tools.world.scenes.tags import tags
 
+# Of each drawing the rows of its parts, as shares of its height, and the tags that are true there,
+# colours under every name that may be given to them.
+DRAWINGS = Path(__file__).parent / "drawings.json"
 CLEAR = 0.5  # share of a part from which a crop shows it clearly
 HINT = 0.02  # share below which it does not show it at all
 HANDS = ("cuffs", "gloves")
@@ -43,6 +51,31 @@ def truth_of(scene: Scene, drawing: Drawing, box: tuple[int, int, int, int]) -> 
             clear.add(tag)
         if share > HINT or tag in ("1girl", "solo"):
             possible.add(tag)
+    return Truth(frozenset(clear), frozenset(possible))
+
+
+def truth_of_drawing(name: str, mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> Truth:
+    """The truth of a crop of one of `examples/drawings`, by its rows in `drawings.json`.
+
+    mask: its figure, (H, W).
+    box: in the drawing, pixels.
+    """
+    drawing = json.loads(DRAWINGS.read_text(encoding="utf-8"))[name]
+    left, top, right, bottom = box
+    rows = {
+        part: (0.0, start * mask.shape[0], 1.0, end * mask.shape[0])
+        for part, (start, end) in drawing["rows"].items()
+    }
+    shares = {part: _share(row, (0, top, 1, bottom)) for part, row in rows.items()}
+    shares["background"] = 1 - float(mask[top:bottom, left:right].mean())
+    clear: set[str] = set()
+    possible: set[str] = set()
+    for part, told in drawing["tags"].items():
+        share = shares.get(part, 1.0)
+        if share >= (0.1 if part == "background" else CLEAR):
+            clear.update(told)
+        if share > HINT:
+            possible.update(told)
     return Truth(frozenset(clear), frozenset(possible))
 
 
