@@ -65,8 +65,7 @@ class Form:
         following = [self.fields[name] for name in self.view._following()]
         outputs = [self.fields["training.preset"], *following, *self.view.outputs]
         for component, value in zip(outputs, self.handlers[number](self.values), strict=True):
-            is_update = isinstance(value, dict) and value.get("__type__") == "update"
-            if not is_update:
+            if not (isinstance(value, dict) and "__type__" in value):
                 self.values[component] = value
 
     def choose_preset(self, name: str) -> None:
