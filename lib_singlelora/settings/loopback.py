@@ -39,8 +39,8 @@ class LoopbackSettings:
         label="Sources",
         choices=SOURCES,
         help=(
-            "How candidates are drawn, in turn: a part of the original picture redrawn, all of it "
-            "redrawn, or from the prompt alone."
+            "inpaint redraws a part of the original picture, img2img all of it, txt2img starts "
+            "from the prompt; they take turns."
         ),
     )
     lora: str = setting(

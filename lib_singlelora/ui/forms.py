@@ -57,7 +57,7 @@ def field(declared: Declaration, value: Any) -> Any:
         component = gr.Dropdown(preset_names(), value=value, **common)
     elif kind is bool:
         component = gr.Checkbox(value=value, **common)
-    elif declared.choices:
+    elif declared.choices and get_origin(kind) is not tuple:
         component = gr.Dropdown(
             list(declared.choices), value=value, allow_custom_value=bool(declared.pattern), **common
         )

@@ -10,11 +10,18 @@ import pytest
 from PIL import Image
 
 from lib_singlelora.crops.buckets import make_buckets
-from lib_singlelora.errors import ConflictError, JobCancelled, NotFoundError, SettingsError
+from lib_singlelora.errors import (
+    ConflictError,
+    JobCancelled,
+    LoraFileError,
+    NotFoundError,
+    SettingsError,
+)
 from lib_singlelora.files.fileio import file_hash
 from lib_singlelora.host import GeneratedImage, ImageRequest, LoraUse
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
+from lib_singlelora.service.service import Service
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.judged_loopback import JudgedLoopback, judged_loopback
 from lib_singlelora.stages.loopback import lineage_of
@@ -245,3 +252,24 @@ def test_without_crops_it_says_what_to_call(
         path.unlink()
     with pytest.raises(NotFoundError, match="crop"):
         run(eileen, standalone_host)
+
+
+def test_the_service_queues_it_with_settings(
+    eileen: Workspace, standalone_host: StandaloneHost, drawn: list[ImageRequest]
+) -> None:
+    service = Service(standalone_host, lambda: eileen.root.parent)
+    lenient = {key.replace("__", "."): value for key, value in LENIENT.items()}
+    values = {**lenient, "loopback.count": 1, "loopback.sources": "txt2img"}
+    with pytest.raises(SettingsError):
+        service.judged_loopback("eileen", values, "middle")
+    with pytest.raises(SettingsError):
+        service.judged_loopback("eileen", {"loopback.count": 0})
+    with pytest.raises(LoraFileError):
+        service.judged_loopback("eileen", {"loopback.lora": "nobody"})
+    assert not service.runner.tickets
+    ticket = service.judged_loopback("eileen", values)
+    assert ticket.wait(300).state == "done"
+    result = ticket.job.result
+    assert result["workspace"] == "eileen-v2" and result["rounds"][0]["made"] == 1
+    assert service.settings("eileen").loopback.count == 1
+    assert service.results("eileen-v2")["loras"].keys() == {"eileen-v2"}
