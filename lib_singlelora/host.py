@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .naming.blocks import BlockLayout
 
 Fill = Literal["fill", "original", "latent noise", "latent nothing"]
+Control = Literal["inpaint", "reference"]
 Part = Literal["vae", "text encoder"]  # what of a checkpoint a training may do without
 
 
@@ -34,6 +35,21 @@ class LoraUse:
     path: Path
     unet: float = 1.0
     text_encoder: float = 1.0
+
+
+@dataclass(frozen=True)
+class ControlUnit:
+    """A ControlNet that steers a picture.
+
+    kind: inpaint, by a model that sees the picture and its mask; or reference, by the features of
+        another picture.
+    weight: 0 to 2.
+    image: RGB, of a reference.
+    """
+
+    kind: Control
+    weight: float = 1.0
+    image: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,7 @@ class ImageRequest:
         picture itself, noise, or nothing (latents of zero).
     hard_edge: the picture outside the mask comes back up to the mask's very edge, without a soft
         one of the host's, for a caller who makes the seam.
+    controls: of the kinds that the host has; of img2img and inpainting.
     """
 
     prompt: str
@@ -66,6 +83,7 @@ class ImageRequest:
     denoise: float = 0.75
     fill: Fill = "original"
     hard_edge: bool = False
+    controls: tuple[ControlUnit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -354,6 +372,10 @@ class Host(Protocol):
 
     def upscalers(self) -> Sequence[Upscaler]:
         """The host's upscalers, best first; the first one works without a download."""
+        ...
+
+    def controls(self) -> Sequence[Control]:
+        """The kinds of ControlNet units that a request may have; none without ControlNet."""
         ...
 
     def taggers(self) -> Sequence[HostTagger]:

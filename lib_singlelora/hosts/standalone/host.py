@@ -22,6 +22,7 @@ from ...errors import CheckpointError, HostBusyError, SettingsError
 from ...host import (
     AskedPreset,
     CheckpointInfo,
+    Control,
     GeneratedImage,
     HostPaths,
     HostTagger,
@@ -148,6 +149,10 @@ class StandaloneHost:
         return ()
 
     def upscalers(self) -> Sequence[Upscaler]:
+        """None."""
+        return ()
+
+    def controls(self) -> Sequence[Control]:
         """None."""
         return ()
 
@@ -393,6 +398,10 @@ def _check(request: ImageRequest) -> None:
     if request.sampler not in SAMPLERS:
         raise SettingsError(
             f"sampler: found {request.sampler!r}, expected one of {', '.join(SAMPLERS)}"
+        )
+    if request.controls:
+        raise SettingsError(
+            "controls: found units of ControlNet, expected none; this host has no ControlNet"
         )
     check_steps_and_size(request)
 

@@ -12,6 +12,7 @@ from ...errors import CheckpointError, LoraFileError, SettingsError, TrainingErr
 from ...host import GeneratedImage, ImageRequest
 from ...jobs import Job, Progress
 from ..request import check_steps_and_size
+from .controlnet import add_units
 from .lora_folder import LoraFolder
 
 # The WebUI's numbers for "Masked content"
@@ -111,9 +112,11 @@ def _processing(
             "inpainting_fill": FILLS[request.fill],
             "inpaint_full_res": False,
         }
-    return processing.StableDiffusionProcessingImg2Img(
+    p = processing.StableDiffusionProcessingImg2Img(
         **options, init_images=[picture], denoising_strength=request.denoise, resize_mode=0
     )
+    add_units(p, request.controls)
+    return p
 
 
 def _generate_image(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImage:

@@ -13,6 +13,7 @@ from ...errors import CheckpointError
 from ...host import (
     AskedPreset,
     CheckpointInfo,
+    Control,
     GeneratedImage,
     HostPaths,
     HostTagger,
@@ -23,7 +24,7 @@ from ...host import (
 )
 from ...jobs import Job, Progress
 from ...settings.preset_files import preset_of
-from . import generate
+from . import controlnet, generate
 from .deepbooru import Deepbooru
 from .lora_folder import LoraFolder, lora_folder
 from .queue import QueueLock
@@ -125,6 +126,10 @@ class WebUIHost:
     def upscalers(self) -> Sequence[Upscaler]:
         """The WebUI's upscalers, best first."""
         return upscalers()
+
+    def controls(self) -> Sequence[Control]:
+        """What the extension sd-webui-controlnet can do, where it is installed."""
+        return controlnet.controls()
 
     def taggers(self) -> Sequence[HostTagger]:
         """The WebUI's deepbooru."""
