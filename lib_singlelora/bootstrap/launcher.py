@@ -42,6 +42,7 @@ WORDS = {
     "train": "--workspace DIR …: one LoRA file for each epoch",
     "plot": "--workspace DIR …: the sheet that compares them",
     "inpaint": "--workspace DIR …: draw the character into a picture",
+    "exam": "--workspace DIR [--lora FILE]: parts redrawn and compared with the source",
     "accept": "PICTURE … --workspace DIR: keep what was drawn, with all that made it",
     "loopback": "PICTURE … --workspace DIR: add what was drawn to the next version of the dataset",
     "bake": "FILE --preset P --strength S --out FILE: block weights multiplied into a LoRA",

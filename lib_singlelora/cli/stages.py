@@ -32,6 +32,8 @@ from .output import ProgressPrinter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO_PICTURE = ROOT / "examples" / "isabella.png"
+# What the demo ends with: parts of the source redrawn, and the character in another pose
+DEMO_SETTINGS = ("inpaint.parts=head,skirt,another pose", "inpaint.count=1")
 # Errors that wrong settings cause: the call's settings are then taken back, for the next call.
 MISTAKES = (
     SettingsError,
@@ -111,6 +113,7 @@ def run_demo(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     options.trigger = "isabella"
     options.class_token = "girl"
     options.checkpoint = options.checkpoint or CHECKPOINT
+    options.set = [*DEMO_SETTINGS, *options.set]
     return run_stages(options, job)
 
 

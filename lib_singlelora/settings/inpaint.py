@@ -13,9 +13,20 @@ class InpaintSettings(DrawingSettings):
     """Inpainting."""
 
     prompt: str = setting(
-        "",
-        label="Prompt",
-        help="Empty: trigger, class, and what the character wears in the masked part.",
+        "", label="Prompt", help="Empty: trigger, class, and what captions name in the masked part."
+    )
+    parts: tuple[str, ...] = setting(
+        (),
+        label="Parts",
+        help=(
+            "Without a mask: parts to redraw, such as head,hat,hair,torso,left sleeve,skirt,feet, "
+            "or another pose. Empty: the head, or inpaint/mask.png."
+        ),
+    )
+    pose: str = setting(
+        "arms up",
+        label="Pose",
+        help="For another pose: what the checkpoint draws the class in, to be redrawn.",
     )
     count: int = setting(
         4, label="Pictures", low=1, high=100, help="Number of results to choose from."
@@ -92,6 +103,18 @@ class InpaintSettings(DrawingSettings):
             "What the masked part starts from; latent noise draws something new there, at a "
             "denoising strength near 1."
         ),
+    )
+    controlnet: str = setting(
+        "off",
+        label="ControlNet",
+        choices=("off", "inpaint", "reference", "both"),
+        help=(
+            "Units of the WebUI's extension ControlNet, where it is installed: a model for "
+            "inpainting, and the source picture as reference."
+        ),
+    )
+    controlnet_weight: float = setting(
+        1.0, label="ControlNet weight", low=0, high=2, help="Weight of each of these units."
     )
     seed: int = setting(
         1,

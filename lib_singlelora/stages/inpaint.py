@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from PIL import Image
 
-from ..crops.buckets import training_resolution
 from ..errors import PictureError
 from ..files.fileio import file_hash, fingerprint, write_bytes, write_json
-from ..host import Fill, Host, ImageRequest, LoraUse
-from ..imaging.boxes import PixelBox
-from ..imaging.load import over_white, picture_size, read_rgb
+from ..host import Host, LoraUse
+from ..imaging.load import picture_size, read_rgb
 from ..imaging.png import png_bytes, save_picture
 from ..imaging.upscale import choose_upscaler
 from ..jobs import Progress
@@ -30,20 +28,24 @@ from ..workspace.resume import begin, finish
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .inpaint_canvas import Canvas, default_mask, make_canvas
+from .inpaint_parts import parts_to_redraw
 from .inpaint_prompt import region_prompt
+from .inpaint_request import control_units, drawn_at, request_for
+from .inpaint_strip import after, before, masked, strip_of
 
 HOW = "how.json"  # lies in a batch's folder and says what made it
 
 
 @dataclass(frozen=True)
 class InpaintResult:
-    """A batch.
+    """One batch, or one for each of `inpaint.parts`.
 
     pictures: one a seed.
-    sheet: the batch beside the original.
+    sheet: the batch beside the original; of several the first one's, as mask and prompt.
     mask: None where the whole picture was redrawn.
     prompt: the one that was used.
     notes: how the mask was read, where that may not be what was meant.
+    strips: of each batch the redrawn part before, masked and after, at the picture's resolution.
     """
 
     pictures: tuple[Path, ...]
@@ -51,16 +53,48 @@ class InpaintResult:
     mask: Path | None
     prompt: str
     notes: tuple[str, ...] = ()
+    strips: tuple[Path, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The stage's part of the JSON object."""
         return {
             "inpainted": [str(path) for path in self.pictures],
             "inpaint_sheet": str(self.sheet),
+            "inpaint_strips": [str(path) for path in self.strips],
             "inpaint_mask": str(self.mask) if self.mask else None,
             "inpaint_prompt": self.prompt,
             "inpaint_notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One part to redraw.
+
+    mark: of all that its pictures show.
+    seeds, paths: of its pictures.
+    """
+
+    picture: Path
+    mask: Path | None
+    canvas: Canvas
+    prompt: str
+    mark: str
+    seeds: tuple[int, ...]
+    paths: tuple[Path, ...]
+
+    @property
+    def folder(self) -> Path:
+        return self.paths[0].parent
+
+    @property
+    def strip(self) -> Path:
+        return self.folder / "strip.png"
+
+    @property
+    def files(self) -> list[Path]:
+        strips = [self.strip] if self.mask else []
+        return [*self.paths, self.folder / "sheet.png", *strips, self.folder / HOW]
 
 
 def inpaint(
@@ -69,51 +103,103 @@ def inpaint(
     """Redraw the masked part of a picture, or all of it.
 
     image: default the prepared picture.
-    mask: white is redrawn; default the character's head, written to inpaint/mask.png to be edited.
+    mask: white is redrawn; default each of `inpaint.parts`, or without any the character's head,
+        written to inpaint/mask.png to be edited.
     Raises: PictureError, for a mask of another size; LoraFileError, when nothing is trained;
-        PresetError; ImageModelError, for an upscaler; JobCancelled.
+        PresetError; SettingsError, for a part that the picture does not show; ImageModelError, for
+        an upscaler; JobCancelled.
+    """
+    settings = context.settings
+    workspace = context.workspace
+    host = context.host
+    options, lora = chosen(settings, workspace)
+    with_parts = options.parts and options.redraw == "masked part"
+    if with_parts and image is None and mask is None:
+        asked = parts_to_redraw(context, options.parts)
+    else:
+        asked = [(*_picture_and_mask(settings, workspace, image, mask), "")]
+    batches = [
+        _batch(context, options, lora, picture, hole, image is None, prompt)
+        for picture, hole, prompt in asked
+    ]
+    marks = [batch.mark for batch in batches]
+    mark = marks[0] if len(marks) == 1 else fingerprint(marks)
+    files = [path for batch in batches for path in batch.files]
+    record, done = begin(workspace, "inpaint", mark, context.force)
+    if not (done and all(path.exists() for path in files)):
+        known = known_presets(settings, host)
+        publish(settings, workspace, host, epoch_files(workspace, settings))
+        baked = bake_preset(lora, None, options.preset, workspace, known, host.checkpoint.path)
+        use = LoraUse(baked, options.strength, options.strength)
+        total = sum(len(batch.paths) for batch in batches)
+        for index, batch in enumerate(batches):
+            earlier = sum(len(each.paths) for each in batches[:index])
+            _draw(context, batch, options, use, earlier, total)
+            _finish_batch(batch, options, host, lora)
+        # Earlier batches are the user's to keep: they are taken out of the record, so that
+        # `finish` does not remove them.
+        record.files = {}
+        for path in files:
+            workspace.note_file(record, path)
+        finish(workspace, record, files)
+    first = batches[0]
+    return InpaintResult(
+        tuple(path for batch in batches for path in batch.paths),
+        first.folder / "sheet.png",
+        first.mask,
+        first.prompt,
+        tuple(dict.fromkeys(note for batch in batches for note in batch.canvas.notes)),
+        tuple(batch.strip for batch in batches if batch.mask),
+    )
+
+
+def _batch(
+    context: StageContext,
+    options: InpaintSettings,
+    lora: Path,
+    picture: Path,
+    mask: Path | None,
+    is_prepared: bool,
+    prompt: str,
+) -> _Batch:
+    """What is drawn of one part.
+
+    is_prepared: the picture is the prepared one, whose clothes are known.
+    prompt: '' for the one that is set or made from the part.
     """
     settings = context.settings
     workspace = context.workspace
     host = context.host
     known = known_presets(settings, host)
-    options, lora = chosen(settings, workspace)
-    picture, mask = _picture_and_mask(settings, workspace, image, mask)
-    canvas = make_canvas(picture, mask, options, *_drawn_at(settings, host))
-    prompt = options.prompt or _prompt(settings, workspace, canvas, mask, image is None)
+    canvas = make_canvas(picture, mask, options, *drawn_at(settings, host))
+    units, lacking = control_units(host, options, workspace.prepared)
+    canvas = replace(canvas, notes=(*canvas.notes, *lacking))
+    prompt = options.prompt or prompt or _prompt(settings, workspace, canvas, mask, is_prepared)
     sources = [file_hash(path) for path in (lora, picture, *([mask] if mask else []))]
     mark = fingerprint(
-        vars(options),
+        vars(replace(options, parts=())),
         preset_key(options.preset, known),
         prompt,
         settings.training.clip_skip,
         settings.prepare.upscaler,
         host.checkpoint.sha256,
+        [unit.kind for unit in units],
         *sources,
     )
     folder = workspace.inpaint / mark[:8]
-    seeds = [(options.seed + index) % SEEDS for index in range(options.count)]
-    paths = [folder / f"{seed}.png" for seed in seeds]
-    sheet = folder / "sheet.png"
-    how = folder / HOW
-    record, done = begin(workspace, "inpaint", mark, context.force)
-    if done and all(path.exists() for path in (*paths, sheet, how)):
-        return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)
-    publish(settings, workspace, host, epoch_files(workspace, settings))
-    baked = bake_preset(lora, None, options.preset, workspace, known, host.checkpoint.path)
-    use = LoraUse(baked, options.strength, options.strength)
-    request = request_for(canvas, prompt, options, settings.training.clip_skip, (use,))
-    _draw(context, canvas, request, seeds, paths)
-    write_bytes(sheet, png_bytes(_sheet(canvas, paths, prompt)))
-    write_json(how, _how_made(options, host, prompt, picture, mask, lora))
-    # Earlier batches are the user's to keep: they are taken out of the record, so that `finish`
-    # does not remove them.
-    record.files = {}
-    files_of_batch = [*paths, sheet, how]
-    for path in files_of_batch:
-        workspace.note_file(record, path)
-    finish(workspace, record, files_of_batch)
-    return InpaintResult(tuple(paths), sheet, mask, prompt, canvas.notes)
+    seeds = tuple((options.seed + index) % SEEDS for index in range(options.count))
+    paths = tuple(folder / f"{seed}.png" for seed in seeds)
+    return _Batch(picture, mask, canvas, prompt, mark, seeds, paths)
+
+
+def _finish_batch(batch: _Batch, options: InpaintSettings, host: Host, lora: Path) -> None:
+    """The files beside the pictures of a batch."""
+    sheet = _sheet(batch.canvas, list(batch.paths), batch.prompt)
+    write_bytes(batch.folder / "sheet.png", png_bytes(sheet))
+    if batch.mask:
+        write_bytes(batch.strip, png_bytes(strip_of(batch.canvas, read_rgb(batch.paths[0]))))
+    how = _how_made(options, host, batch.prompt, batch.picture, batch.mask, lora)
+    write_json(batch.folder / HOW, how)
 
 
 def chosen(settings: Settings, workspace: Workspace) -> tuple[InpaintSettings, Path]:
@@ -128,51 +214,31 @@ def chosen(settings: Settings, workspace: Workspace) -> tuple[InpaintSettings, P
     return replace(options, strength=strength, preset=preset), lora
 
 
-def request_for(
-    canvas: Canvas,
-    prompt: str,
-    options: InpaintSettings,
-    clip_skip: int,
-    loras: tuple[LoraUse, ...],
-) -> ImageRequest:
-    """The request that redraws a canvas, without its seeds."""
-    return ImageRequest(
-        prompt,
-        (),
-        canvas.image.width,
-        canvas.image.height,
-        options.negative_prompt,
-        options.sampler,
-        options.steps,
-        options.cfg_scale,
-        clip_skip,
-        loras,
-        canvas.image,
-        canvas.hole,
-        options.denoise,
-        cast(Fill, options.fill),
-        hard_edge=True,
-    )
-
-
 def _draw(
     context: StageContext,
-    canvas: Canvas,
-    request: ImageRequest,
-    seeds: list[int],
-    paths: list[Path],
+    batch: _Batch,
+    options: InpaintSettings,
+    use: LoraUse,
+    earlier: int,
+    total: int,
 ) -> None:
-    """Draw the pictures that are missing, one a seed, each into its file."""
+    """Draw the pictures that are missing, one a seed, each into its file.
+
+    earlier, total: pictures of earlier batches, and of all.
+    """
     job = context.job
-    options = context.settings.inpaint
+    canvas = batch.canvas
+    clip_skip = context.settings.training.clip_skip
+    units, _ = control_units(context.host, options, context.workspace.prepared)
+    request = request_for(canvas, batch.prompt, options, clip_skip, (use,), units)
     upscaler = choose_upscaler(
         context.settings.prepare.upscaler,
         context.host.upscalers(),
         lambda done, total: job.raise_if_cancelled(),
     )
-    for index, (seed, path) in enumerate(zip(seeds, paths, strict=True)):
+    for index, (seed, path) in enumerate(zip(batch.seeds, batch.paths, strict=True), earlier):
         job.raise_if_cancelled()
-        job.report(Progress("inpaint", index, len(paths), f"picture {index + 1} of {len(paths)}"))
+        job.report(Progress("inpaint", index, total, f"picture {index + 1} of {total}"))
         if context.force or not path.exists():
             drawn = context.host.generate(replace(request, seeds=(seed,)), job)[0]
             parameters = drawn.parameters
@@ -182,7 +248,7 @@ def _draw(
                 parameters += f", Inpaint area: Only masked, Masked area padding: {options.padding}"
             finished = canvas.result(drawn.image, upscaler)
             save_picture(path, replace(drawn, image=finished, parameters=parameters))
-        job.report(Progress("inpaint", index + 1, len(paths), pictures=(path,)))
+        job.report(Progress("inpaint", index + 1, total, pictures=(path,)))
 
 
 def _how_made(
@@ -202,11 +268,6 @@ def _how_made(
     }
 
 
-def _drawn_at(settings: Settings, host: Host) -> tuple[int, bool]:
-    """(the side of the square whose area is drawn, pixels; whether squares are drawn best)."""
-    return training_resolution(settings, host), not settings.training.buckets
-
-
 def suggested_prompt(
     settings: Settings,
     workspace: Workspace,
@@ -216,7 +277,7 @@ def suggested_prompt(
 ) -> str:
     """The prompt where `inpaint.prompt` is empty.  Raises: PictureError."""
     picture, mask = _picture_and_mask(settings, workspace, image, mask)
-    canvas = make_canvas(picture, mask, settings.inpaint, *_drawn_at(settings, host))
+    canvas = make_canvas(picture, mask, settings.inpaint, *drawn_at(settings, host))
     return _prompt(settings, workspace, canvas, mask, image is None)
 
 
@@ -253,34 +314,14 @@ def _prompt(
 
 def _sheet(canvas: Canvas, paths: list[Path], prompt: str) -> Image.Image:
     """The batch beside the original and the mask: the drawn part and what is around it."""
-    around = _around(canvas)
-    original = over_white(canvas.whole).crop(around)
-    cells: list[Cell | None] = [Cell((original,), "original")]
+    cells: list[Cell | None] = [Cell((before(canvas),), "original")]
     if canvas.painted is not None:
-        red = Image.blend(original, Image.new("RGB", original.size, (220, 38, 38)), 0.45)
-        masked = Image.composite(red, original, canvas.painted.crop(around))
-        cells.append(Cell((masked,), "mask"))
-    drawn = [read_rgb(path) for path in paths]
-    cells += [
-        Cell((picture.crop(around) if canvas.box else picture,), f"seed {path.stem}")
-        for path, picture in zip(paths, drawn, strict=True)
-    ]
+        cells.append(Cell((masked(canvas),), "mask"))
+    cells += [Cell((after(canvas, read_rgb(path)),), f"seed {path.stem}") for path in paths]
     columns = min(4, len(cells))
     cells += [None] * (-len(cells) % columns)
     rows = tuple(tuple(cells[i : i + columns]) for i in range(0, len(cells), columns))
     grid = Grid("", ("",) * len(rows), ("",) * columns, rows)
     title = "Redrawn" if canvas.painted is None else "Inpainted"
-    return draw_sheet(title, prompt, [grid], max(128, min(256, max(original.size))))
-
-
-def _around(canvas: Canvas) -> PixelBox:
-    """The drawn part and as much beside it as shows that it fits in."""
-    left, top, right, bottom = canvas.shown
-    margin = max(right - left, bottom - top) // 4
-    width, height = canvas.whole.size
-    return (
-        max(0, left - margin),
-        max(0, top - margin),
-        min(width, right + margin),
-        min(height, bottom + margin),
-    )
+    side = max(before(canvas).size)
+    return draw_sheet(title, prompt, [grid], max(128, min(256, side)))

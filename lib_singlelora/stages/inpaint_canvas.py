@@ -115,8 +115,18 @@ def make_canvas(
     if options.area == "only masked" or (options.area == "automatic" and larger):
         shapes = [[square_bucket(resolution)], buckets] if squares else [buckets]
         return part_canvas(layer, read.image, options, shapes, notes)
-    layer = fit_to_bucket(layer, bucket)
-    painted = fit_to_bucket(read.image, bucket)
+    fitted = fit_to_bucket(read.image, bucket)
+    return whole_canvas(fit_to_bucket(layer, bucket), fitted, options, notes)
+
+
+def whole_canvas(
+    layer: Image.Image, painted: Image.Image, options: InpaintSettings, notes: tuple[str, ...] = ()
+) -> Canvas:
+    """The canvas that shows all of a picture.
+
+    layer: RGB or RGBA, in the size that is drawn.
+    painted: L, of its size.
+    """
     seam = _blurred(painted, options.mask_blur)
     return Canvas(over_white(layer), _cells(seam), layer, painted, seam, None, notes)
 

@@ -58,6 +58,18 @@ def part_prompt(
     return prompt_of((*subject, "solo", *framing, *clothes, *gaze))
 
 
+def pose_prompt(
+    trigger: str, class_token: str, settings: Settings, workspace: Workspace, pose: str
+) -> str:
+    """A whole figure in a pose, before a plain background, with the clothes of most crops.
+
+    trigger: '' for a prompt that names the class alone, and no clothes.
+    """
+    clothes = _worn(_tags_by_crop(settings, workspace), view_tags(workspace)) if trigger else []
+    subject = (trigger, class_token) if trigger else (class_token,)
+    return prompt_of((*subject, "solo", "full body", pose, *clothes, "simple background"))
+
+
 def _framing(workspace: Workspace, box: PixelBox) -> tuple[str, ...]:
     """The tags of the crop that shows most nearly the same part; none where no crop comes near."""
     views = view_tags(workspace)
@@ -67,17 +79,17 @@ def _framing(workspace: Workspace, box: PixelBox) -> tuple[str, ...]:
 
 
 def _tags_by_crop(settings: Settings, workspace: Workspace) -> dict[str, list[str]]:
-    """Tags of each crop by the stem of its file: what taggers saw, and what its caption says.
+    """The tags of each crop's caption by the stem of its file; without one, what taggers saw.
 
-    A caption may have been written by hand, or without a tagger.
+    A caption leaves to the trigger what the trigger has learned: naming that beside it would ask
+    for what the checkpoint makes of the word.
     """
     tags = {name: list(map(plain, seen)) for name, seen in seen_tags(workspace).items()}
     for folder in workspace.own_folders(settings):
         for picture in list_pictures(folder):
-            if view_box(workspace, picture.stem):
-                known = tags.setdefault(picture.stem, [])
-                said = map(plain, split_tags(read_caption(picture)))
-                known += [tag for tag in said if tag not in known]
+            caption = read_caption(picture)
+            if caption and view_box(workspace, picture.stem):
+                tags[picture.stem] = list(map(plain, split_tags(caption)))
     return tags
 
 

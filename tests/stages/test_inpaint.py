@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from lib_singlelora.crops.buckets import make_buckets
-from lib_singlelora.errors import LoraFileError, PictureError, PresetError
+from lib_singlelora.errors import LoraFileError, PictureError, PresetError, SettingsError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.settings.inpaint import InpaintSettings
 from lib_singlelora.settings.schema import Settings
@@ -312,3 +312,40 @@ def test_the_recommended_file_is_drawn_at_its_strength_and_block_weights(
     assert "<lora:eileen-000001:0.3>" in parameters(own.pictures[0])
     other = draw(eileen, standalone_host, lora="2")
     assert "<lora:eileen:0.8>" in parameters(other.pictures[0])
+
+
+def test_parts_are_redrawn_by_name_each_as_a_batch_with_a_strip(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
+    with Image.open(eileen.prepared) as picture:
+        figure = Image.new("L", picture.size)
+    figure.paste(255, (90, 10, 160, 90))
+    figure.paste(255, (60, 90, 190, 250))
+    figure.save(eileen.mask)
+    made = draw(eileen, standalone_host, parts="head,torso,another pose")
+    assert len(made.pictures) == len(made.strips) == 3
+    before = pixels(eileen.prepared)
+    head, torso = (pixels(path) for path in made.pictures[:2])
+    assert head.shape == torso.shape == before.shape
+    changed = [
+        np.argwhere(np.abs(after - before).max(axis=2) > 20)[:, 0] for after in (head, torso)
+    ]
+    assert changed[0].mean() < changed[1].mean()
+    with Image.open(made.strips[0]) as strip:
+        assert strip.width > 3 * strip.height * 0.5
+    record = eileen.record("inpaint")
+    assert set(made.pictures) | set(made.strips) <= set(eileen.files_of(record))
+    again = draw(eileen, standalone_host, parts="head,torso,another pose")
+    assert again.pictures == made.pictures
+    with pytest.raises(SettingsError, match=r"found 'wings', expected some of .*another pose"):
+        draw(eileen, standalone_host, parts="wings")
+
+
+def test_a_host_without_controlnet_draws_without_it_and_says_so(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
+    plain = draw(eileen, standalone_host)
+    made = draw(eileen, standalone_host, controlnet="both")
+    assert np.array_equal(pixels(made.pictures[0]), pixels(plain.pictures[0]))
+    assert any("without inpaint and reference" in note for note in made.notes)
+    assert not any("ControlNet" in note or "controlnet" in note for note in plain.notes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from lib_singlelora.lora.files import read_lora
 from tests.webui.conftest import new_workspace
@@ -340,6 +340,7 @@ def test_a_sheet_of_two_checkpoints_leaves_the_loaded_one(
     "settings",
     [
         {"inpaint.area": "only masked", "inpaint.fill": "fill"},
+        {"inpaint.area": "automatic", "inpaint.parts": "head,feet"},
         {"inpaint.fill": "latent nothing"},
         {"inpaint.redraw": "whole picture", "inpaint.preset": "OUTD", "inpaint.lora": "1"},
     ],
@@ -353,16 +354,20 @@ def test_inpainting_takes_every_way(
         "inpaint.redraw": "masked part",
         "inpaint.preset": "ALL",
         "inpaint.lora": "",
+        "inpaint.parts": "",
     }
     job = webui.ended(webui.submit(trained["name"], "inpaint", **{**plain, **settings}))
     assert job["state"] == "done", job["error"]
     inpainted = read(job["result"]["inpainted"][0])[1]
     source = read(trained["job"]["result"]["source"])[1]
-    if settings.get("inpaint.area") == "only masked":
-        mask = read(job["result"]["inpaint_mask"])[1][..., 0]
+    if settings.get("inpaint.area") in ("only masked", "automatic"):
+        with Image.open(job["result"]["inpaint_mask"]) as hole:
+            near = np.asarray(hole.convert("L").filter(ImageFilter.GaussianBlur(32)))
         assert inpainted.shape == source.shape
         changed = np.abs(inpainted - source).max(axis=2)
-        assert changed[mask == 0].max() == 0 and changed.max() > 20
+        assert changed[near == 0].max() == 0 and changed.max() > 20
+    if settings.get("inpaint.parts"):
+        assert len(job["result"]["inpainted"]) == len(job["result"]["inpaint_strips"]) == 2
     assert webui.picture() == trained["picture"]
 
 
