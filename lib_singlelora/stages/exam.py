@@ -38,6 +38,8 @@ from .inpaint_parts import source_parts
 from .inpaint_prompt import part_prompt
 from .inpaint_request import drawn_at, request_for
 
+CONTEXT = 0.3  # of a part's longer side is shown around it: what it belongs to must be seen
+
 
 @dataclass(frozen=True)
 class ExamOptions:
@@ -222,9 +224,11 @@ def _examination(
     seeds = tuple((drawing.seed + index) % SEEDS for index in range(options.seeds))
     marks, with_lora, alone = [], [], []
     for part in parts:
-        canvas = part_canvas(layer, part.mask, drawing, shapes)
         character = settings.character
-        hole = part.mask.getbbox()
+        hole = part.mask.getbbox() or (0, 0, *layer.size)
+        around = round(CONTEXT * max(hole[2] - hole[0], hole[3] - hole[1]))
+        wide = replace(drawing, padding=max(drawing.padding, around))
+        canvas = part_canvas(layer, part.mask, wide, shapes)
         prompt = part_prompt(
             character.trigger, character.class_token, settings, workspace, hole, canvas.box
         )

@@ -41,9 +41,11 @@ def exam_sheet(
         f"{values['lora']} at {values['strength']:g} with {values['preset']}: {nearer} of"
         f" {len(marks)} parts are nearer to the source than the checkpoint's own"
     )
+    seeds = values["seeds"]
+    interval = f"; ± holds the mean of {seeds} seeds in 95 of 100 cases" if seeds > 1 else ""
     legend = (
-        "The figure below pictures is likeness to the source, 1 = the same colours at all places;"
-        f" ± holds the mean of {values['seeds']} seeds in 95 of 100 cases.",
+        "The figure below pictures is likeness to the source, 1 = the same colours at all places"
+        f"{interval}.",
     )
     side = max(SMALLEST, min(LARGEST, *(max(mark.canvas.image.size) for mark in marks), LARGEST))
     return draw_sheet("Inpaint exam", subtitle, grids, side, legend if marks else ())

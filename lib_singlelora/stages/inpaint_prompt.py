@@ -52,10 +52,7 @@ def part_prompt(
     clothes = _worn_in(workspace, hole, seen) if hole else _worn(seen, views)
     framing = _framing(workspace, box) if box else ()
     gaze = () if "gaze" in hidden(framing) else ("looking at viewer",)
-    subject = (trigger, class_token) if trigger else (class_token,)
-    if trigger and clothes and (word := outfit_trigger(settings.caption)):
-        subject = (*subject, word)
-    return prompt_of((*subject, "solo", *framing, *clothes, *gaze))
+    return prompt_of((*_subject(trigger, class_token, settings), "solo", *framing, *clothes, *gaze))
 
 
 def pose_prompt(
@@ -66,8 +63,14 @@ def pose_prompt(
     trigger: '' for a prompt that names the class alone, and no clothes.
     """
     clothes = _worn(_tags_by_crop(settings, workspace), view_tags(workspace)) if trigger else []
-    subject = (trigger, class_token) if trigger else (class_token,)
+    subject = _subject(trigger, class_token, settings)
     return prompt_of((*subject, "solo", "full body", pose, *clothes, "simple background"))
+
+
+def _subject(trigger: str, class_token: str, settings: Settings) -> tuple[str, ...]:
+    """The words that call the character, the outfit's trigger among them; or the class alone."""
+    words = (trigger, class_token, outfit_trigger(settings.caption)) if trigger else (class_token,)
+    return tuple(word for word in words if word)
 
 
 def _framing(workspace: Workspace, box: PixelBox) -> tuple[str, ...]:
@@ -81,15 +84,16 @@ def _framing(workspace: Workspace, box: PixelBox) -> tuple[str, ...]:
 def _tags_by_crop(settings: Settings, workspace: Workspace) -> dict[str, list[str]]:
     """The tags of each crop's caption by the stem of its file; without one, what taggers saw.
 
-    A caption leaves to the trigger what the trigger has learned: naming that beside it would ask
-    for what the checkpoint makes of the word.
+    Of a caption of two lines the first counts, which names the clothes.  A caption leaves to the
+    trigger what the trigger has learned: naming that beside it would ask for what the checkpoint
+    makes of the word.
     """
     tags = {name: list(map(plain, seen)) for name, seen in seen_tags(workspace).items()}
     for folder in workspace.own_folders(settings):
         for picture in list_pictures(folder):
             caption = read_caption(picture)
             if caption and view_box(workspace, picture.stem):
-                tags[picture.stem] = list(map(plain, split_tags(caption)))
+                tags[picture.stem] = list(map(plain, split_tags(caption.splitlines()[0])))
     return tags
 
 
