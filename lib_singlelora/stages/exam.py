@@ -7,7 +7,7 @@ pictures of the class in other poses, drawn by the checkpoint, are redrawn as th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ from ..library.block_presets import known_presets
 from ..library.choose import choose_use
 from ..library.epochs import epoch_files
 from ..library.publish import publish
-from ..metrics.part_likeness import Mean, mean_of, part_likeness
+from ..metrics.part_likeness import mean_of, part_likeness
 from ..settings.declare import SEEDS
 from ..settings.inpaint import InpaintSettings
 from ..workspace.resume import begin, finish
 from .context import StageContext
 from .exam_drawing import Sitting, cost_in_words, cost_of, draw_sittings
+from .exam_part import PartMark, plain_mean
 from .exam_pose import POSES, PoseMark, pose_marks, redrawn_poses, untouched_poses
 from .exam_sheet import exam_sheet
-from .inpaint_canvas import Canvas, part_canvas
+from .inpaint_canvas import part_canvas
 from .inpaint_parts import source_parts
 from .inpaint_prompt import part_prompt
 from .inpaint_request import drawn_at, request_for
@@ -67,41 +68,6 @@ class ExamOptions:
         for value in self.denoises:
             if not 0 < value <= 1:
                 raise SettingsError(f"--denoises: found {value:g}, expected above 0, to 1")
-
-
-@dataclass(frozen=True)
-class PartMark:
-    """One part, examined.
-
-    lora, alone: likeness to the source of each seed's picture, with the LoRA and without.
-    pictures: those with the LoRA, then those without.
-    """
-
-    name: str
-    prompt: str
-    canvas: Canvas = field(repr=False)
-    lora: tuple[float, ...] = ()
-    alone: tuple[float, ...] = ()
-    pictures: tuple[list[Image.Image], list[Image.Image]] = field(default=([], []), repr=False)
-
-    @property
-    def gain(self) -> Mean:
-        """By how much the LoRA is nearer, seed by seed."""
-        return mean_of([a - b for a, b in zip(self.lora, self.alone, strict=True)])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "part": self.name,
-            "prompt": self.prompt,
-            "box": list(self.canvas.shown),
-            "lora": [round(value, 4) for value in self.lora],
-            "alone": [round(value, 4) for value in self.alone],
-            "lora_mean": _plain(mean_of(self.lora)),
-            "alone_mean": _plain(mean_of(self.alone)),
-            "gain": _plain(self.gain),
-            "nearer": self.gain.value > 0,
-        }
 
 
 @dataclass(frozen=True)
@@ -291,11 +257,6 @@ def _values(
         "seeds": options.seeds,
         "parts": [mark.as_dict() for mark in marks],
         "nearer": round(sum(mark.gain.value > 0 for mark in marks) / max(1, len(marks)), 4),
-        "gain": _plain(mean_of([mark.gain.value for mark in marks])) if marks else None,
+        "gain": plain_mean(mean_of([mark.gain.value for mark in marks])) if marks else None,
         "poses": [pose.as_dict() for pose in poses],
     }
-
-
-def _plain(mean: Mean) -> dict[str, float | None]:
-    margin = None if mean.margin is None else round(mean.margin, 4)
-    return {"mean": round(mean.value, 4), "margin": margin}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
 from ..metrics.part_likeness import mean_of
 from ..sheets.grid import Cell, Grid, draw_sheet
+from .exam_part import PartMark
 from .exam_pose import PoseMark
-
-if TYPE_CHECKING:
-    from .exam import PartMark
 
 SHOWN = 2  # pictures of a part; the others count in its mean only
 SMALLEST, LARGEST = 96, 160  # side of a picture, pixels
