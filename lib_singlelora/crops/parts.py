@@ -22,6 +22,7 @@ ROWS = {"torso": (1.06, 1.42), "skirt": (1.38, 1.82), "legs": (1.6, 1.88), "feet
 SLEEVES = (1.06, 1.62)
 TORSO = 0.34  # half width of the torso without sleeves, widths of the body with hanging arms
 HEAD = 0.72  # half width of the head with its hair, widths of the head
+ABOVE = 0.12  # of the head: masks of it begin so far above the crown
 HAT = 0.36  # of the head, from above, where no face tells where the forehead begins
 OTHER_WORDS = {
     "top": "hat",
@@ -99,10 +100,12 @@ def _places(
         figure.centre + 0.3 * width,
         chin,
     )
-    head = (left, crown, right, chin + 0.04 * figure.head)
+    # From above the crown: an outline that the mask only touches would stay beside the new one.
+    above = crown - ABOVE * figure.head
+    head = (left, above, right, chin + 0.04 * figure.head)
     places: list[tuple[str, list[SubpixelBox], list[SubpixelBox]]] = [
         ("head", [head], []),
-        ("hat", [(left, crown, right, face[1] + 0.1 * (face[3] - face[1]))], []),
+        ("hat", [(left, above, right, face[1] + 0.1 * (face[3] - face[1]))], []),
         ("hair", [head], [face]),
     ]
     rows = {name: (row_of(top, figure), row_of(low, figure)) for name, (top, low) in ROWS.items()}

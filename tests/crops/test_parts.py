@@ -46,6 +46,11 @@ def test_hair_leaves_the_face_out() -> None:
     assert not np.asarray(hair.mask)[100:190, 170:230].any()
 
 
+def test_the_head_s_mask_goes_beyond_the_crown() -> None:
+    head = next(part for part in parts_of(figure()) if part.name == "head")
+    assert np.nonzero(np.asarray(head.mask))[0].min() < 35  # the crown lies at 40
+
+
 def test_a_cut_figure_has_no_feet() -> None:
     names = {part.name for part in parts_of(figure(560))}
     assert "head" in names and "torso" in names and not names & {"feet", "legs"}
