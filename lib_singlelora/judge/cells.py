@@ -128,7 +128,12 @@ class Judgement:
     damage: the worst damage of its pictures in words, or ''.
     leaked: traits of the character in pictures whose prompt does not call it.
     obeyed: pictures that show a tag, of those in which the checkpoint alone does, by tag: "3/4".
-    value: the weighted score that decides, smoothed over neighbours; None before all are judged.
+    by_picture: figures of each picture, by name: retention, traits (how many are seen), copying,
+        damage, colours.
+    spread: half the width of the interval of a figure, by name.
+    value: what the cell is worth, which decides: 0 is the checkpoint alone; None before all are
+        judged, and where a picture is invalid.
+    chance: that no cell is better by more than is told apart; None where it is not known.
     on_front: True on the Pareto front.
     """
 
@@ -140,7 +145,10 @@ class Judgement:
     damage: str = ""
     leaked: tuple[str, ...] = ()
     obeyed: Mapping[str, str] = field(default_factory=dict)
+    by_picture: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    spread: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None
+    chance: float | None = None
     on_front: bool = False
 
     @property
@@ -156,4 +164,11 @@ class Judgement:
         """A few words to stand under the picture."""
         if self.retention is None:
             return f"{self.pixels.similarity:.0%} colours shared"
-        return f"{self.retention.seen:.2g} of {len(self.retention.counts)} traits"
+        return f"{self._seen} of {len(self.retention.counts)} traits"
+
+    @property
+    def _seen(self) -> str:
+        """Traits seen in a picture with their interval, such as "9.1 ± 0.6"."""
+        seen = self.retention.seen if self.retention else 0.0
+        half = self.spread.get("traits")
+        return f"{seen:.2g}" if half is None else f"{seen:.1f} ± {half:.1f}"

@@ -5,8 +5,8 @@ That is the character's traits, copies of the crops, and damage.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,143 +14,184 @@ import numpy as np
 from PIL import Image
 
 from ..host import Host
-from ..imaging.load import load_picture
+from ..imaging.load import load_picture, read_rgb
 from ..imaging.mask_reader import read_mask
 from ..jobs import Job, Progress
-from ..metrics.copying import Copies, copying_score
+from ..metrics.copying import Copies, Match, copying_score
 from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
-from ..metrics.retention import TagProbabilities, measure_retention, trait_weights
+from ..metrics.retention import SEEN, TagProbabilities, measure_retention, trait_weights
 from ..metrics.similarity import PixelCheck, check_pixels, colour_histogram
 from ..settings.schema import Settings
 from ..tagging.ensemble import Taggers
 from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Copy, Judgement
-from .tagged_pictures import read_pictures, tag_pictures
-
-
-def judge_first_round(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    drawn: Mapping[CellSpec, Sequence[Path]],
-    tagger: Taggers | None,
-    traits: Sequence[str],
-    job: Job,
-    named: Collection[str] = (),
-) -> dict[CellSpec, Judgement]:
-    """Every cell's judgement without flexibility and leak.
-
-    drawn: the pictures of each cell.
-    traits: the character's; without any, retention stays unknown.
-    named: tags of the cells' prompt.
-    Raises: JobCancelled.
-    """
-    judged: dict[CellSpec, Judgement] = {}
-    with ExitStack() as stack:
-        references = _references(settings, workspace, host, drawn, tagger, job, stack)
-        weights = trait_weights(traits, named, references.base_tags)
-        for index, (spec, paths) in enumerate(drawn.items()):
-            job.raise_if_cancelled()
-            job.report(Progress("plot", index + 1, len(drawn), "judging"))
-            judged[spec] = _judge_cell(spec, paths, references, tagger, weights)
-    return judged
+from .tagged_pictures import tag_pictures
 
 
 @dataclass(frozen=True)
-class _References:
-    """What the cells' pictures are compared with.
+class _Look:
+    """What one picture shows, whatever it is compared with."""
 
-    source: colour histogram of the prepared picture's foreground.
-    crops: file of each training crop by its name.
-    copies: looks for pictures in the crops.
-    base_similarity: of the checkpoint's own pictures with their nearest crops, the mean.
-    base_tags: of the checkpoint's own pictures; none without a tagger.
-    surfaces: of undamaged pictures: the checkpoint's own, and the crops.
+    size: tuple[int, int]
+    pixels: PixelCheck
+    surface: Surface
+    match: Match
+    tags: TagProbabilities | None
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What the checkpoint's own pictures show.
+
+    similarity: with their nearest crops, the mean.
+    tags: none without a tagger.
+    surfaces: of undamaged pictures: these, and the crops.
+    weights: how much each trait counts.
     """
 
-    source: np.ndarray
-    crops: Mapping[str, Path]
-    copies: Copies
-    base_similarity: float
-    base_tags: Sequence[TagProbabilities]
+    similarity: float
+    tags: Sequence[TagProbabilities]
     surfaces: Sequence[Surface]
+    weights: Mapping[str, float]
 
 
-def _references(
-    settings: Settings,
-    workspace: Workspace,
-    host: Host,
-    drawn: Mapping[CellSpec, Sequence[Path]],
-    tagger: Taggers | None,
-    job: Job,
-    stack: ExitStack,
-) -> _References:
-    """Read and measure them.  stack: keeps the host's model open, whose VAE finds copies."""
-    picture = load_picture(workspace.prepared).image
-    mask = read_mask(workspace.mask).image
-    files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
-    crops = {name: load_picture(path).image.convert("RGB") for name, path in files.items()}
-    base_paths = [path for spec, paths in drawn.items() if not spec.has_lora for path in paths]
-    base = read_pictures(base_paths)
-    base_tags = tag_pictures(tagger, base)
-    model = None
-    if settings.judge.copying > 0 and crops:
-        stack.enter_context(host.exclusive(job))
-        model = stack.enter_context(host.open_for_training())
-    copies = Copies(crops, model, host.checkpoint.native_size // 2)
-    return _References(
-        source=colour_histogram(picture, mask),
-        crops=files,
-        copies=copies,
-        base_similarity=_mean([match.similarity for match in copies.find(base)]) if base else 0.0,
-        base_tags=base_tags,
-        surfaces=[*map(measure_surface, base), *_crop_surfaces(crops.values(), base)],
-    )
+class FirstRound:
+    """Judges cells by their own pictures; each picture is looked at once.
+
+    traits: the character's; without any, retention stays unknown.
+    named: tags of the cells' prompt.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workspace: Workspace,
+        host: Host,
+        job: Job,
+        tagger: Taggers | None,
+        traits: Sequence[str],
+        named: Collection[str],
+    ) -> None:
+        self._host = host
+        self._job = job
+        self._tagger = tagger
+        self._traits = traits
+        self._named = named
+        self._source = colour_histogram(
+            load_picture(workspace.prepared).image, read_mask(workspace.mask).image
+        )
+        self._files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
+        self._crops = {
+            name: load_picture(path).image.convert("RGB") for name, path in self._files.items()
+        }
+        self._copies = Copies(self._crops, None, host.checkpoint.native_size // 2)
+        self._uses_vae = settings.judge.copying > 0 and bool(self._crops)
+        self._looks: dict[Path, _Look] = {}
+
+    def judge(self, drawn: Mapping[CellSpec, Sequence[Path]]) -> dict[CellSpec, Judgement]:
+        """Every cell's judgement without flexibility and leak.
+
+        drawn: the pictures of each cell, the checkpoint's own among them.
+        Raises: JobCancelled.
+        """
+        with self._vae():
+            for index, paths in enumerate(drawn.values()):
+                self._job.raise_if_cancelled()
+                self._job.report(Progress("plot", index + 1, len(drawn), "judging"))
+                self._look_at([path for path in paths if path not in self._looks])
+        base = self._base(
+            [self._looks[path] for s, paths in drawn.items() if not s.has_lora for path in paths]
+        )
+        return {spec: self._judge_cell(spec, paths, base) for spec, paths in drawn.items()}
+
+    @contextmanager
+    def _vae(self) -> Iterator[None]:
+        """The host's VAE finds copies meanwhile; while pictures are drawn it is the host's own."""
+        if not self._uses_vae:
+            yield
+            return
+        with self._host.exclusive(self._job), self._host.open_for_training() as model:
+            self._copies.model = model
+            try:
+                yield
+            finally:
+                self._copies.model = None
+
+    def _look_at(self, paths: Sequence[Path]) -> None:
+        images = [read_rgb(path) for path in paths]
+        tags = tag_pictures(self._tagger, images) if images else []
+        matches = self._copies.find(images) if images else []
+        for number, (path, image) in enumerate(zip(paths, images, strict=True)):
+            self._looks[path] = _Look(
+                image.size,
+                check_pixels(image, self._source),
+                measure_surface(image),
+                matches[number],
+                tags[number] if tags else None,
+            )
+
+    def _base(self, looks: Sequence[_Look]) -> _Base:
+        tags = [look.tags for look in looks if look.tags is not None]
+        side = max(looks[0].size) if looks else 512
+        return _Base(
+            _mean([look.match.similarity for look in looks]),
+            tags,
+            [*(look.surface for look in looks), *_crop_surfaces(self._crops.values(), side)],
+            trait_weights(self._traits, self._named, tags),
+        )
+
+    def _judge_cell(self, spec: CellSpec, paths: Sequence[Path], base: _Base) -> Judgement:
+        looks = [self._looks[path] for path in paths]
+        tags = [look.tags for look in looks if look.tags is not None]
+        traits = tuple(base.weights)
+        retention = measure_retention(traits, tags, base.weights) if tags and traits else None
+        damages = [_damage(look, base) if spec.has_lora else (0.0, "") for look in looks]
+        by_picture = {"damage": tuple(value for value, _ in damages)}
+        scores = {}
+        if retention:
+            scores["retention"] = retention.score
+            by_picture["retention"] = retention.by_picture
+            by_picture["traits"] = tuple(
+                float(sum(each.get(tag, 0.0) >= SEEN for tag in traits)) for each in tags
+            )
+        if self._files:
+            similarities = [look.match.similarity for look in looks]
+            scores["copying"] = copying_score(similarities, base.similarity)
+            by_picture["copying"] = tuple(
+                copying_score([each], base.similarity) for each in similarities
+            )
+        scores["damage"] = _mean(by_picture["damage"])
+        by_picture["colours"] = tuple(look.pixels.similarity for look in looks)
+        pairs = [(look.match, path) for look, path in zip(looks, paths, strict=True)]
+        match, path = max(pairs, key=lambda pair: pair[0].similarity)
+        return Judgement(
+            pixels=PixelCheck(
+                round(_mean(by_picture["colours"]), 4),
+                next((look.pixels.invalid for look in looks if look.pixels.invalid), ""),
+            ),
+            retention=retention,
+            scores={name: round(value, 4) for name, value in scores.items()},
+            nearest=match.crop,
+            copy=Copy(path, self._files[match.crop], match.box) if match.crop else None,
+            damage=max(damages)[1],
+            by_picture=by_picture,
+        )
 
 
-def _judge_cell(
-    spec: CellSpec,
-    paths: Sequence[Path],
-    references: _References,
-    tagger: Taggers | None,
-    weights: Mapping[str, float],
-) -> Judgement:
-    """weights: how much each of the character's traits counts."""
-    images = read_pictures(paths)
-    matches = references.copies.find(images)
-    tags = tag_pictures(tagger, images)
-    damages = [(0.0, "")]
-    if spec.has_lora:
-        damages = [surface_damage(measure_surface(image), references.surfaces) for image in images]
-        if tags:
-            missing = [
-                subject_missing(probabilities, references.base_tags) for probabilities in tags
-            ]
-            damages = [max(pair) for pair in zip(damages, missing, strict=True)]
-    retention = measure_retention(tuple(weights), tags, weights) if tags and weights else None
-    scores = {"retention": retention.score} if retention else {}
-    if references.crops:
-        similarities = [match.similarity for match in matches]
-        scores["copying"] = copying_score(similarities, references.base_similarity)
-    scores["damage"] = _mean([value for value, _ in damages])
-    match, path = max(zip(matches, paths, strict=True), key=lambda pair: pair[0].similarity)
-    return Judgement(
-        pixels=_check_cell(images, references.source),
-        retention=retention,
-        scores={name: round(value, 4) for name, value in scores.items()},
-        nearest=match.crop,
-        copy=Copy(path, references.crops[match.crop], match.box) if match.crop else None,
-        damage=max(damages)[1],
-    )
+def _damage(look: _Look, base: _Base) -> tuple[float, str]:
+    """(0 to 1, the kind of damage) of one picture drawn with a LoRA."""
+    surface = surface_damage(look.surface, base.surfaces)
+    return surface if look.tags is None else max(surface, subject_missing(look.tags, base.tags))
 
 
-def _crop_surfaces(crops: Iterable[Image.Image], drawn: Sequence[Image.Image]) -> list[Surface]:
+def _crop_surfaces(crops: Iterable[Image.Image], side: int) -> list[Surface]:
     """Surfaces of the crops at the size of what was drawn.
 
     Invalid ones are left out: a crop of one colour says nothing of contrast.
+
+    side: the longer one of what was drawn, pixels.
     """
-    side = max(drawn[0].size) if drawn else 512
     surfaces = []
     for crop in crops:
         small = crop.copy()
@@ -160,14 +201,5 @@ def _crop_surfaces(crops: Iterable[Image.Image], drawn: Sequence[Image.Image]) -
     return [surface for surface in surfaces if not surface.invalid]
 
 
-def _check_cell(images: Sequence[Image.Image], source: np.ndarray) -> PixelCheck:
-    """The mean similarity of a cell's pictures, and the first reason why one is invalid."""
-    checks = [check_pixels(image, source) for image in images]
-    return PixelCheck(
-        round(_mean([check.similarity for check in checks]), 4),
-        next((check.invalid for check in checks if check.invalid), ""),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def _mean(values: Sequence[float] | np.ndarray) -> float:
+    return float(sum(values) / len(values)) if len(values) else 0.0

@@ -16,6 +16,7 @@ from ..files.fileio import file_hash, fingerprint, write_bytes
 from ..host import Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
+from ..metrics.intervals import wilson_interval
 from ..metrics.leak import leaked_traits, relative_change
 from ..metrics.probe_prompts import Probe, character_probes, count_obeyed, other_probes
 from ..metrics.retention import SEEN, TagProbabilities
@@ -198,8 +199,12 @@ def _probe_cell(
         total_obeyed += score
         total_possible += possible
         obeyed |= _obeyed_in_words(probe, tags, base)
+    spread = dict(judgement.spread)
     if total_possible:
-        scores["flexibility"] = round(total_obeyed / total_possible, 4)
+        share = total_obeyed / total_possible
+        low, high = wilson_interval(share, total_possible, drawer.settings.judge.confidence)
+        scores["flexibility"] = round(share, 4)
+        spread["flexibility"] = round((high - low) / 2, 4)
     drawn = [image for probe in baseline.others for image in drawer.draw(spec, probe, seeds)]
     leak = relative_change(drawn, baseline.pictures, baseline.other_seeds)
     leaked: tuple[str, ...] = ()
@@ -208,7 +213,7 @@ def _probe_cell(
         gain, leaked = leaked_traits(traits, tag_pictures(tagger, drawn), base)
         leak = max(leak, gain)
     scores["leak"] = round(leak, 4)
-    return replace(judgement, scores=scores, obeyed=obeyed, leaked=leaked)
+    return replace(judgement, scores=scores, spread=spread, obeyed=obeyed, leaked=leaked)
 
 
 def _obeyed_in_words(

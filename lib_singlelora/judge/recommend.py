@@ -1,38 +1,33 @@
-"""Which cell of the sheet to take, and why."""
+"""Which cell of the sheet to take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ..captions.prompt_language import tags_of
 from ..host import Host
 from ..jobs import Job
-from ..metrics.ranking import (
-    CRITERIA,
-    TablePosition,
-    choose_gentlest,
-    next_to_probe,
-    pareto_front,
-    price,
-    smooth_scores,
-    worth,
-)
-from ..settings.judge import JudgeSettings
+from ..metrics.intervals import half_widths, wilson_interval
+from ..metrics.posterior import chance_of_nearly_best
+from ..metrics.ranking import choose_gentlest, pareto_front, smooth_scores
 from ..settings.schema import Settings
 from ..tagging.ensemble import open_taggers
 from ..workspace.workspace import Workspace
-from .cells import NO_LORA, CellSpec, Judgement
-from .first_round import judge_first_round
+from .cells import CellSpec, Judgement
+from .contest import Contest, Further
+from .first_round import FirstRound
 from .probe_round import Prober
+from .race import MARGIN, Standings
+from .scale import positions_of
 from .traits import character_traits
 
-# Criteria of which less is better, and the words for a cell that has the least of all
 # Of the judge's rules: a sheet that was judged by others is judged again, from its pictures
-RULE = 2
-PROBED = ("flexibility", "leak")  # criteria that only probes show
-LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "is damaged least"}
+RULE = 3
+SPREADS = ("retention", "traits", "copying", "damage", "colours")  # figures with an interval
 
 
 def judge(
@@ -43,160 +38,74 @@ def judge(
     prompt: str,
     job: Job | None = None,
     probing: bool = True,
+    further: Further | None = None,
 ) -> dict[CellSpec, Judgement]:
-    """Every cell's judgement, in two rounds.
-
-    The first round looks at the cells' own pictures; the second one draws further pictures of the
-    most promising cells.
+    """Every cell's judgement: its own pictures, probes of the most promising, and a race.
 
     drawn: the pictures of each cell.
     prompt: theirs, which says what traits they should show.
-    probing: False leaves the second round out.
-    Raises: JobCancelled.
+    probing: False draws no other prompts.
+    further: where more pictures come from; None judges by those that are there.
+    Raises: JobCancelled, keeping what is drawn.
     """
     job = job or Job()
+    options = settings.judge
     tagger = open_taggers(settings.caption, host, job)
     traits = character_traits(settings, workspace, tagger, prompt) if tagger else ()
-    named = tags_of(prompt)
-    judged = judge_first_round(settings, workspace, host, drawn, tagger, traits, job, named)
-    scale = Scale.of(settings.judge, judged)
+    prober = None
+    if probing and options.probes:
+        prober = Prober(settings, workspace, host, job, tagger, traits, options.probes)
+    first = FirstRound(settings, workspace, host, job, tagger, traits, tags_of(prompt))
+    contest = Contest(options, drawn, first, prober, further, job)
+    standings = contest.run()
+    judged = contest.judged
+    weights = contest.scale.weights
     valid = [spec for spec, found in judged.items() if spec.has_lora and not found.pixels.invalid]
-    if probing and settings.judge.probes:
-        most = min(settings.judge.probes, len(valid))
-        prober = Prober(settings, workspace, host, job, tagger, traits, most)
-        judged |= _probed(judged, scale, prober, most)
-    front = set(pareto_front({spec: judged[spec].scores for spec in valid}, scale.weights))
-    for spec in valid:
-        value = round(scale.value(spec, judged[spec]), 4)
-        judged[spec] = replace(judged[spec], value=value, on_front=spec in front)
-    return judged
+    front = set(pareto_front({spec: judged[spec].scores for spec in valid}, weights))
+    spreads = _spreads(judged, options.confidence)
+    places = {spec: number for number, spec in enumerate(contest.racers)}
+    for spec, found in judged.items():
+        own = replace(found, spread={**found.spread, **spreads[spec]}, on_front=spec in front)
+        if spec in places and standings is not None:
+            own = _ranked(own, standings, places[spec], options.confidence)
+        elif spec in valid:  # a file to compare, or redrawn: by its own pictures alone
+            own = replace(own, value=round(float(np.mean(contest.scale.pictures(found))), 4))
+        judged[spec] = replace(own, value=own.value if spec in valid else None)
+    return {spec: judged[spec] for spec in [*drawn, *(s for s in judged if s not in drawn)]}
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What turns a cell's figures into one number.
-
-    weights: of the criteria.
-    smooth: the first round's scores, neighbours counted in.
-    base: retention of the checkpoint alone.
-    """
-
-    weights: Mapping[str, float]
-    smooth: Mapping[CellSpec, Mapping[str, float]]
-    base: float
-
-    @classmethod
-    def of(cls, options: JudgeSettings, judged: Mapping[CellSpec, Judgement]) -> Scale:
-        """The scale of a sheet after its first round."""
-        own = (found.scores.get("retention") for spec, found in judged.items() if not spec.has_lora)
-        known = [score for score in own if score is not None]
-        base = sum(known) / len(known) if known else 0.0
-        return cls(criterion_weights(options), _smoothed(judged), base)
-
-    def value(self, spec: CellSpec, judgement: Judgement) -> float:
-        """What the cell is worth by all that is known of it."""
-        return worth({**judgement.scores, **self.smooth[spec]}, self.weights, self.base)
-
-    def probe_price(self, judgement: Judgement) -> float:
-        """The price of what only probes show."""
-        shown = {name: judgement.scores[name] for name in PROBED if name in judgement.scores}
-        return price(shown, self.weights)
-
-
-def _probed(
-    judged: Mapping[CellSpec, Judgement], scale: Scale, prober: Prober, most: int
-) -> dict[CellSpec, Judgement]:
-    """The judgements of the cells that were probed, one after another by what they promise.
-
-    Redrawn cells (`refine`) are left out: probes are drawn in one pass.
-    """
-    values = {
-        spec: scale.value(spec, judged[spec])
-        for spec in _gentlest_first(judged)
-        if not spec.refine and not judged[spec].pixels.invalid
-    }
-    positions = _positions(judged)
-    probed: dict[CellSpec, Judgement] = {}
-    while len(probed) < most:
-        prices = {spec: scale.probe_price(found) for spec, found in probed.items()}
-        spec = next_to_probe(values, prices, positions)
-        if spec is None:
-            break
-        probed[spec] = prober.probe(spec, judged[spec])
-    return probed
-
-
-def _gentlest_first(judged: Mapping[CellSpec, Judgement]) -> list[CellSpec]:
-    return sorted(
-        (spec for spec in judged if spec.has_lora),
-        key=lambda spec: (abs(spec.strength), spec.source.recorded_number),
+def _ranked(found: Judgement, now: Standings, number: int, confidence: float) -> Judgement:
+    """The judgement with what the standings say of the cell."""
+    worths = now.worths[:, number]
+    low, high = np.quantile(worths, (0.5 - confidence / 2, 0.5 + confidence / 2))
+    return replace(
+        found,
+        value=round(float(worths.mean()), 4),
+        spread={**found.spread, "value": round(float(high - low) / 2, 4)},
+        chance=round(chance_of_nearly_best(now.worths, number, MARGIN), 3),
     )
 
 
-def criterion_weights(options: JudgeSettings) -> dict[str, float]:
-    """How much each criterion counts."""
-    return {name: getattr(options, name) for name in CRITERIA}
-
-
-def _positions(specs: Iterable[CellSpec]) -> dict[CellSpec, TablePosition]:
-    """(table, row of its source, column of its strength) of each cell with a LoRA.
-
-    Cells of one table differ in epoch and strength alone.
-    """
-    tables: dict[object, list[CellSpec]] = {}
-    for spec in specs:
-        if spec.has_lora:
-            shared = replace(spec, source=NO_LORA, strength=0.0, lora=None)
-            tables.setdefault((spec.source.label, shared), []).append(spec)
-    positions: dict[CellSpec, TablePosition] = {}
-    for table, cells in tables.items():
-        rows = sorted({spec.source.recorded_number for spec in cells})
-        columns = sorted({spec.strength for spec in cells})
-        for spec in cells:
-            row = rows.index(spec.source.recorded_number)
-            positions[spec] = (table, row, columns.index(spec.strength))
-    return positions
-
-
-def _smoothed(judged: Mapping[CellSpec, Judgement]) -> dict[CellSpec, dict[str, float]]:
-    """The first round's scores of the cells with a LoRA, neighbours counted in.
-
-    Without a tagger, colours stand for the traits: 0 for what the checkpoint alone shares with the
-    picture, 1 for the most that any cell does.
-    """
-    positions = _positions(judged)
-    least = max(
-        (found.pixels.similarity for spec, found in judged.items() if not spec.has_lora),
-        default=0.0,
-    )
-    most = max((judged[spec].pixels.similarity for spec in positions), default=0.0)
-    scores: dict[CellSpec, dict[str, float]] = {spec: {} for spec in positions}
-    for table in dict.fromkeys(position[0] for position in positions.values()):
-        grid = {
-            position[1:]: spec
-            for spec, position in positions.items()
-            if position[0] == table and not judged[spec].pixels.invalid
+def _spreads(
+    judged: Mapping[CellSpec, Judgement], confidence: float
+) -> dict[CellSpec, dict[str, float]]:
+    """Half the width of the interval of each figure that has one."""
+    spreads: dict[CellSpec, dict[str, float]] = {spec: {} for spec in judged}
+    for name in SPREADS:
+        groups = {
+            spec: found.by_picture[name]
+            for spec, found in judged.items()
+            if name in found.by_picture
         }
-        for name in ("retention", "copying", "damage"):
-            known = {at: _score(judged[spec], name, least, most) for at, spec in grid.items()}
-            smooth = smooth_scores({at: value for at, value in known.items() if value is not None})
-            for at, value in smooth.items():
-                scores[grid[at]][name] = value
-    return scores
-
-
-def _score(judgement: Judgement, name: str, least: float, most: float) -> float | None:
-    """The score by a criterion, None where it is not known.
-
-    least, most: the range of colours shared that stands for the traits without a tagger.
-    """
-    if name != "retention":
-        return judgement.scores.get(name)
-    if judgement.retention is not None:
-        return judgement.scores.get(name, judgement.retention.score)
-    if most <= least:
-        return 0.0
-    return max(0.0, (judgement.pixels.similarity - least) / (most - least))
+        for spec, half in half_widths(groups, confidence).items():
+            spreads[spec][name] = round(half, 4)
+    for spec, found in judged.items():
+        if found.retention is not None and "traits" not in spreads[spec]:
+            # One picture a cell says nothing of chance between pictures: that between traits
+            count = len(found.retention.counts)
+            low, high = wilson_interval(found.retention.seen / count, count, confidence)
+            spreads[spec]["traits"] = round((high - low) / 2 * count, 4)
+    return spreads
 
 
 def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
@@ -212,73 +121,25 @@ def recommend(judged: Mapping[CellSpec, Judgement]) -> CellSpec | None:
         if spec.source.is_epoch and not spec.refine and not found.pixels.invalid
     ]
     valid = [spec for spec in valid if "leak" in judged[spec].scores] or valid
-    positions = _positions(judged)
-    is_valued = any(judged[spec].value is not None for spec in valid)
-    smooth = {} if is_valued else _smoothed(judged)
-    values = {
-        spec: smooth.get(spec, {}).get("retention", 0.0) if value is None else value
-        for spec in valid
-        for value in (judged[spec].value,)
-    }
+    positions = positions_of(judged)
     best: list[tuple[float, CellSpec]] = []
     for table in dict.fromkeys(positions[spec][0] for spec in valid):
         grid = {positions[spec][1:]: spec for spec in valid if positions[spec][0] == table}
-        gentlest = choose_gentlest({at: values[spec] for at, spec in grid.items()})
+        values = _values({at: judged[spec] for at, spec in grid.items()})
+        gentlest = choose_gentlest(values)
         if gentlest is not None:
-            best.append((values[grid[gentlest]], grid[gentlest]))
+            best.append((values[gentlest], grid[gentlest]))
     return max(best, key=lambda pair: pair[0])[1] if best else None
 
 
-def reason(spec: CellSpec, judged: Mapping[CellSpec, Judgement]) -> str:
-    """Why this cell is recommended, in a sentence for the user."""
-    judgement = judged[spec]
-    pieces = [_traits_in_words(judgement, judged)]
-    if "flexibility" in judgement.scores:
-        pieces.append(
-            f"obeys {judgement.scores['flexibility'] * 100:.0f} % of the poses, views, places and"
-            " clothes that the checkpoint obeys"
-        )
-    pieces += _superlatives(spec, judged)
-    return f"{spec.words}: {', '.join(pieces)}{_better_elsewhere(judgement, judged)}"
-
-
-def _traits_in_words(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
-    """How much of the character is there, with the LoRA and without."""
-    base = next((found for spec, found in judged.items() if not spec.has_lora), None)
-    if judgement.retention is None:
-        without = base.pixels.similarity if base else 0.0
-        return (
-            f"its colours are near the picture's ({judgement.pixels.similarity:.0%} shared,"
-            f" {without:.0%} without the LoRA; no tagger shows the character's traits)"
-        )
-    seen = base.retention.seen if base and base.retention else 0.0
-    return (
-        f"{judgement.retention.seen:.2g} of {len(judgement.retention.counts)} traits"
-        f" ({seen:.2g} without the LoRA)"
+def _values(grid: Mapping[tuple[int, int], Judgement]) -> dict[tuple[int, int], float]:
+    """The values of a table's cells; where none has one, its traits or colours, smoothed."""
+    values = {at: found.value for at, found in grid.items() if found.value is not None}
+    if values:
+        return values
+    return smooth_scores(
+        {
+            at: found.retention.score if found.retention else found.pixels.similarity
+            for at, found in grid.items()
+        }
     )
-
-
-def _superlatives(spec: CellSpec, judged: Mapping[CellSpec, Judgement]) -> list[str]:
-    """In what the cell beats all others that were judged as thoroughly."""
-    scores = judged[spec].scores
-    rivals = [
-        found.scores
-        for other, found in judged.items()
-        if other.has_lora and other != spec and ("leak" in found.scores) == ("leak" in scores)
-    ]
-    words = []
-    for name, superlative in LEAST.items():
-        others = [rival[name] for rival in rivals if name in rival]
-        if name in scores and others and scores[name] < min(others):
-            words.append(superlative)
-    return words
-
-
-def _better_elsewhere(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
-    """The file to compare or the redrawn cell that scores still higher, in words; '' for none."""
-    rest = [spec for spec in judged if spec.source.label or spec.refine]
-    best = max(rest, key=lambda spec: judged[spec].value or 0.0, default=None)
-    value = (judged[best].value or 0.0) if best else 0.0
-    if best is None or judgement.value is None or value <= judgement.value:
-        return ""
-    return f"; {best.words} scores higher still ({value:.2f} against {judgement.value:.2f})"

@@ -111,7 +111,7 @@ class Copies:
         self, crops: Mapping[str, Image.Image], model: TrainingModel | None = None, side: int = 64
     ) -> None:
         self._crops = {name: image.convert("RGB") for name, image in crops.items()}
-        self._model = model
+        self.model = model
         self._side = max(32, side // 8 * 8)
         self._windows: list[tuple[str, RelativeBox]] = []
         maps: list[Floats] = []
@@ -138,8 +138,8 @@ class Copies:
         parts = [self._part(index) for index in new]
         pictures = [*images, *parts]
         latents: Sequence[Floats | None] = [None] * len(pictures)
-        if self._model:
-            latents = latent_maps(pictures, self._model, self._side)
+        if self.model:
+            latents = latent_maps(pictures, self.model, self._side)
         for index, part, latent in zip(new, parts, latents[len(images) :], strict=True):
             self._features[index] = (perceptual_hash(part), latent)
         matches = []

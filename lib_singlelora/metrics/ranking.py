@@ -95,24 +95,24 @@ def next_to_probe(
     ]
     return max(
         far or rest,
-        key=lambda key: values[key] - _expected_price(positions[key], prices, positions),
+        key=lambda key: (
+            values[key]
+            - expected_price(positions[key], {positions[other]: prices[other] for other in prices})
+        ),
         default=None,
     )
 
 
-def _expected_price(
-    position: TablePosition, prices: Mapping[Key, float], positions: Mapping[Key, TablePosition]
-) -> float:
-    """The price of the nearest probed cell of the table, halved with each step to a gentler one."""
+def expected_price(position: TablePosition, prices: Mapping[TablePosition, float]) -> float:
+    """The price of the nearest probed cell of the table, halved with each step to a gentler one.
+
+    prices: of the probed cells, by their positions.
+    """
     table, row, column = position
-    steps = {
-        key: (row - there[1], column - there[2])
-        for key in prices
-        if (there := positions[key])[0] == table
-    }
+    steps = {there: (row - there[1], column - there[2]) for there in prices if there[0] == table}
     if not steps:
         return 0.0
-    nearest = min(steps, key=lambda key: sum(map(abs, steps[key])))
+    nearest = min(steps, key=lambda there: sum(map(abs, steps[there])))
     down, right = steps[nearest]
     gentler = max(0, -down) + max(0, -right)
     return float(prices[nearest] * 0.5**gentler)

@@ -14,6 +14,36 @@ class JudgeSettings:
     Decides which cell of the sheet is recommended.  A criterion of weight 0 decides nothing.
     """
 
+    race: bool = setting(
+        True,
+        label="Race",
+        help=(
+            "Draws further pictures of the cells that may be the best, until it is known; off "
+            "judges every cell by its own pictures alone."
+        ),
+    )
+    budget: int = setting(
+        24,
+        label="Pictures of the race",
+        low=0,
+        high=1000,
+        help="How many pictures the race may add; raise it when the best cell is not told apart.",
+    )
+    confidence: float = setting(
+        0.9,
+        label="Confidence",
+        low=0.5,
+        high=0.99,
+        help="How sure the best cell must be before the race ends; also that of every interval.",
+    )
+    coarse: bool = setting(
+        True,
+        label="Coarse first round",
+        help=(
+            "With a race, a sheet of more than four epochs begins with a quarter of its cells, and "
+            "the race draws others near the best; off draws all of them first."
+        ),
+    )
     probes: int = setting(
         3,
         label="Probed cells",

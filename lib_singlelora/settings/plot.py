@@ -37,7 +37,7 @@ class PlotSettings(DrawingSettings):
         (0.4, 0.6, 0.8, 1.0), label="Strengths", low=-4, high=4, help="LoRA strengths to compare."
     )
     presets: tuple[str, ...] = setting(
-        ("ALL",),
+        ("ALL", "OUTD"),
         label="Block presets",
         help=(
             "Block-weight presets to compare. Weights may stand in a name's place, in quotes: "

@@ -83,7 +83,9 @@
   const words = (text, tag = "p") => { const made = document.createElement(tag); made.textContent = text; return made; };
   function chips(pairs) { const row = document.createElement("div"); row.className = "chips";
     row.append(...pairs.map(([name, value]) => words(`${name} ${value}`, "span"))); return row; }
-  const figures = (own) => [...Object.entries(own.scores).map(([name, value]) => [name, percent(value)]),
+  const share = (own, name) => own.spread[name] === undefined ? percent(own.scores[name])
+    : `${Math.round(own.scores[name] * 100)} ± ${Math.round(own.spread[name] * 100)} %`;
+  const figures = (own) => [...Object.keys(own.scores).map((name) => [name, share(own, name)]),
     ...(own.front ? [["no other cell beats it in everything", ""]] : [])];
   const seed = (pic) => of(pic.closest(".cell")).seeds[+pic.dataset.k];
   const tip = $("tip");
@@ -136,9 +138,22 @@
     large.alt = own.name;
     $("name").textContent = own.name + (own.seeds.length ? ` · seed ${seed(pic)}` : "");
     $("facts").replaceChildren(words(own.note), words(own.prompt, "small"), words(own.about), chips([...figures(own),
-      ...Object.entries(own.traits)]));
+      ...Object.entries(own.traits)]), further(own));
     compare();
     if (!view.open) view.showModal();
+  }
+  function further(own) {  // what the race added: small here, whole when it is clicked
+    const row = document.createElement("div");
+    row.className = "further"; row.hidden = !own.further.length;
+    row.append(...own.further.map(([number, file]) => {
+      const link = document.createElement("a"), image = document.createElement("img");
+      Object.assign(image, { src: file, alt: `seed ${number}`, title: `seed ${number}`, loading: "lazy" });
+      image.onerror = () => link.remove();  // the page was moved away from its pictures
+      Object.assign(link, { href: file, target: "_blank", rel: "noopener" });
+      link.append(image);
+      return link;
+    }));
+    return row;
   }
   function compare() {
     const what = against.value, figure = other.parentElement;

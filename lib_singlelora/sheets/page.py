@@ -47,6 +47,8 @@ class PageCell:
     traits: pictures that show each tag, in words.
     nearest: the training picture that it is most like.
     front: True on the Pareto front.
+    spread: half the width of the interval of a score, by name.
+    further: pictures that the race added, by their seeds; they are in the large view alone.
     """
 
     name: str
@@ -61,16 +63,18 @@ class PageCell:
     traits: Mapping[str, str] = field(default_factory=dict)
     nearest: Path | None = None
     front: bool = False
+    spread: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[int, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """One table of cells by row and column."""
+    """One table of cells by row and column; None is a cell that was not drawn."""
 
     title: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    cells: tuple[tuple[PageCell, ...], ...]
+    cells: tuple[tuple[PageCell | None, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Page:
     @property
     def cells(self) -> list[PageCell]:
         """Every cell in the order of the page."""
-        return [cell for table in self.tables for row in table.cells for cell in row]
+        return [cell for table in self.tables for row in table.cells for cell in row if cell]
 
 
 def write_page(path: Path, page: Page) -> None:
@@ -106,8 +110,8 @@ def write_page(path: Path, page: Page) -> None:
         for label, row in zip(table.rows, table.cells, strict=True):
             cells = []
             for cell in row:
-                cells.append(_cell(cell, number, thumbs))
-                number += 1
+                cells.append(_cell(cell, number, thumbs) if cell else "<td class=none></td>")
+                number += cell is not None
             head = f"<th scope=row>{html.escape(label)}</th>" if any(table.rows) else ""
             rows.append(f"<tr>{head}{''.join(cells)}</tr>")
         body.append(_table(table, rows, alone=not body))
@@ -161,7 +165,7 @@ def _table(table: PageTable, rows: list[str], alone: bool) -> str:
 
 
 def _count(table: PageTable) -> int:
-    return sum(map(len, table.cells))
+    return sum(cell is not None for row in table.cells for cell in row)
 
 
 def _block(page: Page) -> tuple[int, int]:
@@ -203,6 +207,8 @@ def _facts(page: Path, cell: PageCell, base: bool) -> dict[str, object]:
         "seeds": list(cell.seeds),
         "note": cell.note,
         "scores": {name: round(value, 4) for name, value in cell.scores.items()},
+        "spread": {name: round(value, 4) for name, value in cell.spread.items()},
+        "further": [[seed, link(page, picture)] for seed, picture in cell.further.items()],
         "broken": bool(cell.invalid),
         "traits": dict(cell.traits),
         "files": [link(page, picture) for picture in cell.pictures],

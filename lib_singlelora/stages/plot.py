@@ -11,7 +11,8 @@ from typing import Any
 from ..files.fileio import fingerprint
 from ..host import Host
 from ..judge.cells import CellSpec, Judgement
-from ..judge.recommend import RULE, judge, reason, recommend
+from ..judge.reason import reason
+from ..judge.recommend import RULE, judge, recommend
 from ..library.publish import publish
 from ..settings.schema import Settings
 from ..workspace.recommendation import Recommendation, recommendation_from
@@ -21,6 +22,7 @@ from .plot_cells import PlotEstimate, SheetCells, draw_cells
 from .plot_layout import Layout, beside_of
 from .plot_output import SheetContents, head_of, present_page, present_sheet
 from .plot_plan import SheetPlan, read_plan
+from .plot_race import SheetRace
 from .plot_scores import write_scores
 
 DrawnCells = Mapping[CellSpec, Sequence[Path]]
@@ -51,12 +53,14 @@ class _Verdict:
     judged: every cell.
     best: the recommended cell; None where no cell can be recommended.
     why: a sentence for the user, or ''.
+    confidence: chance that no cell is better, 0 to 1; 0 where it is not known.
     scores: the files with the figures.
     """
 
     judged: Mapping[CellSpec, Judgement]
     best: CellSpec | None
     why: str
+    confidence: float
     scores: Sequence[Path]
 
 
@@ -81,17 +85,18 @@ def plot(context: StageContext) -> PlotResult:
         return PlotResult(sheet, page, saved)
     cells = SheetCells.of(sheet_plan, workspace, host)
     publish(settings, workspace, host, sheet_plan.epochs)
-    drawn = draw_cells(cells, context)
+    race = SheetRace.of(cells, settings.judge)
+    drawn = draw_cells(cells, context, race.first, race.most(settings.judge))
     publish(settings, workspace, host, sheet_plan.epochs, _previews(cells.layout, drawn))
-    verdict = _judged(context, drawn)
+    verdict = _judged(context, drawn, race)
     recommendation = _recommendation(sheet_plan, verdict)
     if recommendation is not None:
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
     contents = SheetContents(
         *head_of(settings, host, cells.layout, sheet_plan.seeds),
         cells.layout,
-        drawn,
-        cells.seeds_by_place,
+        race.pictures(drawn),
+        len(sheet_plan.seeds),
         verdict.judged,
         verdict.best,
         verdict.why,
@@ -110,7 +115,9 @@ def plan(context: StageContext) -> PlotEstimate:
     workspace = context.workspace
     host = context.host
     cells = SheetCells.of(read_plan(context.settings, workspace, host), workspace, host)
-    return cells.estimate(workspace, host)
+    race = SheetRace.of(cells, context.settings.judge)
+    most = race.most(context.settings.judge)
+    return cells.estimate(workspace, host, first=race.first, race=most)
 
 
 def _mark(sheet_plan: SheetPlan, settings: Settings, host: Host) -> str:
@@ -136,7 +143,13 @@ def _recommendation(sheet_plan: SheetPlan, verdict: _Verdict) -> Recommendation 
         return None
     file = sheet_plan.sources[best.source]  # without block weights baked in, as users have it
     return Recommendation(
-        best.source.number, best.strength, best.preset, file, verdict.why, best.prompt
+        epoch=best.source.number,
+        strength=best.strength,
+        preset=best.preset,
+        lora=file,
+        reason=verdict.why,
+        prompt=best.prompt,
+        confidence=verdict.confidence,
     )
 
 
@@ -149,7 +162,7 @@ def _previews(layout: Layout, drawn: DrawnCells) -> dict[int, Path]:
     }
 
 
-def _judged(context: StageContext, drawn: DrawnCells) -> _Verdict:
+def _judged(context: StageContext, drawn: DrawnCells, race: SheetRace) -> _Verdict:
     """Judge every cell and recommend one.
 
     Each group of cells that differ only in LoRA and seed is judged beside its own cells without
@@ -174,7 +187,8 @@ def _judged(context: StageContext, drawn: DrawnCells) -> _Verdict:
         has_all_seeds = pooled.keys() == group.keys()
         with host.drawing_with(first.checkpoint) if first.checkpoint else nullcontext():
             probing = is_compared and has_all_seeds
-            scores = judge(settings, workspace, host, group, first.prompt, job, probing)
+            further = race.further(context) if probing else None
+            scores = judge(settings, workspace, host, group, first.prompt, job, probing, further)
             judged |= scores
             if is_compared:
                 compared = (
@@ -184,4 +198,6 @@ def _judged(context: StageContext, drawn: DrawnCells) -> _Verdict:
                 )
     best = recommend(compared)
     files = write_scores(settings, workspace, {**compared, **judged}, best)
-    return _Verdict(judged, best, reason(best, compared) if best else "", files)
+    why = reason(best, compared, settings.judge.confidence) if best else ""
+    chance = (compared[best].chance or 0.0) if best else 0.0
+    return _Verdict(judged, best, why, chance, files)

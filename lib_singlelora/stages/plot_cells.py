@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..imaging.load import read_rgb
 from ..imaging.png import save_picture
 from ..jobs import Job, Progress
 from ..judge.cells import CellSpec
+from ..settings.declare import SEEDS
 from ..workspace.timing import Stopwatch, in_words, save_pace, seconds_per_picture
 from ..workspace.workspace import Workspace
 from .context import StageContext
@@ -28,20 +29,23 @@ class PlotEstimate:
     pictures: on the whole sheet.
     missing: of them, those that are not drawn yet.
     seconds: expected; None where nothing was drawn on this machine yet.
+    race: pictures that the race adds at most.
     note: where a setting was understood in another way than it may be meant, else ''.
     """
 
     pictures: int
     missing: int
     seconds: float | None
+    race: int = 0
     note: str = ""
 
     @property
     def sentence(self) -> str:
         """In words."""
         duration = "" if self.seconds is None else f", about {in_words(self.seconds)}"
+        race = f"; then a race of {self.race} at most" if self.race else ""
         note = f"; {self.note}" if self.note else ""
-        return f"{self.missing} of {self.pictures} pictures to draw{duration}{note}"
+        return f"{self.missing} of {self.pictures} pictures to draw{duration}{race}{note}"
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -49,6 +53,7 @@ class PlotEstimate:
             "pictures": self.pictures,
             "missing": self.missing,
             "expected_seconds": self.seconds,
+            "race": self.race,
             "plan": self.sentence,
         }
 
@@ -59,12 +64,14 @@ class SheetCells:
 
     request: what all pictures have in common.
     files: of each cell, by seed; also the originals of those that are redrawn.
+    marks: of each of them, the fingerprint of its pictures.
     """
 
     plan: SheetPlan
     layout: Layout
     request: ImageRequest
     files: Mapping[CellSpec, Mapping[int, Path]]
+    marks: Mapping[CellSpec, str]
 
     @classmethod
     def of(cls, plan: SheetPlan, workspace: Workspace, host: Host) -> SheetCells:
@@ -74,32 +81,49 @@ class SheetCells:
         # What is redrawn needs its original, whether that is on the sheet or not.
         originals = (replace(place, refine=0.0) for place in layout.places)
         files = {}
+        marks = {}
         for place in dict.fromkeys((*layout.places, *originals)):
             asked = _request(request, place)
-            mark = _mark(plan, host, place, asked)
+            marks[place] = _mark(plan, host, place, asked)
             files[place] = {
-                seed: workspace.plots / "cells" / f"{mark}-{seed}.png" for seed in asked.seeds
+                seed: workspace.plots / "cells" / f"{marks[place]}-{seed}.png"
+                for seed in asked.seeds
             }
-        return cls(plan, layout, request, files)
+        return cls(plan, layout, request, files, marks)
 
-    @property
-    def seeds_by_place(self) -> dict[CellSpec, tuple[int, ...]]:
-        """The seeds of each cell's pictures."""
-        return {place: tuple(files) for place, files in self.files.items()}
+    def seed_of(self, number: int) -> int:
+        """The seed of a picture by its number: the sheet's own, then those after the last."""
+        seeds = self.plan.seeds
+        past = number - len(seeds) + 1
+        return seeds[number] if past < 1 else (seeds[-1] + past) % SEEDS
 
     def missing(self, place: CellSpec, force: bool = False) -> tuple[int, ...]:
         """The seeds of a cell that are not drawn; with force all."""
         return tuple(seed for seed, path in self.files[place].items() if force or not path.exists())
 
-    def estimate(self, workspace: Workspace, host: Host, force: bool = False) -> PlotEstimate:
-        """How much is to be drawn, and how long that takes."""
-        missing = sum(len(self.missing(place, force)) for place in self.files)
+    def estimate(
+        self,
+        workspace: Workspace,
+        host: Host,
+        force: bool = False,
+        first: Collection[CellSpec] | None = None,
+        race: int = 0,
+    ) -> PlotEstimate:
+        """How much is to be drawn, and how long that takes.
+
+        first: the cells that are drawn before the race; None for all.
+        race: pictures that the race adds at most.
+        """
+        asked = set(self.files if first is None else first)
+        asked |= {replace(place, refine=0.0) for place in asked}
+        missing = sum(len(self.missing(place, force)) for place in asked)
         size = (self.request.width, self.request.height)
         seconds = seconds_per_picture(workspace, host, size, self.request.steps)
         return PlotEstimate(
-            sum(map(len, self.files.values())),
+            sum(len(self.files[place]) for place in asked),
             missing,
-            None if seconds is None else round(seconds * missing, 1),
+            None if seconds is None else round(seconds * (missing + race), 1),
+            race,
             self.plan.seeds_note,
         )
 
@@ -137,20 +161,22 @@ def _use(place: CellSpec, strength: float) -> tuple[LoraUse, ...]:
     return (LoraUse(place.lora, strength, strength),) if place.lora else ()
 
 
-def draw_cells(cells: SheetCells, context: StageContext) -> dict[CellSpec, list[Path]]:
-    """Draw what is missing; the pictures of every cell on the sheet.
+def draw_cells(
+    cells: SheetCells, context: StageContext, places: Sequence[CellSpec], race: int = 0
+) -> dict[CellSpec, list[Path]]:
+    """Draw what is missing; the pictures of these cells.
 
+    race: pictures that a race will add at most, for the time that is told.
     Raises: JobCancelled, keeping what is drawn.
     """
     workspace = context.workspace
     host = context.host
     job = context.job
     force = context.force
-    places = cells.layout.places
     size = (cells.request.width, cells.request.height)
     steps = cells.request.steps
     drawn: dict[CellSpec, list[Path]] = {}
-    estimate = cells.estimate(workspace, host, force)
+    estimate = cells.estimate(workspace, host, force, places, race)
     job.report(Progress("plot", 0, len(places), estimate.sentence))
     watch = Stopwatch()
     checkpoint = _CheckpointSwitch(host)
@@ -164,11 +190,10 @@ def draw_cells(cells: SheetCells, context: StageContext) -> dict[CellSpec, list[
             for number, seed in enumerate(missing, 1):
                 checkpoint.switch_to(place.checkpoint)
                 of = f", picture {number} of {len(missing)}" if len(missing) > 1 else ""
-                message = f"{name}{of}{watch.left(estimate.missing)}"
+                message = f"{name}{of}{watch.left(estimate.missing + race)}"
                 job.report(Progress("plot", index, len(places), message))
                 with watch.measured(1, size[0] * size[1] * steps):
-                    _draw_picture(cells, host, job, place, seed)
-                picture = cells.files[place][seed]
+                    picture = _draw_picture(cells, host, job, place, seed)
                 job.report(Progress("plot", index, len(places), name, pictures=(picture,)))
             pictures = tuple(drawn[place])
             job.report(Progress("plot", index + 1, len(places), name, pictures=pictures))
@@ -178,8 +203,27 @@ def draw_cells(cells: SheetCells, context: StageContext) -> dict[CellSpec, list[
     return drawn
 
 
-def _draw_picture(cells: SheetCells, host: Host, job: Job, place: CellSpec, seed: int) -> None:
-    """Draw and save one picture of a cell; what is redrawn starts from its original."""
+def draw_further(cells: SheetCells, context: StageContext, place: CellSpec, seed: int) -> Path:
+    """The picture of a cell with a seed, drawn where it is missing, and shown.
+
+    Raises: JobCancelled.
+    """
+    path = _file(cells, place, seed)
+    if context.force or not path.exists():
+        _draw_picture(cells, context.host, context.job, place, seed)
+    done = context.job.view().progress
+    context.job.report(replace(done, pictures=(path,)))
+    return path
+
+
+def _file(cells: SheetCells, place: CellSpec, seed: int) -> Path:
+    """Where a picture of a cell lies, whether its seed is on the sheet or not."""
+    beside = next(iter(cells.files[place].values()))
+    return beside.with_name(f"{cells.marks[place]}-{seed}.png")
+
+
+def _draw_picture(cells: SheetCells, host: Host, job: Job, place: CellSpec, seed: int) -> Path:
+    """Draw and save one picture of a cell, its file; what is redrawn starts from its original."""
     request = replace(_request(cells.request, place), seeds=(seed,))
     if place.refine:
         original = replace(place, refine=0.0)
@@ -191,7 +235,9 @@ def _draw_picture(cells: SheetCells, host: Host, job: Job, place: CellSpec, seed
             image=read_rgb(cells.files[original][seed]),
             denoise=cells.plan.options.refine_denoise,
         )
-    save_picture(cells.files[place][seed], host.generate(request, job)[0])
+    path = _file(cells, place, seed)
+    save_picture(path, host.generate(request, job)[0])
+    return path
 
 
 class _CheckpointSwitch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from ..sheets.page import Page, PageCell, PageTable, write_page
 from ..workspace.workspace import Workspace
 from .plot_layout import Layout, name_of
 
+Places = tuple[tuple[CellSpec | None, ...], ...]
+
 MOST_PIXELS = 150_000_000  # of all pictures on the sheet's PNG together
 
 
@@ -30,8 +32,8 @@ class SheetContents:
     title: of the whole sheet.
     text: how the pictures were drawn.
     layout: the cells and where they lie.
-    drawn: the pictures of each cell.
-    seeds: of these pictures.
+    drawn: the pictures of each cell by their seeds; cells that were not drawn are not in it.
+    seeds: how many of a cell's pictures stand on the sheet; the race's own do not.
     judged: what the judge says of each cell.
     best: the recommended cell; None for none.
     why: the reason, or ''.
@@ -40,11 +42,35 @@ class SheetContents:
     title: str
     text: str
     layout: Layout
-    drawn: Mapping[CellSpec, Sequence[Path]]
-    seeds: Mapping[CellSpec, tuple[int, ...]]
+    drawn: Mapping[CellSpec, Mapping[int, Path]]
+    seeds: int
     judged: Mapping[CellSpec, Judgement]
     best: CellSpec | None
     why: str
+
+    def tables(self) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], Places]]:
+        """(title, row labels, column labels, cells by row and column) of each table.
+
+        A cell that was not drawn is None; a row without any is left out.
+        """
+        for table in self.layout.tables:
+            rows = []
+            for label, spots in zip(table.rows, table.spots, strict=True):
+                places = [self.layout.by_spot[spot] for spot in spots]
+                row = tuple(place if place in self.drawn else None for place in places)
+                if any(row):
+                    rows.append((label, row))
+            if rows:
+                labels, cells = zip(*rows, strict=True)
+                yield table.title, labels, table.columns, cells
+
+    def shown(self, place: CellSpec) -> dict[int, Path]:
+        """The pictures of a cell that stand on the sheet, by their seeds."""
+        return dict(list(self.drawn[place].items())[: self.seeds])
+
+    def further(self, place: CellSpec) -> dict[int, Path]:
+        """The pictures of a cell that the race added, by their seeds."""
+        return dict(list(self.drawn[place].items())[self.seeds :])
 
     def is_best(self, place: CellSpec) -> bool:
         """True for the recommended cell, and for one seed of it."""
@@ -92,7 +118,7 @@ def present_sheet(path: Path, shown: SheetContents, workspace: Workspace, size: 
 
     def cell(place: CellSpec, label: str = "") -> Cell:
         images = []
-        for file in shown.drawn[place]:
+        for file in shown.shown(place).values():
             # At once as small as it is shown, for memory: a sheet may have thousands.
             images.append(ImageOps.contain(read_rgb(file), (side, side), Image.Resampling.LANCZOS))
         note = shown.judged[place].pixels.invalid or shown.judged[place].note
@@ -113,12 +139,12 @@ def present_sheet(path: Path, shown: SheetContents, workspace: Workspace, size: 
             tuple((*row, *[None] * (width - len(row))) for row in rows),
         )
     ]
-    for table in layout.tables:
-        cells = tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots)
-        grids.append(Grid(table.title, table.rows, table.columns, cells))
+    for title, labels, names, places in shown.tables():
+        cells = tuple(tuple(cell(place) if place else None for place in row) for row in places)
+        grids.append(Grid(title, labels, names, cells))
     legend = [f"{label}: {prompt}" for label, prompt in layout.prompts if label != prompt]
     legend += [f"Green frame, recommended: {shown.why}."] if shown.why else []
-    parameters = picture_parameters(shown.drawn[layout.places[0]][0])
+    parameters = picture_parameters(next(iter(shown.drawn[layout.places[0]].values())))
     sheet = draw_sheet(shown.title, shown.text, grids, side, legend)
     write_bytes(path, png_bytes(sheet, parameters))
 
@@ -147,8 +173,8 @@ def present_page(path: Path, shown: SheetContents, workspace: Workspace) -> None
             name_of(replace(place, seed=None)),
             place.prompt,
             about,
-            tuple(shown.drawn[place]),
-            shown.seeds[place],
+            tuple(shown.shown(place).values()),
+            tuple(shown.shown(place)),
             {**seen.scores, "colours": seen.pixels.similarity},
             seen.pixels.invalid or seen.damage or seen.note,
             seen.pixels.invalid,
@@ -156,6 +182,8 @@ def present_page(path: Path, shown: SheetContents, workspace: Workspace) -> None
             {**seen.traits, **seen.obeyed},
             seen.copy.crop if seen.copy else None,
             seen.on_front,
+            dict(seen.spread),
+            shown.further(place),
         )
 
     layout = shown.layout
@@ -167,11 +195,11 @@ def present_page(path: Path, shown: SheetContents, workspace: Workspace) -> None
     )
     own = [
         PageTable(
-            table.title,
-            table.rows,
-            table.columns,
-            tuple(tuple(cell(layout.by_spot[spot]) for spot in row) for row in table.spots),
+            title,
+            labels,
+            names,
+            tuple(tuple(cell(place) if place else None for place in row) for row in places),
         )
-        for table in layout.tables
+        for title, labels, names, places in shown.tables()
     ]
     write_page(path, Page(shown.title, shown.text, (base, *own), workspace.prepared, shown.why))

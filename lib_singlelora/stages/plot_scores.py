@@ -14,7 +14,8 @@ from ..files.fileio import write_bytes, write_json, write_text
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.png import png_bytes
 from ..judge.cells import CellSpec, Judgement
-from ..judge.recommend import criterion_weights, reason
+from ..judge.reason import reason
+from ..judge.scale import criterion_weights
 from ..metrics.copying import crop_part
 from ..metrics.ranking import CRITERIA
 from ..settings.schema import Settings
@@ -22,12 +23,16 @@ from ..sheets.grid import Cell, Grid, draw_sheet
 from ..workspace.workspace import Workspace
 
 MOST_COPIES = 6  # cells in the sheet of copies
+# Figures whose intervals the table has
+SPREADS = ("value", "retention", "flexibility", "copying", "damage", "traits")
 # Columns of the table, before those of the traits
 COLUMNS = (
     *"epoch strength preset prompt negative_prompt sampler cfg_scale clip_skip seed file".split(),
     *"refine recommended front value".split(),
     *CRITERIA,
     *"colours nearest harm".split(),
+    *"chance pictures".split(),
+    *(f"{name} ±" for name in SPREADS),
 )
 
 
@@ -46,7 +51,8 @@ def write_scores(
     write_json(
         data,
         {
-            "recommended": reason(best, judged) if best else None,
+            "recommended": (reason(best, judged, settings.judge.confidence) if best else None),
+            "confidence": settings.judge.confidence,
             "weights": criterion_weights(settings.judge),
             "tagger": any(seen.retention for seen in judged.values()),
             "cells": rows,
@@ -65,7 +71,8 @@ def _csv(rows: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> str:
     writer.writeheader()
     for values in rows:
         traits = {f"trait: {tag}": share for tag, share in values["traits"].items()}
-        writer.writerow({**values, **values["scores"], **traits})
+        spread = {f"{name} ±": half for name, half in values["spread"].items()}
+        writer.writerow({**values, **values["scores"], **spread, **traits})
     return text.getvalue()
 
 
@@ -126,4 +133,8 @@ def row(place: CellSpec, seen: Judgement, recommended: bool) -> dict[str, Any]:
         "harm": seen.pixels.invalid or seen.damage,
         "asked": dict(seen.obeyed),
         "gained": list(seen.leaked),
+        "chance": seen.chance,
+        "pictures": len(next(iter(seen.by_picture.values()), ())),
+        "spread": dict(seen.spread),
+        "by_picture": {name: list(values) for name, values in seen.by_picture.items()},
     }

@@ -26,6 +26,7 @@ QUICK = [
         "training.rank=2",
         "training.alpha=2",
         "plot.strengths=1",
+        "plot.presets=ALL",
         "plot.steps=2",
         "inpaint.count=1",
         "inpaint.steps=2",

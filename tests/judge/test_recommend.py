@@ -17,7 +17,9 @@ from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
-from lib_singlelora.judge.recommend import Scale, judge, reason, recommend
+from lib_singlelora.judge.reason import reason
+from lib_singlelora.judge.recommend import judge, recommend
+from lib_singlelora.judge.scale import Scale
 from lib_singlelora.metrics.ranking import worth
 from lib_singlelora.metrics.retention import measure_retention
 from lib_singlelora.metrics.similarity import PixelCheck

@@ -3,7 +3,8 @@
 import pytest
 
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
-from lib_singlelora.judge.recommend import reason, recommend
+from lib_singlelora.judge.reason import reason
+from lib_singlelora.judge.recommend import recommend
 from lib_singlelora.metrics.ranking import choose_gentlest, smooth_scores
 from lib_singlelora.metrics.retention import common_traits, measure_retention, trait_weights
 from lib_singlelora.metrics.similarity import PixelCheck

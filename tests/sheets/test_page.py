@@ -55,6 +55,8 @@ def write_example(
             "blank" if i == 1 else "",
             i == 2,
             {"hat": f"{i}/{seeds}"},
+            spread={"retention": 0.05},
+            further={90: pictures[0], 91: pictures[-1]} if i == 2 else {},
         )
 
     base = PageTable("Without the LoRA", ("",), ("",), ((cell("without the LoRA"),),))
@@ -100,6 +102,18 @@ def facts(page: Path) -> dict[str, Any]:
     assert found
     values: dict[str, Any] = json.loads(found[1])
     return values
+
+
+def test_a_cell_that_was_not_drawn_leaves_its_place_empty(tmp_path: Path) -> None:
+    _, page = write_example(tmp_path, 1, 2, 3)
+    base, table = page.tables
+    holes = replace(table, cells=((None, *table.cells[0][1:]), table.cells[1]))
+    path = tmp_path / "holes.html"
+    write_page(path, replace(page, tables=(base, holes)))
+    text = path.read_text(encoding="utf-8")
+    assert text.count("<td class=none>") == 1 and len(re.findall(r"data-i=\d", text)) == 1 + 5
+    assert [cell["name"] for cell in facts(path)["cells"]][1] == "epoch 0, 0 at 1"
+    assert "data-i=1><div class=name>epoch 0, 0 at 1" in text
 
 
 def test_a_page_of_240_pictures_stays_below_three_megabytes_and_needs_nothing_else(
@@ -265,7 +279,7 @@ def test_what_a_picture_is_stands_beside_the_pointer(page: Any) -> None:
     text = page.inner_text("#tip")
     assert all(
         piece in text
-        for piece in ("epoch 0, 0 at 1 · seed 2", "isa, girl", "Euler", "retention 75 %")
+        for piece in ("epoch 0, 0 at 1 · seed 2", "Euler", "retention 75 ± 5 %", "copying 75 %")
     )
 
 

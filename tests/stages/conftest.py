@@ -35,7 +35,9 @@ SMALL = {
     "plot.steps": 1,
     "plot.strengths": "1",
     "plot.sampler": "Euler",
+    "plot.presets": "ALL",
     "judge.probes": 0,
+    "judge.race": False,
 }
 
 

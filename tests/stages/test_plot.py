@@ -48,6 +48,8 @@ SMALL = {
     "plot.sampler": "Euler",
     "caption.tagger": "none",
     "plot.prompt": "isa, girl, hat",
+    "plot.presets": "ALL",
+    "judge.race": False,
 }
 
 

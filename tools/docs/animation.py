@@ -110,7 +110,10 @@ class Outputs:
             pictures[(used[1], float(used[2])) if used else ("", 0.0)] = _rgb(path)
         scores = json.loads((self.workspace.plots / "scores.json").read_text(encoding="utf-8"))
         cells = {}
+        best = self.recommendation.preset
         for row in scores["cells"]:
+            if row.get("preset", best) not in ("", best):
+                continue
             kept = [not counts.startswith("0/") for counts in row["traits"].values()]
             picture = pictures[Path(row["file"]).stem, row["strength"]]
             cells[row["epoch"], row["strength"]] = Cell(picture, sum(kept), len(kept))
@@ -323,7 +326,8 @@ def train_scene(outputs: Outputs) -> Iterator[Frame]:
         )
         for index, loss in enumerate(losses)
     ]
-    for index, epoch in enumerate(outputs.epochs):
+    shown = [epoch for epoch in outputs.epochs if (epoch, strength) in outputs.cells]
+    for index, epoch in enumerate(shown):
         done = sum(number <= epoch for number, _ in outputs.losses)
         draw.line(points[:done], fill=GREEN, width=3, joint="curve")
         left = 360 + index % 5 * 84
@@ -331,7 +335,7 @@ def train_scene(outputs: Outputs) -> Iterator[Frame]:
         place = (left, top, left + 80, top + 160)
         put(page, outputs.cell_figure(epoch, strength), place, WHITE)
         label(page, f"epoch {epoch}", left + 40, top + 163, 13)
-        yield page.copy(), 2200 if epoch == outputs.epochs[-1] else 420
+        yield page.copy(), 2200 if epoch == shown[-1] else 420
 
 
 def plot_scene(outputs: Outputs) -> Iterator[Frame]:
@@ -346,7 +350,9 @@ def plot_scene(outputs: Outputs) -> Iterator[Frame]:
             top = TOP + 10 + row * (height + 16)
             if not column:
                 write(page, (MARGIN, top + 32), f"at {strength:g}", GREY, font(14))
-            cell = outputs.cells[epoch, strength]
+            cell = outputs.cells.get((epoch, strength))
+            if cell is None:  # the race went elsewhere
+                continue
             place = (left, top, left + width, top + height)
             put(page, outputs.cell_figure(epoch, strength), place, WHITE)
             label(page, f"{cell.traits} of {cell.of}", left + width / 2, top + height, 11)

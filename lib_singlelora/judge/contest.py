@@ -1,0 +1,167 @@
+"""The cells of a sheet against each other: their pictures, probes, and more of those in front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..jobs import Job, Progress
+from ..metrics.posterior import Floats
+from ..metrics.ranking import expected_price, next_to_probe
+from ..settings.judge import JudgeSettings
+from .cells import CellSpec
+from .first_round import FirstRound
+from .probe_round import Prober
+from .race import Key, Race, Standings
+from .scale import Scale, positions_of
+
+BASE_PICTURES = 3  # of the checkpoint alone, before a race: every cell is measured against them
+LAST_PROBES = 2  # cells that the race has put in front and that were not probed before
+INVALID = 2.0  # price of a cell with an invalid picture: more than any gain
+
+
+@dataclass(frozen=True)
+class Further:
+    """Pictures that the judge may have drawn.
+
+    cells: all that may be recommended, drawn or not.
+    draw: draws the picture of a cell and of the number of a seed, from 0; its file.
+    """
+
+    cells: Sequence[CellSpec]
+    draw: Callable[[CellSpec, int], Path]
+
+
+class Contest:
+    """Finds the best of the cells that may be recommended.
+
+    drawn: the pictures of each cell, the checkpoint's own among them.
+    prober: None probes nothing.
+    further: None draws no further pictures.
+    """
+
+    def __init__(
+        self,
+        options: JudgeSettings,
+        drawn: Mapping[CellSpec, Sequence[Path]],
+        first: FirstRound,
+        prober: Prober | None,
+        further: Further | None,
+        job: Job,
+    ) -> None:
+        self._options = options
+        self._pictures = {spec: list(paths) for spec, paths in drawn.items()}
+        self._first = first
+        self._prober = prober
+        self._further = further
+        self._job = job
+        self._raced = 0
+        for spec in [spec for spec in drawn if not spec.has_lora] if further else ():
+            self._draw(spec, BASE_PICTURES)
+        self.judged = first.judge(self._pictures)
+        self.scale = Scale.of(options, self.judged)
+        cells = further.cells if further else tuple(drawn)
+        self.racers = [spec for spec in cells if spec.source.is_epoch and not spec.refine]
+        self._positions = positions_of(self.racers)
+        self._probed: dict[CellSpec, float] = {}
+
+    def run(self) -> Standings | None:
+        """The standings at the end; None where no cell may be recommended.
+
+        Raises: JobCancelled, keeping what is drawn.
+        """
+        if not any(spec in self.judged for spec in self.racers):
+            return None
+        budget = self._options.budget if self._further else 0
+        places = [self._positions[spec] for spec in self.racers]
+        race = Race(places, self._known(), self._observe, self._options.confidence, budget)
+        now = race.standings(self._prices())
+        for _ in range(self._options.probes if self._prober else 0):
+            self._probe(now.worths.mean(axis=0) + self._prices())
+        now = race.run(self._prices())
+        for _ in range(LAST_PROBES if self._further and self._probed else 0):
+            leader = self.racers[now.leader]
+            if leader in self._probed:
+                break
+            self._probe_cell(leader)
+            now = race.standings(self._prices())
+        return now
+
+    def _known(self) -> dict[Key, float]:
+        """What the pictures are worth that are there."""
+        return {
+            (number, seed): value
+            for number, spec in enumerate(self.racers)
+            if spec in self.judged
+            for seed, value in enumerate(self.scale.pictures(self.judged[spec]))
+        }
+
+    def _prices(self) -> Floats:
+        """What each cell costs: as probed, else as its neighbours let expect."""
+        probed = {self._positions[spec]: price for spec, price in self._probed.items()}
+        prices = []
+        for spec in self.racers:
+            price = expected_price(self._positions[spec], probed)
+            invalid = spec in self.judged and bool(self.judged[spec].pixels.invalid)
+            prices.append(self._probed.get(spec, price) + (INVALID if invalid else 0.0))
+        return np.array(prices, dtype=np.float64)
+
+    def _probe(self, values: Floats) -> None:
+        """Probe the drawn cell that promises most.  values: without what probes show."""
+        promising = {
+            spec: float(values[number])
+            for number, spec in enumerate(self.racers)
+            if spec in self.judged and not self.judged[spec].pixels.invalid
+        }
+        probed = {spec: price for spec, price in self._probed.items() if spec in promising}
+        spec = next_to_probe(promising, probed, self._positions)
+        if spec is not None:
+            self._probe_cell(spec)
+
+    def _probe_cell(self, spec: CellSpec) -> None:
+        if self._prober:
+            self.judged[spec] = self._prober.probe(spec, self.judged[spec])
+            self._probed[spec] = self.scale.probe_price(self.judged[spec])
+
+    def _observe(self, keys: Sequence[Key], now: Standings, number: int) -> Mapping[Key, float]:
+        """Draw the pictures of a round of the race; what they are worth."""
+        runners = list(dict.fromkeys(self.racers[cell] for cell, _ in keys))
+        front = self.racers[now.leader].words
+        sure = f"{now.confidence:.0%} sure"
+        about = f"race, round {number}, {len(runners)} cells; in front {front}, {sure}"
+        for cell, seed in keys:
+            self._report(about)
+            self._draw(self.racers[cell], seed + 1)
+            self._raced += 1
+        self._report(about)
+        alone = [spec for spec in self._pictures if not spec.has_lora]
+        seen = self._first.judge({spec: self._pictures[spec] for spec in (*alone, *runners)})
+        for spec in runners:
+            before = self.judged.get(spec)
+            scores = {**(before.scores if before else {}), **seen[spec].scores}
+            self.judged[spec] = replace(
+                before or seen[spec],
+                pixels=seen[spec].pixels,
+                retention=seen[spec].retention,
+                scores=scores,
+                nearest=seen[spec].nearest,
+                copy=seen[spec].copy,
+                damage=seen[spec].damage,
+                by_picture=seen[spec].by_picture,
+            )
+        known = self._known()
+        return {key: known[key] for key in keys}
+
+    def _report(self, message: str) -> None:
+        self._job.raise_if_cancelled()
+        self._job.report(Progress("plot", self._raced, self._options.budget, message))
+
+    def _draw(self, spec: CellSpec, count: int) -> None:
+        """Draw until the cell has so many pictures."""
+        paths = self._pictures.setdefault(spec, [])
+        while self._further and len(paths) < count:
+            self._job.raise_if_cancelled()
+            paths.append(self._further.draw(spec, len(paths)))
