@@ -56,5 +56,6 @@ class Subject:
 def known_subjects() -> dict[str, Subject]:
     """Every character by name: the renderer's first, then the pictures in examples/drawings."""
     drawn = {name: Subject(name, character) for name, character in CHARACTERS.items()}
-    others = {path.stem: Subject(path.stem) for path in sorted(DRAWINGS.glob("*.png"))}
+    pictures = sorted(path for path in DRAWINGS.glob("*.png") if not path.stem.endswith("-mask"))
+    others = {path.stem: Subject(path.stem) for path in pictures}
     return {**drawn, **others}
