@@ -239,6 +239,7 @@ def render(result: dict[str, Any]) -> str:
         ("page", "page"),
         ("budget", "budget"),
         ("memory", "memory"),
+        ("ended", "stopped"),
     ):
         if result.get(key):
             lines.append(_line(label, result[key]))

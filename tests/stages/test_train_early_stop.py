@@ -80,6 +80,10 @@ def test_it_ends_early_with_the_weights_of_a_training_that_is_not_probed(
     whole = trained(eileen, standalone_host, Job("train"), **SHORT)
     assert len(whole.loras) == 4 and whole.stopped == ""
 
+    # The file of a last epoch that this training did not reach is none of its own
+    context = StageContext(small(**PATIENT), eileen, standalone_host, Job("train"), force=True)
+    assert train(context).loras == stopped.loras and not whole.loras[3].exists()
+
     plain = Workspace(eileen.root)
     (plain.snapshot / "state.pt").unlink()
     again = train(
