@@ -239,7 +239,7 @@ def render(result: dict[str, Any]) -> str:
         ("page", "page"),
         ("budget", "budget"),
         ("memory", "memory"),
-        ("ended", "stopped"),
+        ("stopped", "ended"),
     ):
         if result.get(key):
             lines.append(_line(label, result[key]))
