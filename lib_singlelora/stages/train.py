@@ -216,8 +216,8 @@ def train(context: StageContext) -> TrainResult:
             job.log("early_stop", epoch=trainer.state.epoch, reason=record.data["stopped"])
             job.report(Progress("train", message=record.data["stopped"]))
     # Of an earlier training, later epochs than the one in which this ended would count as its own
-    files = epoch_files(workspace, settings).items()
-    finish(workspace, record, [path for epoch, path in files if epoch <= trainer.state.epoch])
+    saved = epoch_files(workspace, settings).items()
+    finish(workspace, record, [path for epoch, path in saved if epoch <= trainer.state.epoch])
     return _result(settings, workspace, record.data)
 
 
