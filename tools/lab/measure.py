@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from lib_singlelora.captions.tag_categories import category_of
+from lib_singlelora.captions.text import split_tags
 from lib_singlelora.files.fileio import file_hash, fingerprint, write_bytes
 from lib_singlelora.host import Host, ImageRequest, LoraUse
 from lib_singlelora.imaging.load import load_picture, read_rgb
@@ -75,7 +76,7 @@ class Bench:
         copying, damage: as the judge's.
         """
         folder = workspace.image_folder(settings)
-        captions = [read_caption(path).split(", ") for path in list_pictures(folder)]
+        captions = [split_tags(read_caption(path)) for path in list_pictures(folder)]
         clothes = clothes_in(captions)
         asks = asks_of(subject)
         use = (LoraUse(file, at, at),) if file else ()
