@@ -167,7 +167,8 @@ def test_the_routes_do_the_same(service: Service, desk: LoraFilesService) -> Non
     api.mount(app, service)
     client = TestClient(app)
     at = "/singlelora/v1/workspaces/eileen"
-    assert client.get(f"{at}/plan").json()["missing"] == 3  # the checkpoint alone, and two epochs
+    # The checkpoint alone, and two epochs with ALL and OUTD each
+    assert client.get(f"{at}/plan").json()["missing"] == 5
     assert client.get(f"{at}/presets").content.startswith(b"\x89PNG")
     assert client.get(f"{at}/summary", params={"lora": "eileen"}).json()["algorithm"] == "LoRA"
     baked = client.post(f"{at}/bake", json={"lora": "eileen", "preset": "OUTD"})
