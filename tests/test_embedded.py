@@ -113,19 +113,25 @@ def test_the_tagger_reads_the_example(tagger: WdTagger) -> None:
     } <= set(scores.above(0.5, 0.5))
 
 
-def test_a_short_training_brings_her_hat_with_her_trigger_only(
+OTHERS = (
+    "1girl, solo, upper body, red hair, blue dress, looking at viewer, simple background",
+    "1girl, solo, full body, standing, black hair, white shirt, red skirt",
+    "1girl, solo, cowboy shot, pink dress, outdoors",
+)
+
+
+def test_a_short_training_brings_her_hat_with_her_trigger_and_seldom_without(
     host: StandaloneHost, tagger: WdTagger, tmp_path: Path
 ) -> None:
     settings = Settings.from_dict(
         {
             "character": {"trigger": "isabella", "class_token": "girl"},
-            "regularization": {"count": 0},
             "training": {"preset": "embedded", "epochs": 1, "repeats": 60},
         }
     )
     workspace = Workspace(tmp_path / "isabella")
     job = Job("train")
-    for stage in ("prepare", "crop", "caption", "train"):
+    for stage in ("prepare", "crop", "caption", "regularize", "train"):
         made = run_stage(
             stage,
             StageContext(settings, workspace, host, job),
@@ -135,5 +141,6 @@ def test_a_short_training_brings_her_hat_with_her_trigger_only(
     lora = Path(made["loras"][-1])
     assert seen(tagger, draw(host, SHE, seeds, lora), "hat") >= 3
     assert seen(tagger, draw(host, SHE, seeds), "hat") <= 1
-    other = "1girl, solo, upper body, red hair, blue dress, looking at viewer, simple background"
-    assert seen(tagger, draw(host, other, seeds, lora), "hat") <= 1
+    # 3 of 12 when the preset was made; without pictures of the class 9
+    leaked = sum(seen(tagger, draw(host, other, seeds, lora), "hat") for other in OTHERS)
+    assert leaked <= 5

@@ -117,7 +117,7 @@ def test_a_preset_may_speak_of_other_stages_and_what_is_set_by_hand_stays() -> N
     settings = Settings.from_dict(
         {"training": {"preset": "embedded"}, "regularization": {"steps": 9}}
     )
-    assert (settings.regularization.count, settings.regularization.steps) == (40, 9)
+    assert (settings.regularization.count, settings.regularization.steps) == (24, 9)
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
