@@ -21,7 +21,7 @@ from tools.lab.prompts import OTHERS, asks_of, clothes_in
 from tools.lab.subjects import known_subjects
 from tools.lab.table import markdown, results_of, shared, spread
 
-EXPERIMENTS = Path(__file__).parents[2] / "tools" / "lab" / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "tools" / "lab" / "experiments"
 
 
 def experiment(folder: Path, **data: Any) -> Experiment:
