@@ -84,7 +84,12 @@ def read_experiment(path: Path) -> Experiment:
     characters: names, `all`, `rendered` or `drawings`.
     Raises: SystemExit, for what the file should not hold.
     """
-    data = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{path}: found {error}, expected an experiment as JSON") from error
+    if not isinstance(data, dict) or not isinstance(data.get("recipes"), dict):
+        raise SystemExit(f"{path}: found no recipes, expected a JSON object with some by name")
     if wrong := sorted(set(data) - KEYS):
         raise SystemExit(f"{path}: found {', '.join(wrong)}, expected {', '.join(sorted(KEYS))}")
     common = data.get("common", {})

@@ -39,7 +39,8 @@ def test_every_experiment_is_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{"carachters": []}, {"characters": ["nobody"]}, {"compare_with": "other"}]
+    "data",
+    [{"recipes": 3}, {"carachters": []}, {"characters": ["nobody"]}, {"compare_with": "other"}],
 )
 def test_what_is_no_experiment_is_refused(data: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="expected"):
