@@ -22,6 +22,7 @@ ROOMS = (
     "web",
     "service",
     "hosts/webui",
+    "hosts/webui_family",
     "hosts/standalone",
     "hosts",
     "stages",
@@ -50,7 +51,7 @@ ROOMS = (
     "errors",
 )
 HOME_OF = {
-    "modules": ("hosts/webui", "extension"),
+    "modules": ("hosts/webui", "hosts/webui_family", "extension"),
     "diffusers": ("hosts/standalone",),
     "gradio": ("ui",),
 }

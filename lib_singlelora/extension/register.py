@@ -13,8 +13,8 @@ from modules import script_callbacks, shared
 
 from ..api import routes
 from ..bootstrap.webui_requirements import wanted
-from ..hosts.webui.generate import interrupt_when_cancelled
 from ..hosts.webui.host import WebUIHost
+from ..hosts.webui_family.generate import interrupt_when_cancelled
 from ..service.service import Service
 from ..ui.compat import show_warning
 from ..ui.page import Action, Extras, tab

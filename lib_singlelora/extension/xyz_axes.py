@@ -10,7 +10,7 @@ from modules import paths, scripts
 
 from ..errors import SingleLoraError
 from ..files.fileio import fingerprint
-from ..hosts.webui.lora_folder import FOLDER, LoraFolder, lora_folder, register
+from ..hosts.webui_family.lora_folder import FOLDER, LoraFolder, lora_folder, register
 from ..naming.block_preset_files import gather_presets
 from ..naming.block_weights import parse_block_weights
 from ..naming.blocks import SD1

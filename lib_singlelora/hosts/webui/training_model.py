@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +17,7 @@ from ...host import Conditioning, Part
 from ...naming.blocks import SD1, SD2, BlockLayout
 from .. import placement
 from ..clip import count_tokens, encode, part_positions, token_positions
+from ..webui_family.loan import frozen, give_memory_back, trim
 from . import compute_dtype
 
 if TYPE_CHECKING:
@@ -77,7 +74,7 @@ class WebUITrainingModel:
         """
         vae = self._bring_vae()
         mode = compute_dtype.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
-        _trim()  # the VAE's activations, before those of a training come on top
+        trim()  # the VAE's activations, before those of a training come on top
         return mode.float() * self._model.scale_factor
 
     def decode_latents(self, latents: Tensor) -> Tensor:
@@ -241,9 +238,9 @@ def borrowed_networks(
             f"found the SD Unet '{sd_unet.current_unet.option.label}' in place of the checkpoint's"
             " own, expected the checkpoint's; set Settings > SD Unet to None"
         )
-    _give_memory_back()  # what the last picture left
+    give_memory_back()  # what the last picture left
     with ExitStack() as stack:
-        stack.callback(_give_memory_back)
+        stack.callback(give_memory_back)
         stack.enter_context(_without_networks(sd_model))
         stack.enter_context(_without_patches(sd_model))
         stack.enter_context(_without_lowvram(sd_model))
@@ -251,27 +248,10 @@ def borrowed_networks(
         if not getattr(sd_model, "lowvram", False):
             model.places.bring("unet", "vae", "text encoder")
         stack.enter_context(_attention_that_trains())
-        stack.enter_context(_frozen(_parts(sd_model).values()))
+        stack.enter_context(frozen(_parts(sd_model).values()))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         yield model
-
-
-def _give_memory_back() -> None:
-    """Memory to the GPU's other users and to the system.
-
-    glibc keeps gigabytes of a training's freed activations otherwise.
-    """
-    gc.collect()
-    devices.torch_gc()
-    _trim()
-
-
-def _trim() -> None:
-    """Freed memory back to the system."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # musl has no malloc_trim
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _parts(sd_model: WebuiSdModel) -> dict[str, nn.Module]:
@@ -368,38 +348,3 @@ def _attention_that_trains() -> Iterator[None]:
         yield
     finally:
         CrossAttention.forward = before
-
-
-@contextmanager
-def _frozen(parts: Iterable[nn.Module]) -> Iterator[None]:
-    """No parameter takes a gradient and ldm's own gradient checkpointing is off while inside.
-
-    ldm's checkpointing asks for the gradients of frozen weights too, and fails.
-    """
-    parts = list(parts)
-    modules = [module for part in parts for module in part.modules()]
-    flags = [
-        (parameter, parameter.requires_grad) for part in parts for parameter in part.parameters()
-    ]
-    modes = [(module, module.training) for module in modules]
-    checkpointing = [
-        (module, name)
-        for module in modules
-        for name in ("checkpoint", "use_checkpoint")
-        if module.__dict__.get(name) is True
-    ]
-    try:
-        for part in parts:
-            part.requires_grad_(False)
-            part.eval()
-        for module, name in checkpointing:
-            setattr(module, name, False)
-        yield
-    finally:
-        for module, name in checkpointing:
-            setattr(module, name, True)
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-            parameter.grad = None
-        for module, mode in modes:
-            module.training = mode

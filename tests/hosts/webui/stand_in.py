@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -199,6 +199,7 @@ class StandIn:
             network_apply_weights=self.apply_weights,
         )
         self.scripts = module("modules.scripts", scripts_data=[])
+        self.processing = processing()
         modules = {
             "modules.shared": self.shared,
             "modules.devices": self.devices,
@@ -225,6 +226,7 @@ class StandIn:
             "modules.deepbooru": module("modules.deepbooru", model=DeepDanbooru()),
             "modules.images": module("modules.images", resize_image=resize_image),
             "modules.scripts": self.scripts,
+            "modules.processing": self.processing,
             "networks": self.networks,
             "network": module("network", NetworkOnDisk=NetworkOnDisk),
         }
@@ -253,6 +255,24 @@ class StandIn:
                 with torch.no_grad():
                     target.weight.add_(delta)
         target.network_current_names = wanted
+
+
+def processing() -> ModuleType:
+    """modules.processing: its classes keep the last prompt's conditioning, by the prompt's text."""
+
+    class StableDiffusionProcessing:
+        cached_c: ClassVar[list[object]] = [None, None]
+        cached_uc: ClassVar[list[object]] = [None, None]
+
+    class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
+        cached_hr_c: ClassVar[list[object]] = [None, None]
+        cached_hr_uc: ClassVar[list[object]] = [None, None]
+
+    return module(
+        "modules.processing",
+        StableDiffusionProcessing=StableDiffusionProcessing,
+        StableDiffusionProcessingTxt2Img=StableDiffusionProcessingTxt2Img,
+    )
 
 
 def scaled_dot_product_attention_forward(

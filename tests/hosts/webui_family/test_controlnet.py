@@ -65,7 +65,7 @@ def controlnet(webui: StandIn, monkeypatch: pytest.MonkeyPatch) -> Any:
         get_modules=lambda: ["none", "canny", "reference_only", "inpaint_only"],
     )
     monkeypatch.setitem(sys.modules, "internal_controlnet.external_code", code)
-    from lib_singlelora.hosts.webui import controlnet
+    from lib_singlelora.hosts.webui_family import controlnet
 
     return controlnet
 

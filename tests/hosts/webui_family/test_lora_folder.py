@@ -38,7 +38,7 @@ def card(
 
 @pytest.fixture
 def library(webui: StandIn) -> Any:
-    from lib_singlelora.hosts.webui.lora_folder import LoraFolder
+    from lib_singlelora.hosts.webui_family.lora_folder import LoraFolder
 
     return LoraFolder()
 
@@ -65,7 +65,7 @@ def test_a_published_file_is_known_at_once_with_its_card(
 def test_upscalers_that_are_there_come_before_those_to_be_fetched(
     webui: StandIn, tmp_path: Path
 ) -> None:
-    from lib_singlelora.hosts.webui.upscalers import upscalers
+    from lib_singlelora.hosts.webui_family.upscalers import upscalers
 
     (tmp_path / "own.pth").write_bytes(b"")
     webui.shared.sd_upscalers += [
@@ -123,6 +123,20 @@ def test_a_file_that_changed_is_copied_anew_and_forgotten_in_memory(
     assert (
         webui.lora_dir / "singlelora" / "isabella" / "isabella.safetensors"
     ).read_bytes() == path.read_bytes()
+
+
+def test_a_file_that_changed_empties_the_cache_of_the_last_prompt(
+    webui: StandIn, library: Any, tmp_path: Path
+) -> None:
+    cache = webui.processing.StableDiffusionProcessing.cached_c
+    path = lora_file(tmp_path / "isabella.safetensors")
+    library.publish(card(path))
+    cache[:] = ["<lora:isabella:1>", "its context"]
+    library.publish(card(path))
+    assert cache == ["<lora:isabella:1>", "its context"]
+    lora_file(path, 2.0)
+    library.publish(card(path))
+    assert cache == [None, None]
 
 
 def test_another_lora_of_the_same_name_is_left_alone(

@@ -8,7 +8,7 @@ import networks
 from modules import devices, processing, sd_samplers, sd_schedulers, shared
 from PIL import Image
 
-from ...errors import CheckpointError, LoraFileError, SettingsError, TrainingError
+from ...errors import LoraFileError, SettingsError, TrainingError
 from ...host import GeneratedImage, ImageRequest
 from ...jobs import Job, Progress
 from ..request import check_steps_and_size
@@ -29,12 +29,16 @@ def sampler_names() -> tuple[str, ...]:
     return (*samplers, *(f"{sampler} {schedule}" for sampler in samplers for schedule in schedules))
 
 
-def generate_images(request: ImageRequest, job: Job, library: LoraFolder) -> list[GeneratedImage]:
+def generate_images(
+    request: ImageRequest, job: Job, library: LoraFolder, options: dict[str, object] | None = None
+) -> list[GeneratedImage]:
     """Draw one picture per seed.
+
+    options: of the WebUI's settings, by their names, for these pictures alone.
 
     Raises:
         JobCancelled: in the middle of a picture too.
-        SettingsError, CheckpointError: a request that the WebUI cannot draw.
+        SettingsError: a request that the WebUI cannot draw.
         TrainingError: the WebUI gave NaN, or no picture.
         LoraFileError: the WebUI left a LoRA out, which it says on its console only.
     """
@@ -54,7 +58,7 @@ def generate_images(request: ImageRequest, job: Job, library: LoraFolder) -> lis
             )
         else:
             job.report(Progress("generate", index, len(request.seeds), message))
-        images.append(_generate_image(request, seed, tags, job))
+        images.append(_generate_image(request, seed, tags, job, options or {}))
         loaded = {network.name.split(LBW_SUFFIX)[0] for network in networks.loaded_networks}
         if missing := [name for name, _ in loras if name not in loaded]:
             raise LoraFileError(
@@ -65,11 +69,6 @@ def generate_images(request: ImageRequest, job: Job, library: LoraFolder) -> lis
 
 
 def _check(request: ImageRequest) -> None:
-    if shared.sd_model is None:
-        raise CheckpointError(
-            "found no checkpoint loaded in the WebUI, expected one; choose one at the top of the"
-            " page"
-        )
     if request.sampler not in sampler_names():
         raise SettingsError(
             f"sampler: found {request.sampler!r}, expected one of the WebUI's, such as 'DPM++ 2M"
@@ -79,9 +78,13 @@ def _check(request: ImageRequest) -> None:
 
 
 def _processing(
-    request: ImageRequest, seed: int, tags: str
+    request: ImageRequest, seed: int, tags: str, settings: dict[str, object]
 ) -> processing.StableDiffusionProcessing:
-    """The WebUI's object for one picture of a request.  tags: `<lora:…>` behind the prompt."""
+    """The WebUI's object for one picture of a request.
+
+    tags: `<lora:…>` behind the prompt.
+    settings: of the WebUI, for this picture alone.
+    """
     sampler, schedule = sd_samplers.get_sampler_and_scheduler(
         request.sampler, "Automatic", convert_automatic=False
     )
@@ -99,7 +102,7 @@ def _processing(
         "do_not_save_grid": True,
         "sampler_name": sampler,
         "scheduler": schedule,
-        "override_settings": {"CLIP_stop_at_last_layers": request.clip_skip},
+        "override_settings": {**settings, "CLIP_stop_at_last_layers": request.clip_skip},
     }
     if request.image is None:
         return processing.StableDiffusionProcessingTxt2Img(**options)
@@ -119,8 +122,10 @@ def _processing(
     return p
 
 
-def _generate_image(request: ImageRequest, seed: int, tags: str, job: Job) -> GeneratedImage:
-    p = _processing(request, seed, tags)
+def _generate_image(
+    request: ImageRequest, seed: int, tags: str, job: Job, settings: dict[str, object]
+) -> GeneratedImage:
+    p = _processing(request, seed, tags, settings)
     try:
         result = processing.process_images(p)
     except devices.NansException as error:

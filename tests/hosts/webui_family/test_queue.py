@@ -12,7 +12,7 @@ from tests.hosts.webui.stand_in import StandIn
 
 
 def test_the_queue_is_held_and_given_back(webui: StandIn) -> None:
-    from lib_singlelora.hosts.webui.queue import QueueLock
+    from lib_singlelora.hosts.webui_family.queue import QueueLock
 
     queue = QueueLock()
     job = Job("isabella: run")
@@ -24,7 +24,7 @@ def test_the_queue_is_held_and_given_back(webui: StandIn) -> None:
 
 
 def test_it_is_given_back_after_an_error(webui: StandIn) -> None:
-    from lib_singlelora.hosts.webui.queue import QueueLock
+    from lib_singlelora.hosts.webui_family.queue import QueueLock
 
     queue = QueueLock()
     with pytest.raises(ValueError, match="boom"), queue.acquire(Job("x")):
@@ -33,7 +33,7 @@ def test_it_is_given_back_after_an_error(webui: StandIn) -> None:
 
 
 def test_a_waiting_job_can_be_cancelled_and_takes_nothing_later(webui: StandIn) -> None:
-    from lib_singlelora.hosts.webui.queue import QueueLock
+    from lib_singlelora.hosts.webui_family.queue import QueueLock
 
     queue = QueueLock()
     job = Job("x")
@@ -56,7 +56,7 @@ def test_a_waiting_job_can_be_cancelled_and_takes_nothing_later(webui: StandIn) 
 
 
 def test_the_webuis_interrupt_cancels_the_job_and_progress_is_shown(webui: StandIn) -> None:
-    from lib_singlelora.hosts.webui.queue import QueueLock
+    from lib_singlelora.hosts.webui_family.queue import QueueLock
 
     queue = QueueLock()
     job = Job("x")
@@ -70,7 +70,7 @@ def test_the_webuis_interrupt_cancels_the_job_and_progress_is_shown(webui: Stand
 
 
 def test_the_checkpoint_is_locked_while_a_job_runs(webui: StandIn) -> None:
-    from lib_singlelora.hosts.webui.queue import QueueLock
+    from lib_singlelora.hosts.webui_family.queue import QueueLock
 
     before = webui.opts.data_labels["sd_model_checkpoint"].onchange
     with QueueLock().acquire(Job("x")):

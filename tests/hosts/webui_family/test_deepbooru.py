@@ -14,7 +14,7 @@ from tests.hosts.webui.stand_in import StandIn
 def test_probabilities_are_read_before_any_threshold_and_the_model_is_put_away(
     webui: StandIn,
 ) -> None:
-    from lib_singlelora.hosts.webui.deepbooru import Deepbooru
+    from lib_singlelora.hosts.webui_family.deepbooru import Deepbooru
 
     model = sys.modules["modules.deepbooru"].model
     [red, grey] = Deepbooru().tag([Image.new("RGBA", (40, 60), "red"), Image.new("L", (8, 8), 51)])
@@ -23,7 +23,7 @@ def test_probabilities_are_read_before_any_threshold_and_the_model_is_put_away(
 
 
 def test_a_model_that_cannot_be_had_is_one_clear_line(webui: StandIn) -> None:
-    from lib_singlelora.hosts.webui.deepbooru import Deepbooru
+    from lib_singlelora.hosts.webui_family.deepbooru import Deepbooru
 
     sys.modules["modules.deepbooru"].model.missing = True
     with pytest.raises(TaggerError, match="no network"):

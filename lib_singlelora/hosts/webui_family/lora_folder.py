@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import networks
-from modules import shared
+from modules import processing, shared
 from PIL import Image
 
 from ...errors import LoraFileError, WorkspaceError
@@ -27,9 +28,13 @@ def lora_folder() -> Path:
 
 
 class LoraFolder:
-    """Our files in the WebUI's Lora folder, and the names by which prompts call them."""
+    """Our files in the WebUI's Lora folder, and the names by which prompts call them.
 
-    def __init__(self) -> None:
+    forget: has the host forget what it read of LoRA files, after one changed under its name.
+    """
+
+    def __init__(self, forget: Callable[[], None] = lambda: None) -> None:
+        self._forget = forget
         self._names: dict[Path, str] = {}
         """File in a workspace -> its name in prompts."""
 
@@ -46,6 +51,8 @@ class LoraFolder:
         if changed:
             _copy(card.path, target)
             networks.networks_in_memory.pop(name, None)
+            _empty_prompt_cache()
+            self._forget()
         _write_card(target, card)
         self._names[card.path] = name
         if changed or name not in networks.available_networks:
@@ -75,6 +82,20 @@ class LoraFolder:
         """Every published file by its name; read from disk, so that it holds after a restart."""
         files = sorted((lora_folder() / FOLDER).glob("*/*.safetensors"))
         return {path.stem: path for path in files if not path.parent.name.startswith(".")}
+
+
+def _empty_prompt_cache() -> None:
+    """Have the WebUI encode the next prompt, whose text may name a LoRA that has changed.
+
+    It keeps the last prompt's conditioning, by the prompt and the LoRAs' names.
+    Source: AUTOMATIC1111 1.10.1, modules/processing.py, get_conds_with_caching.
+    """
+    kinds = (processing.StableDiffusionProcessing, processing.StableDiffusionProcessingTxt2Img)
+    for kind in kinds:
+        for name in ("cached_c", "cached_uc", "cached_hr_c", "cached_hr_uc"):
+            cache = getattr(kind, name, None)
+            if isinstance(cache, list):
+                cache[:] = [None] * len(cache)
 
 
 def register(name: str, path: Path) -> None:

@@ -1,0 +1,168 @@
+"""A host of the WebUI's family: all of it but how its checkpoint is loaded and lent."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from modules import paths
+
+from ...host import (
+    AskedPreset,
+    CheckpointInfo,
+    Control,
+    GeneratedImage,
+    HostPaths,
+    HostTagger,
+    ImageRequest,
+    LoraCard,
+    TrainingModel,
+    Upscaler,
+)
+from ...jobs import Job, Progress
+from . import controlnet, generate
+from .checkpoints import NATIVE_SIZES, checkpoint_info, checkpoint_named
+from .deepbooru import Deepbooru
+from .lora_folder import LoraFolder, lora_folder
+from .queue import QueueLock
+from .upscalers import upscalers
+
+logger = logging.getLogger(__name__)
+
+# Under `models/`: where the wd14-tagger extensions (toriato's and picobyte's forks, xiaolaa2's)
+# and dataset-tag-editor keep their models
+TAGGER_FOLDERS = ("tagger", "interrogators", "TaggerOnnx", "wd-tagger", "WD14")
+
+
+class FamilyHost(ABC):
+    """A Host on a running program of the WebUI's family.
+
+    show_warning: shows a sentence to the user whose click is being answered.
+    """
+
+    def __init__(self, show_warning: Callable[[str], None] = logger.warning) -> None:
+        self.queue = QueueLock(show_warning)
+        self.library = LoraFolder(self.forget_loras)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """For the log and the metadata."""
+
+    @property
+    @abstractmethod
+    def checkpoint(self) -> CheckpointInfo:
+        """The loaded checkpoint, or the one that the next job loads.
+
+        Raises:
+            CheckpointError: there is none, or one that cannot be trained.
+        """
+
+    @property
+    @abstractmethod
+    def asked_preset(self) -> AskedPreset:
+        """The preset of the loaded checkpoint, else of the one that the WebUI would load."""
+
+    @abstractmethod
+    def drawing_with(self, name: str) -> AbstractContextManager[None]:
+        """The WebUI draws with another checkpoint, and with the one before again at the end.
+
+        Raises:
+            CheckpointError: the WebUI has none of this name, or one of another architecture.
+        """
+
+    @abstractmethod
+    def open_for_training(self, precision: str = "auto") -> AbstractContextManager[TrainingModel]:
+        """Lend the checkpoint in memory.
+
+        Raises:
+            CheckpointError: none is loaded, or one that cannot be trained.
+            TrainingError: the WebUI cannot compute in that precision.
+        """
+
+    @abstractmethod
+    def require_checkpoint(self) -> None:
+        """Do nothing if there is a checkpoint to draw with.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+
+    def forget_loras(self) -> None:  # noqa: B027  (nothing to forget is no omission)
+        """Forget what was read of LoRA files: one has changed under its name."""
+
+    def picture_options(self) -> dict[str, object]:
+        """The WebUI's options that each of our pictures sets for itself, by their names."""
+        return {}
+
+    def other_checkpoint(self, name: str) -> CheckpointInfo:
+        """A checkpoint of the WebUI's by its name.
+
+        Raises:
+            CheckpointError: the WebUI has none of this name.
+        """
+        return checkpoint_info(checkpoint_named(name), NATIVE_SIZES["sd1"])
+
+    @property
+    def paths(self) -> HostPaths:
+        """The Lora folder, those of the usual tagger and wildcard extensions, and LBW's presets."""
+        models = Path(paths.models_path)
+        extensions = Path(paths.extensions_dir)
+        taggers = tuple(
+            tags.parent
+            for folder in TAGGER_FOLDERS
+            for tags in sorted((models / folder).glob("**/selected_tags.csv"))
+        )
+        return HostPaths(
+            loras=lora_folder(),
+            taggers=taggers,
+            wildcards=tuple(sorted(extensions.glob("*/wildcards"))),
+            downloads=models / "tagger",
+            presets=(extensions,),
+        )
+
+    @property
+    def samplers(self) -> Sequence[str]:
+        """Names that a request may use."""
+        return generate.sampler_names()
+
+    def upscalers(self) -> Sequence[Upscaler]:
+        """The WebUI's upscalers, best first."""
+        return upscalers()
+
+    def controls(self) -> Sequence[Control]:
+        """What the extension sd-webui-controlnet can do, where it is installed."""
+        return controlnet.controls()
+
+    def taggers(self) -> Sequence[HostTagger]:
+        """The WebUI's deepbooru."""
+        return (Deepbooru(),)
+
+    def exclusive(self, job: Job) -> AbstractContextManager[None]:
+        """Wait in the WebUI's queue, then hold it.
+
+        Raises:
+            JobCancelled: while waiting.
+        """
+        return self.queue.acquire(job)
+
+    def mirror(self, job: Job, progress: Progress) -> None:
+        """Progress into the WebUI's state; its Interrupt cancels the job."""
+        self.queue.mirror(progress)
+
+    def publish(self, card: LoraCard) -> None:
+        """Into the WebUI's Lora folder, known to prompts at once."""
+        self.library.publish(card)
+
+    def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
+        """Draw one picture per seed by the WebUI's own processing.
+
+        Raises:
+            CheckpointError: there is no checkpoint to draw with.
+        """
+        with self.exclusive(job):
+            self.require_checkpoint()
+            return generate.generate_images(request, job, self.library, self.picture_options())
