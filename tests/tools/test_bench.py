@@ -11,6 +11,8 @@ pytest.importorskip("diffusers")
 
 from lib_singlelora.cli.main import main
 from tools.bench.__main__ import PARTS, interleaved, record
+from tools.bench.job import STEP, Ledger, measurements
+from tools.bench.job import main as account_of
 from tools.bench.measurement import Measurement, against, table
 from tools.bench.retention import first_as_good
 
@@ -84,3 +86,46 @@ def test_the_shipped_results_have_every_name_that_the_contract_lists() -> None:
         ("time_to_retention", "time_to_retention.article"),
     } <= pairs
     assert "first_step_seconds" in {row["name"] for row in rows} and PARTS
+
+
+def test_an_inner_account_stops_the_outer_ones_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((10.0, 12.0, 15.0, 16.0, 20.0))
+    monkeypatch.setattr("tools.bench.job.time.time", lambda: next(clock))
+    ledger = Ledger(begun=9.0)
+    with ledger.account("train: steps", STEP), ledger.account("train: saving"):
+        pass
+    ledger.close()
+    assert ledger.seconds == {"start": 1.0 + 4.0, "train: steps": 2.0 + 1.0, "train: saving": 3.0}
+    assert ledger.units == {STEP: [6.0]}
+    assert ledger.total == 11.0
+
+
+def test_the_least_of_a_job_is_every_unit_at_its_median() -> None:
+    ledger = Ledger(begun=0.0)
+    ledger.units[STEP] = [5.0, 1.0, 1.0]
+    ledger.units["picture"] = [2.0, 4.0]
+    assert ledger.least() == 3 * 1.0 + 2 * 3.0
+
+
+def test_parts_of_a_job_are_told_against_the_whole() -> None:
+    account = {
+        "seconds": {"start": 4.0, "train: steps": 6.0, "crop: the rest": 0.01},
+        "units": {STEP: {"count": 3, "median": 2.0}},
+        "first_step": 2.5,
+        "total": 10.0,
+        "least": 6.0,
+    }
+    rows = {row.name: row for row in measurements(account)}
+    assert rows["job.beside_the_least"].ratio == 0.4
+    assert rows["job.train: steps"].ratio == 0.6
+    assert "job.crop: the rest" not in rows
+
+
+def test_a_timed_call_is_put_back(tmp_path: Path) -> None:
+    from lib_singlelora.hosts.standalone.host import StandaloneHost
+
+    original = StandaloneHost.generate
+    out = tmp_path / "account.json"
+    assert account_of(0.0, out, ["settings", "--workspace", str(tmp_path / "none")]) == 1
+    assert StandaloneHost.generate is original
+    assert set(json.loads(out.read_text(encoding="utf-8"))["seconds"]) == {"start"}
