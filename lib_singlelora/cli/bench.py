@@ -26,7 +26,7 @@ def add_parsers(words: Any) -> None:
     bench.add_argument(
         "--only",
         default="",
-        help="some of steps,memory,latents,quality, or job or gpu; the others keep their last figures",
+        help="some of steps,memory,latents,quality,job,gpu; the others keep their last figures",
     )
     bench.add_argument("--rounds", type=int, default=3, help="how often each step is timed")
     bench.set_defaults(command=run_bench)
