@@ -6,7 +6,7 @@ training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from PIL import Image
 
+from .families.family import Family
+from .families.sd1 import SD1
 from .jobs import Job, Progress
 from .settings.training import DEFAULT_PRESET
 
@@ -108,6 +110,7 @@ class CheckpointInfo:
     legacy_hash: 8 hex digits, as `ss_sd_model_hash` in LoRA metadata.
     sha256: of the file, as `ss_new_sd_model_hash`.
     preset: the training preset that the file names, else the one for checkpoints of full size.
+    family: what is true of every checkpoint of its kind.
     """
 
     name: str
@@ -116,6 +119,7 @@ class CheckpointInfo:
     legacy_hash: str = ""
     sha256: str = ""
     preset: str = DEFAULT_PRESET
+    family: Family = SD1
 
 
 @dataclass(frozen=True)
@@ -198,11 +202,27 @@ class Conditioning:
     """Encoded prompts.
 
     context: (B, 77k, D).
-    vector: (B, 2816) for SDXL, else None.
+    pooled: (B, P), of the prompts' first chunk, where the family has it; else None.
+    sizes: (B, 6), pixels: original height and width, crop top and left, target height and width;
+        read only where the family takes sizes. None is a whole picture of the size that is
+        predicted, as at inference.
     """
 
     context: Tensor
-    vector: Tensor | None = None
+    pooled: Tensor | None = None
+    sizes: Tensor | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """Those that there are."""
+        return [value for value in vars(self).values() if value is not None]
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
+        """With another tensor in place of each, such as one on another device."""
+        return Conditioning(
+            change(self.context),
+            None if self.pooled is None else change(self.pooled),
+            None if self.sizes is None else change(self.sizes),
+        )
 
 
 class TrainingModel(Protocol):
@@ -246,7 +266,11 @@ class TrainingModel(Protocol):
         ...
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
-        """Prompts to conditioning; gradients flow into LoRA branches on the text encoder."""
+        """Prompts to conditioning without sizes.
+
+        Gradients flow into LoRA branches on the text encoders.
+        clip_skip: ignored by a family that takes a fixed layer.
+        """
         ...
 
     def decode_latents(self, latents: Tensor) -> Tensor:

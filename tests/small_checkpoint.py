@@ -226,17 +226,18 @@ def shapes(size: Size = SMALL) -> Shapes:
     yield from (*unet_shapes(size), *vae_shapes(size), *text_shapes(size))
 
 
-def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
+def random_tensors(seed: int, shapes: Shapes) -> dict[str, Tensor]:
     """Random values that keep every activation of order one."""
     generator = torch.Generator().manual_seed(seed)
     made: dict[str, Tensor] = {}
-    for key, shape in shapes(size):
+    for key, shape in shapes:
         values = torch.randn(shape, generator=generator)
         if "embedding" in key:
             made[key] = values * 0.5
         elif len(shape) == 1:
             is_norm = (
                 "norm" in key
+                or ".ln_" in key
                 or ".in_layers.0." in key
                 or ".out_layers.0." in key
                 or ".out.0." in key
@@ -244,9 +245,21 @@ def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
             made[key] = 1 + values * 0.1 if is_norm and key.endswith("weight") else values * 0.05
         else:
             made[key] = values / math.prod(shape[1:]) ** 0.5
+    return made
+
+
+def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
+    """Random values that keep every activation of order one."""
+    made = random_tensors(seed, shapes(size))
     # The WebUI's default emphasis divides by the mean of the text encoder's output, which must not
     # be 0.
     made["cond_stage_model.transformer.text_model.final_layer_norm.bias"] += 0.2
+    soften(made)
+    return made
+
+
+def soften(made: dict[str, Tensor]) -> None:
+    """Outputs of order one, and a VAE that encodes nearly exactly."""
     for key, factor in (
         ("model.diffusion_model.out.2.weight", 0.3),
         ("first_stage_model.decoder.conv_out.weight", 0.4),
@@ -256,7 +269,6 @@ def tensors(seed: int, size: Size = SMALL) -> dict[str, Tensor]:
     made["first_stage_model.quant_conv.bias"][4:] = -10
     made["first_stage_model.quant_conv.weight"][4:] = 0
     made["first_stage_model.quant_conv.weight"][:4] *= 3
-    return made
 
 
 def yaml_text(clip: Path, size: Size = SMALL) -> str:

@@ -43,6 +43,7 @@ ROOMS = (
     "host",
     "settings",
     "naming",
+    "families",
     "download",
     "jobs",
     "files",
@@ -139,7 +140,7 @@ def test_foreign_programs_are_imported_at_home_only() -> None:
 @pytest.mark.parametrize(
     ("rooms", "packages"),
     [
-        (("naming", "captions"), ("torch", "numpy")),
+        (("naming", "families", "captions"), ("torch", "numpy")),
         (("crops", "settings", "workspace"), ("torch",)),
         (("bootstrap",), ("torch", "numpy", "PIL", "safetensors", "filelock")),
     ],

@@ -14,7 +14,7 @@ from ..lora.bake import bake, modules_of_weights
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
 from ..naming.block_weights import BlockWeights, expand_preset, fits_layout, parse_block_weights
-from ..naming.blocks import SD1
+from ..naming.blocks import LAYOUTS
 from ..workspace.workspace import Workspace
 from .block_presets import preset_key
 
@@ -62,10 +62,13 @@ def bake_preset(
         and not modules_of_weights(lora, weights)
     ):
         return path
-    if fits_layout(expand_preset(preset, presets), SD1) and lora.layout.name == "sdxl":
+    values = expand_preset(preset, presets)
+    fitting = [layout.name for layout in LAYOUTS if fits_layout(values, layout)]
+    if fitting and lora.layout.name not in fitting:
         raise LoraKeyError(
-            f"{lora.name}: found a LoRA for sdxl, expected one for sd1 as the block weights"
-            f" {preset} are. Was it trained for another base model?"
+            f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for"
+            f" {' or '.join(fitting)} as the block weights {preset} are. Was it trained for another"
+            " base model?"
         )
     weights = parse_block_weights(preset, lora.layout, presets)
     mark = fingerprint(file_hash(path), str(weights))

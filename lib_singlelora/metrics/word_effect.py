@@ -81,8 +81,4 @@ def measure_word_effects(
 
 def _expanded(conditioning: Conditioning, count: int) -> Conditioning:
     """The conditioning of one prompt for a batch of pictures."""
-    vector = conditioning.vector
-    return Conditioning(
-        conditioning.context.expand(count, -1, -1),
-        None if vector is None else vector.expand(count, -1),
-    )
+    return conditioning.mapped(lambda value: value.expand(count, *value.shape[1:]))

@@ -17,22 +17,14 @@ OUTLINE = "outline"
 STYLE = "style"
 COLOUR = "colour"
 _BY_LEVEL = (COLOUR, STYLE, OUTLINE, COMPOSITION)  # from the full resolution down
-_SDXL = {
-    "IN07": COMPOSITION,
-    "IN08": COMPOSITION,
-    "M00": COMPOSITION,
-    "OUT00": OUTLINE,
-    "OUT01": STYLE,
-    "OUT02": STYLE,
-}
 
 
 def carries(label: str, layout: BlockLayout) -> str:
     """What a block mostly decides: words, composition, outline, style or colour."""
     if label == BASE:
         return WORDS
-    if layout.vector and label in _SDXL:
-        return _SDXL[label]
+    if label in dict(layout.roles):
+        return dict(layout.roles)[label]
     deepest = len(layout.multipliers) - 1
     if label == "M00":
         return _BY_LEVEL[deepest]

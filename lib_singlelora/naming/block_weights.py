@@ -15,13 +15,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..errors import PresetError
-from .blocks import BASE, SD1, SDXL, BlockLayout
+from .blocks import BASE, LAYOUTS, SD1, BlockLayout
 
-SHORT = (BASE, *SD1.attention_labels)
-LONG = (BASE, *SD1.labels)
-XL_SHORT = (BASE, *SDXL.attention_labels)
-XL_LONG = (BASE, *SDXL.labels)
-FORMS = {17: SHORT, 26: LONG, 12: XL_SHORT, 20: XL_LONG}
+# Numbers of values that LBW's block weights may have in some layout
+FORMS = frozenset(count for layout in LAYOUTS for count in layout.forms)
 
 LBW_PRESETS = {
     "NONE": "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0",
@@ -136,12 +133,12 @@ def parse_block_weights(
     chance = chance or random.Random(0)
     values = [_number(piece, text, chance, x) for piece in text.split(",")]
     if not fits_layout(text, layout):
-        wanted = "12 or 20" if layout.name == "sdxl" else "17 or 26"
+        wanted = " or ".join(map(str, layout.forms))
         raise PresetError(
             f"block weights {text!r}: found {len(values)} values, expected {wanted} for"
             f" {layout.name}"
         )
-    factors = dict(zip(FORMS[len(values)], values, strict=True))
+    factors = dict(zip(layout.forms[len(values)], values, strict=True))
     # A block that the form has no value for (those without transformers) gets 0, as in LBW's to26.
     return BlockWeights(
         layout, tuple((label, factors.get(label, 0.0)) for label in (BASE, *layout.labels))
@@ -157,9 +154,8 @@ def expand_preset(text: str, presets: Mapping[str, str]) -> str:
 def fits_layout(text: str, layout: BlockLayout) -> bool:
     """True if a layout takes so many values: SD1 17, 26 or kohya's lists, SDXL 12 or 20."""
     if "/" in text:
-        return layout.name != "sdxl"
-    form = FORMS.get(text.count(",") + 1)
-    return form is not None and (form in (XL_SHORT, XL_LONG)) == (layout.name == "sdxl")
+        return layout.side == SD1.side
+    return text.count(",") + 1 in layout.forms
 
 
 def _number(piece: str, text: str, chance: random.Random, x: float) -> float:
@@ -189,10 +185,10 @@ def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
         raise PresetError(
             f"block weights {text!r}: found {len(parts)} lists, expected three: down/mid/up"
         )
-    if layout.name == "sdxl":
+    if not fits_layout(text, layout):
         raise PresetError(
-            f"block weights {text!r}: found the 12/1/12 lists of SD1, expected 12 or 20 values for"
-            " sdxl"
+            f"block weights {text!r}: found the 12/1/12 lists of SD1, expected"
+            f" {' or '.join(map(str, layout.forms))} values for {layout.name}"
         )
     counts = (layout.side, 1, layout.side)
     # As kohya: a list that is too short is padded with 1, one that is too long is cut, what is not

@@ -1,89 +1,25 @@
-"""Block layouts: how a U-Net is cut into IN, M and OUT blocks."""
+"""Which block of a layout holds a module."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from ..errors import LoraKeyError
+from ..families import sd1, sd2, sdxl
+from ..families.layout import BASE, BlockLayout
+from ..families.registry import FAMILIES
 
-BASE = "BASE"
+__all__ = ["BASE", "LAYOUTS", "SD1", "SD2", "SDXL", "BlockLayout", "block_of", "is_text"]
 
 _TEXT = re.compile(r"(?:te[12]\.)?text_model\.")
 _BLOCK = re.compile(r"(input|output)_blocks\.(\d+)(?:\.|$)")
 _MIDDLE = re.compile(r"middle_block(?:\.|$)")
 
 
-@dataclass(frozen=True)
-class BlockLayout:
-    """One architecture of U-Net and text encoders.
-
-    multipliers: channels of each resolution level over `channels`.
-    depths: transformer blocks of each level, 0 for none.
-    middle_depth: transformer blocks of the middle block.
-    context: width of the text conditioning.
-    text: for each text encoder (prefix in canonical names, kohya's prefix, layers, width).
-    channels: of the first level.
-    vector: width of SDXL's pooled conditioning, 0 for none.
-    linear_projections: True if proj_in and proj_out are Linear, not 1×1 Conv2d.
-    kohya_middle: entries for the middle block in kohya's per-block lists.
-    ldm_stems: True if kohya names U-Net modules after ldm, not diffusers.
-    """
-
-    name: str
-    multipliers: tuple[int, ...]
-    depths: tuple[int, ...]
-    middle_depth: int
-    context: int
-    text: tuple[tuple[str, str, int, int], ...]
-    channels: int = 320
-    vector: int = 0
-    linear_projections: bool = False
-    kohya_middle: int = 1
-    ldm_stems: bool = False
-
-    @property
-    def side(self) -> int:
-        """Number of input blocks, and of output blocks: 12 for SD1, 9 for SDXL."""
-        return 3 * len(self.multipliers)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The U-Net's blocks in the order of computation: IN00 …, M00, OUT00 …"""
-        inputs = (f"IN{i:02d}" for i in range(self.side))
-        return (*inputs, "M00", *(f"OUT{i:02d}" for i in range(self.side)))
-
-    @property
-    def attention_labels(self) -> tuple[str, ...]:
-        """The blocks that hold a transformer, where a plain LoRA has its modules."""
-        inputs = (f"IN{i:02d}" for i in range(1, self.side) if i % 3 and self.depths[i // 3])
-        outputs = (f"OUT{i:02d}" for i in range(self.side) if self.depths[-1 - i // 3])
-        return (*inputs, "M00", *outputs)
-
-
-SD1 = BlockLayout("sd1", (1, 2, 4, 4), (1, 1, 1, 0), 1, 768, (("", "lora_te_", 12, 768),))
-SD2 = BlockLayout(
-    "sd2",
-    (1, 2, 4, 4),
-    (1, 1, 1, 0),
-    1,
-    1024,
-    (("", "lora_te_", 23, 1024),),
-    linear_projections=True,
-)
-SDXL = BlockLayout(
-    "sdxl",
-    (1, 2, 4),
-    (0, 2, 10),
-    10,
-    2048,
-    (("te1.", "lora_te1_", 12, 768), ("te2.", "lora_te2_", 32, 1280)),
-    vector=2816,
-    linear_projections=True,
-    kohya_middle=3,
-    ldm_stems=True,
-)
-LAYOUTS = (SD1, SD2, SDXL)
+SD1 = sd1.SD1.layout
+SD2 = sd2.SD2.layout
+SDXL = sdxl.SDXL.layout
+LAYOUTS = tuple(family.layout for family in FAMILIES)
 
 
 def is_text(canonical: str) -> bool:

@@ -591,6 +591,15 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
         ss="ss_clip_skip",
         help="Layer of the text encoder, counted from its end; 2 for anime checkpoints.",
     )
+    size_conditioning: str = setting(
+        "real",
+        label="Size conditioning",
+        choices=("real", "kohya", "constant"),
+        help=(
+            "What SDXL is told of a crop's size: real is its own pixels before it was enlarged, "
+            "kohya the file's, constant the bucket's."
+        ),
+    )
     tensorboard: bool = setting(
         False,
         label="TensorBoard",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LoraKeyError, SettingsError
-from ..host import Host
+from ..host import CheckpointInfo, Host
 from ..judge.cells import NO_LORA, CellSpec, LoraSource
 from ..library.bake import bake_preset
 from ..lora.files import read_lora
@@ -107,7 +107,7 @@ def lay_out(plan: SheetPlan, workspace: Workspace, host: Host) -> Layout:
     dimensions = dimensions_of(plan, host.samplers)
     _check_size(dimensions, 1 if plan.seed_is_an_axis else len(plan.seeds))
     sheet_tables = lay_out_tables(dimensions, options.x, options.y, options.z)
-    files = _files(plan, workspace, host.checkpoint.path)
+    files = _files(plan, workspace, host.checkpoint)
     without_lora = [axis for axis in dimensions if axis.name not in LORA_AXES]
     base = {spot: _place(None, values_at(without_lora, spot)) for spot in all_spots(without_lora)}
     by_spot = {spot: _place(files, values_at(dimensions, spot)) for spot in all_spots(dimensions)}
@@ -201,7 +201,7 @@ def _place(
 
 
 def _files(
-    plan: SheetPlan, workspace: Workspace, checkpoint: Path
+    plan: SheetPlan, workspace: Workspace, checkpoint: CheckpointInfo
 ) -> dict[tuple[LoraSource, str], Path]:
     """The file of each source and preset; a mistake in one is reported now, not an hour later.
 
@@ -209,8 +209,8 @@ def _files(
     """
     loras = {source: read_lora(path) for source, path in plan.sources.items()}
     counts = Counter(lora.layout.name for lora in loras.values())
-    # Of equally many, those that hosts can draw with
-    usual = max(counts, key=lambda name: (counts[name], name != "sdxl"))
+    # Of equally many, those that the loaded checkpoint can draw with
+    usual = max(counts, key=lambda name: (counts[name], name == checkpoint.family.name))
     for lora in loras.values():
         if lora.layout.name != usual:
             raise LoraKeyError(
@@ -219,7 +219,7 @@ def _files(
             )
     return {
         (source, preset): bake_preset(
-            path, loras[source], preset, workspace, plan.known_presets, checkpoint
+            path, loras[source], preset, workspace, plan.known_presets, checkpoint.path
         )
         for source, path in plan.sources.items()
         for preset in plan.options.presets

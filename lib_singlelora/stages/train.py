@@ -53,6 +53,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "view_timesteps": (),
     "band_weights": (),
     "attention_loss": (),
+    "size_conditioning": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
     **{item.name: () for item in fields(LossTermSettings)},
 }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from ..captions.text import split_tags
+from ..families.registry import family_of
 from ..host import Host, TrainingModel
 from ..lora.branches import LoraShape
 from ..lora.metadata import TrainingFacts
@@ -73,7 +74,7 @@ def training_facts(
         session_id=random.Random(started).getrandbits(32),
         started=started,
         finished=started,
-        v2=model.layout.name == "sd2",
+        v2=family_of(model.layout).is_v2,
         folders=folders[False],
         reg_folders=folders[True],
         buckets=Counter(shown),

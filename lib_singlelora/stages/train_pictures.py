@@ -17,7 +17,7 @@ from ..imaging.load import load_picture, picture_size
 from ..settings.schema import Settings
 from ..settings.timesteps import range_of, view_ranges
 from ..training.epoch_plan import MaskPart, Picture, class_samples
-from ..workspace.crops import view_box, view_symmetry, view_tags
+from ..workspace.crops import view_box, view_pixels, view_symmetry, view_tags
 from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption, training_folders
 from ..workspace.workspace import Workspace
 
@@ -90,10 +90,11 @@ def _crop_picture(
     character = settings.character
     caption = read_caption(path) or f"{character.trigger}, {character.class_token}"
     sides = view_symmetry(workspace, path.stem)
+    size, bucket = _size_and_bucket(path, buckets)
     return Picture(
         path,
         caption,
-        _bucket(path, buckets),
+        bucket,
         repeats,
         False,
         character.trigger,
@@ -105,6 +106,8 @@ def _crop_picture(
         character.class_token,
         settings.caption.outfit == "both",
         outfit_trigger(settings.caption),
+        size,
+        view_pixels(workspace, path.stem),
     )
 
 
@@ -135,14 +138,15 @@ def _check_views(settings: Settings, workspace: Workspace, pictures: list[Pictur
 
 
 def _class_picture(path: Path, settings: Settings, buckets: list[Size]) -> Picture:
-    return Picture(
-        path, read_caption(path) or settings.character.class_token, _bucket(path, buckets), 1, True
-    )
+    size, bucket = _size_and_bucket(path, buckets)
+    caption = read_caption(path) or settings.character.class_token
+    return Picture(path, caption, bucket, 1, True, file_size=size)
 
 
-def _bucket(path: Path, buckets: list[Size]) -> Size:
+def _size_and_bucket(path: Path, buckets: list[Size]) -> tuple[Size, Size]:
     try:
-        return nearest_bucket(picture_size(path), buckets)
+        size = picture_size(path)
+        return size, nearest_bucket(size, buckets)
     except PictureError as error:
         raise TrainingError(f"{path.parent.name}/{error}, or take it out of the folder") from error
 

@@ -18,6 +18,7 @@ from .epoch_plan import Picture, Sample
 from .latents import LatentCache, Version, Versions
 from .losses import mask_weight
 from .noise import multires_noise, offset_noise
+from .size_conditioning import Sizes, size_numbers
 
 
 def seeded(seed: int, *path: object) -> torch.Generator:
@@ -50,6 +51,7 @@ class TrainingBatch:
     mask: (B, 1, h, w), weight of each latent, 0 to 1.
     captions: B of them.
     prior: rows whose target is the frozen model's own prediction.
+    sizes: (B, 6), as in Conditioning.
     compared: rows of the character for which a loss term needs the frozen model's prediction too.
     attended: where the triggers should be attended to; None where no loss asks.
     """
@@ -61,6 +63,7 @@ class TrainingBatch:
     mask: Tensor
     captions: list[str]
     prior: list[int]
+    sizes: Tensor
     compared: list[int] = field(default_factory=list)
     attended: Attended | None = None
 
@@ -78,7 +81,7 @@ class TrainingBatch:
         return replace(self, **{name: getattr(self, name).clone() for name in TENSORS})
 
 
-TENSORS = ("latents", "noise", "timesteps", "weights", "mask")  # of a TrainingBatch
+TENSORS = ("latents", "noise", "timesteps", "weights", "mask", "sizes")  # of a TrainingBatch
 
 
 class _Row(NamedTuple):
@@ -88,6 +91,7 @@ class _Row(NamedTuple):
     weight: float
     mask: Tensor
     caption: str
+    sizes: Sizes
     trigger: str = ""
     character: Tensor | None = None
 
@@ -165,6 +169,7 @@ def make_batch(
         mask=torch.cat([row.mask for row in both]),
         captions=[row.caption for row in both],
         prior=list(range(len(rows), len(both))),
+        sizes=torch.tensor([row.sizes for row in both]),
         compared=character if compares(settings) else [],
         attended=_attended(rows, len(both)) if settings.attention_loss else None,
     )
@@ -232,7 +237,8 @@ def _row(settings: TrainingSettings, cache: LatentCache, sample: Sample, length:
         floor = settings.mask_floor if settings.masked_loss else 0.0
         mask = mask_weight(cache.mask(picture, version.mirrored), size, floor)
     weight = settings.prior_loss_weight if picture.regularization else 1.0
-    row = _Row(latents, noise, timestep, weight, mask, caption)
+    sizes = size_numbers(settings.size_conditioning, picture, version.mirrored)
+    row = _Row(latents, noise, timestep, weight, mask, caption, sizes)
     spelling = spelling_of(caption, picture.trigger)
     if settings.attention_loss and picture.mask and spelling:
         character = mask_weight(cache.mask(picture, version.mirrored), size, 0.0)

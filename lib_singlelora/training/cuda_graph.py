@@ -69,27 +69,27 @@ class CudaGraph:
         with torch.no_grad():
             for name in TENSORS:
                 getattr(recording.batch, name).copy_(getattr(batch, name))
-            recording.conditioning.context.copy_(conditioning.context)
-            if recording.conditioning.context.grad is not None:
-                recording.conditioning.context.grad.zero_()
+            texts = list(zip(recording.conditioning.tensors(), conditioning.tensors(), strict=True))
+            for recorded, text in texts:
+                recorded.copy_(text)
+                if recorded.grad is not None:
+                    recorded.grad.zero_()
         recording.graph.replay()
-        if conditioning.context.requires_grad:
-            conditioning.context.backward(recording.conditioning.context.grad)
+        learning = [(text, recorded.grad) for recorded, text in texts if text.requires_grad]
+        if learning:
+            # In one call: what the encodings have in common is freed by the first backward pass
+            torch.autograd.backward(
+                [text for text, _ in learning], [grad for _, grad in learning if grad is not None]
+            )
         return float(recording.loss)
 
     def _recording(self, batch: TrainingBatch, conditioning: Conditioning) -> _Recording | None:
         """The recording for a batch's shapes; None where there is none and none can be made."""
         key = (
             batch.latents.shape,
-            conditioning.context.shape,
-            conditioning.context.dtype,
-            conditioning.context.requires_grad,
+            *((text.shape, text.dtype, text.requires_grad) for text in conditioning.tensors()),
         )
-        if (
-            key not in self._recordings
-            and len(self._recordings) < MAX_GRAPHS
-            and conditioning.vector is None
-        ):
+        if key not in self._recordings and len(self._recordings) < MAX_GRAPHS:
             # Recorded passes write to these very gradients, so values are restored, not tensors.
             grads = [p.grad for p in self.objective.network.parameters() if p.grad is not None]
             before = [grad.clone() for grad in grads]
@@ -105,12 +105,8 @@ class CudaGraph:
         return self._recordings.get(key)
 
     def _record(self, batch: TrainingBatch, conditioning: Conditioning) -> _Recording:
-        context = conditioning.context.detach().clone()
-        if conditioning.context.requires_grad:
-            context.requires_grad_()
-            context.grad = torch.zeros_like(context)
         static_batch = batch.clone()
-        static_texts = Conditioning(context)
+        static_texts = conditioning.mapped(_static)
         side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):
@@ -134,6 +130,15 @@ class CudaGraph:
                 f"the recorded pass gave a loss of {replayed:.6g}, expected {expected:.6g}"
             )
         return _Recording(static_batch, static_texts, loss, graph)
+
+
+def _static(text: Tensor) -> Tensor:
+    """A copy that a graph reads, and whose gradient it writes where the text learns."""
+    copy = text.detach().clone()
+    if text.requires_grad:
+        copy.requires_grad_()
+        copy.grad = torch.zeros_like(copy)
+    return copy
 
 
 def recordable(model: TrainingModel, network: LoraNetwork, settings: TrainingSettings) -> bool:

@@ -37,6 +37,9 @@ class Picture:
     class_token: what the trigger is replaced by where the class alone is meant.
     takes_turns: its caption's lines are shown by turns; else the first is.
     outfit_trigger: the tag of the caption that stands for the clothes; '' for none.
+    file_size: (width, height) of its file, pixels; None takes the bucket's.
+    true_size: (width, height) of the pixels it has of its own, before it was enlarged; None takes
+        the file's.
     """
 
     path: Path
@@ -51,6 +54,8 @@ class Picture:
     class_token: str = ""
     takes_turns: bool = False
     outfit_trigger: str = ""
+    file_size: tuple[int, int] | None = None
+    true_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -99,7 +100,8 @@ class Objective:
             expected = expected.clone()
             expected[batch.prior] = frozen[batch.prior]
         with self.attention.recorded() if self.attention else nullcontext() as products:
-            predicted = self.predict(noisy, timesteps, conditioning)
+            sized = replace(conditioning, sizes=batch.sizes)
+            predicted = self.predict(noisy, timesteps, sized)
         loss = self._data_loss(predicted, expected, frozen, batch)
         if products and batch.attended:
             losses = self._attention_losses(batch, batch.attended, products)
@@ -196,6 +198,7 @@ class Objective:
         rows = batch.frozen_rows
         with torch.no_grad(), self.network.switched_off():
             texts = self._frozen_texts([batch.captions[row] for row in rows])
+            texts = replace(texts, sizes=batch.sizes[rows])
             predicted = self.model.predict(noisy[rows], batch.timesteps[rows], texts)
         frozen = torch.zeros_like(noisy)
         frozen[rows] = predicted.to(frozen)
@@ -218,10 +221,8 @@ class Objective:
         self._cached_texts.clear()
         for captions in batches:
             texts = self.encode(captions)
-            vector = None if texts.vector is None else texts.vector.cpu()
-            self._ahead["\n".join(self._shortened(c) for c in captions)] = Conditioning(
-                texts.context.cpu(), vector
-            )
+            key = "\n".join(self._shortened(c) for c in captions)
+            self._ahead[key] = texts.mapped(lambda value: value.cpu())
         self._cached_texts.clear()
 
     def encode(self, captions: list[str]) -> Conditioning:
@@ -231,10 +232,7 @@ class Objective:
             return self.model.encode_prompts(captions, self.settings.clip_skip)
         key = "\n".join(captions)
         if key in self._ahead:
-            ahead = self._ahead[key]
-            device = self.model.device
-            vector = None if ahead.vector is None else ahead.vector.to(device)
-            return Conditioning(ahead.context.to(device), vector)
+            return self._ahead[key].mapped(lambda value: value.to(self.model.device))
         if key not in self._cached_texts:
             with torch.no_grad():
                 self._cached_texts[key] = self.model.encode_prompts(

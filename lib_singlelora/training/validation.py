@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from .epoch_plan import Picture
 from .latents import LatentCache, Versions
 from .noise import add_noise, target
 from .objective import Objective
+from .size_conditioning import size_numbers
 
 BANDS = 4  # as in sd-scripts: 200, 400, 600 and 800 of 1000 timesteps
 NOISES = 2  # for each picture and band
@@ -100,7 +101,9 @@ class Validation:
         latents = latents.repeat(count, 1, 1, 1)
         timesteps = torch.tensor(self.timesteps, device=model.device)
         alpha_bar = objective.alphas_cumprod[timesteps]
-        texts = _repeated(objective.encode([picture.caption]), count)
+        sizes = torch.tensor([size_numbers(objective.settings.size_conditioning, picture)])
+        texts = replace(objective.encode([picture.caption]), sizes=sizes.to(model.device))
+        texts = _repeated(texts, count)
         predicted = model.predict(add_noise(latents, noise, alpha_bar), timesteps, texts)
         expected = target(latents, noise, alpha_bar, objective.prediction)
         return (predicted.float() - expected.float()).square().mean(dim=(1, 2, 3))
@@ -118,7 +121,4 @@ def bands(first: int, last: int) -> list[int]:
 
 
 def _repeated(texts: Conditioning, count: int) -> Conditioning:
-    vector = texts.vector
-    return Conditioning(
-        texts.context.repeat(count, 1, 1), None if vector is None else vector.repeat(count, 1)
-    )
+    return texts.mapped(lambda value: value.repeat(count, *(1 for _ in value.shape[1:])))

@@ -35,6 +35,12 @@ def view_box(workspace: Workspace, name: str) -> tuple[int, int, int, int] | Non
     return (*view["box"],) if view else None
 
 
+def view_pixels(workspace: Workspace, name: str) -> tuple[int, int] | None:
+    """(width, height) of a view in the user's own picture, before that was enlarged."""
+    pixels = workspace.record("crop").data.get("views", {}).get(name, {}).get("pixels")
+    return (*pixels,) if pixels else None
+
+
 def view_symmetry(workspace: Workspace, name: str = "") -> Symmetry | None:
     """The symmetry of a view, or without a name of the whole picture; None if not measured yet."""
     data = workspace.record("crop").data

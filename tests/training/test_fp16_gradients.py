@@ -40,6 +40,7 @@ def drawn() -> TrainingBatch:
         torch.ones(1, 1, 32, 32),
         ["isabella, girl"],
         [],
+        torch.zeros(1, 6),
     )
 
 

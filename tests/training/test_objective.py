@@ -46,8 +46,9 @@ def drawn(masked: bool = False, prior: list[int] | None = None) -> TrainingBatch
     mask = torch.rand(3, 1, 6, 5, generator=generator) if masked else torch.ones(3, 1, 6, 5)
     timesteps = torch.tensor([7, 480, 990])
     weights = torch.tensor([1.0, 0.5, 1.0])
+    sizes = torch.zeros(3, 6)
     return TrainingBatch(
-        latents, noise, timesteps, weights, mask, ["a", "bb", "a dog"], prior or []
+        latents, noise, timesteps, weights, mask, ["a", "bb", "a dog"], prior or [], sizes
     )
 
 

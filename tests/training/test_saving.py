@@ -269,8 +269,9 @@ def test_with_a_trained_text_encoder_frozen_texts_are_encoded_without_the_lora(
                     frozen = trainer.objective._frozen_texts([caption]).context
                 noisy = torch.zeros(1, 4, 8, 8)
                 one = torch.ones(1)
+                sizes = torch.zeros(1, 6)
                 batch = TrainingBatch(
-                    noisy, noisy, torch.tensor([500]), one, one, [caption], [], [0]
+                    noisy, noisy, torch.tensor([500]), one, one, [caption], [], sizes, [0]
                 )
                 found = trainer.objective._frozen_prediction(noisy, batch)
             expected = model.predict(noisy, batch.timesteps, model.encode_prompts([caption], 1))

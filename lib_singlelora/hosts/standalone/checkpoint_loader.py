@@ -16,11 +16,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ...embedded.paths import CLIP
 from ...errors import CheckpointError
+from ...families.family import UNET, VAE
 from ...naming.blocks import SD1, BlockLayout, is_text
 from ...naming.keys import canonical_to_diffusers
 from ...naming.modules import module_specs
-from .inspection import TEXT, UNET, VAE, CheckpointFile, read_tensors
+from .inspection import CheckpointFile, read_tensors
 
+TEXT = "cond_stage_model.transformer."
 CLIP_VOCABULARY = 49408
 # More than any Stable Diffusion has; a file from elsewhere may claim sizes that would be built for
 # hours.
@@ -111,8 +113,7 @@ def networks_from(file: CheckpointFile, tensors: Mapping[str, Tensor]) -> Checkp
         beta_start=beta_start,
         beta_end=beta_end,
         scale=_number(params, "scale_factor", 0.18215),
-        # As the WebUI reads it: `parameterization: "v"` beside the schedule.
-        prediction="v_prediction" if params.get("parameterization") == "v" else "epsilon",
+        prediction=file.parameterization.prediction,
     )
 
 

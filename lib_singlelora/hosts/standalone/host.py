@@ -391,6 +391,7 @@ def _checkpoint_info(file: CheckpointFile) -> CheckpointInfo:
         legacy_hash=legacy_hash(path),
         sha256=cached_sha256(path),
         preset=file.preset,
+        family=file.family,
     )
 
 

@@ -15,6 +15,10 @@ import yaml
 from torch import Tensor
 
 from ...errors import CheckpointError, WorkspaceError
+from ...families import recognition
+from ...families.family import Family, Prediction
+from ...families.parameterization import Parameterization, parameterization_of
+from ...families.sd1 import SD1
 from ...files.fileio import file_hash, write_json
 from ...files.weights import (
     CodeInWeights,
@@ -28,13 +32,9 @@ from ...files.weights import (
 )
 from ...settings.preset_files import preset_of
 
-# Prefixes of a checkpoint's keys
-UNET = "model.diffusion_model."
-VAE = "first_stage_model."
-TEXT = "cond_stage_model.transformer."
-
+LOADABLE = (SD1,)
 HASH_CACHE_SIZE = 100_000_000  # bytes; smaller files are hashed faster than it is worth a file
-EXPECTED = "expected a Stable Diffusion 1.x checkpoint, .safetensors or .ckpt"
+EXPECTED = f"{recognition.EXPECTED}, .safetensors or .ckpt"
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,15 @@ class CheckpointFile:
     params: `model.params` of the `.yaml` beside it, or empty.
     native_size: pixels of the side that it was trained at.
     preset: the training preset that the file names.
+    parameterization: what its U-Net predicts.
     """
 
     path: Path
     params: Mapping[str, object]
     native_size: int
     preset: str
+    family: Family
+    parameterization: Parameterization
 
 
 def inspect(path: Path) -> CheckpointFile:
@@ -69,9 +72,19 @@ def inspect(path: Path) -> CheckpointFile:
         shapes = header.shapes
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
-    _check_architecture(path, shapes)
+    family = recognition.recognize(shapes, path.name)
+    if family not in LOADABLE:
+        raise CheckpointError(
+            f"{path.name}: found a checkpoint of {family}, which is not supported yet, {EXPECTED}"
+        )
+    params = _yaml_params(path.with_suffix(".yaml"))
     return CheckpointFile(
-        path, _yaml_params(path.with_suffix(".yaml")), _native_size(metadata), preset_of(metadata)
+        path,
+        params,
+        _native_size(metadata, family),
+        preset_of(metadata),
+        family,
+        parameterization_of(family, shapes, metadata, _config_prediction(params)),
     )
 
 
@@ -143,68 +156,43 @@ def _unreadable(path: Path, error: OSError) -> CheckpointError:
     )
 
 
-def _check_architecture(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    def any_starts(*prefixes: str) -> bool:
-        return any(key.startswith(prefixes) for key in shapes)
-
-    kind = ""
-    if any_starts("conditioner.embedders.", f"{UNET}label_emb."):
-        kind = "an SDXL checkpoint, which is not supported yet"
-    elif any_starts("cond_stage_model.model."):
-        kind = "a Stable Diffusion 2 checkpoint, which is not supported yet"
-    elif any(key.startswith("lora_") or ".lora_" in key or ".lora." in key for key in shapes):
-        kind = "a LoRA"
-    elif any_starts(
-        *(
-            f"{prefix}{blocks}"
-            for prefix in ("", UNET)
-            for blocks in ("double_blocks.", "joint_blocks.")
-        )
-    ):
-        kind = "a checkpoint of another family (SD3 or Flux), which is not supported"
-    elif any_starts("down_blocks.", "unet.down_blocks."):
-        kind = "a U-Net in diffusers' layout"
-    if kind:
-        raise CheckpointError(f"{path.name}: found {kind}, {EXPECTED}")
-    for prefix, part in ((UNET, "U-Net"), (VAE, "VAE"), (TEXT, "CLIP text encoder")):
-        if not any_starts(prefix):
-            raise CheckpointError(
-                f"{path.name}: found no {part} in it ({len(shapes)} tensors), {EXPECTED} with"
-                f" a {part}"
-            )
-    first = shapes.get(f"{UNET}input_blocks.0.0.weight", ())
-    if len(first) != 4:
-        raise CheckpointError(
-            f"{path.name}: found no first convolution in the U-Net, {EXPECTED}; download it again"
-        )
-    channels = first[1]
-    if channels != 4:
-        kind = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
-        raise CheckpointError(
-            f"{path.name}: found {kind} with {channels} input channels, expected 4; use the base"
-            " checkpoint that it was made from, masked latents do the inpainting"
-        )
-
-
 def _yaml_params(path: Path) -> Mapping[str, object]:
     if not path.exists():
         return {}
     try:
         params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
         # Both are needed: a LookupError or TypeError says that one is missing.
-        params["unet_config"]["params"], params["first_stage_config"]["params"]["ddconfig"]
+        unet_config(params)["params"], params["first_stage_config"]["params"]["ddconfig"]
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         raise CheckpointError(
             f"{path.name}: found no architecture in it ({type(error).__name__}: {reason}), expected"
-            " model.params as in v1-inference.yaml; fix it or remove it"
+            " model.params as in v1-inference.yaml or sd_xl_base.yaml; fix it or remove it"
         ) from None
     return params
 
 
-def _native_size(metadata: Mapping[str, str]) -> int:
-    text = metadata.get("native_size") or metadata.get("modelspec.resolution", "512").split("x")[0]
-    return int(text) if text.isdecimal() and len(text) <= 4 and 64 <= int(text) <= 2048 else 512
+def unet_config(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The U-Net's section of a config: ldm's, or generative-models'.
+
+    Raises:
+        LookupError: there is none.
+    """
+    section: Mapping[str, Any] = params.get("unet_config") or params["network_config"]
+    return section
+
+
+def _config_prediction(params: Mapping[str, Any]) -> Prediction | None:
+    """v-prediction where a config asks for it: ldm's word, or generative-models' class."""
+    denoiser = str(params.get("denoiser_config", ""))
+    is_v = params.get("parameterization") == "v" or "VScaling" in denoiser
+    return "v_prediction" if is_v else None
+
+
+def _native_size(metadata: Mapping[str, str], family: Family) -> int:
+    text = metadata.get("native_size") or metadata.get("modelspec.resolution", "").split("x")[0]
+    known = text.isdecimal() and len(text) <= 4 and 64 <= int(text) <= 2048
+    return int(text) if known else family.native_size
 
 
 def legacy_hash(path: Path) -> str:

@@ -12,9 +12,10 @@ import safetensors.torch
 import torch
 
 from lib_singlelora.errors import CheckpointError
+from lib_singlelora.families.family import UNET
 from lib_singlelora.host import ImageRequest
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.hosts.standalone.inspection import UNET, inspect, legacy_hash, read_tensors
+from lib_singlelora.hosts.standalone.inspection import inspect, legacy_hash, read_tensors
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.checkpoints import read_weights
 
@@ -94,10 +95,10 @@ def wrong(kind: str, folder: Path, small: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("sdxl", "SDXL checkpoint, which is not supported yet"),
-        ("sd2", "Stable Diffusion 2"),
+        ("sdxl", "no U-Net|no VAE|SDXL"),
+        ("sd2", "no VAE"),
         ("lora", "found a LoRA"),
-        ("flux", "another family"),
+        ("flux", "Flux"),
         ("unrelated", "found no U-Net"),
         ("text", "no safetensors file"),
         ("truncated", "truncated"),

@@ -13,6 +13,8 @@ import yaml
 
 from lib_singlelora.embedded.paths import CLIP
 from lib_singlelora.errors import CheckpointError
+from lib_singlelora.families.parameterization import Parameterization
+from lib_singlelora.families.sd1 import SD1
 from lib_singlelora.hosts.clip import encode
 from lib_singlelora.hosts.standalone.checkpoint_loader import (
     CheckpointNetworks,
@@ -22,7 +24,6 @@ from lib_singlelora.hosts.standalone.checkpoint_loader import (
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.hosts.standalone.inspection import CheckpointFile, inspect
 from lib_singlelora.hosts.standalone.training_model import targets_of
-from lib_singlelora.naming.blocks import SD1
 from lib_singlelora.naming.modules import module_specs
 from tests.small_checkpoint import FULL, Size, shapes, tensors, yaml_text
 
@@ -268,7 +269,10 @@ def test_bytes_that_are_no_checkpoint_are_refused(
 def full_size() -> CheckpointNetworks:
     """Stable Diffusion 1.5's networks on meta tensors, from its keys and shapes; no `.yaml`."""
     meta = {key: torch.empty(shape, device="meta") for key, shape in shapes(FULL)}
-    return networks_from(CheckpointFile(Path("full.safetensors"), {}, 512, "recommended"), meta)
+    file = CheckpointFile(
+        Path("full.safetensors"), {}, 512, "recommended", SD1, Parameterization("epsilon")
+    )
+    return networks_from(file, meta)
 
 
 def test_a_full_size_checkpoint_needs_no_yaml(full_size: CheckpointNetworks) -> None:
@@ -277,9 +281,9 @@ def test_a_full_size_checkpoint_needs_no_yaml(full_size: CheckpointNetworks) -> 
         for m in (full_size.unet, full_size.vae, full_size.text)
     ]
     assert count == [859_520_964, 83_653_863, 123_060_480]  # as published for v1.5
-    assert full_size.layout == SD1 and full_size.text.config.num_attention_heads == 12
+    assert full_size.layout == SD1.layout and full_size.text.config.num_attention_heads == 12
 
 
 def test_full_size_targets_are_every_module_of_sd1(full_size: CheckpointNetworks) -> None:
-    expected = {spec.name: spec.shape for spec in module_specs(SD1) if spec.kind != "norm"}
+    expected = {spec.name: spec.shape for spec in module_specs(SD1.layout) if spec.kind != "norm"}
     assert {name: tuple(module.weight.shape) for name, module in targets_of(full_size)} == expected
