@@ -70,7 +70,7 @@ def test_each_band_is_the_mean_squared_error_there() -> None:
     cache = LatentCache()
     latents = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(1))
     cache.get = lambda picture: latents
-    shown = [type("P", (), {"caption": "a dog"})()]
+    shown = [Picture(Path("dog.png"), "a dog", (40, 48))]
     found = Validation(objective, shown, cache).measure()
     from lib_singlelora.training.batch import seeded
 
