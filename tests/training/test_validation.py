@@ -14,6 +14,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.training.epoch_plan import Picture
 from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective
 from lib_singlelora.training.trainer import Trainer, TrainerState
