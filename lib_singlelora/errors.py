@@ -18,6 +18,7 @@ Every message says what was found, what was expected and what to do, in one line
     ├── TaggerError            a tagger folder or model that does not follow the contract
     ├── TrainingError          a training that cannot go on (no pictures, NaN, out of memory)
     │   └── SnapshotError      a snapshot that is broken or belongs to other settings
+    ├── StorageError           where workers meet: not there, of another version, clocks apart
     ├── MissingPackageError    an optional package that this action needs
     ├── HostBusyError          the host is doing something else
     └── JobCancelled           the user asked to stop; not a failure
@@ -114,6 +115,10 @@ class TrainingError(SingleLoraError):
 
 class SnapshotError(TrainingError):
     """A snapshot is broken or belongs to other settings."""
+
+
+class StorageError(SingleLoraError):
+    """The storage in which workers meet cannot be used."""
 
 
 class MissingPackageError(SingleLoraError):

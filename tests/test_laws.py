@@ -21,6 +21,7 @@ ROOMS = (
     "api",
     "web",
     "service",
+    "sweeps",
     "hosts/webui",
     "hosts/webui_family",
     "hosts/standalone",

@@ -20,7 +20,7 @@ from lib_singlelora.bootstrap.environment import CONSTRAINTS, digest, wanted_by
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-EXTRAS = ("standalone", "ui", "test")
+EXTRAS = ("standalone", "ui", "sweep", "test")
 SYSTEMS = (
     {"sys_platform": "linux", "platform_machine": "x86_64"},
     {"sys_platform": "linux", "platform_machine": "aarch64"},

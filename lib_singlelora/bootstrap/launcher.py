@@ -56,12 +56,18 @@ WORDS = {
         "--workspace DIR [--import FILE] [--export FILE] [--save-preset NAME]: see them, carry them"
         " over"
     ),
+    "sweep": "--workspace DIR --set training.rank=4,8,16 …: several values tried and judged",
+    "batch": "FOLDER|LIST.csv [--out DIR]: the whole job on many pictures, with an index page",
+    "worker": "--storage URL [--device cuda:1]: do what sweeps and batches have queued",
     "bench": "the benchmark: speed, memory and time to quality, beside diffusers and peft",
 }
 EXTRAS = {
     "test": ("standalone", "ui", "test"),
     "ui": ("standalone", "ui"),
     "bench": ("standalone", "ui", "test"),
+    "sweep": ("standalone", "sweep"),
+    "batch": ("standalone", "sweep"),
+    "worker": ("standalone", "sweep"),
 }
 
 USAGE = """\

@@ -35,7 +35,7 @@ def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
     return Path(os.path.abspath(path.expanduser()))
 
 
-def load_host(checkpoint: Path) -> Host:
+def load_host(checkpoint: Path, device: str | None = None) -> Host:
     """The standalone host with a checkpoint.  Raises: CheckpointError."""
     try:
         from ..hosts.standalone.host import StandaloneHost
@@ -44,7 +44,7 @@ def load_host(checkpoint: Path) -> Host:
             f"found no {error.name}, expected the standalone packages; install them with pip "
             "install 'single-image-lora[standalone]', or call singlelora.py, which does"
         ) from error
-    return StandaloneHost(checkpoint)
+    return StandaloneHost(checkpoint, device)
 
 
 def host_of(workspace: Workspace, given: Path | None) -> Host:

@@ -287,6 +287,11 @@ _PROCESS = secrets.token_hex(4)
 _TEMPORARY = re.compile(r"\.singlelora-([0-9a-f]{8})-([0-9]{1,10})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
 
 
+def this_machine() -> str:
+    """A hash of this machine, or container: within it a process id means one process."""
+    return _MACHINE
+
+
 def temporary_name() -> str:
     """A new name for a file being written, which marks it as ours and names the process."""
     return f".singlelora-{_MACHINE}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp"

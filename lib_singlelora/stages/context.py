@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ..host import Host
 from ..jobs import Job
@@ -19,6 +21,9 @@ class StageContext:
     host: holds the checkpoint; draws and trains.
     job: reports progress and can be cancelled.
     force: do again what is done, over edits by hand too.
+    latents: a folder of encoded pictures that several trainings share; None for none.
+    on_epoch: called with each trained epoch and the judge's probes of it, which are then drawn
+        whether or not `training.early_stop` is on; it may raise to end the training there.
     """
 
     settings: Settings
@@ -26,6 +31,8 @@ class StageContext:
     host: Host
     job: Job = field(default_factory=Job)
     force: bool = False
+    latents: Path | None = None
+    on_epoch: Callable[[int, Mapping[str, float]], None] | None = None
 
     def with_settings(self, settings: Settings) -> StageContext:
         """The same call with other settings."""

@@ -112,10 +112,12 @@ def _run(
         result = plain[stage](context)
     if context.workspace.own_folders(context.settings):
         remember_repeats(context.settings, context.workspace)
+    seconds = round(time.monotonic() - started, 2)
+    context.job.log("stage", stage=stage, seconds=seconds)
     return {
         "workspace": str(context.workspace.root),
         **result.as_dict(),
-        "seconds": {stage: round(time.monotonic() - started, 2)},
+        "seconds": {stage: seconds},
     }
 
 

@@ -158,11 +158,16 @@ def train(context: StageContext) -> TrainResult:
                 early_stop.judge(epoch, model, trained)
                 workspace.save_record(record)
                 trainer.ends_early = bool(early_stop.reason())
+            if context.on_epoch:
+                context.on_epoch(epoch, record.data.get("probes", {}).get(str(epoch), {}))
             if options.sample_every and epoch % options.sample_every == 0:
                 draw_samples(settings, workspace, model, trained, job, epoch, resolution)
             return path
 
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch, validated)
+        if context.latents:
+            encoder = fingerprint(host.checkpoint.sha256, options.precision, str(model.device))
+            trainer.latents.share(context.latents, encoder)
         facts = training_facts(settings, host, pictures, trainer, resolution, weights, started)
         blocks = network.blocks_trained()
         warnings = [

@@ -184,9 +184,9 @@ def reason_to_stop(settings: Settings, record: StageRecord) -> str:
 def open_early_stop(
     context: StageContext, record: StageRecord, trainer: Trainer, resolution: int
 ) -> EarlyStop | None:
-    """What judges the epochs; None where training runs to its end."""
+    """What judges the epochs; None where nobody asks."""
     settings = context.settings
-    if not settings.training.early_stop:
+    if not settings.training.early_stop and context.on_epoch is None:
         return None
     early_stop = EarlyStop(
         settings, context.workspace, context.host, context.job, record, resolution

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from ..crops.buckets import fit_to_bucket
 from ..errors import TrainingError
+from ..files.fileio import file_hash, fingerprint, write_bytes
 from ..host import TrainingModel
 from ..imaging.load import load_picture
 from ..imaging.mask_reader import read_mask
@@ -122,6 +125,14 @@ class LatentCache:
     def __init__(self) -> None:
         self._latents: dict[tuple[Path, tuple[int, int], Version], Tensor] = {}
         self._masks: dict[Path, Tensor] = {}
+        self._shared: tuple[Path, str] | None = None
+
+    def share(self, folder: Path, encoder: str) -> None:
+        """From now on keep encoded pictures in a folder that other trainings read too.
+
+        encoder: what else latents depend on, such as the checkpoint and its precision.
+        """
+        self._shared = (folder, encoder)
 
     def fill(
         self,
@@ -142,8 +153,23 @@ class LatentCache:
             on_progress(done, len(needed))
             key = (picture.path, picture.bucket, version)
             if key not in self._latents:
-                self._latents[key] = _encode(model, picture, version)
+                self._latents[key] = self._read_or_encode(model, picture, version)
         give_back()  # what encoding needed: the training takes memory in other pieces
+
+    def _read_or_encode(self, model: TrainingModel, picture: Picture, version: Version) -> Tensor:
+        # A version before another backdrop depends on the mask too
+        if self._shared is None or version.backdrop:
+            return _encode(model, picture, version)
+        folder, encoder = self._shared
+        mark = fingerprint(encoder, picture.path.name, file_hash(picture.path), picture.bucket)
+        path = folder / f"{mark}-{fingerprint(*vars(version).values())[:6]}.npy"
+        with contextlib.suppress(OSError, ValueError):  # missing, or torn on a network share
+            return torch.from_numpy(np.load(path, allow_pickle=False))
+        latents = _encode(model, picture, version)
+        data = io.BytesIO()
+        np.save(data, latents.numpy(), allow_pickle=False)
+        write_bytes(path, data.getvalue())
+        return latents
 
     def get(self, picture: Picture, version: Version = PLAIN) -> Tensor:
         """The latents of a picture that `fill` was called with, (1, 4, h, w)."""

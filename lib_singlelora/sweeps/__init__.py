@@ -1,0 +1,1 @@
+"""Many settings, many characters, many machines: units of work in one storage, done by workers."""
