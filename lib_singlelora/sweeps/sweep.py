@@ -44,10 +44,9 @@ def begin_sweep(context: StageContext, planned: PlannedSweep) -> UnitQueue:
         StorageError; what the stages raise.
     """
     workspace = context.workspace
-    context = context.with_settings(planned.settings)
     _check_judge(context, planned)
     storage = storage_of(workspace, planned.request)
-    _shared_stages(context)
+    _shared_stages(context, planned)
     folder = workspace.root / SWEEPS / planned.name
     make_folder(folder)
     plan = {
@@ -104,10 +103,16 @@ def _check_judge(context: StageContext, planned: PlannedSweep) -> None:
         )
 
 
-def _shared_stages(context: StageContext) -> None:
-    """Do what comes before training, where it is not done."""
+def _shared_stages(context: StageContext, planned: PlannedSweep) -> None:
+    """Do what comes before training, where it is not done, with the workspace's own settings.
+
+    A trial's repeats would rename a folder of the user's.
+    """
+    kind = "training.regularization"
+    tried = [each.values for each in planned.space if each.name == kind]
+    kinds = tried[0] if tried else (planned.settings.get(kind),)
     stages = ["prepare", "crop", "caption"]
-    if shows_the_class(context.settings):
+    if any(shows_the_class(planned.settings.with_values({kind: each})) for each in kinds):
         stages.append("regularize")
     for stage in stages:
         run_stage(stage, context)
