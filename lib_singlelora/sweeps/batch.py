@@ -58,7 +58,7 @@ def begin_batch(
                     f" ({queue.plan[part]}), expected the same; begin another one with --out"
                 )
         notes = {entry.trigger: {ENTRY: _stored(storage, entry)} for entry in entries}
-        queue.add({entry.trigger: {} for entry in entries}, again=True, notes=notes)
+        queue.add({entry.trigger: {} for entry in entries}, again="failed", notes=notes)
     return queue
 
 

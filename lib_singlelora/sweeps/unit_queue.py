@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import NotFoundError, StorageError
 from ..files.fileio import is_running, this_machine
@@ -25,6 +25,7 @@ KEY = "key"  # attributes of a trial
 WORKER = "worker"
 ERROR = "error"
 
+Again = Literal["died", "failed", "ended"]
 Sampler = Callable[[int], Any]  # the number of a trial -> Optuna's sampler for it
 
 
@@ -167,33 +168,37 @@ class UnitQueue:
     def add(
         self,
         units: Mapping[str, Mapping[str, Any]],
-        again: bool = False,
+        again: Again = "died",
         notes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> int:
         """Queue units that are not there; how many.  Call it from one process at a time.
 
         units: parameters that are already chosen, by the unit's key.
-        again: those that failed by an error too; those whose workers died always.
+        again: also those whose workers died too often, those that failed by an error too, or those
+            that ended in whatever way.
         notes: what `Unit.notes` gives to whoever claims it, by the unit's key.
         """
         known = self.states()
         added = 0
         for key, params in units.items():
-            state = known.get(key)
-            may_be_tried = state is not None and (again or ERROR not in state.notes)
-            if state is None or (state.state == "failed" and may_be_tried):
+            if key not in known or _may_be_tried(known[key], again):
                 attributes = {**(notes or {}).get(key, {}), KEY: key}
                 self.study.enqueue_trial(dict(params), user_attrs=attributes)
                 added += 1
         return added
 
-    def claim(self, sampler: Sampler | None = None) -> Unit | None:
-        """A unit that is this worker's alone; None where none waits."""
+    def claim(self, sampler: Sampler | None = None, skipped: Collection[str] = ()) -> Unit | None:
+        """A unit that is this worker's alone; None where none waits.
+
+        skipped: keys of units that are left to others.
+        """
         self.bury_the_dead()
         running = self._optuna.trial.TrialState.RUNNING
         finished = self._optuna.exceptions.UpdateFinishedTrialError
         for waiting in self._trials("WAITING"):
             number = waiting._trial_id
+            if waiting.user_attrs.get(KEY) in skipped:
+                continue
             try:
                 # Before it runs: a worker that dies in between is noticed too
                 self.backend.record_heartbeat(number)
@@ -274,6 +279,12 @@ class UnitQueue:
         finally:
             ended.set()
             thread.join()
+
+
+def _may_be_tried(state: UnitState, again: Again) -> bool:
+    if again == "ended" or state.state != "failed":
+        return again == "ended" and state.ended
+    return again == "failed" or ERROR not in state.notes
 
 
 def names(storage: Storage) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,29 +21,38 @@ class Pruned(Exception):
 
 
 def work(
-    queue: UnitQueue, handler: Handler, job: Job, sampler: Sampler | None = None, stay: bool = True
+    queue: UnitQueue,
+    handler: Handler,
+    job: Job,
+    sampler: Sampler | None = None,
+    stay: bool = True,
+    until: float = math.inf,
 ) -> int:
     """Do units until none is left; how many this worker ended.
 
     stay: wait while others are at work, to take over from those that die.
+    until: time.monotonic() after which no further unit is begun.
     Raises: JobCancelled, giving the unit back.
     """
     ended = 0
-    while True:
+    busy: set[str] = set()  # that somebody else still writes
+    while time.monotonic() < until:
         job.raise_if_cancelled()
-        unit = queue.claim(sampler)
+        unit = queue.claim(sampler, busy)
         if unit is not None:
-            ended += _do(queue, unit, handler, job)
+            ended += _do(queue, unit, handler, job, busy)
         elif not stay or queue.is_done:
-            return ended
+            break
         else:
             waiting = "waiting for the workers of the last units"
             job.report(Progress(queue.name, *_counts(queue), waiting))
+            busy.clear()
             time.sleep(PAUSE)
+    return ended
 
 
-def _do(queue: UnitQueue, unit: Unit, handler: Handler, job: Job) -> bool:
-    """One unit; True where it ended, by this worker."""
+def _do(queue: UnitQueue, unit: Unit, handler: Handler, job: Job, busy: set[str]) -> bool:
+    """One unit; True where it ended, by this worker.  busy: gets its key where another has it."""
     started = time.monotonic()
     done, total = _counts(queue)
     job.report(Progress(queue.name, done, total, f"{unit.key}: begins"))
@@ -54,10 +64,10 @@ def _do(queue: UnitQueue, unit: Unit, handler: Handler, job: Job) -> bool:
     except Pruned:
         unit.note("seconds", round(time.monotonic() - started, 2))
         return queue.prune(unit)
-    except ConflictError as busy:  # whoever was thought dead still writes there
+    except ConflictError as held:  # whoever was thought dead still writes there
         queue.release(unit)
-        job.report(Progress(queue.name, done, total, f"{unit.key}: {busy}"))
-        time.sleep(PAUSE)
+        busy.add(unit.key)
+        job.report(Progress(queue.name, done, total, f"{unit.key}: {held}"))
         return False
     except JobCancelled:
         queue.release(unit)

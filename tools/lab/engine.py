@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lib_singlelora.errors import ConflictError, SettingsError
 from lib_singlelora.files.fileio import fingerprint, write_json
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
@@ -18,6 +20,9 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.train_pictures import shows_the_class
+from lib_singlelora.sweeps.storage import open_storage
+from lib_singlelora.sweeps.unit_queue import Unit, UnitQueue
+from lib_singlelora.sweeps.worker import work
 from lib_singlelora.tagging.ensemble import open_taggers
 from lib_singlelora.workspace.workspace import Workspace
 
@@ -29,7 +34,7 @@ class Engine:
     """The trainings in one state folder.
 
     state: shared/ holds what trainings have in common, runs/ a workspace for each training,
-        pictures/ what was drawn, results/ a JSON file for each training.
+        pictures/ what was drawn, results/ a JSON file for each training, units.log who does what.
     """
 
     def __init__(self, state: Path, host: StandaloneHost) -> None:
@@ -41,24 +46,53 @@ class Engine:
         return self.state / "results" / f"{run.key}.json"
 
     def run(self, experiment: Experiment, minutes: float) -> int:
-        """Run what is missing, for so many minutes; the number of trainings that are left."""
+        """Run what is missing, for so many minutes; the number of trainings that are left.
+
+        Each training is a unit of work in units.log, which other processes share.
+        """
         ends = time.monotonic() + 60 * minutes
-        left = 0
-        for run in experiment.runs():
-            if self._measured(run, experiment.strengths):
-                continue
-            left += 1
-            if time.monotonic() > ends:
-                continue
-            lock = FileLock(self.state / "locks" / run.key)
-            (self.state / "locks").mkdir(parents=True, exist_ok=True)
-            try:
-                with lock.acquire(timeout=0):
-                    self._one(run, experiment.strengths)
-                    left -= 1
-            except Timeout:  # another process has it
-                continue
-        return left
+        runs = {run.key: run for run in experiment.runs()}
+        missing: dict[str, dict[str, Any]] = {
+            key: {} for key, run in runs.items() if not self._measured(run, experiment.strengths)
+        }
+        if missing:
+            queue = self._queue(experiment.name, missing)
+
+            def measure(unit: Unit, job: Job) -> Sequence[float]:
+                if unit.key not in runs:
+                    raise SettingsError(f"{unit.key}: not in the experiment any more")
+                self._alone(runs[unit.key], experiment.strengths)
+                result = json.loads(self.result(runs[unit.key]).read_text(encoding="utf-8"))
+                return [result["cpu_seconds"] or 0.0]
+
+            work(queue, measure, Job(experiment.name), stay=False, until=ends)
+            for key, state in queue.states().items():
+                if key in missing and state.state == "failed":
+                    print(f"{key}: {state.notes.get('error', 'its processes died')}", flush=True)
+        return sum(not self._measured(run, experiment.strengths) for run in runs.values())
+
+    def _queue(self, name: str, missing: dict[str, dict[str, Any]]) -> UnitQueue:
+        """The experiment's units, those that are missing among them."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        storage = open_storage(str(self.state / "units.log"), create=True)
+        with FileLock(self.state / "units.lock"):
+            queue = UnitQueue.begin(storage, name, {"kind": "lab"}, ("minimize",), ("CPU seconds",))
+            queue.bury_the_dead()
+            # A result may have been deleted, or be of an earlier measure
+            queue.add(missing, again="ended")
+        return queue
+
+    def _alone(self, run: Run, strengths: tuple[float, ...]) -> None:
+        """Do a training that no other process does, of another experiment or version either.
+
+        Raises: ConflictError, where one does.
+        """
+        (self.state / "locks").mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.state / "locks" / run.key, timeout=0):
+                self._one(run, strengths)
+        except Timeout:
+            raise ConflictError(f"{run.key}: another process has it") from None
 
     def _measured(self, run: Run, strengths: tuple[float, ...]) -> bool:
         path = self.result(run)
