@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Fill = Literal["fill", "original", "latent noise", "latent nothing"]
 Control = Literal["inpaint", "reference"]
 Part = Literal["vae", "text encoder"]  # what of a checkpoint a training may do without
+NOTHING_TO_MEND = "found nothing to mend: the checkpoint in use is taken for what it is"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,18 @@ class CheckpointInfo:
     sha256: str = ""
     preset: str = DEFAULT_PRESET
     family: Family = SD1
+
+
+@dataclass(frozen=True)
+class CheckpointProblem:
+    """Why the host takes the checkpoint in use for what it is not.
+
+    text: what was found, what was expected and what to do.
+    remedy: what `Host.mend_checkpoint` does, as a button says it; "" where only the user can.
+    """
+
+    text: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -326,6 +339,23 @@ class Host(Protocol):
         """The preset of the checkpoint that is loaded, or would be for the next job.
 
         Pages ask every second: nothing is loaded or hashed for it, and nothing is raised.
+        """
+        ...
+
+    @property
+    def checkpoint_problem(self) -> CheckpointProblem | None:
+        """Why the checkpoint in use is taken for what it is not; None where it is not.
+
+        Pages ask every second: nothing is loaded for it, and nothing is raised.
+        """
+        ...
+
+    def mend_checkpoint(self) -> str:
+        """Do the problem's remedy; a line for the user.
+
+        Raises:
+            CheckpointError: there is nothing to mend, or only the user can.
+            WorkspaceError: the checkpoint's folder cannot be written.
         """
         ...
 

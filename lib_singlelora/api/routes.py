@@ -20,7 +20,7 @@ from ..settings.schema import Settings, declarations
 from ..web.guard import Guard, decoded_picture, takes_picture
 from ..web.path_fence import check_settings
 from ..web.rules import PREFIX, SHEET, file_headers, is_picture, sheet_policy
-from . import dataset, lora_files, sweeps
+from . import checkpoint, dataset, lora_files, sweeps
 
 
 class NewWorkspace(BaseModel):
@@ -190,6 +190,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
     def cancel(number: int) -> Dict[str, bool]:
         return {"cancelled": service.cancel(number)}
 
+    checkpoint.add_routes(routes, service)
     dataset.add_routes(routes, service)
     lora_files.add_routes(routes, service)
     sweeps.add_routes(routes, service)

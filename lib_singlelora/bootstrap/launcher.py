@@ -59,6 +59,7 @@ WORDS = {
     "sweep": "--workspace DIR --set training.rank=4,8,16 …: several values tried and judged",
     "batch": "FOLDER|LIST.csv [--out DIR]: the whole job on many pictures, with an index page",
     "worker": "--storage URL [--device cuda:1]: do what sweeps and batches have queued",
+    "vconfig": "FILE: the .yaml by which the WebUI knows an SDXL file's v-prediction",
     "bench": "the benchmark: speed, memory and time to quality, beside diffusers and peft",
 }
 EXTRAS = {

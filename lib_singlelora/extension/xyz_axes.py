@@ -13,7 +13,7 @@ from ..files.fileio import fingerprint
 from ..hosts.webui_family.lora_folder import FOLDER, LoraFolder, lora_folder, register
 from ..naming.block_preset_files import gather_presets
 from ..naming.block_weights import parse_block_weights
-from ..naming.blocks import SD1
+from ..naming.blocks import LAYOUTS
 
 EPOCH = "[Single LoRA] Epoch"
 STRENGTH = "[Single LoRA] Strength"
@@ -108,11 +108,16 @@ class Axes:
         Raises:
             RuntimeError: what the script shows to the user.
         """
+        presets = _presets()
         for value in values:
-            try:
-                parse_block_weights(value, SD1, _presets())
-            except SingleLoraError as error:
-                raise RuntimeError(f"{BLOCK_PRESET}: {error}") from error
+            errors = []
+            for layout in LAYOUTS:  # that of the LoRA is known when a cell is drawn
+                try:
+                    parse_block_weights(value, layout, presets)
+                except SingleLoraError as error:
+                    errors.append(error)
+            if len(errors) == len(LAYOUTS):
+                raise RuntimeError(f"{BLOCK_PRESET}: {errors[0]}") from errors[0]
 
     def epoch(self, p: Any, value: str, values: list[str]) -> None:
         """Apply an axis value: the epoch's file name."""

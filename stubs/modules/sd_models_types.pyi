@@ -6,4 +6,5 @@ from .sd_models import CheckpointInfo
 class WebuiSdModel(LatentDiffusion):
     cond_stage_model: FrozenCLIPEmbedderWithCustomWordsBase
     lowvram: bool  # --medvram counts too
+    used_config: str  # path of the .yaml by which it was built
     sd_checkpoint_info: CheckpointInfo

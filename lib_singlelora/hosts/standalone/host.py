@@ -20,8 +20,10 @@ from torch import Tensor
 from ...captions.prompt_language import without_comments, without_extra_networks
 from ...errors import CheckpointError, HostBusyError, SettingsError
 from ...host import (
+    NOTHING_TO_MEND,
     AskedPreset,
     CheckpointInfo,
+    CheckpointProblem,
     Control,
     GeneratedImage,
     HostPaths,
@@ -86,6 +88,19 @@ class StandaloneHost:
     def asked_preset(self) -> AskedPreset:
         """The preset that the loaded file names; it stays while another one is drawn with."""
         return self._asked
+
+    @property
+    def checkpoint_problem(self) -> CheckpointProblem | None:
+        """None: what the file says is read from the file."""
+        return None
+
+    def mend_checkpoint(self) -> str:
+        """Nothing to mend.
+
+        Raises:
+            CheckpointError: always.
+        """
+        raise CheckpointError(NOTHING_TO_MEND)
 
     def other_checkpoint(self, name: str) -> CheckpointInfo:
         """A file by its path, or by its name beside the loaded one.

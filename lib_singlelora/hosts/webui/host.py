@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from modules import sd_models, shared
 
-from ...host import AskedPreset, CheckpointInfo, TrainingModel
+from ...host import AskedPreset, CheckpointInfo, CheckpointProblem, LoraUse, TrainingModel
+from ...lora.fit import require_fit
 from ..webui_family import checkpoints
 from ..webui_family.host import FamilyHost
-from .training_model import borrowed_networks, layout_of, require_model
+from . import v_prediction
+from .architecture import family_of, layout_of, require_model, require_trainable
+from .training_model import borrowed_networks, mark_stale
 
 
 class WebUIHost(FamilyHost):
@@ -29,8 +32,8 @@ class WebUIHost(FamilyHost):
             CheckpointError: none is loaded, or one that cannot be trained.
         """
         model = require_model(shared.sd_model)
-        native_size = checkpoints.NATIVE_SIZES[layout_of(model).name]
-        return checkpoints.checkpoint_info(model.sd_checkpoint_info, native_size)
+        require_trainable(model)
+        return checkpoints.checkpoint_info(model.sd_checkpoint_info, family_of(model))
 
     @property
     def asked_preset(self) -> AskedPreset:
@@ -39,6 +42,47 @@ class WebUIHost(FamilyHost):
         return checkpoints.asked_preset(
             model.sd_checkpoint_info if model is not None else checkpoints.next_checkpoint()
         )
+
+    @property
+    def checkpoint_problem(self) -> CheckpointProblem | None:
+        """A checkpoint that predicts v and is taken for one that predicts epsilon."""
+        return v_prediction.problem_of(sd_models.model_data.sd_model)
+
+    def mend_checkpoint(self) -> str:
+        """Write the config that says v-prediction, and load the checkpoint anew.
+
+        Raises:
+            CheckpointError: there is nothing to mend, or another config lies there.
+            WorkspaceError: the checkpoint's folder cannot be written.
+        """
+        return v_prediction.mend(sd_models.model_data.sd_model)
+
+    def picture_options(self) -> dict[str, object]:
+        """The noise schedule of a checkpoint that was trained down to pure noise.
+
+        1.10.1 has it as an option of the user's; without it such a checkpoint's pictures are grey.
+        """
+        model = sd_models.model_data.sd_model
+        if model is None or not v_prediction.has_zero_terminal_snr(model):
+            return {}
+        return {"sd_noise_schedule": "Zero Terminal SNR"}
+
+    def require_fitting(self, loras: Sequence[LoraUse]) -> None:
+        """Do nothing if the LoRAs are for the loaded checkpoint.
+
+        Raises:
+            LoraKeyError: one is for another base model, and would be passed over in silence.
+        """
+        model = require_model(shared.sd_model)
+        layout = layout_of(model)
+        for use in loras:
+            require_fit(use.path, layout)
+
+    def forget_loras(self) -> None:
+        """Have every layer merge anew what the next prompt names, as one file has changed."""
+        model = sd_models.model_data.sd_model
+        if model is not None:
+            mark_stale(model)
 
     def require_checkpoint(self) -> None:
         """Have the WebUI load its checkpoint, unless one is loaded.
@@ -62,7 +106,7 @@ class WebUIHost(FamilyHost):
             return
         try:
             sd_models.reload_model_weights(info=wanted)
-            layout_of(shared.sd_model)  # another architecture is refused before anything is drawn
+            require_trainable(shared.sd_model)  # refused before anything is drawn
             yield
         finally:
             sd_models.reload_model_weights(info=before)

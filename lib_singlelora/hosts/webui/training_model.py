@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import networks
@@ -14,29 +14,33 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError
 from ...host import Conditioning, Part
-from ...naming.blocks import SD1, SD2, BlockLayout
+from ...training.noise import zero_terminal_snr
 from .. import placement
-from ..clip import count_tokens, encode, part_positions, token_positions
+from ..size_vector import size_vector
 from ..webui_family.loan import frozen, give_memory_back, trim
-from . import compute_dtype
+from . import compute_dtype, v_prediction
+from .architecture import family_of, layout_of, require_model, require_trainable
+from .text_encoders import TextEncoders
 
 if TYPE_CHECKING:
     from ldm.models.autoencoder import AutoencoderKL
-    from modules.sd_hijack_clip import TextConditionalModel
     from modules.sd_models_types import WebuiSdModel
 
+STALE = "single-image-lora: a file has changed"  # the name of no LoRA
 HYPERTILE = "__webui_hypertile_params"  # the attribute by which the WebUI's hypertile finds modules
 
 
 class WebUITrainingModel:
-    """A TrainingModel on the WebUI's own ldm networks; no tensor is copied."""
+    """A TrainingModel on the WebUI's own ldm or sgm networks; no tensor is copied."""
 
     recordable = False  # other extensions may do anything in a pass
 
     def __init__(self, sd_model: WebuiSdModel, precision: str = "auto") -> None:
         self._model = sd_model
         self._dtype = compute_dtype.pass_dtype(precision)
-        self._places = placement.Placement(_parts(sd_model), str(devices.device))
+        self._family = family_of(sd_model)
+        self.text_encoders = TextEncoders(sd_model, self._family)
+        self._places = placement.Placement(self.parts(), str(devices.device))
         self.layout = layout_of(sd_model)
         self.prediction: Literal["epsilon", "v_prediction"] = (
             "v_prediction" if sd_model.parameterization == "v" else "epsilon"
@@ -46,6 +50,16 @@ class WebUITrainingModel:
             sd_model, "alphas_cumprod_original", sd_model.alphas_cumprod
         )
         self.alphas_cumprod = alphas_cumprod.detach().float().cpu()
+        if v_prediction.has_zero_terminal_snr(sd_model):
+            self.alphas_cumprod = zero_terminal_snr(self.alphas_cumprod)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that are moved and frozen, by the names of `Part`."""
+        return {
+            "unet": self._model.model.diffusion_model,
+            "vae": self._model.first_stage_model,
+            "text encoder": self.text_encoders.networks(),
+        }
 
     @property
     def device(self) -> str:
@@ -73,7 +87,13 @@ class WebUITrainingModel:
             TrainingError: the VAE gives NaN in fp32 too.
         """
         vae = self._bring_vae()
-        mode = compute_dtype.through_vae(vae, lambda values: vae.encode(values).mode(), pixels)
+
+        def mode_of(values: Tensor) -> Tensor:
+            # Not `encode`: sgm's draws a sample.
+            moments: Tensor = vae.quant_conv(vae.encoder(values))
+            return moments.chunk(2, dim=1)[0]
+
+        mode = compute_dtype.through_vae(vae, mode_of, pixels)
         trim()  # the VAE's activations, before those of a training come on top
         return mode.float() * self._model.scale_factor
 
@@ -95,129 +115,48 @@ class WebUITrainingModel:
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
-        stage = self._model.cond_stage_model
-        if hasattr(stage.wrapped, "tokenizer"):
-            return count_tokens(stage.wrapped.tokenizer, prompt)
-        return len(stage.tokenize([prompt])[0])  # SD2's wrapper
+        return len(self.text_encoders.token_ids(prompt))
 
     def token_positions(self, prompt: str, part: str) -> list[int]:
         """Where a part of a prompt first lies in its context; none if it is not there."""
-        stage = self._model.cond_stage_model
-        if hasattr(stage.wrapped, "tokenizer"):
-            return token_positions(stage.wrapped.tokenizer, prompt, part)
-        # SD2's wrapper may end a chunk early, at a comma
-        chunks, _ = stage.tokenize_line(_escaped(prompt))
-        return part_positions([chunk.tokens for chunk in chunks], stage.tokenize([part])[0])
+        return self.text_encoders.positions(prompt, part)
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
-        """Prompts to context (B, 77k, D), without emphasis, as every trainer encodes captions."""
-        stage = self._model.cond_stage_model
+        """Prompts to conditioning without sizes, without emphasis."""
         self._places.bring("text encoder")
         with compute_dtype.autocast(self._dtype):
-            if self.layout.name.startswith("sd2"):
-                return Conditioning(_encode_open_clip(stage, prompts))
-            clip = stage.wrapped
-            norm = clip.transformer.text_model.final_layer_norm
-            return Conditioning(
-                encode(clip.transformer, clip.tokenizer, prompts, clip_skip, self.device, norm)
-            )
+            return self.text_encoders.encode(prompts, clip_skip, self.device)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
         unet = self._model.model.diffusion_model
-        context = conditioning.context.to(devices.device)
+        noisy = noisy.to(devices.device)
+        conditioning = conditioning.mapped(lambda each: each.to(devices.device))
+        given = {"context": conditioning.context}
+        if self._family.takes_sizes:
+            given["y"] = size_vector(conditioning, noisy)
         self._places.bring("unet")
         with compute_dtype.autocast(self._dtype):
             if self._dtype == compute_dtype.webui_dtype():
                 noisy = noisy.to(devices.dtype_unet)
-                context = context.to(devices.dtype_unet)
+                given = {name: value.to(devices.dtype_unet) for name, value in given.items()}
             # Otherwise they stay in fp32: a cast to the weights' fp16 on the way in is one on the
             # way back, where bf16's small gradients would be lost.
-            return unet(noisy.to(devices.device), timesteps.to(devices.device), context)
+            return unet(noisy, timesteps.to(devices.device), **given)
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
-        """(canonical name, module) of every Linear and Conv2d of the text encoder and the U-Net.
-
-        SD2's text encoder keeps its attention in one fused module, which takes no branches: only
-        its U-Net is given.
-        """
-        if self.layout.name == "sd1":
-            for name, module in self._model.cond_stage_model.wrapped.transformer.named_modules():
-                if isinstance(module, nn.Linear) and name.startswith("text_model."):
-                    yield name, module
+        """(canonical name, module) of every Linear and Conv2d of text encoders and U-Net."""
+        yield from self.text_encoders.targets()
         for name, module in self._model.model.diffusion_model.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 yield name, module
 
     def blocks(self) -> Iterator[nn.Module]:
-        """Residual and attention blocks of the U-Net, layers of the text encoder."""
+        """Residual and attention blocks of the U-Net, layers of the text encoders."""
         unet: Any = self._model.model.diffusion_model
         for part in (*unet.input_blocks, unet.middle_block, *unet.output_blocks):
             yield from (module for module in part if not isinstance(module, nn.Conv2d))
-        if self.layout.name == "sd1":
-            yield from self._model.cond_stage_model.wrapped.transformer.text_model.encoder.layers
-
-
-def _encode_open_clip(stage: TextConditionalModel, prompts: Sequence[str]) -> Tensor:
-    """SD2's prompts by the WebUI's own wrapper."""
-    return stage([_escaped(prompt) for prompt in prompts])
-
-
-def _escaped(prompt: str) -> str:
-    """A prompt without emphasis: the WebUI's parser reads escaped brackets as plain."""
-    escapes = {ord(mark): f"\\{mark}" for mark in "\\()[]"}
-    return prompt.translate(escapes)
-
-
-def require_model(sd_model: WebuiSdModel | None) -> WebuiSdModel:
-    """The loaded checkpoint.
-
-    Raises:
-        CheckpointError: none is loaded.
-    """
-    if sd_model is None:
-        raise CheckpointError(
-            "found no checkpoint loaded in the WebUI, expected a Stable Diffusion 1.x one; choose"
-            " one at the top of the page"
-        )
-    return sd_model
-
-
-def layout_of(sd_model: WebuiSdModel | None) -> BlockLayout:
-    """The layout of the loaded checkpoint.
-
-    Raises:
-        CheckpointError: none is loaded, or one that cannot be trained, with the reason.
-    """
-    sd_model = require_model(sd_model)
-    name = sd_model.sd_checkpoint_info.name
-    if getattr(sd_model, "is_sdxl", False):
-        raise CheckpointError(
-            f"{name}: found an SDXL checkpoint, which is not supported yet, expected Stable"
-            " Diffusion 1.x"
-        )
-    is_ldm = hasattr(sd_model, "model") and hasattr(sd_model.model, "diffusion_model")
-    if getattr(sd_model, "is_sd3", False) or not is_ldm:
-        raise CheckpointError(
-            f"{name}: found a checkpoint of another family, expected Stable Diffusion 1.x"
-        )
-    unet: Any = sd_model.model.diffusion_model
-    channels = unet.input_blocks[0][0].weight.shape[1]
-    if channels != 4:
-        kind = "an inpainting checkpoint" if channels == 9 else "a checkpoint"
-        raise CheckpointError(
-            f"{name}: found {kind} with {channels} input channels, expected 4; train on the"
-            " base checkpoint that it was made from: the LoRA works in the inpainting one too"
-        )
-    context = next(
-        module.weight.shape[1]
-        for name, module in unet.named_modules()
-        if name.endswith("attn2.to_k")
-    )
-    base = SD2 if getattr(sd_model, "is_sd2", False) else SD1
-    return replace(
-        base, channels=unet.model_channels, multipliers=tuple(unet.channel_mult), context=context
-    )
+        yield from self.text_encoders.layers()
 
 
 @contextmanager
@@ -231,7 +170,7 @@ def borrowed_networks(
         TrainingError: the WebUI cannot compute in that precision.
     """
     sd_model = require_model(sd_model)
-    layout_of(sd_model)  # refuses before anything of the model is touched
+    require_trainable(sd_model)  # before anything of the model is touched
     model = WebUITrainingModel(sd_model, precision)
     if sd_unet.current_unet is not None:
         raise CheckpointError(
@@ -248,19 +187,11 @@ def borrowed_networks(
         if not getattr(sd_model, "lowvram", False):
             model.places.bring("unet", "vae", "text encoder")
         stack.enter_context(_attention_that_trains())
-        stack.enter_context(frozen(_parts(sd_model).values()))
+        stack.enter_context(model.text_encoders.opened())
+        stack.enter_context(frozen(model.parts().values()))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         yield model
-
-
-def _parts(sd_model: WebuiSdModel) -> dict[str, nn.Module]:
-    clip = sd_model.cond_stage_model.wrapped
-    return {
-        "unet": sd_model.model.diffusion_model,
-        "vae": sd_model.first_stage_model,
-        "text encoder": clip.transformer if hasattr(clip, "transformer") else clip.model,  # SD1, 2
-    }
 
 
 @contextmanager
@@ -281,6 +212,17 @@ def _without_networks(sd_model: WebuiSdModel) -> Iterator[None]:
         yield
     finally:
         shared.loaded_hypernetworks[:] = hypernetworks
+
+
+def mark_stale(sd_model: WebuiSdModel) -> None:
+    """Have every layer that holds LoRAs merge them anew at its next pass.
+
+    A layer compares the names of what it holds with those that a prompt names, so it keeps the old
+    weights of a file that was published anew under its name.
+    """
+    for module in sd_model.modules():
+        if getattr(module, "network_current_names", ()):
+            module.network_current_names = (STALE,)  # type: ignore[assignment]
 
 
 @contextmanager
@@ -334,17 +276,18 @@ def _without_lowvram(sd_model: WebuiSdModel) -> Iterator[None]:
 def _attention_that_trains() -> Iterator[None]:
     """Attention with a fast backward pass: xformers' if the user chose it, else PyTorch's own.
 
-    The user's choice may have a slow backward pass or none.
+    The user's choice may have a slow backward pass or none.  ldm's and sgm's are two classes.
     """
-    from ldm.modules.attention import CrossAttention
-
-    before = CrossAttention.forward
-    if (
-        hasattr(nn.functional, "scaled_dot_product_attention")
-        and before is not sd_hijack_optimizations.xformers_attention_forward
-    ):
-        CrossAttention.forward = sd_hijack_optimizations.scaled_dot_product_attention_forward
+    # The WebUI imports both; older ones know no sgm.
+    found = (sys.modules.get(f"{name}.modules.attention") for name in ("ldm", "sgm"))
+    classes: list[Any] = [module.CrossAttention for module in found if module is not None]
+    before = [each.forward for each in classes]
+    if hasattr(nn.functional, "scaled_dot_product_attention"):
+        for each, forward in zip(classes, before, strict=True):
+            if forward is not sd_hijack_optimizations.xformers_attention_forward:
+                each.forward = sd_hijack_optimizations.scaled_dot_product_attention_forward
     try:
         yield
     finally:
-        CrossAttention.forward = before
+        for each, forward in zip(classes, before, strict=True):
+            each.forward = forward

@@ -7,10 +7,12 @@ from pathlib import Path
 from modules import hashes, sd_models, shared
 
 from ...errors import CheckpointError
+from ...families.family import Family
+from ...families.recognition import recognize
+from ...families.sd1 import SD1
+from ...files.weights import UnreadableWeights, read_header
 from ...host import AskedPreset, CheckpointInfo
 from ...settings.preset_files import preset_of
-
-NATIVE_SIZES = {"sd1": 512, "sd2": 768}  # pixels, by the layout's name
 
 
 def next_checkpoint() -> sd_models.CheckpointInfo | None:
@@ -44,14 +46,28 @@ def asked_preset(checkpoint: sd_models.CheckpointInfo | None) -> AskedPreset:
     return AskedPreset(preset_of(checkpoint.metadata), Path(checkpoint.filename).stem)
 
 
-def checkpoint_info(checkpoint: sd_models.CheckpointInfo, native_size: int) -> CheckpointInfo:
-    """A checkpoint of the WebUI's list.  native_size: where its metadata names none."""
+def file_family(checkpoint: sd_models.CheckpointInfo) -> Family:
+    """The family of a checkpoint that is not loaded, by its file; SD1 for a pickle, left unread.
+
+    Raises:
+        CheckpointError: it is of none that can be used; what it is, and what to do.
+    """
+    try:
+        header = read_header(Path(checkpoint.filename))
+    except (OSError, UnreadableWeights):
+        return SD1  # the WebUI says what is wrong with it when it loads it
+    return recognize(header.shapes, checkpoint.name)
+
+
+def checkpoint_info(checkpoint: sd_models.CheckpointInfo, family: Family) -> CheckpointInfo:
+    """A checkpoint of the WebUI's list."""
     path = Path(checkpoint.filename)
     sha256 = (
         checkpoint.sha256
         or hashes.sha256(checkpoint.filename, f"checkpoint/{checkpoint.name}")
         or ""
     )
+    native_size = family.native_size
     text = str(checkpoint.metadata.get("native_size", "")) if checkpoint.metadata else ""
     if text.isdecimal() and 64 <= int(text) <= 2048:
         native_size = int(text)
@@ -62,4 +78,5 @@ def checkpoint_info(checkpoint: sd_models.CheckpointInfo, native_size: int) -> C
         legacy_hash=sd_models.model_hash(checkpoint.filename),
         sha256=sha256,
         preset=preset_of(checkpoint.metadata),
+        family=family,
     )

@@ -10,21 +10,25 @@ from pathlib import Path
 
 from modules import paths
 
+from ...errors import CheckpointError
 from ...host import (
+    NOTHING_TO_MEND,
     AskedPreset,
     CheckpointInfo,
+    CheckpointProblem,
     Control,
     GeneratedImage,
     HostPaths,
     HostTagger,
     ImageRequest,
     LoraCard,
+    LoraUse,
     TrainingModel,
     Upscaler,
 )
 from ...jobs import Job, Progress
 from . import controlnet, generate
-from .checkpoints import NATIVE_SIZES, checkpoint_info, checkpoint_named
+from .checkpoints import checkpoint_info, checkpoint_named, file_family
 from .deepbooru import Deepbooru
 from .lora_folder import LoraFolder, lora_folder
 from .queue import QueueLock
@@ -66,6 +70,19 @@ class FamilyHost(ABC):
     def asked_preset(self) -> AskedPreset:
         """The preset of the loaded checkpoint, else of the one that the WebUI would load."""
 
+    @property
+    def checkpoint_problem(self) -> CheckpointProblem | None:
+        """None where the program reads a checkpoint's file as we do."""
+        return None
+
+    def mend_checkpoint(self) -> str:
+        """Nothing to mend.
+
+        Raises:
+            CheckpointError: always.
+        """
+        raise CheckpointError(NOTHING_TO_MEND)
+
     @abstractmethod
     def drawing_with(self, name: str) -> AbstractContextManager[None]:
         """The WebUI draws with another checkpoint, and with the one before again at the end.
@@ -94,6 +111,13 @@ class FamilyHost(ABC):
     def forget_loras(self) -> None:  # noqa: B027  (nothing to forget is no omission)
         """Forget what was read of LoRA files: one has changed under its name."""
 
+    def require_fitting(self, loras: Sequence[LoraUse]) -> None:  # noqa: B027
+        """Do nothing if the LoRAs are for the checkpoint in use.
+
+        Raises:
+            LoraKeyError: one is for another base model, and would be passed over in silence.
+        """
+
     def picture_options(self) -> dict[str, object]:
         """The WebUI's options that each of our pictures sets for itself, by their names."""
         return {}
@@ -102,9 +126,10 @@ class FamilyHost(ABC):
         """A checkpoint of the WebUI's by its name.
 
         Raises:
-            CheckpointError: the WebUI has none of this name.
+            CheckpointError: the WebUI has none of this name, or one that cannot be used.
         """
-        return checkpoint_info(checkpoint_named(name), NATIVE_SIZES["sd1"])
+        checkpoint = checkpoint_named(name)
+        return checkpoint_info(checkpoint, file_family(checkpoint))
 
     @property
     def paths(self) -> HostPaths:
@@ -162,7 +187,9 @@ class FamilyHost(ABC):
 
         Raises:
             CheckpointError: there is no checkpoint to draw with.
+            LoraKeyError: a LoRA is for another base model.
         """
         with self.exclusive(job):
             self.require_checkpoint()
+            self.require_fitting(request.loras)
             return generate.generate_images(request, job, self.library, self.picture_options())

@@ -1,8 +1,6 @@
 from torch import Tensor, nn
 
-class DiagonalGaussianDistribution:  # of ldm.modules.distributions.distributions
-    def mode(self) -> Tensor: ...
-
-class AutoencoderKL(nn.Module):
-    def encode(self, x: Tensor) -> DiagonalGaussianDistribution: ...
+class AutoencoderKL(nn.Module):  # sgm's too, but for `encode`
+    encoder: nn.Module
+    quant_conv: nn.Module
     def decode(self, z: Tensor) -> Tensor: ...

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -320,8 +321,20 @@ def no_checkpoint(model: Model, webui: StandIn) -> None:
     pass
 
 
-def sdxl(model: Model, webui: StandIn) -> None:
-    model.is_sdxl = True
+def refiner(model: Model, webui: StandIn) -> None:
+    model.conditioner = nn.Module()
+    embedder = nn.Module()
+    embedder.wrapped = nn.Module()
+    embedder.wrapped.model = nn.Module()
+    embedder.wrapped.model.ln_final = nn.LayerNorm(4)
+    model.conditioner.embedders = nn.ModuleList([embedder])
+    model.cond_stage_model = embedder
+
+
+def misread(model: Model, webui: StandIn) -> None:
+    path = webui.lora_dir / "small.safetensors"
+    safetensors.torch.save_file({"v_pred": torch.tensor([])}, path)
+    model.sd_checkpoint_info.filename = str(path)
 
 
 def inpainting(model: Model, webui: StandIn) -> None:
@@ -340,7 +353,8 @@ def another_unet(model: Model, webui: StandIn) -> None:
     ("change", "reason"),
     [
         (no_checkpoint, "no checkpoint loaded"),
-        (sdxl, "not supported yet"),
+        (refiner, "an SDXL refiner"),
+        (misread, "no small.yaml beside it"),
         (inpainting, "inpainting checkpoint"),
         (another_unet, "TRT"),
     ],

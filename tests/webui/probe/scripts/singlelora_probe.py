@@ -11,6 +11,7 @@ def model_state():
     """Everything that a training could leave behind, in one dictionary."""
     import ldm.modules.attention
     import networks
+    import sgm.modules.attention
 
     model = shared.sd_model
     digest = hashlib.sha256()
@@ -35,11 +36,13 @@ def model_state():
             + len(module._backward_hooks)
         )
     attention = ldm.modules.attention.CrossAttention.forward
+    other = sgm.modules.attention.CrossAttention.forward
     return {
         "weights": digest.hexdigest(),
         "flags": flags.hexdigest(),
         "hooks": hooks,
         "attention": f"{attention.__module__}.{attention.__qualname__}",
+        "sgm attention": f"{other.__module__}.{other.__qualname__}",
         "loaded": [net.name for net in networks.loaded_networks],
         "grad_enabled": torch.is_grad_enabled(),
         "checkpoint": shared.opts.sd_model_checkpoint,
@@ -112,6 +115,50 @@ def patches():
     }
 
 
+def lent_networks(prompts, side, seed, path):
+    """Writes what the lent networks compute, and how far that is from the WebUI's own passes."""
+    import safetensors.torch
+    from modules.prompt_parser import SdConditioning
+
+    from lib_singlelora.hosts.webui.training_model import borrowed_networks
+
+    generator = torch.Generator().manual_seed(seed)
+    noisy = torch.randn((len(prompts), 4, side, side), generator=generator)
+    timesteps = torch.randint(0, 1000, (len(prompts),), generator=generator)
+    pixels = torch.rand((1, 3, 8 * side, 8 * side), generator=generator) * 2 - 1
+    model = shared.sd_model
+    with torch.no_grad():
+        own = model.get_learned_conditioning(
+            SdConditioning(prompts, width=8 * side, height=8 * side)
+        )
+        if not isinstance(own, dict):
+            own = {"crossattn": own}
+        given = own if "vector" in own else {"c_crossattn": [own["crossattn"]]}
+        predicted = model.apply_model(noisy, timesteps, given)
+    with borrowed_networks(model) as lent, torch.no_grad():
+        ours = lent.encode_prompts(prompts, 1)
+        prediction = lent.predict(noisy, timesteps, ours)
+        latents = lent.encode_images(pixels)
+        made = {
+            "noisy": noisy,
+            "timesteps": timesteps,
+            "pixels": pixels,
+            "context": ours.context,
+            "prediction": prediction,
+            "latents": latents,
+            "pictures": lent.decode_latents(latents),
+            "alphas_cumprod": lent.alphas_cumprod,
+        }
+        if ours.pooled is not None:
+            made["pooled"] = ours.pooled
+    safetensors.torch.save_file({k: v.contiguous() for k, v in made.items()}, path)
+    return {
+        "context": float((ours.context - own["crossattn"]).abs().max()),
+        "prediction": float((prediction - predicted).abs().max()),
+        "kind": lent.prediction,
+    }
+
+
 def unload():
     kept["model"], sd_models.model_data.sd_model = sd_models.model_data.sd_model, None
 
@@ -155,6 +202,18 @@ def started(demo, app):
     @app.post("/probe/break/{kind}")
     def breaking(kind: str):
         break_lora() if kind == "lora" else break_step(kind, 3)
+
+    @app.post("/probe/networks")
+    def networks(given: dict):
+        return lent_networks(given["prompts"], given["side"], given["seed"], given["path"])
+
+    @app.post("/probe/config")
+    def config(given: dict):
+        """The config that the WebUI takes for SDXL where none lies beside the file."""
+        from modules import sd_models_config
+
+        before, sd_models_config.config_sdxl = sd_models_config.config_sdxl, given["path"]
+        return before
 
     @app.post("/probe/unload")
     def unloaded():

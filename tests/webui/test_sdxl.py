@@ -1,0 +1,350 @@
+"""SDXL in the real WebUI, epsilon and v-prediction: lent, trained, drawn with, given back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from PIL import Image
+
+from lib_singlelora.host import ImageRequest, LoraUse
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.jobs import Job
+from lib_singlelora.lora.files import read_lora
+from lib_singlelora.naming.blocks import is_text
+from tests.small_sdxl import build_small_sdxl, yaml_text
+from tests.webui.conftest import new_workspace
+from tests.webui.process import Refused, WebUI
+from tests.webui.test_axes import OURS, cells, grid, pixels
+from tests.webui.test_kinds import load
+from tests.webui.test_whole_job import same_weights, untouched
+
+pytestmark = pytest.mark.timeout(1200)
+TWELVE = "1,0,0,0,0,0,1,1,1,0,0,0"
+PROMPTS = ["isabella, girl, (red hair:1)", ", ".join(["blue dress"] * 60)]
+TRAINED = {"plot__presets": ("ALL", TWELVE), "training__text_encoder_lr": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def xl(webui: WebUI) -> Iterator[WebUI]:
+    """The WebUI with three small SDXL checkpoints, of which the epsilon one is loaded.
+
+    `xl v` predicts v and has a config that says so; `xl bare` predicts v and has none.
+    """
+    folder = webui.data / "models" / "Stable-diffusion"
+    files = [
+        build_small_sdxl(folder),
+        build_small_sdxl(folder, "xl v", "v_prediction", seed=1),
+        build_small_sdxl(folder, "xl bare", "v_prediction", seed=2),
+    ]
+    files[2].with_suffix(".yaml").unlink()
+    # Its preview of SDXL would be fetched from a network.
+    webui.ask("/sdapi/v1/options", {"live_previews_enable": False})
+    webui.ask("/sdapi/v1/refresh-checkpoints", {})
+    load(webui, "xl")
+    yield webui
+    load(webui, "small")
+    for path in files:
+        path.unlink()
+        path.with_suffix(".yaml").unlink(missing_ok=True)
+    webui.ask("/sdapi/v1/refresh-checkpoints", {})
+    webui.ask("/sdapi/v1/options", {"live_previews_enable": True})
+
+
+@pytest.fixture(scope="module")
+def trained(xl: WebUI) -> dict[str, Any]:
+    """The whole job with both text encoders, and the WebUI's picture and state before it."""
+    picture = xl.picture()
+    state = xl.ask("/probe/state")
+    name = new_workspace(xl, "wide", **TRAINED)
+    job = xl.ended(xl.submit(name))
+    assert job["state"] == "done", job["error"]
+    return {"name": name, "picture": picture, "state": state, "job": job}
+
+
+def lent(webui: WebUI, folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What the probe says of the lent networks, and what they computed."""
+    path = folder / "lent.safetensors"
+    told = webui.ask(
+        "/probe/networks", {"prompts": PROMPTS, "side": 8, "seed": 3, "path": str(path)}
+    )
+    return told, safetensors.torch.load_file(path)
+
+
+@pytest.mark.parametrize("name", ["xl", "xl v"])
+def test_the_lent_networks_are_the_webuis_and_the_standalone_hosts(
+    xl: WebUI, tmp_path: Path, name: str
+) -> None:
+    """Tolerance 1e-5 of each tensor's largest value, standalone; the WebUI's own passes exactly.
+
+    A prompt of two chunks is among them: its pooled text is the first chunk's.
+    """
+    load(xl, name)
+    try:
+        told, theirs = lent(xl, tmp_path)
+    finally:
+        load(xl, "xl")
+    assert told["kind"] == ("v_prediction" if name == "xl v" else "epsilon")
+    assert told["context"] < 1e-5 and told["prediction"] < 1e-5
+    host = StandaloneHost(xl.data / "models" / "Stable-diffusion" / f"{name}.safetensors", "cpu")
+    with host.open_for_training("fp32") as model, torch.no_grad():
+        ours = model.encode_prompts(PROMPTS, 1)
+        assert ours.pooled is not None and ours.context.shape[1] > 77
+        computed = {
+            "context": ours.context,
+            "pooled": ours.pooled,
+            "prediction": model.predict(theirs["noisy"], theirs["timesteps"], ours),
+            "latents": model.encode_images(theirs["pixels"]),
+            "pictures": model.decode_latents(theirs["latents"]),
+            "alphas_cumprod": model.alphas_cumprod,
+        }
+        assert model.prediction == told["kind"]
+    for key, mine in computed.items():
+        assert float((mine - theirs[key]).abs().max()) < 1e-5 * max(1.0, float(mine.abs().max())), (
+            key
+        )
+
+
+def test_the_whole_job_leaves_the_webui_as_it_was(xl: WebUI, trained: dict[str, Any]) -> None:
+    assert xl.picture() == trained["picture"]
+    untouched(trained["state"], xl.ask("/probe/state"))
+    result = trained["job"]["result"]
+    for path in (result["sheet"], *result["loras"], *result["inpainted"]):
+        assert Path(path).is_file()
+
+
+def test_epochs_work_at_once_by_name_and_leave_other_prompts_alone(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    drawn = {xl.picture(f"isabella, girl <lora:{name}:1>") for name in ("wide", "wide-000001")}
+    assert len(drawn | {trained["picture"]}) == 3
+    assert xl.picture() == trained["picture"]
+
+
+def test_the_file_has_branches_on_both_text_encoders_and_each_part_counts(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    path = Path(next(reversed(trained["job"]["result"]["loras"])))
+    lora = read_lora(path)
+    assert lora.layout.name == "sdxl"
+    parts = {
+        "te1": {name for name in lora.modules if name.startswith("te1.")},
+        "te2": {name for name in lora.modules if name.startswith("te2.")},
+        "unet": {name for name in lora.modules if not is_text(name)},
+    }
+    assert all(parts.values())
+    tensors = safetensors.torch.load_file(path)
+    folder = xl.data / "models" / "Lora"
+    pictures = set()
+    for part in ("te1", "te2", "unet"):
+        kept = {key: value for key, value in tensors.items() if key.startswith(f"lora_{part}_")}
+        safetensors.torch.save_file(kept, folder / f"only {part}.safetensors")
+    xl.ask("/sdapi/v1/refresh-loras", {})
+    for part in ("te1", "te2", "unet"):
+        pictures.add(xl.picture(f"isabella, girl <lora:only {part}:1>"))
+        (folder / f"only {part}.safetensors").unlink()
+    assert len(pictures | {trained["picture"]}) == 4
+    assert xl.picture() == trained["picture"]
+
+
+def test_the_lora_changes_the_picture_as_it_does_standalone(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    """Mean difference under 1 of 255, and far more between with and without the LoRA."""
+
+    path = Path(next(reversed(trained["job"]["result"]["loras"])))
+    host = StandaloneHost(xl.data / "models" / "Stable-diffusion" / "xl.safetensors", "cpu")
+    options: dict[str, Any] = {"sampler_name": "Euler", "scheduler": "Automatic", "steps": 8}
+    drawn = {}
+    for strength in (0.0, 1.0):
+        tag = f" <lora:wide:{strength:g}>" if strength else ""
+        theirs = pixels(xl.picture(f"isabella, girl{tag}", cfg_scale=7, **options)).astype(float)
+        loras = (LoraUse(path, strength, strength),) if strength else ()
+        request = ImageRequest("isabella, girl", (5,), 64, 64, "", "Euler", 8, 7, loras=loras)
+        ours = np.asarray(host.generate(request, Job())[0].image, float)
+        assert np.abs(theirs - ours).mean() < 1, strength
+        drawn[strength] = theirs
+    assert np.abs(drawn[0.0] - drawn[1.0]).mean() > 3
+
+
+def test_the_axes_take_epochs_strengths_and_sdxls_block_weights(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    drawn = cells(grid(xl, "isabella, girl", (OURS[0], "wide-000001,wide"), (OURS[1], "0.5,1")), 4)
+    expected = [
+        pixels(xl.picture(f"isabella, girl <lora:{name}:{strength}>"))
+        for strength in ("0.5", "1")
+        for name in ("wide-000001", "wide")
+    ]
+    assert len(drawn) == 4 and all(map(np.array_equal, drawn, expected))
+    baked = cells(grid(xl, "isabella, girl <lora:wide:1>", (OURS[2], f'ALL,"{TWELVE}",NONE')), 3)
+    assert np.array_equal(baked[0], expected[3]) and not np.array_equal(baked[0], baked[1])
+    assert np.abs(baked[2].astype(int) - pixels(xl.picture("isabella, girl"))).max() <= 1
+
+
+def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    name = xl.prepared(new_workspace(xl, "wide cancelled", training__epochs=3, **TRAINED))
+    root = xl.data / "outputs" / "singlelora"
+    shutil.copytree(root / name, root / "wide whole")
+    number = xl.submit(name, "train")
+    xl.training_step(number, 4)
+    assert xl.ask(f"/singlelora/v1/jobs/{number}/cancel", {})["cancelled"]
+    assert xl.ended(number)["state"] == "cancelled"
+    assert xl.picture() == trained["picture"]
+    untouched(trained["state"], xl.ask("/probe/state"))
+    for each in (name, "wide whole"):
+        assert xl.ended(xl.submit(each, "train"))["state"] == "done"
+    same_weights(*(root / n / "model" / "isabella.safetensors" for n in (name, "wide whole")))
+
+
+@pytest.mark.parametrize("kind", ["memory", "exception"])
+def test_a_failed_training_leaves_nothing_behind(
+    xl: WebUI, trained: dict[str, Any], kind: str
+) -> None:
+    name = xl.prepared(
+        new_workspace(
+            xl, f"wide broken by {kind}", **TRAINED, training__gradient_checkpointing=True
+        )
+    )
+    xl.ask(f"/probe/break/{kind}", {})
+    assert xl.ended(xl.submit(name, "train"))["state"] == "failed"
+    assert xl.picture() == trained["picture"]
+    untouched(trained["state"], xl.ask("/probe/state"))
+
+
+def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    files = []
+    for name, prompt in (("wide after", "isabella <lora:wide:1>"), ("wide plain", "isabella")):
+        xl.prepared(new_workspace(xl, name, training__epochs=1, training__text_encoder_lr=1e-3))
+        xl.picture(prompt)
+        assert xl.ended(xl.submit(name, "train"))["state"] == "done"
+        files.append(xl.data / "outputs" / "singlelora" / name / "model" / "isabella.safetensors")
+    same_weights(*files)
+    assert xl.picture() == trained["picture"]
+
+
+def test_samples_are_drawn_while_it_trains(xl: WebUI, trained: dict[str, Any]) -> None:
+    name = xl.prepared(new_workspace(xl, "wide samples", training__sample_every=1))
+    job = xl.ended(xl.submit(name, "train"))
+    assert job["state"] == "done", job["error"]
+    assert list((xl.data / "outputs" / "singlelora" / name).glob("**/sample*/*.png"))
+    assert xl.picture() == trained["picture"]
+
+
+def test_a_lora_of_another_family_is_refused_in_both_directions(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    narrow = new_workspace(xl, "narrow", regularization__count=0, plot__presets="ALL")
+    load(xl, "small")
+    try:
+        assert xl.ended(xl.submit(xl.prepared(narrow), "train"))["state"] == "done"
+        job = xl.ended(xl.submit(trained["name"], "plot", plot__epochs="1"))
+        assert job["state"] == "failed" and "found a LoRA for sdxl" in job["error"], job
+    finally:
+        load(xl, "xl")
+    job = xl.ended(xl.submit(narrow, "plot"))
+    assert job["state"] == "failed" and "found a LoRA for sd1" in job["error"], job
+    assert xl.picture() == trained["picture"]
+
+
+def test_a_v_prediction_checkpoint_trains_by_its_yaml(xl: WebUI, trained: dict[str, Any]) -> None:
+    load(xl, "xl v")
+    try:
+        assert xl.ask("/singlelora/v1/checkpoint")["problem"] == ""
+        picture = xl.picture()
+        state = xl.ask("/probe/state")
+        job = xl.ended(xl.submit(new_workspace(xl, "wide v", **TRAINED)))
+        assert job["state"] == "done", job["error"]
+        assert xl.picture() == picture
+        untouched(state, xl.ask("/probe/state"))
+        assert xl.picture("isabella, girl <lora:wide_v:1>") != picture
+        lora = read_lora(Path(next(iter(job["result"]["loras"]))))
+        assert lora.metadata["modelspec.prediction_type"] == "v"
+        # The file says zero terminal SNR too, which 1.10.1 knows as an option alone.
+        cell = next(Path(job["result"]["sheet"]).parent.glob("cells/**/*.png"))
+
+        with Image.open(cell) as opened:
+            assert "Noise Schedule: Zero Terminal SNR" in opened.info["parameters"]
+    finally:
+        load(xl, "xl")
+    assert xl.picture() == trained["picture"]
+
+
+def test_a_v_prediction_checkpoint_without_a_yaml_is_refused_and_mended(
+    xl: WebUI, tmp_path: Path
+) -> None:
+    """1.10.1 takes it for epsilon: its config for SDXL is the small one here."""
+    small = tmp_path / "small.yaml"
+    small.write_text(yaml_text())
+    before = xl.ask("/probe/config", {"path": str(small)})
+    config = xl.data / "models" / "Stable-diffusion" / "xl bare.yaml"
+    try:
+        load(xl, "xl bare")
+        noise = xl.picture()
+        told = xl.ask("/singlelora/v1/checkpoint")
+        assert told["name"] == "xl bare" and told["remedy"] == "Write xl bare.yaml"
+        name = new_workspace(xl, "bare", **TRAINED)
+        job = xl.ended(xl.submit(name))
+        assert job["state"] == "failed" and "v-prediction" in job["error"], job
+        assert "xl bare.yaml" in xl.ask("/singlelora/v1/checkpoint/mend", {})["message"]
+        assert "VScaling" in config.read_text()
+        assert xl.ask("/singlelora/v1/checkpoint") == {
+            "name": "xl bare",
+            "problem": "",
+            "remedy": "",
+        }
+        assert xl.picture() != noise
+        told, theirs = lent(xl, tmp_path)
+        assert told["kind"] == "v_prediction"
+        assert theirs["alphas_cumprod"][-1] < 1e-6
+        job = xl.ended(xl.submit(name))
+        assert job["state"] == "done", job["error"]
+        with pytest.raises(Refused, match="nothing to mend"):
+            xl.ask("/singlelora/v1/checkpoint/mend", {})
+    finally:
+        load(xl, "xl")
+        config.unlink(missing_ok=True)
+        xl.ask("/probe/config", {"path": before})
+
+
+def test_a_yaml_of_the_users_is_not_overwritten(xl: WebUI) -> None:
+    config = xl.data / "models" / "Stable-diffusion" / "xl bare.yaml"
+    config.write_text(yaml_text("epsilon"))
+    try:
+        load(xl, "xl bare")
+        told = xl.ask("/singlelora/v1/checkpoint")
+        assert "change EpsScaling to VScaling" in told["problem"] and told["remedy"] == ""
+        with pytest.raises(Refused, match="kept"):
+            xl.ask("/singlelora/v1/checkpoint/mend", {})
+        assert config.read_text() == yaml_text("epsilon")
+    finally:
+        load(xl, "xl")
+        config.unlink()
+
+
+def test_the_config_that_is_written_at_full_size_is_the_webuis_own_with_v(xl: WebUI) -> None:
+    from lib_singlelora.families.sdxl import SDXL
+    from lib_singlelora.hosts.v_config import full_size, with_v_prediction
+
+    own = (
+        xl.folder
+        / "repositories"
+        / "generative-models"
+        / "configs"
+        / "inference"
+        / "sd_xl_base.yaml"
+    ).read_text()
+    ours = full_size(SDXL)
+    assert ours is not None
+    assert yaml.safe_load(ours) == yaml.safe_load(with_v_prediction(own, "sd_xl_base.yaml"))
