@@ -11,6 +11,7 @@ from typing import Any
 from ..embedded.paths import CHECKPOINT
 from ..errors import (
     ImageModelError,
+    LoraFileError,
     MissingPackageError,
     PresetError,
     SettingsError,
@@ -24,7 +25,7 @@ from ..jobs import Job, Progress
 from ..settings.preset_files import shipped_presets
 from ..settings.schema import Settings, describe, parse_assignment
 from ..workspace.preset_origin import PresetOrigin
-from ..workspace.training_preset import PresetChoice, current, set_by_hand, settle
+from ..workspace.training_preset import PresetChoice, current, set_by_hand, settle, without_auto
 from ..workspace.workspace import STAGES, Workspace
 from . import checkpoint, regularization
 from .options import add_assignments, add_checkpoint, add_json, add_workspace
@@ -33,7 +34,7 @@ from .output import ProgressPrinter
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO_PICTURE = ROOT / "examples" / "isabella.png"
 # What the demo ends with: parts of the source redrawn, and the character in another pose
-DEMO_SETTINGS = ("inpaint.parts=head,skirt,another pose", "inpaint.count=1")
+DEMO_SETTINGS = ("inpaint.parts=head,skirt,another pose", "inpaint.count=1", "inpaint.tries=4")
 # Errors that wrong settings cause: the call's settings are then taken back, for the next call.
 MISTAKES = (
     SettingsError,
@@ -162,7 +163,7 @@ def _assignments(options: argparse.Namespace) -> dict[str, str]:
         assignments["character.class_token"] = check_name(options.class_token, "class")
     if getattr(options, "prompt", None):
         assignments["inpaint.prompt"] = options.prompt
-    Settings.from_dict(assignments)
+    Settings.from_dict(without_auto(assignments))
     return assignments
 
 
@@ -193,6 +194,11 @@ def _run(
     except MISTAKES:
         workspace.restore_settings(before, settings)
         raise
+    except LoraFileError:
+        # Of one stage alone; a whole job that came so far has used the call's settings
+        if options.word not in ("run", "demo"):
+            workspace.restore_settings(before, settings)
+        raise
 
 
 def changed(workspace: Workspace, saved: Settings, assignments: Mapping[str, Any]) -> Settings:
@@ -203,7 +209,7 @@ def changed(workspace: Workspace, saved: Settings, assignments: Mapping[str, Any
             f"{workspace.root}: found a workspace of '{trigger}', expected one of "
             f"'{assignments['character.trigger']}'; choose another --workspace"
         )
-    return saved.with_values(assignments)
+    return saved.with_values(without_auto(assignments))
 
 
 class _EndOnceDeleted:

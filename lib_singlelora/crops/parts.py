@@ -1,7 +1,7 @@
 """Parts of the character in a picture, each as a mask: head, hair, torso, sleeves, skirt, feet …
 
-They lie where a body has them, between crown, chin and feet; what is there, hat or hair, skirt or
-trousers, geometry does not know.
+They lie where a body has them, between crown, chin and feet, and end where the colours change
+(`garments`); what is there, hat or hair, skirt or trousers, geometry does not know.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 from ..imaging.boxes import PixelBox, SubpixelBox
 from .buckets import Size
 from .details import propose_details
+from .garments import hem_below, waist_of
 from .views import Figure, measure, row_of
 
 # From a row to a row of the body, as in `views.Framing`: 0 crown, 1 chin, 2 feet.
@@ -34,6 +35,7 @@ OTHER_WORDS = {
     "shoes": "feet",
     "boots": "feet",
 }
+LEAST_LEGS = 0.1  # of the body below the chin: legs that a skirt shows less of are none
 LEAST = 0.004  # of the figure's area: a smaller part is no exam
 CLOTH = 0.03  # of the figure's height: masks go so far beyond the outline, for a new one
 
@@ -69,7 +71,7 @@ def propose_parts(
     reach = max(1, round(CLOTH * (figure.bottom - figure.top)))
     grown = _grown(mask, reach)
     parts = []
-    for name, boxes, without in _places(figure, solid):
+    for name, boxes, without in _places(figure, solid, image):
         wanted = _filled(boxes, mask.size) & ~_filled(without, mask.size)
         if (wanted & solid).sum() >= LEAST * solid.sum():
             parts.append(Part(name, _image(wanted & grown)))
@@ -87,7 +89,7 @@ def find_part(parts: list[Part], name: str) -> Part | None:
 
 
 def _places(
-    figure: Figure, solid: NDArray[np.bool_]
+    figure: Figure, solid: NDArray[np.bool_], image: Image.Image
 ) -> list[tuple[str, list[SubpixelBox], list[SubpixelBox]]]:
     """(name, boxes, boxes that are left out of them) of each part that the picture does not cut."""
     crown = float(figure.crown)
@@ -112,6 +114,7 @@ def _places(
     start, end = (row_of(place, figure) for place in SLEEVES)
     middle, body = _body(figure, solid, rows["torso"])
     inner, outer = middle - TORSO * body, middle + TORSO * body
+    rows = _between_garments(rows, figure, image, solid, (inner, outer))
     boxes: dict[str, SubpixelBox] = {
         "torso": (inner, rows["torso"][0], outer, rows["torso"][1]),
         "left sleeve": (float(figure.left), start, inner, end),
@@ -119,6 +122,7 @@ def _places(
         **{
             name: (float(figure.left), *rows[name][:1], float(figure.right), rows[name][1])
             for name in ("skirt", "legs", "feet")
+            if name in rows
         },
     }
     lowest = figure.bottom + 0.02 * (figure.bottom - figure.top)
@@ -126,6 +130,33 @@ def _places(
         (name, [box], []) for name, box in boxes.items() if not figure.cut or box[3] <= lowest
     ]
     return places
+
+
+def _between_garments(
+    rows: dict[str, tuple[float, float]],
+    figure: Figure,
+    image: Image.Image,
+    solid: NDArray[np.bool_],
+    columns: tuple[float, float],
+) -> dict[str, tuple[float, float]]:
+    """The rows of the parts, moved to where garments end: a mask across a skirt leaves half of the
+    old one beside the new one.
+
+    columns: of the torso, where arms do not count.
+    """
+    body = row_of(2, figure) - row_of(1, figure)
+    waist = waist_of(image, solid, rows["torso"][1], body, columns)
+    hem = hem_below(image, solid, rows["skirt"][0] if waist is None else waist, body, columns)
+    moved = dict(rows)
+    if waist is not None:
+        moved["torso"] = rows["torso"][0], waist
+        moved["skirt"] = waist, rows["skirt"][1]
+    if hem is not None:
+        moved["skirt"] = moved["skirt"][0], hem
+        moved["legs"] = hem, rows["legs"][1]
+        if rows["legs"][1] - hem < LEAST_LEGS * body:
+            del moved["legs"]
+    return moved
 
 
 def _body(

@@ -26,18 +26,23 @@ from ..tagging.ensemble import Taggers
 from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Copy, Judgement
+from .figure import SourceFigure
 from .tagged_pictures import tag_pictures
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What one picture shows, whatever it is compared with."""
+    """What one picture shows, whatever it is compared with.
+
+    likeness: of its figure to the source's; None where that cannot be told.
+    """
 
     size: tuple[int, int]
     pixels: PixelCheck
     surface: Surface
     match: Match
     tags: TagProbabilities | None
+    likeness: float | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class FirstRound:
         self._source = colour_histogram(
             load_picture(workspace.prepared).image, read_mask(workspace.mask).image
         )
+        self._figure = SourceFigure(workspace, named)
         self._files = {path.stem: path for path in list_pictures(workspace.image_folder(settings))}
         self._crops = {
             name: load_picture(path).image.convert("RGB") for name, path in self._files.items()
@@ -129,6 +135,7 @@ class FirstRound:
                 measure_surface(image),
                 matches[number],
                 tags[number] if tags else None,
+                self._figure.likeness(image),
             )
 
     def _base(self, looks: Sequence[_Look]) -> _Base:
@@ -162,6 +169,10 @@ class FirstRound:
                 copying_score([each], base.similarity) for each in similarities
             )
         scores["damage"] = _mean(by_picture["damage"])
+        known = [look.likeness for look in looks if look.likeness is not None]
+        if known and len(known) == len(looks):
+            scores["likeness"] = _mean(known)
+            by_picture["likeness"] = tuple(known)
         by_picture["colours"] = tuple(look.pixels.similarity for look in looks)
         pairs = [(look.match, path) for look, path in zip(looks, paths, strict=True)]
         match, path = max(pairs, key=lambda pair: pair[0].similarity)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..metrics.ranking import CRITERIA, TablePosition, price, worth
 from ..settings.judge import JudgeSettings
 from .cells import NO_LORA, CellSpec, Judgement
 
+# Of a gain by the figure's colours at their places; the rest is the tagger's.  So the benchmark's
+# characters agree best with the truth (docs/recipes.md).
+LIKENESS = 2 / 3
 PROBED = ("flexibility", "leak")  # criteria that only probes show
 
 
@@ -23,11 +26,13 @@ class Scale:
 
     weights: of the criteria.
     base: retention of the checkpoint alone.
+    base_likeness: of its figures to the source's; None where that is not known.
     least, most: the colours shared that stand for no and all traits where no tagger sees them.
     """
 
     weights: Mapping[str, float]
     base: float
+    base_likeness: float | None
     least: float
     most: float
 
@@ -36,9 +41,11 @@ class Scale:
         """The scale of a sheet after its first round."""
         alone = [found for spec, found in judged.items() if not spec.has_lora]
         known = [found.scores["retention"] for found in alone if "retention" in found.scores]
+        alike = [found.scores["likeness"] for found in alone if "likeness" in found.scores]
         return cls(
             criterion_weights(options),
             sum(known) / len(known) if known else 0.0,
+            sum(alike) / len(alike) if alike else None,
             max((found.pixels.similarity for found in alone), default=0.0),
             max((j.pixels.similarity for s, j in judged.items() if s.has_lora), default=0.0),
         )
@@ -47,14 +54,27 @@ class Scale:
         """What each picture of a cell is worth by what it shows itself."""
         figures = judgement.by_picture
         retained = figures.get("retention") or tuple(map(self._by_colours, figures["colours"]))
+        alike: Sequence[float | None] = figures.get("likeness") or (None,) * len(retained)
         values = []
-        for number, retention in enumerate(retained):
-            scores = {"retention": retention}
+        for number, (retention, likeness) in enumerate(zip(retained, alike, strict=True)):
+            scores = {"retention": self.retention_of(retention, likeness)}
             for name in ("copying", "damage"):
                 if name in figures:
                     scores[name] = figures[name][number]
             values.append(worth(scores, self.weights, self.base))
         return tuple(values)
+
+    def retention_of(self, retention: float, likeness: float | None) -> float:
+        """The retention that traits and likeness stand for together.
+
+        Each counts by its gain over the checkpoint's own.  likeness: None where it is not known.
+        """
+        if self.base_likeness is None or likeness is None or self.base >= 1:
+            return retention
+        by_traits = (retention - self.base) / (1 - self.base)
+        by_figure = (likeness - self.base_likeness) / max(1 - self.base_likeness, 1e-9)
+        gain = (1 - LIKENESS) * by_traits + LIKENESS * by_figure
+        return self.base + gain * (1 - self.base)
 
     def _by_colours(self, similarity: float) -> float:
         """0 for what the checkpoint alone shares with the picture, 1 for the most of a cell."""

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from ..imaging.colour import distance, to_lab
+from ..imaging.colour import Lab, distance, to_lab
 
+FINE = 32  # fields on the longer side where a part may lie a little beside its place
+REACH = 2  # of these fields, so far beside it
 ACROSS = 16  # fields on the longer side of what is drawn: a latent cell of a model of 128 pixels
 UNLIKE = 30.0  # ΔE (CIE76) at which two colours count as 1/e alike
 # Student's t for a two-sided interval of 95 % by degrees of freedom; beyond them the normal's.
@@ -45,14 +48,50 @@ def part_likeness(drawn: Image.Image, original: Image.Image, mask: Image.Image) 
 
     drawn, original, mask: of one size; mask: L, white is the part.
     """
-    scale = ACROSS / max(original.size)
-    size = max(1, round(original.width * scale)), max(1, round(original.height * scale))
-    small = [
-        to_lab(image.convert("RGB").resize(size, Image.Resampling.BOX))
-        for image in (drawn, original)
-    ]
-    weights = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX), dtype=np.float64)
-    alike = np.exp(-((distance(small[0], small[1]) / UNLIKE) ** 2))
+    (one, other), weights = _fields((drawn, original), mask, ACROSS)
+    return _weighted(_alike(one, other), weights)
+
+
+def near_likeness(drawn: Image.Image, original: Image.Image, mask: Image.Image) -> float:
+    """0 to 1: as `part_likeness`, but each field counts as like the nearest of those around it.
+
+    A stripe a little too low is a stripe, and none is none: of the original's fields as many must
+    be found in what is drawn as the reverse.  For choosing among pictures of one part.
+
+    drawn, original, mask: as there.
+    """
+    (one, other), weights = _fields((drawn, original), mask, FINE)
+    found = (_best_alike(one, other), _best_alike(other, one))
+    return sum(_weighted(alike, weights) for alike in found) / 2
+
+
+def _best_alike(wanted: Lab, there: Lab) -> NDArray[np.float64]:
+    """Of each field of the first the largest likeness to one of the second around it, (H, W)."""
+    height, width = wanted.shape[:2]
+    padded = np.pad(there, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
+    best = np.zeros((height, width))
+    for down in range(2 * REACH + 1):
+        for right in range(2 * REACH + 1):
+            near = padded[down : down + height, right : right + width]
+            best = np.maximum(best, _alike(wanted, near))
+    return best
+
+
+def _fields(
+    images: Sequence[Image.Image], mask: Image.Image, across: int
+) -> tuple[list[Lab], NDArray[np.float64]]:
+    """(the fields' mean colours of each picture, each field's share of the mask)."""
+    scale = across / max(mask.size)
+    size = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
+    small = [to_lab(image.convert("RGB").resize(size, Image.Resampling.BOX)) for image in images]
+    return small, np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX), dtype=np.float64)
+
+
+def _alike(one: Lab, other: Lab) -> NDArray[np.float64]:
+    return np.exp(-((distance(one, other) / UNLIKE) ** 2)).astype(np.float64)
+
+
+def _weighted(alike: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     return float((alike * weights).sum() / max(weights.sum(), 1e-9))
 
 

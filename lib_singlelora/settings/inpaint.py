@@ -24,12 +24,22 @@ class InpaintSettings(DrawingSettings):
         ),
     )
     pose: str = setting(
-        "arms up",
+        "sitting",
         label="Pose",
         help="For another pose: what the checkpoint draws the class in, to be redrawn.",
     )
     count: int = setting(
         4, label="Pictures", low=1, high=100, help="Number of results to choose from."
+    )
+    tries: int = setting(
+        1,
+        label="Tries",
+        low=1,
+        high=16,
+        help=(
+            "Pictures drawn for each that is kept: those nearest to what was there, or to the "
+            "source's figure, are kept. 1: all are kept."
+        ),
     )
     lora: str = setting(
         "",

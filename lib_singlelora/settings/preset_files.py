@@ -26,6 +26,7 @@ PRESETS = Path(__file__).parent / "presets"
 # The user's own, not in the repository; they have lain there since before the shipped ones moved.
 OWN_PRESETS = Path(__file__).parents[1] / "presets" / "own"
 PRESET_KEY = "singlelora_preset"  # in a checkpoint's metadata: the preset that it needs
+AUTO = "auto"  # given in place of a preset's name: the one that the loaded checkpoint asks for
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ def save_preset(name: str, values: Mapping[str, Any]) -> Path:
         name = check_name(name, "preset")
     except WorkspaceError as error:
         raise SettingsError(str(error)) from None
+    if name == AUTO:
+        raise SettingsError(
+            f"preset: found '{AUTO}', which stands for the checkpoint's own, expected another name"
+        )
     if (PRESETS / f"{name}.json").exists():
         raise SettingsError(
             f"preset: found '{name}', which ships with the program, expected another name"

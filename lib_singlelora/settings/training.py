@@ -20,7 +20,8 @@ class NetworkSettings:
         DEFAULT_PRESET,
         label="Preset",
         help=(
-            "Values for everything that is not set by hand: a shipped preset or one of your own."
+            "Values for everything that is not set by hand: a shipped preset or one of your own; "
+            "given, auto goes back to the one that the loaded checkpoint asks for."
         ),
     )
     algorithm: str = setting(

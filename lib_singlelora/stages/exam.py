@@ -30,16 +30,16 @@ from ..settings.declare import SEEDS
 from ..settings.inpaint import InpaintSettings
 from ..workspace.resume import begin, finish
 from .context import StageContext
-from .exam_drawing import Sitting, cost_in_words, cost_of, draw_sittings
 from .exam_part import PartMark, plain_mean
-from .exam_pose import POSES, PoseMark, pose_marks, redrawn_poses, untouched_poses
+from .exam_pictures import Sitting, cost_in_words, cost_of, draw_sittings
+from .exam_pose import POSES, PoseMark, facing_bodies, pose_marks, redrawn_poses, untouched_poses
 from .exam_sheet import exam_sheet
 from .inpaint_canvas import part_canvas
-from .inpaint_parts import source_parts
+from .inpaint_parts import frame_of, source_parts
 from .inpaint_prompt import part_prompt
 from .inpaint_request import drawn_at, request_for
 
-CONTEXT = 0.3  # of a part's longer side is shown around it: what it belongs to must be seen
+CONTEXT = 0.3  # of a part's longer side is shown around it, where no crop is its frame
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ExamOptions:
     parts: tuple[str, ...] = ()
     seeds: int = 2
     poses: tuple[str, ...] = POSES
-    denoises: tuple[float, ...] = (0.5, 0.65, 0.8)
+    denoises: tuple[float, ...] = (0.65, 0.8, 0.9)
 
     def check(self) -> None:
         """Raises: SettingsError, for a number out of its range."""
@@ -121,9 +121,8 @@ def exam(context: StageContext, options: ExamOptions) -> ExamResult:
         return ExamResult(sheet, scores, record.data["exam"])
     publish(context.settings, workspace, context.host, epoch_files(workspace, context.settings))
     draw_sittings(context, examination.sittings)
-    redrawn = redrawn_poses(
-        context, drawing, use, options.poses, options.denoises, examination.bodies
-    )
+    bodies = facing_bodies(context, options.poses, examination.bodies)
+    redrawn = redrawn_poses(context, drawing, use, options.poses, options.denoises, bodies)
     draw_sittings(context, [sitting for row in redrawn for sitting in row.sittings])
     marks = _compared(examination)
     poses = pose_marks(workspace, redrawn)
@@ -192,9 +191,12 @@ def _examination(
     for part in parts:
         character = settings.character
         hole = part.mask.getbbox() or (0, 0, *layer.size)
-        around = round(CONTEXT * max(hole[2] - hole[0], hole[3] - hole[1]))
-        wide = replace(drawing, padding=max(drawing.padding, around))
-        canvas = part_canvas(layer, part.mask, wide, shapes)
+        frame = frame_of(workspace, hole)
+        wide = drawing
+        if frame is None:  # what the part belongs to must be seen
+            around = round(CONTEXT * max(hole[2] - hole[0], hole[3] - hole[1]))
+            wide = replace(drawing, padding=max(drawing.padding, around))
+        canvas = part_canvas(layer, part.mask, wide, shapes, frame=frame)
         prompt = part_prompt(
             character.trigger, character.class_token, settings, workspace, hole, canvas.box
         )

@@ -13,19 +13,27 @@ from PIL import Image, ImageFilter
 
 from ..crops.buckets import Size
 from ..host import ImageRequest, LoraUse
+from ..imaging.face_by_colour import find_face
 from ..imaging.load import read_rgb
 from ..imaging.mask_reader import read_mask
 from ..metrics.placewise import fields_of, figure_of, likeness
+from ..settings.declare import SEEDS
 from ..settings.inpaint import InpaintSettings
+from ..tagging.ensemble import Taggers, open_taggers
 from ..workspace.workspace import Workspace
 from .context import StageContext
-from .exam_drawing import Sitting
+from .exam_pictures import Sitting, draw_sittings
 from .inpaint_canvas import whole_canvas
-from .inpaint_prompt import pose_prompt
+from .inpaint_prompt import pose_prompt, turned_away
 from .inpaint_request import request_for
 
 POSES = ("arms up", "sitting")
-AROUND = 0.04  # of the picture's side: the mask goes so far beyond the figure, for another outline
+# Of the picture's side, the mask goes so far beyond the figure: room for another outline, such as a
+# hat's brim.
+AROUND = 0.08
+BODIES = 4  # seeds of which the first is taken that shows a whole figure and its face
+SEEN = 0.35  # probability from which on a tagger sees the pose
+TURNED = 0.5  # probability from which on it sees a figure from behind or from the side
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,46 @@ def untouched_poses(
     return sittings
 
 
+def facing_bodies(
+    context: StageContext, poses: Sequence[str], bodies: Sequence[Sitting]
+) -> list[Sitting]:
+    """For each pose the first of a few seeds whose figure is whole, in that pose, its face shown.
+
+    A figure from behind would get the character's face on the back of its head.  Where none of the
+    seeds is right, the first one stays.  Raises: JobCancelled; TaggerError.
+    """
+    tagger = open_taggers(context.settings.caption, context.host, context.job) if bodies else None
+    found = []
+    for pose, body in zip(poses, bodies, strict=True):
+        first = body.request.seeds[0]
+        for index in range(BODIES):
+            request = replace(body.request, seeds=((first + index) % SEEDS,))
+            tried = Sitting.of(body.title, request, context)
+            draw_sittings(context, [tried])
+            if _is_fit(tried.pictures()[0], pose, tagger):
+                break
+        else:
+            tried = body
+        found.append(tried)
+    return found
+
+
+def _is_fit(body: Image.Image, pose: str, tagger: Taggers | None) -> bool:
+    """True for a whole figure in that pose, which shows its face unless the pose hides it."""
+    figure = figure_of(body)
+    if figure is None or figure[[0, -1]].any() or figure[:, [0, -1]].any():
+        return False
+    away = turned_away(pose)
+    if not away and find_face(body, body_mask(body)) is None:
+        return False
+    if tagger is None:
+        return True
+    seen = tagger.tag([body])[0].general
+    turned = max(seen.get(tag, 0.0) for tag in ("from behind", "from side"))
+    asked = [seen[tag] for tag in (part.strip() for part in pose.split(",")) if tag in seen]
+    return (away or turned < TURNED) and all(score >= SEEN for score in asked)
+
+
 def redrawn_poses(
     context: StageContext,
     drawing: InpaintSettings,
@@ -155,13 +203,13 @@ def pose_marks(workspace: Workspace, rows: Sequence[PoseRow]) -> list[PoseMark]:
                 row,
                 likeness(fields_of(row.body), wanted),
                 tuple(likeness(fields_of(picture), wanted) for picture in drawn),
-                tuple(_pose_kept(row.body, picture) for picture in drawn),
+                tuple(pose_kept(row.body, picture) for picture in drawn),
             )
         )
     return marks
 
 
-def _pose_kept(before: Image.Image, after: Image.Image) -> float | None:
+def pose_kept(before: Image.Image, after: Image.Image) -> float | None:
     """Intersection over union of the figures; None where one is not found."""
     figures = [figure_of(picture) for picture in (before, after)]
     if figures[0] is None or figures[1] is None:

@@ -28,10 +28,11 @@ from ..workspace.resume import begin, finish
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .inpaint_canvas import Canvas, default_mask, make_canvas
-from .inpaint_parts import parts_to_redraw
+from .inpaint_parts import Asked, parts_to_redraw
 from .inpaint_prompt import region_prompt
 from .inpaint_request import control_units, drawn_at, request_for
 from .inpaint_strip import after, before, masked, strip_of
+from .inpaint_tries import keep_best, kept_files, tried_denoise, tried_files
 
 HOW = "how.json"  # lies in a batch's folder and says what made it
 
@@ -72,7 +73,9 @@ class _Batch:
     """One part to redraw.
 
     mark: of all that its pictures show.
-    seeds, paths: of its pictures.
+    seeds: of all that is drawn.
+    paths: of the pictures that are kept: one a seed, or the best of `inpaint.tries`.
+    own: the picture is the prepared one.
     """
 
     picture: Path
@@ -82,10 +85,17 @@ class _Batch:
     mark: str
     seeds: tuple[int, ...]
     paths: tuple[Path, ...]
+    own: bool
 
     @property
     def folder(self) -> Path:
         return self.paths[0].parent
+
+    @property
+    def drawn(self) -> tuple[Path, ...]:
+        """The file of each seed's picture."""
+        one_a_seed = len(self.seeds) == len(self.paths)
+        return self.paths if one_a_seed else tried_files(self.folder, self.seeds)
 
     @property
     def strip(self) -> Path:
@@ -115,13 +125,11 @@ def inpaint(
     options, lora = chosen(settings, workspace)
     with_parts = options.parts and options.redraw == "masked part"
     if with_parts and image is None and mask is None:
-        asked = parts_to_redraw(context, options.parts)
+        asked = parts_to_redraw(context, options)
     else:
-        asked = [(*_picture_and_mask(settings, workspace, image, mask), "")]
-    batches = [
-        _batch(context, options, lora, picture, hole, image is None, prompt)
-        for picture, hole, prompt in asked
-    ]
+        asked = [Asked(*_picture_and_mask(settings, workspace, image, mask))]
+    prepared = image is None
+    batches = [_batch(context, options, lora, each, prepared) for each in asked]
     marks = [batch.mark for batch in batches]
     mark = marks[0] if len(marks) == 1 else fingerprint(marks)
     files = [path for batch in batches for path in batch.files]
@@ -131,11 +139,11 @@ def inpaint(
         publish(settings, workspace, host, epoch_files(workspace, settings))
         baked = bake_preset(lora, None, options.preset, workspace, known, host.checkpoint.path)
         use = LoraUse(baked, options.strength, options.strength)
-        total = sum(len(batch.paths) for batch in batches)
+        total = sum(len(batch.seeds) for batch in batches)
         for index, batch in enumerate(batches):
-            earlier = sum(len(each.paths) for each in batches[:index])
+            earlier = sum(len(other.seeds) for other in batches[:index])
             _draw(context, batch, options, use, earlier, total)
-            _finish_batch(batch, options, host, lora)
+            _finish_batch(context, batch, options, lora)
         # Earlier batches are the user's to keep: they are taken out of the record, so that
         # `finish` does not remove them.
         record.files = {}
@@ -154,32 +162,29 @@ def inpaint(
 
 
 def _batch(
-    context: StageContext,
-    options: InpaintSettings,
-    lora: Path,
-    picture: Path,
-    mask: Path | None,
-    is_prepared: bool,
-    prompt: str,
+    context: StageContext, options: InpaintSettings, lora: Path, asked: Asked, is_prepared: bool
 ) -> _Batch:
     """What is drawn of one part.
 
-    is_prepared: the picture is the prepared one, whose clothes are known.
-    prompt: '' for the one that is set or made from the part.
+    is_prepared: no other picture was given than the prepared one, whose clothes are known.
     """
     settings = context.settings
     workspace = context.workspace
     host = context.host
+    picture, mask = asked.picture, asked.mask
     known = known_presets(settings, host)
-    canvas = make_canvas(picture, mask, options, *drawn_at(settings, host))
+    canvas = make_canvas(picture, mask, options, *drawn_at(settings, host), asked.frame)
     units, lacking = control_units(host, options, workspace.prepared)
     canvas = replace(canvas, notes=(*canvas.notes, *lacking))
-    prompt = options.prompt or prompt or _prompt(settings, workspace, canvas, mask, is_prepared)
+    prompt = (
+        options.prompt or asked.prompt or _prompt(settings, workspace, canvas, mask, is_prepared)
+    )
     sources = [file_hash(path) for path in (lora, picture, *([mask] if mask else []))]
     mark = fingerprint(
-        vars(replace(options, parts=())),
+        _what_shows(options),
         preset_key(options.preset, known),
         prompt,
+        *([canvas.box] if asked.frame else []),
         settings.training.clip_skip,
         settings.prepare.upscaler,
         host.checkpoint.sha256,
@@ -187,18 +192,35 @@ def _batch(
         *sources,
     )
     folder = workspace.inpaint / mark[:8]
-    seeds = tuple((options.seed + index) % SEEDS for index in range(options.count))
-    paths = tuple(folder / f"{seed}.png" for seed in seeds)
-    return _Batch(picture, mask, canvas, prompt, mark, seeds, paths)
+    tries = options.tries if mask else 1
+    seeds = tuple((options.seed + index) % SEEDS for index in range(options.count * tries))
+    paths = kept_files(folder, options.count, seeds, tries)
+    own = picture == workspace.prepared
+    return _Batch(picture, mask, canvas, prompt, mark, seeds, paths, own)
 
 
-def _finish_batch(batch: _Batch, options: InpaintSettings, host: Host, lora: Path) -> None:
-    """The files beside the pictures of a batch."""
+def _what_shows(options: InpaintSettings) -> dict[str, Any]:
+    """The settings that a batch depends on; without tries it is named as before there were any."""
+    values = dict(vars(replace(options, parts=())))
+    if options.tries == 1:
+        del values["tries"]
+    return values
+
+
+def _finish_batch(
+    context: StageContext, batch: _Batch, options: InpaintSettings, lora: Path
+) -> None:
+    """The files beside what was drawn of a batch."""
+    scores: dict[str, float] = {}
+    if batch.drawn != batch.paths:
+        scores = keep_best(batch.drawn, batch.paths, batch.canvas, batch.own, context.workspace)
     sheet = _sheet(batch.canvas, list(batch.paths), batch.prompt)
     write_bytes(batch.folder / "sheet.png", png_bytes(sheet))
     if batch.mask:
         write_bytes(batch.strip, png_bytes(strip_of(batch.canvas, read_rgb(batch.paths[0]))))
-    how = _how_made(options, host, batch.prompt, batch.picture, batch.mask, lora)
+    how = _how_made(options, context.host, batch.prompt, batch.picture, batch.mask, lora)
+    if scores:
+        how["tries"] = scores
     write_json(batch.folder / HOW, how)
 
 
@@ -236,11 +258,13 @@ def _draw(
         context.host.upscalers(),
         lambda done, total: job.raise_if_cancelled(),
     )
-    for index, (seed, path) in enumerate(zip(batch.seeds, batch.paths, strict=True), earlier):
+    for index, (seed, path) in enumerate(zip(batch.seeds, batch.drawn, strict=True), earlier):
         job.raise_if_cancelled()
         job.report(Progress("inpaint", index, total, f"picture {index + 1} of {total}"))
         if context.force or not path.exists():
-            drawn = context.host.generate(replace(request, seeds=(seed,)), job)[0]
+            denoise = tried_denoise(options, index - earlier, not batch.own)
+            asked = replace(request, seeds=(seed,), denoise=denoise)
+            drawn = context.host.generate(asked, job)[0]
             parameters = drawn.parameters
             if canvas.seam is not None:  # as the WebUI writes it
                 parameters += f", Mask blur: {options.mask_blur}"
@@ -317,7 +341,9 @@ def _sheet(canvas: Canvas, paths: list[Path], prompt: str) -> Image.Image:
     cells: list[Cell | None] = [Cell((before(canvas),), "original")]
     if canvas.painted is not None:
         cells.append(Cell((masked(canvas),), "mask"))
-    cells += [Cell((after(canvas, read_rgb(path)),), f"seed {path.stem}") for path in paths]
+    for path in paths:
+        name = f"seed {path.stem}" if path.stem.isdigit() else path.stem
+        cells.append(Cell((after(canvas, read_rgb(path)),), name))
     columns = min(4, len(cells))
     cells += [None] * (-len(cells) % columns)
     rows = tuple(tuple(cells[i : i + columns]) for i in range(0, len(cells), columns))

@@ -84,12 +84,14 @@ def make_canvas(
     options: InpaintSettings,
     resolution: int,
     squares: bool = False,
+    frame: PixelBox | None = None,
 ) -> Canvas:
     """The canvas for a picture and its mask.
 
     mask: white is redrawn; None redraws all.
     resolution: the side of the square whose area is drawn.
     squares: the checkpoint draws squares best, so a part is one where the picture has room for it.
+    frame: shown at least, where the masked part alone is drawn.
     Raises: PictureError, for a mask of another size or an empty one.
     """
     layer, notes = load_layer(picture)
@@ -114,7 +116,7 @@ def make_canvas(
     larger = layer.width > bucket[0] or layer.height > bucket[1]
     if options.area == "only masked" or (options.area == "automatic" and larger):
         shapes = [[square_bucket(resolution)], buckets] if squares else [buckets]
-        return part_canvas(layer, read.image, options, shapes, notes)
+        return part_canvas(layer, read.image, options, shapes, notes, frame)
     fitted = fit_to_bucket(read.image, bucket)
     return whole_canvas(fit_to_bucket(layer, bucket), fitted, options, notes)
 
@@ -137,6 +139,7 @@ def part_canvas(
     options: InpaintSettings,
     shapes: list[list[Size]],
     notes: tuple[str, ...] = (),
+    frame: PixelBox | None = None,
 ) -> Canvas:
     """The canvas that shows the masked part alone, at the model's full resolution.
 
@@ -144,12 +147,13 @@ def part_canvas(
     painted: L, of its size, with some white in it.
     shapes: buckets, the first choice first; the part has the aspect ratio of one of the first
         choice that has one which fits into the picture, else its own, in multiples of 8.
+    frame: shown at least, however small the padding.
     """
-    box, size = _place(painted, options.padding, shapes)
+    box, size = _place(painted, options.padding, shapes, frame)
     scale = max(1.0, max(box_size(box)) / max(size))
     blur = options.mask_blur * scale
     if math.ceil(REACH * blur) > options.padding:  # the whole seam must lie in the part
-        box, size = _place(painted, math.ceil(REACH * blur), shapes)
+        box, size = _place(painted, math.ceil(REACH * blur), shapes, frame)
         scale = max(1.0, max(box_size(box)) / max(size))
     seam = _blurred(painted, blur)
     if scale > COARSE:
@@ -162,10 +166,14 @@ def part_canvas(
     return Canvas(image, hole, layer, painted, seam, box, notes)
 
 
-def _place(painted: Image.Image, padding: int, shapes: list[list[Size]]) -> tuple[PixelBox, Size]:
-    """(the box around what is painted, the size in which it is drawn)."""
+def _place(
+    painted: Image.Image, padding: int, shapes: list[list[Size]], frame: PixelBox | None
+) -> tuple[PixelBox, Size]:
+    """(the box around what is painted and the frame, the size in which it is drawn)."""
     left, top, right, bottom = _extent(painted) or (0, 0, *painted.size)
     padded = (left - padding, top - padding, right + padding, bottom + padding)
+    if frame is not None:
+        padded = (*map(min, padded[:2], frame[:2]), *map(max, padded[2:], frame[2:]))
     for buckets in shapes:
         box = fit_aspect(padded, painted.size, buckets)
         if lost_to_bucket(box, buckets) <= LOST:

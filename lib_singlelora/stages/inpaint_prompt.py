@@ -20,6 +20,7 @@ from ..workspace.kohya_folders import list_pictures, read_caption
 from ..workspace.workspace import Workspace
 
 COVERS = 0.6  # share of the masked part that a crop must show to say what is worn there
+AWAY = frozenset(("from behind", "from side", "facing away", "profile", "looking away"))
 ALIKE = 0.35  # intersection over union from which on a crop's framing is taken for the drawn part
 
 
@@ -58,13 +59,20 @@ def part_prompt(
 def pose_prompt(
     trigger: str, class_token: str, settings: Settings, workspace: Workspace, pose: str
 ) -> str:
-    """A whole figure in a pose, before a plain background, with the clothes of most crops.
+    """A whole figure in a pose, before a plain background, with the clothes of most crops; it looks
+    at the viewer unless the pose says otherwise, so that it is not drawn from behind.
 
     trigger: '' for a prompt that names the class alone, and no clothes.
     """
     clothes = _worn(_tags_by_crop(settings, workspace), view_tags(workspace)) if trigger else []
     subject = _subject(trigger, class_token, settings)
-    return prompt_of((*subject, "solo", "full body", pose, *clothes, "simple background"))
+    gaze = () if turned_away(pose) else ("looking at viewer",)
+    return prompt_of((*subject, "solo", "full body", pose, *gaze, *clothes, "simple background"))
+
+
+def turned_away(pose: str) -> bool:
+    """True where a pose shows no face, or a profile."""
+    return bool(AWAY & {tag.strip() for tag in pose.lower().split(",")})
 
 
 def _subject(trigger: str, class_token: str, settings: Settings) -> tuple[str, ...]:
@@ -104,7 +112,7 @@ def _clothes(tags: Iterable[str]) -> list[str]:
 def _worn_in(workspace: Workspace, hole: PixelBox, seen: dict[str, list[str]]) -> list[str]:
     """The clothes in the smallest crop that shows the masked part."""
     boxes = {name: box for name in seen if (box := view_box(workspace, name))}
-    showing = [name for name, box in boxes.items() if _share(hole, box) >= COVERS]
+    showing = [name for name, box in boxes.items() if shared(hole, box) >= COVERS]
     if not showing:
         return _worn(seen, view_tags(workspace))
     return _clothes(seen[min(showing, key=lambda name: _area(boxes[name]))])
@@ -124,7 +132,7 @@ def _area(box: PixelBox) -> int:
     return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
 
 
-def _share(part: PixelBox, box: PixelBox) -> float:
+def shared(part: PixelBox, box: PixelBox) -> float:
     """Share of a part that lies in a box."""
     inner = (max(part[0], box[0]), max(part[1], box[1]), min(part[2], box[2]), min(part[3], box[3]))
     return _area(inner) / max(1, _area(part))

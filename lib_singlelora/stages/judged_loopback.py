@@ -13,8 +13,8 @@ from ..library.epochs import epoch_files
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .loopback import Start, Version, lineage_of, next_version
-from .loopback_judging import JudgedCandidate, draw_and_judge
 from .loopback_set import DrawnPicture, add_set, set_mark
+from .loopback_verdicts import JudgedCandidate, draw_and_judge
 from .train import train
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..host import AskedPreset
+from ..settings.preset_files import AUTO
 from ..settings.schema import Settings
 from ..settings.training import DEFAULT_PRESET
-from .preset_origin import CHECKPOINT, FILE, PRESET, USER, PresetOrigin, reason
+from .preset_origin import CHECKPOINT, FILE, NOBODY, PRESET, USER, PresetOrigin, reason
 from .workspace import Workspace
 
 
@@ -52,10 +53,19 @@ def set_by_hand(
 ) -> tuple[Settings, PresetOrigin]:
     """The settings with values that the user gave, by dotted names.
 
-    With another preset, what was set by hand before stays.  Raises: SettingsError.
+    With another preset, what was set by hand before stays.  With AUTO in place of a preset's name
+    the preset follows the checkpoint again.  Raises: SettingsError.
     """
+    if values.get(PRESET) == AUTO:
+        values = without_auto(values)
+        origin = replace(origin, whose=NOBODY, checkpoint="")
     new = saved.with_values({**(origin.kept(saved) if PRESET in values else {}), **values})
     return new, origin.after(saved, new, values)
+
+
+def without_auto(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without a preset where AUTO stands for its name, which is none."""
+    return {name: value for name, value in values.items() if (name, value) != (PRESET, AUTO)}
 
 
 def followed(
@@ -108,9 +118,11 @@ def settle(
     choices = []
 
     def settled(saved: Settings, origin: PresetOrigin) -> tuple[Settings, PresetOrigin]:
+        was_named = origin.is_named
         new, origin = change(saved, origin)
         begun = has_begun(workspace, new)
-        new, origin = followed(new, origin, asked, begun)
+        # Who asks to follow the checkpoint again asks for its preset now
+        new, origin = followed(new, origin, asked, begun and not (was_named > origin.is_named))
         choices.append(choice_of(new, origin, asked, begun))
         return new, origin
 

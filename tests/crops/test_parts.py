@@ -56,6 +56,32 @@ def test_a_cut_figure_has_no_feet() -> None:
     assert "head" in names and "torso" in names and not names & {"feet", "legs"}
 
 
+def test_a_skirt_ends_at_its_hem_and_a_torso_at_the_waist() -> None:
+    mask = figure()
+    picture = Image.new("RGB", SIZE, "white")
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((110, 225, 290, 460), fill="navy")
+    pen.rectangle((110, 461, 290, 640), fill="firebrick")
+    for top in range(480, 640, 40):  # stripes are no end
+        pen.rectangle((110, top, 290, top + 12), fill="gold")
+    pen.rectangle((110, 641, 290, 960), fill="peachpuff")
+    parts = {part.name: part for part in propose_parts(mask, picture, (165, 90, 235, 195), 0)}
+    rows = {name: np.nonzero(np.asarray(part.mask))[0] for name, part in parts.items()}
+    assert abs(rows["torso"].max() - 460) < 12
+    assert abs(rows["skirt"].min() - 460) < 12 and abs(rows["skirt"].max() - 640) < 12
+    assert abs(rows["legs"].min() - 640) < 12
+
+
+def test_below_a_long_skirt_there_are_no_legs() -> None:
+    picture = Image.new("RGB", SIZE, "white")
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((110, 225, 290, 860), fill="navy")
+    pen.rectangle((110, 861, 290, 960), fill="saddlebrown")
+    parts = {part.name: part for part in propose_parts(figure(), picture, (165, 90, 235, 195), 0)}
+    assert "legs" not in parts and "skirt" in parts
+    assert abs(np.nonzero(np.asarray(parts["skirt"].mask))[0].max() - 860) < 12
+
+
 def test_other_words_find_a_part() -> None:
     parts = parts_of(figure())
     assert find_part(parts, "Boots") is find_part(parts, "feet") is not None

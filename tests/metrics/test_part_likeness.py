@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from lib_singlelora.metrics.part_likeness import mean_of, part_likeness
+from lib_singlelora.metrics.part_likeness import mean_of, near_likeness, part_likeness
 
 SIZE = (128, 96)
 
@@ -47,3 +47,25 @@ def test_the_interval_is_that_of_student() -> None:
     assert mean.value == pytest.approx(3**0.5 / 2)
     assert mean.margin == pytest.approx(3.18 / 2, abs=1e-6)
     assert mean_of([0.5]).margin is None
+
+
+def stripes(*tops: int) -> Image.Image:
+    image = Image.new("RGB", SIZE, "white")
+    for top in tops:
+        image.paste("green", (0, top, 128, top + 8))
+    return image
+
+
+def test_a_stripe_beside_its_place_is_nearer_than_none() -> None:
+    original = stripes(24, 56)
+    shifted, none = stripes(32, 64), stripes()
+    assert part_likeness(shifted, original, everything()) < part_likeness(
+        none, original, everything()
+    )
+    near = [near_likeness(each, original, everything()) for each in (original, shifted, none)]
+    assert near[0] == pytest.approx(1) and near[0] >= near[1] > near[2] + 0.05
+
+
+def test_stripes_that_were_not_there_count_too() -> None:
+    plain = stripes()
+    assert near_likeness(stripes(24, 56), plain, everything()) < 0.95

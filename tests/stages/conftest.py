@@ -1,14 +1,16 @@
 """A workspace with a prepared photograph, its crops, captions and two epochs of random weights."""
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork
@@ -16,6 +18,9 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.workspace.workspace import Workspace
+
+if TYPE_CHECKING:  # without diffusers the tests that need no host are collected and run
+    from lib_singlelora.hosts.standalone.host import StandaloneHost
 
 PHOTOGRAPH = Path(__file__).parents[1] / "data" / "astronaut.png"
 SMALL = {

@@ -10,6 +10,7 @@ import pytest
 
 from lib_singlelora.errors import SettingsError
 from lib_singlelora.host import AskedPreset
+from lib_singlelora.settings.preset_files import save_preset
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.workspace.preset_origin import PresetOrigin
 from lib_singlelora.workspace.stage_record import StageRecord
@@ -171,3 +172,28 @@ def test_a_setting_that_there_is_no_more_is_not_by_hand(workspace: Workspace) ->
     record = {"whose": "user", "checkpoint": "", "by_hand": ["training.gone", "training.rank"]}
     workspace.settings_file.write_text(json.dumps({"preset": record}), encoding="utf-8")
     assert workspace.load_settings_and_origin()[1] == PresetOrigin("user", "", ("training.rank",))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_auto_goes_back_to_the_checkpoints_own_preset(workspace: Workspace, begun: bool) -> None:
+    given(workspace, FULL, {"training.preset": "quick", "training.rank": 7})
+    if begun:
+        begin_training(workspace)
+    assert settle_for_job(workspace, EMBEDDED)[1].whose == "user"
+    settings = given(workspace, EMBEDDED, {"training.preset": "auto", "plot.steps": 9})
+    assert (settings.training.preset, settings.training.rank) == ("embedded", 7)
+    assert settings.plot.steps == 9
+    assert current(workspace, EMBEDDED)[1].whose == "checkpoint"
+    again = settle_for_job(workspace, FULL)[0].training.preset
+    assert again == ("embedded" if begun else "recommended")
+
+
+def test_auto_without_a_checkpoint_waits_for_one(workspace: Workspace) -> None:
+    given(workspace, FULL, {"training.preset": "quick"})
+    assert given(workspace, NONE, {"training.preset": "auto"}).training.preset == "quick"
+    assert current(workspace, EMBEDDED)[0].training.preset == "embedded"
+
+
+def test_no_own_preset_is_called_auto() -> None:
+    with pytest.raises(SettingsError, match="stands for the checkpoint's own"):
+        save_preset("auto", {})

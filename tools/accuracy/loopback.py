@@ -40,12 +40,12 @@ from lib_singlelora.metrics.loopback_prompts import Wish
 from lib_singlelora.metrics.probe_prompts import count_obeyed
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
-from lib_singlelora.stages.loopback_judging import (
+from lib_singlelora.stages.loopback_set import DrawnPicture, add_set
+from lib_singlelora.stages.loopback_verdicts import (
     JudgedCandidate,
     candidate_caption,
     draw_and_judge,
 )
-from lib_singlelora.stages.loopback_set import DrawnPicture, add_set
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.tagging.ensemble import Taggers, open_taggers
 from lib_singlelora.workspace.kohya_folders import list_pictures

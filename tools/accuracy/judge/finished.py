@@ -26,6 +26,7 @@ from lib_singlelora.imaging.png import png_bytes
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, LoraSource
 from lib_singlelora.judge.recommend import judge
+from lib_singlelora.judge.scale import Scale
 from lib_singlelora.library.epochs import epoch_files
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.workspace.workspace import Workspace
@@ -37,7 +38,7 @@ FRAMING = "full body"
 SEEDS = (1, 2, 3)
 STEPS = 12
 EPOCHS = (1, 2, 3, 4, 6, 8, 10)
-FIGURES = ("retention", "colours", "place by place")
+FIGURES = ("retention", "colours", "place by place", "together")
 
 
 def rows_of(
@@ -95,9 +96,23 @@ def _drawn(place: CellSpec, prompt: str, workspace: Workspace, host: Host) -> li
     return list(paths.values())
 
 
+def together(rows: Sequence[dict[str, Any]]) -> None:
+    """Add to the rows what the judge goes by: traits and colours at their places.
+
+    rows: the checkpoint alone first.
+    """
+    base = rows[0]
+    scale = Scale({}, base["retention"] or 0.0, base["place by place"], 0.0, 1.0)
+    for row in rows:
+        row["together"] = round(
+            scale.retention_of(row["retention"] or 0.0, row["place by place"]), 4
+        )
+
+
 def agreement(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Rank correlation of each figure with the truth."""
     truth = [row["truth"] for row in rows]
+    together(rows)
     return {
         figure: round(spearman([row[figure] or 0.0 for row in rows], truth), 2)
         for figure in FIGURES
