@@ -88,7 +88,7 @@ def _fields(
 
 
 def _alike(one: Lab, other: Lab) -> NDArray[np.float64]:
-    return np.exp(-((distance(one, other) / UNLIKE) ** 2)).astype(np.float64)
+    return np.asarray(np.exp(-((distance(one, other) / UNLIKE) ** 2)), dtype=np.float64)
 
 
 def _weighted(alike: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

@@ -173,7 +173,12 @@ def _place(
     left, top, right, bottom = _extent(painted) or (0, 0, *painted.size)
     padded = (left - padding, top - padding, right + padding, bottom + padding)
     if frame is not None:
-        padded = (*map(min, padded[:2], frame[:2]), *map(max, padded[2:], frame[2:]))
+        padded = (
+            min(padded[0], frame[0]),
+            min(padded[1], frame[1]),
+            max(padded[2], frame[2]),
+            max(padded[3], frame[3]),
+        )
     for buckets in shapes:
         box = fit_aspect(padded, painted.size, buckets)
         if lost_to_bucket(box, buckets) <= LOST:
