@@ -1,31 +1,36 @@
-// Keeps the job panel of the tab "Single LoRA" alive inside the WebUI, whose gradio has no timer,
-// and shows new LoRA files in its extra-networks tabs without a restart.
+// Puts the page into the tab "Single LoRA": the element <single-lora> of app/main.mjs, which the HTTP
+// API serves.  The WebUI loads this file by itself; the standalone page has it in its head.
 (function () {
     "use strict";
-    const SECONDS = 1;
-    let ended = null;
+    const PLACE = "singlelora_app";
 
-    function app() {
-        return typeof gradioApp === "function" ? gradioApp() : document;
+    function place() {
+        const app = typeof gradioApp === "function" ? gradioApp() : document;
+        return app.querySelector(`#${PLACE}`);
     }
 
-    function tick() {
-        const panel = app().querySelector("#singlelora_job .singlelora-job");
-        if (panel && ended !== null && panel.dataset.ended !== ended) {
-            for (const tab of ["txt2img", "img2img"]) {
-                const refresh = app().querySelector(`#${tab}_lora_extra_refresh`);
-                if (refresh) refresh.click();
-            }
+    function mount(found) {
+        found.dataset.mounted = "yes";
+        if (found.dataset.key) {
+            // Where the API has users and the page has no login, this lets the page use the API.
+            document.cookie = `singlelora-page=${found.dataset.key}; path=/; SameSite=Strict`;
         }
-        if (panel) ended = panel.dataset.ended;
-        const tab = app().querySelector("#tab_singlelora");
-        const shown = tab && tab.style.display !== "none";
-        const running = panel && (panel.dataset.state === "running" || panel.dataset.state === "waiting");
-        if (!document.hidden && (shown || running)) {
-            const button = app().querySelector("#singlelora_poll");
-            if (button) button.click();
-        }
+        const base = document.baseURI.split(/[?#]/)[0].replace(/[^/]*$/, "");
+        import(`${base}singlelora/v1/app/main.mjs`).then(
+            (app) => app.mount(found),
+            (error) => {
+                delete found.dataset.mounted;
+                found.textContent = `Single LoRA: ${error.message}`;
+            },
+        );
     }
 
-    document.addEventListener("DOMContentLoaded", () => setInterval(tick, SECONDS * 1000));
+    function look() {
+        const found = place();
+        if (found && !found.dataset.mounted) mount(found);
+    }
+
+    // gradio draws its tabs when it likes, and anew after "Reload UI" or a lost connection.
+    setInterval(look, 500);
+    document.addEventListener("DOMContentLoaded", look);
 })();

@@ -25,8 +25,8 @@ __all__ = ["EventLog", "Job", "JobRunner", "JobView", "Progress", "Ticket", "can
 
 log = logging.getLogger(__name__)
 
-State = Literal["waiting", "running", "done", "failed", "cancelled"]
-ENDED = ("done", "failed", "cancelled")
+State = Literal["waiting", "running", "done", "failed", "cancelled", "paused"]
+ENDED = ("done", "failed", "cancelled", "paused")  # a paused one may be resumed, as a new job
 Result = TypeVar("Result")
 KEPT_PICTURES = 48
 KEPT_JOBS = 30  # that ended
@@ -89,7 +89,10 @@ class Job:
         self.trace: str | None = None
         self.result: Any = None
         self._listener = listener
+        self._on_report: Callable[[Job, Progress], None] | None = None
         self._cancel = threading.Event()
+        self.pausing = False
+        self.resumed = False
         self._lock = threading.Lock()
         self._progress = Progress(stage="")
         self._newest: list[Path] = []
@@ -117,6 +120,11 @@ class Job:
         """Hand each report to the listener too."""
         self._listener = listener
 
+    def listen_as_job(self, listener: Callable[[Job, Progress], None]) -> None:
+        """The same for a listener that is told of which job each report is."""
+        self._on_report = listener
+        self.listen(lambda progress: listener(self, progress))
+
     def log(self, event: str, **values: Any) -> None:
         """Append to the workspace's log, if a stage opened one."""
         if self.events is not None:
@@ -129,7 +137,27 @@ class Job:
 
     def cancel(self) -> None:
         """Ask the work to stop at its next safe point."""
+        self.pausing = False
         self._cancel.set()
+
+    def pause(self) -> None:
+        """The same, but it counts as paused: whoever resumes it goes on where it stopped."""
+        self.pausing = True
+        self._cancel.set()
+
+    def again(self) -> Job:
+        """A new job of the same title, events and listener, for work that goes on."""
+        job = Job(self.title)
+        job.events = self.events
+        job.resumed = True
+        if self._on_report is not None:
+            job.listen_as_job(self._on_report)
+        return job
+
+    @property
+    def stopped_state(self) -> State:
+        """The state in which a job ends that was asked to stop."""
+        return "paused" if self.pausing else "cancelled"
 
     @property
     def cancelled(self) -> bool:
@@ -162,7 +190,7 @@ class Job:
             self.raise_if_cancelled()
             result = self.result = work(self)
         except (JobCancelled, KeyboardInterrupt) as stop:
-            self.end("cancelled", words_of(stop))
+            self.end(self.stopped_state, words_of(stop))
             raise
         except BaseException as error:
             # The one broad catch: it keeps the traceback for the log and hands the error on.
@@ -222,6 +250,17 @@ class Ticket(Generic[Result]):
         self._work: Callable[[Job], Result] | None = work
         self._ended = threading.Event()
 
+    def taken(self) -> Callable[[Job], Result] | None:
+        """The work of a job that is paused, once; None for one that is not."""
+        work = self._work if self.ended and self.job.state == "paused" else None
+        if work is not None:
+            self._work = None
+        return work
+
+    def give_back(self, work: Callable[[Job], Result]) -> None:
+        """Take back the work that could not be resumed."""
+        self._work = work
+
     @property
     def ended(self) -> bool:
         """True once nothing happens to it any more."""
@@ -246,7 +285,8 @@ class Ticket(Generic[Result]):
         finally:
             if job.state not in ENDED:
                 job.end("failed", "ended without a reason; see the program's own log")
-            self._work = None  # and with it what the work holds on to
+            if job.state != "paused":
+                self._work = None  # and with it what the work holds on to
             self._ended.set()
 
     def _run(self) -> None:
@@ -258,8 +298,8 @@ class Ticket(Generic[Result]):
                 raise JobCancelled(f"{job.title}: cancelled before it started")
             job.run(work)
         except (JobCancelled, KeyboardInterrupt) as stop:
-            job.end("cancelled", words_of(stop))
-            job.log("cancelled", title=job.title)
+            job.end(job.stopped_state, words_of(stop))
+            job.log(job.stopped_state, title=job.title)
         except SingleLoraError as error:
             job.log("failed", title=job.title, error=words_of(error))
         except BaseException as error:  # noqa: BLE001 - nobody to raise to
@@ -298,7 +338,7 @@ class JobRunner:
         """
         job = Job(title)
         if listener is not None:
-            job.listen(lambda progress: listener(job, progress))
+            job.listen_as_job(listener)
         job.events = events
         with self._lock:
             if len(self._waiting) >= self._most_waiting:
@@ -314,6 +354,32 @@ class JobRunner:
             self._count += 1
             self._all.append(ticket)
             self._forget()
+        return ticket
+
+    def resume(self, number: int) -> Ticket[Any] | None:
+        """Queue a paused job again, before those that wait; None for no such paused job.
+
+        It is a job of its own, with a new number; the paused one leaves the list.
+        Raises: TooManyError, when the system grants no thread.
+        """
+        with self._lock:
+            paused = next((ticket for ticket in self._all if ticket.number == number), None)
+            work = paused.taken() if paused is not None else None
+            if paused is None or work is None:
+                return None
+            job = paused.job.again()
+            ticket = Ticket(self._count + 1, job, work)
+            if self._running is None:
+                try:
+                    self._start(ticket)
+                except TooManyError:
+                    paused.give_back(work)
+                    raise
+            else:
+                self._waiting.appendleft(ticket)
+            self._count += 1
+            self._all.remove(paused)
+            self._all.append(ticket)
         return ticket
 
     def _start(self, ticket: Ticket[Any]) -> None:
@@ -357,16 +423,20 @@ class JobRunner:
         """The job that runs now, or None."""
         return self._running
 
-    def cancel(self, number: int) -> bool:
+    def cancel(self, number: int, pause: bool = False) -> bool:
         """Ask a job to stop, waiting or running; False for no such job any more.
 
         One that waits ends at once; one that is about to start stops before its work begins.
+        pause: it counts as paused, and `resume` goes on with it.
         """
         with self._lock:
             ticket = next((ticket for ticket in self._all if ticket.number == number), None)
             if ticket is None or ticket.ended or ticket.job.state in ENDED:
                 return False
-            ticket.job.cancel()
+            if pause:
+                ticket.job.pause()
+            else:
+                ticket.job.cancel()
             waited = ticket in self._waiting
             if waited:
                 self._waiting.remove(ticket)

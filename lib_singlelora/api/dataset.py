@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from fastapi import APIRouter
-from pydantic import BaseModel, StrictBool, StrictStr
+from pydantic import BaseModel, StrictBool, StrictInt, StrictStr
 
+from ..errors import SettingsError
 from ..service.dataset import DatasetService
 from ..service.service import Service, view_of
 from ..web.guard import decoded_picture, takes_picture
+
+
+class NewBox(BaseModel):
+    """Where a crop lies: left, top, right, bottom, pixels of the prepared picture."""
+
+    box: List[StrictInt]
 
 
 class NewMask(BaseModel):
@@ -68,6 +75,33 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     )
     def dataset(name: str) -> Dict[str, Any]:
         return desk.all(name)
+
+    @routes.get(f"{at}/buckets", summary="What a crop is worth: buckets, the picture's size, scale")
+    def shapes(name: str) -> Dict[str, Any]:
+        return desk.shapes(name)
+
+    @routes.put(f"{at}/crops/{{crop}}", summary="Put a crop into a box, or add one; 'crop' cuts it")
+    def place(name: str, crop: str, given: NewBox) -> Dict[str, Any]:
+        if len(given.box) != 4:
+            raise SettingsError(
+                f"box: found {len(given.box)} numbers, expected left, top, right, bottom"
+            )
+        left, top, right, bottom = given.box
+        changed = desk.place(name, crop, (left, top, right, bottom)).crop
+        return {"crop.boxes": list(changed.boxes), "crop.views": list(changed.views)}
+
+    @routes.delete(f"{at}/crops/{{crop}}", summary="Leave a crop out; 'crop' then cuts the others")
+    def leave_out(name: str, crop: str) -> Dict[str, Any]:
+        changed = desk.leave_out(name, crop).crop
+        return {"crop.boxes": list(changed.boxes), "crop.views": list(changed.views)}
+
+    @routes.get(f"{at}/tags", summary="Tags to choose from, categories, what captions left out")
+    def known_tags(name: str) -> Dict[str, Any]:
+        return desk.known_tags(name)
+
+    @routes.get(f"{at}/prompts", summary="Prompts of the regularization set, as they will be drawn")
+    def prompts(name: str, first: int = 0) -> Dict[str, Any]:
+        return {"prompts": desk.prompts(name, max(0, min(first, 100_000)))}
 
     @routes.put(f"{at}/mask", summary="Replace the mask; prepare keeps it from then on")
     @takes_picture

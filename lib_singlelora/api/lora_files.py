@@ -67,6 +67,14 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def presets(name: str, lora: str = "") -> FileResponse:
         return FileResponse(desk.presets_picture(name, lora))
 
+    @routes.get(f"{at}/loras", summary="The epochs and what was derived from them, by name")
+    def loras(name: str) -> List[str]:
+        return list(desk.files(name))
+
+    @routes.get(f"{at}/blocks", summary="Block weights as bars: presets, the training's, norms")
+    def blocks(name: str) -> Dict[str, Any]:
+        return desk.blocks(name)
+
     @routes.get(f"{at}/summary", summary="Summary of a LoRA, with the norm of each block")
     def summary(name: str, lora: str = "") -> Dict[str, Any]:
         return desk.summary(name, lora)

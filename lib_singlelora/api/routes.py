@@ -8,19 +8,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, get_args
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, StrictBool, StrictInt, StrictStr
 
 from ..errors import ConflictError, NotFoundError
+from ..service.bench import Bench
 from ..service.service import RUN, WORDS, Service, view_of
-from ..settings.schema import Settings, declarations
+from ..settings.schema import Settings, declarations, group_of
 from ..web.guard import Guard, decoded_picture, takes_picture
 from ..web.path_fence import check_settings
 from ..web.rules import PREFIX, SHEET, file_headers, is_picture, sheet_policy
-from . import checkpoint, dataset, lora_files, sweeps
+from . import bench as bench_routes
+from . import checkpoint, dataset, events, lora_files, page, sweeps
 
 
 class NewWorkspace(BaseModel):
@@ -48,9 +50,13 @@ class NewJob(BaseModel):
 
 
 class Kept(BaseModel):
-    """Pictures to keep: files of the workspace, relative."""
+    """Pictures to keep: files of the workspace, relative.
 
-    pictures: List[StrictStr]
+    picture: one from elsewhere, a file in base64.
+    """
+
+    pictures: List[StrictStr] = []
+    picture: StrictStr = ""
 
 
 class NewVersion(BaseModel):
@@ -78,6 +84,7 @@ class JudgedVersion(BaseModel):
 
 def router(service: Service, guard: Guard) -> APIRouter:
     """The routes, behind the guard."""
+    bench = Bench(service)
     routes = APIRouter(prefix=PREFIX, tags=["Single LoRA"], route_class=guard.route())
 
     @routes.get("/stages", summary="The words a job may run")
@@ -97,6 +104,9 @@ def router(service: Service, guard: Guard) -> APIRouter:
                 "choices": d.choices,
                 "unit": d.unit,
                 "path": d.path,
+                "kind": kind_of(d.kind),
+                "open": bool(d.pattern),
+                "group": group_of(d.name),
             }
             for d in declarations()
         ]
@@ -153,8 +163,11 @@ def router(service: Service, guard: Guard) -> APIRouter:
         summary="Keep generated pictures with their parameters",
         status_code=201,
     )
+    @takes_picture
     def accept(name: str, given: Kept) -> Dict[str, Any]:
-        return {"accepted": service.accept(name, given.pictures)}
+        own = service.accept(name, given.pictures)
+        brought = [bench.keep(name, decoded_picture(given.picture))] if given.picture else []
+        return {"accepted": [*own, *brought]}
 
     @routes.post(
         "/workspaces/{name}/versions",
@@ -191,10 +204,19 @@ def router(service: Service, guard: Guard) -> APIRouter:
         return {"cancelled": service.cancel(number)}
 
     checkpoint.add_routes(routes, service)
+    bench_routes.add_routes(routes, bench)
     dataset.add_routes(routes, service)
+    events.add_routes(routes, service)
+    page.add_routes(routes, service)
     lora_files.add_routes(routes, service)
     sweeps.add_routes(routes, service)
     return routes
+
+
+def kind_of(kind: Any) -> str:
+    """A setting's type in a word: int, float, bool, str, or one of these in the plural."""
+    inner = get_args(kind)
+    return f"{inner[0].__name__}s" if inner else str(kind.__name__)
 
 
 def _sent(service: Service, name: str, path: Path) -> FileResponse:
@@ -212,9 +234,10 @@ def mount(
     users: Mapping[str, str] | None = None,
     session: Callable[[Request], Optional[str]] | None = None,
     trusted: Callable[[str], bool] = lambda origin: False,
+    page_key: str = "",
 ) -> None:
-    """Add the routes to an app, once.  users, session, trusted: as in Guard."""
+    """Add the routes to an app, once.  users, session, trusted, page_key: as in Guard."""
     if getattr(app.state, "singlelora", False):
         return
     app.state.singlelora = True
-    app.include_router(router(service, Guard(dict(users or {}), session, trusted)))
+    app.include_router(router(service, Guard(dict(users or {}), session, trusted, page_key)))

@@ -1,8 +1,8 @@
-"""The mask edited by hand: strokes of a brush, or another mask; `prepare` keeps it."""
+"""The mask edited by hand: another one takes its place; `prepare` keeps it."""
 
 from __future__ import annotations
 
-from PIL import Image, ImageChops
+from PIL import Image
 
 from ..errors import NotFoundError, PictureError, WorkspaceError
 from ..files.fileio import write_bytes
@@ -10,47 +10,6 @@ from ..imaging.load import load_picture, stored_size
 from ..imaging.mask_reader import painted, read_mask, read_mask_bytes
 from ..imaging.png import png_bytes
 from ..workspace.workspace import Workspace
-
-SHOWN = 1024  # long side of what a page shows, pixels
-RED = (214, 40, 40)
-
-
-def mask_overlay(workspace: Workspace, side: int = SHOWN) -> Image.Image:
-    """The prepared picture with the background under red.
-
-    side: of its long side at most, pixels.
-
-    Raises: WorkspaceError.
-    """
-    image = _picture(workspace)
-    mask = _mask(workspace)
-    image.thumbnail((side, side))
-    mask = mask.resize(image.size, Image.Resampling.BOX)
-    reddened = Image.blend(image, Image.new("RGB", image.size, RED), 0.55)
-    return Image.composite(image, reddened, mask)
-
-
-def change_mask(workspace: Workspace, strokes: Image.Image, add: bool) -> None:
-    """Add what was painted to the character, or take it away.
-
-    strokes: L, white is painted; of the picture's shape, in whatever size.
-    Raises: WorkspaceError; ConflictError, while a job is at work.
-    """
-    with workspace.writing("mask by hand"):
-        mask = _mask(workspace)
-        if abs(strokes.width / strokes.height / (mask.width / mask.height) - 1) > 0.02:
-            raise WorkspaceError(
-                f"mask: found strokes of {strokes.width}x{strokes.height}, expected the shape of"
-                f" the picture, {mask.width}x{mask.height}; paint on the picture that the page"
-                " shows now"
-            )
-        painted = strokes.convert("L").resize(mask.size, Image.Resampling.BICUBIC)
-        changed = (
-            ImageChops.lighter(mask, painted)
-            if add
-            else ImageChops.darker(mask, ImageChops.invert(painted))
-        )
-        write_bytes(workspace.mask, png_bytes(changed))
 
 
 def replace_mask(workspace: Workspace, mask: Image.Image) -> None:

@@ -10,8 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageColor, ImageDraw
-
 from ..captions.edits import tag_table
 from ..captions.order import unique
 from ..captions.pruning import Policy, Trait, policy_of
@@ -20,23 +18,19 @@ from ..captions.tokens import LIMIT
 from ..crops.coverage import moved
 from ..errors import NotFoundError, SettingsError, WorkspaceError
 from ..files.fileio import read_json
-from ..imaging.load import picture_size, read_rgb
+from ..imaging.load import picture_size
 from ..settings.schema import Settings
-from ..sheets.lettering import font, length, write
 from ..workspace.captions import doubts_in
 from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption
 from ..workspace.repeats import left_out
 from ..workspace.stage_record import check
 from ..workspace.workspace import STAGES, Workspace
 from .captions import count, undoable
-from .mask import SHOWN
 from .regularization import STAGE
 
-# Of the boxes, by turns
 # The shape of source/artifacts.json, as `check` reads shapes
 ARTIFACT = {"name": str, "kind": str, "sentence": str, "cleaned": bool, "*": None}
 ARTIFACTS = {"artifacts": [ARTIFACT], "*": None}
-COLOURS = ("#d62828", "#1d6fd1", "#1a936f", "#b5179e", "#e07a00", "#5f0fd1", "#007f8c", "#7f5539")
 
 
 def artifacts_of(workspace: Workspace) -> list[dict[str, Any]]:
@@ -66,37 +60,6 @@ def crops_of(settings: Settings, workspace: Workspace) -> list[dict[str, Any]]:
         }
         for path in _crops(settings, workspace)
     ]
-
-
-def boxes_picture(settings: Settings, workspace: Workspace) -> Image.Image:
-    """The prepared picture with the box and the name of each crop, its long side SHOWN pixels.
-
-    A small picture is enlarged: where a browser shows one smaller than its place, gradio reports
-    wrong coordinates of clicks.
-
-    Raises: NotFoundError, when nothing is prepared.
-    """
-    _refuse_unprepared(workspace)
-    image = read_rgb(workspace.prepared)
-    prepared_width = image.width
-    factor = SHOWN / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    image = image.resize(size)
-    scale = image.width / prepared_width
-    pen = ImageDraw.Draw(image)
-    typeface = font(11)
-    boxes = [(crop["name"], crop["box"]) for crop in crops_of(settings, workspace) if "box" in crop]
-    for index, (name, box) in enumerate(boxes):
-        left, top, right, bottom = (round(value * scale) for value in box)
-        colour = COLOURS[index % len(COLOURS)]
-        pen.rectangle(
-            (left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=3
-        )
-        # Boxes often begin at the same corner, so their names lie on four lines by turns.
-        at = left + 6, min(image.height - 14, top + 5 + 13 * (index % 4))
-        pen.rectangle((*at, at[0] + length(name, typeface), at[1] + 13), fill="white")
-        write(image, at, name, ImageColor.getrgb(colour)[:3], typeface)
-    return image
 
 
 def _refuse_unprepared(workspace: Workspace) -> None:

@@ -7,6 +7,7 @@ running goes on.
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any
 
 from modules import script_callbacks, shared
@@ -24,6 +25,7 @@ from .send_to_tabs import Components
 from .xyz_axes import add_axes
 
 RELOAD_TIMEOUT = 3  # seconds that "Reload UI" waits for open requests
+PAGE_KEY = secrets.token_urlsafe(24)  # of this process: lets its page use the API
 
 _service: Service | None = None
 
@@ -47,14 +49,15 @@ def register() -> None:
     components = Components()
 
     def app_started(demo: Any, app: Any) -> None:
-        routes.mount(app, running, credentials(), gradio_users(app), is_trusted_origin)
+        login = gradio_users(app)
+        routes.mount(app, running, credentials(), login, is_trusted_origin, PAGE_KEY)
         limit_graceful_shutdown(demo)
 
     def tabs() -> list[tuple[Any, str, str]]:
         add_checkpoint = Action(
             "Add the small embedded checkpoint to the WebUI's", "singlelora_embedded", add_embedded
         )
-        extras = Extras(components.sends(), [add_checkpoint], missing_packages())
+        extras = Extras(components.sends(), [add_checkpoint], missing_packages(), PAGE_KEY)
         return [(tab(running, extras), "Single LoRA", "singlelora")]
 
     script_callbacks.on_before_ui(lambda: add_axes(host.library))

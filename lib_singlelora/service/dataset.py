@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..errors import ConflictError, SettingsError
+from ..errors import ConflictError, NotFoundError, SettingsError, SingleLoraError
 from ..files.names import check_name
 from ..jobs import Job, Ticket, plain_values
 from ..settings.schema import Settings
@@ -17,12 +18,6 @@ from ..workspace.workspace import Workspace
 from .service import Service
 
 Box = tuple[int, int, int, int]
-RECORDS = {
-    "picture": "prepare",
-    "crops": "crop",
-    "captions": "caption",
-    "regularization": "regularize",
-}
 
 
 class DatasetService:
@@ -40,71 +35,78 @@ class DatasetService:
 
         return plain_values(dataset_of(*self._opened(name)))
 
-    def overlay(self, name: str) -> Image.Image:
-        """The picture with the background under red.
+    def shapes(self, name: str) -> dict[str, Any]:
+        """What a crop is worth: the training's buckets, the picture's size, and its scale.
 
-        Raises: NotFoundError, when nothing is prepared.
+        scale: pixels of the user's own picture for one of the prepared picture.
+        Raises: NotFoundError, when nothing is prepared; CheckpointError.
         """
-        from ..curation.mask import mask_overlay
-
-        return mask_overlay(self.service.workspace(name))
-
-    def boxes(self, name: str) -> Image.Image:
-        """The picture with the boxes of the crops.
-
-        Raises: NotFoundError, when nothing is prepared.
-        """
-        from ..curation.overview import boxes_picture
-
-        return boxes_picture(*self._opened(name))
-
-    def scale_of_boxes(self, name: str) -> float:
-        """Pixels of the prepared picture for one of the picture with the boxes."""
+        from ..crops.buckets import training_buckets
+        from ..curation.overview import crops_of
         from ..imaging.load import picture_size
 
-        return picture_size(self.service.workspace(name).prepared)[0] / self.boxes(name).width
+        settings, workspace = self._opened(name)
+        if not workspace.prepared.exists():
+            raise NotFoundError(f"{name}: found no prepared picture; call 'prepare' first")
+        size = picture_size(workspace.prepared)
+        original = workspace.original()
+        scale = max(picture_size(original)) / max(size) if original else 1.0
+        for crop in crops_of(settings, workspace):
+            if "box" in crop and "pixels" in crop:
+                left, _, right, _ = crop["box"]
+                scale = crop["pixels"][0] / max(1, right - left)
+                break
+        buckets = [list(bucket) for bucket in training_buckets(settings, self.service.host)]
+        return {"buckets": buckets, "size": list(size), "scale": round(min(1.0, scale), 4)}
 
-    def count(self, text: str) -> tuple[int, str, int]:
-        """(CLIP tokens of a caption, its part beyond the limit, the limit)."""
-        from ..captions.tokens import LIMIT
-        from ..curation.captions import count
-
-        counted = count(text)
-        return counted.tokens, counted.beyond, LIMIT
-
-    def marks(self, name: str) -> list[str]:
-        """A text for each part of the data set that changes when the part does; '' for none yet.
-
-        The parts are those of RECORDS.  A set that is being drawn changes once, when it is done.
-        """
-        if name not in self.service.names():
-            return [""] * len(RECORDS)
-        workspace = self.service.workspace(name)
-        state = {stage: workspace.record(stage) for stage in RECORDS.values()}
-        beside = {
-            "prepare": [workspace.mask],
-            "crop": [workspace.prepared],
-            "caption": [workspace.root / "log" / "edits.json"],
-            "regularize": [],
-        }
-        marks = []
-        for stage, record in state.items():
-            files = [workspace.root / "log" / f"{stage}.json", *beside[stage]]
-            times = [str(path.stat().st_mtime_ns) for path in files if path.exists()]
-            marks.append(" ".join(times) if record.complete else "")
-        return marks
-
-    # Change
-    # ----------------------------------------------------------------------------
-
-    def paint(self, name: str, strokes: Image.Image, add: bool) -> None:
-        """Add painted strokes (L) to the character's mask, or take them away.
+    def known_tags(self, name: str) -> dict[str, Any]:
+        """Tags to choose from, the category of those in use, and what each crop's caption left out.
 
         Raises: WorkspaceError.
         """
-        from ..curation.mask import change_mask
+        from ..captions.tag_categories import category_of
+        from ..captions.text import split_tags
+        from ..curation.overview import captions_of
 
-        change_mask(self._quiet(name), strokes, add)
+        settings, workspace = self._opened(name)
+        captions = captions_of(settings, workspace)["captions"]
+        seen: dict[str, list[str]] = workspace.record("caption").data.get("seen", {})
+        own = {crop: split_tags(each["text"]) for crop, each in captions.items()}
+        left = {
+            crop: [tag for tag in tags if tag not in own.get(crop, ())]
+            for crop, tags in seen.items()
+        }
+        used = {tag for tags in (*own.values(), *left.values()) for tag in tags}
+        return plain_values(
+            {
+                "tags": self._tags_of_taggers(),
+                "categories": {tag: category_of(tag) for tag in sorted(used)},
+                "left": left,
+            }
+        )
+
+    def _tags_of_taggers(self) -> list[str]:
+        """The tags that the first tagger at hand knows; none without one."""
+        from ..tagging.ensemble import known_folders
+        from ..tagging.wd import read_tags
+
+        with contextlib.suppress(SingleLoraError, OSError, AttributeError):
+            for folder in known_folders(self.service.host)[:1]:
+                return [tag for tag, category in read_tags(folder) if category == "0"]
+        return []
+
+    def prompts(self, name: str, first: int = 0, count: int = 3) -> list[str]:
+        """Prompts of the regularization set as they will be drawn, from a number on.
+
+        Raises: WorkspaceError, and as the stage does for a template that cannot be read.
+        """
+        from ..stages.regularize import sample_prompts
+
+        settings, workspace = self._opened(name)
+        return sample_prompts(settings, workspace, self.service.host, first, count)
+
+    # Change
+    # ----------------------------------------------------------------------------
 
     def replace_mask(self, name: str, mask: Image.Image) -> None:
         """Take another mask (white is the character), of the prepared picture's size.
@@ -121,20 +123,6 @@ class DatasetService:
 
         workspace = self._quiet(name)
         replace_mask(workspace, mask_from(workspace, data))
-
-    def clean(self, name: str, artifacts: Collection[str]) -> Settings:
-        """Have `prepare` clean these artifacts from now on; none for none.
-
-        Raises: SettingsError.
-        """
-        known = {str(artifact["name"]) for artifact in self.all(name)["artifacts"]}
-        for artifact in artifacts:
-            if artifact not in known:
-                raise SettingsError(
-                    f"artifacts: found '{artifact}', expected some of"
-                    f" {', '.join(sorted(known)) or 'none'}"
-                )
-        return self.service.change(name, {"prepare.clean_artifacts": ",".join(artifacts) or "off"})
 
     def place(self, name: str, crop: str, box: Box) -> Settings:
         """Have `crop` put a crop into this box (pixels of the prepared picture), or add one.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LoraFileError, SettingsError
-from ..naming.blocks import SD1
+from ..naming.blocks import BASE, SD1
 from ..settings.schema import Settings, declaration
 from ..workspace.workspace import Workspace
 from .service import Service
@@ -89,6 +89,36 @@ class LoraFilesService:
         with workspace.adding() if workspace else contextlib.nullcontext():
             write_bytes(folder / "presets.png", picture)
         return folder / "presets.png"
+
+    def blocks(self, name: str) -> dict[str, Any]:
+        """Block weights as bars: labels, presets, those of the training, and the last LoRA's norms.
+
+        held: the blocks with attention layers, which a plain LoRA trains.
+        Raises: WorkspaceError, PresetError, LoraFileError.
+        """
+        from ..library.block_presets import known_presets
+        from ..lora.files import read_lora
+        from ..lora.summary import summarize
+        from ..naming.block_weights import fits_layout, parse_block_weights
+
+        settings, _ = self._opened(name)
+        own = read_lora(self._file(name, "")) if self.files(name) else None
+        layout = own.layout if own else SD1
+        known = known_presets(settings, self.service.host)
+        labels = [BASE, *layout.labels]
+        now = parse_block_weights(settings.training.block_weights, layout, known)
+        norms = summarize(own).norms if own else None
+        return {
+            "labels": labels,
+            "held": [BASE, *layout.attention_labels],
+            "now": list(now.as_dict().values()),
+            "presets": {
+                preset: list(parse_block_weights(preset, layout, known).as_dict().values())
+                for preset, text in known.items()
+                if fits_layout(text, layout)
+            },
+            "norms": [round(norms.get(label, 0.0), 5) for label in labels] if norms else None,
+        }
 
     def summary(self, name: str, lora: str = "") -> dict[str, Any]:
         """The summary of a LoRA; `picture` is a file of the workspace with the norms of its blocks.

@@ -491,7 +491,9 @@ class Service:
 
             with self.host.exclusive(job), self._held(workspace, word):
                 settings, preset = settle_for_job(workspace, self.host.asked_preset)
-                context = StageContext(settings, workspace, self.host, job, force)
+                context = StageContext(
+                    settings, workspace, self.host, job, force and not job.resumed
+                )
                 if word == RUN:
                     result = run_all(context, picture)
                 else:
@@ -550,6 +552,23 @@ class Service:
     def cancel(self, number: int) -> bool:
         """Ask a job to stop; False if it has ended already."""
         return self.runner.cancel(number)
+
+    def pause(self, number: int) -> bool:
+        """Ask a job to stop so that it can be resumed; False if it has ended already.
+
+        The checkpoint is the host's again meanwhile, and jobs that wait go on.
+        """
+        return self.runner.cancel(number, pause=True)
+
+    def resume(self, number: int) -> Ticket[dict[str, Any]]:
+        """Queue a paused job again, before all that wait.  Raises: ConflictError, TooManyError."""
+        ticket = self.runner.resume(number)
+        if ticket is None:
+            raise ConflictError(
+                f"job {number}: found no such paused job, expected one; it was resumed already, or"
+                " the program was started anew: press the same button as at first"
+            )
+        return ticket
 
 
 def _check_start(start: str) -> None:

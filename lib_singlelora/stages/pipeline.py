@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..jobs import Progress
+from ..workspace.asked import remember_asked
 from ..workspace.repeats import adopt_repeats, remember_repeats
 from ..workspace.workspace import STAGES
 from .caption import caption
@@ -112,6 +113,7 @@ def _run(
         result = plain[stage](context)
     if context.workspace.own_folders(context.settings):
         remember_repeats(context.settings, context.workspace)
+    remember_asked(context.workspace, context.settings, stage)
     seconds = round(time.monotonic() - started, 2)
     context.job.log("stage", stage=stage, seconds=seconds)
     return {

@@ -203,6 +203,23 @@ def wanted(settings: Settings, workspace: Workspace) -> int:
     return used if shows_the_class(settings) else 0
 
 
+def sample_prompts(
+    settings: Settings, workspace: Workspace, host: Host, first: int, count: int
+) -> list[str]:
+    """The prompts of pictures from a number on, as they will be drawn; draws nothing.
+
+    Raises: WildcardError, for a template that cannot be read.
+    """
+    options = settings.regularization
+    if options.prompts == "class twins":
+        twins = class_twins(settings, list_pictures(workspace.image_folder(settings)))
+        numbers = range(first, first + count) if twins else ()
+        return [prompt_of(twins[number % len(twins)].tags) for number in numbers]
+    template = options.template.replace("{class}", escape(settings.character.class_token))
+    prompts = WildcardPrompts(template, _folders(options, host))
+    return [prompts.draw((options.seed + number) % SEEDS) for number in range(first, first + count)]
+
+
 def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> list[str]:
     """A note where training is too short to use the whole set, or uses none of it."""
     if why := settings.class_unshown():

@@ -25,7 +25,10 @@ ADDRESS = "127.0.0.1"
 # Gradio copies the pictures that it shows or receives; every hour, copies older than a day are
 # deleted (seconds).
 CACHE = (3600, 24 * 3600)
-STYLE = Path(__file__).parent.parent.parent / "style.css"
+GRACE = 2  # seconds that the end waits for pages that listen to events
+ROOT = Path(__file__).parent.parent.parent
+STYLE = ROOT / "style.css"
+SCRIPT = ROOT / "javascript" / "singlelora.js"
 
 
 def application(service: Service, hosts: Hosts | None = None) -> FastAPI:
@@ -39,11 +42,15 @@ def application(service: Service, hosts: Hosts | None = None) -> FastAPI:
     app.add_middleware(Door, service=service, hosts=known)
     routes.mount(app, service, trusted=known.trusts)
     with gr.Blocks(title="Single-Image LoRA", analytics_enabled=False, delete_cache=CACHE) as page:
-        gr.Markdown("# Single-Image LoRA\nFrom one picture of a character to a LoRA that draws it.")
         build(service)
     css = STYLE.read_text(encoding="utf-8") if STYLE.exists() else ""
     mounted: FastAPI = gr.mount_gradio_app(
-        app, page, path="/", css=css, allowed_paths=[str(service.root)], max_file_size=MAX_PICTURE
+        app,
+        page,
+        path="/",
+        css=css,
+        head=f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>",
+        max_file_size=MAX_PICTURE,
     )
     # Only `launch` sets it; without it gradio does not check the paths that requests name.
     page.has_launched = True
@@ -67,6 +74,8 @@ def serve(
         listen or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     with socket.socket(family) as probe:  # uvicorn would only log it and exit
+        if os.name != "nt":  # as uvicorn does: connections of a server that just ended linger
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(place)
     app = application(Service(host, lambda: root), hosts)
     shown = f"[{listen}]" if ":" in listen else listen
@@ -76,4 +85,4 @@ def serve(
             "Everyone who can reach this address can use the page, which has no login; outside a"
             " network of your own put a reverse proxy with a login in front of it.\n"
         )
-    uvicorn.run(app, host=listen, port=port, log_level="warning")
+    uvicorn.run(app, host=listen, port=port, log_level="warning", timeout_graceful_shutdown=GRACE)

@@ -26,6 +26,7 @@ MAX_PICTURE = 64 * 1024 * 1024  # bytes, decoded
 MAX_PICTURE_BODY = MAX_PICTURE * 4 // 3 + MAX_BODY
 DEEPEST = 16  # lists in lists; ours need four
 LONGEST_ERROR = 1000  # characters
+PAGE_COOKIE = "singlelora-page"
 STATUS: tuple[tuple[type[SingleLoraError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
@@ -45,12 +46,15 @@ class Guard:
     users: name -> password for HTTP Basic.
     session: the name of the user whose page sent the request, where pages have a login.
     trusted: whether pages of this origin may ask although it is another one.
+    page_key: what the page itself shows in a cookie, where the API has users and the page has no
+        login: whoever may open the page may do all that it can.
     Without users and session everyone may ask, as on the page itself.
     """
 
     users: Mapping[str, str] = field(default_factory=dict)
     session: Callable[[Request], Optional[str]] | None = None  # noqa: UP045
     trusted: Callable[[str], bool] = lambda origin: False
+    page_key: str = ""
 
     def check(self, request: Request, most: int) -> None:
         """Login, then origin, then the body's type and size; nothing of the body is read.
@@ -83,6 +87,10 @@ class Guard:
         if not self.users and self.session is None:
             return True
         if self.session is not None and self.session(request) is not None:
+            return True
+        shown = request.cookies.get(PAGE_COOKIE, "")
+        is_page = self.session is None and self.page_key and shown
+        if is_page and secrets.compare_digest(shown.encode(), self.page_key.encode()):
             return True
         return bool(self.users) and _basic(request.headers.get("authorization", ""), self.users)
 

@@ -10,11 +10,9 @@ pytest.importorskip("tokenizers")
 
 from PIL import Image
 
-from lib_singlelora.curation.mask import SHOWN
 from lib_singlelora.curation.overview import (
     add_box,
     artifacts_of,
-    boxes_picture,
     captions_of,
     choose_traits,
     crops_of,
@@ -23,7 +21,7 @@ from lib_singlelora.curation.overview import (
     regularization_of,
     traits_of,
 )
-from lib_singlelora.errors import NotFoundError, SettingsError
+from lib_singlelora.errors import SettingsError
 from lib_singlelora.files.fileio import write_json
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.workspace.stage_record import StageRecord
@@ -73,15 +71,6 @@ def test_crops_have_their_view_and_the_users_own_only_name_and_file(workspace: W
 
 def test_without_a_trigger_there_are_no_crops(workspace: Workspace) -> None:
     assert crops_of(Settings(), workspace) == []
-
-
-def test_the_picture_with_the_boxes_is_as_large_as_the_page_shows_it(workspace: Workspace) -> None:
-    picture = boxes_picture(SETTINGS, workspace)
-    assert picture.size == (SHOWN * 96 // 128, SHOWN)
-    assert len(picture.getcolors(picture.width * picture.height) or ()) > 3
-    workspace.prepared.unlink()
-    with pytest.raises(NotFoundError):
-        boxes_picture(SETTINGS, workspace)
 
 
 def test_a_box_replaces_the_one_of_the_same_crop(workspace: Workspace) -> None:

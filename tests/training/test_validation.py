@@ -19,7 +19,6 @@ from lib_singlelora.training.latents import LatentCache
 from lib_singlelora.training.objective import Objective
 from lib_singlelora.training.trainer import Trainer, TrainerState
 from lib_singlelora.training.validation import NOISES, Validation, bands
-from lib_singlelora.ui.job_panel import render
 from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
 
@@ -220,30 +219,3 @@ def test_tensorboard_gets_every_band(tmp_path: Path) -> None:
         ("validation", names, 0),
         ("validation", names, 2),
     ]
-
-
-def test_the_page_shows_it_beside_the_loss() -> None:
-    values = {
-        "loss": 0.2,
-        "validation_loss": 0.11,
-        "validation_start": 0.125,
-        "validation_t200": 0.2,
-        "validation_t800": 0.02,
-    }
-    job = {
-        "state": "running",
-        "id": 1,
-        "title": "train",
-        "stage": "train",
-        "fraction": 0.5,
-        "seconds": 3,
-        "eta": None,
-        "message": "",
-        "values": values,
-    }
-    assert (
-        "loss 0.2000 · validation 0.1100, at the start 0.1250 (t200 0.2000, t800 0.0200)"
-        in render([job])
-    )
-    del values["validation_start"]  # it was switched on when the training was under way
-    assert "validation 0.1100 (t200" in render([job])

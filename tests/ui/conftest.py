@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lib_singlelora.service.service import Service
 
 
+PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 # What gradio itself asks of a network (fonts), and what it says of the requests that a reload
 # breaks off, is none of ours.
 KNOWN = ("Failed to load resource", "ERR_", "AbortError", "Connection errored out")
@@ -69,7 +71,7 @@ def page(served: tuple[str, Service]) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1280, "height": 800})
-        opened.set_default_timeout(90_000)
+        opened.set_default_timeout(60_000)
         problems: list[str] = []
         opened.on("pageerror", lambda error: problems.append(str(error)))
         opened.on(
@@ -83,4 +85,26 @@ def page(served: tuple[str, Service]) -> Iterator[Any]:
 
 def visit(page: Any, url: str) -> None:
     page.goto(url)
-    page.locator("#singlelora_run").wait_for()
+    page.locator("#sl-workspace").wait_for()
+
+
+def open_workspace(page: Any, name: str) -> None:
+    """Choose a workspace in the page's own list."""
+    page.locator("#sl-workspace").click()
+    page.locator(f"[data-workspace='{name}']").click()
+    page.locator("#sl-step-source").wait_for()
+
+
+def open_step(page: Any, name: str) -> None:
+    page.locator(f"#sl-step-{name}").click()
+    page.locator(f".panel-{name}").wait_for()
+
+
+def made(service: Service, name: str, values: dict[str, object], stages: tuple[str, ...]) -> None:
+    """A workspace whose stages were run; one that is there stays as it is."""
+    if name in service.names():
+        return
+    service.start(PICTURE, name, "woman", name)
+    service.change(name, values)
+    for word in stages:
+        assert service.submit(name, word).wait(120).error is None

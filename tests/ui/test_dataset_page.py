@@ -1,5 +1,5 @@
-"""The page's part on the data set in a real browser: the mask is painted, a crop moved, captions
-edited, a picture put aside.
+"""The page's data set in a real browser: the mask is painted, a crop dragged, captions edited,
+pictures rejected, a block's bar dragged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn")
 from lib_singlelora.service.dataset import DatasetService
 from lib_singlelora.service.service import Service
 from tests.browser import needs_chromium
-from tests.ui.test_page import open_workspace, type_in
+from tests.ui.conftest import made, open_step, open_workspace
 
 pytestmark = needs_chromium
 QUICK = {
@@ -27,118 +27,191 @@ QUICK = {
     "caption.tagger": "none",
     "crop.details": 0,
 }
+STAGES = ("prepare", "crop", "caption", "regularize")
 
 
 @pytest.fixture
 def looked(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Service]]:
-    open_workspace(page, served, "mara", QUICK, ("prepare", "crop", "caption", "regularize"))
-    page.locator("#singlelora_look_picture").wait_for()
+    made(served[1], "mara", QUICK, STAGES)
+    open_workspace(page, "mara")
     yield page, served[1]
 
 
-def opened(page: Any, part: str) -> Any:
-    found = page.locator(f"#singlelora_look_{part}")
-    found.locator("button.label-wrap").first.click()
-    page.wait_for_timeout(1500)
-    return found
+def dragged(page: Any, canvas: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A drag between two points, as shares of the picture, which lies fitted in the canvas."""
+    box = page.locator(canvas).bounding_box()
+    side = min(box["width"], box["height"])  # the picture is square
+    left = box["x"] + (box["width"] - side) / 2
+    top = box["y"] + (box["height"] - side) / 2
+    page.mouse.move(left + start[0] * side, top + start[1] * side)
+    page.mouse.down()
+    page.mouse.move(left + end[0] * side, top + end[1] * side, steps=6)
+    page.mouse.up()
 
 
-def told(page: Any, text: str) -> None:
-    page.locator("#singlelora_note", has_text=text).first.wait_for()
-
-
-def value(page: Any, name: str) -> str:
-    return str(
-        page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first.input_value()
+def loaded(page: Any, canvas: str) -> None:
+    """Wait until a canvas shows something."""
+    page.wait_for_function(
+        """canvas => {
+            const shown = document.querySelector('single-lora').shadowRoot.querySelector(canvas);
+            const pixels = shown?.width && shown.getContext('2d').getImageData(
+                0, 0, shown.width, shown.height).data;
+            return pixels && pixels.some(value => value);
+        }""",
+        arg=canvas,
     )
 
 
-def test_a_painted_mask_is_kept(looked: tuple[Any, Service]) -> None:
+def test_a_painted_mask_is_saved_and_undone(looked: tuple[Any, Service]) -> None:
     page, service = looked
     before = service.workspace("mara").mask.read_bytes()
-    opened(page, "picture")
-    page.locator("#singlelora_paint").click()
-    told(page, "Nothing is painted")
-    canvas = page.locator("#singlelora_mask canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    y = box["y"] + 0.5 * box["height"]
-    page.locator("#singlelora_mask_side").get_by_text("is background").click()
-    page.mouse.move(box["x"] + 0.45 * box["width"], y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.55 * box["width"], y, steps=8)
-    page.mouse.up()
-    page.wait_for_timeout(1000)
-    page.locator("#singlelora_paint").click()
-    told(page, "The mask is changed")
+    loaded(page, "#sl-mask canvas")
+    page.locator("#sl-mask").scroll_into_view_if_needed()
+    page.get_by_role("button", name="Eraser").click()
+    dragged(page, "#sl-mask", (0.4, 0.5), (0.6, 0.5))
+    page.locator("#sl-mask-save").click()
+    page.locator(".toast", has_text="mask is saved").wait_for()
     assert service.workspace("mara").mask.read_bytes() != before
+    page.locator("#sl-step-crops[data-state=stale]").wait_for()
 
 
-def test_a_crop_is_moved_by_two_clicks(looked: tuple[Any, Service]) -> None:
+def test_crops_are_dragged_drawn_left_out_and_undone(looked: tuple[Any, Service]) -> None:
     page, service = looked
-    told_of = opened(page, "crops")
-    told_of.get_by_text("may be mirrored").wait_for()
-    page.locator("#singlelora_crops button img").first.click()
-    page.wait_for_timeout(1000)
-    name = value(page, "crop_name")
-    assert name in {crop["name"] for crop in DatasetService(service).all("mara")["crops"]}
-    picture = page.locator("#singlelora_boxes img").first
-    box = picture.bounding_box()
-    for dx, dy in ((-60, -60), (60, 60)):
-        picture.click(position={"x": box["width"] / 2 + dx, "y": box["height"] / 2 + dy})
-        page.wait_for_timeout(1000)
-    left, top, right, bottom = (
-        int(value(page, f"box_{side}")) for side in ("left", "top", "right", "bottom")
+    before = service.settings("mara").crop
+    open_step(page, "crops")
+    loaded(page, "#sl-crops canvas:first-child")
+    page.get_by_label("Snap to training shapes").uncheck()
+    first = page.locator(".crop-row").first
+    first.click()
+    name = first.get_attribute("data-crop")
+    page.locator("#sl-crops").focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.locator("#sl-step-crops[data-state=stale]").wait_for()
+    page.wait_for_function(
+        "() => !document.querySelector('single-lora').shadowRoot"
+        ".querySelector('#sl-crop-undo').disabled"
     )
-    # The picture has 512 by 512
-    assert 0 < left < 256 < right < 512 and 0 < top < 256 < bottom < 512
-    page.locator("#singlelora_move").click()
-    told(page, "The crops are being cut again")
-    assert service.runner.tickets[-1].wait(60).error is None
-    moved = {crop["name"]: crop for crop in DatasetService(service).all("mara")["crops"]}[name]
-    assert moved["box"] == [left, top, right, bottom]
-    assert service.settings("mara").crop.boxes == (f"{name}:{left}:{top}:{right}:{bottom}",)
+    assert service.settings("mara").crop.boxes[0].startswith(f"{name}:")
+    page.keyboard.down("Shift")  # anywhere, also inside of others
+    dragged(page, "#sl-crops", (0.3, 0.3), (0.6, 0.7))
+    page.keyboard.up("Shift")
+    page.locator("[data-crop=own_1]").wait_for()
+    box = next(box for box in service.settings("mara").crop.boxes if box.startswith("own_1"))
+    left, top, right, bottom = map(int, box.split(":")[1:])
+    side = 512  # of the prepared picture
+    assert abs(left / side - 0.3) < 0.03 and abs(right / side - 0.6) < 0.03
+    assert abs(top / side - 0.3) < 0.03 and abs(bottom / side - 0.7) < 0.03
+    page.locator("#sl-crop-undo").click()
+    page.locator("[data-crop=own_1]").wait_for(state="detached")
+    page.locator("#sl-crop-undo").click()
+    page.wait_for_function(
+        "() => document.querySelector('single-lora').shadowRoot"
+        ".querySelector('#sl-crop-undo').disabled"
+    )
+    service.change("mara", {"crop.boxes": before.boxes, "crop.views": before.views})
 
 
-def test_a_caption_shows_its_limit_and_changes_are_taken_back(looked: tuple[Any, Service]) -> None:
+def test_a_tag_is_removed_added_and_moved_by_keys(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop, first = next(iter(desk.captions("mara")["captions"].items()))
+    open_step(page, "captions")
+    card = page.locator(f"[data-caption='{crop}']")
+    tags = [tag.strip() for tag in first["text"].split(",")]
+    card.locator(f"[data-tag='{tags[-1]}']").focus()
+    page.keyboard.press("Delete")
+    page.locator(".toast", has_text="is saved").wait_for()
+    assert desk.captions("mara")["captions"][crop]["text"] == ", ".join(tags[:-1])
+    card.get_by_role("combobox").fill("red sash")
+    page.keyboard.press("Enter")
+    card.locator("[data-tag='red sash']").wait_for()
+    card.locator("[data-tag='red sash']").focus()
+    page.keyboard.press("Alt+ArrowLeft")
+    page.wait_for_function("() => 1")
+    for undone in (2, 1, 0):
+        page.locator("#sl-bulk").evaluate("details => { details.open = true }")
+        page.locator("#sl-bulk-undo").click()
+        page.locator("#sl-bulk-undo", has_text=f"({undone})").wait_for()
+    assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
+
+
+def test_all_captions_change_after_a_preview(looked: tuple[Any, Service]) -> None:
     page, service = looked
     desk = DatasetService(service)
     first = desk.captions("mara")["captions"]
-    opened(page, "captions")
-    type_in(page, {"caption_text": ", ".join(["mara", *["orange suit"] * 30])})
-    page.locator("#singlelora_count .singlelora-beyond").wait_for()
-    page.locator("#singlelora_save_caption").click()
-    told(page, "is saved")
-    type_in(page, {"tags_add": "smile"})
-    page.locator("#singlelora_edit_tags").click()
-    told(page, "All captions are changed")
+    open_step(page, "captions")
+    page.locator("#sl-bulk summary").click()
+    page.locator("#sl-bulk-add").fill("smile")
+    page.locator(".preview ins", has_text="smile").first.wait_for()
+    assert desk.captions("mara")["captions"] == first
+    page.locator("#sl-bulk-apply").click()
+    page.locator(".toast", has_text="captions are changed").wait_for()
     assert all("smile" in own["text"] for own in desk.captions("mara")["captions"].values())
-    for left in (1, 0):
-        page.locator("#singlelora_undo").click()
-        told(page, f"{left} more can be")
+    page.locator(".toast button", has_text="Undo").click()
+    page.locator("#sl-bulk-undo", has_text="(0)").wait_for()
     assert desk.captions("mara")["captions"] == first
 
 
-def test_a_regularization_picture_is_put_aside_and_taken_back(looked: tuple[Any, Service]) -> None:
+def test_a_caption_beyond_the_limit_is_marked(looked: tuple[Any, Service]) -> None:
     page, service = looked
-    opened(page, "regularization")
-    page.locator("#singlelora_kept button img").first.click()
-    page.wait_for_timeout(1000)
-    page.locator("#singlelora_reject").click()
-    told(page, "0001 is rejected")
-    page.get_by_text("rejected by hand").first.wait_for()
-    page.locator("#singlelora_rejected button img").first.click()
-    page.wait_for_timeout(1000)
-    page.locator("#singlelora_take_back").click()
-    told(page, "0001 is back in the set")
-    assert all(own["kept"] for own in DatasetService(service).all("mara")["regularization"])
+    crop = next(iter(DatasetService(service).captions("mara")["captions"]))
+    open_step(page, "captions")
+    card = page.locator(f"[data-caption='{crop}']")
+    card.get_by_role("button", name="as text").click()
+    card.locator("textarea").fill(", ".join(f"orange suit {number}" for number in range(40)))
+    card.locator("textarea").press("Tab")
+    card.locator(".warn-text", has_text="of 75 tokens").wait_for()
+    page.locator(".toast button", has_text="Undo").click()
+    card.locator(".warn-text").wait_for(state="detached")
+
+
+def test_a_regularization_picture_is_rejected_and_taken_back(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    open_step(page, "regularization")
+    page.locator("[data-reg]").first.get_by_role("button").click()
+    page.locator(".toast", has_text="is rejected").wait_for()
+    kept = [each["kept"] for each in DatasetService(service).all("mara")["regularization"]]
+    assert sorted(kept) == [False, True]
+    page.locator(".toast button", has_text="Undo").click()
+    page.get_by_role("button", name="Kept (2)").wait_for()
+
+
+def test_the_template_shows_what_it_gives(looked: tuple[Any, Service]) -> None:
+    page, _ = looked
+    open_step(page, "regularization")
+    page.locator("#sl-samples li").nth(2).wait_for()
+    samples = page.locator("#sl-samples li").all_inner_texts()
+    assert len(set(samples)) == 3 and all("__" not in text for text in samples)
+    assert page.locator(".template mark").count() > 1
+
+
+def test_a_block_is_set_by_its_bar_and_by_a_preset(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    open_step(page, "train")
+    page.locator("[data-preset=OUTD]").click()
+    page.locator("[data-block=IN04][aria-valuenow='0']").wait_for()
+    assert service.settings("mara").training.block_weights == "OUTD"
+    bar = page.locator("[data-block=IN04]")
+    bar.focus()
+    page.keyboard.press("End")
+    page.locator("[data-block=IN04][aria-valuenow='1']").wait_for()
+    box = bar.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] * 2 / 3, steps=3)
+    page.mouse.up()
+    page.locator("[data-block=IN04][aria-valuenow='0.5']").wait_for()
+    page.wait_for_function(
+        "() => document.querySelector('single-lora').shadowRoot"
+        ".querySelector('#sl-training-block_weights').value.split(',')[5] === '0.5'"
+    )
+    assert service.settings("mara").training.block_weights.split(",")[5] == "0.5"
 
 
 def test_the_trigger_is_checked(looked: tuple[Any, Service]) -> None:
-    page, service = looked
-    opened(page, "trigger")
-    type_in(page, {"word": "hat"})
-    page.locator("#singlelora_check").click()
-    told(page, "The checkpoint is being tested")
-    assert service.runner.tickets[-1].wait(120).error is None
-    page.locator("#singlelora_trigger_told").get_by_text("one whole token to CLIP").first.wait_for()
+    page, _ = looked
+    open_step(page, "captions")
+    page.locator("#sl-trigger-check > summary").click()
+    page.locator("#sl-trigger-word").fill("ohwx")
+    page.locator("#sl-trigger-go").click()
+    page.locator("#sl-trigger-told", has_text="ohwx").wait_for()

@@ -1,9 +1,10 @@
-"""The standalone page in a real browser, on the small checkpoint: upload, run, reload, cancel, go
-on.
+"""The standalone page in a real browser, on the small checkpoint: start, run, reload, pause, go on;
+what a second browser sees; what a broken connection does.
 """
 
+from __future__ import annotations
+
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,169 +16,211 @@ pytest.importorskip("uvicorn")
 
 from lib_singlelora.service.service import Service
 from tests.browser import needs_chromium
-from tests.ui.conftest import visit
+from tests.ui.conftest import PICTURE, made, open_step, open_workspace, visit
 
-PICTURE = Path(__file__).parent.parent / "data" / "astronaut.png"
 pytestmark = needs_chromium
 QUICK = {
-    "prepare_long_side": "256",
-    "regularization_count": "1",
-    "regularization_steps": "2",
-    "training_repeats": "1",
-    "training_epochs": "400",
-    "training_rank": "2",
-    "plot_strengths": "1",
-    "plot_steps": "2",
-    "inpaint_count": "1",
-    "inpaint_steps": "2",
+    "prepare.long_side": 256,
+    "regularization.count": 1,
+    "regularization.steps": 2,
+    "training.repeats": 1,
+    "training.epochs": 400,
+    "training.rank": 2,
+    "plot.strengths": "1",
+    "plot.steps": 2,
+    "inpaint.count": 1,
+    "inpaint.steps": 2,
 }
-SECTIONS = {
-    "prepare": "prepare",
-    "regularization": "regularize",
-    "training": "train",
-    "plot": "plot",
-    "inpaint": "inpaint",
-}
-
-
-def open_workspace(
-    page: Any,
-    served: tuple[str, Service],
-    name: str,
-    values: dict[str, object],
-    stages: tuple[str, ...],
-) -> None:
-    """Choose a workspace on the page; a missing one is made and its stages are run."""
-    url, service = served
-    if name not in service.names():
-        service.start(PICTURE, name, "woman", name)
-        service.change(name, values)
-        for word in stages:
-            assert service.submit(name, word).wait(120).error is None
-    visit(page, url)
-    page.wait_for_timeout(2000)
-    page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role(
-        "option", name=name, exact=True
-    ).first.click()
-
-
-def type_in(page: Any, values: dict[str, str]) -> None:
-    """Fill fields by the names of their elements, until they hold: a section that was just opened
-    lays its values once more.
-    """
-    fields = {
-        page.locator(f"#singlelora_{name} input, #singlelora_{name} textarea").first: text
-        for name, text in values.items()
-    }
-    for _ in range(20):
-        for field, value in fields.items():
-            field.fill(value)
-        page.wait_for_timeout(400)
-        fields = {field: value for field, value in fields.items() if field.input_value() != value}
-        if not fields:
-            return
-    assert not fields, "these fields do not keep what is typed into them"
-
-
-def fill_section(page: Any, stage: str, values: dict[str, str]) -> None:
-    """A stage's settings, opened and filled."""
-    page.locator(f"#singlelora_{stage} button.label-wrap").first.click()
-    type_in(page, values)
+WIDTHS = (1280, 390)
 
 
 def test_a_mistake_is_told_and_the_form_stays(page: Any) -> None:
-    page.locator("#singlelora_run").click()
-    page.locator("#singlelora_note", has_text="found no picture").wait_for()
+    page.locator("#sl-trigger").fill("eileen")
+    page.locator("#sl-start").click()
+    page.locator("#sl-new .note.bad", has_text="no picture").wait_for()
+    assert page.locator("#sl-trigger").input_value() == "eileen"
 
 
-def test_upload_run_reload_cancel_go_on(page: Any, served: tuple[str, Service]) -> None:
+def test_start_run_reload_pause_go_on(page: Any, served: tuple[str, Service]) -> None:
     url, service = served
-    page.locator("#singlelora_picture input[type=file]").set_input_files(PICTURE)
-    page.locator("#singlelora_picture img").wait_for()
-    type_in(page, {"trigger": "eileen", "class": "woman"})
-    for section, stage in SECTIONS.items():
-        fill_section(
-            page, stage, {name: value for name, value in QUICK.items() if name.startswith(section)}
-        )
-    page.locator("#singlelora_run").click()
-    page.locator("#singlelora_job .singlelora-bar").wait_for()
-    visit(page, url)  # the browser is reloaded in the middle
-    job = page.locator("#singlelora_job")
-    job.get_by_text("eileen: run").wait_for()
+    page.locator("#sl-new input[type=file]").set_input_files(PICTURE)
+    page.locator("#sl-new .drop img").wait_for()
+    page.locator("#sl-trigger").fill("eileen")
+    page.locator("#sl-class").fill("woman")
+    page.locator("#sl-start-only").click()
+    page.locator("#sl-step-source[data-state=ready]").wait_for()
+    service.change("eileen", QUICK)
+    page.locator("#sl-run").click()
+    page.locator(".plan li", has_text="Train").get_by_text("steps").wait_for()
+    page.locator("#sl-run-now").click()
+    job = page.locator(".jobs")
     job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
-    page.locator("#singlelora_cancel").click()
-    job.get_by_text("goes on where it stopped").wait_for()
-    # The form was filled from the workspace that ran; two epochs are enough now.
-    trigger = page.locator("#singlelora_trigger input, #singlelora_trigger textarea").first
-    for _ in range(60):
-        if trigger.input_value() == "eileen":
-            break
-        page.wait_for_timeout(500)
-    assert trigger.input_value() == "eileen"
-    fill_section(page, "train", {"training_epochs": "2"})
-    page.locator("#singlelora_run").click()
-    page.locator(
-        '#singlelora_job [data-state="running"], #singlelora_job [data-state="done"]'
-    ).wait_for()
-    assert service.settings("eileen").training.epochs == 2
-    job.get_by_text("eileen: run: done").wait_for(timeout=200_000)
-    page.locator("#singlelora_sheet img").wait_for()
-    page.locator("#singlelora_results .singlelora-take").wait_for()
+    visit(page, url)  # the browser is reloaded in the middle
+    job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
+    page.locator("#sl-step-train[data-state=running]").wait_for()
+    page.locator("[data-job=pause]").click()
+    page.locator("[data-job=resume]").wait_for()
+    page.locator("#sl-step-train[data-state=begun]").wait_for()
+    service.change("eileen", {"training.epochs": 2})
+    page.locator("[data-job=resume]").click()
+    page.locator("#sl-step-test[data-state=done]").wait_for(timeout=200_000)
+    open_step(page, "test")
+    page.locator("#sl-take code", has_text="<lora:eileen").wait_for()
+    page.frame_locator("#sl-sheet").get_by_text("Recommended").first.wait_for()
     assert set(service.results("eileen")["loras"]) == {"eileen-000001", "eileen"}
+
+
+def test_a_changed_setting_says_which_steps_are_stale_and_why(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    _, service = served
+    open_workspace(page, "eileen")
+    page.locator("#sl-prepare-long_side").fill("320")
+    page.locator("#sl-prepare-long_side").press("Tab")
+    page.locator("#sl-step-source[data-state=stale]").wait_for()
+    page.get_by_text("256 → 320").wait_for()
+    page.locator("#sl-step-test[data-state=stale]").wait_for()
+    page.locator("[data-setting='prepare.long_side'] button", has_text="was 256").click()
+    page.locator("#sl-step-test[data-state=done]").wait_for()
+    assert service.settings("eileen").prepare.long_side == 256
+
+
+def test_a_wrong_value_is_told_where_it_stands(page: Any, served: tuple[str, Service]) -> None:
+    open_workspace(page, "eileen")
+    open_step(page, "train")
+    page.locator("#sl-training-rank").fill("4000")
+    page.locator("#sl-training-rank").press("Tab")
+    page.locator("[data-setting='training.rank'] .note.bad", has_text="expected 1 to").wait_for()
+    assert served[1].settings("eileen").training.rank == 2
+
+
+def test_settings_are_found_by_a_word(page: Any) -> None:
+    open_workspace(page, "eileen")
+    open_step(page, "train")
+    assert not page.locator("#sl-training-min_snr_gamma").is_visible()
+    page.locator(".settings input[type=search]").fill("snr")
+    page.locator("#sl-training-min_snr_gamma").wait_for()
+    assert not page.locator("#sl-training-rank").is_visible()
 
 
 def test_an_inpainted_picture_is_kept_and_becomes_the_next_version(
     page: Any, served: tuple[str, Service]
 ) -> None:
     _, service = served
-    visit(page, served[0])
-    page.wait_for_timeout(2000)
-    page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role(
-        "option", name="eileen", exact=True
-    ).first.click()
-    page.locator("#singlelora_keep").wait_for()
-    page.locator("#singlelora_plot button.label-wrap").first.click()
-    page.locator("#singlelora_show_presets").click()
-    page.locator("#singlelora_presets img").wait_for()
-    page.locator("#singlelora_inpaint button.label-wrap").first.click()
-    page.locator("#singlelora_suggest").click()
-    prompt = page.locator(
-        "#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt input"
-    ).first
-    for _ in range(40):
-        if prompt.input_value().startswith("eileen, woman, solo"):
-            break
-        page.wait_for_timeout(250)
-    assert prompt.input_value().startswith("eileen, woman, solo")
-    page.locator("#singlelora_inpainted button img").first.click()
-    page.locator("#singlelora_keep").click()
-    page.locator("#singlelora_note", has_text="inpaint/accepted/").wait_for()
-    assert len(service.results("eileen")["accepted"]) == 1
-    page.locator("#singlelora_again").click()
-    page.locator("#singlelora_note", has_text="eileen-v2").wait_for()
-    page.locator("#singlelora_job").get_by_text("eileen: loopback: done").wait_for()
-    assert (
-        service.results("eileen-v2")["version"] == 2 and service.results("eileen-v2")["generated"]
+    open_workspace(page, "eileen")
+    open_step(page, "test")
+    page.locator("#sl-suggest").click()
+    page.wait_for_function(
+        "document.querySelector('single-lora').shadowRoot.querySelector('#sl-bench-prompt')"
+        ".value.startsWith('eileen, woman, solo')"
     )
+    page.locator("#sl-inpainted button").first.click()
+    page.locator("#sl-version summary").click()
+    page.locator("#sl-keep").click()
+    page.locator(".toast", has_text="inpaint/accepted/").wait_for()
+    assert len(service.results("eileen")["accepted"]) == 1
+    page.locator("#sl-again").click()
+    page.locator(".jobs").get_by_text("next version: done").wait_for()
+    assert service.results("eileen-v2")["version"] == 2
+    assert service.results("eileen-v2")["generated"]
 
 
-def test_a_page_that_is_opened_later_offers_the_workspaces_that_came_since(
+def test_a_file_is_looked_into_baked_merged_and_cut(page: Any, served: tuple[str, Service]) -> None:
+    _, service = served
+    folder = service.workspace("eileen").root / "model" / "made"
+    open_workspace(page, "eileen")
+    open_step(page, "test")
+    page.locator("#sl-files > summary").click()
+    told = page.locator("#sl-files-told")
+    page.locator("#sl-summary").click()
+    told.get_by_text("rank 2").wait_for()
+    told.locator("img").wait_for()
+    for box in page.locator("#sl-files fieldset input[type=checkbox]").all()[:2]:
+        box.check()
+    for number, verb in enumerate(("bake", "merge", "resize"), 1):
+        page.locator(f"#sl-{verb}").click()
+        page.wait_for_function(
+            "count => document.querySelector('single-lora').shadowRoot"
+            ".querySelectorAll('#sl-file option').length === 3 + count",
+            arg=number,
+        )
+    assert len(list(folder.glob("*.safetensors"))) == 3
+
+
+def test_a_second_browser_sees_the_job_and_the_other_s_edits(
     page: Any, served: tuple[str, Service]
 ) -> None:
+    url, service = served
+    made(service, "mara", {**QUICK, "caption.tagger": "none"}, ("prepare", "crop", "caption"))
+    other = page.context.browser.new_page()
+    visit(other, url)
+    for each in (page, other):
+        open_workspace(each, "mara")
+        open_step(each, "train")
+    page.locator("#sl-training-rank").fill("3")
+    page.locator("#sl-training-rank").press("Tab")
+    other.wait_for_function(
+        "document.querySelector('single-lora').shadowRoot.querySelector('#sl-training-rank')"
+        ".value === '3'"
+    )
+    page.locator("[data-run=train]").click()
+    other.locator(".jobs").get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
+    other.locator("[data-job=cancel]").click()
+    for each in (page, other):
+        each.locator(".jobs").get_by_text("finished work is kept").wait_for()
+    other.close()
+
+
+def test_a_deleted_character_comes_back(page: Any, served: tuple[str, Service]) -> None:
     _, service = served
-    name = service.start(PICTURE, "latecomer", "woman")
-    visit(page, served[0])
-    page.wait_for_timeout(3000)
-    page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace, body").get_by_role("option", name=name).first.click()
-    trigger = "#singlelora_trigger input, #singlelora_trigger textarea"
-    page.wait_for_function(f"document.querySelector('{trigger}').value == 'latecomer'")
+    service.start(PICTURE, "gone", "woman")
+    page.locator("#sl-workspace").click()
+    page.locator("[data-workspace=gone]").wait_for()
+    page.get_by_role("button", name="Delete gone").click()
+    page.locator(".toast", has_text="gone is deleted").wait_for()
+    assert "gone" not in service.names()
+    page.locator(".toast button", has_text="Undo").click()
+    page.locator("#sl-workspace", has_text="gone").wait_for()
+    assert "gone" in service.names()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+def test_a_lost_connection_is_said_and_mended(page: Any, served: tuple[str, Service]) -> None:
+    url, _ = served
+    page.wait_for_function("1")
+    page.route("**/events*", lambda route: route.abort())
+    visit(page, url)
+    page.locator(".lost").wait_for()
+    page.unroute("**/events*")
+    page.locator(".lost").wait_for(state="detached")
+    page.locator(".jobs").wait_for()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_hangs_over_the_edge(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    open_workspace(page, "eileen")
+    for step in ("source", "crops", "captions", "regularization", "train", "test"):
+        open_step(page, step)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, step
+
+
+def test_the_steps_are_reached_by_keys_alone(page: Any) -> None:
+    open_workspace(page, "eileen")
+    page.locator("#sl-step-source").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#sl-step-crops[aria-selected=true]").wait_for()
+    page.keyboard.press("Alt+5")
+    page.locator("#sl-step-train[aria-selected=true]").wait_for()
+    page.keyboard.press("?")
+    page.locator("dialog .keys").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog").wait_for(state="detached")
+
+
+def test_the_page_speaks_the_browser_s_language(page: Any, served: tuple[str, Service]) -> None:
+    other = page.context.browser.new_page(locale="ja-JP")
+    visit(other, served[0])
+    other.get_by_text("すべて実行").wait_for()
+    other.close()

@@ -239,4 +239,4 @@ def python_of_webui() -> str:
 def visit(webui: WebUI, page: Any) -> None:
     page.goto(webui.url)
     page.locator("#tabs > .tab-nav button", has_text="Single LoRA").click()
-    page.locator("#singlelora_run").wait_for(state="visible")
+    page.locator("#sl-workspace").wait_for(state="visible")

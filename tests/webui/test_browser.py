@@ -39,8 +39,16 @@ def choose(page: Any, selector: str, value: str) -> None:
     option.click()
 
 
-def number(page: Any, setting: str, value: str) -> None:
-    page.locator(f"#singlelora_{setting} input, #singlelora_{setting} textarea").first.fill(value)
+def open_workspace(page: Any, name: str) -> None:
+    """Choose a workspace in the page's own list."""
+    page.locator("#sl-workspace").click()
+    page.locator(f"[data-workspace='{name}']").click()
+    page.locator("#sl-step-source").wait_for()
+
+
+def open_step(page: Any, name: str) -> None:
+    page.locator(f"#sl-step-{name}").click()
+    page.locator(f".panel-{name}").wait_for()
 
 
 def our_problems(page: Any) -> list[str]:
@@ -61,38 +69,38 @@ def our_problems(page: Any) -> list[str]:
 
 @needs_chromium
 def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
-    page.locator("#singlelora_picture input[type=file]").set_input_files(
-        ROOT / "examples" / "isabella.png"
-    )
-    page.locator("#singlelora_picture img").wait_for()
-    page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.fill("browser")
+    page.locator("#sl-new input[type=file]").set_input_files(ROOT / "examples" / "isabella.png")
+    page.locator("#sl-new .drop img").wait_for()
+    page.locator("#sl-trigger").fill("browser")
+    page.locator("#sl-start-only").click()
+    page.locator("#sl-step-source[data-state=ready]").wait_for()
     values = {
-        "prepare": {"prepare_long_side": "512"},
-        "regularize": {"regularization_count": "2", "regularization_steps": "3"},
-        "train": {"training_epochs": "3", "training_repeats": "2", "training_rank": "4"},
-        "plot": {"plot_steps": "3", "plot_strengths": "1"},
-        "inpaint": {"inpaint_count": "1", "inpaint_steps": "3"},
+        "prepare.long_side": 512,
+        "regularization.count": 2,
+        "regularization.steps": 3,
+        "training.repeats": 2,
+        "training.rank": 4,
+        "plot.steps": 3,
+        "plot.strengths": "1",
+        "inpaint.count": 1,
+        "inpaint.steps": 3,
     }
-    for stage, fields in values.items():
-        page.locator(f"#singlelora_{stage} .label-wrap").first.click()
-        for name, value in fields.items():
-            number(page, name, value)
-    page.locator("#singlelora_run").click()
-    job = page.locator("#singlelora_job").first
-    job.locator(".singlelora-bar").wait_for()
+    webui.ask("/singlelora/v1/workspaces/browser", values, method="PATCH")
+    open_step(page, "train")
+    page.locator("#sl-training-epochs").fill("3")
+    page.locator("#sl-training-epochs").press("Tab")
+    page.locator("#sl-run").click()
+    page.locator("#sl-run-now").click()
+    page.locator(".jobs .bar").wait_for()
     visit(webui, page)  # the browser is reloaded in the middle
-    job.get_by_text("browser: run").wait_for()
-    job.get_by_text("browser: run: done").wait_for(timeout=300_000)
-    page.locator("#singlelora_sheet img").wait_for()
-    page.locator("#singlelora_results .singlelora-take").wait_for()
-    assert (
-        page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.input_value()
-        == "browser"
-    )
-    assert page.locator("#singlelora_training_epochs input").first.input_value() == "3"
+    page.locator(".jobs", has_text="browser: everything").wait_for()
+    page.locator("#sl-step-test[data-state=done]").wait_for(timeout=300_000)
+    open_step(page, "test")
+    page.locator("#sl-take code", has_text="<lora:browser").wait_for()
+    page.frame_locator("#sl-sheet").get_by_text("Recommended").first.wait_for()
     if folder := os.environ.get("SD_WEBUI_SHOTS"):
         page.screenshot(path=Path(folder) / "tab.png", full_page=True)
-    page.locator("#singlelora_send_txt2img").click()
+    page.locator("[data-send=txt2img]").click()
     prompt = page.locator("#txt2img_prompt textarea")
     prompt.wait_for(state="visible")
     page.wait_for_function(
@@ -104,23 +112,18 @@ def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
 @needs_chromium
 def test_a_second_browser_sees_the_job_and_may_cancel_it(webui: WebUI, page: Any) -> None:
     new_workspace(webui, "watched", training__epochs=300, regularization__count=0)
-    visit(webui, page)  # a page offers the workspaces that were there when it was opened
-    choose(page, "#singlelora_workspace", "watched")
-    page.wait_for_function(
-        "document.querySelector('#singlelora_training_epochs input').value === '300'"
-    )
-    page.locator("#singlelora_run").click()
-    page.locator("#singlelora_job .singlelora-bar").wait_for()
+    open_workspace(page, "watched")
+    page.locator("#sl-run").click()
+    page.locator("#sl-run-now").click()
+    page.locator(".jobs .bar").wait_for()
     other = page.context.browser.new_context().new_page()
     other.set_default_timeout(60_000)
     visit(webui, other)
-    other.locator("#singlelora_job").get_by_text("watched: run").wait_for()
-    other.locator("#singlelora_job").get_by_text("epoch").first.wait_for(timeout=120_000)
-    other.locator("#singlelora_cancel").click()
+    other.locator(".jobs", has_text="watched: everything").wait_for()
+    other.locator(".jobs").get_by_text("epoch").first.wait_for(timeout=120_000)
+    other.locator("[data-job=cancel]").click()
     for browser_page in (page, other):
-        browser_page.locator("#singlelora_job").first.get_by_text(
-            "watched: run: cancelled"
-        ).wait_for()
+        browser_page.locator(".jobs").get_by_text("finished work is kept").wait_for()
     other.close()
     assert our_problems(page) == []
 
@@ -144,18 +147,15 @@ def test_a_checkpoint_that_cannot_be_switched_now_stays_with_a_warning(
 
 @needs_chromium
 def test_an_error_is_shown_on_the_page(webui: WebUI, page: Any) -> None:
-    page.locator("#singlelora_workspace input").first.click()
-    page.locator("#singlelora_workspace ul li", has_text="(new character)").first.click()
-    page.locator("#singlelora_run").click()
-    page.locator("#singlelora_note", has_text="found no picture").first.wait_for()
+    page.locator("#sl-start").click()
+    page.locator("#sl-new .note.bad", has_text="no picture").wait_for()
 
 
 @needs_chromium
 def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any) -> None:
-    choose(page, "#singlelora_workspace", "browser")
-    page.locator("#singlelora_results .singlelora-take").wait_for()
-    page.locator("#singlelora_send_inpaint").scroll_into_view_if_needed()
-    page.get_by_role("button", name="Send to inpaint").click()
+    open_workspace(page, "browser")
+    open_step(page, "test")
+    page.locator("[data-send=inpaint]").click()
     page.locator("#img_inpaint_base img").wait_for(state="visible")
     page.locator("#img_inpaint_mask img").wait_for(state="visible")
     page.wait_for_function(
@@ -165,8 +165,9 @@ def test_a_result_goes_to_inpaint_with_picture_and_mask(webui: WebUI, page: Any)
 
 @needs_chromium
 def test_a_result_goes_to_img2img_with_its_picture(webui: WebUI, page: Any) -> None:
-    choose(page, "#singlelora_workspace", "browser")
-    page.locator("#singlelora_send_img2img").click()
+    open_workspace(page, "browser")
+    open_step(page, "test")
+    page.locator("[data-send=img2img]").click()
     page.locator("#img2img_image img").wait_for(state="visible")
     page.wait_for_function(
         "document.querySelector('#img2img_prompt textarea').value.includes('<lora:browser')"
@@ -175,24 +176,19 @@ def test_a_result_goes_to_img2img_with_its_picture(webui: WebUI, page: Any) -> N
 
 @needs_chromium
 def test_an_inpainted_picture_is_kept_and_looped_back_on_the_page(webui: WebUI, page: Any) -> None:
-    choose(page, "#singlelora_workspace", "browser")
-    page.locator("#singlelora_keep").wait_for()
-    page.locator("#singlelora_plot .label-wrap").first.click()
-    page.locator("#singlelora_show_presets").click()
-    page.locator("#singlelora_presets img").wait_for()
-    page.locator("#singlelora_inpaint .label-wrap").first.click()
-    page.locator("#singlelora_suggest").click()
+    open_workspace(page, "browser")
+    open_step(page, "test")
+    page.locator("#sl-suggest").click()
     page.wait_for_function(
-        "document.querySelector('#singlelora_inpaint_prompt textarea, #singlelora_inpaint_prompt"
-        " input').value.startsWith('browser, girl, solo')"
+        "document.querySelector('single-lora').shadowRoot.querySelector('#sl-bench-prompt')"
+        ".value.startsWith('browser, girl, solo')"
     )
-    page.locator("#singlelora_inpainted button img").first.click()
-    page.locator("#singlelora_keep").click()
-    page.locator("#singlelora_note", has_text="inpaint/accepted/").first.wait_for()
-    page.locator("#singlelora_again").click()
-    page.locator("#singlelora_job").first.get_by_text("browser: loopback: done").wait_for(
-        timeout=120_000
-    )
+    page.locator("#sl-inpainted button").first.click()
+    page.locator("#sl-version summary").click()
+    page.locator("#sl-keep").click()
+    page.locator(".toast", has_text="inpaint/accepted/").wait_for()
+    page.locator("#sl-again").click()
+    page.locator(".jobs").get_by_text("next version: done").wait_for(timeout=120_000)
     assert webui.ask("/singlelora/v1/workspaces/browser-v2")["generated"]
     if folder := os.environ.get("SD_WEBUI_SHOTS"):
         page.screenshot(path=Path(folder) / "loopback.png", full_page=True)

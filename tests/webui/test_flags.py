@@ -18,7 +18,7 @@ from tests.browser import CHROMIUM, needs_chromium
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.conftest import link_of, new_workspace
 from tests.webui.process import PROBE, Refused, WebUI, python_of_webui
-from tests.webui.test_browser import choose
+from tests.webui.test_browser import open_step, open_workspace
 from tests.webui.test_whole_job import untouched
 
 pytestmark = pytest.mark.timeout(1200)
@@ -193,12 +193,11 @@ def test_the_tab_works_behind_the_login_under_the_sub_path(guarded: WebUI) -> No
         page.locator("input[type=password]").fill("secret")
         page.get_by_role("button", name="Login").click()
         page.locator("#tabs > .tab-nav button", has_text="Single LoRA").click()
-        choose(page, "#singlelora_workspace", "isabella")
-        page.locator("#singlelora_results .singlelora-take").wait_for()
-        page.wait_for_function("document.querySelector('#singlelora_sheet img').naturalWidth > 0")
-        page.wait_for_function(
-            "document.querySelector('#singlelora_inpainted img').naturalWidth > 0"
-        )
+        open_workspace(page, "isabella")
+        open_step(page, "test")
+        page.locator("#sl-take").wait_for()
+        page.frame_locator("#sl-sheet").locator("img").first.wait_for()
+        page.locator("#sl-inpainted img").first.wait_for()
         browser.close()
 
 

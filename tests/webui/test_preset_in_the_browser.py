@@ -18,7 +18,7 @@ from tests.browser import CHROMIUM, needs_chromium
 from tests.small_checkpoint import build_small_checkpoint
 from tests.webui.conftest import link_of
 from tests.webui.process import PROBE, ROOT, WebUI, python_of_webui, visit
-from tests.webui.test_browser import choose, our_problems
+from tests.webui.test_browser import choose, open_step, open_workspace, our_problems
 
 pytestmark = [
     pytest.mark.timeout(1200),
@@ -51,68 +51,56 @@ def opened(bare: WebUI) -> Iterator[Any]:
         tab.problems = []
         tab.on("pageerror", lambda error: tab.problems.append(error.stack or str(error)))
         visit(bare, tab)
-        tab.locator("#singlelora_train .label-wrap").first.click()
         yield tab
         browser.close()
 
 
-def value(page: Any, setting: str) -> str:
-    return str(page.locator(f"#singlelora_{setting} input").first.input_value())
-
-
-def wait_for_value(page: Any, setting: str, expected: str) -> None:
-    page.wait_for_function(
-        "([name, value]) => document.querySelector(`#singlelora_${name} input`).value === value",
-        arg=[setting, expected],
-    )
-
-
 def said(page: Any, text: str) -> None:
-    """Wait for the sentence about the preset, in both its places."""
-    for place in ("preset", "preset_beside"):
-        page.locator(f"#singlelora_{place}", has_text=text).first.wait_for()
+    """Wait for the sentence about the preset of the open character."""
+    page.locator("#sl-preset", has_text=text).wait_for()
 
 
-def shot(page: Any, name: str) -> None:
-    """Pictures of the form, wide and narrow, light and dark, into the folder SD_WEBUI_SHOTS."""
-    if not (folder := os.environ.get("SD_WEBUI_SHOTS")):
-        return
-    for theme in ("light", "dark"):
-        page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
-        for width in (1280, 390):
-            page.set_viewport_size({"width": width, "height": 800})
-            page.locator("#singlelora_run").scroll_into_view_if_needed()
-            page.wait_for_timeout(500)
-            page.screenshot(path=Path(folder) / f"{name} {theme} {width}.png")
-            page.locator("#singlelora_preset_beside").first.evaluate(
-                "place => place.scrollIntoView()"
-            )
-            page.wait_for_timeout(500)
-            page.screenshot(path=Path(folder) / f"{name} beside {theme} {width}.png")
-    page.evaluate("document.body.classList.remove('dark')")
-    page.set_viewport_size({"width": 1280, "height": 800})
+def offered(page: Any, checkpoint: str, preset: str) -> None:
+    """Wait for what a new character would be trained with."""
+    page.locator("#sl-new", has_text=f"Checkpoint {checkpoint}").wait_for()
+    page.locator("#sl-new", has_text=f"“{preset}”").wait_for()
+
+
+def value(page: Any, setting: str) -> str:
+    return str(page.locator(f"#sl-training-{setting}").input_value())
+
+
+def start(page: Any, trigger: str) -> None:
+    """A new character from the example picture, not run yet, its training in sight."""
+    page.locator("#sl-workspace").click()
+    page.locator(".picker-list").get_by_text("New character").click()
+    page.locator("#sl-new input[type=file]").set_input_files(ROOT / "examples" / "isabella.png")
+    page.locator("#sl-new .drop img").wait_for()
+    page.locator("#sl-trigger").fill(trigger)
+    page.locator("#sl-start-only").click()
+    open_step(page, "train")
+
+
+def change(page: Any, setting: str, text: str) -> None:
+    page.locator(f"#sl-training-{setting}").fill(text)
+    page.locator(f"#sl-training-{setting}").press("Tab")
+    page.locator(f"[data-setting='training.{setting}'] .badge").wait_for()
 
 
 def test_a_page_from_before_the_checkpoint_trains_as_the_embedded_one_asks(
     bare: WebUI, opened: Any
 ) -> None:
     page = opened
-    said(page, "recommended, because no checkpoint was loaded yet")
-    shot(page, "no checkpoint")
     page.locator("#singlelora_embedded").click()
     page.locator("#singlelora_note", has_text="It is the only checkpoint").first.wait_for()
-    said(page, "embedded, because the loaded checkpoint 'singlelora' asks for it (its metadata)")
-    wait_for_value(page, "training_preset", "embedded")
-    assert (value(page, "training_rank"), value(page, "training_unet_lr")) == ("32", "0.004")
-    shot(page, "embedded")
-    page.locator("#singlelora_picture input[type=file]").set_input_files(
-        ROOT / "examples" / "isabella.png"
-    )
-    page.locator("#singlelora_picture img").wait_for()
-    page.locator("#singlelora_trigger textarea, #singlelora_trigger input").first.fill("newcomer")
-    page.locator("#singlelora_training_epochs input").first.fill("3")
-    page.locator("#singlelora_run").click()
-    page.locator("#singlelora_job").first.get_by_text("newcomer: run").wait_for()
+    offered(page, "singlelora", "embedded")
+    start(page, "newcomer")
+    said(page, "the loaded checkpoint 'singlelora' asks for it (its metadata)")
+    assert (value(page, "preset"), value(page, "rank")) == ("embedded", "32")
+    change(page, "epochs", "3")
+    page.locator("#sl-run").click()
+    page.locator("#sl-run-now").click()
+    page.locator(".jobs", has_text="newcomer: everything").wait_for()
     bare.training_step(1, 1, timeout=400)
     told = bare.ask("/singlelora/v1/workspaces/newcomer")
     training = told["settings"]["training"]
@@ -134,27 +122,26 @@ def test_the_form_follows_the_webuis_own_list_and_what_was_changed_by_hand_stays
     small = build_small_checkpoint(tmp_path, dtype=torch.float16, name="small")
     for file in small.parent.glob(f"{small.stem}.*"):
         shutil.copy(file, bare.data / "models" / "Stable-diffusion")
-    choose(page, "#singlelora_workspace", "(new character)")
-    page.locator("#singlelora_training_rank input").first.fill("9")
+    start(page, "second")
+    change(page, "rank", "9")
     page.locator("#refresh_sd_model_checkpoint").click()
     page.wait_for_timeout(2000)
     choose(page, "#setting_sd_model_checkpoint", "small")
-    said(page, "recommended, because the loaded checkpoint 'small' asks for no other")
-    wait_for_value(page, "training_preset", "recommended")
-    assert (value(page, "training_rank"), value(page, "training_alpha")) == ("9", "16")
-    choose(page, "#singlelora_workspace", "newcomer")  # its training has begun
+    said(page, "the loaded checkpoint 'small' asks for no other")
+    assert (value(page, "preset"), value(page, "rank"), value(page, "alpha")) == (
+        "recommended",
+        "9",
+        "16",
+    )
+    open_workspace(page, "newcomer")  # its training has begun
+    open_step(page, "train")
     said(page, "'singlelora' asked for it when training began")
     said(page, "'small' asks for 'recommended'. As training has begun, the preset stays")
-    wait_for_value(page, "training_preset", "embedded")
-    shot(page, "begun")
+    assert value(page, "preset") == "embedded"
     choose(page, "#setting_sd_model_checkpoint", "singlelora")
-    choose(page, "#singlelora_workspace", "(new character)")
-    choose(page, "#singlelora_training_preset", "quick")
-    said(
-        page, "quick, because you chose it. The loaded checkpoint 'singlelora' asks for 'embedded'"
-    )
-    wait_for_value(page, "training_alpha", "8")
-    shot(page, "by hand")
-    page.wait_for_timeout(3000)  # the page has polled again
-    assert value(page, "training_preset") == "quick"
+    open_workspace(page, "second")
+    open_step(page, "train")
+    change(page, "preset", "quick")
+    said(page, "you chose it. The loaded checkpoint 'singlelora' asks for 'embedded'")
+    assert (value(page, "preset"), value(page, "alpha")) == ("quick", "8")
     assert our_problems(page) == []

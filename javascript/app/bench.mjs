@@ -1,0 +1,67 @@
+// The inpainting bench: a picture, what of it is redrawn, the results, and what becomes of them.
+import { ask, base64, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
+import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
+import { DropZone } from "./drop-zone.mjs";
+import { NextVersion } from "./next-version.mjs";
+import { Painter } from "./painter.mjs";
+import { attempt, change, glance, name, ownJob, tell } from "./state.mjs";
+import { t } from "./words.mjs";
+
+export function Bench() {
+    const seen = useWatch(glance);
+    const character = useWatch(name);
+    const job = useWatch(ownJob);
+    const [file, setFile] = useState(/** @type {Blob | null} */ (null));
+    const [url, setUrl] = useState("");
+    const [painted, paint] = useState(false);
+    const [chosen, choose] = useState(0);
+    const layer = useRef(/** @type {import("./mask-layer.mjs").MaskLayer | null} */ (null));
+    useEffect(() => {
+        if (!file) return setUrl("");
+        const made = URL.createObjectURL(file);
+        setUrl(made);
+        return () => URL.revokeObjectURL(made);
+    }, [file]);
+    if (!seen?.prepared) return null;
+    const picture = url || fileUrl(character, seen.prepared, seen.revision.source);
+    const mask = !url && seen.inpaint_mask ? fileUrl(character, seen.inpaint_mask, seen.revision.inpaint) : "";
+    const given = async () => {
+        const mask = painted ? layer.current : null;
+        return {
+            ...(file ? { picture: await base64(file) } : {}),
+            ...(mask ? { mask: await base64(await mask.png()) } : {}),
+        };
+    };
+    const start = () => attempt(async () => ask(ofWorkspace(character, "inpaint"), { body: await given() }));
+    const suggest = () => attempt(async () => {
+        const told = await ask(ofWorkspace(character, "suggest"), { body: await given() });
+        await change({ "inpaint.prompt": told.prompt });
+    });
+    const results = seen.inpainted.filter((each) => !each.endsWith("/strip.png"));
+    const isBusy = job?.word === "inpaint";
+    return html`<section class="bench" id="sl-bench" aria-label=${t("bench")}>
+        <h3>${t("bench")}</h3>
+        <p class="help">${t("bench.teach")}</p>
+        <div class="split even">
+            <div>
+                <${DropZone} label=${t("bench.picture")} file=${file} onFile=${setFile} small=${true} />
+                <label class="inline"><input type="checkbox" id="sl-bench-mask" checked=${painted} onChange=${(/** @type {any} */ event) => paint(event.target.checked)} /> ${t("bench.mask")}</label>
+                ${painted && html`<${Painter} key=${picture} id="sl-bench-paint" picture=${picture} mask=${mask} onLayer=${(/** @type {any} */ made) => { layer.current = made; }} />`}
+            </div>
+            <div>
+                <label for="sl-bench-prompt">${t("bench.prompt")}</label>
+                <textarea id="sl-bench-prompt" rows="3" value=${seen.settings["inpaint.prompt"]} placeholder=${t("bench.prompt.empty")} onChange=${(/** @type {any} */ event) => attempt(() => change({ "inpaint.prompt": event.target.value }))}></textarea>
+                <div class="row">
+                    <button type="button" class="small" id="sl-suggest" onClick=${suggest}>${t("bench.suggest")}</button>
+                    <button type="button" class="primary" data-run="inpaint" disabled=${isBusy} onClick=${start}>${t(isBusy ? "running" : "run.inpaint")}</button>
+                </div>
+                ${results.length > 0 && html`<div class="gallery" id="sl-inpainted" role="radiogroup" aria-label=${t("bench.results")}>
+                    ${results.map((each, at) => html`<button type="button" key=${each} role="radio" aria-checked=${String(at === chosen)} class=${classes("pick", at === chosen && "is-chosen")} onClick=${() => choose(at)} onDblClick=${() => window.open(fileUrl(character, each), "_blank", "noopener")}>
+                        <img src=${thumbUrl(character, each, 256, seen.revision.inpaint)} alt=${t("bench.result", { n: at + 1 })} loading="lazy" />
+                    </button>`)}
+                </div>`}
+                <${NextVersion} picture=${results[Math.min(chosen, results.length - 1)] ?? ""} />
+            </div>
+        </div>
+    </section>`;
+}

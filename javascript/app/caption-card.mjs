@@ -1,0 +1,97 @@
+// One crop beside its caption: chips to drag, drop, restore and add.
+import { thumbUrl } from "./api.mjs";
+import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
+import { captionOf, reordered, suggestions, tagsOf } from "./tags.mjs";
+import { glance, name as workspace } from "./state.mjs";
+import { t } from "./words.mjs";
+
+/**
+ * @param {{name: string, caption: {text: string, tokens: number, beyond: string}, limit: number, file: string,
+ *     left: string[], known: any, frequent: Record<string, number>, onWrite: (crop: string, text: string) => void}} props
+ *     left: tags that were seen on this crop and left out
+ */
+export function CaptionCard({ name, caption, limit, file, left, known, frequent, onWrite }) {
+    const seen = useWatch(glance);
+    const character = useWatch(workspace);
+    const [tags, setTags] = useState(() => tagsOf(caption.text));
+    const [asText, showText] = useState(false);
+    const [dragged, drag] = useState("");
+    const list = useRef(/** @type {HTMLElement | null} */ (null));
+    useEffect(() => setTags(tagsOf(caption.text)), [caption.text]);
+    const beyond = new Set(tagsOf(caption.beyond));
+    const trigger = seen?.settings["character.trigger"];
+    /** @param {string[]} next */
+    const write = (next) => {
+        setTags(next);
+        if (captionOf(next) !== caption.text) onWrite(name, captionOf(next));
+    };
+    /** @param {KeyboardEvent} event @param {string} tag @param {number} at */
+    const pressed = (event, tag, at) => {
+        const chips = /** @type {NodeListOf<HTMLElement> | undefined} */ (list.current?.querySelectorAll("[data-tag]"));
+        const to = { ArrowLeft: at - 1, ArrowRight: at + 1 }[event.key];
+        if (event.key === "Delete" || event.key === "Backspace") {
+            write(tags.filter((each) => each !== tag));
+            requestAnimationFrame(() => chips?.[Math.max(0, at - 1)]?.focus());
+        } else if (to !== undefined && to >= 0 && to < tags.length) {
+            if (event.altKey) write(reordered(tags, tag, to));
+            requestAnimationFrame(() => /** @type {NodeListOf<HTMLElement> | undefined} */ (list.current?.querySelectorAll("[data-tag]"))?.[to]?.focus());
+        } else return;
+        event.preventDefault();
+    };
+    const gone = left.filter((tag) => !tags.includes(tag));
+    return html`<article class="card" data-caption=${name} aria-label=${name.replaceAll("_", " ")}>
+        ${file && html`<img src=${thumbUrl(character, file, 256, seen?.revision.crops)} alt="" loading="lazy" width="112" height="112" />`}
+        <div class="card-body">
+            <div class="row"><strong>${name.replaceAll("_", " ")}</strong><span class="grow"></span>
+                <span class=${classes("small-text", caption.tokens > limit ? "warn-text" : "dim")}>${t("captions.tokens", { n: caption.tokens, limit })}</span>
+                <button type="button" class="link small-text" aria-pressed=${String(asText)} onClick=${() => showText(!asText)}>${t(asText ? "captions.as_chips" : "captions.as_text")}</button>
+            </div>
+            ${asText
+                ? html`<textarea rows="4" aria-label=${t("captions.of", { name })} value=${captionOf(tags)} onChange=${(/** @type {any} */ event) => write(tagsOf(event.target.value))}></textarea>`
+                : html`<div class="chips" ref=${list} role="list" aria-label=${t("captions.of", { name })}>
+                    ${tags.map((tag, at) => html`<span key=${tag} role="listitem" tabindex="0" draggable=${true} data-tag=${tag}
+                        data-category=${tag === trigger ? "trigger" : known.categories[tag] ?? "other"}
+                        class=${classes("chip", beyond.has(tag) && "is-beyond", dragged === tag && "is-dragged")}
+                        onDragStart=${(/** @type {DragEvent} */ event) => { drag(tag); event.dataTransfer?.setData("text/plain", tag); }}
+                        onDragEnd=${() => drag("")}
+                        onDragOver=${(/** @type {Event} */ event) => dragged && event.preventDefault()}
+                        onDrop=${(/** @type {Event} */ event) => { event.preventDefault(); if (dragged) write(reordered(tags, dragged, at)); drag(""); }}
+                        onKeyDown=${(/** @type {KeyboardEvent} */ event) => pressed(event, tag, at)}>
+                        ${tag}<button type="button" class="chip-x" tabindex="-1" aria-label=${t("captions.remove", { tag })} onClick=${() => write(tags.filter((each) => each !== tag))}>✕</button>
+                    </span>`)}
+                    ${gone.map((tag) => html`<button type="button" key=${`-${tag}`} class="chip is-left" data-left=${tag} title=${t("captions.restore")} onClick=${() => write([...tags, tag])}><s>${tag}</s></button>`)}
+                    <${AddTag} known=${known.tags} frequent=${frequent} without=${tags} onAdd=${(/** @type {string} */ tag) => write([...tags, tag])} />
+                </div>`}
+        </div>
+    </article>`;
+}
+
+/** @param {{known: string[], frequent: Record<string, number>, without: string[], onAdd: (tag: string) => void, label?: string}} props */
+export function AddTag({ known, frequent, without, onAdd, label }) {
+    const [typed, setTyped] = useState("");
+    const [chosen, choose] = useState(-1);
+    const found = suggestions(typed, known, frequent, without);
+    /** @param {string} text */
+    const add = (text) => {
+        const tag = text.trim();
+        if (tag && !tag.includes(",") && !without.includes(tag)) onAdd(tag);
+        setTyped("");
+        choose(-1);
+    };
+    /** @param {KeyboardEvent} event */
+    const pressed = (event) => {
+        if (event.key === "Enter" || event.key === ",") add(found[chosen] ?? typed);
+        else if (event.key === "ArrowDown") choose(Math.min(chosen + 1, found.length - 1));
+        else if (event.key === "ArrowUp") choose(Math.max(chosen - 1, -1));
+        else if (event.key === "Escape") { setTyped(""); choose(-1); } else return;
+        event.preventDefault();
+        event.stopPropagation();
+    };
+    return html`<span class="add-tag">
+        <input value=${typed} placeholder=${t("captions.add")} aria-label=${label ?? t("captions.add")} size="12" role="combobox" aria-expanded=${String(found.length > 0)} aria-autocomplete="list"
+            onInput=${(/** @type {any} */ event) => { setTyped(event.target.value); choose(-1); }} onKeyDown=${pressed} onBlur=${() => setTimeout(() => setTyped(""), 150)} />
+        ${found.length > 0 && html`<ul class="suggestions" role="listbox" aria-label=${t("captions.add")}>
+            ${found.map((tag, at) => html`<li key=${tag} role="option" aria-selected=${String(at === chosen)} class=${at === chosen ? "is-chosen" : ""} onMouseDown=${(/** @type {Event} */ event) => { event.preventDefault(); add(tag); }}>${tag} ${frequent[tag] ? html`<span class="dim">${frequent[tag]}</span>` : null}</li>`)}
+        </ul>`}
+    </span>`;
+}

@@ -1,0 +1,60 @@
+// The frame: workspace, job bar, six steps, and the step that is open.
+import { classes, html, useEffect, useWatch } from "./core.mjs";
+import { Captions } from "./captions.mjs";
+import { Crops } from "./crops.mjs";
+import { JobBar } from "./job-bar.mjs";
+import { keys } from "./keys.mjs";
+import { NewCharacter } from "./new-character.mjs";
+import { Notes } from "./notes.mjs";
+import { Regularization } from "./regularization.mjs";
+import { RunEverything } from "./run-everything.mjs";
+import { Source } from "./source.mjs";
+import { StepBar } from "./step-bar.mjs";
+import { Test } from "./test.mjs";
+import { Train } from "./train.mjs";
+import { WorkspacePicker } from "./workspace-picker.mjs";
+import { code, t } from "./words.mjs";
+import { connection, glance, name, step } from "./state.mjs";
+
+const PANELS = {
+    source: Source,
+    crops: Crops,
+    captions: Captions,
+    regularization: Regularization,
+    train: Train,
+    test: Test,
+};
+
+export function Page() {
+    const chosen = useWatch(name);
+    const seen = useWatch(glance);
+    const open = /** @type {keyof typeof PANELS} */ (useWatch(step));
+    const link = useWatch(connection);
+    useEffect(() => keys(), []);
+    const Panel = PANELS[open];
+    return html`
+        <div class="frame" lang=${code()}>
+            ${link === "lost" && html`<p class="lost" role="alert">${t("connection.lost")}</p>`}
+            <header class="top">
+                <${WorkspacePicker} />
+                ${chosen && seen && html`<${RunEverything} />`}
+            </header>
+            <${JobBar} />
+            ${!chosen && html`<${NewCharacter} />`}
+            ${chosen && !seen && html`<p class="dim" role="status">${t("loading")}</p>`}
+            ${chosen && seen && html`
+                <${StepBar} />
+                <section
+                    class=${classes("panel", `panel-${open}`)}
+                    role="tabpanel"
+                    id="sl-panel"
+                    aria-labelledby=${`sl-step-${open}`}
+                    key=${chosen}
+                >
+                    <${Panel} key=${open} />
+                </section>
+            `}
+            <${Notes} />
+        </div>
+    `;
+}

@@ -1,0 +1,141 @@
+// What the page knows, as signals, and how it comes to know it.
+import { ask, ofWorkspace } from "./api.mjs";
+import { batch, computed, signal } from "./core.mjs";
+
+/** @typedef {import("./types.d.ts").Job} Job */
+/** @typedef {import("./types.d.ts").Glance} Glance */
+/** @typedef {import("./types.d.ts").Dataset} Dataset */
+/** @typedef {import("./types.d.ts").Declaration} Declaration */
+
+const KEY = "singlelora-workspace";
+
+export const jobs = signal(/** @type {Job[]} */ ([]));
+export const workspaces = signal(/** @type {string[] | null} */ (null));
+export const checkpoint = signal({ name: "", checkpoint: "" });
+/** The open workspace; "" for none: a new character. */
+export const name = signal(sessionStorage.getItem(KEY) ?? "");
+export const glance = signal(/** @type {Glance | null} */ (null));
+export const dataset = signal(/** @type {Dataset | null} */ (null));
+export const step = signal("source");
+/** "connecting", "open" or "lost". */
+export const connection = signal("connecting");
+export const declarations = signal(/** @type {Declaration[]} */ ([]));
+/** @type {import("./vendor/signals.mjs").Signal<{id: number, text: string, bad: boolean, undo?: () => void}[]>} */
+export const notes = signal([]);
+
+export const running = computed(() => jobs.value.find((job) => job.state === "running") ?? null);
+export const ownJob = computed(() =>
+    jobs.value.find((job) => job.state === "running" && job.workspace === name.value) ?? null);
+
+/** Open a workspace, or none. @param {string} chosen */
+export function open(chosen) {
+    sessionStorage.setItem(KEY, chosen);
+    if (chosen === name.value) return;
+    batch(() => {
+        name.value = chosen;
+        glance.value = null;
+        dataset.value = null;
+    });
+}
+
+let loading = 0;
+let again = false;
+
+/** Load what the open workspace holds; calls that come meanwhile make one more load. */
+export async function reload() {
+    if (loading) {
+        again = true;
+        return;
+    }
+    loading = 1;
+    try {
+        do {
+            again = false;
+            const asked = name.value;
+            if (!asked) break;
+            const [seen, data] = await Promise.all([
+                ask(ofWorkspace(asked, "glance")),
+                ask(ofWorkspace(asked, "dataset")).catch(() => null),
+            ]);
+            if (asked !== name.value) {
+                again = true;
+                continue;
+            }
+            batch(() => {
+                glance.value = seen;
+                dataset.value = data;
+            });
+        } while (again);
+    } catch (error) {
+        if (/** @type {any} */ (error).status === 404) open("");
+        else tell(error);
+    } finally {
+        loading = 0;
+    }
+}
+
+/** All settings' declarations, once. */
+export async function loadDeclarations() {
+    if (!declarations.value.length) declarations.value = await ask("settings");
+}
+
+let count = 0;
+
+/**
+ * A line for the user, which goes by itself unless it is an error.
+ * @param {unknown} said an error, or text
+ * @param {() => void} [undo]
+ */
+export function tell(said, undo) {
+    const bad = said instanceof Error;
+    const note = { id: ++count, text: bad ? said.message : String(said), bad, undo };
+    notes.value = [...notes.value.filter((each) => each.text !== note.text).slice(-3), note];
+    if (!bad) setTimeout(() => dismiss(note.id), undo ? 12000 : 6000);
+}
+
+/** @param {number} id */
+export function dismiss(id) {
+    notes.value = notes.value.filter((note) => note.id !== id);
+}
+
+/**
+ * Do something and tell what went wrong; true if nothing did.
+ * @param {() => Promise<unknown>} work
+ */
+export async function attempt(work) {
+    try {
+        await work();
+        return true;
+    } catch (error) {
+        tell(error);
+        return false;
+    }
+}
+
+/** Change settings of the open workspace. @param {Record<string, unknown>} values */
+export async function change(values) {
+    const asked = name.value;
+    const before = glance.value;
+    if (before) glance.value = { ...before, settings: { ...before.settings, ...values } };
+    try {
+        await ask(ofWorkspace(asked), { method: "PATCH", body: values });
+    } catch (error) {
+        if (glance.value && before) glance.value = before;
+        throw error;
+    }
+    await reload();
+}
+
+/**
+ * Queue a stage, or "run" for all.
+ * @param {string} stage
+ * @param {Record<string, unknown>} [more]
+ */
+export async function run(stage, more = {}) {
+    await ask(ofWorkspace(name.value, "jobs"), { body: { stage, ...more } });
+}
+
+/** The state of one step. @param {string} of */
+export function stepState(of) {
+    return glance.value?.steps.find((each) => each.name === of) ?? null;
+}
