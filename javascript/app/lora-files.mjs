@@ -41,7 +41,7 @@ export function LoraFiles() {
             <button type="button" class="small" id="sl-merge" disabled=${several.length < 2} onClick=${make("merge", { loras: several, method })}>${t("files.merge")}</button>
         </fieldset>
         <div class="row">
-            <label class="inline">${t("files.rank")} <input type="number" min="1" value=${rank} onInput=${(/** @type {any} */ event) => setRank(Number(event.target.value) || 1)} /></label>
+            <label class="inline">${t("files.rank")} <input id="sl-rank" type="number" min="1" value=${rank} onInput=${(/** @type {any} */ event) => setRank(Number(event.target.value) || 1)} /></label>
             <button type="button" class="small" id="sl-resize" onClick=${make("resize", { lora: file, rank })}>${t("files.resize")}</button>
         </div>
         ${told && html`<div class="note" role="status" id="sl-files-told">

@@ -1,5 +1,6 @@
 // The frame: workspace, job bar, six steps, and the step that is open.
 import { classes, html, useEffect, useWatch } from "./core.mjs";
+import { CheckpointNotice } from "./checkpoint-notice.mjs";
 import { Captions } from "./captions.mjs";
 import { Crops } from "./crops.mjs";
 import { JobBar } from "./job-bar.mjs";
@@ -35,6 +36,7 @@ export function Page() {
     return html`
         <div class="frame" lang=${code()}>
             ${link === "lost" && html`<p class="lost" role="alert">${t("connection.lost")}</p>`}
+            <${CheckpointNotice} />
             <header class="top">
                 <${WorkspacePicker} />
                 ${chosen && seen && html`<${RunEverything} />`}

@@ -137,6 +137,7 @@ def test_a_file_is_looked_into_baked_merged_and_cut(page: Any, served: tuple[str
     told.locator("img").wait_for()
     for box in page.locator("#sl-files fieldset input[type=checkbox]").all()[:2]:
         box.check()
+    page.locator("#sl-rank").fill("1")
     for number, verb in enumerate(("bake", "merge", "resize"), 1):
         page.locator(f"#sl-{verb}").click()
         page.wait_for_function(
