@@ -23,6 +23,7 @@ ROOMS = (
     "service",
     "sweeps",
     "hosts/webui",
+    "hosts/forge",
     "hosts/webui_family",
     "hosts/standalone",
     "hosts",
@@ -53,7 +54,11 @@ ROOMS = (
     "errors",
 )
 HOME_OF = {
-    "modules": ("hosts/webui", "hosts/webui_family", "extension"),
+    "modules": ("hosts/webui", "hosts/forge", "hosts/webui_family", "extension"),
+    "modules_forge": ("hosts/forge", "extension"),
+    "backend": ("hosts/forge", "extension"),
+    "huggingface_guess": ("hosts/forge", "extension"),
+    "ldm_patched": ("hosts/forge", "extension"),
     "diffusers": ("hosts/standalone",),
     "gradio": ("ui",),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,26 @@ from modules import sd_models, shared
 
 from ..embedded.paths import CHECKPOINT, CLIP
 from ..files.fileio import atomic, write_text
+from ..hosts.webui_family.host import FamilyHost
+
+logger = logging.getLogger(__name__)
 
 CONFIG = CHECKPOINT.with_suffix(".yaml")
+
+
+def recognize_embedded(host: FamilyHost) -> None:
+    """Have the program recognize the checkpoint, before it loads its first.
+
+    Forge and reForge know checkpoints by their widths, and these are no one else's.
+    """
+    try:
+        host.add_family(CONFIG, CLIP)
+    except Exception:
+        logger.warning(
+            "%s will not load the small embedded checkpoint; all others work",
+            host.title,
+            exc_info=True,
+        )
 
 
 def add_embedded() -> str:

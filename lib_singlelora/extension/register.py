@@ -14,12 +14,13 @@ from modules import script_callbacks, shared
 
 from ..api import routes
 from ..bootstrap.webui_requirements import wanted
-from ..hosts.webui.host import WebUIHost
 from ..hosts.webui_family.generate import interrupt_when_cancelled
+from ..hosts.webui_family.host import FamilyHost
 from ..service.service import Service
 from ..ui.compat import show_warning
 from ..ui.page import Action, Extras, tab
-from .embedded_checkpoint import add_embedded
+from .embedded_checkpoint import add_embedded, recognize_embedded
+from .host_choice import choose_host
 from .options import add_options, workspace_root
 from .send_to_tabs import Components
 from .xyz_axes import add_axes
@@ -34,7 +35,7 @@ def service() -> Service:
     """The one service of this process."""
     global _service
     if _service is None:
-        _service = Service(WebUIHost(show_warning), workspace_root)
+        _service = Service(choose_host(show_warning), workspace_root)
     return _service
 
 
@@ -45,7 +46,8 @@ def register() -> None:
     """
     running = service()
     host = running.host
-    assert isinstance(host, WebUIHost)
+    assert isinstance(host, FamilyHost)
+    recognize_embedded(host)
     components = Components()
 
     def app_started(demo: Any, app: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modules import infotext_utils
 from PIL import Image
 
 from ..imaging.load import read_rgb
@@ -38,6 +39,10 @@ class Components:
 
     def sends(self) -> list[Send]:
         """A button for each tab; a WebUI without one of the components lacks that button only."""
+        canvas = infotext_utils.paste_fields.get("img2img", {}).get("init_img")
+        if canvas is not None:
+            # What bears the id is markup in Forge, whose canvas keeps its picture elsewhere.
+            self._by_elem_id[IMG2IMG_PICTURE] = canvas
         return [
             Send(
                 target.label,
@@ -68,13 +73,14 @@ def _resized(path: Path, result: Handover) -> Image.Image:
     return read_rgb(path).resize(result.size, Image.Resampling.LANCZOS)
 
 
+IMG2IMG_PICTURE = "img2img_image"
 TXT2IMG_TEXTS = ("txt2img_prompt", "txt2img_neg_prompt", "txt2img_width", "txt2img_height")
 IMG2IMG_TEXTS = ("img2img_prompt", "img2img_neg_prompt", "img2img_width", "img2img_height")
 TARGETS = (
     Target("Send to txt2img", TXT2IMG_TEXTS, _texts, "() => { switch_to_txt2img(); }"),
     Target(
         "Send to img2img",
-        (*IMG2IMG_TEXTS, "img2img_image"),
+        (*IMG2IMG_TEXTS, IMG2IMG_PICTURE),
         _texts_and_picture,
         "() => { switch_to_img2img_tab(0); }",
     ),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..ops.frozen_linear import autocast_enabled
@@ -59,6 +59,44 @@ def _no_autocast(device_type: str, dtype: torch.dtype, reason: str = "") -> Trai
         f"training.precision={name}: PyTorch {torch.__version__} has no autocast to "
         f"{name} on '{device_type}'{reason}; choose auto, fp32 or bf16"
     )
+
+
+@contextmanager
+def in_fp32(vae: nn.Module) -> Iterator[None]:
+    """The VAE in fp32 while inside; afterwards it has the very tensors that it had."""
+    parameters = [(parameter, parameter.data) for parameter in vae.parameters()]
+    buffers = [(module, dict(module._buffers)) for module in vae.modules()]
+    try:
+        vae.float()
+        yield
+    finally:
+        for parameter, data in parameters:
+            parameter.data = data
+        for module, tensors in buffers:
+            module._buffers.update(tensors)
+
+
+def through_vae(
+    vae: nn.Module,
+    call: Callable[[Tensor], Tensor],
+    values: Tensor,
+    device: torch.device,
+    advice: str,
+) -> Tensor:
+    """call(values) in the VAE's dtype, repeated in fp32 when half precision gives NaN.
+
+    advice: what the user can do about a VAE that gives NaN.
+
+    Raises:
+        TrainingError: fp32 gives NaN too.
+    """
+    dtype = next(vae.parameters()).dtype
+    with torch.no_grad():
+        result = call(values.to(device, dtype))
+        if dtype != torch.float32 and not bool(torch.isfinite(result).all()):
+            with in_fp32(vae):
+                result = call(values.to(device, torch.float32))
+    return checked_vae(result, values, advice)
 
 
 def checked_vae(result: Tensor, values: Tensor, advice: str) -> Tensor:

@@ -237,7 +237,7 @@ class LycorisBranch(Branch):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             module = _lycoris_class(shape.algorithm)(
                 "branch",
-                beside,
+                _as_pytorchs(beside),
                 lora_dim=self.rank,
                 alpha=self.alpha,
                 factor=shape.factor,
@@ -299,6 +299,20 @@ def new_branch(beside: nn.Module, shape: LoraShape, generator: torch.Generator) 
     if shape.algorithm in ("LoRA", "LoCon"):
         return LoraBranch(beside, shape, generator)
     return LycorisBranch(beside, shape, generator)
+
+
+def _as_pytorchs(beside: nn.Module) -> nn.Module:
+    """The module, or PyTorch's Linear on its very weight: LyCORIS asks for the class.
+
+    Forge's Linear derives from nn.Module alone.
+    """
+    weight = beside._parameters["weight"]
+    if isinstance(beside, (nn.Linear, nn.Conv2d)) or weight is None or weight.dim() != 2:
+        return beside
+    twin = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # nothing is allocated
+    twin.weight = weight
+    twin.bias = beside._parameters.get("bias")  # type: ignore[assignment]
+    return twin
 
 
 def _lycoris_class(algorithm: str) -> type[nn.Module]:

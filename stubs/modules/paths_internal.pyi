@@ -1,1 +1,2 @@
+data_path: str
 default_output_dir: str

@@ -56,6 +56,8 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         inpaint_full_res: bool = True,
     ) -> None: ...
 
+need_global_unload: bool  # Forge's
+
 class Processed:
     images: list[Image.Image]
     infotexts: list[str]

@@ -1,8 +1,11 @@
+from typing import Any
+
 from .sd_models_types import WebuiSdModel
 
 class CheckpointInfo:
     filename: str
     name: str
+    title: str
     sha256: str | None
     metadata: dict[str, str]
 
@@ -12,9 +15,13 @@ checkpoint_aliases: dict[str, CheckpointInfo]
 
 class SdModelData:
     sd_model: WebuiSdModel | None
+    # Forge's
+    forge_loading_parameters: dict[str, Any]
+    forge_hash: str
 
 model_data: SdModelData
 
+def forge_model_reload() -> tuple[Any, bool]: ...  # Forge's
 def list_models() -> None: ...
 def get_closet_checkpoint_match(search_string: str) -> CheckpointInfo | None: ...
 def model_hash(filename: str) -> str: ...

@@ -231,3 +231,31 @@ def test_cut_text_gradient_comes_from_the_trained_blocks_only() -> None:
             assert targets[key_in](context).requires_grad is expected
             assert targets[key_out](context).requires_grad
     assert targets[key_in](torch.randn(1, 4, requires_grad=True)).requires_grad
+
+
+class OwnLinear(nn.Module):
+    """A Linear of a class of its own, as Forge has one."""
+
+    def __init__(self, like: nn.Linear) -> None:
+        super().__init__()
+        self.weight = like.weight
+        self.bias = like.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_linear_of_another_class_gets_the_branch_of_pytorchs(algorithm: str) -> None:
+    needs(algorithm)
+    plain = nn.Linear(6, 4)
+    shape = LoraShape(2, 2.0, algorithm=algorithm)
+    branches = [
+        new_branch(module, shape, torch.Generator().manual_seed(1))
+        for module in (plain, OwnLinear(plain))
+    ]
+    first, second = (branch.tensors() for branch in branches)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    x = torch.linspace(-1, 1, 6)
+    assert torch.equal(branches[0](x), branches[1](x))

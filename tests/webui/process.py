@@ -21,14 +21,23 @@ FLAGS = (
     "--skip-torch-cuda-test",
     "--skip-python-version-check",
     "--skip-install",
-    "--no-half",
-    "--use-cpu",
-    "all",
     "--api",
     "--no-download-sd-model",
-    "--do-not-download-clip",
 )
+# Without a GPU
+FLAGS_OF = {
+    "webui": ("--no-half", "--use-cpu", "all", "--do-not-download-clip"),
+    "forge": ("--always-cpu",),
+    "reforge": ("--always-cpu",),
+}
 PROBE = Path(__file__).parent / "probe"
+
+
+def kind_of(folder: Path) -> str:
+    """Which program lies in a folder: webui, forge or reforge."""
+    if not (folder / "modules_forge").is_dir():
+        return "webui"
+    return "reforge" if (folder / "ldm_patched").is_dir() else "forge"
 
 
 class Refused(Exception):
@@ -53,6 +62,7 @@ class WebUI:
         self.python = python
         self.data = data
         self.flags = flags
+        self.kind = kind_of(folder)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -89,6 +99,7 @@ class WebUI:
                     self.python,
                     "launch.py",
                     *FLAGS,
+                    *FLAGS_OF[self.kind],
                     *self.flags,
                     "--port",
                     str(self.port),

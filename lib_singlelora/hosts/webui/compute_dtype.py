@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from modules import devices
@@ -73,7 +73,7 @@ def through_vae(vae: nn.Module, call: Callable[[Tensor], Tensor], values: Tensor
         with _vae_autocast(dtype):
             result = call(values.to(devices.device, dtype))
         if dtype != torch.float32 and not bool(torch.isfinite(result).all()):
-            with _in_fp32(vae), _vae_autocast(torch.float32):
+            with precision.in_fp32(vae), _vae_autocast(torch.float32):
                 result = call(values.to(devices.device, torch.float32))
     return precision.checked_vae(result, values, ANOTHER_VAE)
 
@@ -83,21 +83,6 @@ def _vae_autocast(dtype: torch.dtype) -> AbstractContextManager[object]:
     if dtype != torch.float32:
         return devices.autocast()
     return torch.autocast("cuda", enabled=False) if _device_type() == "cuda" else nullcontext()
-
-
-@contextmanager
-def _in_fp32(vae: nn.Module) -> Iterator[None]:
-    """The VAE in fp32 while inside; afterwards it has the very tensors that it had."""
-    parameters = [(parameter, parameter.data) for parameter in vae.parameters()]
-    buffers = [(module, dict(module._buffers)) for module in vae.modules()]
-    try:
-        vae.float()
-        yield
-    finally:
-        for parameter, data in parameters:
-            parameter.data = data
-        for module, tensors in buffers:
-            module._buffers.update(tensors)
 
 
 def _device_type() -> str:

@@ -25,6 +25,11 @@ class WebUIHost(FamilyHost):
         return "webui"
 
     @property
+    def title(self) -> str:
+        """The program's name, for people."""
+        return "Stable Diffusion WebUI"
+
+    @property
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import networks
@@ -20,6 +22,18 @@ FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
 LBW_SUFFIX = "_in_LBW_"  # LBW puts this behind the name of a network whose blocks it weights
 
 
+@dataclass(frozen=True)
+class Custom:
+    """What a program wants of each of our pictures.
+
+    options: of its settings, by their names, for these pictures alone.
+    complete: puts what else it needs into its processing object.
+    """
+
+    options: dict[str, object] = field(default_factory=dict)
+    complete: Callable[[Any], None] = lambda p: None
+
+
 def sampler_names() -> tuple[str, ...]:
     """The WebUI's samplers, each alone and with every schedule, as in "DPM++ 2M Karras"."""
     samplers = [sampler.name for sampler in sd_samplers.all_samplers]
@@ -30,11 +44,11 @@ def sampler_names() -> tuple[str, ...]:
 
 
 def generate_images(
-    request: ImageRequest, job: Job, library: LoraFolder, options: dict[str, object] | None = None
+    request: ImageRequest, job: Job, library: LoraFolder, custom: Custom
 ) -> list[GeneratedImage]:
     """Draw one picture per seed.
 
-    options: of the WebUI's settings, by their names, for these pictures alone.
+    custom: what the program wants of them.
 
     Raises:
         JobCancelled: in the middle of a picture too.
@@ -58,7 +72,7 @@ def generate_images(
             )
         else:
             job.report(Progress("generate", index, len(request.seeds), message))
-        images.append(_generate_image(request, seed, tags, job, options or {}))
+        images.append(_generate_image(request, seed, tags, job, custom))
         loaded = {network.name.split(LBW_SUFFIX)[0] for network in networks.loaded_networks}
         if missing := [name for name, _ in loras if name not in loaded]:
             raise LoraFileError(
@@ -123,9 +137,10 @@ def _processing(
 
 
 def _generate_image(
-    request: ImageRequest, seed: int, tags: str, job: Job, settings: dict[str, object]
+    request: ImageRequest, seed: int, tags: str, job: Job, custom: Custom
 ) -> GeneratedImage:
-    p = _processing(request, seed, tags, settings)
+    p = _processing(request, seed, tags, custom.options)
+    custom.complete(p)
     try:
         result = processing.process_images(p)
     except devices.NansException as error:

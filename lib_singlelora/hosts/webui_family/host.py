@@ -58,6 +58,11 @@ class FamilyHost(ABC):
 
     @property
     @abstractmethod
+    def title(self) -> str:
+        """The program's name, for people."""
+
+    @property
+    @abstractmethod
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint, or the one that the next job loads.
 
@@ -106,6 +111,13 @@ class FamilyHost(ABC):
 
         Raises:
             CheckpointError: there is none.
+        """
+
+    def add_family(self, config: Path, clip: Path) -> None:  # noqa: B027  (it reads the .yaml)
+        """Have the program recognize a small checkpoint, where it reads no `.yaml` beside it.
+
+        config: its original configuration file.
+        clip: folder of its text encoder's config and tokenizer.
         """
 
     def forget_loras(self) -> None:  # noqa: B027  (nothing to forget is no omission)
@@ -192,4 +204,4 @@ class FamilyHost(ABC):
         with self.exclusive(job):
             self.require_checkpoint()
             self.require_fitting(request.loras)
-            return generate.generate_images(request, job, self.library, self.picture_options())
+            return generate.generate_images(request, job, self.library, generate.Custom(self.picture_options()))

@@ -22,6 +22,10 @@ LOCKED_OPTIONS = (
     "sd_unet",
     "fp8_storage",
     "cross_attention_optimization",
+    # Forge's and reForge's
+    "forge_additional_modules",
+    "forge_unet_storage_dtype",
+    "sd_text_encoder",
 )
 
 

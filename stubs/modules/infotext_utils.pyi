@@ -1,0 +1,3 @@
+from typing import Any
+
+paste_fields: dict[str, dict[str, Any]]
