@@ -1,35 +1,53 @@
-"""Which family a loaded checkpoint is of, and why another one cannot be trained."""
+"""Which family a loaded checkpoint is of and what its blocks are, or why it cannot be trained."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from ...errors import CheckpointError
-from ...naming.blocks import SD1, BlockLayout
+from ...families.family import Family
+from ...families.recognition import EXPECTED
+from ...families.sd1 import SD1
+from ...families.sd2 import SD2
+from ...families.sdxl import SDXL
+from ...naming.blocks import BlockLayout
 from .program import Program
 
-TRAINED = "epsilon", "v_prediction"
-EXPECTED = "expected Stable Diffusion 1.x"
+TRAINED = ("epsilon", "v_prediction")
+KINDS = {"is_sd1": SD1, "is_sd2": SD2, "is_sdxl": SDXL}  # the programs' own marks
 
 
-def layout_of(program: Program, sd_model: Any) -> BlockLayout:
-    """The layout of a loaded checkpoint.
+def family_of(sd_model: Any) -> Family:
+    """The family of a loaded checkpoint.
 
     Raises:
-        CheckpointError: one that cannot be trained, with the reason.
+        CheckpointError: it is of none that can be trained.
+    """
+    for mark, family in KINDS.items():
+        if getattr(sd_model, mark, False) and not getattr(sd_model, "is_sd3", False):
+            return family
+    kind = "Stable Diffusion 3" if getattr(sd_model, "is_sd3", False) else type(sd_model).__name__
+    raise CheckpointError(
+        f"{sd_model.sd_checkpoint_info.name}: found a checkpoint of another family ({kind}), which"
+        f" cannot be trained here, {EXPECTED}; choose one at the top of the page"
+    )
+
+
+def require_trainable(program: Program, sd_model: Any) -> None:
+    """Do nothing if the loaded checkpoint can be trained.
+
+    Raises:
+        CheckpointError: it cannot, with the reason.
     """
     name = sd_model.sd_checkpoint_info.name
-    kind = _stranger(sd_model)
-    if kind:
-        raise CheckpointError(
-            f"{name}: found {kind}, which cannot be trained here, {EXPECTED}; choose one at the top"
-            " of the page"
-        )
+    family_of(sd_model)
     packed = program.quantization(sd_model)
     if packed:
         raise CheckpointError(
-            f"{name}: found its weights packed in {packed}, which nothing can be trained on,"
+            f"{name}: found its weights packed in {packed}, through which no gradient flows,"
             " expected plain numbers; set Diffusion in Low Bits to Automatic, or choose the"
             " checkpoint that it was made from"
         )
@@ -47,24 +65,35 @@ def layout_of(program: Program, sd_model: Any) -> BlockLayout:
             f"{name}: found {kind} with {channels} input channels, expected 4; train on the base"
             " checkpoint that it was made from: the LoRA works in the inpainting one too"
         )
+
+
+def layout_of(program: Program, sd_model: Any) -> BlockLayout:
+    """The layout of a loaded checkpoint, which may be narrower than its family's.
+
+    Raises:
+        CheckpointError: it is of no family that can be trained.
+    """
+    family = family_of(sd_model)
+    unet: Any = program.unet(sd_model)
+    multipliers = tuple(unet.channel_mult)
+    # The first block of each level: its resamplers lie between them.
+    firsts = [unet.input_blocks[1 + 3 * level] for level in range(len(multipliers))]
     context = next(
         module.weight.shape[1]
         for name, module in unet.named_modules()
         if name.endswith("attn2.to_k")
     )
     return replace(
-        SD1, channels=unet.model_channels, multipliers=tuple(unet.channel_mult), context=context
+        family.layout,
+        channels=unet.model_channels,
+        multipliers=multipliers,
+        depths=tuple(_depth(block) for block in firsts),
+        middle_depth=_depth(unet.middle_block),
+        context=context,
+        vector=unet.label_emb[0][0].weight.shape[1] if family.layout.vector else 0,
     )
 
 
-def _stranger(sd_model: Any) -> str:
-    """What a checkpoint is that no family of ours is; '' for one of ours."""
-    if getattr(sd_model, "is_sd3", False):
-        return "a Stable Diffusion 3 checkpoint"
-    if getattr(sd_model, "is_sdxl", False):
-        return "an SDXL checkpoint"
-    if getattr(sd_model, "is_sd1", False):
-        return ""
-    if getattr(sd_model, "is_sd2", False):
-        return "a Stable Diffusion 2 checkpoint"
-    return f"a checkpoint of another family ({type(sd_model).__name__})"
+def _depth(block: nn.Module) -> int:
+    """Transformer blocks of a block of the U-Net, 0 for none."""
+    return sum(len(getattr(part, "transformer_blocks", ())) for part in block.children())

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ...errors import CheckpointError
 from ...host import AskedPreset, CheckpointInfo, TrainingModel
 from ..webui_family import checkpoints
-from ..webui_family.generate import Custom
 from ..webui_family.host import FamilyHost
-from .architecture import layout_of
+from .architecture import family_of, require_trainable
 from .program import Program
 from .small_family import small_family
 from .training_model import borrowed_networks
@@ -57,10 +57,10 @@ class ForgeHost(FamilyHost):
                 " models/Stable-diffusion, or add the small embedded one (Settings)"
             )
         loaded = self._program.loaded()
-        native_size = checkpoints.NATIVE_SIZES["sd1"]
         if loaded is not None and loaded.sd_checkpoint_info.filename == chosen.filename:
-            native_size = checkpoints.NATIVE_SIZES[layout_of(self._program, loaded).name]
-        return checkpoints.checkpoint_info(chosen, native_size)
+            require_trainable(self._program, loaded)
+            return checkpoints.checkpoint_info(chosen, family_of(loaded))
+        return checkpoints.checkpoint_info(chosen, checkpoints.file_family(chosen))
 
     @property
     def asked_preset(self) -> AskedPreset:
@@ -87,9 +87,13 @@ class ForgeHost(FamilyHost):
         """Forget what was read of LoRA files: one has changed under its name."""
         self._program.forget_loras()
 
-    def custom(self) -> Custom:
-        """What the program wants of each of our pictures."""
-        return Custom(self._program.picture_options(), self._program.complete_picture)
+    def picture_options(self) -> dict[str, object]:
+        """The program's options that each of our pictures sets for itself, by their names."""
+        return self._program.picture_options()
+
+    def complete_picture(self, p: Any) -> None:
+        """Put what else the program needs into a picture's processing object."""
+        self._program.complete_picture(p)
 
     @contextmanager
     def drawing_with(self, name: str) -> Iterator[None]:
@@ -105,7 +109,7 @@ class ForgeHost(FamilyHost):
             return
         with self._program.drawing_with(wanted):
             # Another architecture is refused before anything is drawn.
-            layout_of(self._program, self._program.loaded())
+            require_trainable(self._program, self._program.loaded())
             yield
 
     @contextmanager

@@ -5,52 +5,79 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ...families.family import Family, TextEncoder
 from ...host import Conditioning
 from ..clip import token_chunks, token_ids, token_positions
 from .program import Program, TextNetwork
 
-LAYERS = "text_model.encoder."  # what a LoRA trains of a text encoder; embeddings are left alone
+LAYER = "text_model.encoder."  # what a LoRA trains of a text encoder; embeddings are left alone
 
 
 class TextEncoders:
-    """The text encoders of one checkpoint."""
+    """The text encoders of one checkpoint, in the order in which their outputs are joined."""
 
-    def __init__(self, program: Program, networks: Sequence[TextNetwork]) -> None:
+    def __init__(self, program: Program, family: Family, networks: Sequence[TextNetwork]) -> None:
         self._program = program
-        self._networks = networks
+        self._encoders: list[tuple[TextEncoder, TextNetwork]] = list(
+            zip(family.text_encoders, networks, strict=True)
+        )
+        self._tokenizer = networks[0].tokenizer  # all of them have CLIP's one vocabulary
 
     def count_tokens(self, prompt: str) -> int:
         """CLIP tokens of a prompt, without those of start and end."""
-        return len(token_ids(self._networks[0].tokenizer, prompt))
+        return len(token_ids(self._tokenizer, prompt))
 
     def token_positions(self, prompt: str, part: str) -> list[int]:
         """Where a part of a prompt first lies in its context; none if it is not there."""
-        return token_positions(self._networks[0].tokenizer, prompt, part)
+        return token_positions(self._tokenizer, prompt, part)
 
     def encode(self, prompts: Sequence[str], clip_skip: int, device: torch.device) -> Conditioning:
         """Prompts to conditioning without sizes."""
-        [network] = self._networks
-        tokens = token_chunks(network.tokenizer, prompts).to(device)
+        tokens = token_chunks(self._tokenizer, prompts)
         batch, chunks, length = tokens.shape
-        layers = len(network.transformer.text_model.encoder.layers)
-        skip = max(1, min(clip_skip, layers))
-        hidden, _ = self._program.layer(
-            network, tokens.view(batch * chunks, length), skip, with_norm=True, pooled=False
-        )
-        return Conditioning(hidden.reshape(batch, chunks * length, hidden.shape[-1]))
+        rows = tokens.view(batch * chunks, length)
+        contexts = []
+        pooled = None
+        for facts, network in self._encoders:
+            layers = len(network.transformer.text_model.encoder.layers)
+            wanted = clip_skip if facts.follows_clip_skip else facts.skipped
+            hidden, projected = self._program.layer(
+                network,
+                self._padded(rows, facts).to(device),
+                skip=max(1, min(wanted, layers)),
+                with_norm=facts.final_norm,
+                pooled=facts.pooled,
+            )
+            contexts.append(hidden.reshape(batch, chunks * length, hidden.shape[-1]))
+            if projected is not None:
+                pooled = projected.view(batch, chunks, -1)[:, 0]  # of the first chunk
+        return Conditioning(torch.cat(contexts, dim=-1), pooled)
+
+    def _padded(self, tokens: Tensor, facts: TextEncoder) -> Tensor:
+        """Token ids (B, 77) with the encoder's own token behind the first end token."""
+        if facts.pad is None:
+            return tokens
+        ends = tokens == self._tokenizer.eos_token_id
+        return tokens.masked_fill(ends.cumsum(dim=1) > 1, facts.pad)
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
-        """(canonical name, module) of every Linear."""
-        [network] = self._networks
-        for name, module in network.transformer.named_modules():
-            if name.startswith(LAYERS) and is_linear(module):
-                yield name, module
+        """(canonical name, module) of every Linear that is computed."""
+        for facts, network in self._encoders:
+            layers = network.transformer.text_model.encoder.layers
+            # Of what is never computed no trainer has a LoRA; the pooled text needs every layer.
+            last = 0 if facts.pooled or facts.dialect != "open_clip" else facts.skipped - 1
+            unused = tuple(
+                f"{LAYER}layers.{index}." for index in range(len(layers) - last, len(layers))
+            )
+            for name, module in network.transformer.named_modules():
+                if is_linear(module) and name.startswith(LAYER) and not name.startswith(unused):
+                    yield facts.prefix + name, module
 
     def layers(self) -> Iterator[nn.Module]:
         """What gradient checkpointing may compute again."""
-        for network in self._networks:
+        for _, network in self._encoders:
             yield from network.transformer.text_model.encoder.layers
 
 

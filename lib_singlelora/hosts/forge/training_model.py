@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ...errors import TrainingError
 from ...host import Conditioning, Part
 from .. import placement, precision
+from ..size_vector import size_vector
 from ..webui_family.loan import frozen, give_memory_back, trim
-from .architecture import layout_of
+from .architecture import family_of, layout_of, require_trainable
 from .in_place import additions_in_place
 from .plain_tensors import plain_tensors
 from .program import Program
@@ -30,9 +31,10 @@ class ForgeTrainingModel:
     def __init__(self, program: Program, sd_model: Any, wanted_precision: str = "auto") -> None:
         self._program = program
         self._model = sd_model
+        self._family = family_of(sd_model)
         self._own_dtype = program.compute_dtype(sd_model)
         self._dtype = _pass_dtype(wanted_precision, self._own_dtype, program.device)
-        self._text = TextEncoders(program, program.text_networks(sd_model))
+        self._text = TextEncoders(program, self._family, program.text_networks(sd_model))
         self._unet: Any = program.unet(sd_model)
         self._places = placement.Placement(program.parts(sd_model), str(program.device))
         self.layout = layout_of(program, sd_model)
@@ -104,14 +106,18 @@ class ForgeTrainingModel:
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
         device = self._program.device
+        noisy = noisy.to(device).float()
+        conditioning = conditioning.mapped(lambda each: each.to(device).float())
+        vector = size_vector(conditioning, noisy) if self._family.takes_sizes else None
         self._places.bring("unet")
         with self._autocast():
             # In fp32: a cast to the weights' fp16 on the way in is one on the way back, where small
             # gradients would be lost.  The dictionary is new, for the U-Net writes into it.
             prediction: Tensor = self._unet(
-                noisy.to(device).float(),
+                noisy,
                 timesteps.to(device).float(),
-                context=conditioning.context.to(device).float(),
+                context=conditioning.context,
+                y=vector,
                 transformer_options={},
             )
             return prediction
@@ -165,7 +171,7 @@ def borrowed_networks(
         CheckpointError: a checkpoint that cannot be trained.
         TrainingError: the program cannot compute in that precision.
     """
-    layout_of(program, sd_model)  # refuses before anything of the model is touched
+    require_trainable(program, sd_model)  # before anything of the model is touched
     parts = program.parts(sd_model)
     give_memory_back()  # what the last picture left
     with ExitStack() as stack:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from modules import paths
 
@@ -134,6 +135,9 @@ class FamilyHost(ABC):
         """The WebUI's options that each of our pictures sets for itself, by their names."""
         return {}
 
+    def complete_picture(self, p: Any) -> None:  # noqa: B027  (nothing to add is no omission)
+        """Put what else the program needs into a picture's processing object."""
+
     def other_checkpoint(self, name: str) -> CheckpointInfo:
         """A checkpoint of the WebUI's by its name.
 
@@ -204,4 +208,5 @@ class FamilyHost(ABC):
         with self.exclusive(job):
             self.require_checkpoint()
             self.require_fitting(request.loras)
-            return generate.generate_images(request, job, self.library, generate.Custom(self.picture_options()))
+            custom = generate.Custom(self.picture_options(), self.complete_picture)
+            return generate.generate_images(request, job, self.library, custom)
