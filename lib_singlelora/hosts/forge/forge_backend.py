@@ -37,7 +37,7 @@ class ForgeBackend(Program):
 
     name = "forge"
     title = "Forge"
-    adds_in_place = ("unet",)
+    adds_in_place = ("unet", "text encoder")
 
     def loaded(self) -> Any | None:
         """The checkpoint in memory; before the first picture there is a placeholder."""
@@ -137,11 +137,11 @@ class ForgeBackend(Program):
         return vae
 
     def text_networks(self, sd_model: Any) -> Sequence[TextNetwork]:
-        """transformers' own classes."""
+        """One for SD1 and SD2, two for SDXL."""
         clip = sd_model.forge_objects_original.clip
         stage = clip.cond_stage_model
         return [
-            TextNetwork(getattr(stage, name).transformer, getattr(clip.tokenizer, name))
+            TextNetwork(getattr(stage, name), getattr(clip.tokenizer, name))
             for name in TEXT_NETWORKS
             if hasattr(stage, name)
         ]
@@ -223,17 +223,6 @@ class ForgeBackend(Program):
         vae: Any = self.vae(sd_model)
         result: Tensor = vae.process_out(latents)
         return result
-
-    def layer(
-        self, network: TextNetwork, tokens: Tensor, skip: int, with_norm: bool, pooled: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """From transformers' hidden states."""
-        transformer = network.transformer
-        output = transformer(tokens, output_hidden_states=True)
-        hidden = output.hidden_states[-skip]
-        if with_norm:
-            hidden = transformer.text_model.final_layer_norm(hidden)
-        return hidden, transformer.text_projection(output.pooler_output) if pooled else None
 
 
 def _unload(models: Sequence[nn.Module]) -> None:

@@ -123,11 +123,11 @@ class LdmPatchedBackend(Program):
         return vae
 
     def text_networks(self, sd_model: Any) -> Sequence[TextNetwork]:
-        """ComfyUI's classes, with transformers' names."""
+        """One for SD1 and SD2, two for SDXL."""
         clip = sd_model.forge_objects_original.clip
         stage = clip.cond_stage_model
         return [
-            TextNetwork(getattr(stage, name).transformer, getattr(clip.tokenizer, name).tokenizer)
+            TextNetwork(getattr(stage, name), getattr(clip.tokenizer, name).tokenizer)
             for name in TEXT_NETWORKS
             if hasattr(stage, name)
         ]
@@ -210,15 +210,6 @@ class LdmPatchedBackend(Program):
         """By the family's factor."""
         result: Tensor = sd_model.forge_objects_original.unet.model.process_latent_out(latents)
         return result
-
-    def layer(
-        self, network: TextNetwork, tokens: Tensor, skip: int, with_norm: bool, pooled: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """The layer is asked for: its hidden states are all one tensor, which layers add to."""
-        output = network.transformer(
-            tokens, intermediate_output=-skip, final_layer_norm_intermediate=with_norm
-        )
-        return output[1], output[2] if pooled else None
 
 
 def _unload(models: Sequence[nn.Module]) -> None:

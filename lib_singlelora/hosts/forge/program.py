@@ -21,12 +21,17 @@ Checkpoint = sd_models.CheckpointInfo
 class TextNetwork:
     """A text encoder.
 
-    transformer: has CLIP's modules under transformers' names, `text_model.encoder.layers.0…`.
+    module: holds all of it.
     tokenizer: transformers' own.
     """
 
-    transformer: Any
+    module: nn.Module
     tokenizer: Any
+
+    @property
+    def transformer(self) -> Any:
+        """CLIP's modules under transformers' names, `text_model.encoder.layers.0…`."""
+        return self.module.transformer
 
 
 class Program(ABC):
@@ -96,7 +101,7 @@ class Program(ABC):
 
     def parts(self, sd_model: Any) -> Mapping[str, nn.Module]:
         """The parts that are lent, by the names of `Part`."""
-        text = nn.ModuleList(each.transformer for each in self.text_networks(sd_model))
+        text = nn.ModuleList(each.module for each in self.text_networks(sd_model))
         return {"unet": self.unet(sd_model), "vae": self.vae(sd_model), "text encoder": text}
 
     @abstractmethod
@@ -155,14 +160,3 @@ class Program(ABC):
     @abstractmethod
     def unscaled(self, sd_model: Any, latents: Tensor) -> Tensor:
         """The VAE's latents, of those that the U-Net takes."""
-
-    @abstractmethod
-    def layer(
-        self, network: TextNetwork, tokens: Tensor, skip: int, with_norm: bool, pooled: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, 77, D) of token ids (B, 77), and the projected end token (B, P).
-
-        skip: the layer, from the end; 1 is the last one.
-        with_norm: True for the final layer norm on top of it.
-        pooled: True for the projected end token, which not every checkpoint has.
-        """

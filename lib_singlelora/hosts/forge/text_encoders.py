@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from ...families.family import Family, TextEncoder
 from ...host import Conditioning
 from ..clip import token_chunks, token_ids, token_positions
-from .program import Program, TextNetwork
+from .program import TextNetwork
 
 LAYER = "text_model.encoder."  # what a LoRA trains of a text encoder; embeddings are left alone
 
@@ -18,8 +19,7 @@ LAYER = "text_model.encoder."  # what a LoRA trains of a text encoder; embedding
 class TextEncoders:
     """The text encoders of one checkpoint, in the order in which their outputs are joined."""
 
-    def __init__(self, program: Program, family: Family, networks: Sequence[TextNetwork]) -> None:
-        self._program = program
+    def __init__(self, family: Family, networks: Sequence[TextNetwork]) -> None:
         self._encoders: list[tuple[TextEncoder, TextNetwork]] = list(
             zip(family.text_encoders, networks, strict=True)
         )
@@ -43,16 +43,16 @@ class TextEncoders:
         for facts, network in self._encoders:
             layers = len(network.transformer.text_model.encoder.layers)
             wanted = clip_skip if facts.follows_clip_skip else facts.skipped
-            hidden, projected = self._program.layer(
-                network,
+            hidden, end = _states(
+                network.transformer,
                 self._padded(rows, facts).to(device),
-                skip=max(1, min(wanted, layers)),
-                with_norm=facts.final_norm,
-                pooled=facts.pooled,
+                max(1, min(wanted, layers)),
+                facts.final_norm,
             )
             contexts.append(hidden.reshape(batch, chunks * length, hidden.shape[-1]))
-            if projected is not None:
-                pooled = projected.view(batch, chunks, -1)[:, 0]  # of the first chunk
+            if facts.pooled:
+                first = end.view(batch, chunks, -1)[:, 0]  # of the first chunk
+                pooled = _projected(network, first)
         return Conditioning(torch.cat(contexts, dim=-1), pooled)
 
     def _padded(self, tokens: Tensor, facts: TextEncoder) -> Tensor:
@@ -79,6 +79,35 @@ class TextEncoders:
         """What gradient checkpointing may compute again."""
         for _, network in self._encoders:
             yield from network.transformer.text_model.encoder.layers
+
+
+def _states(transformer: Any, tokens: Tensor, skip: int, with_norm: bool) -> tuple[Tensor, Tensor]:
+    """(B, 77, D) of token ids (B, 77), and that of the end token after the final norm, (B, D).
+
+    skip: the layer, from the end; 1 is the last one.
+    with_norm: True for the final layer norm on top of it.
+    """
+    norm = transformer.text_model.final_layer_norm
+    if hasattr(transformer, "config"):  # transformers' class
+        output = transformer(tokens, output_hidden_states=True)
+        hidden = output.hidden_states[-skip]
+        return norm(hidden) if with_norm else hidden, output.pooler_output
+    # ComfyUI's class: the layer is asked for, since its hidden states are all one tensor.
+    output = transformer.text_model(
+        tokens, intermediate_output=-skip, final_layer_norm_intermediate=with_norm
+    )
+    return output[1], output[2]
+
+
+def _projected(network: TextNetwork, end: Tensor) -> Tensor:
+    """The projected end token, (B, P)."""
+    projection = getattr(network.transformer, "text_projection", None)
+    if isinstance(projection, nn.Module):
+        projected: Tensor = projection(end)
+        return projected
+    matrix = network.module.text_projection
+    assert isinstance(matrix, Tensor)
+    return end @ matrix.to(end.dtype)
 
 
 def is_linear(module: nn.Module) -> bool:

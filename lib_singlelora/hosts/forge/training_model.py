@@ -34,7 +34,7 @@ class ForgeTrainingModel:
         self._family = family_of(sd_model)
         self._own_dtype = program.compute_dtype(sd_model)
         self._dtype = _pass_dtype(wanted_precision, self._own_dtype, program.device)
-        self._text = TextEncoders(program, self._family, program.text_networks(sd_model))
+        self._text = TextEncoders(self._family, program.text_networks(sd_model))
         self._unet: Any = program.unet(sd_model)
         self._places = placement.Placement(program.parts(sd_model), str(program.device))
         self.layout = layout_of(program, sd_model)
