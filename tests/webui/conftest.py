@@ -1,4 +1,7 @@
-"""One WebUI for the tests in this folder, which are skipped where none is installed."""
+"""One WebUI for the tests in this folder, which are skipped where none is installed.
+
+SD_WEBUI_DIR may name Forge or reForge too: a run for each program.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if missing and Path(__file__).parent in item.path.parents:
             item.add_marker(
                 pytest.mark.skip(
-                    reason="needs AUTOMATIC1111's WebUI: set SD_WEBUI_DIR, and SD_WEBUI_PYTHON"
+                    reason="needs a WebUI (or Forge, reForge): SD_WEBUI_DIR, SD_WEBUI_PYTHON"
                 )
             )
 
@@ -66,6 +69,8 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     process.extend(link_of(tmp_path_factory.mktemp("extension")), PROBE)
     if lbw := os.environ.get("SD_WEBUI_LBW"):
         process.extend(Path(lbw))
+    if process.kind == "reforge":  # whose previews fetch a model
+        (data / "config.json").write_text('{"live_previews_enable": false}', encoding="utf-8")
     process.start()
     yield process
     process.kill()

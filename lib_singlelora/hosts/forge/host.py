@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError
-from ...host import AskedPreset, CheckpointInfo, TrainingModel
+from ...host import AskedPreset, CheckpointInfo, LoraUse, TrainingModel
+from ...lora.fit import require_fit
 from ..webui_family import checkpoints
 from ..webui_family.host import FamilyHost
-from .architecture import family_of, require_trainable
+from .architecture import family_of, layout_of, require_trainable
 from .program import Program
 from .small_family import small_family
 from .training_model import borrowed_networks
@@ -82,6 +83,16 @@ class ForgeHost(FamilyHost):
         clip: folder of its text encoder's config and tokenizer.
         """
         self._program.add_family(small_family(config, clip))
+
+    def require_fitting(self, loras: Sequence[LoraUse]) -> None:
+        """Do nothing if the LoRAs are for the checkpoint in memory.
+
+        Raises:
+            LoraKeyError: one is for another base model, and would be passed over in silence.
+        """
+        layout = layout_of(self._program, self._program.loaded())
+        for use in loras:
+            require_fit(use.path, layout)
 
     def forget_loras(self) -> None:
         """Forget what was read of LoRA files: one has changed under its name."""

@@ -1,24 +1,62 @@
 """An extension for the tests alone: lets them look into the WebUI's process."""
 
 import hashlib
+import importlib.util
+import sys
 import threading
+from pathlib import Path
 
 import torch
 from modules import script_callbacks, scripts, sd_models, shared
 
+ROOT = Path(__file__).resolve().parents[4]
+FORGE = importlib.util.find_spec("modules_forge") is not None
+
+
+def networks_of(model):
+    """The loaded checkpoint's networks, by a name for each."""
+    if not FORGE:
+        return {"": model}
+    objects = getattr(model, "forge_objects_original", None)
+    if objects is None:  # nothing was drawn yet
+        return {}
+    return {
+        "unet.": objects.unet.model,
+        "clip.": objects.clip.cond_stage_model,
+        "vae.": objects.vae.first_stage_model,
+    }
+
+
+def attention():
+    """Names of what computes attention."""
+    if FORGE and importlib.util.find_spec("ldm_patched") is None:
+        from backend.nn import unet
+
+        return [unet.attention_function.__qualname__]
+    if FORGE:
+        from ldm_patched.ldm.modules import attention as patched
+
+        return [patched.optimized_attention.__qualname__]
+    import ldm.modules.attention
+    import sgm.modules.attention
+
+    forwards = [m.CrossAttention.forward for m in (ldm.modules.attention, sgm.modules.attention)]
+    return [f"{forward.__module__}.{forward.__qualname__}" for forward in forwards]
+
 
 def model_state():
     """Everything that a training could leave behind, in one dictionary."""
-    import ldm.modules.attention
     import networks
-    import sgm.modules.attention
 
-    model = shared.sd_model
+    parts = networks_of(shared.sd_model)
+    named = {
+        f"{part}{name}": tensor
+        for part, network in parts.items()
+        for name, tensor in (*network.named_parameters(), *network.named_buffers())
+    }
     digest = hashlib.sha256()
     flags = hashlib.sha256()
-    for name, tensor in sorted(
-        {**dict(model.named_parameters()), **dict(model.named_buffers())}.items()
-    ):
+    for name, tensor in sorted(named.items()):
         digest.update(name.encode())
         digest.update(
             tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
@@ -26,23 +64,26 @@ def model_state():
             else b"0"
         )
         facts = (name, tensor.dtype, tensor.device, tensor.requires_grad, tensor.grad is None)
+        facts = (*facts, tensor.is_inference())
         flags.update(repr(facts).encode())
     hooks = 0
-    for name, module in model.named_modules():
+    modules = [
+        (f"{part}{name}", module)
+        for part, network in parts.items()
+        for name, module in network.named_modules()
+    ]
+    for name, module in modules:
         flags.update(f"{name} {type(module).__name__} {module.training}".encode())
         hooks += (
             len(module._forward_hooks)
             + len(module._forward_pre_hooks)
             + len(module._backward_hooks)
         )
-    attention = ldm.modules.attention.CrossAttention.forward
-    other = sgm.modules.attention.CrossAttention.forward
     return {
         "weights": digest.hexdigest(),
         "flags": flags.hexdigest(),
         "hooks": hooks,
-        "attention": f"{attention.__module__}.{attention.__qualname__}",
-        "sgm attention": f"{other.__module__}.{other.__qualname__}",
+        "attention": attention(),
         "loaded": [net.name for net in networks.loaded_networks],
         "grad_enabled": torch.is_grad_enabled(),
         "checkpoint": shared.opts.sd_model_checkpoint,
@@ -67,19 +108,22 @@ ERRORS = {
 
 def break_step(kind, at):
     """The at-th prediction of the next training raises, once."""
-    from lib_singlelora.hosts.webui.training_model import WebUITrainingModel
+    if FORGE:
+        from lib_singlelora.hosts.forge.training_model import ForgeTrainingModel as Model
+    else:
+        from lib_singlelora.hosts.webui.training_model import WebUITrainingModel as Model
 
-    predict = WebUITrainingModel.predict
+    predict = Model.predict
     left = [at]
 
     def broken(self, *args):
         left[0] -= 1
         if left[0] == 0:
-            WebUITrainingModel.predict = predict
+            Model.predict = predict
             raise ERRORS[kind]
         return predict(self, *args)
 
-    WebUITrainingModel.predict = broken
+    Model.predict = broken
 
 
 def break_lora():
@@ -224,4 +268,16 @@ def started(demo, app):
         load()
 
 
+def recognize_small_checkpoints():
+    """The tests' checkpoints, which Forge would not know by their widths, before any is loaded."""
+    sys.path.insert(0, str(ROOT))
+    from lib_singlelora.extension.register import service
+
+    folder = Path(shared.cmd_opts.ckpt_dir or sd_models.model_path)
+    for config in sorted(folder.glob("*.yaml"))[:1]:
+        service().host.add_family(config, folder / "clip")
+
+
+if FORGE:
+    recognize_small_checkpoints()
 script_callbacks.on_app_started(started)
