@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LoraFileError, PresetError
 from ..jobs import Job
-from ..naming.block_weights import BlockWeights, fits_layout, parse_block_weights, with_blocks
+from ..naming.block_weights import BlockWeights, names_for, parse_block_weights, with_blocks
 from ..naming.blocks import BASE, SD1
 from .options import add_json
 
@@ -233,7 +233,7 @@ def _presets(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     known = _known_presets(options.presets)
     lora = _read(options.lora) if options.lora else None
     layout = lora.layout if lora else SD1
-    names = options.names or [name for name, text in known.items() if fits_layout(text, layout)]
+    names = options.names or names_for(layout, known)
     weights = {name: parse_block_weights(name, layout, known) for name in names}
     labels = {
         name: [label for label in (BASE, *layout.attention_labels) if factors[label]]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
+from ..families.layout import BlockLayout
+from ..families.registry import FAMILIES
 from ..files.fileio import write_text
 from ..jobs import Job
 from ..kohya.convert import Imported, dataset_config_of, read_foreign, write_foreign
@@ -37,6 +39,11 @@ def add_parsers(words: Any) -> None:
         type=Path,
         metavar="FILE",
         help="export a .json for kohya_ss or a .toml for sd-scripts",
+    )
+    word.add_argument(
+        "--family",
+        choices=[family.name for family in FAMILIES],
+        help="base model that the export is for; without it the one that was trained on last",
     )
     word.add_argument(
         "--save-preset",
@@ -73,7 +80,7 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
                 f"{options.export}: found the ending '{options.export.suffix}', expected .json"
                 " (kohya_ss) or .toml (sd-scripts)"
             )
-        exported = write_foreign(settings, kind)
+        exported = write_foreign(settings, kind, _layout(options.family, workspace))
         write_text(options.export, exported.text)
         left |= exported.left
         remarks += exported.remarks
@@ -81,6 +88,12 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     if options.save_preset:
         result["preset"] = str(save_preset(options.save_preset, settings.to_preset()))
     return {**result, "left": left, "remarks": remarks}
+
+
+def _layout(name: str | None, workspace: Workspace) -> BlockLayout | None:
+    """The layout of a family by name, else of the checkpoint trained on last; None for none."""
+    name = name or str(workspace.record("train").data.get("family", ""))
+    return next((family.layout for family in FAMILIES if family.name == name), None)
 
 
 def _import(file: Path) -> Imported:

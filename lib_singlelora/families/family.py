@@ -86,7 +86,11 @@ class Family:
     marks: a checkpoint that has keys with each of these prefixes is of the family.
     relatives: checkpoints that were published beside the family's, and are none of it.
     essentials: keys that every full checkpoint has; `kind` is what a file without `mark` is.
+    architecture_v: the same where the checkpoint predicts v; '' for no other.
+    implementation: `modelspec.implementation` of its LoRA files.
     is_v2: `ss_v2` of its LoRA files.
+    kohya_switch: the box that chooses it in kohya_ss; '' for none.
+    kohya_program: the program of sd-scripts that trains it.
     config: what the architecture's file is called where people know it, for messages.
     """
 
@@ -106,7 +110,11 @@ class Family:
     preset: str = "recommended"
     relatives: tuple[Stranger, ...] = ()
     essentials: tuple[Stranger, ...] = ()
+    architecture_v: str = ""
+    implementation: str = "diffusers"
     is_v2: bool = False
+    kohya_switch: str = ""
+    kohya_program: str = "train_network.py"
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SettingsError
+from ..naming.blocks import BlockLayout
 from ..settings.schema import Settings
 from .reader import NOTE, Imported, Reading
 from .tables import Trainer
@@ -66,9 +67,12 @@ def read_foreign(
     )
 
 
-def write_foreign(settings: Settings, kind: str) -> Exported:
-    """The training settings as a kohya_ss JSON (`json`) or an sd-scripts TOML (`toml`)."""
-    return write_json(settings) if kind == "json" else write_toml(settings)
+def write_foreign(settings: Settings, kind: str, layout: BlockLayout | None = None) -> Exported:
+    """The training settings as a kohya_ss JSON (`json`) or an sd-scripts TOML (`toml`).
+
+    layout: of the checkpoint that they are for; None takes it from the block weights, else SD1.
+    """
+    return (write_json if kind == "json" else write_toml)(settings, layout)
 
 
 def dataset_config_of(text: str, name: str) -> str:

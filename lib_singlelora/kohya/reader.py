@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import PresetError, SettingsError
+from ..families.registry import family_of
 from ..naming.block_weights import parse_block_weights
-from ..naming.blocks import SD1
+from ..naming.blocks import SD1, BlockLayout
 from ..settings.optimizer_arguments import join_arguments, split_arguments
 from ..settings.schema import declaration
+from .base_model import block_lists, layout_of_file
 from .tables import (
     ALGORITHMS,
     ALGOS,
+    BASE_MODEL,
     LEFT_OUT,
     LINEAR_PRESETS,
     LISTS,
@@ -26,7 +29,7 @@ from .tables import (
     SCHEDULERS,
     Trainer,
 )
-from .values import DECIMAL_COMMA, as_setting, is_nothing, items, number, rates, sides
+from .values import as_setting, is_nothing, items, number, rates, sides
 
 NOTE = "singlelora"  # key under which our own exporter notes what the format cannot express
 Values = dict[str, Any]
@@ -59,6 +62,7 @@ class Reading:
         self.name = name
         self.trainer = trainer
         self.column = 0 if trainer == "kohya_ss" else 1
+        self.layout: BlockLayout = SD1
         self.rest: Values = {}
         self.values: Values = {}
         self.given: dict[str, str] = {}
@@ -76,6 +80,7 @@ class Reading:
             )
         self._dataset(dataset)
         self._network_arguments()
+        self._base_model()
         self._optimizer_name()
         if self.rest.get("max_timestep") in (0, "0"):  # kohya_ss writes 0 for none
             del self.rest["max_timestep"]
@@ -159,6 +164,22 @@ class Reading:
 
     # What needs more than a table
     # ------------------------------------------------------------
+
+    def _base_model(self) -> None:
+        """The layout that the file is for, and what only its base model's trainer reads."""
+        self.layout = layout_of_file(self.rest)
+        for key, why in BASE_MODEL.items():
+            value = self.rest.pop(key, None)
+            if not is_nothing(value) and value not in (False, 0, "0", "false", "False"):
+                self.left[key] = f"{value!r}: {why}"
+        clip_skip = self.rest.get("clip_skip")
+        if not family_of(self.layout).follows_clip_skip and not is_nothing(clip_skip):
+            del self.rest["clip_skip"]
+            if clip_skip not in (1, "1"):
+                self.left["clip_skip"] = (
+                    f"{clip_skip!r} is not in force there: {family_of(self.layout)} takes a fixed"
+                    " layer"
+                )
 
     def _dataset(self, dataset: Values) -> None:
         """Values of a dataset_config: the subset's, else the dataset's, else the general ones."""
@@ -282,9 +303,9 @@ class Reading:
             )
 
     def _learning_rates(self) -> None:
-        """Rates of U-Net and text encoder: their own, else the shared one; 0 if switched off."""
+        """Rates of U-Net and text encoders: their own, else the shared one; 0 if switched off."""
         shared = self._rate("learning_rate")
-        own = {ours: self._rate(ours) for ours in ("unet_lr", "text_encoder_lr")}
+        own = {"unet_lr": self._rate("unet_lr"), "text_encoder_lr": self._text_rates()}
         if self.column == 0 and own["unet_lr"] == 0 and own["text_encoder_lr"] == 0:
             own = dict.fromkeys(own)  # in kohya_ss both at 0 mean the shared one
         for ours, without in (
@@ -294,6 +315,9 @@ class Reading:
             found = own[ours]
             if self.switch(without):
                 self.put(ours, 0.0, without, True)
+                if ours == "text_encoder_lr":  # both of them
+                    self.values.pop("text_encoder_2_lr", None)
+                    self.given.pop("text_encoder_2_lr", None)
             elif found is not None:
                 self.put(ours, found, ours, found)
             elif shared is not None and (
@@ -303,36 +327,49 @@ class Reading:
 
     _empty: frozenset[str] = frozenset()
 
+    def _text_rates(self) -> float | None:
+        """The first text encoder's rate; that of a second one is set where it differs."""
+        found = self._rates("text_encoder_lr", 2)
+        for index, key in enumerate(("text_encoder_lr1", "text_encoder_lr2")):
+            own = self._rate(key)
+            if own is not None:
+                found = [*found[:index], *[own] * (1 + index - len(found[:index]))]
+        if len(found) > 1 and found[1] != found[0]:
+            self.put("text_encoder_2_lr", found[1], "text_encoder_lr", found)
+        return found[0] if found else None
+
     def _rate(self, key: str) -> float | None:
+        return next(iter(self._rates(key, 1)), None)
+
+    def _rates(self, key: str, parts: int) -> list[float]:
+        """The rates under a key, of at most so many parts."""
         value = self.rest.pop(key, None)
         if is_nothing(value):
             if value == "":
                 self._empty |= {key}
-            return None
+            return []
         try:
             found = rates(value)
             own = [float(declaration("training.unet_lr").check(rate)) for rate in found]
         except (ValueError, SettingsError):
             self.left[key] = f"found {value!r}, expected a rate of 0 to 1, such as 0.0001"
-            return None
-        if len(set(own)) > 1:
-            self.left[key] = (
-                f"found {value!r}, a rate for each of several parts; the first, {own[0]:g}, is used"
-                " for all"
-            )
-        return own[0] if own else None
+            return []
+        if len(set(own[parts - 1 :])) > 1:
+            used = "the first two are" if parts == 2 else f"the first, {own[0]:g}, is"
+            self.left[key] = f"found {value!r}, a rate for each of several parts; {used} used"
+        return own[:parts]
 
     def _block_weights(self) -> None:
-        parts = [_joined(self.rest.pop(key, "")) for key in LISTS]
-        if DECIMAL_COMMA.fullmatch(parts[1]):  # the middle is one block, so its comma is no list's
-            parts[1] = parts[1].replace(",", ".")
+        written = {key: self.rest.pop(key, "") for key in LISTS}
         threshold = self.figure("block_lr_zero_threshold") or 0.0
+        parts = block_lists(written, self.layout)
         if not any(parts):
             return
-        ones = ("1," * 11 + "1", "1", "1," * 11 + "1")
+        counts = (self.layout.side, self.layout.kohya_middle, self.layout.side)
+        ones = [",".join("1" * count) for count in counts]
         text = "/".join(part or default for part, default in zip(parts, ones, strict=True))
         try:
-            lists = parse_block_weights(text, SD1).as_kohya().values()
+            lists = parse_block_weights(text, self.layout).as_kohya().values()
         except PresetError as error:
             self.left.update(
                 {key: str(error) for key, part in zip(LISTS, parts, strict=True) if part}
@@ -486,16 +523,6 @@ class Reading:
                 self.put(key, declared.check(entry["is"]), NOTE, entry["is"])
             except SettingsError as error:
                 self.left[f"{NOTE}.{key}"] = str(error)
-
-
-def _joined(value: Any) -> str:
-    """A list as text, in whatever form the file has it."""
-    if isinstance(value, list):
-        return ",".join(_joined(item) for item in value)
-    try:
-        return f"{value:g}" if isinstance(value, int | float) else str(value or "").strip("\"' []")
-    except OverflowError:  # integers in JSON have no limit
-        return str(value)
 
 
 def _optimizer(value: Any) -> str:

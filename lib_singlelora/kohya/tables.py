@@ -67,6 +67,23 @@ NETWORK: Mapping[str, str] = {
     "loraplus_ratio": "loraplus_lr_ratio",
 }
 LISTS = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
+# Keys about the base model -> why there is nothing to set here.
+BASE_MODEL: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("sdxl", "v2"), "what is trained is the checkpoint's family; choose one of this base model"
+    ),
+    **dict.fromkeys(
+        ("no_half_vae", "sdxl_no_half_vae"), "here the VAE never computes where fp16 gives NaN"
+    ),
+    **dict.fromkeys(
+        (
+            "cache_text_encoder_outputs",
+            "cache_text_encoder_outputs_to_disk",
+            "sdxl_cache_text_encoder_outputs",
+        ),
+        "here texts are cached by themselves while no text encoder is trained, shuffled ones too",
+    ),
+}
 
 # What a file means that leaves a key out, in our names; both trainers, then each one's own.
 # (Epochs, repeats, resolution and seed have no such value: they stay as they are.)
@@ -112,6 +129,8 @@ LEFT_OUT: Mapping[str, Any] = {
     "flip": False,
     "color_aug": False,
     "clip_skip": 1,
+    "text_encoder_2_lr": -1.0,
+    "size_conditioning": "kohya",
     # Ours alone: as if it were not there.
     "text_gradient": "all blocks",
     "regularization": "pictures",
@@ -219,6 +238,7 @@ SCHEDULERS: Mapping[str, str] = {"constant_with_warmup": "constant"}
 
 # What their files have no word for; our own reader finds it in a note of ours.
 LOST: Mapping[str, str] = {
+    "size_conditioning": "sd-scripts always tells SDXL the size of the crop's file",
     "ema": "sd-scripts keeps no running average of the weights",
     "view_timesteps": "their timesteps are the same for all pictures",
     "band_weights": "they weight timesteps by formulas alone",

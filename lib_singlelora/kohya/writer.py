@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..families.registry import family_of
+from ..families.sd1 import SD1
 from ..naming.block_weights import parse_block_weights
-from ..naming.blocks import SD1
+from ..naming.blocks import BlockLayout
 from ..settings.optimizer_arguments import parse_arguments, split_arguments
 from ..settings.optimizer_fit import fitted
 from ..settings.optimizer_table import SOURCES
 from ..settings.schema import Settings, declarations
+from .base_model import layout_of_weights
 from .reader import NOTE, Reading
 from .tables import LOST, NETWORK, OPTIMIZER_PATHS, SAME, TYPES, Trainer
 
@@ -47,9 +50,11 @@ class Exported:
 class _Words:
     """Our settings in the words of one trainer.  column: 0 kohya_ss, 1 sd-scripts."""
 
-    def __init__(self, settings: Settings, column: int) -> None:
+    def __init__(self, settings: Settings, column: int, layout: BlockLayout | None) -> None:
         fit = fitted(settings.training)
         self.settings = settings
+        self.layout = layout or layout_of_weights(settings.training.block_weights)
+        self.family = family_of(self.layout)
         self.column = column
         self.training = fit.settings
         changed = settings.changed_from_declared()
@@ -70,6 +75,7 @@ class _Words:
             if column == 1:
                 del self.fields["seed"]
         self._common()
+        self._base_model()
         self._optimizer()
         self._rates()
 
@@ -93,6 +99,18 @@ class _Words:
                 'mixed_precision = "no" is written for training.precision=auto: on a GPU choose'
                 " fp16 or bf16"
             )
+
+    def _base_model(self) -> None:
+        """The switches of the base model, and what its trainer does not read."""
+        family = self.family
+        if not family.follows_clip_skip:
+            del self.fields["clip_skip"]
+        if family.vae_overflows:  # ours takes another precision by itself
+            self.fields[("sdxl_no_half_vae", "no_half_vae")[self.column]] = True
+        if family.kohya_switch and (self.column == 0 or family.is_v2):
+            self.fields[family.kohya_switch] = True
+        if family.kohya_program != SD1.kohya_program and self.column == 1:
+            self.remarks.append(f"for {family}: run it with {family.kohya_program}")
 
     def _chooses_its_steps(self) -> bool:
         arguments = parse_arguments(self.training.optimizer_args)
@@ -133,10 +151,19 @@ class _Words:
     def _rates(self) -> None:
         training = self.training
         unet = training.unet_lr
-        text = training.text_encoder_lr
-        if self.one_rate and unet and text:
-            text = unet  # the optimizer's library refuses two
-        self.fields |= {"unet_lr": unet, "text_encoder_lr": text, "learning_rate": unet or text}
+        texts = training.text_encoder_rates(len(self.layout.text))
+        if self.one_rate and unet:
+            texts = tuple(text and unet for text in texts)  # the optimizer's library refuses two
+        text: float | list[float] = texts[0] if len(set(texts)) == 1 else list(texts)
+        if isinstance(text, list) and self.column == 1:
+            self.remarks.append("text_encoder_lr: sd-scripts reads a rate for each from 0.10 on")
+        elif isinstance(text, list):
+            self.left["training.text_encoder_2_lr"] = (
+                "kohya_ss gives both text encoders the first one's rate"
+            )
+            text = texts[0]
+        shared = unet or max(texts)
+        self.fields |= {"unet_lr": unet, "text_encoder_lr": text, "learning_rate": shared}
         # Adafactor's own rate comes with a schedule of its own there, and refuses a warm-up.
         self.warmup = 0.0 if self.own_steps else training.warmup
         self.fields["lr_scheduler"] = self._scheduler()
@@ -159,7 +186,7 @@ class _Words:
             network["conv_dim"] = training.rank
         if network["conv_dim"] and not network["conv_alpha"]:
             network["conv_alpha"] = training.alpha * network["conv_dim"] / training.rank
-        lists = _lists(training.block_weights, self.one_rate)
+        lists = _lists(training.block_weights, self.one_rate, self.layout)
         if lists and not self.plain:
             self.left["training.block_weights"] = (
                 "LyCORIS has no rates per block; all blocks are trained alike there"
@@ -183,6 +210,7 @@ class _Words:
         note = _note(
             self.settings,
             Reading("export", trainer).read(dict(self.fields), {}, {}, alone=False).values,
+            self.layout,
         )
         if note and self.column == 0:
             text = _json_text({**self.fields, NOTE: note})
@@ -194,9 +222,12 @@ class _Words:
 _LITERALS = {"true": "True", "false": "False", "none": "None"}
 
 
-def write_toml(settings: Settings) -> Exported:
-    """An sd-scripts configuration for train_network.py, without checkpoint and picture paths."""
-    words = _Words(settings, 1)
+def write_toml(settings: Settings, layout: BlockLayout | None = None) -> Exported:
+    """An sd-scripts configuration for train_network.py, without checkpoint and picture paths.
+
+    layout: of the checkpoint that it is for; None takes it from the block weights, else SD1.
+    """
+    words = _Words(settings, 1, layout)
     fields = words.fields
     training = words.training
     fields["network_module"] = "networks.lora" if words.plain else "lycoris.kohya"
@@ -230,9 +261,9 @@ def write_toml(settings: Settings) -> Exported:
     )
 
 
-def write_json(settings: Settings) -> Exported:
-    """A file for kohya_ss' LoRA tab."""
-    words = _Words(settings, 0)
+def write_json(settings: Settings, layout: BlockLayout | None = None) -> Exported:
+    """A file for kohya_ss' LoRA tab; layout: as for `write_toml`."""
+    words = _Words(settings, 0, layout)
     fields = words.fields
     training = words.training
     fields |= words.network()
@@ -256,7 +287,7 @@ def write_json(settings: Settings) -> Exported:
             "caption.outfit: both writes two lines a caption; add --enable_wildcard to the"
             " additional parameters, else the first alone is trained"
         )
-    side = training.resolution or 512
+    side = training.resolution or words.family.native_size
     fields["max_resolution"] = f"{side},{side}"
     return words.exported(_json_text(fields))
 
@@ -265,10 +296,10 @@ def _json_text(values: Values) -> str:
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
-def _lists(text: str, whole: bool) -> Values:
+def _lists(text: str, whole: bool, layout: BlockLayout) -> Values:
     """Block weights as kohya's three lists; empty if all are 1.  whole: 0 and 1 only."""
-    weights = parse_block_weights(text, SD1)
-    if all(weights[label] == 1 for label in SD1.labels):
+    weights = parse_block_weights(text, layout)
+    if all(weights[label] == 1 for label in layout.labels):
         return {}
     return {
         name: ",".join(f"{(1 if whole and value else value):g}" for value in values)
@@ -296,7 +327,7 @@ def _network_args(words: _Words) -> list[str]:
     return arguments
 
 
-def _note(settings: Settings, read: Values) -> Values:
+def _note(settings: Settings, read: Values, layout: BlockLayout) -> Values:
     """The settings that reading the file does not give back: key -> {is, and what it reads}."""
     note: Values = {}
     for declared in declarations():
@@ -306,12 +337,12 @@ def _note(settings: Settings, read: Values) -> Values:
         if declared.name not in read:
             if value != declared.default:
                 note[declared.key] = {"is": value}
-        elif not _same(declared.key, value, read[declared.name]):
+        elif not _same(declared.key, value, read[declared.name], layout):
             note[declared.key] = {"is": value, "reads": read[declared.name]}
     return note
 
 
-def _same(key: str, one: Any, other: Any) -> bool:
+def _same(key: str, one: Any, other: Any, layout: BlockLayout) -> bool:
     if key == "block_weights":
-        return parse_block_weights(one, SD1) == parse_block_weights(other, SD1)
+        return parse_block_weights(one, layout) == parse_block_weights(other, layout)
     return bool(one == other)

@@ -9,12 +9,13 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import LoraKeyError
+from ..families.registry import family_of
 from ..files.fileio import file_hash, fingerprint
+from ..host import CheckpointInfo
 from ..lora.bake import bake, modules_of_weights
 from ..lora.checkpoints import read_weights
 from ..lora.files import LoraFile, read_lora, save_lora
-from ..naming.block_weights import BlockWeights, expand_preset, fits_layout, parse_block_weights
-from ..naming.blocks import LAYOUTS
+from ..naming.block_weights import BlockWeights, parse_block_weights
 from ..workspace.workspace import Workspace
 from .block_presets import preset_key
 
@@ -32,13 +33,28 @@ def checkpoint_weights(
     return read_weights(checkpoint, needed) if needed else None
 
 
+def require_family(lora: LoraFile, checkpoint: CheckpointInfo) -> None:
+    """Check that a LoRA is for checkpoints with such blocks.
+
+    Between SD 1 and SD 2, whose modules have the same names, only shapes tell, when it is applied.
+    Raises: LoraKeyError.
+    """
+    family = checkpoint.family
+    if lora.layout.labels != family.layout.labels:
+        raise LoraKeyError(
+            f"{lora.name}: found a LoRA for {family_of(lora.layout)}, expected one for {family} as"
+            f" {checkpoint.name} is. Was it trained for another base model? Use it with a"
+            " checkpoint of that"
+        )
+
+
 def bake_preset(
     path: Path,
     lora: LoraFile | None,
     preset: str,
     workspace: Workspace,
     presets: Mapping[str, str],
-    checkpoint: Path,
+    checkpoint: CheckpointInfo,
 ) -> Path:
     """A copy of the LoRA with the block weights multiplied in; any host loads it at any strength.
 
@@ -49,10 +65,11 @@ def bake_preset(
     lora: its contents, where they are read already.
     preset: block weights, by name or written out.
     presets: the known ones by name.
-    checkpoint: the loaded one, of which a DoRA may need weights.
+    checkpoint: the loaded one, which the LoRA is for, and of which a DoRA may need weights.
     Raises: LoraFileError, PresetError, CheckpointError.
     """
     lora = lora or read_lora(path)
+    require_family(lora, checkpoint)
     for note in lora.notes:
         logger.warning("%s: %s", lora.name, note)
     weights = parse_block_weights("ALL", lora.layout, presets)
@@ -62,18 +79,10 @@ def bake_preset(
         and not modules_of_weights(lora, weights)
     ):
         return path
-    values = expand_preset(preset, presets)
-    fitting = [layout.name for layout in LAYOUTS if fits_layout(values, layout)]
-    if fitting and lora.layout.name not in fitting:
-        raise LoraKeyError(
-            f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for"
-            f" {' or '.join(fitting)} as the block weights {preset} are. Was it trained for another"
-            " base model?"
-        )
     weights = parse_block_weights(preset, lora.layout, presets)
     mark = fingerprint(file_hash(path), str(weights))
     target = workspace.plots / "baked" / f"{path.stem}-{mark}.safetensors"
     if not target.exists():
-        needed = checkpoint_weights(lora, weights, 1.0, checkpoint)
+        needed = checkpoint_weights(lora, weights, 1.0, checkpoint.path)
         save_lora(target, bake(lora, weights, 1.0, preset, needed))
     return target

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from ..families.family import Family
+from ..families.sd1 import SD1
+
 # Options that this trainer does not have, with the values that sd-scripts writes when they are off
 ABSENT = {
     "ss_adaptive_noise_scale": "None",
@@ -34,6 +37,8 @@ class TrainingFacts:
     """What the metadata says about a training.
 
     resolution: pixels.
+    family: of the checkpoint.
+    text_encoder_rates: of each text encoder; none where it is the declared one.
     started, finished: seconds since 1970.
     folders, reg_folders: name -> (repeats, pictures).
     buckets: (width, height) in pixels -> samples an epoch.
@@ -62,7 +67,7 @@ class TrainingFacts:
     started: float
     finished: float
     ar_error: float = 0.0
-    v2: bool = False
+    family: Family = SD1
     folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     reg_folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     buckets: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -76,6 +81,7 @@ class TrainingFacts:
     total_batch_size: int = 0
     conv_rank: int = 0
     conv_alpha: float = 0.0
+    text_encoder_rates: tuple[float, ...] = ()
 
 
 def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[str, str]:
@@ -85,20 +91,29 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
     """
     finished = datetime.fromtimestamp(facts.finished, tz=timezone.utc)
     size = f"{facts.resolution}x{facts.resolution}"
+    family = facts.family
+    predicts_v = facts.prediction == "v_prediction"
+    architecture = (family.architecture_v if predicts_v else "") or family.architecture
     spec = {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"stable-diffusion-{'v2' if facts.v2 else 'v1'}/lora",
-        "modelspec.implementation": "diffusers",
+        "modelspec.architecture": f"{architecture}/lora",
+        "modelspec.implementation": family.implementation,
         "modelspec.title": facts.output_name,
         "modelspec.date": finished.replace(tzinfo=None, microsecond=0).isoformat(),
         "modelspec.resolution": size,
-        "modelspec.prediction_type": "v" if facts.prediction == "v_prediction" else "epsilon",
-        "modelspec.encoder_layer": declared.get("ss_clip_skip", "1"),
+        "modelspec.prediction_type": "v" if predicts_v else "epsilon",
         "modelspec.trigger_phrase": facts.trigger,
     }
+    fixed = {}
+    if family.follows_clip_skip:
+        spec["modelspec.encoder_layer"] = declared.get("ss_clip_skip", "1")
+    else:
+        fixed["ss_clip_skip"] = "None"
+    if len(set(facts.text_encoder_rates)) > 1:
+        fixed["ss_text_encoder_lr"] = str(list(facts.text_encoder_rates))
     own = {
-        "ss_base_model_version": "sd_v2" if facts.v2 else "sd_v1",
-        "ss_v2": str(facts.v2),
+        "ss_base_model_version": family.base_model_version,
+        "ss_v2": str(family.is_v2),
         "ss_batch_size_per_device": str(facts.batch_size),
         "ss_total_batch_size": str(facts.total_batch_size or facts.batch_size),
         "ss_max_token_length": (
@@ -145,7 +160,7 @@ def build_metadata(facts: TrainingFacts, declared: Mapping[str, str]) -> dict[st
         arguments[name] = ",".join(f"{value:g}" for value in values)
     if arguments:
         own["ss_network_args"] = json.dumps(arguments)
-    return {**ABSENT, **own, **declared, **spec}
+    return {**ABSENT, **own, **declared, **spec, **fixed}
 
 
 def _folders(folders: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:

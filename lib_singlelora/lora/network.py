@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..naming.blocks import BlockLayout, block_of, is_text
+from ..naming.blocks import BlockLayout, block_of, is_text, text_encoder_of
 from ..naming.keys import canonical_to_kohya
 from ..naming.modules import RESIDUAL
 from ..ops.frozen_linear import autocast_enabled, uses_onednn
@@ -19,7 +19,9 @@ from .active_ranks import ActiveRanks
 from .branches import Branch, LoraBranch, LoraShape, new_branch
 from .fused import fused_forward, fusible
 
+Value = TypeVar("Value", bool, float)
 TEXT_PARTS = (".self_attn.", ".mlp.")
+POOLED = "label_emb.0.0"  # where SDXL's pooled text enters the U-Net
 
 
 def is_target(name: str, with_conv: bool) -> bool:
@@ -43,7 +45,8 @@ class LoraNetwork(nn.Module):
 
     targets: (canonical name, module).
     blocks: label -> factor of its learning rate; a block at 0 gets no branches.
-    text_encoder, unet: True to train it.
+    text_encoder: True to train it; with several of them one entry each, or one for all.
+    unet: True to train it.
     seed: of the branches' first weights.
     active_ranks: tells the U-Net's branches which ranks act in a pass, where the shape has a
         schedule of them.
@@ -56,7 +59,7 @@ class LoraNetwork(nn.Module):
         layout: BlockLayout,
         shape: LoraShape,
         blocks: Mapping[str, float],
-        text_encoder: bool,
+        text_encoder: bool | Sequence[bool],
         seed: int,
         unet: bool = True,
     ) -> None:
@@ -70,9 +73,10 @@ class LoraNetwork(nn.Module):
         self.factors: dict[str, float] = {}
         self.branches = nn.ModuleDict()
         with_conv = shape.conv_rank > 0
+        texts = _for_each(text_encoder, layout)
         for name, module in targets:
             block = block_of(name, layout)
-            wanted = text_encoder if is_text(name) else unet
+            wanted = texts[text_encoder_of(name, layout)] if is_text(name) else unet
             if not wanted or not is_target(name, with_conv) or not blocks.get(block, 1.0):
                 continue
             # ModuleDict takes no dots in names.
@@ -146,19 +150,26 @@ class LoraNetwork(nn.Module):
         return torch.stack([branch.delta_square() for _, branch in self.items()]).sum()
 
     def parameter_groups(
-        self, unet_lr: float, text_encoder_lr: float, one_rate: bool = False, up_ratio: float = 1.0
+        self,
+        unet_lr: float,
+        text_encoder_lr: float | Sequence[float],
+        one_rate: bool = False,
+        up_ratio: float = 1.0,
     ) -> list[dict[str, object]]:
         """One group for each distinct learning rate, for a torch optimizer.
 
+        text_encoder_lr: with several text encoders one rate each, or one for all.
         one_rate: all take the U-Net's, whole.
         up_ratio: the rate of matrices that start at zero, as a multiple of the others'.
         Source: Hayou et al. 2024, "LoRA+: Efficient Low Rank Adaptation of Large Models".
         """
         groups: dict[float, list[nn.Parameter]] = {}
+        texts = _for_each(text_encoder_lr, self.layout)
         for name, branch in self.items():
-            rate = (text_encoder_lr if is_text(name) else unet_lr) * self.factors[name]
+            own = texts[text_encoder_of(name, self.layout)] if is_text(name) else unet_lr
+            rate = own * self.factors[name]
             if one_rate:
-                rate = unet_lr or text_encoder_lr
+                rate = unet_lr or next((text for text in texts if text), 0.0)
             for parameter in branch.parameters():
                 ratio = up_ratio if parameter is branch.zero_start else 1.0
                 groups.setdefault(rate * ratio, []).append(parameter)
@@ -177,6 +188,11 @@ class LoraNetwork(nn.Module):
         return tensors
 
 
+def _for_each(value: Value | Sequence[Value], layout: BlockLayout) -> Sequence[Value]:
+    """A value for each text encoder of a layout."""
+    return value if isinstance(value, Sequence) else (value,) * len(layout.text)
+
+
 @contextmanager
 def attached(
     network: LoraNetwork, targets: Iterable[tuple[str, nn.Module]], cut_text: bool = False
@@ -185,10 +201,11 @@ def attached(
 
     Every hook and replaced forward is gone after the exit.
     cut_text: the text encoder's gradient comes from the trained blocks only; the others then keep
-        nothing for a backward pass.
+        nothing for a backward pass.  What a pooled text adds to the time embedding, which all
+        blocks read, is cut as soon as one block is.
     """
     modules = dict(targets)
-    trained_blocks = set(network.block_of_target.values())
+    cut = _cut_inputs(network, modules) if cut_text else []
     handles: list[Any] = []
 
     def fused_branches() -> Iterator[tuple[nn.Module, str, Callable[[Tensor], Tensor]]]:
@@ -205,16 +222,25 @@ def attached(
 
     try:
         with patched(fused_branches()):
-            for name, module in modules.items() if cut_text else ():
-                if (
-                    name.endswith((".attn2.to_k", ".attn2.to_v"))
-                    and block_of(name, network.layout) not in trained_blocks
-                ):
-                    handles.append(module.register_forward_pre_hook(_detach))
+            handles.extend(module.register_forward_pre_hook(_detach) for module in cut)
             yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _cut_inputs(network: LoraNetwork, modules: Mapping[str, nn.Module]) -> list[nn.Module]:
+    """The modules by which text enters blocks that are not trained."""
+    trained = set(network.block_of_target.values())
+    layout = network.layout
+    cut = [
+        module
+        for name, module in modules.items()
+        if name.endswith((".attn2.to_k", ".attn2.to_v")) and block_of(name, layout) not in trained
+    ]
+    if cut and POOLED in modules:
+        cut.append(modules[POOLED])
+    return cut
 
 
 def _fused(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import math
 import random
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..errors import PresetError
-from .blocks import BASE, LAYOUTS, SD1, BlockLayout
+from .blocks import BASE, LAYOUTS, BlockLayout
+from .kohya_lists import list_remarks, number, read_lists
 
 # Numbers of values that LBW's block weights may have in some layout
 FORMS = frozenset(count for layout in LAYOUTS for count in layout.forms)
@@ -35,19 +35,11 @@ LBW_PRESETS = {
 # What the article trained: a malformed 18-value OUTD row, cut 7/1/10 and padded with 1.0 as kohya
 # pads.  Not OUTD.
 ARTICLE = "1,0,0,0,0,0,0,1,1,1,1,1/0/0,1,1,1,1,1,0,0,0,0,1,1"
-PRESETS: Mapping[str, str] = MappingProxyType({**LBW_PRESETS, "article": ARTICLE})
+# One block of SDXL each: of a single picture OUT00 learns what is shown, OUT01 how it is drawn.
+# Frenkel et al. 2024, "Implicit Style-Content Separation using B-LoRA", ECCV.
+BLORA = {"BLORA content": "0,0,0,0,0,0,1,0,0,0,0,0", "BLORA style": "0,0,0,0,0,0,0,1,0,0,0,0"}
+PRESETS: Mapping[str, str] = MappingProxyType({**LBW_PRESETS, "article": ARTICLE, **BLORA})
 UNIFORM = {"NONE": 0.0, "ALL": 1.0, "ALL0.5": 0.5}
-# kohya's shapes over the blocks of one side, from 0 (the first) to 1 (the last).
-SHAPES: Mapping[str, Callable[[float], float]] = MappingProxyType(
-    {
-        "cosine": lambda place: math.sin(math.pi * (1 - place) / 2),
-        "sine": lambda place: math.sin(math.pi * place / 2),
-        "linear": lambda place: place,
-        "reverse_linear": lambda place: 1 - place,
-        "zeros": lambda place: 0.0,
-    }
-)
-_FROM_PROMPT = re.compile(r"X(?:([+-])(\d+\.?\d*|\.\d+))?")
 
 
 @dataclass(frozen=True)
@@ -100,13 +92,14 @@ def parse_block_weights(
     """Block weights from a preset's name, a list of values or kohya's lists.
 
     text: a name; or 12, 17, 20 or 26 values; or `down/mid/up` lists, which may be shapes
-        (`cosine/1/sine+.25`).  A name with the same case goes before one that differs in it.
+        (`cosine/1/sine+.25`).  A name with the same case goes before one that differs in it.  A
+        name whose values are another layout's counts by the blocks' labels, as in LBW.
     chance: for the values R, uniform in 0 to 1, and U, uniform in -0.5 to 1.5.
     x: for the values X, X+0.2 and X-0.2; LBW takes it from the prompt, 1 where that has none.
     Raises: PresetError, for an unknown name (with the nearest), a wrong number of values or a value
         that is not a number.
     """
-    text = text.strip()
+    text = name = text.strip()
     names = {name.upper(): name for name in presets}
     if text.upper() in UNIFORM and presets.get(text, "").replace(" ", "") in (
         "",
@@ -131,17 +124,46 @@ def parse_block_weights(
     if "/" in text:
         return _from_kohya(text, layout)
     chance = chance or random.Random(0)
-    values = [_number(piece, text, chance, x) for piece in text.split(",")]
-    if not fits_layout(text, layout):
-        wanted = " or ".join(map(str, layout.forms))
+    values = [number(piece, text, chance, x) for piece in text.split(",")]
+    form = layout.forms.get(len(values))
+    if form is None and name != text:
+        form = _foreign_form(name, values, layout)
+    if form is None:
         raise PresetError(
-            f"block weights {text!r}: found {len(values)} values, expected {wanted} for"
-            f" {layout.name}"
+            f"block weights {text!r}: found {len(values)} values, expected"
+            f" {' or '.join(map(str, layout.forms))} for {layout.name}"
         )
-    factors = dict(zip(layout.forms[len(values)], values, strict=True))
+    factors = dict(zip(form, values, strict=True))
     # A block that the form has no value for (those without transformers) gets 0, as in LBW's to26.
     return BlockWeights(
         layout, tuple((label, factors.get(label, 0.0)) for label in (BASE, *layout.labels))
+    )
+
+
+def _foreign_form(
+    name: str, values: Sequence[float], layout: BlockLayout
+) -> tuple[str, ...] | None:
+    """The labels of a preset's values that are another layout's.
+
+    Raises: PresetError, where it would leave nothing: all its blocks have no transformer here.
+    """
+    found = form_of_count(len(values))
+    if found is None:
+        return None
+    owner, form = found
+    weighed = {label for label, value in zip(form, values, strict=True) if value}
+    if weighed and not weighed & {BASE, *layout.attention_labels}:
+        raise PresetError(
+            f"block weights {name!r}: found a preset for {owner.name}, whose blocks"
+            f" {', '.join(sorted(weighed))} hold nothing to train in {layout.name}; choose another"
+        )
+    return form
+
+
+def form_of_count(count: int) -> tuple[BlockLayout, tuple[str, ...]] | None:
+    """The first layout that takes so many values, and the labels that they stand for."""
+    return next(
+        ((layout, layout.forms[count]) for layout in LAYOUTS if count in layout.forms), None
     )
 
 
@@ -152,72 +174,29 @@ def expand_preset(text: str, presets: Mapping[str, str]) -> str:
 
 
 def fits_layout(text: str, layout: BlockLayout) -> bool:
-    """True if a layout takes so many values: SD1 17, 26 or kohya's lists, SDXL 12 or 20."""
-    if "/" in text:
-        return layout.side == SD1.side
-    return text.count(",") + 1 in layout.forms
+    """True if a layout takes so many values: SD1 17 or 26, SDXL 12 or 20; all take lists."""
+    return "/" in text or text.count(",") + 1 in layout.forms
 
 
-def _number(piece: str, text: str, chance: random.Random, x: float) -> float:
-    piece = piece.strip()
-    special = {
-        "R": lambda: round(chance.random(), 3),
-        "U": lambda: round(chance.uniform(-0.5, 1.5), 3),
-    }
-    if piece in special:
-        return special[piece]()
-    if inherited := _FROM_PROMPT.fullmatch(piece):
-        return x + float(f"{inherited[1] or '+'}{inherited[2] or 0}")
-    try:
-        value = float(piece)
-        if math.isfinite(value):
-            return value
-        raise ValueError
-    except ValueError:
-        raise PresetError(
-            f"block weights {text!r}: found {piece!r}, expected numbers (or R, U, X, X+0.2)"
-        ) from None
+def names_for(layout: BlockLayout, presets: Mapping[str, str]) -> list[str]:
+    """The presets to show for a layout: with its numbers of values, and LBW's where they count."""
+
+    def shown(name: str, text: str) -> bool:
+        if fits_layout(text, layout):
+            return True
+        try:
+            return name in PRESETS and bool(parse_block_weights(name, layout, presets))
+        except PresetError:
+            return False
+
+    return [name for name, text in presets.items() if shown(name, text)]
 
 
 def _from_kohya(text: str, layout: BlockLayout) -> BlockWeights:
-    parts = text.split("/")
-    if len(parts) != 3:
-        raise PresetError(
-            f"block weights {text!r}: found {len(parts)} lists, expected three: down/mid/up"
-        )
-    if not fits_layout(text, layout):
-        raise PresetError(
-            f"block weights {text!r}: found the 12/1/12 lists of SD1, expected"
-            f" {' or '.join(map(str, layout.forms))} values for {layout.name}"
-        )
-    counts = (layout.side, 1, layout.side)
-    # As kohya: a list that is too short is padded with 1, one that is too long is cut, what is not
-    # above 0 is not trained.
-    lists = [
-        (_kohya_list(part, text, count) + [1.0] * count)[:count]
-        for part, count in zip(parts, counts, strict=True)
-    ]
-    values = [1.0, *(max(0.0, value) for factors in lists for value in factors)]
+    down, middle, up = read_lists(text, layout)
+    # SDXL's three are those of ResBlock, transformer and ResBlock; the transformer's is M00's
+    values = [1.0, *(max(0.0, each) for each in (*down, middle[len(middle) // 2], *up))]
     return BlockWeights(layout, tuple(zip((BASE, *layout.labels), values, strict=True)))
-
-
-def _kohya_list(part: str, text: str, count: int) -> list[float]:
-    """One of kohya's three lists: numbers, or `count` values of a shape such as `cosine+.25`."""
-    name, plus, base = part.strip().partition("+")
-    if name not in SHAPES:
-        if any(letter.isalpha() for letter in name) and name not in ("R", "U", "X"):
-            raise PresetError(
-                f"block weights {text!r}: found {part.strip()!r}, expected numbers, or one of"
-                f" {', '.join(SHAPES)} with or without a base such as +0.25"
-            )
-        return [_number(piece, text, random.Random(0), 1.0) for piece in part.split(",")]
-    if count == 1:
-        raise PresetError(
-            f"block weights {text!r}: found {part.strip()!r} for the one middle block, expected a"
-            " number"
-        )
-    lift = _number(base, text, random.Random(0), 1.0) if plus else 0.0
-    return [SHAPES[name](index / (count - 1)) + lift for index in range(count)]
 
 
 def _is_number(text: str) -> bool:
@@ -229,22 +208,29 @@ def _is_number(text: str) -> bool:
 
 
 def remarks(text: str, layout: BlockLayout, presets: Mapping[str, str] = PRESETS) -> list[str]:
-    """Warnings about kohya lists that are cut or padded, a sentence each."""
-    text = presets.get(text.strip(), text)
+    """What happens to block weights that are another layout's, a sentence each.
+
+    kohya's lists are cut or padded; a preset's values count by the blocks' labels.
+    """
+    name = text.strip()
+    text = expand_preset(name, presets)
     if text.count("/") != 2:
+        return _foreign_remarks(name, text, layout, presets)
+    return list_remarks(text, layout)
+
+
+def _foreign_remarks(
+    name: str, text: str, layout: BlockLayout, presets: Mapping[str, str]
+) -> list[str]:
+    count = text.count(",") + 1
+    found = form_of_count(count)
+    if name == text or name.upper() in UNIFORM or count in layout.forms or found is None:
         return []
-    sentences = []
-    for name, part, count in zip(
-        ("down", "mid", "up"), text.split("/"), (layout.side, 1, layout.side), strict=True
-    ):
-        length = len(_kohya_list(part, text, count))
-        if length != count:
-            change = "the rest is cut" if length > count else f"{count - length} are taken to be 1"
-            sentences.append(
-                f"block weights: {name} has {length} values, expected {count}; as with kohya"
-                f" {change}"
-            )
-    return sentences
+    trained = ", ".join(parse_block_weights(name, layout, presets).trained()) or "none"
+    return [
+        f"block weights {name} are of {found[0].name}; in {layout.name} each value counts for the"
+        f" block of its name, as in LBW: {trained}"
+    ]
 
 
 def with_blocks(weights: BlockWeights, blocks: str, value: float) -> BlockWeights:

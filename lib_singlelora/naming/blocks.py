@@ -27,6 +27,12 @@ def is_text(canonical: str) -> bool:
     return _TEXT.match(canonical) is not None
 
 
+def text_encoder_of(canonical: str, layout: BlockLayout) -> int:
+    """Index of the text encoder that a text encoder's module belongs to, in the layout's order."""
+    prefixes = [f"{prefix}text_model." for prefix, *_ in layout.text]
+    return next(i for i, prefix in enumerate(prefixes) if canonical.startswith(prefix))
+
+
 def block_of(canonical: str, layout: BlockLayout) -> str:
     """Label of the block that holds a module: IN04, M00, OUT11, or BASE for a text encoder.
 

@@ -72,7 +72,7 @@ class LoraFilesService:
         from ..library.block_presets import known_presets
         from ..lora.files import read_lora
         from ..lora.summary import summarize
-        from ..naming.block_weights import fits_layout, parse_block_weights
+        from ..naming.block_weights import names_for, parse_block_weights
         from ..sheets.block_bars import draw_presets
 
         settings, workspace = self._opened(name) if name else (Settings(), None)
@@ -81,8 +81,7 @@ class LoraFilesService:
         known = known_presets(settings, self.service.host)
         weights = {
             preset: parse_block_weights(preset, layout, known)
-            for preset, text in known.items()
-            if fits_layout(text, layout)
+            for preset in names_for(layout, known)
         }
         folder = workspace.plots if workspace else _scratch()
         picture = png_bytes(draw_presets(weights, summarize(file).norms if file else None))

@@ -11,7 +11,7 @@ from .optimizer_table import SOURCES
 from .schema import declaration, preset_values
 from .training import TrainingSettings
 
-RATES = ("unet_lr", "text_encoder_lr")
+RATES = ("unet_lr", "text_encoder_lr", "text_encoder_2_lr")
 OWN_RATE = 1.0  # the factor for optimizers that find their rate themselves
 LOWEST_FACTOR = 0.1  # below it they train next to nothing
 
@@ -90,11 +90,11 @@ def _preset(name: str) -> dict[str, Any]:
 
 
 def _rates(kept: dict[str, Any], own_rate: bool) -> dict[str, float]:
-    """The rates that change; 0, which trains nothing, stays 0."""
+    """The rates that change; 0, which trains nothing, stays 0, and -1, which takes another's."""
     return {
         key: OWN_RATE if own_rate else declaration(f"training.{key}").default
         for key in RATES
-        if kept.get(key)
+        if kept.get(key, 0) > 0
     }
 
 
@@ -116,14 +116,15 @@ def _low_rates(settings: TrainingSettings) -> list[str]:
     source = SOURCES[settings.optimizer]
     if not source.own_rate:
         return []
-    used = [key for key in RATES if getattr(settings, key)]
+    used = [key for key in RATES if getattr(settings, key) > 0]
     sentences = []
-    if source.one_rate and len(used) == 2:
-        if settings.unet_lr != settings.text_encoder_lr:
-            sentences.append(
-                f"{settings.optimizer} takes one rate for all: the U-Net's {settings.unet_lr:g}"
-                f" counts, training.text_encoder_lr={settings.text_encoder_lr:g} does not"
-            )
+    if source.one_rate and settings.unet_lr and len(used) > 1:
+        sentences += [
+            f"{settings.optimizer} takes one rate for all: the U-Net's {settings.unet_lr:g}"
+            f" counts, training.{key}={getattr(settings, key):g} does not"
+            for key in used[1:]
+            if getattr(settings, key) != settings.unet_lr
+        ]
         used = used[:1]
     sentences += [
         f"training.{key}={getattr(settings, key):g} is a factor of the rate that"

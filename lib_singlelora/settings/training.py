@@ -220,6 +220,16 @@ class LearningSettings(NetworkSettings):
         ss="ss_text_encoder_lr",
         help="Well below the U-Net's; 0 leaves the text encoder untrained and is faster.",
     )
+    text_encoder_2_lr: float = setting(
+        -1.0,
+        label="Second text encoder's learning rate",
+        low=-1,
+        high=1,
+        help=(
+            "Of the second text encoder, which SDXL has; -1 takes the first one's, 0 leaves it "
+            "untrained."
+        ),
+    )
     text_gradient: str = setting(
         "all blocks",
         label="Text gradient",
@@ -676,6 +686,11 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
         """True if training must know where in its picture the character is."""
         return self.uses_masks or self.background_aug or self.attention_loss > 0
 
+    def text_encoder_rates(self, count: int) -> tuple[float, ...]:
+        """The learning rate of each of so many text encoders; 0 leaves one untrained."""
+        first, second = self.text_encoder_lr, self.text_encoder_2_lr
+        return (first, *(first if second < 0 else second for _ in range(count - 1)))
+
     def check(self) -> None:
         """Check what depends on several settings.
 
@@ -686,6 +701,11 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
                 f"training.min_timestep: found {self.min_timestep}, expected less than"
                 f" training.max_timestep ({self.max_timestep}): nothing lies between them; lower"
                 " one or raise the other"
+            )
+        if self.text_encoder_2_lr < 0 and self.text_encoder_2_lr != -1:
+            raise SettingsError(
+                f"training.text_encoder_2_lr: found {self.text_encoder_2_lr:g}, expected a rate of"
+                " 0 to 1, or -1 for the first text encoder's"
             )
         self.check_timesteps(self.min_timestep, self.max_timestep, self.algorithm)
         if self.prior_min_timestep >= self.max_timestep:

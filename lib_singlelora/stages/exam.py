@@ -169,7 +169,7 @@ def _use(context: StageContext, options: ExamOptions) -> tuple[LoraUse, InpaintS
         settings, workspace, options.lora, options.strength, options.preset
     )
     known = known_presets(settings, context.host)
-    baked = bake_preset(lora, None, preset, workspace, known, context.host.checkpoint.path)
+    baked = bake_preset(lora, None, preset, workspace, known, context.host.checkpoint)
     drawing = replace(
         settings.inpaint, strength=strength, preset=preset, fill="latent nothing", denoise=1.0
     )

@@ -137,7 +137,7 @@ def inpaint(
     if not (done and all(path.exists() for path in files)):
         known = known_presets(settings, host)
         publish(settings, workspace, host, epoch_files(workspace, settings))
-        baked = bake_preset(lora, None, options.preset, workspace, known, host.checkpoint.path)
+        baked = bake_preset(lora, None, options.preset, workspace, known, host.checkpoint)
         use = LoraUse(baked, options.strength, options.strength)
         total = sum(len(batch.seeds) for batch in batches)
         for index, batch in enumerate(batches):

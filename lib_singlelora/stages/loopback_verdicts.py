@@ -115,7 +115,7 @@ def lora_use(context: StageContext) -> LoraUse:
     if recommended is not None and recommended.lora == lora:
         strength = strength or recommended.strength
         known = known_presets(settings, context.host)
-        checkpoint = context.host.checkpoint.path
+        checkpoint = context.host.checkpoint
         lora = bake_preset(lora, None, recommended.preset, workspace, known, checkpoint)
     return LoraUse(lora, strength or 1.0, strength or 1.0)
 

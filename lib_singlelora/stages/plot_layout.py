@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import LoraKeyError, SettingsError
 from ..host import CheckpointInfo, Host
 from ..judge.cells import NO_LORA, CellSpec, LoraSource
-from ..library.bake import bake_preset
+from ..library.bake import bake_preset, require_family
 from ..lora.files import read_lora
 from ..sheets.axes import (
     LORA_AXES,
@@ -102,12 +102,12 @@ def lay_out(plan: SheetPlan, workspace: Workspace, host: Host) -> Layout:
     Raises: SettingsError, PresetError, LoraFileError, CheckpointError: before anything is drawn.
     """
     options = plan.options
-    for name in options.checkpoints:
-        host.other_checkpoint(name)  # a missing one is reported now, not an hour later
+    # A missing one is reported now, not an hour later
+    others = [host.other_checkpoint(name) for name in options.checkpoints]
     dimensions = dimensions_of(plan, host.samplers)
     _check_size(dimensions, 1 if plan.seed_is_an_axis else len(plan.seeds))
     sheet_tables = lay_out_tables(dimensions, options.x, options.y, options.z)
-    files = _files(plan, workspace, host.checkpoint)
+    files = _files(plan, workspace, host.checkpoint, others)
     without_lora = [axis for axis in dimensions if axis.name not in LORA_AXES]
     base = {spot: _place(None, values_at(without_lora, spot)) for spot in all_spots(without_lora)}
     by_spot = {spot: _place(files, values_at(dimensions, spot)) for spot in all_spots(dimensions)}
@@ -201,7 +201,10 @@ def _place(
 
 
 def _files(
-    plan: SheetPlan, workspace: Workspace, checkpoint: CheckpointInfo
+    plan: SheetPlan,
+    workspace: Workspace,
+    checkpoint: CheckpointInfo,
+    others: Sequence[CheckpointInfo],
 ) -> dict[tuple[LoraSource, str], Path]:
     """The file of each source and preset; a mistake in one is reported now, not an hour later.
 
@@ -217,9 +220,11 @@ def _files(
                 f"{lora.name}: found a LoRA for {lora.layout.name}, expected one for {usual} as the"
                 " others are. Was it trained for another base model?"
             )
+        for other in others:
+            require_family(lora, other)
     return {
         (source, preset): bake_preset(
-            path, loras[source], preset, workspace, plan.known_presets, checkpoint.path
+            path, loras[source], preset, workspace, plan.known_presets, checkpoint
         )
         for source, path in plan.sources.items()
         for preset in plan.options.presets

@@ -54,6 +54,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "band_weights": (),
     "attention_loss": (),
     "size_conditioning": (),
+    "text_encoder_2_lr": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
     **{item.name: () for item in fields(LossTermSettings)},
 }
@@ -190,6 +191,7 @@ def train(context: StageContext) -> TrainResult:
             blocks=blocks,
             warnings=warnings,
             validation=options.validation,
+            family=model.layout.name,
         )
         resumed = trainer.resume()
         early_stop = open_early_stop(context.with_settings(settings), record, trainer, resolution)
@@ -275,7 +277,7 @@ def _network(options: TrainingSettings, model: TrainingModel, weights: BlockWeig
         model.layout,
         shape_of(options),
         weights.as_dict(),
-        options.text_encoder_lr > 0,
+        [rate > 0 for rate in options.text_encoder_rates(len(model.layout.text))],
         options.seed,
         unet=options.unet_lr > 0,
     )

@@ -169,7 +169,7 @@ def _memory_advice(settings: TrainingSettings) -> str:
             f"training.batch_size=1 with gradient_accumulation={settings.batch_size} (a"
             f" {settings.batch_size}th of it)"
         )
-    if settings.text_encoder_lr:
+    if any(settings.text_encoder_rates(2)):
         changes.append(
             "training.text_encoder_lr=0 with training.block_weights=OUTD (no pass before OUT03"
             " keeps anything)"

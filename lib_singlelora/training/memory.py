@@ -114,12 +114,15 @@ def peak_memory(
     What CUDA takes for itself, and what PyTorch's allocator reserves beyond its need, come on top.
     """
     numbers = sum(parameter.numel() for parameter in network.parameters())
-    text = settings.text_encoder_lr > 0 or torch.device(model.device).type == "cpu"
+    rates = settings.text_encoder_rates(len(model.layout.text))
+    text = any(rates) or torch.device(model.device).type == "cpu"
     weights = sum(
         float(p.numel() * p.element_size())
         for name, module in model.targets()
         if text or not is_text(name)
-        for p in module.parameters(recurse=False)
+        # Not its parameters: a projection that lies packed in an attention has none of its own
+        for p in (module.weight, module.bias)
+        if isinstance(p, Tensor)
     )
     if settings.gradient_checkpointing and torch.device(model.device).type == "cpu":
         weights -= _fp16_savings(model)
@@ -182,7 +185,7 @@ def _count_pass(
     network.eval()
     try:
         with _counting_blocks(model, count), saved_tensors_hooks(count.add, lambda tensor: tensor):
-            with torch.set_grad_enabled(settings.text_encoder_lr > 0):
+            with torch.set_grad_enabled(any(settings.text_encoder_rates(len(model.layout.text)))):
                 texts = model.encode_prompts([caption], settings.clip_skip)
             model.predict(noisy, timesteps, texts).float().square().mean()
     finally:

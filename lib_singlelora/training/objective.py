@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
-from ..naming.blocks import is_text
+from ..naming.blocks import is_text, text_encoder_of
 from ..settings.training import TrainingSettings
 from .apt import AptWeights
 from .attention import AttentionLoss, Products
@@ -69,8 +69,11 @@ class Objective:
             if settings.band_weights
             else None
         )
-        self.trains_text = bool(settings.text_encoder_lr) and any(
-            is_text(name) for name, _ in network.items()
+        rates = settings.text_encoder_rates(len(model.layout.text))
+        self.trains_text = any(
+            rates[text_encoder_of(name, model.layout)]
+            for name, _ in network.items()
+            if is_text(name)
         )
         self.apt = AptWeights(settings.apt, len(alphas)) if settings.apt else None
         self.attention = AttentionLoss(model) if settings.attention_loss else None

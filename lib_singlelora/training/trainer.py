@@ -99,7 +99,10 @@ class Trainer:
         self.optimizer = build_optimizer(
             settings,
             network.parameter_groups(
-                settings.unet_lr, settings.text_encoder_lr, one_rate, settings.loraplus_ratio
+                settings.unet_lr,
+                settings.text_encoder_rates(len(model.layout.text)),
+                one_rate,
+                settings.loraplus_ratio,
             ),
             model.device,
         )

@@ -184,3 +184,18 @@ def test_arguments_with_brackets_survive_the_settings_file(tmp_path: Path) -> No
         workspace.load_settings().with_values({"training.optimizer_args": text})
     )
     assert workspace.load_settings().training.optimizer_args == text
+
+
+def test_an_export_is_for_the_family_that_was_trained_on_or_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace.begun(tmp_path / "w")
+    workspace.save_settings(Settings.from_dict({"training.rank": 8}))
+    record = workspace.record("train")
+    record.data["family"] = "sdxl"
+    workspace.save_record(record)
+    words = ("settings", "--workspace", tmp_path / "w", "--export", tmp_path / "a.json")
+    assert call(*words, capsys=capsys)[0] == 0
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["sdxl"] is True
+    assert call(*words, "--family", "sd1", capsys=capsys)[0] == 0
+    assert "sdxl" not in json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from lib_singlelora.naming.blocks import SD2, SDXL, BlockLayout
 from lib_singlelora.naming.keys import canonical_to_kohya
 from lib_singlelora.ops.checkpointing import checkpointed
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 WIDTH, LENGTH, LAYERS = 16, 6, 3
 MASK = torch.full((LENGTH, LENGTH), float("-inf")).triu(1)
 X = torch.randn((LENGTH, 2, WIDTH), generator=torch.Generator().manual_seed(3))
@@ -84,6 +87,26 @@ def test_the_names_are_kohyas(
             "mlp_fc2",
         )
     }
+
+
+def test_the_full_size_has_sd_scripts_192_modules() -> None:
+    full = nn.Module()
+    full.resblocks = nn.ModuleList()
+    for _ in range(32):
+        with torch.device("meta"):
+            block = nn.Module()
+            block.attn = nn.MultiheadAttention(1280, 20)
+            layers = {"c_fc": nn.Linear(1280, 5120), "c_proj": nn.Linear(5120, 1280)}
+            block.mlp = nn.Sequential(OrderedDict(layers))
+        full.resblocks.append(block)
+    golden = json.loads((GOLDEN / "kohya_sdxl_keys.json").read_text(encoding="utf-8"))
+    with open_clip_targets(full, "te2.") as targets:
+        network = LoraNetwork(targets, SDXL, LoraShape(16, 16), {}, True, seed=1)
+    assert {
+        f"{canonical_to_kohya(name, SDXL)}.{part}": list(tensor.shape)
+        for name, branch in network.items()
+        for part, tensor in branch.tensors().items()
+    } == {key: shape for key, shape in golden.items() if key.startswith("lora_te2_")}
 
 
 def test_an_untrained_lora_leaves_every_bit(transformer: Transformer) -> None:

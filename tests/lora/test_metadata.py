@@ -1,8 +1,12 @@
 """Metadata: every key that sd-scripts writes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from lib_singlelora.families.registry import FAMILIES
 from lib_singlelora.lora.metadata import TrainingFacts, build_metadata
 from lib_singlelora.settings.schema import Settings
 
@@ -88,3 +92,44 @@ def test_block_learning_rates_are_told_as_kohyas_arguments() -> None:
         "conv_alpha": "8",
         "mid_lr_weight": "0.5",
     }
+
+
+# As sd-scripts 0.9.1 writes them: library/sai_model_spec.py and sdxl_model_util.py
+FAMILY_ENTRIES = {
+    ("sd1", "epsilon"): ("sd_v1", "False", "stable-diffusion-v1/lora", "diffusers"),
+    ("sd2", "epsilon"): ("sd_v2", "True", "stable-diffusion-v2-512/lora", "diffusers"),
+    ("sd2", "v_prediction"): ("sd_v2", "True", "stable-diffusion-v2-768-v/lora", "diffusers"),
+    ("sdxl", "epsilon"): (
+        "sdxl_base_v1-0",
+        "False",
+        "stable-diffusion-xl-v1-base/lora",
+        "https://github.com/Stability-AI/generative-models",
+    ),
+    ("sdxl", "v_prediction"): (
+        "sdxl_base_v1-0",
+        "False",
+        "stable-diffusion-xl-v1-base/lora",
+        "https://github.com/Stability-AI/generative-models",
+    ),
+}
+
+
+@pytest.mark.parametrize(("family", "prediction"), FAMILY_ENTRIES)
+def test_the_family_is_told_as_sd_scripts_does(family: str, prediction: str) -> None:
+    chosen = next(each for each in FAMILIES if each.name == family)
+    facts = replace(FACTS, family=chosen, prediction=prediction)
+    own = build_metadata(facts, SETTINGS.metadata())
+    names = ("ss_base_model_version", "ss_v2", "modelspec.architecture", "modelspec.implementation")
+    assert tuple(own[name] for name in names) == FAMILY_ENTRIES[family, prediction]
+    assert own["modelspec.prediction_type"] == ("v" if prediction == "v_prediction" else "epsilon")
+
+
+def test_a_clip_skip_that_is_ignored_is_not_told() -> None:
+    own = build_metadata(replace(FACTS, family=FAMILIES[-1]), SETTINGS.metadata())
+    assert own["ss_clip_skip"] == "None" and "modelspec.encoder_layer" not in own
+
+
+def test_each_text_encoder_s_rate_is_told_where_they_differ() -> None:
+    one = build_metadata(replace(FACTS, text_encoder_rates=(5e-4, 5e-4)), SETTINGS.metadata())
+    two = build_metadata(replace(FACTS, text_encoder_rates=(5e-4, 1e-5)), SETTINGS.metadata())
+    assert (one["ss_text_encoder_lr"], two["ss_text_encoder_lr"]) == ("0.0005", "[0.0005, 1e-05]")

@@ -14,9 +14,9 @@ from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.functional import module_delta
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.block_weights import parse_block_weights
-from lib_singlelora.naming.blocks import SD1, SDXL
+from lib_singlelora.naming.blocks import SD1, SDXL, is_text
 from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
-from lib_singlelora.naming.modules import ModuleSpec, module_specs
+from lib_singlelora.naming.modules import ModuleSpec, lora_targets, module_specs
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -79,17 +79,73 @@ def test_only_a_conv_rank_puts_branches_into_resblocks(preset: str, conv_rank: i
     assert any("_resnets_" in key for key in keys) == (conv_rank > 0)
 
 
-def test_every_unet_module_of_a_full_size_sdxl_lora_is_sd_scripts() -> None:
-    targets = [(spec.name, meta_module(spec)) for spec in module_specs(SDXL) if spec.kind != "norm"]
-    blocks = dict.fromkeys(SDXL.labels, 0.5)  # rates of blocks add none
-    made = LoraNetwork(targets, SDXL, LoraShape(1, 1), blocks, text_encoder=False, seed=1)
-    stems = {canonical_to_kohya(name, SDXL) for name, _ in made.items()}
-    golden = {
-        key.partition(".")[0]
-        for key in load("kohya_sdxl_keys.json")
-        if key.startswith("lora_unet_")
+def sdxl_targets() -> list[tuple[str, nn.Module]]:
+    """Every Linear and Conv2d of the full-size SDXL as a meta module."""
+    return [(spec.name, meta_module(spec)) for spec in module_specs(SDXL) if spec.kind != "norm"]
+
+
+def meta_shapes(network: LoraNetwork) -> dict[str, list[int]]:
+    """As `shapes`, of branches whose tensors have no values."""
+    return {
+        f"{canonical_to_kohya(name, SDXL)}.{part}": list(tensor.shape)
+        for name, branch in network.items()
+        for part, tensor in branch.tensors().items()
     }
-    assert stems == golden and len(stems) == 722
+
+
+def test_every_key_and_shape_of_a_full_size_sdxl_lora_is_sd_scripts() -> None:
+    blocks = dict.fromkeys(SDXL.labels, 0.5)  # rates of blocks add none
+    made = LoraNetwork(sdxl_targets(), SDXL, LoraShape(16, 16), blocks, True, seed=1)
+    golden = load("kohya_sdxl_keys.json")
+    assert meta_shapes(made) == golden
+    unet = {key.partition(".")[0] for key in golden if key.startswith("lora_unet_")}
+    assert len(unet) == 722
+
+
+@pytest.mark.parametrize(
+    ("texts", "counts"),
+    [((True, False), (72, 0)), ((False, True), (0, 192)), ((False, False), (0, 0))],
+)
+def test_each_text_encoder_is_trained_or_not(
+    texts: tuple[bool, bool], counts: tuple[int, int]
+) -> None:
+    made = LoraNetwork(sdxl_targets(), SDXL, LoraShape(1, 1), {}, texts, seed=1)
+    names = [name for name, _ in made.items()]
+    assert tuple(sum(name.startswith(te) for name in names) for te in ("te1.", "te2.")) == counts
+    assert sum(not name.startswith("te") for name in names) == 722
+
+
+def test_each_text_encoder_has_its_rate() -> None:
+    made = LoraNetwork(sdxl_targets(), SDXL, LoraShape(1, 1), {}, True, seed=1)
+    groups = made.parameter_groups(1e-4, (1e-5, 2e-5))
+    sizes = {group["lr"]: len(group["params"]) for group in groups}  # type: ignore[arg-type]
+    assert sizes == {1e-4: 2 * 722, 1e-5: 2 * 72, 2e-5: 2 * 192}
+    assert len(made.parameter_groups(0.0, (0.0, 2e-5), one_rate=True)) == 1
+
+
+def test_a_locon_trains_the_resblocks_of_sdxl_too() -> None:
+    made = LoraNetwork(sdxl_targets(), SDXL, LoraShape(1, 1, conv_rank=1), {}, False, seed=1)
+    names = {spec.name for spec in lora_targets(SDXL, conv=True) if not is_text(spec.name)}
+    assert {name for name, _ in made.items()} == names
+    assert "output_blocks.5.2.conv" in names and "input_blocks.3.0.op" in names
+
+
+def test_the_pooled_text_is_cut_with_the_blocks_that_are_not_trained() -> None:
+    """SDXL's pooled text enters all blocks at once, through the time embedding."""
+    parts = {
+        "label_emb.0.0": nn.Linear(4, 4),
+        "output_blocks.0.1.transformer_blocks.0.attn2.to_k": nn.Linear(4, 4),
+        "output_blocks.1.1.transformer_blocks.0.attn2.to_k": nn.Linear(4, 4),
+    }
+    for blocks, reached in (({}, set(parts)), ({"OUT01": 0.0}, {list(parts)[1]})):
+        made = LoraNetwork(parts.items(), SDXL, LoraShape(1, 1), blocks, False, seed=1)
+        found = set()
+        with attached(made, parts.items(), cut_text=True):
+            for name, module in parts.items():
+                text = torch.ones(1, 4, requires_grad=True)
+                module(text).sum().backward()
+                found |= {name} if text.grad is not None else set()
+        assert found == reached
 
 
 def meta_module(spec: ModuleSpec) -> nn.Module:

@@ -11,6 +11,7 @@ from lib_singlelora.errors import PresetError
 from lib_singlelora.naming.block_weights import (
     LBW_PRESETS,
     PRESETS,
+    names_for,
     parse_block_weights,
     remarks,
     with_blocks,
@@ -78,6 +79,57 @@ def test_sdxl_has_its_own_lengths(count: int) -> None:
     )
     with pytest.raises(PresetError, match=f"found {count} values, expected 17 or 26"):
         parse_block_weights(",".join(["1"] * count), SD1)
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("ALL", SDXL.attention_labels),
+        ("OUTD", ("OUT03", "OUT04", "OUT05")),
+        ("INS", ("IN04",)),
+        ("MIDD", ("IN05", "IN07", "IN08", "M00", "OUT03", "OUT04", "OUT05")),
+        ("OUTS", ()),
+        ("BLORA content", ("OUT00",)),
+        ("blora style", ("OUT01",)),
+        ("article", ("IN07", "IN08", "M00", "OUT01", "OUT02", "OUT03", "OUT04", "OUT05")),
+    ],
+)
+def test_presets_of_sd1_count_by_their_blocks_labels_in_sdxl(
+    name: str, trained: tuple[str, ...]
+) -> None:
+    """As in LBW's to26; kohya's lists are cut to 9/3/9 and padded with 1."""
+    assert parse_block_weights(name, SDXL).trained() == trained
+
+
+def test_what_a_preset_does_in_another_layout_is_told() -> None:
+    [told] = remarks("OUTD", SDXL)
+    assert "are of sd1" in told and told.endswith("OUT03, OUT04, OUT05")
+    assert remarks("OUTD", SD1) == remarks("ALL", SDXL) == remarks("BLORA style", SDXL) == []
+    lists = [sentence.removeprefix("block weights: ") for sentence in remarks("article", SDXL)]
+    assert [told.split(" values")[0] for told in lists] == ["down has 12", "mid has 1", "up has 12"]
+
+
+@pytest.mark.parametrize("name", ["BLORA content", "BLORA style"])
+def test_a_preset_that_would_leave_nothing_is_refused(name: str) -> None:
+    with pytest.raises(PresetError, match="a preset for sdxl"):
+        parse_block_weights(name, SD1)
+    assert name not in names_for(SD1, PRESETS) and name in names_for(SDXL, PRESETS)
+
+
+def test_values_that_are_written_out_must_be_the_layouts() -> None:
+    with pytest.raises(PresetError, match="found 17 values, expected 12 or 20 for sdxl"):
+        parse_block_weights(LBW_PRESETS["OUTD"], SDXL)
+
+
+def test_kohyas_lists_of_sdxl_have_three_middle_entries() -> None:
+    lists = "0,0,0,0,1,1,0,.5,.5/0,.25,0/1,1,0,0,0,0,0,0,0"
+    weights = parse_block_weights(lists, SDXL)
+    assert weights["M00"] == 0.25 and weights["IN07"] == 0.5
+    assert weights.trained() == ("IN04", "IN05", "IN07", "IN08", "M00", "OUT00", "OUT01")
+    assert [len(values) for values in weights.as_kohya().values()] == [9, 3, 9]
+    assert "transformer's counts" in remarks(lists, SDXL)[0]
+    shapes = parse_block_weights("linear/1,1,1/zeros+.5", SDXL)
+    assert (shapes["IN08"], shapes["IN04"], shapes["OUT02"]) == (1.0, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(

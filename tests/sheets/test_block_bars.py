@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_singlelora.lora.summary import summarize
 from lib_singlelora.naming.block_roles import COLOUR, COMPOSITION, OUTLINE, STYLE, WORDS
-from lib_singlelora.naming.block_weights import PRESETS, parse_block_weights
+from lib_singlelora.naming.block_weights import PRESETS, names_for, parse_block_weights
 from lib_singlelora.naming.blocks import SD1, SDXL, BlockLayout
 from lib_singlelora.sheets.block_bars import (
     HUES,
@@ -39,11 +39,14 @@ def has_margins(sheet: Image.Image) -> bool:
     return all((edge == 255).all() for edge in edges)
 
 
+@pytest.mark.parametrize("layout", [SD1, SDXL], ids=lambda layout: layout.name)
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("width", [NARROWEST, 900])
-def test_every_preset_fits_its_picture(name: str, width: int) -> None:
+def test_every_preset_fits_its_picture(name: str, width: int, layout: BlockLayout) -> None:
+    if name not in names_for(layout, PRESETS):
+        pytest.skip(f"not of {layout.name}")
     sheet = draw_preset(
-        name, parse_block_weights(name, SD1), EVERYWHERE, "a LoRA of a long name " * 4, width
+        name, parse_block_weights(name, layout), EVERYWHERE, "a LoRA of a long name " * 4, width
     )
     assert sheet.width == width and has_margins(sheet)
 
