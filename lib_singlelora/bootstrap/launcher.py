@@ -60,6 +60,7 @@ WORDS = {
     "batch": "FOLDER|LIST.csv [--out DIR]: the whole job on many pictures, with an index page",
     "worker": "--storage URL [--device cuda:1]: do what sweeps and batches have queued",
     "vconfig": "FILE: the .yaml by which the WebUI knows an SDXL file's v-prediction",
+    "budget": "[--family F] [--memory GB]: the memory that a training would need",
     "bench": "the benchmark: speed, memory and time to quality, beside diffusers and peft",
 }
 EXTRAS = {

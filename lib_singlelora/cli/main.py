@@ -14,12 +14,36 @@ from ..errors import JobCancelled, SingleLoraError
 from ..files.fileio import disk_error
 from ..jobs import Job, cancel_on_interrupt
 from ..ops.allocator import keep_freed_memory
-from . import bench, captions, exam, loopback, lora_files, page, settings, stages, sweeps, vconfig
+from . import (
+    bench,
+    budget,
+    captions,
+    exam,
+    loopback,
+    lora_files,
+    page,
+    settings,
+    stages,
+    sweeps,
+    vconfig,
+)
 from .output import CANCELLED, DONE, ProgressPrinter, fail, use_plain_streams
 
 # Each has `add_parsers(words)` and gives every subcommand either `run` (options, job) -> result
 # with `render` (result) -> text, or `command` (options) -> exit status.
-FAMILIES = (stages, bench, lora_files, settings, captions, exam, loopback, sweeps, vconfig, page)
+FAMILIES = (
+    stages,
+    bench,
+    budget,
+    lora_files,
+    settings,
+    captions,
+    exam,
+    loopback,
+    sweeps,
+    vconfig,
+    page,
+)
 
 
 def parser() -> argparse.ArgumentParser:

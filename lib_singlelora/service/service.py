@@ -356,6 +356,30 @@ class Service:
             strength=strength,
         )
 
+    def memory_budget(self, name: str) -> dict[str, Any]:
+        """What training a workspace would need, bytes, without gradient checkpointing and with it.
+
+        By the layout of the checkpoint's family: a narrower checkpoint needs less.
+        Raises: CheckpointError, PresetError.
+        """
+        from ..crops.buckets import training_resolution
+        from ..library.block_presets import known_presets
+        from ..stages.memory_budget import advice, budget_rows
+        from ..training.memory_fit import likely_computer
+
+        settings = self.settings(name)
+        layout = self.host.checkpoint.family.layout
+        computer = likely_computer()
+        side = training_resolution(settings, self.host)
+        presets = known_presets(settings, self.host)
+        rows = budget_rows([layout], [side], settings.training, computer, presets)
+        return {
+            "computer": computer.name,
+            "bytes": computer.bytes,
+            "rows": [row.as_dict() for row in rows],
+            "advice": advice(rows, settings.training, computer),
+        }
+
     def accept(self, name: str, pictures: Sequence[str]) -> list[str]:
         """Keep drawn pictures with a note of what made them; where they lie now, relative.
 

@@ -327,6 +327,14 @@ class LearningSettings(NetworkSettings):
             "when memory runs out."
         ),
     )
+    auto_checkpointing: bool = setting(
+        True,
+        label="Checkpointing as needed",
+        help=(
+            "Switches gradient checkpointing on where the calculated peak does not fit into "
+            "memory without it; off leaves it to you."
+        ),
+    )
     cuda_graphs: bool = setting(
         True,
         label="CUDA graphs",

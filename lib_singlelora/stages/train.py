@@ -26,6 +26,7 @@ from ..settings.loss_terms import LossTermSettings
 from ..settings.optimizer_fit import fitted, unscaled
 from ..settings.schema import Settings, declaration
 from ..settings.training import TrainingSettings
+from ..training.memory_fit import computer_of, fit_memory, gpu_peak
 from ..training.tensorboard_log import TensorboardLog
 from ..training.trainer import Trainer, TrainerState
 from ..workspace.repeats import left_out
@@ -41,7 +42,7 @@ from .train_validation import split_validation
 
 # Settings that change nothing of what is learned: with others, a training goes on where it was.
 NOT_LEARNED = set(
-    "preset tensorboard sample_every sample_prompts sample_seed save_precision validation"
+    "preset auto_checkpointing tensorboard sample_every sample_prompts sample_seed save_precision validation"
     " validation_views early_stop early_stop_patience early_stop_pictures".split()
 )
 # Settings that are newer than the first trainings -> what goes with each: while one is off, a
@@ -139,6 +140,18 @@ def train(context: StageContext) -> TrainResult:
     started = time.time()
     with host.exclusive(job), host.open_for_training(options.precision) as model:
         weights = parse_block_weights(options.block_weights, model.layout, presets)
+        memory_fit = fit_memory(
+            model.layout,
+            options,
+            weights.as_dict(),
+            [picture.bucket for picture in pictures],
+            max((model.count_tokens(picture.caption) for picture in pictures), default=0),
+            computer_of(model),
+        )
+        job.report(Progress("train", message=f"calculated memory: {memory_fit.plan}"))
+        options = memory_fit.settings
+        settings = replace(settings, training=options)
+        peak_so_far = gpu_peak(model.device)
         network = _network(options, model, weights)
         begun = start_from(network, read_lora(start)) if start else []
 
@@ -173,6 +186,7 @@ def train(context: StageContext) -> TrainResult:
         blocks = network.blocks_trained()
         warnings = [
             *fit.said,
+            *memory_fit.said,
             *unscaled(options, weights),
             *begun,
             *left_out(settings, workspace),
@@ -201,6 +215,7 @@ def train(context: StageContext) -> TrainResult:
             budget=str(trainer.budget),
             memory=str(memory),
             peak_bytes=round(memory.total),
+            planned_bytes=round(memory_fit.plan.step.total),
             blocks=blocks,
             warnings=warnings,
             precision=facts.mixed_precision,
@@ -219,6 +234,9 @@ def train(context: StageContext) -> TrainResult:
         ) as board:
             trainer.log.board = board
             trainer.run(job)
+        if measured := peak_so_far():
+            calculated = round(memory_fit.plan.peak)
+            job.log("memory", calculated_bytes=calculated, measured_bytes=round(measured))
         record.data["stopped"] = reason_to_stop(settings, record) if trainer.ends_early else ""
         if record.data["stopped"]:
             job.log("early_stop", epoch=trainer.state.epoch, reason=record.data["stopped"])
