@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from PIL import Image
 
-from .families.family import Family
+from .families.family import Family, Prediction
+from .families.quality import QualityTags
 from .families.sd1 import SD1
 from .jobs import Job, Progress
 from .settings.training import DEFAULT_PRESET
@@ -112,6 +113,9 @@ class CheckpointInfo:
     sha256: of the file, as `ss_new_sd_model_hash`.
     preset: the training preset that the file names, else the one for checkpoints of full size.
     family: what is true of every checkpoint of its kind.
+    prediction: what its U-Net's output means.
+    title: that its metadata has; "" where it has none.
+    quality: tags that go into every prompt drawn with it.
     """
 
     name: str
@@ -121,6 +125,17 @@ class CheckpointInfo:
     sha256: str = ""
     preset: str = DEFAULT_PRESET
     family: Family = SD1
+    prediction: Prediction = "epsilon"
+    title: str = ""
+    quality: QualityTags = QualityTags()
+
+    @property
+    def drawing_mark(self) -> str:
+        """What pictures depend on: the file, and the quality tags where there are any."""
+        if not self.quality:
+            return self.sha256
+        tags = self.quality
+        return "\n".join((self.sha256, tags.positive, tags.negative, tags.place))
 
 
 @dataclass(frozen=True)

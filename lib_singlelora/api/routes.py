@@ -143,6 +143,10 @@ def router(service: Service, guard: Guard) -> APIRouter:
         check_settings(service, values, service.workspace(name).root)
         return service.change(name, values).to_dict()
 
+    @routes.get("/workspaces/{name}/quality", summary="Its quality tags, and the presets of them")
+    def quality(name: str) -> Dict[str, Any]:
+        return service.quality_tags(name)
+
     @routes.get("/workspaces/{name}/budget", summary="The memory that its training would need")
     def budget(name: str) -> Dict[str, Any]:
         return service.memory_budget(name)

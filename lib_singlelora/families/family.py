@@ -81,6 +81,7 @@ class Family:
         encoding of an empty text.
     prediction: what the U-Net's output means where nothing in the file says otherwise.
     preset: the training preset that suits its checkpoints of full size.
+    v_preset: the same for those that predict v; '' for `preset`.
     base_model_version: `ss_base_model_version` of its LoRA files.
     architecture: `modelspec.architecture` of its LoRA files.
     marks: a checkpoint that has keys with each of these prefixes is of the family.
@@ -108,6 +109,7 @@ class Family:
     zeroes_empty_negative: bool = False
     prediction: Prediction = "epsilon"
     preset: str = "recommended"
+    v_preset: str = ""
     relatives: tuple[Stranger, ...] = ()
     essentials: tuple[Stranger, ...] = ()
     architecture_v: str = ""
@@ -125,6 +127,10 @@ class Family:
     def follows_clip_skip(self) -> bool:
         """True if `clip_skip` changes anything."""
         return any(encoder.follows_clip_skip for encoder in self.text_encoders)
+
+    def preset_for(self, prediction: Prediction) -> str:
+        """The training preset that suits its checkpoints of full size with this prediction."""
+        return (prediction == "v_prediction" and self.v_preset) or self.preset
 
     def __str__(self) -> str:
         return self.title

@@ -56,7 +56,10 @@ class _Drawer:
         strength = spec.strength if spec and lora else 0.0
         request = self._request(probe)
         mark = fingerprint(
-            file_hash(lora) if lora else "", strength, asdict(request), self.host.checkpoint.sha256
+            file_hash(lora) if lora else "",
+            strength,
+            asdict(request),
+            self.host.checkpoint.drawing_mark,
         )
         paths = {seed: self.workspace.plots / "probes" / f"{mark}-{seed}.png" for seed in seeds}
         name = f"{spec.source.name} at {spec.strength:g}" if spec else "the checkpoint alone"

@@ -330,6 +330,7 @@ class Service:
         from ..stages.inpaint_canvas import default_mask
         from ..stages.inpaint_prompt import region_prompt
         from ..stages.plot_prompt import main_prompt
+        from ..stages.quality_host import quality_of
 
         workspace = self.workspace(name)
         settings = workspace.load_settings()
@@ -346,15 +347,28 @@ class Service:
         size = nearest_bucket(whole, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
         tag = f"<lora:{lora}:{strength:g}>"
+        quality = quality_of(settings.quality, self.host.checkpoint)
+        region = region_prompt(settings, workspace, mask, (0, 0, *whole))
         return Handover(
-            prompt=f"{main_prompt(settings, workspace)} {tag}",
-            region_prompt=f"{region_prompt(settings, workspace, mask, (0, 0, *whole))} {tag}",
-            negative_prompt=settings.plot.negative_prompt,
+            prompt=f"{quality.in_prompt(main_prompt(settings, workspace))} {tag}",
+            region_prompt=f"{quality.in_prompt(region)} {tag}",
+            negative_prompt=quality.in_negative(settings.plot.negative_prompt),
             picture=workspace.prepared,
             mask=mask,
             size=size,
             strength=strength,
         )
+
+    def quality_tags(self, name: str) -> dict[str, Any]:
+        """The quality tags with which a workspace's pictures are drawn, and the presets there are.
+
+        Raises: CheckpointError.
+        """
+        from ..families.quality import quality_presets
+        from ..stages.quality_host import quality_of
+
+        used = quality_of(self.settings(name).quality, self.host.checkpoint)
+        return {"used": asdict(used), "presets": [asdict(each) for each in quality_presets()]}
 
     def memory_budget(self, name: str) -> dict[str, Any]:
         """What training a workspace would need, bytes, without gradient checkpointing and with it.

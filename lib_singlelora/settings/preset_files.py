@@ -56,10 +56,10 @@ def shipped_presets() -> list[Preset]:
     return [read_preset(path.stem) for path in sorted(PRESETS.glob("*.json"))]
 
 
-def preset_of(metadata: Mapping[str, str] | None) -> str:
-    """The shipped preset that a checkpoint's metadata names, or the default."""
+def preset_of(metadata: Mapping[str, str] | None, usual: str = DEFAULT_PRESET) -> str:
+    """The shipped preset that a checkpoint's metadata names, or its family's usual one."""
     name = (metadata or {}).get(PRESET_KEY, "")
-    return name if name in preset_names() else DEFAULT_PRESET
+    return name if name in preset_names() else usual
 
 
 def read_preset(name: str) -> Preset:

@@ -25,6 +25,7 @@ from .loopback import LoopbackSettings
 from .plot import PlotSettings
 from .prepare import PrepareSettings
 from .preset_files import read_preset
+from .quality import QualitySettings
 from .regularization import RegularizationSettings
 from .training import TrainingSettings
 
@@ -58,6 +59,7 @@ class Settings:
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     inpaint: InpaintSettings = field(default_factory=InpaintSettings)
     loopback: LoopbackSettings = field(default_factory=LoopbackSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:

@@ -10,6 +10,7 @@ from ..host import Host
 from ..jobs import Job
 from ..settings.schema import Settings
 from ..workspace.workspace import Workspace
+from .quality_host import with_quality_tags
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class StageContext:
     force: bool = False
     latents: Path | None = None
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", with_quality_tags(self.host, self.settings.quality))
 
     def with_settings(self, settings: Settings) -> StageContext:
         """The same call with other settings."""

@@ -39,7 +39,7 @@ class Sitting:
                 for use in request.loras
             ],
             [_digest(image) for image in (request.image, request.mask)],
-            context.host.checkpoint.sha256,
+            context.host.checkpoint.drawing_mark,
         )
         folder = context.workspace.plots / "exam"
         return cls(title, request, tuple(folder / f"{mark}-{seed}.png" for seed in request.seeds))

@@ -187,7 +187,7 @@ def _batch(
         *([canvas.box] if asked.frame else []),
         settings.training.clip_skip,
         settings.prepare.upscaler,
-        host.checkpoint.sha256,
+        host.checkpoint.drawing_mark,
         [unit.kind for unit in units],
         *sources,
     )

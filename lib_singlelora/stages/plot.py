@@ -130,7 +130,7 @@ def _mark(sheet_plan: SheetPlan, settings: Settings, host: Host) -> str:
         RULE,
         sheet_plan.seeds,
         {source.recorded_number: sha256 for source, sha256 in sheet_plan.hashes.items()},
-        host.checkpoint.sha256,
+        host.checkpoint.drawing_mark,
         sheet_plan.prompts,
         sheet_plan.size,
         sheet_plan.clip_skip,

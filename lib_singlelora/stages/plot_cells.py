@@ -137,7 +137,7 @@ def _mark(plan: SheetPlan, host: Host, place: CellSpec, asked: ImageRequest) -> 
         place.strength,
         plan.preset_key(place.preset),
         asdict(replace(asked, seeds=(), loras=())),
-        checkpoint.sha256,
+        checkpoint.drawing_mark,
         *redrawn,
     )
     return fingerprint(values)

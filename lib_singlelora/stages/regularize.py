@@ -150,7 +150,7 @@ def _drawing_mark(context: StageContext) -> str:
         *twins,
         looking(settings.caption),
         settings.character.class_token,
-        context.host.checkpoint.sha256,
+        context.host.checkpoint.drawing_mark,
         training_buckets(settings, context.host),
     )
 

@@ -42,8 +42,8 @@ from .train_validation import split_validation
 
 # Settings that change nothing of what is learned: with others, a training goes on where it was.
 NOT_LEARNED = set(
-    "preset auto_checkpointing tensorboard sample_every sample_prompts sample_seed save_precision validation"
-    " validation_views early_stop early_stop_patience early_stop_pictures".split()
+    "preset auto_checkpointing tensorboard sample_every sample_prompts sample_seed save_precision"
+    " validation validation_views early_stop early_stop_patience early_stop_pictures".split()
 )
 # Settings that are newer than the first trainings -> what goes with each: while one is off, a
 # training is what it was before there was such a setting.
@@ -175,7 +175,8 @@ def train(context: StageContext) -> TrainResult:
             if context.on_epoch:
                 context.on_epoch(epoch, record.data.get("probes", {}).get(str(epoch), {}))
             if options.sample_every and epoch % options.sample_every == 0:
-                draw_samples(settings, workspace, model, trained, job, epoch, resolution)
+                quality = host.checkpoint.quality
+                draw_samples(settings, workspace, model, trained, job, epoch, resolution, quality)
             return path
 
         trainer = Trainer(model, network, pictures, options, snapshot, mark, save_epoch, validated)

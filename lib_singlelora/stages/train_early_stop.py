@@ -58,6 +58,7 @@ class EarlyStop:
         self._record = record
         self._side = resolution
         self._tagger = open_taggers(settings.caption, host, job)
+        self._quality = host.checkpoint.quality
         files = list_pictures(workspace.image_folder(settings))
         captions = [split_tags(read_caption(path)) for path in files]
         crops = [read_rgb(path) for path in files]
@@ -157,8 +158,8 @@ class EarlyStop:
             pixels = sample(
                 model,
                 network,
-                probe.prompt,
-                self._settings.plot.negative_prompt,
+                self._quality.in_prompt(probe.prompt),
+                self._quality.in_negative(self._settings.plot.negative_prompt),
                 (options.sample_seed + number) % SEEDS,
                 self._side,
                 options.clip_skip,

@@ -13,6 +13,7 @@ from ..captions.prompt_language import tags_of
 from ..captions.pruning import subject_of
 from ..captions.text import join_tags
 from ..errors import TrainingError
+from ..families.quality import QualityTags
 from ..files.fileio import write_bytes
 from ..host import TrainingModel
 from ..imaging.load import read_rgb
@@ -24,6 +25,7 @@ from ..training.preview import sample
 from ..workspace.workspace import Workspace
 
 THUMBNAIL = 256
+NO_TAGS = QualityTags()
 
 
 def draw_samples(
@@ -34,12 +36,14 @@ def draw_samples(
     job: Job,
     epoch: int,
     resolution: int,
+    quality: QualityTags = NO_TAGS,
 ) -> list[Path]:
     """Draw the sample prompts to samples/ with the LoRA as it is now; the paths.
 
     It draws with the networks that train, so no second copy of them is loaded.
 
     resolution: side of a picture, pixels.
+    quality: tags of the checkpoint.
     Raises: JobCancelled.
     """
     options = settings.training
@@ -56,8 +60,8 @@ def draw_samples(
             pixels = sample(
                 model,
                 network,
-                prompt,
-                settings.plot.negative_prompt,
+                quality.in_prompt(prompt),
+                quality.in_negative(settings.plot.negative_prompt),
                 options.sample_seed,
                 resolution,
                 options.clip_skip,

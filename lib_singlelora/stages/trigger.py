@@ -137,7 +137,7 @@ def _mark(settings: Settings, host: Host, word: str, suggestions: list[str]) -> 
     return fingerprint(
         word,
         suggestions,
-        host.checkpoint.sha256,
+        host.checkpoint.drawing_mark,
         settings.training.clip_skip,
         plot.sampler,
         plot.steps,

@@ -1,4 +1,4 @@
-"""Whether a training fits into the memory there is, and gradient checkpointing where it does not."""
+"""Whether a training fits into the memory, and gradient checkpointing where it does not."""
 
 from __future__ import annotations
 

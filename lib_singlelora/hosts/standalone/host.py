@@ -407,6 +407,8 @@ def _checkpoint_info(file: CheckpointFile) -> CheckpointInfo:
         sha256=cached_sha256(path),
         preset=file.preset,
         family=file.family,
+        prediction=file.parameterization.prediction,
+        title=file.title,
     )
 
 

@@ -45,6 +45,7 @@ class CheckpointFile:
     native_size: pixels of the side that it was trained at.
     preset: the training preset that the file names.
     parameterization: what its U-Net predicts.
+    title: that its metadata has.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class CheckpointFile:
     preset: str
     family: Family
     parameterization: Parameterization
+    title: str = ""
 
 
 def inspect(path: Path) -> CheckpointFile:
@@ -78,13 +80,15 @@ def inspect(path: Path) -> CheckpointFile:
             f"{path.name}: found a checkpoint of {family}, which is not supported yet, {EXPECTED}"
         )
     params = _yaml_params(path.with_suffix(".yaml"))
+    parameterization = parameterization_of(family, shapes, metadata, _config_prediction(params))
     return CheckpointFile(
         path,
         params,
         _native_size(metadata, family),
-        preset_of(metadata),
+        preset_of(metadata, family.preset_for(parameterization.prediction)),
         family,
-        parameterization_of(family, shapes, metadata, _config_prediction(params)),
+        parameterization,
+        metadata.get("modelspec.title", ""),
     )
 
 

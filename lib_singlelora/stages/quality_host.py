@@ -1,0 +1,75 @@
+"""A host that adds the quality tags of its checkpoint to every prompt that it draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from ..families.quality import QualityTags, choose_quality
+from ..host import CheckpointInfo, GeneratedImage, Host, ImageRequest
+from ..jobs import Job
+from ..settings.quality import QualitySettings
+
+
+def quality_of(settings: QualitySettings, checkpoint: CheckpointInfo) -> QualityTags:
+    """The tags that the settings mean for a checkpoint."""
+    return choose_quality(
+        settings.tags,
+        settings.positive,
+        settings.negative,
+        f"{checkpoint.name} {checkpoint.title}".strip(),
+        checkpoint.family.name,
+        checkpoint.prediction,
+    )
+
+
+def with_quality_tags(host: Host, settings: QualitySettings) -> Host:
+    """The host, with the tags in what it draws; it is else the same."""
+    inner = host.inner if isinstance(host, QualityHost) else host
+    return cast(Host, QualityHost(inner, settings))
+
+
+class QualityHost:
+    """Everything is the inner host's but the prompts.
+
+    Captions and the labels of sheets are made before and have no quality tags.
+    """
+
+    def __init__(self, inner: Host, settings: QualitySettings) -> None:
+        self.inner = inner
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    @property
+    def checkpoint(self) -> CheckpointInfo:
+        """The loaded checkpoint, with its tags."""
+        return self._tagged(self.inner.checkpoint)
+
+    def other_checkpoint(self, name: str) -> CheckpointInfo:
+        """Another one, with its own tags.  Raises: CheckpointError."""
+        return self._tagged(self.inner.other_checkpoint(name))
+
+    def _tagged(self, checkpoint: CheckpointInfo) -> CheckpointInfo:
+        tags = quality_of(self._settings, checkpoint)
+        return replace(checkpoint, quality=tags) if tags else checkpoint
+
+    def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
+        """Draw with the tags."""
+        return self.inner.generate(self._with_tags(request), job)
+
+    def generate_batch(self, requests: Any, job: Job) -> Any:
+        """Draw several at once, on a host that can."""
+        inner: Any = self.inner
+        return inner.generate_batch([self._with_tags(request) for request in requests], job)
+
+    def _with_tags(self, request: ImageRequest) -> ImageRequest:
+        tags = self.checkpoint.quality
+        if not tags:
+            return request
+        return replace(
+            request,
+            prompt=tags.in_prompt(request.prompt),
+            negative_prompt=tags.in_negative(request.negative_prompt),
+        )
