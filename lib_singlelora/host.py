@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from PIL import Image
 
 from .families.family import Family, Prediction
-from .families.quality import QualityTags
+from .families.quality import NO_TAGS, QualityTags
 from .families.sd1 import SD1
 from .jobs import Job, Progress
 from .settings.training import DEFAULT_PRESET
@@ -127,7 +127,7 @@ class CheckpointInfo:
     family: Family = SD1
     prediction: Prediction = "epsilon"
     title: str = ""
-    quality: QualityTags = QualityTags()
+    quality: QualityTags = NO_TAGS
 
     @property
     def drawing_mark(self) -> str:

@@ -56,6 +56,9 @@ class QualityTags:
         return _joined(self.negative, prompt, keep=prompt)
 
 
+NO_TAGS = QualityTags()
+
+
 def _joined(first: str, second: str, keep: str) -> str:
     """Both prompts; of the one that is not `keep` only the tags that `keep` does not have."""
     present = {_plain(tag) for tag in keep.split(",")}
@@ -129,7 +132,7 @@ def choose_quality(
     checkpoint: its name, and its title where its metadata has one.
     """
     if chosen == NONE:
-        return QualityTags()
+        return NO_TAGS
     preset = next((each for each in quality_presets() if each.name == chosen), None)
     why = "set by hand"
     if chosen == AUTO:
@@ -139,7 +142,7 @@ def choose_quality(
         why = f"the checkpoint is called {checkpoint.strip()!r}"
     if preset is None:
         if not (positive or negative):
-            return QualityTags()
+            return NO_TAGS
         return QualityTags("own", positive, negative, "start", "set by hand")
     return QualityTags(
         preset.name,

@@ -13,7 +13,7 @@ from ..captions.prompt_language import tags_of
 from ..captions.pruning import subject_of
 from ..captions.text import join_tags
 from ..errors import TrainingError
-from ..families.quality import QualityTags
+from ..families.quality import NO_TAGS, QualityTags
 from ..files.fileio import write_bytes
 from ..host import TrainingModel
 from ..imaging.load import read_rgb
@@ -25,7 +25,6 @@ from ..training.preview import sample
 from ..workspace.workspace import Workspace
 
 THUMBNAIL = 256
-NO_TAGS = QualityTags()
 
 
 def draw_samples(

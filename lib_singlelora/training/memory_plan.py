@@ -201,7 +201,7 @@ def _branch_numbers(kind: str, weight: tuple[int, ...], shape: LoraShape) -> int
     beside: nn.Module
     with torch.device("meta"):
         if kind == "conv":
-            beside = nn.Conv2d(weight[1], weight[0], weight[2:], padding=weight[-1] // 2)
+            beside = nn.Conv2d(weight[1], weight[0], weight[-1], padding=weight[-1] // 2)
         else:
             beside = nn.Linear(weight[1], weight[0])
     branch = new_branch(beside, shape, torch.Generator())
