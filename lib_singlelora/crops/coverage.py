@@ -5,7 +5,7 @@ repeat them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,20 +31,48 @@ class Shown:
     pixels: of the user's own picture, before it was enlarged.
     bucket: in which it is trained.
     enlarged: factor from those pixels to the bucket, by side; 1 where it is not enlarged.
+    soft: True if that is more than the user wants.
     """
 
     pixels: Size
     bucket: Size
     enlarged: float
+    soft: bool = False
 
 
-def figures(view: View, scale: float, buckets: list[Size]) -> Shown:
-    """The size of a view.  scale: of the prepared picture by the user's own, by side."""
+def figures(view: View, scale: float, buckets: list[Size], most: float = math.inf) -> Shown:
+    """The size of a view.
+
+    scale: of the prepared picture by the user's own, by side.
+    most: the factor above which a view is soft.
+    """
     width, height = box_size(view.box)
     pixels = max(1, round(width / scale)), max(1, round(height / scale))
     bucket = nearest_bucket((width, height), buckets)
     factor = math.sqrt(bucket[0] * bucket[1] / (pixels[0] * pixels[1]))
-    return Shown(pixels, bucket, round(max(1.0, factor), 2))
+    return Shown(pixels, bucket, round(max(1.0, factor), 2), factor > most)
+
+
+def without_soft(
+    views: Sequence[View], shown: Mapping[str, Shown], kept: Collection[str]
+) -> tuple[list[View], list[str]]:
+    """(the views that are not soft, a note for each that was left out).
+
+    Where all are soft, the one that is enlarged least stays.
+
+    kept: names that stay anyway.
+    """
+    least = min(views, key=lambda view: shown[view.name].enlarged, default=None)
+    sharp = [view for view in views if not shown[view.name].soft or view.name in kept]
+    sharp = sharp or ([least] if least else [])
+    left = [view for view in views if view not in sharp]
+    notes = [
+        f"left out: {view.name}, which would be enlarged {shown[view.name].enlarged:g} times, to"
+        f" {shown[view.name].bucket[0]}x{shown[view.name].bucket[1]} (crop.soft_views,"
+        " crop.most_enlarged)"
+        for view in left
+    ]
+    return sharp, notes
 
 
 def moved(proposed: Sequence[View], boxes: Sequence[str], size: Size) -> list[View]:
@@ -131,6 +159,7 @@ def sentences(
     notes = [
         f"{name}: {crop.pixels[0]}x{crop.pixels[1]} pixels of the picture are enlarged"
         f" {crop.enlarged:g} times, to {crop.bucket[0]}x{crop.bucket[1]}"
+        + (": a soft close-up (crop.most_enlarged)" if crop.soft else "")
         for name, crop in shown.items()
         if crop.enlarged > ENLARGED
     ]

@@ -32,6 +32,23 @@ class CropSettings:
             "prepared picture, separated by commas."
         ),
     )
+    most_enlarged: float = setting(
+        3.0,
+        label="Soft from",
+        low=1,
+        high=100,
+        unit="times",
+        help=(
+            "A view that training enlarges more than this, counted from the pixels of your own "
+            "picture, is soft; a larger picture gives sharper close-ups."
+        ),
+    )
+    soft_views: str = setting(
+        "mark",
+        label="Soft views",
+        choices=("mark", "drop"),
+        help="mark says which views are soft; drop leaves them out, unless crop.boxes names them.",
+    )
     detector: str = setting(
         "",
         label="Detector",

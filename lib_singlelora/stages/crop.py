@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,16 @@ from PIL import Image
 
 from ..crops.body import body_parts, shown_parts
 from ..crops.buckets import Size, training_buckets
-from ..crops.coverage import coverage, coverage_picture, figures, moved, proposed_repeats, sentences
+from ..crops.coverage import (
+    Shown,
+    coverage,
+    coverage_picture,
+    figures,
+    moved,
+    proposed_repeats,
+    sentences,
+    without_soft,
+)
 from ..crops.details import propose_details
 from ..crops.symmetry import compare_sides
 from ..crops.views import FRAMINGS, View, figure_in, plain_border, propose_views
@@ -76,7 +85,7 @@ def crop(context: StageContext) -> CropResult:
     folder = workspace.image_folder(settings)
     buckets = training_buckets(settings, context.host)
     inputs = [file_hash(workspace.prepared), file_hash(workspace.mask)]
-    mark = fingerprint(vars(settings.crop), buckets, settings.training.repeats, inputs)
+    mark = fingerprint(_cutting(settings.crop), buckets, settings.training.repeats, inputs)
     record, done = begin(workspace, "crop", mark, context.force)
     if not done:
         image = load_picture(workspace.prepared).image
@@ -88,13 +97,18 @@ def crop(context: StageContext) -> CropResult:
             )
         check_figure(foreground)
         face = _detected_face(settings.crop, image)
+        scale = max(image.size) / _original_side(workspace, image)
         views = _views(settings.crop, image, foreground, buckets, face)
+        views, left_out = _sharp(settings.crop, views, scale, buckets)
         cut = _cut(context, record, folder, image, views)
         repeats = settings.training.repeats
-        notes = _describe(record, workspace, image, foreground, views, buckets, repeats)
+        most = settings.crop.most_enlarged
+        sizes = {view.name: figures(view, scale, buckets, most) for view in views}
+        notes = _describe(record, workspace, image, foreground, views, sizes, repeats)
         _record_parts(record, image, foreground, views, face)
         record.data["notes"] = [
             *_missing_views(settings.crop, views),
+            *left_out,
             *_photograph_notes(image, face),
             *notes,
         ]
@@ -111,6 +125,26 @@ def crop(context: StageContext) -> CropResult:
         int(record.data.get("repeats", 0)),
         workspace.coverage if workspace.coverage.exists() else None,
     )
+
+
+def _cutting(options: CropSettings) -> dict[str, Any]:
+    """The settings that decide what is cut; without a limit as there were before it."""
+    values = dict(vars(options))
+    if values.pop("soft_views") == "drop":
+        return {**values, "soft_views": "drop"}
+    values.pop("most_enlarged")
+    return values
+
+
+def _sharp(
+    options: CropSettings, views: list[View], scale: float, buckets: list[Size]
+) -> tuple[list[View], list[str]]:
+    """The views that training does not enlarge too much, and notes on those left out."""
+    if options.soft_views != "drop":
+        return views, []
+    shown = {view.name: figures(view, scale, buckets, options.most_enlarged) for view in views}
+    named = [text.split(":")[0].strip().replace(" ", "_") for text in options.boxes]
+    return without_soft(views, shown, named)
 
 
 def _views(
@@ -155,16 +189,15 @@ def _describe(
     image: Image.Image,
     foreground: Image.Image,
     views: Sequence[View],
-    buckets: list[Size],
+    sizes: Mapping[str, Shown],
     repeats: int,
 ) -> list[str]:
     """Record each view's box, tags, symmetry and real size; write the coverage; the notes on them.
 
+    sizes: of each view, by its name.
     repeats: of an epoch, as the settings have them.
     """
     sides = compare_sides(image, foreground)
-    scale = max(image.size) / _original_side(workspace, image)
-    sizes = {view.name: figures(view, scale, buckets) for view in views}
     counts = coverage(image.size, [view.box for view in views])
     solid = np.asarray(foreground) > 127
     proposal = proposed_repeats(counts, solid, len(views))

@@ -62,6 +62,7 @@ VIEW = {
     "pixels?": Row(2),
     "bucket?": Row(2),
     "enlarged?": float,
+    "soft?": bool,
     "shows?": Map(float),
     "*": None,
 }

@@ -25,6 +25,16 @@ def test_at_512_the_buckets_are_kohya_s_seventeen() -> None:
     assert set(buckets) == KOHYA_512 | {(height, width) for width, height in KOHYA_512}
 
 
+def test_at_1024_they_hold_the_sizes_that_xl_is_drawn_at_and_none_is_narrower_than_its_own() -> (
+    None
+):
+    """As sd-scripts makes them between 512 and 2048, which are SDXL's own narrowest and longest."""
+    buckets = make_buckets(1024)
+    for width, height in ((768, 1344), (832, 1216), (896, 1152), (1024, 1024), (640, 1536)):
+        assert (width, height) in buckets and (height, width) in buckets
+    assert (buckets[0], buckets[-1]) == ((512, 2048), (2048, 512))
+
+
 @pytest.mark.parametrize("resolution", [64, 128, 192, 256, 320, 512, 640, 768, 1024])
 def test_buckets_hold_the_square_no_more_than_the_area_and_only_whole_steps(
     resolution: int,

@@ -15,12 +15,14 @@ from lib_singlelora.crops.coverage import (
     moved,
     proposed_repeats,
     sentences,
+    without_soft,
 )
 from lib_singlelora.crops.views import View
 from lib_singlelora.errors import ImageModelError, SettingsError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.settings.crop import CropSettings
 from lib_singlelora.stages.context import StageContext
-from lib_singlelora.stages.crop import CropResult, crop
+from lib_singlelora.stages.crop import CropResult, _cutting, crop
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 
@@ -45,6 +47,33 @@ def test_a_crop_tells_its_real_pixels_its_bucket_and_how_far_it_is_enlarged() ->
     shown = figures(View("face", (), (0, 0, 512, 512)), 4.0, BUCKETS)
     assert (shown.pixels, shown.bucket, shown.enlarged) == ((128, 128), (512, 512), 4.0)
     assert figures(View("full_body", (), (0, 0, 1024, 1536)), 1.0, BUCKETS).enlarged == 1.0
+
+
+def test_a_view_enlarged_over_the_limit_is_soft_and_said_to_be() -> None:
+    shown = figures(View("face", (), (0, 0, 512, 512)), 4.0, BUCKETS, 3.0)
+    assert shown.soft and not figures(View("face", (), (0, 0, 512, 512)), 4.0, BUCKETS, 4.0).soft
+    mask = np.ones((4, 10), dtype=bool)
+    [note, *_] = sentences({"face": shown}, np.ones((4, 10), dtype=np.int32), mask, 5, 5)
+    assert "crop.most_enlarged" in note
+
+
+def test_soft_views_are_left_out_but_for_those_the_user_named() -> None:
+    views = [
+        View(name, (), (0, 0, side, side)) for name, side in (("a", 600), ("b", 100), ("c", 90))
+    ]
+    shown = {view.name: figures(view, 1.0, BUCKETS, 2.0) for view in views}
+    kept, notes = without_soft(views, shown, ["c"])
+    assert [view.name for view in kept] == ["a", "c"]
+    assert len(notes) == 1 and notes[0].startswith("left out: b, which would be enlarged 5.12")
+    only, _ = without_soft(views[1:], {"b": shown["b"], "c": shown["c"]}, [])
+    assert [view.name for view in only] == ["b"]
+
+
+def test_a_limit_changes_what_is_cut_only_where_it_drops() -> None:
+    before = _cutting(CropSettings())
+    assert set(before) == {"views", "details", "boxes", "detector"}
+    assert _cutting(CropSettings(most_enlarged=9.0)) == before
+    assert _cutting(CropSettings(soft_views="drop")) != before
 
 
 def test_coverage_counts_and_what_is_never_shown_is_told() -> None:
