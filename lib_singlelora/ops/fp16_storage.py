@@ -30,12 +30,14 @@ class _HalfWeight:
     """A weight that lies in fp16.
 
     half: its values, of the parameter's shape and strides.
+    was_half: it lay so before.
     offset: where it is unpacked in the shared buffer, in numbers.
     """
 
     parameter: nn.Parameter
     half: Tensor
     offset: int
+    was_half: bool = False
 
 
 class _SharedBuffer:
@@ -76,9 +78,11 @@ class _SharedBuffer:
 
 
 @contextmanager
-def fp16_storage(blocks: Iterable[nn.Module]) -> Iterator[None]:
+def fp16_storage(blocks: Iterable[nn.Module], halves: bool = False) -> Iterator[None]:
     """While inside, the blocks' frozen fp32 weights that fp16 holds exactly lie in fp16.
 
+    halves: weights that lie in half precision already are unpacked for a block's call too, so that
+        it computes in fp32; no copy of them is made.
     For gradient checkpointing, which must be entered inside: without it the backward pass would
     meet other blocks' weights.  Works on instances, so that the host's classes and patches stay as
     they are; layouts of weights are kept.
@@ -90,7 +94,7 @@ def fp16_storage(blocks: Iterable[nn.Module]) -> Iterator[None]:
         for block in blocks:
             weights: list[_HalfWeight] = []
             packed.append(weights)  # before it is filled, so that an error midway loses nothing
-            shared.size = max(shared.size, _pack(block, weights))
+            shared.size = max(shared.size, _pack(block, weights, halves))
             if weights:
                 yield block, "forward", _unpacking(block.forward, shared, weights)
 
@@ -103,10 +107,10 @@ def fp16_storage(blocks: Iterable[nn.Module]) -> Iterator[None]:
         shared.free()  # its room goes to the weights
         while packed:  # each half goes as soon as its weight is back
             for weight in packed.pop():
-                weight.parameter.data = weight.half.float()
+                weight.parameter.data = weight.half if weight.was_half else weight.half.float()
 
 
-def _pack(block: nn.Module, weights: list[_HalfWeight]) -> int:
+def _pack(block: nn.Module, weights: list[_HalfWeight], halves: bool) -> int:
     """Add the block's weights, now in fp16; gives the numbers that unpacking them takes.
 
     A block's lie together: between them the heap would keep holes, each with a large page half used
@@ -124,14 +128,32 @@ def _pack(block: nn.Module, weights: list[_HalfWeight]) -> int:
             weights.append(_HalfWeight(parameter, half, offset))
             parameter.data = half
             offset += _aligned_size(parameter)
+    for parameter in block.parameters() if halves else ():
+        if _is_half(parameter):
+            weights.append(_HalfWeight(parameter, parameter.data, offset, True))
+            offset += _aligned_size(parameter)
     return offset
+
+
+def _is_half(parameter: nn.Parameter) -> bool:
+    value = parameter.data
+    return (
+        _dense(value)
+        and not parameter.requires_grad
+        and value.dtype in (torch.float16, torch.bfloat16)
+        and value.device.type == "cpu"
+    )
+
+
+def _dense(value: Tensor) -> bool:
+    channels_last = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+    return value.is_contiguous() or channels_last
 
 
 def _packable(parameter: nn.Parameter) -> bool:
     value = parameter.data
-    dense = value.is_contiguous() or value.is_contiguous(memory_format=torch.channels_last)
     return (
-        dense
+        _dense(value)
         and not parameter.requires_grad
         and value.dtype == torch.float32
         and value.device.type == "cpu"

@@ -185,7 +185,8 @@ class Trainer:
         self.optimizer.training()
         with out_of_memory(self.settings), ExitStack() as stack:
             if self.settings.gradient_checkpointing:
-                stack.enter_context(fp16_storage(self.model.blocks()))
+                halves = self.model.compute_dtype == torch.float32
+                stack.enter_context(fp16_storage(self.model.blocks(), halves))
             stack.enter_context(self.prepared())
             if self.state.step == 0:
                 self._validate(0, job)

@@ -20,6 +20,19 @@ from tests.training.test_saving import borrowed_networks
 from tests.training.test_trainer import settings
 
 
+def test_half_weights_compute_in_fp32_and_are_the_same_tensors_after() -> None:
+    block = nn.Sequential(nn.Linear(4, 4), nn.Conv1d(4, 2, 1)).half().requires_grad_(False)
+    before = [parameter.data for parameter in block.parameters()]
+    x = torch.randn(3, 4)
+    with fp16_storage([block[0]], halves=True):
+        found = block[0](x)
+        assert found.dtype == torch.float32
+    assert torch.equal(found, block[0].float()(x))
+    with fp16_storage([block[1]]):
+        assert block[1].weight.dtype == torch.float16  # without it they stay as they are
+    assert all(a.dtype == torch.float16 for a in before)
+
+
 def weights(blocks: list[nn.Module]) -> list[nn.Parameter]:
     return [parameter for block in blocks for parameter in block.parameters()]
 

@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
 # Measured on another machine, so that each file tells one
 GPU_RESULTS = RESULTS.with_name("gpu.json")
+SDXL_RESULTS = RESULTS.with_name("sdxl.json")  # on one thread of a machine that others used too
 PARTS = ("steps", "memory", "latents", "quality")
 ALONE = ("job",)  # minutes, and only when nothing else runs
-OPTIONAL = (*ALONE, "gpu")
+OPTIONAL = (*ALONE, "sdxl", "gpu")
 ROUNDS = 3
 
 
@@ -94,6 +95,13 @@ def measure_quality(rounds: int) -> list[Measurement]:
     from .retention import time_to_retention
 
     return time_to_quality() + time_to_retention()
+
+
+def measure_sdxl(rounds: int) -> list[Measurement]:
+    """One step of SDXL's whole U-Net, on a machine with 16 GB free."""
+    from .sdxl import measure_sdxl
+
+    return measure_sdxl()
 
 
 def measure_gpu(rounds: int) -> list[Measurement]:
@@ -169,12 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "latents": measure_latents,
         "quality": measure_quality,
         "job": measure_job,
+        "sdxl": measure_sdxl,
         "gpu": measure_gpu,
     }
+    files = {"gpu": GPU_RESULTS, "sdxl": SDXL_RESULTS}
     found = []
     for part in wanted:
         measured = work[part](given.rounds)
-        record(GPU_RESULTS if part == "gpu" else RESULTS, measured)
+        record(files.get(part, RESULTS), measured)
         found += measured
     rows = [asdict(m) for m in found]
     print(json.dumps(rows) if given.json else table(found), flush=True)
