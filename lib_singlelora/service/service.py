@@ -373,16 +373,15 @@ class Service:
     def memory_budget(self, name: str) -> dict[str, Any]:
         """What training a workspace would need, bytes, without gradient checkpointing and with it.
 
-        By the layout of the checkpoint's family: a narrower checkpoint needs less.
         Raises: CheckpointError, PresetError.
         """
         from ..crops.buckets import training_resolution
         from ..library.block_presets import known_presets
-        from ..stages.memory_budget import advice, budget_rows
+        from ..stages.memory_budget import advice, budget_rows, layout_of
         from ..training.memory_fit import likely_computer
 
         settings = self.settings(name)
-        layout = self.host.checkpoint.family.layout
+        layout = layout_of(self.host.checkpoint)
         computer = likely_computer()
         side = training_resolution(settings, self.host)
         presets = known_presets(settings, self.host)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..families.family import UNET, Family, TextEncoder
+from ..files.weights import UnreadableWeights, read_header
+from ..host import CheckpointInfo
 from ..naming.block_weights import BlockWeights, parse_block_weights
 from ..naming.blocks import BlockLayout
 from ..settings.training import TrainingSettings
@@ -41,6 +45,65 @@ class BudgetRow:
             **step,
             "fits": self.fits,
         }
+
+
+def layout_of(checkpoint: CheckpointInfo) -> BlockLayout:
+    """The layout of a checkpoint, narrower than its family's where its file is.
+
+    Read from the header of its file; a pickle counts as full size.
+    """
+    try:
+        shapes = read_header(checkpoint.path).shapes
+    except (OSError, UnreadableWeights):
+        return checkpoint.family.layout
+    return narrowed(checkpoint.family, shapes)
+
+
+def narrowed(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> BlockLayout:
+    """The family's layout with the widths and depths of a checkpoint's tensors."""
+    layout = family.layout
+    first_conv = shapes.get(f"{UNET}input_blocks.0.0.weight")
+    if not first_conv:
+        return layout
+    channels = first_conv[0]
+    firsts = [1 + 3 * level for level in range(len(layout.multipliers))]
+    widths = [
+        shapes.get(f"{UNET}input_blocks.{first}.0.in_layers.2.weight", (multiplier * channels,))[0]
+        for first, multiplier in zip(firsts, layout.multipliers, strict=True)
+    ]
+    contexts = [
+        shape[1]
+        for key, shape in shapes.items()
+        if key.startswith(UNET) and key.endswith(".attn2.to_k.weight") and len(shape) == 2
+    ]
+    return replace(
+        layout,
+        channels=channels,
+        multipliers=tuple(max(1, width // channels) for width in widths),
+        depths=tuple(_depth(shapes, f"{UNET}input_blocks.{first}.1.") for first in firsts),
+        middle_depth=_depth(shapes, f"{UNET}middle_block.1."),
+        context=contexts[0] if contexts else layout.context,
+        text=tuple(_text(encoder, shapes) for encoder in family.text_encoders),
+    )
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]], transformer: str) -> int:
+    """Transformer blocks under a prefix."""
+    pattern = re.compile(re.escape(transformer) + r"transformer_blocks\.(\d+)\.")
+    return len({match[1] for key in shapes if (match := pattern.match(key))})
+
+
+def _text(encoder: TextEncoder, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, str, int, int]:
+    """The encoder's entry in the layout, with the layers and the width that the tensors have."""
+    prefix, kohya, layers, width = encoder.names
+    pattern = re.compile(re.escape(encoder.keys) + r".*?(?:layers|resblocks)\.(\d+)\.")
+    found = {match[1] for key in shapes if (match := pattern.match(key))}
+    widths = [
+        shape[-1]
+        for key, shape in shapes.items()
+        if key.startswith(encoder.keys) and key.endswith("token_embedding.weight")
+    ]
+    return prefix, kohya, len(found) or layers, widths[0] if widths else width
 
 
 def budget_rows(

@@ -1,6 +1,7 @@
 """One training step of SDXL's whole U-Net on a CPU: python -m tools.bench.sdxl ours|peer.
 
 2.6 billion random weights, 512², batch 1, rank 16, gradient checkpointing, prompts encoded before.
+Seconds are of computing, on one thread, so that others' work on the machine is not in them.
 Ours holds the frozen weights in fp16, as a checkpoint's file does, and unpacks a block at a time to
 fp32.  The peer is diffusers and peft as they come: on a CPU their weights lie in fp32.
 """
@@ -49,7 +50,10 @@ CONFIG: dict[str, Any] = {
 
 
 def measure_sdxl() -> list[Measurement]:
-    """Seconds and peak memory of one step, ours beside the peer, each in a process of its own."""
+    """Seconds of computing and peak memory of one step, ours beside the peer.
+
+    Each runs in a process of its own.
+    """
     from lib_singlelora.naming.blocks import SDXL
     from lib_singlelora.settings.schema import Settings
     from lib_singlelora.training.memory_plan import Computer, plan_memory
@@ -285,12 +289,13 @@ def _peer() -> Callable[[], float]:
 def main(kind: str) -> None:
     if kind == "ours":
         prepare()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         step = _peer() if kind == "peer" else _ours(Path(folder), stack)
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-        started = time.perf_counter()
+        started = time.process_time()
         loss = step()
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         peak = _bytes(Path("/proc/self/status"), "VmHWM") / 2**20
         print(json.dumps({"seconds": seconds, "peak": peak, "loss": loss}), flush=True)
 

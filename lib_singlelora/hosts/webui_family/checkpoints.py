@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from modules import hashes, sd_models, shared
 
 from ...errors import CheckpointError
-from ...families.family import Family
+from ...families.family import Family, Prediction
+from ...families.parameterization import parameterization_of
 from ...families.recognition import recognize
 from ...families.sd1 import SD1
 from ...files.weights import UnreadableWeights, read_header
 from ...host import AskedPreset, CheckpointInfo
 from ...settings.preset_files import preset_of
+from ..v_config import predicts_v
 
 
 def next_checkpoint() -> sd_models.CheckpointInfo | None:
@@ -43,7 +47,46 @@ def asked_preset(checkpoint: sd_models.CheckpointInfo | None) -> AskedPreset:
     """The preset that a checkpoint of the WebUI's list asks for."""
     if checkpoint is None:
         return AskedPreset()
-    return AskedPreset(preset_of(checkpoint.metadata), Path(checkpoint.filename).stem)
+    path = Path(checkpoint.filename)
+    said = _said_of(path)
+    usual = said.family.preset_for(said.prediction) if said else SD1.preset
+    return AskedPreset(preset_of(checkpoint.metadata, usual), path.stem)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a file says of itself."""
+
+    family: Family
+    prediction: Prediction
+
+
+def _said_of(path: Path) -> _Said | None:
+    """What a checkpoint's file and the config beside it say; None for nothing.
+
+    Pages ask every second: a header is read once for each version of the file.
+    """
+    config = path.with_suffix(".yaml")
+    try:
+        return _read(path, path.stat().st_mtime_ns, config.exists() and config.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, modified: int, config_modified: int) -> _Said | None:
+    """The same, by when the files were changed; config_modified: 0 without a config."""
+    try:
+        header = read_header(path)
+        family = recognize(header.shapes, path.name)
+    except (OSError, UnreadableWeights, CheckpointError):
+        return None
+    config: Prediction | None = None
+    if config_modified:
+        text = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
+        config = "v_prediction" if predicts_v(text) else None
+    told = parameterization_of(family, header.shapes, header.metadata, config)
+    return _Said(family, told.prediction)
 
 
 def file_family(checkpoint: sd_models.CheckpointInfo) -> Family:
@@ -71,12 +114,16 @@ def checkpoint_info(checkpoint: sd_models.CheckpointInfo, family: Family) -> Che
     text = str(checkpoint.metadata.get("native_size", "")) if checkpoint.metadata else ""
     if text.isdecimal() and 64 <= int(text) <= 2048:
         native_size = int(text)
+    said = _said_of(path)
+    prediction = said.prediction if said else family.prediction
     return CheckpointInfo(
         name=path.stem,
         path=path,
         native_size=native_size,
         legacy_hash=sd_models.model_hash(checkpoint.filename),
         sha256=sha256,
-        preset=preset_of(checkpoint.metadata),
+        preset=preset_of(checkpoint.metadata, family.preset_for(prediction)),
         family=family,
+        prediction=prediction,
+        title=str((checkpoint.metadata or {}).get("modelspec.title", "")),
     )
