@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from ..families.quality import QualityTags, choose_quality
@@ -38,6 +38,7 @@ class QualityHost:
     def __init__(self, inner: Host, settings: QualitySettings) -> None:
         self.inner = inner
         self._settings = settings
+        self._logged = QualityTags()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -57,12 +58,21 @@ class QualityHost:
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw with the tags."""
+        self._log(job)
         return self.inner.generate(self._with_tags(request), job)
 
     def generate_batch(self, requests: Any, job: Job) -> Any:
         """Draw several at once, on a host that can."""
+        self._log(job)
         inner: Any = self.inner
         return inner.generate_batch([self._with_tags(request) for request in requests], job)
+
+    def _log(self, job: Job) -> None:
+        """Once for each set of tags: which, and why."""
+        tags = self.checkpoint.quality
+        if tags and tags != self._logged:
+            self._logged = tags
+            job.log("quality", **asdict(tags))
 
     def _with_tags(self, request: ImageRequest) -> ImageRequest:
         tags = self.checkpoint.quality

@@ -6,11 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from PIL import Image
+
 from lib_singlelora.families.registry import FAMILIES
 from lib_singlelora.host import CheckpointInfo, Host, ImageRequest
+from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.quality_host import with_quality_tags
+from lib_singlelora.stages.regularize import regularize
+from lib_singlelora.workspace.kohya_folders import read_caption
+from lib_singlelora.workspace.workspace import Workspace
+from tests.stages.conftest import small
 
 SDXL = next(family for family in FAMILIES if family.takes_sizes)
 
@@ -52,6 +60,23 @@ def test_other_tags_make_another_picture() -> None:
         for values in ({}, {"quality.positive": "score_9"})
     )
     assert first != second
+
+
+def test_a_drawn_picture_has_the_tags_and_no_caption_has(
+    standalone_host: StandaloneHost, tmp_path: Path
+) -> None:
+    values = {"quality__tags": "pony", "regularization__count": 1, "regularization__filter": False}
+    settings = small(**values, regularization__steps=1, training__regularization="pictures")
+    workspace = Workspace(tmp_path / "eileen")
+    job = Job("regularize")
+    job.events = workspace.events
+    result = regularize(StageContext(settings, workspace, standalone_host, job))
+    [picture] = result.pictures
+    with Image.open(picture) as image:
+        assert "score_9, score_8_up" in image.info["parameters"]
+    assert "score" not in read_caption(picture)
+    [event] = [each for each in workspace.events.read() if each["event"] == "quality"]
+    assert event["name"] == "pony" and event["why"] == "set by hand"
 
 
 def test_an_unknown_checkpoint_is_drawn_and_known_as_before() -> None:
