@@ -13,6 +13,7 @@ from ..host import CheckpointInfo
 from ..naming.block_weights import BlockWeights, parse_block_weights
 from ..naming.blocks import BlockLayout
 from ..settings.training import TrainingSettings
+from ..training.memory_fit import wants_checkpointing
 from ..training.memory_plan import Computer, MemoryPlan, plan_memory
 
 # Sides of pictures that people train at, pixels
@@ -26,12 +27,14 @@ class BudgetRow:
     family: its layout's name.
     side: of the square whose area the buckets have, pixels.
     fits: None where the memory is not known.
+    wants_checkpointing: a training without it would have it switched on.
     """
 
     family: str
     side: int
     plan: MemoryPlan
     fits: bool | None
+    wants_checkpointing: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; bytes."""
@@ -132,7 +135,8 @@ def budget_rows(
                     checkpointing=checkpointing,
                 )
                 fits = computer.holds(plan.step.total) if computer.bytes else None
-                rows.append(BudgetRow(layout.name, side, plan, fits))
+                wants = not checkpointing and wants_checkpointing(layout, plan, computer)
+                rows.append(BudgetRow(layout.name, side, plan, fits, wants))
     return rows
 
 
@@ -151,10 +155,11 @@ def advice(rows: Sequence[BudgetRow], settings: TrainingSettings, computer: Comp
         return "gradient checkpointing is on (training.gradient_checkpointing)"
     if not computer.bytes:
         return f"the memory of {computer.name} is not known; nothing is switched on"
-    if plain.fits:
+    if plain.fits and not plain.wants_checkpointing:
         return "it fits without gradient checkpointing"
     if not settings.auto_checkpointing:
-        return "it does not fit, and training.auto_checkpointing is off"
+        fits = "fits" if plain.fits else "does not fit"
+        return f"it {fits}, and training.auto_checkpointing is off"
     if lean.fits:
         return "gradient checkpointing will be switched on (training.auto_checkpointing)"
     return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..families.registry import family_of
 from ..host import TrainingModel
 from ..naming.blocks import BlockLayout, is_text
 from ..settings.training import TrainingSettings
@@ -60,13 +61,23 @@ def fit_memory(
         )
 
     found = plan(settings.gradient_checkpointing)
-    if computer.holds(found.step.total) or not settings.auto_checkpointing:
+    if not settings.auto_checkpointing or not wants_checkpointing(layout, found, computer):
         return MemoryFit(settings, found, _too_large(found, computer))
     lean = plan(True)
     said = (
         () if settings.gradient_checkpointing else (_switched_on(found, computer),)
     ) + _too_large(lean, computer)
     return MemoryFit(replace(settings, gradient_checkpointing=True), lean, said)
+
+
+def wants_checkpointing(layout: BlockLayout, plan: MemoryPlan, computer: Computer) -> bool:
+    """True if a training should compute blocks again rather than keep them.
+
+    plan: without gradient checkpointing.
+    """
+    least = family_of(layout).checkpointing_below
+    is_small = computer.is_gpu and 0 < computer.bytes < least
+    return is_small or not computer.holds(plan.step.total)
 
 
 def _switched_on(plan: MemoryPlan, computer: Computer) -> str:

@@ -124,10 +124,18 @@ def plan_memory(
         rows * kept.total(checkpointing),
         4 * rows * kept.largest,
     )
-    everything = (unet_numbers(layout) + text_numbers(layout)) * computer.weight
-    encoding = VAE_TENSORS * VAE_CHANNELS * size[0] * size[1] * 4.0
-    caching = everything + 4.0 * VAE_NUMBERS + encoding
-    return MemoryPlan(step, caching, checkpointing)
+    return MemoryPlan(step, _caching(layout, computer, size), checkpointing)
+
+
+def _caching(layout: BlockLayout, computer: Computer, size: tuple[int, int]) -> float:
+    """Bytes while pictures are encoded, or captions if that is more.
+
+    On a GPU the VAE and the text encoders take turns beside the U-Net; on a CPU all are there.
+    """
+    unet = unet_numbers(layout) * computer.weight
+    texts = text_numbers(layout) * computer.weight
+    vae = 4.0 * (VAE_NUMBERS + VAE_TENSORS * VAE_CHANNELS * size[0] * size[1])
+    return unet + (max(vae, texts) if computer.is_gpu else vae + texts)
 
 
 def _resident(layout: BlockLayout, computer: Computer, text: bool, checkpointing: bool) -> float:

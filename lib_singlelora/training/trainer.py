@@ -173,6 +173,7 @@ class Trainer:
             epochs saved so far stay.
         """
         on_progress = partial(self._caching, job)
+        self.model.set_aside("text encoder")  # captions are encoded later, without the VAE
         self.latents.fill(self.model, self.pictures, versions_of(self.settings), on_progress)
         if self.validation:
             self.validation.fill(on_progress)

@@ -100,6 +100,12 @@ def test_checkpointing_keeps_a_sixth_of_xl_and_needs_the_same_weights() -> None:
     assert lean.step.weights == plain.step.weights
 
 
+def test_vae_and_text_encoders_take_turns_on_a_gpu_and_not_on_a_cpu() -> None:
+    on_gpu = planned(SDXL, gpu(80)).caching
+    on_cpu = planned(SDXL, replace(gpu(80), is_gpu=False)).caching
+    assert on_cpu - on_gpu == pytest.approx(2 * text_numbers(SDXL))
+
+
 def test_prior_rows_and_batches_multiply_what_is_kept() -> None:
     one = planned(SDXL, gpu(80), regularization="none")
     assert planned(SDXL, gpu(80), batch_size=3, regularization="none").step.kept == pytest.approx(
@@ -114,6 +120,12 @@ def test_checkpointing_is_switched_on_where_xl_does_not_fit(gib: float, on: bool
     fit = fit_memory(SDXL, settings(text_encoder_lr=0, rank=16), {}, [NATIVE], 20, gpu(gib))
     assert fit.settings.gradient_checkpointing is on
     assert any("auto_checkpointing" in sentence for sentence in fit.said) is on
+
+
+def test_xl_on_a_gpu_of_less_than_12_gb_has_it_at_any_size() -> None:
+    options = settings(text_encoder_lr=0, rank=16)
+    small, large = (fit_memory(SDXL, options, {}, [(512, 512)], 20, gpu(gib)) for gib in (10, 16))
+    assert small.settings.gradient_checkpointing and not large.settings.gradient_checkpointing
 
 
 def test_sd1_stays_without_it_on_small_cards() -> None:

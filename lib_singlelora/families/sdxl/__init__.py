@@ -66,6 +66,8 @@ SDXL = Family(
     kohya_program="sdxl_train_network.py",
     marks=("conditioner.embedders.1.model.",),
     config="sd_xl_base.yaml",
+    # A card sold as one of 12 GB tells a little less; there the calculated peak decides
+    checkpointing_below=11.5 * 2**30,
     preset="recommended-sdxl",
     v_preset="recommended-sdxl-v",
     vae_overflows=True,
