@@ -79,9 +79,11 @@ def narrowed(family: Family, shapes: Mapping[str, tuple[int, ...]]) -> BlockLayo
         for key, shape in shapes.items()
         if key.startswith(UNET) and key.endswith(".attn2.to_k.weight") and len(shape) == 2
     ]
+    vector = shapes.get(f"{UNET}label_emb.0.0.weight", (0, layout.vector))[1]
     return replace(
         layout,
         channels=channels,
+        vector=vector,
         multipliers=tuple(max(1, width // channels) for width in widths),
         depths=tuple(_depth(shapes, f"{UNET}input_blocks.{first}.1.") for first in firsts),
         middle_depth=_depth(shapes, f"{UNET}middle_block.1."),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from lib_singlelora.families.registry import FAMILIES
+from lib_singlelora.families.registry import FAMILIES, family_of
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.naming.blocks import SD1, SDXL
 from lib_singlelora.stages.memory_budget import advice, budget_rows, layout_of, narrowed
 from lib_singlelora.training.memory_plan import Computer, unet_numbers
+from tests.small_sdxl import LAYOUT as SMALL_XL
+from tests.small_sdxl import text_1_shapes, text_2_shapes, unet_shapes
 from tests.training.test_trainer import settings
 
 
@@ -18,6 +20,11 @@ def test_a_narrower_checkpoints_layout_is_read_from_its_file(
     assert layout.channels == networks.layout.channels
     assert layout.context == networks.layout.context
     assert unet_numbers(layout) == sum(p.numel() for p in networks.unet.parameters())
+
+
+def test_a_narrow_xls_layout_is_read_too() -> None:
+    shapes = {**unet_shapes(), **text_1_shapes(), **text_2_shapes()}
+    assert narrowed(family_of(SDXL), shapes) == SMALL_XL
 
 
 def test_a_file_that_tells_nothing_counts_as_full_size() -> None:
