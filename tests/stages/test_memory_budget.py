@@ -23,7 +23,7 @@ def test_a_narrower_checkpoints_layout_is_read_from_its_file(
 
 
 def test_a_narrow_xls_layout_is_read_too() -> None:
-    shapes = {**unet_shapes(), **text_1_shapes(), **text_2_shapes()}
+    shapes = dict((*unet_shapes(), *text_1_shapes(), *text_2_shapes()))
     assert narrowed(family_of(SDXL), shapes) == SMALL_XL
 
 
