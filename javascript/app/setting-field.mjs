@@ -1,6 +1,7 @@
 // One setting: its field by its kind, its help, what it was before.
 import { classes, html, useEffect, useState } from "./core.mjs";
 import { Field } from "./field.mjs";
+import { TrySeveral } from "./sweep.mjs";
 import { t, tOr } from "./words.mjs";
 import { attempt, change } from "./state.mjs";
 
@@ -55,6 +56,7 @@ export function SettingField({ declared, value, byHand }) {
         ${byHand && html`<span class="badge" title=${t("setting.by_hand.help")}>${t("setting.by_hand")}</span>`}
         ${was !== "" && was !== shown && html`<button type="button" class="link small-text" onClick=${() => { save(was); setWas(""); }}>${t("setting.was", { was })}</button>`}
         ${!isDefault && byHand && html`<button type="button" class="link small-text" title=${asText(declared.default)} onClick=${() => attempt(() => save(declared.default))}>${t("setting.default")}</button>`}
+        <${TrySeveral} declared=${declared} value=${value} />
     `;
     return html`<div class=${classes("setting", declared.kind === "bool" && "is-check")} data-setting=${declared.name}>
         <${Field} id=${id} label=${label} help=${declared.help} extra=${extra}>${field}<//>

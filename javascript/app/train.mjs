@@ -4,6 +4,7 @@ import { BlockBars } from "./block-bars.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
 import { LossChart } from "./loss-chart.mjs";
 import { SettingsForm } from "./settings-form.mjs";
+import { Sweep } from "./sweep.mjs";
 import { StepHead } from "./stale-note.mjs";
 import { attempt, change, glance, name, ownJob } from "./state.mjs";
 import { clock, t } from "./words.mjs";
@@ -69,5 +70,6 @@ export function Train() {
         <${BlockBars} value=${String(seen.settings["training.block_weights"])} onChange=${(/** @type {string} */ text) => attempt(() => change({ "training.block_weights": text }))} />
         ${seen.train_notes.length > 0 && html`<ul class="plain">${[...new Set(seen.train_notes)].map((line) => html`<li>${line}</li>`)}</ul>`}
         <${SettingsForm} sections=${["training"]} />
+        <${Sweep} />
     `;
 }

@@ -8,6 +8,7 @@ const boxes = await import(new URL("boxes.mjs", app));
 const tags = await import(new URL("tags.mjs", app));
 const { flooded } = await import(new URL("mask-layer.mjs", app));
 const { History } = await import(new URL("history.mjs", app));
+const { around, canVary } = await import(new URL("sweep-values.mjs", app));
 const { en } = await import(new URL("texts/en.mjs", app));
 const { ja } = await import(new URL("texts/ja.mjs", app));
 const SIZE = { width: 100, height: 80 };
@@ -97,4 +98,13 @@ test("every text is there in both languages, with the same places", () => {
     const places = (text) => (text.match(/\{\w+\}/g) ?? []).sort().join();
     const differ = Object.keys(en).filter((key) => places(en[key]) !== places(ja[key]) && !key.endsWith("_one"));
     assert.deepEqual(differ, []);
+});
+
+test("several values of a setting lie around the present one, within its range", () => {
+    const rank = { name: "training.rank", kind: "int", low: 1, high: 40, choices: [] };
+    assert.equal(around(rank, 16), "8,16,32");
+    assert.equal(around(rank, 32), "16,32");
+    assert.equal(around({ ...rank, kind: "float", low: 0, high: 1 }, 0.004), "0.002,0.004,0.008");
+    assert.equal(around({ ...rank, kind: "bool" }, true), "true,false");
+    assert.ok(canVary(rank) && !canVary({ ...rank, name: "crop.details" }) && !canVary({ ...rank, kind: "strs" }));
 });
