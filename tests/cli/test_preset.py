@@ -63,3 +63,22 @@ def test_people_are_told_too(
         "preset          quick, because the loaded checkpoint 'asking' asks for it (its metadata)"
         in capsys.readouterr().out.splitlines()
     )
+
+
+def test_a_refused_training_keeps_none_of_the_call_s_settings(
+    tmp_path: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "w"
+    words = ["prepare", str(PICTURE), "--workspace", str(root), "--trigger", "eileen"]
+    words += ["--class-token", "woman", "--set=prepare.long_side=256"]
+    words += ["--set=prepare.mask=none", "--set=caption.tagger=none"]
+    assert main([*words, "--checkpoint", str(small_checkpoint)]) == 0
+    for stage in ("crop", "caption"):
+        assert main([stage, "--workspace", str(root)]) == 0
+    before = Workspace(root).load_settings()
+    missing = tmp_path / "missing.safetensors"
+    train = ["train", "--workspace", str(root), "--set=regularization.count=0"]
+    for _ in range(2):  # the first must not hide the second
+        assert main([*train, f"--set=training.start_from={missing}"]) != 0
+        assert "training.start_from" in capsys.readouterr().err
+        assert Workspace(root).load_settings() == before

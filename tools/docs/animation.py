@@ -339,7 +339,7 @@ def train_scene(outputs: Outputs) -> Iterator[Frame]:
 
 
 def plot_scene(outputs: Outputs) -> Iterator[Frame]:
-    page = stage_page("plot", "Every epoch at every strength on one sheet, judged by traits kept")
+    page = stage_page("plot", "Epochs and strengths on one sheet, the promising ones drawn most")
     width = 70
     height = 82
     places = {}
