@@ -116,6 +116,7 @@ class CheckpointInfo:
     prediction: what its U-Net's output means.
     title: that its metadata has; "" where it has none.
     quality: tags that go into every prompt drawn with it.
+    description: its family and what it predicts, and where that was read; for the log.
     """
 
     name: str
@@ -125,6 +126,7 @@ class CheckpointInfo:
     sha256: str = ""
     preset: str = DEFAULT_PRESET
     family: Family = SD1
+    description: str = ""
     prediction: Prediction = "epsilon"
     title: str = ""
     quality: QualityTags = NO_TAGS

@@ -29,8 +29,8 @@ def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
     path = given or saved or (CHECKPOINT if CHECKPOINT.exists() else None)
     if path is None:
         raise CheckpointError(
-            "found no checkpoint, expected --checkpoint FILE: a Stable Diffusion "
-            "1.x .safetensors or .ckpt"
+            "found no checkpoint, expected --checkpoint FILE: a .safetensors or .ckpt of Stable"
+            " Diffusion 1 or SDXL"
         )
     return Path(os.path.abspath(path.expanduser()))
 

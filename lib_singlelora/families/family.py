@@ -27,10 +27,11 @@ class TextEncoder:
     dialect: how those are named: transformers' CLIPTextModel, or open_clip, whose q, k and v lie
         fused in one tensor.
     skipped: the layer that is taken, from the end; 1 is the last one.
+    unused: layers at the end that no host computes and no trainer trains.
     follows_clip_skip: True if the setting takes another layer than `skipped`.
     final_norm: True if the final layer norm is applied to that layer.
     pad: token id behind a prompt's end; None repeats the end token.
-    pooled: True if its projected end token is conditioning too.
+    pooled: True if its projected end token, of a prompt's first chunk, is conditioning too.
     activation: of its MLPs, in transformers' words.
     """
 
@@ -41,6 +42,7 @@ class TextEncoder:
     keys: str
     dialect: Literal["transformers", "open_clip"] = "transformers"
     skipped: int = 1
+    unused: int = 0
     follows_clip_skip: bool = False
     final_norm: bool = False
     pad: int | None = None
@@ -75,6 +77,8 @@ class Family:
     text_encoders: in the order in which their outputs are joined.
     native_size: pixels of the side that its checkpoints are trained at, unless they say otherwise.
     vae_scale: latents are the VAE's times this.
+    heads: attention heads of the U-Net's blocks, 0 where `head_channels` gives them.
+    head_channels: channels of each head.
     vae_overflows: True if the VAE gives NaN in fp16 on many pictures.
     takes_sizes: True if a picture's sizes are conditioning (`SIZE_NUMBERS` of them).
     zeroes_empty_negative: True if an empty negative prompt is conditioning of zeros, not the
@@ -105,6 +109,8 @@ class Family:
     architecture: str
     marks: tuple[str, ...]
     config: str
+    heads: int = 0
+    head_channels: int = 64
     vae_overflows: bool = False
     takes_sizes: bool = False
     zeroes_empty_negative: bool = False

@@ -25,7 +25,10 @@ def count_tokens(tokenizer: Any, prompt: str) -> int:
 
 
 def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
-    """Token ids (B, k, 77); every prompt gets as many chunks as the longest one needs."""
+    """Token ids (B, k, 77), padded with the end token.
+
+    Every prompt gets as many chunks as the longest one needs.
+    """
     prompts_ids = [token_ids(tokenizer, prompt) for prompt in prompts]
     count = max(1, *(-(-len(ids) // CHUNK) for ids in prompts_ids))
     start = tokenizer.bos_token_id
@@ -35,6 +38,16 @@ def token_chunks(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
         chunks = [ids[index * CHUNK : (index + 1) * CHUNK] for index in range(count)]
         rows.append([[start, *chunk, *[end] * (CHUNK + 1 - len(chunk))] for chunk in chunks])
     return torch.tensor(rows)
+
+
+def repadded(tokens: Tensor, end: int, pad: int | None) -> Tensor:
+    """Token ids (B, 77) with a pad token behind the first end token; None leaves them."""
+    if pad is None:
+        return tokens
+    behind = (tokens == end).int().cumsum(dim=1) > 0
+    behind = behind.roll(1, dims=1)
+    behind[:, 0] = False
+    return tokens.masked_fill(behind, pad)
 
 
 def part_positions(chunks: Sequence[Sequence[int]], part: Sequence[int]) -> list[int]:

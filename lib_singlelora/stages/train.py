@@ -220,11 +220,14 @@ def train(context: StageContext) -> TrainResult:
             blocks=blocks,
             warnings=warnings,
             precision=facts.mixed_precision,
+            checkpoint=host.checkpoint.description,
             validated=[picture.path.stem for picture in validated],
             resumed_at=trainer.state.step if resumed else None,
         )
+        description = host.checkpoint.description
         for sentence in (
             *warnings,
+            *([f"{host.checkpoint.name}: {description}"] if description else []),
             f"{trainer.budget}; trained: {', '.join(blocks)}; memory: {memory}",
         ):
             job.report(Progress("train", trainer.state.step, trainer.budget.steps, sentence))

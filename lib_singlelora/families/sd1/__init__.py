@@ -32,6 +32,7 @@ SD1 = Family(
     text_encoders=(_CLIP_L,),
     native_size=512,
     vae_scale=0.18215,
+    heads=8,
     base_model_version="sd_v1",
     architecture="stable-diffusion-v1",
     marks=("cond_stage_model.transformer.",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..family import Family, Stranger, TextEncoder
 from ..layout import BlockLayout
 
-# 24 layers, of which the last is never computed: the one before it is taken, and kohya has 23.
+# 24 layers, of which the last is never computed: the one before it is taken.
 _CLIP_H = TextEncoder(
     prefix="",
     kohya="lora_te_",
@@ -18,6 +18,7 @@ _CLIP_H = TextEncoder(
     keys="cond_stage_model.model.",
     dialect="open_clip",
     skipped=2,
+    unused=1,
     final_norm=True,
     pad=0,
     activation="gelu",

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from ...embedded.paths import CLIP
 from ...errors import CheckpointError
-from ...families.family import UNET, VAE
-from ...naming.blocks import SD1, BlockLayout, is_text
+from ...families.family import SIZE_NUMBERS, SIZE_WIDTH, UNET, VAE
+from ...families.layout import BlockLayout
+from ...families.registry import family_of
+from ...naming.blocks import is_text
 from ...naming.keys import canonical_to_diffusers
 from ...naming.modules import module_specs
-from .inspection import CheckpointFile, read_tensors
+from ...training.noise import zero_terminal_snr
+from .inspection import CheckpointFile, read_tensors, unet_config
+from .tensors import fill
+from .text_loader import load_text_encoder
+from .text_networks import TextNetwork
 
-TEXT = "cond_stage_model.transformer."
-CLIP_VOCABULARY = 49408
 # More than any Stable Diffusion has; a file from elsewhere may claim sizes that would be built for
 # hours.
-MAX_TEXT_LAYERS = 64
 MAX_VAE_LEVELS = 8
 MAX_TIMESTEPS = 100_000
 
@@ -36,11 +37,13 @@ class CheckpointNetworks:
     """The networks of a loaded checkpoint.
 
     vae: diffusers' AutoencoderKL.
-    text: CLIP's text model.
-    alphas_cumprod: (T,).
+    text: CLIP's text model, the first one's where there are several.
+    alphas_cumprod: (T,), rescaled with zero terminal SNR.
     beta_start, beta_end: of SD's scaled-linear schedule.
     scale: latents are the VAE's times this.
     prediction: what the U-Net's output means.
+    zero_terminal_snr: the schedule's last timestep is pure noise.
+    encoders: the text encoders; without any, `text` is the family's only one.
     """
 
     unet: nn.Module
@@ -53,6 +56,17 @@ class CheckpointNetworks:
     beta_end: float
     scale: float
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    zero_terminal_snr: bool = False
+    encoders: tuple[TextNetwork, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.encoders:
+            facts = family_of(self.layout).text_encoders[0]
+            self.encoders = (TextNetwork(facts, self.text),)
+
+    def text_modules(self) -> list[nn.Module]:
+        """All that the text encoders compute with."""
+        return [module for encoder in self.encoders for module in encoder.modules()]
 
 
 def load_networks(file: CheckpointFile) -> CheckpointNetworks:
@@ -76,8 +90,8 @@ def load_networks(file: CheckpointFile) -> CheckpointNetworks:
         # What the constructors raise for sizes that make no sense depends on the size.
         raise CheckpointError(
             f"{file.path.name}: found an architecture that cannot be built"
-            f" ({type(error).__name__}: {' '.join(str(error).split())[:100]}), expected Stable"
-            " Diffusion 1.x; check the .yaml beside it"
+            f" ({type(error).__name__}: {' '.join(str(error).split())[:100]}), expected"
+            f" {file.family}; check the .yaml beside it"
         ) from error
 
 
@@ -88,9 +102,12 @@ def networks_from(file: CheckpointFile, tensors: Mapping[str, Tensor]) -> Checkp
         CheckpointError: as load_networks; and whatever the constructors raise.
     """
     params = file.params
-    text = _text_encoder(file, tensors)
-    unet_params = _section(params, "unet_config")
-    unet, layout = _unet(file, tensors, unet_params, text.config.hidden_size)
+    encoders = tuple(
+        load_text_encoder(file, tensors, facts, index)
+        for index, facts in enumerate(file.family.text_encoders)
+    )
+    unet_params = unet_config(params).get("params", {}) if params else {}
+    unet, layout = _unet(file, tensors, unet_params, encoders)
     vae = _vae(file, tensors, _section(params, "first_stage_config").get("ddconfig", {}))
     beta_start = _number(params, "linear_start", 0.00085)
     beta_end = _number(params, "linear_end", 0.012)
@@ -101,19 +118,25 @@ def networks_from(file: CheckpointFile, tensors: Mapping[str, Tensor]) -> Checkp
             " fix it"
         )
     betas = torch.linspace(beta_start**0.5, beta_end**0.5, timesteps, dtype=torch.float64) ** 2
-    for network in (unet, vae, text):
+    alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    said = file.parameterization
+    if said.zero_terminal_snr:
+        alphas_cumprod = zero_terminal_snr(alphas_cumprod)
+    for network in (unet, vae, *(part for encoder in encoders for part in encoder.modules())):
         network.eval().requires_grad_(False)
     return CheckpointNetworks(
         unet=unet,
         vae=vae,
-        text=text,
+        text=encoders[0].model,
         tokenizer=CLIPTokenizer.from_pretrained(CLIP, local_files_only=True),
         layout=layout,
-        alphas_cumprod=torch.cumprod(1 - betas, dim=0).float(),
+        alphas_cumprod=alphas_cumprod.float(),
         beta_start=beta_start,
         beta_end=beta_end,
-        scale=_number(params, "scale_factor", 0.18215),
-        prediction=file.parameterization.prediction,
+        scale=_number(params, "scale_factor", file.family.vae_scale),
+        prediction=said.prediction,
+        zero_terminal_snr=said.zero_terminal_snr,
+        encoders=encoders,
     )
 
 
@@ -128,77 +151,43 @@ def _number(params: Mapping[str, object], name: str, default: float) -> float:
     return float(value) if isinstance(value, int | float | str) else default
 
 
-def _fill(
-    file: CheckpointFile,
-    network: nn.Module,
-    tensors: Mapping[str, Tensor],
-    part: str,
-    leftover: Sequence[str] = (),
-) -> None:
-    """Give a network copies of its tensors.
-
-    tensors: by the network's own keys.
-    part: the network's name in messages.
-    leftover: the checkpoint's keys that the network has no place for.
-
-    Raises:
-        CheckpointError: a tensor is missing, of another shape, or left over.
-    """
-    state = network.state_dict()
-    missing = [key for key in state if key not in tensors]
-    wrong = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
-    if missing or wrong:
-        first = missing[0] if missing else _shape_mismatch(wrong[0], tensors, state)
-        raise CheckpointError(
-            f"{file.path.name}: found {len(missing)} tensors missing and {len(wrong)} of another"
-            f" shape in the {part} (first: {first}), expected Stable Diffusion 1.x; a narrower one"
-            " needs its .yaml beside it"
-        )
-    if leftover:
-        raise CheckpointError(
-            f"{file.path.name}: found {len(leftover)} tensors in the {part} without a place in SD"
-            f" 1.x (first: {leftover[0]}), expected its blocks; use a checkpoint made from SD 1.x"
-        )
-    # Copies, not views of the mapped file, which LoRAs would be merged into; assigned, as the
-    # network may be on "meta".
-    network.load_state_dict(
-        {key: tensors[key].to(torch.float32, copy=True) for key in state}, assign=True
-    )
-
-
-def _shape_mismatch(key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    return f"{key} {tuple(tensors[key].shape)}, not {tuple(state[key].shape)}"
-
-
 def _unet(
-    file: CheckpointFile, tensors: Mapping[str, Tensor], params: Mapping[str, Any], context: int
+    file: CheckpointFile,
+    tensors: Mapping[str, Tensor],
+    params: Mapping[str, Any],
+    encoders: Sequence[TextNetwork],
 ) -> tuple[nn.Module, BlockLayout]:
-    """params: the `.yaml`'s `unet_config`.  context: width of the text encoder."""
-    channels = params.get("model_channels", 320)
-    multipliers = tuple(params.get("channel_mult", (1, 2, 4, 4)))
-    residual_blocks = params.get("num_res_blocks", 2)
-    if len(multipliers) != 4 or residual_blocks != 2:
-        raise CheckpointError(
-            f"{file.path.name}: found channel_mult {multipliers} with"
-            f" {residual_blocks} residual blocks, expected four levels of two, as in SD1"
-        )
-    layout = replace(SD1, channels=channels, multipliers=multipliers, context=context)
-    widths = tuple(channels * multiplier for multiplier in multipliers)
+    """params: the `.yaml`'s section of the U-Net."""
+    family = file.family
+    layout = _layout(file, params, encoders)
+    widths = tuple(layout.channels * multiplier for multiplier in layout.multipliers)
     head_channels = params.get("num_head_channels", -1)
+    if head_channels in (-1, None) and "num_heads" not in params and family.head_channels:
+        head_channels = 0 if family.heads else family.head_channels
     heads = (
-        params.get("num_heads", 8)
-        if head_channels in (-1, None)
-        else tuple(width // head_channels for width in widths)
+        tuple(width // head_channels for width in widths)
+        if head_channels not in (-1, None, 0)
+        else params.get("num_heads", family.heads or 8)
     )
+    crossed = [bool(depth) for depth in layout.depths]
+    depths = [depth or 1 for depth in layout.depths]
+    depths[-1] = layout.middle_depth
     with torch.device("meta"):  # spares the full size half a minute of random numbers
         unet = UNet2DConditionModel(
             block_out_channels=widths,
             layers_per_block=2,
-            cross_attention_dim=context,
+            cross_attention_dim=layout.context,
             attention_head_dim=heads,
-            sample_size=64,
-            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            transformer_layers_per_block=depths,
+            use_linear_projection=layout.linear_projections,
+            sample_size=family.native_size // 8,
+            down_block_types=[
+                "CrossAttnDownBlock2D" if there else "DownBlock2D" for there in crossed
+            ],
+            up_block_types=[
+                "CrossAttnUpBlock2D" if there else "UpBlock2D" for there in reversed(crossed)
+            ],
+            **_size_options(layout),
         )
     renamed: dict[str, Tensor] = {}
     leftover = {key for key in tensors if key.startswith(UNET)}
@@ -209,8 +198,85 @@ def _unet(
                 if key in tensors:
                     renamed[f"{canonical_to_diffusers(spec.name, layout)}.{kind}"] = tensors[key]
                     leftover.remove(key)
-    _fill(file, unet, renamed, "U-Net", sorted(leftover))
+    fill(file, unet, renamed, "U-Net", sorted(leftover))
     return unet, layout
+
+
+def _size_options(layout: BlockLayout) -> dict[str, Any]:
+    """diffusers' options of a U-Net that takes pooled text and sizes."""
+    if not layout.vector:
+        return {}
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": SIZE_WIDTH,
+        "projection_class_embeddings_input_dim": layout.vector,
+    }
+
+
+def _layout(
+    file: CheckpointFile, params: Mapping[str, Any], encoders: Sequence[TextNetwork]
+) -> BlockLayout:
+    """The family's layout with the sizes of the `.yaml` and of the text encoders.
+
+    Raises:
+        CheckpointError: the `.yaml` describes other levels than the family's.
+    """
+    known = file.family.layout
+    multipliers = tuple(params.get("channel_mult", known.multipliers))
+    residual_blocks = params.get("num_res_blocks", 2)
+    if len(multipliers) != len(known.multipliers) or residual_blocks != 2:
+        raise CheckpointError(
+            f"{file.path.name}: found channel_mult {multipliers} with {residual_blocks} residual"
+            f" blocks, expected {len(known.multipliers)} levels of two, as in"
+            f" {file.family.config}; fix the .yaml"
+        )
+    depths, middle_depth = _depths(params, known)
+    widths = [encoder.model.config.hidden_size for encoder in encoders]
+    pooled = [
+        encoder.projection.out_features for encoder in encoders if encoder.projection is not None
+    ]
+    vector = sum(pooled) + SIZE_NUMBERS * SIZE_WIDTH if file.family.takes_sizes else 0
+    context = sum(widths)
+    for name, described, found in (
+        ("context_dim", params.get("context_dim", context), context),
+        ("adm_in_channels", params.get("adm_in_channels", vector), vector),
+    ):
+        if described != found:
+            raise CheckpointError(
+                f"{file.path.name}: found {name} {str(described)[:20]} in its .yaml, expected"
+                f" {found}, as the file's text encoders have it; fix the .yaml or remove it"
+            )
+    return replace(
+        known,
+        channels=params.get("model_channels", known.channels),
+        multipliers=multipliers,
+        depths=depths,
+        middle_depth=middle_depth,
+        context=context,
+        vector=vector,
+        text=tuple(
+            (prefix, kohya, encoder.model.config.num_hidden_layers, width)
+            for (prefix, kohya, _, _), encoder, width in zip(
+                known.text, encoders, widths, strict=True
+            )
+        ),
+    )
+
+
+def _depths(params: Mapping[str, Any], known: BlockLayout) -> tuple[tuple[int, ...], int]:
+    """Transformer blocks of each level, and of the middle block.
+
+    ldm builds them where `attention_resolutions` has the level's factor of reduction.
+    """
+    if "transformer_depth" not in params or "attention_resolutions" not in params:
+        return known.depths, known.middle_depth
+    depth = params["transformer_depth"]
+    per_level = list(depth) if isinstance(depth, Sequence) else [depth] * len(known.depths)
+    depths = tuple(
+        int(blocks) if 2**level in params["attention_resolutions"] else 0
+        for level, blocks in enumerate(per_level)
+    )
+    return depths, int(params.get("transformer_depth_middle") or per_level[-1])
 
 
 def _vae(file: CheckpointFile, tensors: Mapping[str, Tensor], params: Mapping[str, Any]) -> Any:
@@ -235,67 +301,5 @@ def _vae(file: CheckpointFile, tensors: Mapping[str, Tensor], params: Mapping[st
     # The converter passes over attention outside the middle block (`attn_resolutions`), which SD1
     # has none of.
     leftover = [key for key in tensors if key.startswith(VAE) and ".attn." in key]
-    _fill(file, vae, convert_ldm_vae_checkpoint(dict(tensors), vae.config), "VAE", leftover)
+    fill(file, vae, convert_ldm_vae_checkpoint(dict(tensors), vae.config), "VAE", leftover)
     return vae
-
-
-def _text_encoder(file: CheckpointFile, tensors: Mapping[str, Tensor]) -> Any:
-    """CLIP's text model; its sizes are read off the tensors."""
-    renamed = {
-        key[len(TEXT) :].removeprefix("text_model."): value
-        for key, value in tensors.items()
-        if key.startswith(TEXT)
-    }
-    token_key = "embeddings.token_embedding.weight"
-    position_key = "embeddings.position_embedding.weight"
-    inner_key = "encoder.layers.0.mlp.fc1.weight"
-    for key in (token_key, position_key, inner_key):
-        if renamed.get(key, torch.empty(0)).dim() != 2:
-            raise CheckpointError(
-                f"{file.path.name}: found no {key} in the text encoder, expected CLIP's as in"
-                " SD1; download the checkpoint again"
-            )
-    vocabulary, width = renamed[token_key].shape
-    if vocabulary != CLIP_VOCABULARY:
-        raise CheckpointError(
-            f"{file.path.name}: found a vocabulary of {vocabulary}, expected CLIP's"
-            f" {CLIP_VOCABULARY}; use a checkpoint whose text encoder is CLIP's"
-        )
-    # Counted, not read off the names, where a number may be anything; _fill reports a gap.
-    layers = len({key.split(".")[2] for key in renamed if key.startswith("encoder.layers.")})
-    if layers > MAX_TEXT_LAYERS:
-        raise CheckpointError(
-            f"{file.path.name}: found {layers} layers in the text encoder, expected CLIP's, at"
-            f" most {MAX_TEXT_LAYERS}; download the checkpoint again"
-        )
-    config = CLIPTextConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        intermediate_size=renamed[inner_key].shape[0],
-        num_hidden_layers=layers,
-        num_attention_heads=_text_heads(file, width),
-        hidden_act="quick_gelu",
-        projection_dim=width,
-        max_position_embeddings=renamed[position_key].shape[0],
-        bos_token_id=49406,
-        eos_token_id=49407,
-    )
-    text = CLIPTextModel(config)
-    _fill(file, text, renamed, "text encoder")
-    return text
-
-
-def _text_heads(file: CheckpointFile, width: int) -> int:
-    """Attention heads, which the tensors do not show.
-
-    From the CLIP config that the `.yaml` names, else CLIP's 64 channels a head.
-    """
-    version = _section(file.params, "cond_stage_config").get("version")
-    if isinstance(version, str):
-        beside = file.path.parent
-        # The last one: an absolute name, where checkpoint, yaml and folder were moved together.
-        for folder in (beside / version, Path(version), beside / Path(version).name):
-            if (folder / "config.json").exists():
-                config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-                return int(config.get("text_config", config)["num_attention_heads"])
-    return max(1, width // 64)

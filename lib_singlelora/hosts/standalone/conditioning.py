@@ -8,11 +8,11 @@ Captions in training are encoded by `hosts/clip.py`, as sd-scripts does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...captions.prompt_language import (
     BREAK,
@@ -22,8 +22,10 @@ from ...captions.prompt_language import (
     schedule,
     split_at_and,
 )
-from ..clip import CHUNK, hidden_states, token_ids
+from ...host import Conditioning
+from ..clip import CHUNK, token_ids
 from .bundled_embeddings import EmbeddingTokens, embedding_at
+from .text_networks import TextNetwork
 
 BACKTRACK = 20  # the WebUI's comma_padding_backtrack: tokens that move to the next chunk together
 
@@ -37,16 +39,22 @@ class ScheduledPrompt:
 
     phases: (last step, text).
     contexts: (77k, D), one a phase.
+    pooled: (P,), one a phase, where the family has it.
     weight: of the prompt between AND.
     """
 
     phases: tuple[tuple[int, str], ...]
     contexts: tuple[Tensor, ...]
+    pooled: tuple[Tensor, ...] = ()
     weight: float = 1.0
 
     def at(self, step: int) -> Tensor:
         """Context (77k, D) at a step, from 0."""
         return self.contexts[phase_at(self.phases, step)]
+
+    def pooled_at(self, step: int) -> Tensor | None:
+        """Pooled text (P,) at a step, from 0."""
+        return self.pooled[phase_at(self.phases, step)] if self.pooled else None
 
 
 @dataclass(frozen=True)
@@ -57,27 +65,32 @@ class Guidance:
     negative: ScheduledPrompt
 
     def predict(
-        self, unet: Callable[[Tensor, Tensor], Tensor], latents: Tensor, step: int, cfg_scale: float
+        self,
+        unet: Callable[[Tensor, Conditioning], Tensor],
+        latents: Tensor,
+        step: int,
+        cfg_scale: float,
     ) -> Tensor:
         """The guided noise e_n + cfg · Σ w_i (e_i - e_n), (1, 4, h, w).
 
-        unet: noise (B, 4, h, w) of latents (B, 4, h, w) and context (B, 77k, D).
+        unet: noise (B, 4, h, w) of latents (B, 4, h, w) and conditioning of B prompts.
         latents: (1, 4, h, w).
         step: from 0.
 
         Source: Liu et al. 2022, Compositional Visual Generation with Composable Diffusion Models,
         eq. 11.
         """
-        positive = _stacked([prompt.at(step) for prompt in self.positive])
-        negative = self.negative.at(step)[None]
-        if positive.shape[1] == negative.shape[1]:
-            contexts = torch.cat([negative, positive])
-            noise = unet(latents.expand(len(contexts), -1, -1, -1), contexts)
+        positive = _stacked(self.positive, step)
+        negative = _stacked([self.negative], step)
+        if positive.context.shape[1] == negative.context.shape[1]:
+            both = _joined(negative, positive)
+            noise = unet(latents.expand(len(both.context), -1, -1, -1), both)
             negative_noise = noise[:1]
             positive_noise = noise[1:]
         else:  # Padding the shorter one would change its meaning.
             negative_noise = unet(latents, negative)
-            positive_noise = unet(latents.expand(len(positive), -1, -1, -1), positive)
+            count = len(positive.context)
+            positive_noise = unet(latents.expand(count, -1, -1, -1), positive)
         guided = negative_noise
         for prompt, noise in zip(self.positive, positive_noise[:, None], strict=True):
             guided = guided + cfg_scale * prompt.weight * (noise - negative_noise)
@@ -85,7 +98,7 @@ class Guidance:
 
 
 def guidance(
-    text: nn.Module,
+    encoders: Sequence[TextNetwork],
     tokenizer: Any,
     prompt: str,
     negative_prompt: str,
@@ -93,10 +106,12 @@ def guidance(
     steps: int,
     device: str,
     embeddings: EmbeddingTokens = NO_EMBEDDINGS,
+    zero_empty: bool = False,
 ) -> Guidance:
     """The encoded prompts.  AND is read in the positive prompt only.
 
     prompt, negative_prompt: without comments and `<lora:…>`.
+    zero_empty: an empty negative prompt is conditioning of zeros.
 
     Raises:
         SettingsError: a weight is not a number.
@@ -105,24 +120,36 @@ def guidance(
     def encoded(part: str, weight: float) -> ScheduledPrompt:
         phases = schedule(part, steps)
         texts = [phase_text for _, phase_text in phases]
-        contexts = encode_weighted(text, tokenizer, texts, clip_skip, device, embeddings)
-        return ScheduledPrompt(tuple(phases), tuple(contexts), weight)
+        texts_encoded = encode_weighted(encoders, tokenizer, texts, clip_skip, device, embeddings)
+        pooled = texts_encoded.pooled
+        return ScheduledPrompt(
+            tuple(phases),
+            tuple(texts_encoded.context),
+            () if pooled is None else tuple(pooled),
+            weight,
+        )
 
-    return Guidance(
-        tuple(encoded(part, weight) for part, weight in split_at_and(prompt)),
-        encoded(negative_prompt, 1.0),
-    )
+    negative = encoded(negative_prompt, 1.0)
+    if zero_empty and not negative_prompt:
+        negative = replace(
+            negative,
+            contexts=tuple(map(torch.zeros_like, negative.contexts)),
+            pooled=tuple(map(torch.zeros_like, negative.pooled)),
+        )
+    return Guidance(tuple(encoded(part, weight) for part, weight in split_at_and(prompt)), negative)
 
 
 def encode_weighted(
-    text: nn.Module,
+    encoders: Sequence[TextNetwork],
     tokenizer: Any,
     texts: Sequence[str],
     clip_skip: int,
     device: str,
     embeddings: EmbeddingTokens = NO_EMBEDDINGS,
-) -> Tensor:
-    """Context (B, 77k, D) of texts with emphasis and BREAK; shorter texts get empty chunks.
+) -> Conditioning:
+    """Texts with emphasis and BREAK encoded; shorter texts get empty chunks.
+
+    Emphasis changes nothing of the pooled text.
 
     Raises:
         SettingsError: a weight is not a number.
@@ -133,6 +160,7 @@ def encode_weighted(
     end = tokenizer.eos_token_id
     empty = _padded([], end)
     contexts = []
+    pooled = None
     for index in range(count):
         batch = [
             text_chunks[index] if index < len(text_chunks) else empty
@@ -140,9 +168,13 @@ def encode_weighted(
         ]
         ids = torch.tensor([[start, *(token for token, _ in chunk), end] for chunk in batch])
         weights = torch.tensor([[1.0, *(weight for _, weight in chunk), 1.0] for chunk in batch])
-        hidden = hidden_states(text, ids.to(device), clip_skip)
-        contexts.append(_weighted(hidden, weights.to(hidden)))
-    return torch.cat(contexts, dim=1)
+        parts = []
+        for encoder in encoders:
+            hidden, token = encoder.encode(ids.to(device), end, clip_skip)
+            parts.append(_weighted(hidden, weights.to(hidden)))
+            pooled = token if pooled is None else pooled
+        contexts.append(torch.cat(parts, dim=-1))
+    return Conditioning(torch.cat(contexts, dim=1), pooled)
 
 
 def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
@@ -208,15 +240,25 @@ def _padded(chunk: Chunk, end: int) -> Chunk:
     return [*chunk, *[(end, 1.0)] * (CHUNK - len(chunk))]
 
 
-def _stacked(contexts: Sequence[Tensor]) -> Tensor:
-    """(B, 77k, D) of the prompts between AND.
+def _stacked(prompts: Sequence[ScheduledPrompt], step: int) -> Conditioning:
+    """The conditioning of the prompts between AND at a step, from 0.
 
     A shorter one repeats its last vector, as in the WebUI.
     """
+    contexts = [prompt.at(step) for prompt in prompts]
+    pooled = [vector for prompt in prompts if (vector := prompt.pooled_at(step)) is not None]
     longest = max(len(context) for context in contexts)
-    return torch.stack(
+    stacked = torch.stack(
         [
             torch.cat([context, context[-1:].expand(longest - len(context), -1)])
             for context in contexts
         ]
     )
+    return Conditioning(stacked, torch.stack(pooled) if pooled else None)
+
+
+def _joined(first: Conditioning, second: Conditioning) -> Conditioning:
+    context = torch.cat([first.context, second.context])
+    if first.pooled is None or second.pooled is None:
+        return Conditioning(context)
+    return Conditioning(context, torch.cat([first.pooled, second.pooled]))

@@ -24,6 +24,7 @@ from ...host import (
     AskedPreset,
     CheckpointInfo,
     CheckpointProblem,
+    Conditioning,
     Control,
     GeneratedImage,
     HostPaths,
@@ -49,6 +50,7 @@ from .training_model import (
     StandaloneTrainingModel,
     borrowed_networks,
     placement,
+    predicted,
     weighted_modules,
     weights_dtype,
 )
@@ -204,15 +206,17 @@ class StandaloneHost:
 
     def _load(self, dtype: torch.dtype) -> CheckpointNetworks:
         networks = load_networks(self._file)
+        logger.info("%s: %s", self._file.path.name, self._file.description)
         if self._device != "cpu" or dtype != torch.float32:
             networks.unet.to(self._device, dtype)
-            networks.text.to(self._device, dtype)
+            for module in networks.text_modules():
+                module.to(self._device, dtype)
             networks.vae.to(self._device)
         return networks
 
     @cached_property
     def _loras(self) -> MergedLoras:
-        return MergedLoras(weighted_modules(self.networks))
+        return MergedLoras(weighted_modules(self.networks), self._file.family)
 
     @contextmanager
     def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
@@ -272,7 +276,7 @@ class StandaloneHost:
                 networks.text, networks.tokenizer, self._loras.embeddings
             ) as embeddings:
                 prompts = guidance(
-                    networks.text,
+                    networks.encoders,
                     networks.tokenizer,
                     prompt,
                     without_comments(request.negative_prompt),
@@ -280,6 +284,7 @@ class StandaloneHost:
                     request.steps,
                     self._device,
                     embeddings,
+                    self._file.family.zeroes_empty_negative,
                 )
             return [
                 self._draw(request, seed, prompts, index, job, outer)
@@ -308,9 +313,8 @@ class StandaloneHost:
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
             dtype = weights_dtype(networks)
 
-            def unet(noisy: Tensor, context: Tensor) -> Tensor:
-                output: Tensor = networks.unet(noisy.to(dtype), timestep, context.to(dtype)).sample
-                return output.float()
+            def unet(noisy: Tensor, conditioning: Conditioning) -> Tensor:
+                return predicted(networks.unet, noisy.to(dtype), timestep, conditioning).float()
 
             return prompts.predict(unet, latents, next(step_numbers), request.cfg_scale)
 
@@ -346,6 +350,7 @@ class StandaloneHost:
             networks.beta_end,
             len(networks.alphas_cumprod),
             networks.prediction,
+            networks.zero_terminal_snr,
         )
 
     def _start(self, request: ImageRequest) -> Img2ImgStart | None:
@@ -409,6 +414,7 @@ def _checkpoint_info(file: CheckpointFile) -> CheckpointInfo:
         family=file.family,
         prediction=file.parameterization.prediction,
         title=file.title,
+        description=file.description,
     )
 
 

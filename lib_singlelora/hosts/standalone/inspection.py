@@ -19,6 +19,7 @@ from ...families import recognition
 from ...families.family import Family, Prediction
 from ...families.parameterization import Parameterization, parameterization_of
 from ...families.sd1 import SD1
+from ...families.sdxl import SDXL
 from ...files.fileio import file_hash, write_json
 from ...files.weights import (
     CodeInWeights,
@@ -32,7 +33,7 @@ from ...files.weights import (
 )
 from ...settings.preset_files import preset_of
 
-LOADABLE = (SD1,)
+LOADABLE = (SD1, SDXL)
 HASH_CACHE_SIZE = 100_000_000  # bytes; smaller files are hashed faster than it is worth a file
 EXPECTED = f"{recognition.EXPECTED}, .safetensors or .ckpt"
 
@@ -44,6 +45,7 @@ class CheckpointFile:
     params: `model.params` of the `.yaml` beside it, or empty.
     native_size: pixels of the side that it was trained at.
     preset: the training preset that the file names.
+    family: what is true of every checkpoint of its kind.
     parameterization: what its U-Net predicts.
     title: that its metadata has.
     """
@@ -55,6 +57,11 @@ class CheckpointFile:
     family: Family
     parameterization: Parameterization
     title: str = ""
+
+    @property
+    def description(self) -> str:
+        """What was found, for the log."""
+        return f"{self.family}, {self.parameterization}"
 
 
 def inspect(path: Path) -> CheckpointFile:
@@ -184,6 +191,25 @@ def unet_config(params: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     section: Mapping[str, Any] = params.get("unet_config") or params["network_config"]
     return section
+
+
+def text_config(params: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    """The parameters of a text encoder in a config; empty where it says nothing of it.
+
+    index: of the encoder among the family's.
+    """
+    section = params.get("cond_stage_config")
+    if section is None:
+        conditioner = _params(params.get("conditioner_config"))
+        embedders = conditioner.get("emb_models")
+        named = embedders if isinstance(embedders, list) else []
+        section = named[index] if index < len(named) else None
+    return _params(section)
+
+
+def _params(section: object) -> Mapping[str, Any]:
+    params = section.get("params") if isinstance(section, dict) else None
+    return params if isinstance(params, dict) else {}
 
 
 def _config_prediction(params: Mapping[str, Any]) -> Prediction | None:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import LoraFileError, LoraKeyError
+from ...families.family import Family
+from ...families.registry import family_of
+from ...families.sd1 import SD1
 from ...host import LoraUse
 from ...lora.files import read_lora
 from ...lora.functional import bias_change, module_change
@@ -20,10 +23,12 @@ class MergedLoras:
     """The LoRAs that are merged now, and the weights as they were.
 
     modules: (canonical name, module) of all that a file may change.
+    family: of the checkpoint.
     """
 
-    def __init__(self, modules: Iterable[tuple[str, nn.Module]]) -> None:
+    def __init__(self, modules: Iterable[tuple[str, nn.Module]], family: Family = SD1) -> None:
         self._modules = dict(modules)
+        self._family = family
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
         self._merged: tuple[tuple[LoraUse, int], ...] = ()  # (LoRA, time of its file's change)
         self.embeddings: dict[str, Tensor] = {}
@@ -81,6 +86,13 @@ class MergedLoras:
     def _merge(self, use: LoraUse) -> None:
         lora = read_lora(use.path)
         unknown = [name for name in lora.modules if name not in self._modules]
+        made_for = family_of(lora.layout)
+        if unknown and made_for is not self._family:
+            raise LoraKeyError(
+                f"{use.path.name}: found a LoRA for {made_for}, expected one for {self._family},"
+                " which the checkpoint is; was it trained for another base model? Choose another"
+                " LoRA, or a checkpoint of its kind"
+            )
         if unknown:
             raise LoraKeyError(
                 f"{use.path.name}: {len(unknown)} of {len(lora.modules)} modules are not in this"

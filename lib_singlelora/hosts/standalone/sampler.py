@@ -62,9 +62,17 @@ class Img2ImgStart:
 
 
 def make_scheduler(
-    name: str, beta_start: float, beta_end: float, timesteps: int, prediction: str = "epsilon"
+    name: str,
+    beta_start: float,
+    beta_end: float,
+    timesteps: int,
+    prediction: str = "epsilon",
+    zero_terminal_snr: bool = False,
 ) -> Any:
-    """A new scheduler of that name for SD's scaled-linear betas."""
+    """A new scheduler of that name for SD's scaled-linear betas.
+
+    zero_terminal_snr: they are rescaled so that the last timestep is pure noise.
+    """
     scheduler_class, options = SAMPLERS[name]
     return scheduler_class(
         num_train_timesteps=timesteps,
@@ -72,6 +80,7 @@ def make_scheduler(
         beta_end=beta_end,
         beta_schedule="scaled_linear",
         prediction_type=prediction,
+        rescale_betas_zero_snr=zero_terminal_snr,
         **options,
     )
 

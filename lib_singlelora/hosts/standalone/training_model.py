@@ -15,19 +15,22 @@ from ...naming.keys import diffusers_to_canonical
 from ...ops.allocator import give_back
 from ...ops.upsample_conv import upsample_convs
 from ...ops.winograd import winograd_convs
-from ..clip import count_tokens, encode, token_positions
+from ..clip import count_tokens, token_positions
 from ..placement import Placement
 from ..precision import autocast, checked_vae
+from ..size_vector import sizes_of
 from .checkpoint_loader import CheckpointNetworks
+from .text_networks import encode_captions
 
 DAMAGED_VAE = "choose another checkpoint: this one's VAE is damaged"
 
 
 def targets_of(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Module]]:
     """(canonical name, module) of every Linear and Conv2d of the text encoder and the U-Net."""
-    for name, module in networks.text.named_modules():
-        if isinstance(module, nn.Linear):
-            yield f"text_model.{name}", module
+    for encoder in networks.encoders:
+        for name, module in encoder.model.named_modules():
+            if isinstance(module, nn.Linear):
+                yield f"{encoder.facts.prefix}text_model.{name}", module
     for name, module in networks.unet.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             yield diffusers_to_canonical(name, networks.layout), module
@@ -36,9 +39,10 @@ def targets_of(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Module]]:
 def weighted_modules(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Module]]:
     """(canonical name, module) of all that a LoRA file may change: `targets_of`, and the norms."""
     yield from targets_of(networks)
-    for name, module in networks.text.named_modules():
-        if isinstance(module, nn.LayerNorm):
-            yield f"text_model.{name}", module
+    for encoder in networks.encoders:
+        for name, module in encoder.model.named_modules():
+            if isinstance(module, nn.LayerNorm):
+                yield f"{encoder.facts.prefix}text_model.{name}", module
     for name, module in networks.unet.named_modules():
         if isinstance(module, nn.GroupNorm | nn.LayerNorm):
             yield diffusers_to_canonical(name, networks.layout), module
@@ -121,21 +125,19 @@ class StandaloneTrainingModel:
         return token_positions(self._networks.tokenizer, prompt, part)
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
-        """Prompts to context (B, 77k, D)."""
+        """Prompts to context (B, 77k, D), and pooled text where the family has it."""
         self._places.bring("text encoder")
         networks = self._networks
         with self._autocast():
-            context = encode(networks.text, networks.tokenizer, prompts, clip_skip, self._device)
-        return Conditioning(context)
+            return encode_captions(
+                networks.encoders, networks.tokenizer, prompts, clip_skip, self._device
+            )
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
         dtype = weights_dtype(self._networks)
         with self._autocast():
-            output: Tensor = self._networks.unet(
-                noisy.to(dtype), timesteps, conditioning.context.to(dtype)
-            ).sample
-        return output
+            return predicted(self._networks.unet, noisy.to(dtype), timesteps, conditioning)
 
     def targets(self) -> Iterator[tuple[str, nn.Module]]:
         """(canonical name, module) of every Linear and Conv2d."""
@@ -147,8 +149,23 @@ class StandaloneTrainingModel:
         for part in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
             yield from part.resnets
             yield from getattr(part, "attentions", None) or ()
-        text: Any = self._networks.text
-        yield from text.encoder.layers
+        for encoder in self._networks.encoders:
+            text: Any = encoder.model
+            yield from text.encoder.layers
+
+
+def predicted(
+    unet: nn.Module, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning
+) -> Tensor:
+    """The U-Net's output (B, 4, h, w) for latents (B, 4, h, w), in their dtype."""
+    further = {}
+    if conditioning.pooled is not None:
+        further["added_cond_kwargs"] = {
+            "text_embeds": conditioning.pooled.to(noisy.dtype),
+            "time_ids": sizes_of(conditioning, noisy),
+        }
+    output: Tensor = unet(noisy, timesteps, conditioning.context.to(noisy.dtype), **further).sample
+    return output
 
 
 def weights_dtype(networks: CheckpointNetworks) -> torch.dtype:
@@ -159,7 +176,12 @@ def weights_dtype(networks: CheckpointNetworks) -> torch.dtype:
 def placement(networks: CheckpointNetworks, device: str) -> Placement:
     """A Placement of the parts of a checkpoint."""
     return Placement(
-        {"unet": networks.unet, "vae": networks.vae, "text encoder": networks.text}, device
+        {
+            "unet": networks.unet,
+            "vae": networks.vae,
+            "text encoder": nn.ModuleList(networks.text_modules()),
+        },
+        device,
     )
 
 
@@ -200,7 +222,7 @@ def frozen(networks: CheckpointNetworks) -> Iterator[None]:
 
     The networks stay in evaluation mode: SD's U-Net has no dropout, CLIP's is 0.
     """
-    modules: list[nn.Module] = [networks.unet, networks.vae, networks.text]
+    modules: list[nn.Module] = [networks.unet, networks.vae, *networks.text_modules()]
     flags = [
         (parameter, parameter.requires_grad)
         for module in modules

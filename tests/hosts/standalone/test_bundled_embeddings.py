@@ -30,7 +30,9 @@ def test_a_name_stands_for_its_vectors(standalone_host: StandaloneHost) -> None:
     table = text.embeddings.token_embedding
     vectors = torch.randn(2, table.embedding_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad(), embedding_tokens(text, tokenizer, {"isa": vectors}) as embeddings:
-        context = encode_weighted(text, tokenizer, ["a isa hat"], 1, "cpu", embeddings)
+        encoders = standalone_host.networks.encoders
+        found = encode_weighted(encoders, tokenizer, ["a isa hat"], 1, "cpu", embeddings)
+        context = found.context
     assert text.embeddings.token_embedding is table
     # The same by hand: two words of the table, whose vectors are put in their place and taken out
     # again.

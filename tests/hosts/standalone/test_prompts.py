@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lib_singlelora.errors import LoraFileError, SettingsError
-from lib_singlelora.host import ImageRequest, LoraUse
+from lib_singlelora.host import Conditioning, ImageRequest, LoraUse
 from lib_singlelora.hosts.clip import encode
 from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
 from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted, guidance
@@ -27,7 +27,7 @@ def networks(standalone_host: StandaloneHost) -> CheckpointNetworks:
 
 def encoded(networks: CheckpointNetworks, *texts: str) -> torch.Tensor:
     with torch.inference_mode():
-        return encode_weighted(networks.text, networks.tokenizer, texts, 1, "cpu")
+        return encode_weighted(networks.encoders, networks.tokenizer, texts, 1, "cpu").context
 
 
 def draw(host: StandaloneHost, prompt: str, **more: object) -> np.ndarray:
@@ -77,9 +77,11 @@ def test_a_piece_behind_a_comma_is_not_torn_by_the_end_of_a_chunk(
 def test_prompts_between_and_are_weighed_against_the_negative_one(
     networks: CheckpointNetworks,
 ) -> None:
-    texts = guidance(networks.text, networks.tokenizer, "a AND b BREAK c :0.5", "n", 1, 4, "cpu")
+    prompt = "a AND b BREAK c :0.5"
+    texts = guidance(networks.encoders, networks.tokenizer, prompt, "n", 1, 4, "cpu")
 
-    def unet(latents: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    def unet(latents: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        context = conditioning.context
         return context.mean((1, 2)).reshape(-1, 1, 1, 1).expand(len(context), 4, 2, 2)
 
     longer = encoded(networks, "b BREAK c")[0]
@@ -93,7 +95,8 @@ def test_prompts_between_and_are_weighed_against_the_negative_one(
 
 
 def test_editing_changes_the_text_between_steps(networks: CheckpointNetworks) -> None:
-    scheduled = guidance(networks.text, networks.tokenizer, "[a:b:2]", "", 1, 6, "cpu").positive[0]
+    texts = guidance(networks.encoders, networks.tokenizer, "[a:b:2]", "", 1, 6, "cpu")
+    scheduled = texts.positive[0]
     assert torch.equal(scheduled.at(0), scheduled.at(2))
     assert not torch.equal(scheduled.at(2), scheduled.at(3))
 
