@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SettingsError
+from ..errors import CheckpointError, SettingsError
 from ..jobs import Job
 from ..naming.blocks import LAYOUTS, SD1, SDXL, BlockLayout
 from ..settings.schema import Settings, parse_assignment
 from ..workspace.workspace import Workspace
-from .options import add_assignments, add_json
+from . import checkpoint
+from .options import add_assignments, add_checkpoint, add_json
 
 if TYPE_CHECKING:
     from ..training.memory_plan import Computer
@@ -34,7 +35,10 @@ def add_parsers(words: Any) -> None:
         choices=[layout.name for layout in LAYOUTS],
         help="whose checkpoints (default: sd1 and sdxl); may be given several times",
     )
-    word.add_argument("--workspace", type=Path, metavar="DIR", help="take its settings")
+    add_checkpoint(word)
+    word.add_argument(
+        "--workspace", type=Path, metavar="DIR", help="take its settings and its checkpoint"
+    )
     word.add_argument(
         "--memory", type=float, metavar="GB", help="of a GPU to plan for (default: this machine)"
     )
@@ -44,19 +48,23 @@ def add_parsers(words: Any) -> None:
 
 
 def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
-    """Calculate.  Raises: SettingsError, WorkspaceError, PresetError."""
+    """Calculate.  Raises: SettingsError, WorkspaceError, CheckpointError, PresetError."""
     from ..stages.memory_budget import USUAL_SIDES, advice, budget_rows
 
     given = dict(parse_assignment(text) for text in options.set)
-    if options.workspace:
-        saved = Workspace(options.workspace, create=False).load_settings()
-        settings = saved.with_values(given)
-    else:
-        settings = Settings.from_dict({**PLAIN, **given})
-    training = settings.training
-    computer = _computer(options.memory)
-    sides = (training.resolution,) if training.resolution else USUAL_SIDES
+    sides: tuple[int, ...] = USUAL_SIDES
     layouts = _layouts(options.family)
+    settings = Settings.from_dict({**PLAIN, **given})
+    workspace = Workspace(options.workspace, create=False) if options.workspace else None
+    if workspace:
+        settings = workspace.load_settings().with_values(given)
+    if (workspace or options.checkpoint) and not options.family:
+        layout, native = _of_checkpoint(options.checkpoint, workspace)
+        layouts = [layout]
+        sides = (native,)
+    training = settings.training
+    sides = (training.resolution,) if training.resolution else sides
+    computer = _computer(options.memory)
     rows = budget_rows(layouts, sides, training, computer)
     pairs = [rows[i : i + 2] for i in range(0, len(rows), 2)]
     return {
@@ -73,6 +81,32 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
             for pair in pairs
         ],
     }
+
+
+def _of_checkpoint(given: Path | None, workspace: Workspace | None) -> tuple[BlockLayout, int]:
+    """(layout, native size in pixels) of a checkpoint, by the header of its file.
+
+    Raises: CheckpointError.
+    """
+    from ..families.recognition import recognize
+    from ..files.weights import UnreadableWeights, read_header
+    from ..stages.memory_budget import narrowed
+
+    path = given.expanduser() if workspace is None and given else None
+    if path is None and workspace:
+        path = checkpoint.checkpoint_path(given, workspace)
+    assert path is not None
+    try:
+        header = read_header(path)
+    except (OSError, UnreadableWeights) as error:
+        raise CheckpointError(
+            f"{path}: found no header of tensors ({error}), expected a .safetensors; name the"
+            " --family instead"
+        ) from None
+    family = recognize(header.shapes, path.name)
+    text = header.metadata.get("native_size", "")
+    native = int(text) if text.isdecimal() and 64 <= int(text) <= 2048 else family.native_size
+    return narrowed(family, header.shapes), native
 
 
 def _layouts(names: list[str] | None) -> list[BlockLayout]:
