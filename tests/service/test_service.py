@@ -172,6 +172,19 @@ def test_the_routes_do_the_whole_job(client: TestClient, service: Service) -> No
     assert {"name", "default", "help"} <= client.get("/singlelora/v1/settings").json()[0].keys()
 
 
+def test_the_routes_tell_memory_and_quality_tags(client: TestClient, service: Service) -> None:
+    name = started(service)
+    url = f"/singlelora/v1/workspaces/{name}"
+    budget = client.get(f"{url}/budget").json()
+    assert [row["gradient_checkpointing"] for row in budget["rows"]] == [False, True]
+    assert budget["rows"][0]["peak"] > budget["rows"][1]["kept"] and budget["advice"]
+    assert not client.get(f"{url}/quality").json()["used"]["name"]
+    assert client.patch(url, json={"quality.tags": "pony"}).status_code == 200
+    told = client.get(f"{url}/quality").json()
+    assert told["used"]["positive"].startswith("score_9")
+    assert {"illustrious", "noobai", "pony"} <= {each["name"] for each in told["presets"]}
+
+
 def test_the_routes_say_whose_preset_it_is_and_a_job_takes_that_of_the_checkpoint_of_today(
     client: TestClient,
     service: Service,
