@@ -75,18 +75,18 @@ def kept_activations(
     in_bytes: Bytes,
     *,
     unet: bool = True,
-    text: bool = False,
+    texts: Sequence[bool] = (),
 ) -> Kept:
     """What a pass over one sample keeps.
 
     weights: block -> factor of its learning rate; a block at 0 has no branches.
     size: (width, height) of the picture, pixels.
     tokens: of its prompt, a multiple of 77.
-    unet, text: True where it is trained.
+    unet, texts: True where it is trained, of each text encoder.
     """
-    counting = _Pass(layout, shape, in_bytes, tokens, text)
-    if text and weights.get(BASE, 1.0):
-        counting.text_encoders()
+    trained_texts = texts if weights.get(BASE, 1.0) else ()
+    counting = _Pass(layout, shape, in_bytes, tokens, any(trained_texts))
+    counting.text_encoders(trained_texts)
     width, height = (math.ceil(side / 8) for side in size)
     for name, specs in _blocks(layout):
         trained = unet and bool(weights.get(block_of(specs[0].name, layout), 1.0))
@@ -197,9 +197,11 @@ class _Pass:
         if self.has_gradient:
             self.kept.outside += self._norm(width * places)
 
-    def text_encoders(self) -> None:
-        """Add the layers of the text encoders, which are blocks too."""
-        for _, _, layers, width in self.layout.text:
+    def text_encoders(self, trained: Sequence[bool]) -> None:
+        """Add the layers of the trained text encoders, which are blocks too."""
+        for (_, _, layers, width), is_trained in zip(self.layout.text, trained, strict=False):
+            if not is_trained:
+                continue
             unit = width * self.tokens
             for _ in range(layers):
                 kept = TEXT_TENSORS * unit * self.bytes.number

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -104,7 +104,7 @@ def plan_memory(
     tokens: of the longest caption, a multiple of 77.
     """
     shape = shape_of(settings)
-    text = settings.text_encoder_lr > 0
+    texts = tuple(rate > 0 for rate in settings.text_encoder_rates(len(layout.text)))
     kept = kept_activations(
         layout,
         shape,
@@ -113,12 +113,12 @@ def plan_memory(
         tokens,
         Bytes(computer.number, 4.0 if computer.autocast else computer.number),
         unet=settings.unet_lr > 0,
-        text=text,
+        texts=texts,
     )
     rows = settings.batch_size * (1 + prior_rows_per_sample(settings))
-    trained = trained_numbers(layout, shape, weights, settings.unet_lr > 0, text)
+    trained = trained_numbers(layout, shape, weights, settings.unet_lr > 0, texts)
     step = PeakMemory(
-        _resident(layout, computer, text, checkpointing),
+        _resident(layout, computer, any(texts), checkpointing),
         4.0 * trained * (2 + bool(settings.ema)),
         STATE_BYTES.get(settings.optimizer, DEFAULT_STATE_BYTES) * trained,
         rows * kept.total(checkpointing),
@@ -185,17 +185,27 @@ def _largest_block(layout: BlockLayout) -> int:
 
 
 def trained_numbers(
-    layout: BlockLayout, shape: LoraShape, weights: Mapping[str, float], unet: bool, text: bool
+    layout: BlockLayout,
+    shape: LoraShape,
+    weights: Mapping[str, float],
+    unet: bool,
+    texts: Sequence[bool],
 ) -> int:
     """Numbers that the LoRA trains.
 
     weights: block -> factor of its learning rate; a block at 0 has no branches.
+    unet, texts: True where it is trained, of each text encoder.
     """
+    prefixes = tuple(
+        f"{prefix}text_model."
+        for (prefix, _, _, _), trained in zip(layout.text, texts, strict=False)
+        if trained
+    )
     return sum(
         _branch_numbers(spec.kind, spec.shape, shape)
         for spec in module_specs(layout)
         if spec.kind != "norm"
-        and (text if is_text(spec.name) else unet)
+        and (spec.name.startswith(prefixes) if is_text(spec.name) else unet)
         and is_target(spec.name, shape.conv_rank > 0)
         and weights.get(block_of(spec.name, layout), 1.0)
     )

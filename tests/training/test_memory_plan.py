@@ -91,7 +91,22 @@ def test_a_lora_has_the_numbers_of_kohyas_file() -> None:
         for key, shape in golden.items()
         if key.startswith("lora_unet_") and not key.endswith(".alpha")
     )
-    assert trained_numbers(SDXL, shape_of(settings(rank=16)), {}, True, False) == wanted
+    assert trained_numbers(SDXL, shape_of(settings(rank=16)), {}, True, ()) == wanted
+
+
+def test_each_text_encoder_of_xl_counts_by_its_own_rate() -> None:
+    golden = json.loads((GOLDEN / "kohya_sdxl_keys.json").read_text(encoding="utf-8"))
+
+    def numbers(prefix: str) -> int:
+        return sum(
+            math.prod(shape)
+            for key, shape in golden.items()
+            if key.startswith(prefix) and not key.endswith(".alpha")
+        )
+
+    for texts in ((True, False), (False, True), (True, True)):
+        wanted = sum(numbers(f"lora_te{n}_") for n, on in enumerate(texts, 1) if on)
+        assert trained_numbers(SDXL, shape_of(settings(rank=16)), {}, False, texts) == wanted
 
 
 def test_checkpointing_keeps_a_sixth_of_xl_and_needs_the_same_weights() -> None:
