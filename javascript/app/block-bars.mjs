@@ -23,9 +23,10 @@ export function BlockBars({ value, onChange }) {
         let gone = false;
         ask(ofWorkspace(character, "blocks")).then((answer) => { if (!gone) { setTold(answer); setDraft(null); } }, () => {});
         return () => { gone = true; };
-    }, [character, value, seen?.revision.model]);
+    }, [character, seen?.revision.settings, seen?.revision.model]);
     if (!told) return html`<p class="dim">${t("loading")}</p>`;
-    const weights = draft ?? told.now;
+    // A preset shows at once; other values once the program has read them.
+    const weights = draft ?? told.presets[value] ?? told.now;
     const most = Math.max(1e-9, ...(told.norms ?? []));
     /** @param {number} at @param {number} weight */
     const set = (at, weight) => {

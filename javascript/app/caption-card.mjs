@@ -48,7 +48,7 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
             </div>
             ${asText
                 ? html`<textarea rows="4" aria-label=${t("captions.of", { name })} value=${captionOf(tags)} onChange=${(/** @type {any} */ event) => write(tagsOf(event.target.value))}></textarea>`
-                : html`<div class="chips" ref=${list} role="list" aria-label=${t("captions.of", { name })}>
+                : html`<div class="chips"><div class="inside" ref=${list} role="list" aria-label=${t("captions.of", { name })}>
                     ${tags.map((tag, at) => html`<span key=${tag} role="listitem" tabindex="0" draggable=${true} data-tag=${tag}
                         data-category=${tag === trigger ? "trigger" : known.categories[tag] ?? "other"}
                         class=${classes("chip", beyond.has(tag) && "is-beyond", dragged === tag && "is-dragged")}
@@ -58,7 +58,7 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
                         onDrop=${(/** @type {Event} */ event) => { event.preventDefault(); if (dragged) write(reordered(tags, dragged, at)); drag(""); }}
                         onKeyDown=${(/** @type {KeyboardEvent} */ event) => pressed(event, tag, at)}>
                         ${tag}<button type="button" class="chip-x" tabindex="-1" aria-label=${t("captions.remove", { tag })} onClick=${() => write(tags.filter((each) => each !== tag))}>✕</button>
-                    </span>`)}
+                    </span>`)}</div>
                     ${gone.map((tag) => html`<button type="button" key=${`-${tag}`} class="chip is-left" data-left=${tag} title=${t("captions.restore")} onClick=${() => write([...tags, tag])}><s>${tag}</s></button>`)}
                     <${AddTag} known=${known.tags} frequent=${frequent} without=${tags} onAdd=${(/** @type {string} */ tag) => write([...tags, tag])} />
                 </div>`}

@@ -32,6 +32,7 @@ export function Crops() {
     const [shapes, setShapes] = useState(/** @type {{buckets: [number, number][], scale: number, size: [number, number]}} */ ({ buckets: [], scale: 1, size: [512, 512] }));
     const history = useMemo(() => /** @type {History<Edit>} */ (new History()), [character]);
     const box = useRef(/** @type {HTMLElement | null} */ (null));
+    const turns = useRef(/** @type {Promise<unknown>} */ (Promise.resolve()));
     const settings = seen?.settings ?? {};
     const saved = useMemo(
         () => wanted(data?.crops ?? [], settings["crop.boxes"] ?? [], settings["crop.views"] ?? []),
@@ -42,6 +43,10 @@ export function Crops() {
         if (seen?.prepared) ask(ofWorkspace(character, "buckets")).then(setShapes, () => {});
     }, [character, seen?.revision.source, settings["training.resolution"]]);
 
+    /** One after the other, in the order in which they were asked for. @param {() => Promise<unknown>} work */
+    const inTurn = (work) => {
+        turns.current = turns.current.then(work).then(() => setDraft(null));
+    };
     /** Write one box, or leave a crop out. @param {string} which @param {Box | null} to */
     const write = (which, to) =>
         attempt(async () => {
@@ -50,21 +55,22 @@ export function Crops() {
             await reload();
         });
     /** @param {string} which @param {Box | null} to @param {Box | null} [from] */
-    const edit = async (which, to, from = saved.get(which) ?? null) => {
+    const edit = (which, to, from = saved.get(which) ?? null) => {
         if (String(from) === String(to)) return setDraft(null);
         const next = new Map(saved);
         if (to) next.set(which, to);
         else next.delete(which);
         setDraft(next);
-        if (await write(which, to)) history.add({ name: which, before: from, after: to });
-        setDraft(null);
+        const done = { name: which, before: from, after: to };
+        history.add(done);
+        inTurn(async () => {
+            if (!(await write(which, to))) history.drop(done);
+        });
     };
     /** @param {boolean} back */
-    const step = async (back) => {
+    const step = (back) => {
         const one = back ? history.undo() : history.redo();
-        if (!one) return;
-        await write(one.name, back ? one.before : one.after);
-        setDraft(null);
+        if (one) inTurn(() => write(one.name, back ? one.before : one.after));
     };
     /** @param {KeyboardEvent} event */
     const pressed = (event) => {

@@ -14,6 +14,11 @@ export class History {
         this.future = [];
     }
 
+    /** Forget one that did not happen. @param {T} failed */
+    drop(failed) {
+        this.past = this.past.filter((each) => each !== failed);
+    }
+
     /** The last thing, to take back. @returns {T | undefined} */
     undo() {
         const last = this.past.pop();

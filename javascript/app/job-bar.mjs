@@ -2,11 +2,13 @@
 import { ask, fileUrl, thumbUrl } from "./api.mjs";
 import { classes, html, useState, useWatch } from "./core.mjs";
 import { clock, t } from "./words.mjs";
-import { attempt, connection, jobs, open } from "./state.mjs";
+import { attempt, connection, jobs, open, workspaces } from "./state.mjs";
 
 /** @param {{job: import("./types.d.ts").Job}} props */
 function Title({ job }) {
     const word = t(`job.${job.word}`);
+    const known = useWatch(workspaces);
+    if (!known?.includes(job.workspace)) return html`${job.workspace}: ${word}`;
     return html`<button type="button" class="link" onClick=${() => open(job.workspace)}>${job.workspace}</button>: ${word}`;
 }
 

@@ -2,6 +2,7 @@
 import { ask, base64 } from "./api.mjs";
 import { html, useState, useWatch } from "./core.mjs";
 import { DropZone } from "./drop-zone.mjs";
+import { Equipment } from "./equipment.mjs";
 import { Field } from "./field.mjs";
 import { runOpen } from "./run-everything.mjs";
 import { attempt, checkpoint, open } from "./state.mjs";
@@ -42,6 +43,7 @@ export function NewCharacter() {
                 <button type="button" class="big" id="sl-start-only" disabled=${busy} onClick=${() => start(false)}>${t("new.only")}</button>
             </div>
             ${asked.checkpoint && html`<p class="dim">${t("new.checkpoint", { checkpoint: asked.checkpoint, preset: asked.name })}</p>`}
+            <${Equipment} />
         </div>
     </form>`;
 }

@@ -3,6 +3,7 @@ import { ask, base64, fileUrl, ofWorkspace } from "./api.mjs";
 import { wanted } from "./boxes.mjs";
 import { Compare } from "./compare.mjs";
 import { html, useState, useWatch } from "./core.mjs";
+import { Equipment } from "./equipment.mjs";
 import { Painter } from "./painter.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
@@ -58,6 +59,7 @@ export function Source() {
                 ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li class=${line.startsWith("warning:") ? "warn-text" : ""}>${line}</li>`)}</ul>`}
             </div>
         </div>`}
+        <${Equipment} />
         <${SettingsForm} sections=${["prepare"]} />
     `;
 }

@@ -40,6 +40,8 @@ export function open(chosen) {
 
 let loading = 0;
 let again = false;
+let edits = 0;
+let pending = 0;
 
 /** Load what the open workspace holds; calls that come meanwhile make one more load. */
 export async function reload() {
@@ -48,16 +50,20 @@ export async function reload() {
         return;
     }
     loading = 1;
+    let asked = name.value;
     try {
         do {
             again = false;
-            const asked = name.value;
+            asked = name.value;
+            const begun = edits;
             if (!asked) break;
             const [seen, data] = await Promise.all([
                 ask(ofWorkspace(asked, "glance")),
                 ask(ofWorkspace(asked, "dataset")).catch(() => null),
             ]);
-            if (asked !== name.value) {
+            // What was read before a change would show the value from before it.
+            if (pending) break; // the change itself loads anew
+            if (asked !== name.value || begun !== edits) {
                 again = true;
                 continue;
             }
@@ -67,8 +73,9 @@ export async function reload() {
             });
         } while (again);
     } catch (error) {
-        if (/** @type {any} */ (error).status === 404) open("");
-        else tell(error);
+        const isGone = /** @type {any} */ (error).status === 404;
+        if (isGone && asked === name.value) open("");
+        else if (!isGone) tell(error);
     } finally {
         loading = 0;
     }
@@ -116,12 +123,16 @@ export async function attempt(work) {
 export async function change(values) {
     const asked = name.value;
     const before = glance.value;
+    edits += 1;
+    pending += 1;
     if (before) glance.value = { ...before, settings: { ...before.settings, ...values } };
     try {
         await ask(ofWorkspace(asked), { method: "PATCH", body: values });
     } catch (error) {
-        if (glance.value && before) glance.value = before;
+        if (glance.value && before && asked === name.value) glance.value = before;
         throw error;
+    } finally {
+        pending -= 1;
     }
     await reload();
 }

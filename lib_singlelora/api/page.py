@@ -6,12 +6,13 @@ import gzip
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from fastapi import APIRouter, Request, Response
 
 from ..errors import NotFoundError
 from ..service import trash
+from ..service.equipment import equipment, fetch
 from ..service.forecast import forecast
 from ..service.glance import glance
 from ..service.service import Service
@@ -86,6 +87,14 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         data = thumbnail(service, name, file, side)
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'none'"}
         return Response(data, media_type="image/jpeg", headers=headers)
+
+    @routes.get("/equipment", summary="Tagger, matting model, upscaler: what is there, what is not")
+    def tools() -> List[Dict[str, Any]]:
+        return equipment(service)
+
+    @routes.post("/equipment/{kind}", summary="Queue the download of one", status_code=202)
+    def get_tool(kind: str) -> Dict[str, Any]:
+        return page_view(fetch(service, kind))
 
     @routes.delete(at, summary="Put a workspace aside; restore brings it back for a week")
     def delete(name: str) -> Dict[str, bool]:

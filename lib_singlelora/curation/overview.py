@@ -101,16 +101,23 @@ def _boxes_without(settings: Settings, view: str) -> tuple[str, ...]:
 def leave_out_crop(settings: Settings, workspace: Workspace, name: str) -> dict[str, Any]:
     """The settings that cut all crops but one.
 
-    Raises: SettingsError, when it is none of the proposed ones, or the last.
+    Raises: SettingsError, when it is none of those that are cut, or the last.
     """
     views = workspace.record("crop").data.get("views", {})
-    remaining = tuple(view for view in views if view != name)
-    if name not in views or not remaining:
+    placed = [box.partition(":")[0].strip().replace(" ", "_") for box in settings.crop.boxes]
+    known = list(dict.fromkeys([*(settings.crop.views or views), *placed]))
+    remaining = tuple(view for view in known if view != name)
+    if name not in known or not remaining:
         raise SettingsError(
-            f"crop: found '{name}', expected one of {', '.join(views) or 'the crops'}, and another"
+            f"crop: found '{name}', expected one of {', '.join(known) or 'the crops'}, and another"
             " one that stays; a picture of your own is deleted in its folder"
         )
-    return {"crop.views": remaining, "crop.boxes": _boxes_without(settings, name)}
+    # A box that was drawn by hand and taken away again leaves the proposed views as they were
+    is_proposed = name in views or bool(settings.crop.views)
+    return {
+        "crop.views": remaining if is_proposed else settings.crop.views,
+        "crop.boxes": _boxes_without(settings, name),
+    }
 
 
 def captions_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:

@@ -235,10 +235,15 @@ def _foreground(
     return foreground_mask(image, alpha, options.mask)
 
 
+def matting_home(host: Host) -> Path:
+    """The folder of downloaded matting models."""
+    return (host.paths.downloads or HOME.parent) / "matting"
+
+
 def _matting_file(model: str, host: Host, job: Job) -> Path:
     """The file of a matting model, by path or by name; a named one is downloaded once."""
     if model in OFFERS or model in ALIASES:
-        return fetch_matting_model(model, (host.paths.downloads or HOME.parent) / "matting", job)
+        return fetch_matting_model(model, matting_home(host), job)
     path = Path(model).expanduser()
     if path.suffix.lower() != ".onnx":
         raise ImageModelError(

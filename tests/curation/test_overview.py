@@ -81,6 +81,17 @@ def test_a_box_replaces_the_one_of_the_same_crop(workspace: Workspace) -> None:
         add_box(SETTINGS, workspace, "face", (8, 8, 4, 4))
 
 
+def test_a_box_drawn_by_hand_is_taken_away_and_kept_beside_what_is_left_out(
+    workspace: Workspace,
+) -> None:
+    drawn = SETTINGS.with_values(add_box(SETTINGS, workspace, "own_1", (0, 0, 40, 40)))
+    again = drawn.with_values(leave_out_crop(drawn, workspace, "own_1"))
+    assert again.crop == SETTINGS.crop
+    without = drawn.with_values(leave_out_crop(drawn, workspace, "face")).crop
+    assert "own_1" in without.views and "face" not in without.views
+    assert without.boxes == drawn.crop.boxes
+
+
 def test_a_crop_is_left_out_by_naming_the_others(workspace: Workspace) -> None:
     values = leave_out_crop(SETTINGS, workspace, "face")
     assert values["crop.views"] == tuple(name for name in COLOURS if name != "face")

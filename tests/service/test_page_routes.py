@@ -22,6 +22,7 @@ from lib_singlelora.api import routes as api
 from lib_singlelora.api.events import Seats, stream
 from lib_singlelora.errors import ConflictError, TooManyError
 from lib_singlelora.files.fileio import write_text
+from lib_singlelora.host import HostPaths
 from lib_singlelora.jobs import Job, JobRunner, Progress
 from lib_singlelora.service import trash
 from lib_singlelora.service.service import Service
@@ -401,3 +402,27 @@ def test_a_picture_from_elsewhere_is_kept(client: TestClient, tmp_path: Path) ->
     sent = base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
     kept = client.post(f"{API}/workspaces/mara/accepted", json={"picture": sent}).json()["accepted"]
     assert len(kept) == 1 and kept[0].startswith("inpaint/accepted/")
+
+
+def test_what_is_missing_is_told_with_its_size_and_the_place_for_it(
+    client: TestClient, service: Service, tmp_path: Path
+) -> None:
+    service.host.paths = HostPaths(downloads=tmp_path / "downloads")  # type: ignore[misc]
+    tools = {tool["kind"]: tool for tool in client.get(f"{API}/equipment").json()}
+    assert {kind for kind, tool in tools.items() if tool["have"]} == set()
+    assert tools["matting"]["size"] == 176_069_933 and tools["matting"]["uses"] == "GrabCut"
+    assert tools["tagger"]["folder"].startswith(str(tmp_path / "downloads"))
+    assert tools["upscaler"]["offer"] == ""
+    assert client.post(f"{API}/equipment/upscaler").status_code == 404
+
+
+def test_a_download_without_a_network_is_a_job_that_fails_and_says_where_to_put_it(
+    client: TestClient, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.host.paths = HostPaths(downloads=tmp_path / "downloads")  # type: ignore[misc]
+    monkeypatch.setenv("SINGLELORA_MATTING_SITE", "http://127.0.0.1:9")
+    job = client.post(f"{API}/equipment/matting").json()
+    assert (job["workspace"], job["word"]) == ("models", "fetch matting")
+    ticket = next(each for each in service.runner.tickets if each.number == job["id"])
+    view = ticket.wait(30)
+    assert view.state == "failed" and "matting" in (view.error or "")

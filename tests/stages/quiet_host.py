@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image
 
-from lib_singlelora.host import AskedPreset, CheckpointInfo, Host, HostPaths, HostTagger
+from lib_singlelora.host import AskedPreset, CheckpointInfo, Host, HostPaths, HostTagger, Upscaler
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
@@ -31,10 +31,14 @@ class QuietHost:
     )
     own: tuple[HostTagger, ...] = ()
     name: str = "quiet"
+    checkpoint_problem: None = None
 
     @property
     def asked_preset(self) -> AskedPreset:
         return AskedPreset(self.checkpoint.preset, self.checkpoint.name)
+
+    def upscalers(self) -> tuple[Upscaler, ...]:
+        return ()
 
     def taggers(self) -> tuple[HostTagger, ...]:
         return self.own

@@ -187,11 +187,10 @@ def test_a_deleted_character_comes_back(page: Any, served: tuple[str, Service]) 
 
 def test_a_lost_connection_is_said_and_mended(page: Any, served: tuple[str, Service]) -> None:
     url, _ = served
-    page.wait_for_function("1")
-    page.route("**/events*", lambda route: route.abort())
+    page.route("**/v1/events?*", lambda route: route.abort())
     visit(page, url)
     page.locator(".lost").wait_for()
-    page.unroute("**/events*")
+    page.unroute("**/v1/events?*")
     page.locator(".lost").wait_for(state="detached")
     page.locator(".jobs").wait_for()
 
