@@ -1,9 +1,10 @@
 """The tests on the versions that the WebUI runs on: `python tests/webui_lane.py`; further words go
-to pytest.
+to pytest.  `python tests/webui_lane.py --forge` takes those of Forge.
 
-Makes `.venv-webui` once, with Python 3.10 and webui_versions.txt (5 GB).  Tests of the standalone
-host are skipped in it. Without a Python 3.10 it says so and exits 0, or 1 where REQUIRE_WEBUI_LANE
-is set.  Standard library only.
+Makes `.venv-webui` once, with Python 3.10 and webui_versions.txt (5 GB), or `.venv-forge` with
+forge_versions.txt.  Tests of the standalone host are skipped in it; in Forge's lane those of its
+adapters, of the page and of the HTTP API run, where its versions matter. Without a Python 3.10 it
+says so and exits 0, or 1 where REQUIRE_WEBUI_LANE is set.  Standard library only.
 """
 
 from __future__ import annotations
@@ -15,35 +16,70 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-VENV = ROOT / ".venv-webui"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-VERSIONS = ROOT / "tests" / "webui_versions.txt"
 LINTERS = "tests/test_style.py"  # their own lane has them, and one is enough
+FORGE = "--forge"
+FORGES_TESTS = (
+    "tests/hosts/forge",
+    "tests/lora/test_branches.py",
+    "tests/web",
+    "tests/ui/test_app.py",
+)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Versions to test on.
+
+    name: of the environment's folder and of the file of versions.
+    tests: what runs there where no words say what; () for all.
+    """
+
+    name: str
+    tests: tuple[str, ...] = ()
+
+    @property
+    def venv(self) -> Path:
+        return ROOT / f".venv-{self.name}"
+
+    @property
+    def python(self) -> Path:
+        return self.venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def versions(self) -> Path:
+        return ROOT / "tests" / f"{self.name}_versions.txt"
 
 
 def main(words: list[str]) -> int:
     """Exit status: pytest's, or 1 when it could not be started."""
+    lane = Lane("webui")
+    if words[:1] == [FORGE]:
+        lane = Lane("forge", FORGES_TESTS)
+        words = words[1:]
     python = next(filter(is_3_10, candidates()), None)
     if python is None:
         print(
-            "webui lane: found no Python 3.10 with venv, so the tests did not run on the WebUI's"
+            f"{lane.name} lane: found no Python 3.10 with venv, so the tests did not run on its"
             " versions"
         )
         return 1 if os.environ.get("REQUIRE_WEBUI_LANE") else 0
     try:
-        fill(python)
+        fill(python, lane)
     except subprocess.CalledProcessError as error:
-        print(f"webui lane: exit {error.returncode} of: {' '.join(error.cmd)}", file=sys.stderr)
+        print(
+            f"{lane.name} lane: exit {error.returncode} of: {' '.join(error.cmd)}", file=sys.stderr
+        )
         return 1
     from lib_singlelora.bootstrap.launcher import workers
 
-    words = words or workers()
-    return subprocess.call([PYTHON, "-m", "pytest", f"--ignore={LINTERS}", *words], cwd=ROOT)
+    words = words or [*lane.tests, *workers()]
+    return subprocess.call([lane.python, "-m", "pytest", f"--ignore={LINTERS}", *words], cwd=ROOT)
 
 
 def candidates() -> Iterator[list[str]]:
@@ -67,17 +103,17 @@ def is_3_10(python: list[str]) -> bool:
         return False
 
 
-def fill(python: list[str]) -> None:
+def fill(python: list[str], lane: Lane) -> None:
     """Make the environment, unless it is there as the file wants it."""
-    text = VERSIONS.read_text(encoding="utf-8")
+    text = lane.versions.read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()
-    done = VENV / "installed"
-    if PYTHON.exists() and done.exists() and done.read_text() == digest:
+    done = lane.venv / "installed"
+    if lane.python.exists() and done.exists() and done.read_text() == digest:
         return
-    shutil.rmtree(VENV, ignore_errors=True)
-    subprocess.run([*python, "-m", "venv", str(VENV)], check=True)
+    shutil.rmtree(lane.venv, ignore_errors=True)
+    subprocess.run([*python, "-m", "venv", str(lane.venv)], check=True)
     pip = [
-        str(PYTHON),
+        str(lane.python),
         "-m",
         "pip",
         "install",
@@ -86,8 +122,9 @@ def fill(python: list[str]) -> None:
         "--disable-pip-version-check",
     ]
     alone = re.findall(r"^# --no-deps (\S+)$", text, re.M)
-    subprocess.run([*pip, "-r", str(VERSIONS)], check=True, stdout=sys.stderr.fileno())
-    subprocess.run([*pip, "--no-deps", *alone], check=True, stdout=sys.stderr.fileno())
+    subprocess.run([*pip, "-r", str(lane.versions)], check=True, stdout=sys.stderr.fileno())
+    if alone:
+        subprocess.run([*pip, "--no-deps", *alone], check=True, stdout=sys.stderr.fileno())
     done.write_text(digest)
 
 

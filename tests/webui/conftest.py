@@ -71,9 +71,11 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
         process.extend(Path(lbw))
     if process.kind == "reforge":  # whose previews fetch a model
         (data / "config.json").write_text('{"live_previews_enable": false}', encoding="utf-8")
-    process.start()
-    yield process
-    process.kill()
+    try:
+        process.start()
+        yield process
+    finally:
+        process.kill()
 
 
 def new_workspace(webui: WebUI, name: str, **settings: object) -> str:
