@@ -30,6 +30,8 @@ FLAGS_OF = {
     "forge": ("--always-cpu",),
     "reforge": ("--always-cpu",),
 }
+# How many times as long as usual to wait for anything, on a machine that is busy otherwise
+PATIENCE = float(os.environ.get("SD_WEBUI_PATIENCE", "1"))
 PROBE = Path(__file__).parent / "probe"
 
 
@@ -80,7 +82,7 @@ class WebUI:
                 extension, target_is_directory=True
             )
 
-    def start(self, timeout: float = 600) -> None:
+    def start(self, timeout: float = 240) -> None:
         """Start it and wait until it answers."""
         environment = {
             **os.environ,
@@ -179,7 +181,7 @@ class WebUI:
     @staticmethod
     def wait_for(condition: Callable[[], Any], timeout: float, what: str) -> Any:
         """Wait until the condition gives something true, and return that."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while time.monotonic() < deadline:
             if value := condition():
                 return value
