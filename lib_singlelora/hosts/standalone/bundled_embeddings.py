@@ -38,8 +38,8 @@ def vectors_of(file_name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Te
         if len(usable) != 1:
             raise LoraFileError(
                 f"{file_name}: found the bundled embedding '{name}' with {', '.join(tensors)},"
-                " expected one tensor, as Stable Diffusion 1 has; was it trained for another base"
-                " model?"
+                " expected one tensor, as Stable Diffusion 1 has; those of SDXL are not read here:"
+                " take them out of the file, or draw in the WebUI"
             )
         vectors[name] = usable[0].float().reshape(-1, usable[0].shape[-1])
     return vectors

@@ -272,8 +272,11 @@ class StandaloneHost:
         networks = self.networks
         outer = job.view().progress
         with torch.inference_mode():
+            # One tensor is an embedding of a family with one text encoder: left out elsewhere, as
+            # in the WebUI
+            alone = len(networks.encoders) == 1
             with embedding_tokens(
-                networks.text, networks.tokenizer, self._loras.embeddings
+                networks.text, networks.tokenizer, self._loras.embeddings if alone else {}
             ) as embeddings:
                 prompts = guidance(
                     networks.encoders,
