@@ -27,6 +27,7 @@ from lib_singlelora.training.memory_plan import (
     trained_numbers,
     unet_numbers,
 )
+from tests.small_sdxl import build_small_sdxl
 from tests.training.test_memory import LARGE, counted
 from tests.training.test_saving import borrowed_networks
 from tests.training.test_trainer import settings
@@ -77,6 +78,31 @@ def test_what_a_pass_keeps_is_known_without_the_networks(
         trained = sum(p.numel() for p in trainer.network.parameters())
     assert plan.step.kept == pytest.approx(found, rel=0.05)
     assert plan.step.lora == 8 * trained
+
+
+@pytest.fixture(scope="module")
+def xl_host(tmp_path_factory: pytest.TempPathFactory) -> StandaloneHost:
+    return StandaloneHost(build_small_sdxl(tmp_path_factory.mktemp("xl")), "cpu")
+
+
+@pytest.mark.parametrize(("rate", "tolerance"), [(0.0, 0.05), (1e-4, 0.1)])
+def test_what_a_pass_of_xl_keeps_is_known_too(
+    xl_host: StandaloneHost, tmp_path: Path, rate: float, tolerance: float
+) -> None:
+    options = settings(text_encoder_lr=rate, masked_loss=False)
+    found = counted(xl_host, tmp_path, text_encoder_lr=rate, masked_loss=False)
+    with xl_host.open_for_training() as model:
+        layout, computer = model.layout, computer_of(model)
+    size = (8 * LARGE, 8 * LARGE)
+    plan = plan_memory(layout, options, {}, size, computer, checkpointing=False)
+    assert plan.step.kept == pytest.approx(found, rel=tolerance)
+
+
+def test_an_xl_file_asks_for_its_preset(xl_host: StandaloneHost, tmp_path: Path) -> None:
+    assert xl_host.asked_preset.name == xl_host.checkpoint.preset == "recommended-sdxl"
+    v = StandaloneHost(build_small_sdxl(tmp_path, "v", "v_prediction"), "cpu")
+    assert v.asked_preset.name == "recommended-sdxl-v"
+    assert v.checkpoint.prediction == "v_prediction"
 
 
 def test_full_sizes_have_the_published_numbers_of_weights() -> None:
