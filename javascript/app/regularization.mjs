@@ -51,6 +51,6 @@ export function Regularization() {
             ${!listed.length && html`<p class="dim">${t("reg.none")}</p>`}
         `}
         ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li>${line}</li>`)}</ul>`}
-        <${SettingsForm} sections=${["regularization"]} />
+        <${SettingsForm} sections=${["regularization", "quality"]} />
     `;
 }

@@ -1,6 +1,7 @@
 // "Run everything": what it will do, how much, how long, with which preset and why; then it does it.
 import { ask, ofWorkspace } from "./api.mjs";
 import { html, signal, useEffect, useState, useWatch } from "./core.mjs";
+import { Memory } from "./memory.mjs";
 import { Dialog } from "./dialog.mjs";
 import { clock, t } from "./words.mjs";
 import { attempt, glance, name, ownJob, run, tell } from "./state.mjs";
@@ -48,7 +49,7 @@ function Plan({ onClose }) {
             </ol>
             ${isDone && html`<p class="note">${t("forecast.nothing")}</p>`}
             <p><strong>${t("forecast.time")}</strong> ${plan.seconds_known || plan.seconds ? t(plan.seconds_known ? "forecast.about" : "forecast.at_least", { time: clock(plan.seconds) }) : t("forecast.unknown")}</p>
-            ${plan.memory && html`<p><strong>${t("forecast.memory")}</strong> ${plan.memory.told} <span class="dim">(${t("forecast.measured", { name: plan.memory.workspace })})</span></p>`}
+            <${Memory} />
             <p><strong>${t("preset")}</strong> ${plan.preset.name} <span class="dim">${plan.preset.why}</span></p>
             <label class="inline">${t("forecast.look")}
                 <select value=${until} onChange=${(/** @type {any} */ event) => setUntil(event.target.value)}>

@@ -18,7 +18,7 @@ export function Test() {
         <${StepHead} step="test" stage="plot" teach="test.teach" />
         <${Sheet} />
         ${trained && html`<${Bench} key=${seen.workspace} /><${LoraFiles} />`}
-        <${SettingsForm} sections=${["plot", "judge"]} heading=${t("settings.plot")} />
+        <${SettingsForm} sections=${["plot", "judge", "quality"]} heading=${t("settings.plot")} />
         <${SettingsForm} sections=${["inpaint", "loopback"]} heading=${t("settings.inpaint")} />
     `;
 }

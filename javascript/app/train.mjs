@@ -2,6 +2,7 @@
 import { ask, ofWorkspace, thumbUrl } from "./api.mjs";
 import { BlockBars } from "./block-bars.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
+import { Memory } from "./memory.mjs";
 import { LossChart } from "./loss-chart.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { Sweep } from "./sweep.mjs";
@@ -23,7 +24,7 @@ function Budget() {
     const { training } = told;
     const parts = [t("budget.samples", { n: training.samples }), t("budget.steps", { n: training.steps, epochs: training.epochs })];
     if (training.seconds !== null) parts.push(t("forecast.about", { time: clock(training.seconds) }));
-    return html`<p class="budget" id="sl-budget" role="status">${parts.join(" · ")}${told.memory ? html` · <span title=${told.memory.told}>${told.memory.told.split("(")[0]}</span>` : null}</p>`;
+    return html`<p class="budget" id="sl-budget" role="status">${parts.join(" · ")}</p>`;
 }
 
 /** Whose preset it is, and the way back to the checkpoint's. */
@@ -65,6 +66,7 @@ export function Train() {
         <${StepHead} step="train" stage="train" teach="train.teach" />
         <${Preset} />
         <${Budget} />
+        <${Memory} />
         <${Progress} />
         <h3>${t("blocks")}</h3>
         <${BlockBars} value=${String(seen.settings["training.block_weights"])} onChange=${(/** @type {string} */ text) => attempt(() => change({ "training.block_weights": text }))} />

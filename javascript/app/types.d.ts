@@ -112,6 +112,5 @@ export interface Forecast {
     stages: StageForecast[];
     seconds: number;
     seconds_known: boolean;
-    memory: { told: string; workspace: string } | null;
     preset: { name: string; why: string };
 }

@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from ..errors import SingleLoraError, TooManyError
 from ..service.service import Service
 from ..service.watch import Watch
+from ..web.rules import origin_problem
 
 LOOK = 0.4  # seconds between two looks
 ALIVE = 10.0  # seconds without news after which a line says that the connection lives
@@ -61,8 +62,10 @@ class Seats:
                 self._taken -= 1
 
 
-def add_routes(routes: APIRouter, service: Service) -> None:
-    """Add the route."""
+def add_routes(
+    routes: APIRouter, service: Service, trusted: Callable[[str], bool] = lambda origin: False
+) -> None:
+    """Add the route.  trusted: as in Guard."""
     watch = Watch(service)
     seats = Seats()
 
@@ -72,6 +75,9 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         response_class=StreamingResponse,
     )
     async def events(request: Request, workspace: str = "") -> StreamingResponse:
+        if problem := origin_problem(request.headers, trusted):
+            # Though it only reads: pages of other sites could take all seats.
+            raise HTTPException(403, problem)
         seats.check()  # before the answer begins: afterwards nothing can be refused
 
         async def seated() -> AsyncIterator[str]:

@@ -74,7 +74,7 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def steps(name: str) -> Dict[str, Any]:
         return {"steps": [asdict(step) for step in steps_of(service, name)]}
 
-    @routes.get(f"{at}/forecast", summary="What 'run' would do now: pictures, seconds, memory")
+    @routes.get(f"{at}/forecast", summary="What 'run' would do now: pictures, steps, seconds")
     def will_do(name: str) -> Dict[str, Any]:
         return forecast(service, name)
 

@@ -214,7 +214,7 @@ def router(service: Service, guard: Guard) -> APIRouter:
     checkpoint.add_routes(routes, service)
     bench_routes.add_routes(routes, bench)
     dataset.add_routes(routes, service)
-    events.add_routes(routes, service)
+    events.add_routes(routes, service, guard.trusted)
     page.add_routes(routes, service)
     lora_files.add_routes(routes, service)
     sweeps.add_routes(routes, service)

@@ -1,4 +1,4 @@
-"""What a job will do, before it is asked for: pictures, time, memory, preset and why."""
+"""What a job will do, before it is asked for: pictures, steps, time, preset and why."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ def forecast(service: Service, name: str) -> dict[str, Any]:
             if stage.stage in ("regularize", "train", "plot")
             and stage.does not in ("nothing", "skips")
         ),
-        "memory": _memory(measured),
         "training": _training(settings, workspace, measured),
         "preset": preset.as_dict(),
     }
@@ -138,7 +137,7 @@ def _training(
 
 def seconds_per_step(measured: Iterable[Workspace]) -> float | None:
     """Seconds of a training step, of the first measured training; None without one."""
-    told = (history(workspace)[0] for workspace in measured)
+    told = (pace_of_training(workspace) for workspace in measured)
     return next((seconds for seconds in told if seconds is not None), None)
 
 
@@ -182,30 +181,20 @@ def _sheet_pictures(service: Service, settings: Settings, name: str) -> int:
     return cells * a_cell
 
 
-def _memory(measured: Iterable[Workspace]) -> dict[str, Any] | None:
-    """What the first measured training said of its memory; None without one."""
-    for workspace in measured:
-        if told := history(workspace)[1]:
-            return {"told": told, "workspace": workspace.root.name}
-    return None
-
-
-def history(workspace: Workspace) -> tuple[float | None, str]:
-    """(seconds of a training step or None, what the last training said of its memory or '')."""
+def pace_of_training(workspace: Workspace) -> float | None:
+    """Seconds of a step of the last training; None where none was measured."""
     try:
         status = workspace.events.path.stat()
     except OSError:
-        return None, ""
-    return _history(workspace, status.st_mtime_ns, status.st_size)
+        return None
+    return _pace_of_training(workspace, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=64)
-def _history(workspace: Workspace, changed: int, size: int) -> tuple[float | None, str]:
-    events = workspace.events.read()
+def _pace_of_training(workspace: Workspace, changed: int, size: int) -> float | None:
     seconds = [
         float(event["seconds"])
-        for event in events
+        for event in workspace.events.read()
         if event.get("event") == "step" and isinstance(event.get("seconds"), int | float)
     ][-50:]
-    told = [event["memory"] for event in events if isinstance(event.get("memory"), str)]
-    return (median(seconds) if len(seconds) > 1 else None), told[-1] if told else ""
+    return median(seconds) if len(seconds) > 1 else None

@@ -25,10 +25,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "prepare": ("prepare",),
     "crop": ("crop",),
     "caption": ("caption", "character"),
-    "regularize": ("regularization",),
+    "regularize": ("regularization", "quality"),
     "train": ("training",),
-    "plot": ("plot", "judge"),
-    "inpaint": ("inpaint",),
+    "plot": ("plot", "judge", "quality"),
+    "inpaint": ("inpaint", "quality"),
 }
 # Settings that a stage may do without being done again: what they change comes with the next call
 _HARMLESS = {"training.epochs", "training.repeats", "training.sample_every", "training.tensorboard"}

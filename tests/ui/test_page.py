@@ -54,9 +54,9 @@ def test_start_run_reload_pause_go_on(page: Any, served: tuple[str, Service]) ->
     page.locator(".plan li", has_text="Train").get_by_text("steps").wait_for()
     page.locator("#sl-run-now").click()
     job = page.locator(".jobs")
-    job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
+    job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for(timeout=200_000)
     visit(page, url)  # the browser is reloaded in the middle
-    job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
+    job.get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for(timeout=200_000)
     page.locator("#sl-step-train[data-state=running]").wait_for()
     page.locator("[data-job=pause]").click()
     page.locator("[data-job=resume]").wait_for()
@@ -165,7 +165,8 @@ def test_a_second_browser_sees_the_job_and_the_other_s_edits(
         ".value === '3'"
     )
     page.locator("[data-run=train]").click()
-    other.locator(".jobs").get_by_text(re.compile(r"epoch \d+ of 400")).first.wait_for()
+    epoch = other.locator(".jobs").get_by_text(re.compile(r"epoch \d+ of 400"))
+    epoch.first.wait_for(timeout=200_000)
     other.locator("[data-job=cancel]").click()
     for each in (page, other):
         each.locator(".jobs").get_by_text("finished work is kept").wait_for()

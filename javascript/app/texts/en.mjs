@@ -29,7 +29,7 @@ export const en = {
     "run.everything": "Run everything", "run.prepare": "Prepare", "run.crop": "Cut close-ups", "run.caption": "Write captions", "run.regularize": "Draw pictures", "run.train": "Train", "run.plot": "Draw the sheet", "run.inpaint": "Inpaint",
     "run.again": "Redo from scratch", "run.again.help": "Does this step anew, also over what was edited by hand.",
     "forecast": "What will be done", "forecast.pictures": "{n} pictures", "forecast.pictures_one": "1 picture", "forecast.steps": "{n} steps", "forecast.about": "about {time}", "forecast.at_least": "at least {time}; not everything was measured on this machine yet",
-    "forecast.unknown": "not known yet: nothing was measured on this machine", "forecast.time": "Time:", "forecast.memory": "Memory:", "forecast.measured": "as measured with {name}", "forecast.nothing": "Everything is done and up to date.",
+    "forecast.unknown": "not known yet: nothing was measured on this machine", "forecast.time": "Time:", "forecast.memory": "Memory:", "forecast.nothing": "Everything is done and up to date.",
     "forecast.look": "Stop to look", "forecast.end": "do not stop", "forecast.after": "after: {stage}", "forecast.start": "Start",
     "does.nothing": "is done", "does.goes on": "goes on where it stopped", "does.does": "", "does.does again": "again, as something changed", "does.skips": "not needed",
     "preset": "Preset:", "preset.of_checkpoint": "follows the checkpoint",
@@ -89,4 +89,5 @@ export const en = {
     "job.fetch tagger": "fetching the tagger",
     "job.fetch matting": "fetching the matting model",
     "stage.fetch": "Download",
+    "memory": "{peak} at the peak of a step, {lean} with gradient checkpointing, of {has} ({computer})",
 };

@@ -124,7 +124,6 @@ export const ja = {
     "forecast.unknown": "未定：このマシンではまだ計測されていません",
     "forecast.time": "時間：",
     "forecast.memory": "メモリ：",
-    "forecast.measured": "{name} での計測",
     "forecast.nothing": "すべて完了し、最新です。",
     "forecast.look": "確認のため止める",
     "forecast.end": "止めない",
@@ -386,4 +385,5 @@ export const ja = {
     "job.fetch tagger": "タガーを取得",
     "job.fetch matting": "切り抜きモデルを取得",
     "stage.fetch": "ダウンロード",
+    "memory": "1ステップの最大 {peak}、勾配チェックポイントありで {lean}、全体 {has}（{computer}）",
 };
