@@ -11,6 +11,8 @@ from PIL import Image, ImageFilter
 from ..errors import SettingsError
 from .flat_background import FLAT_TOLERANCE, Colour, background_colour
 
+STRIP = 0.03  # of the width: so much of each side tells whether the background goes on in rows
+ROWS_THAT_GO_ON = 0.97  # share of the rows that have one colour there
 COLOURS = {"white": (255, 255, 255), "grey": (128, 128, 128)}
 
 
@@ -81,11 +83,16 @@ def widened(
 ) -> tuple[Image.Image, Image.Image | None, int] | None:
     """A tall RGB picture made square by more of its background at both sides.
 
+    A background of one colour goes on with it, one of rows (a sky that fades, hills far off) with
+    the row's colour at each edge.
+
     Returns the picture, its alpha, and the column of its old left edge.  None where the picture is
-    not tall, or where its background cannot be continued: it has no one colour, or the character
-    touches a side.
+    not tall, or where its background cannot be continued: it has neither, or the character touches
+    a side.
     """
     width, height = image.size
+    if alpha is None and width < height and background_colour(image) is None:
+        return _widened_by_rows(image)
     colour = COLOURS["white"] if alpha is not None else background_colour(image)
     edges = [(x, 0, x + 1, height) for x in (0, width - 1)]
     if width >= height or colour is None:
@@ -109,3 +116,23 @@ def widened(
     wider_alpha = Image.new("L", (height, height), 0)
     wider_alpha.paste(alpha, (left, 0))
     return wider, wider_alpha, left
+
+
+def _widened_by_rows(image: Image.Image) -> tuple[Image.Image, None, int] | None:
+    """The picture made square by its edges' colours, row by row; None where they do not go on."""
+    width, height = image.size
+    pixels = np.asarray(image)
+    strip = max(2, round(STRIP * width))
+    edges = []
+    for columns in (pixels[:, :strip], pixels[:, -strip:]):
+        colours = np.median(columns, axis=1)
+        away = np.abs(columns - colours[:, None]).max(axis=(1, 2))
+        if (away <= 2 * FLAT_TOLERANCE).mean() < ROWS_THAT_GO_ON:
+            return None
+        edges.append(np.rint(colours).astype(np.uint8)[:, None])
+    left = (height - width) // 2
+    right = height - width - left
+    wider = np.concatenate(
+        (edges[0].repeat(left, axis=1), pixels, edges[1].repeat(right, axis=1)), axis=1
+    )
+    return Image.fromarray(wider), None, left

@@ -32,8 +32,8 @@ class PrepareSettings:
         False,
         label="Pad to a square",
         help=(
-            "Pads a tall picture with plain background at its sides, for a checkpoint that "
-            "generates squares only; other pictures keep their shape."
+            "Pads a tall picture with its background at the sides, of one colour or of rows, for a "
+            "checkpoint that generates squares only; other pictures keep their shape."
         ),
     )
     clean_artifacts: str = setting(

@@ -122,6 +122,23 @@ def test_without_a_known_background_the_edge_takes_the_figures_colours() -> None
     assert np.abs(made - share[..., None] * np.array((20, 60, 160))).max(axis=2)[edge].mean() < 6
 
 
+def test_a_sky_that_fades_goes_on_row_by_row_and_a_cut_figure_does_not() -> None:
+    rows = np.linspace((90, 140, 220), (250, 220, 200), 300).astype(np.uint8)
+    rows[200:] = (60, 130, 70)  # hills
+    sky = Image.fromarray(rows[:, None].repeat(200, axis=1))
+    sky.paste("firebrick", (70, 60, 130, 280))
+    made = widened(sky, None)
+    assert made is not None
+    wider, alpha, left = made
+    assert wider.size == (300, 300) and alpha is None and left == 50
+    assert np.array_equal(np.asarray(wider)[:, 50:250], np.asarray(sky))
+    assert np.array_equal(np.asarray(wider)[:, 0], rows) and np.array_equal(
+        np.asarray(wider)[:, -1], rows
+    )
+    sky.paste("firebrick", (197, 60, 200, 120))  # a hand at the edge, an outline before it
+    assert widened(sky, None) is None
+
+
 def test_a_tall_picture_is_widened_with_its_own_background_and_others_are_left() -> None:
     tall = disc("#8fc0a0", 0)[0].crop((40, 0, 160, 200))
     made = widened(tall, None)
