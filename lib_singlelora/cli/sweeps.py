@@ -208,7 +208,7 @@ def run_batch(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     host = checkpoint.load_host(path.expanduser().absolute(), options.device)
     queue = begin_batch(storage, out, entries, host, values)
     if not options.queue_only:
-        work(queue, PictureHandler(queue, host), job)
+        work(queue, PictureHandler(queue, host), job, after=batch_result)
     return batch_result(queue)
 
 

@@ -15,7 +15,7 @@ from .batch import BATCH, PictureHandler, batch_result
 from .report import sweep_result
 from .search import sampler_of
 from .storage import Storage
-from .sweep import SWEEP
+from .sweep import SWEEP, show_progress
 from .trial import SweepPlan, TrialHandler
 from .unit_queue import Sampler, UnitQueue, names
 from .worker import PAUSE, Handler, work
@@ -59,8 +59,11 @@ def serve(storage: Storage, host_of: HostOf, job: Job, wait: bool = False) -> di
                 job.report(Progress("worker", message=str(error)))
                 continue
             if found is not None:
-                ended[name] = ended.get(name, 0) + work(queue, found[0], job, found[1])
-                (batch_result if queue.plan["kind"] == BATCH else sweep_result)(queue)
+                is_batch = queue.plan["kind"] == BATCH
+                after = batch_result if is_batch else show_progress
+                done = work(queue, found[0], job, found[1], after=after)
+                ended[name] = ended.get(name, 0) + done
+                (batch_result if is_batch else sweep_result)(queue)
         if refused is not None and not wait:
             raise refused
         if not wait:

@@ -27,8 +27,11 @@ SIDE = 192  # of a picture, pixels
 ACROSS = 4  # trials side by side
 
 
-def sweep_result(queue: UnitQueue) -> dict[str, Any]:
-    """The sweep as it is now, as one JSON object; its files are written anew."""
+def sweep_result(queue: UnitQueue, drawing: bool = True) -> dict[str, Any]:
+    """The sweep as it is now, as one JSON object; its files are written anew.
+
+    drawing: its pictures too.
+    """
     plan = SweepPlan.of(queue)
     ranking = rank(queue, plan)
     states = queue.states()
@@ -54,7 +57,9 @@ def sweep_result(queue: UnitQueue) -> dict[str, Any]:
         "best": None,
         "preset": None,
     }
-    if winner is not None:
+    if winner is not None and not drawing:
+        result["best"] = _row(winner, plan, ranking)
+    elif winner is not None:
         result["sheet"] = str(_sheet(plan, ranking))
         result["front"] = str(_front(queue, plan)) if len(ranking.ordered) > 1 else None
         result["best"] = _row(winner, plan, ranking)

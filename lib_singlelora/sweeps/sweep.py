@@ -14,6 +14,7 @@ from ..stages.train_pictures import shows_the_class
 from ..tagging.ensemble import open_taggers
 from ..workspace.workspace import Workspace
 from .checkpoint_check import check_checkpoint, checkpoint_entry
+from .report import sweep_result
 from .request import PlannedSweep, SweepRequest
 from .search import direction_of, sampler_of
 from .storage import JOURNAL, Storage, open_storage
@@ -121,7 +122,12 @@ def _shared_stages(context: StageContext, planned: PlannedSweep) -> None:
 def run_sweep(queue: UnitQueue, context: StageContext, stay: bool = True) -> int:
     """Do trials until none is left; how many this process ended.  Raises: JobCancelled."""
     handler, sampler = trial_work(queue, context)
-    return work(queue, handler, context.job, sampler, stay)
+    return work(queue, handler, context.job, sampler, stay, after=show_progress)
+
+
+def show_progress(queue: UnitQueue) -> None:
+    """Write the table as it is now; pictures and preset wait for the end."""
+    sweep_result(queue, drawing=False)
 
 
 def trial_work(queue: UnitQueue, context: StageContext) -> tuple[Handler, Any]:

@@ -27,11 +27,13 @@ def work(
     sampler: Sampler | None = None,
     stay: bool = True,
     until: float = math.inf,
+    after: Callable[[UnitQueue], object] = lambda queue: None,
 ) -> int:
     """Do units until none is left; how many this worker ended.
 
     stay: wait while others are at work, to take over from those that die.
     until: time.monotonic() after which no further unit is begun.
+    after: called after each unit, such as to show how far it is.
     Raises: JobCancelled, giving the unit back.
     """
     ended = 0
@@ -41,6 +43,7 @@ def work(
         unit = queue.claim(sampler, busy)
         if unit is not None:
             ended += _do(queue, unit, handler, job, busy)
+            after(queue)
         elif not stay or queue.is_done:
             break
         else:

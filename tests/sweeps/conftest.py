@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytest.importorskip("optuna", reason="sweeps need optuna: pip install 'single-image-lora[sweep]'")
-
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage

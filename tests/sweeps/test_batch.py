@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytest.importorskip("optuna", reason="sweeps need optuna: pip install 'single-image-lora[sweep]'")
+
 from lib_singlelora.errors import (
     CheckpointError,
     ConflictError,

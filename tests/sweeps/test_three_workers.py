@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+pytest.importorskip("optuna", reason="sweeps need optuna: pip install 'single-image-lora[sweep]'")
+
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage

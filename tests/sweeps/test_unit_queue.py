@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("optuna", reason="sweeps need optuna: pip install 'single-image-lora[sweep]'")
+
 from lib_singlelora.errors import (
     ConflictError,
     JobCancelled,
