@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LoraFileError, PresetError
 from ..jobs import Job
-from ..naming.block_weights import BlockWeights, names_for, parse_block_weights, with_blocks
+from ..naming.block_weights import (
+    BlockWeights,
+    names_for,
+    parse_block_weights,
+    remarks,
+    with_blocks,
+)
 from ..naming.blocks import BASE, SD1
 from .options import add_json
 
@@ -219,7 +225,8 @@ def _bake(options: argparse.Namespace, job: Job) -> dict[str, Any]:
         "strength": options.strength,
         "weights": weights.as_dict(),
     }
-    return {**result, "notes": list(lora.notes), **_pictured(options, lora, weights)}
+    told = remarks(options.preset, lora.layout, _known_presets(options.presets))
+    return {**result, "notes": [*lora.notes, *told], **_pictured(options, lora, weights)}
 
 
 def _known_presets(given: Sequence[Path]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import LoraFileError
 from .branches import Branch, LoraBranch
 from .files import LoraFile
-from .functional import LINEAR_IN
+from .functional import LINEAR_IN, rank_of
 from .network import LoraNetwork
 
 
@@ -87,7 +87,10 @@ def _filling(
             " trained with another algorithm: choose that one, or start from zero"
         )
     alpha = float(parts.get("alpha", branch.rank))
-    if alpha != branch.alpha:  # the file's strength is kept: what is linear takes up the difference
+    # A LoKr of whole matrices has no rank: its alpha scales nothing
+    if (
+        alpha != branch.alpha and rank_of(parts) is not None
+    ):  # the file's strength is kept: what is linear takes up the difference
         scaled = next(index for index, name in enumerate(own) if name in LINEAR_IN)
         found[scaled] = (found[scaled][0], found[scaled][1] * (alpha / branch.alpha))
     return found

@@ -16,7 +16,7 @@ from lib_singlelora.errors import LoraFileError, PresetError, SingleLoraError
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import read_lora, write_lora
 from lib_singlelora.lora.functional import natural_delta
-from tests.tiny_lora import STEMS, tensors, written
+from tests.tiny_lora import STEMS, module, tensors, written
 
 
 def call(*words: object) -> dict[str, Any]:
@@ -222,6 +222,39 @@ def test_presets_lists_the_blocks_of_each_and_draws_them(lora: Path, tmp_path: P
         assert many.width == 2 * single.width and many.height > 5 * single.height
     with pytest.raises(PresetError, match="did you mean 'OUTS'"):
         call("presets", "OUTT")
+
+
+def test_the_words_work_on_a_file_of_sdxl(tmp_path: Path) -> None:
+    files = []
+    for seed in (1, 2):
+        generator = torch.Generator().manual_seed(seed)
+        own = {
+            f"{stem}.{part}": tensor
+            for stem in (
+                "lora_te2_text_model_encoder_layers_31_self_attn_q_proj",
+                "lora_unet_output_blocks_0_1_transformer_blocks_9_attn1_to_q",
+                "lora_unet_output_blocks_3_1_transformer_blocks_0_attn1_to_q",
+            )
+            for part, tensor in module("lora", (8, 8), generator).items()
+        }
+        files.append(tmp_path / f"xl-{seed}.safetensors")
+        write_lora(files[-1], own, {}, "fp32")
+    shown = call("presets", "--lora", files[0], "--picture", tmp_path / "p.png")["presets"]
+    assert shown["OUTD"] == ["BASE", "OUT03", "OUT04", "OUT05"]
+    assert shown["BLORA content"] == ["OUT00"] and "OUTALL" in shown
+    out = tmp_path / "out.safetensors"
+    baked = call("bake", files[0], "--preset", "OUTD", "--out", out)
+    assert any("are of sd1" in note for note in baked["notes"])
+    assert set(read_lora(out).by_stem) == {
+        "lora_te2_text_model_encoder_layers_31_self_attn_q_proj",
+        "lora_unet_output_blocks_3_1_transformer_blocks_0_attn1_to_q",
+    }
+    call("merge", *files, "--out", tmp_path / "merged.safetensors")
+    call("resize", files[0], "--rank", 2, "--out", tmp_path / "resized.safetensors")
+    told = call("summary", files[0], "--picture", tmp_path / "s.png")
+    assert told["architecture"] == "sdxl" and set(told["blocks"]) == {"BASE", "OUT00", "OUT03"}
+    with pytest.raises(PresetError, match="expected 12 or 20 for sdxl"):
+        call("bake", files[0], "--preset", ",".join("1" * 17), "--out", tmp_path / "no.safetensors")
 
 
 @pytest.mark.parametrize(

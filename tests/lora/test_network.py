@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import torch
 from torch import nn
 
 from lib_singlelora.errors import TrainingError
-from lib_singlelora.lora.branches import LoraShape
+from lib_singlelora.lora.branches import LoraShape, shape_of
+from lib_singlelora.lora.files import read_lora, write_lora
 from lib_singlelora.lora.functional import module_delta
 from lib_singlelora.lora.network import LoraNetwork, attached
+from lib_singlelora.lora.warm_start import start_from
 from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1, SDXL, is_text
 from lib_singlelora.naming.keys import canonical_to_kohya, kohya_to_canonical
 from lib_singlelora.naming.modules import ModuleSpec, lora_targets, module_specs
+from lib_singlelora.settings.training import TrainingSettings
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -130,6 +134,34 @@ def test_a_locon_trains_the_resblocks_of_sdxl_too() -> None:
     assert "output_blocks.5.2.conv" in names and "input_blocks.3.0.op" in names
 
 
+@pytest.mark.parametrize("algorithm", ["LoRA", "LoCon", "LoHa", "LoKr", "DoRA"])
+def test_what_every_algorithm_trains_on_sdxl_is_read_back_as_sdxls(
+    algorithm: str, tmp_path: Path
+) -> None:
+    narrow = replace(
+        SDXL,
+        channels=8,
+        depths=(0, 1, 1),
+        middle_depth=1,
+        context=12,
+        text=(("te1.", "", 1, 8), ("te2.", "", 1, 4)),
+    )
+    specs = [spec for spec in module_specs(narrow) if spec.kind != "norm"]
+    targets = [(spec.name, meta_module(spec, "cpu")) for spec in specs]
+    settings = TrainingSettings(algorithm=algorithm, rank=2, alpha=1)
+    made = LoraNetwork(targets, SDXL, shape_of(settings), {}, True, seed=1)
+    write_lora(tmp_path / "isa.safetensors", made.kohya_tensors(), {}, "fp32")
+    lora = read_lora(tmp_path / "isa.safetensors")
+    wanted = {spec.name for spec in lora_targets(narrow, conv=algorithm == "LoCon")}
+    assert lora.layout is SDXL and set(lora.modules) == wanted
+    again = LoraNetwork(targets, SDXL, shape_of(settings), {}, True, seed=2)
+    assert start_from(again, lora) == []
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(made.parameters(), again.parameters(), strict=True)
+    )
+
+
 def test_the_pooled_text_is_cut_with_the_blocks_that_are_not_trained() -> None:
     """SDXL's pooled text enters all blocks at once, through the time embedding."""
     parts = {
@@ -148,10 +180,10 @@ def test_the_pooled_text_is_cut_with_the_blocks_that_are_not_trained() -> None:
         assert found == reached
 
 
-def meta_module(spec: ModuleSpec) -> nn.Module:
+def meta_module(spec: ModuleSpec, device: str = "meta") -> nn.Module:
     if spec.kind == "linear":
-        return nn.Linear(spec.shape[1], spec.shape[0], device="meta")
-    return nn.Conv2d(spec.shape[1], spec.shape[0], spec.shape[2:], device="meta")
+        return nn.Linear(spec.shape[1], spec.shape[0], device=device)
+    return nn.Conv2d(spec.shape[1], spec.shape[0], spec.shape[2:], device=device)
 
 
 def test_nothing_left_to_train_is_an_error() -> None:
