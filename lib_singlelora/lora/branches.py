@@ -306,8 +306,10 @@ def _as_pytorchs(beside: nn.Module) -> nn.Module:
 
     Forge's Linear derives from nn.Module alone.
     """
+    if isinstance(beside, (nn.Linear, nn.Conv2d)):  # of a packed attention's, no parameter
+        return beside
     weight = beside._parameters["weight"]
-    if isinstance(beside, (nn.Linear, nn.Conv2d)) or weight is None or weight.dim() != 2:
+    if weight is None or weight.dim() != 2:
         return beside
     twin = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # nothing is allocated
     twin.weight = weight
