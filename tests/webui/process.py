@@ -63,8 +63,10 @@ class WebUI:
         self.folder = folder
         self.python = python
         self.data = data
-        self.flags = flags
         self.kind = kind_of(folder)
+        # Forge serves its own scripts from its data folder alone, which is another one here.
+        served = ("--gradio-allowed-path", str(folder)) if self.kind == "forge" else ()
+        self.flags = (*served, *flags)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
