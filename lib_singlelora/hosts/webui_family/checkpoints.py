@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,22 @@ def checkpoint_named(name: str) -> sd_models.CheckpointInfo:
     return checkpoint
 
 
+def metadata_of(checkpoint: sd_models.CheckpointInfo) -> Mapping[str, str]:
+    """A checkpoint's own metadata, from its file where the program's list has none."""
+    if checkpoint.metadata:
+        return checkpoint.metadata
+    path = Path(checkpoint.filename)
+    try:
+        return _file_metadata(path, path.stat().st_mtime_ns)
+    except (OSError, UnreadableWeights):
+        return {}  # a pickle, or what the program says is wrong with it
+
+
+@lru_cache(maxsize=64)  # pages ask every second
+def _file_metadata(path: Path, mtime_ns: int) -> Mapping[str, str]:
+    return read_header(path).metadata
+
+
 def asked_preset(checkpoint: sd_models.CheckpointInfo | None) -> AskedPreset:
     """The preset that a checkpoint of the WebUI's list asks for."""
     if checkpoint is None:
@@ -50,7 +67,7 @@ def asked_preset(checkpoint: sd_models.CheckpointInfo | None) -> AskedPreset:
     path = Path(checkpoint.filename)
     said = _said_of(path)
     usual = said.family.preset_for(said.prediction) if said else SD1.preset
-    return AskedPreset(preset_of(checkpoint.metadata, usual), path.stem)
+    return AskedPreset(preset_of(metadata_of(checkpoint), usual), path.stem)
 
 
 @dataclass(frozen=True)
@@ -111,7 +128,7 @@ def checkpoint_info(checkpoint: sd_models.CheckpointInfo, family: Family) -> Che
         or ""
     )
     native_size = family.native_size
-    text = str(checkpoint.metadata.get("native_size", "")) if checkpoint.metadata else ""
+    text = str(metadata_of(checkpoint).get("native_size", ""))
     if text.isdecimal() and 64 <= int(text) <= 2048:
         native_size = int(text)
     said = _said_of(path)
@@ -122,7 +139,7 @@ def checkpoint_info(checkpoint: sd_models.CheckpointInfo, family: Family) -> Che
         native_size=native_size,
         legacy_hash=sd_models.model_hash(checkpoint.filename),
         sha256=sha256,
-        preset=preset_of(checkpoint.metadata, family.preset_for(prediction)),
+        preset=preset_of(metadata_of(checkpoint), family.preset_for(prediction)),
         family=family,
         prediction=prediction,
         title=str((checkpoint.metadata or {}).get("modelspec.title", "")),
