@@ -29,7 +29,15 @@ from tests.webui.test_whole_job import same_weights, untouched
 pytestmark = pytest.mark.timeout(1200)
 TWELVE = "1,0,0,0,0,0,1,1,1,0,0,0"
 PROMPTS = ["isabella, girl, (red hair:1)", ", ".join(["blue dress"] * 60)]
-TRAINED = {"plot__presets": ("ALL", TWELVE), "training__text_encoder_lr": 1e-3}
+LIGHT = {
+    "crop__views": ("full_body", "face"),
+    "crop__details": 0,
+    "regularization__count": 1,
+    "judge__probes": 0,
+    "plot__presets": "ALL",
+}
+BOTH_TEXTS = {**LIGHT, "training__text_encoder_lr": 1e-3}
+ENOUGH = 900  # seconds for a job, on a machine that does much else
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +71,8 @@ def trained(xl: WebUI) -> dict[str, Any]:
     """The whole job with both text encoders, and the WebUI's picture and state before it."""
     picture = xl.picture()
     state = xl.ask("/probe/state")
-    name = new_workspace(xl, "wide", **TRAINED)
-    job = xl.ended(xl.submit(name))
+    name = new_workspace(xl, "wide", **{**BOTH_TEXTS, "plot__presets": ("ALL", TWELVE)})
+    job = xl.ended(xl.submit(name), ENOUGH)
     assert job["state"] == "done", job["error"]
     return {"name": name, "picture": picture, "state": state, "job": job}
 
@@ -192,7 +200,7 @@ def test_the_axes_take_epochs_strengths_and_sdxls_block_weights(
 def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(
     xl: WebUI, trained: dict[str, Any]
 ) -> None:
-    name = xl.prepared(new_workspace(xl, "wide cancelled", training__epochs=3, **TRAINED))
+    name = xl.prepared(new_workspace(xl, "wide cancelled", training__epochs=4, **BOTH_TEXTS))
     root = xl.data / "outputs" / "singlelora"
     shutil.copytree(root / name, root / "wide whole")
     number = xl.submit(name, "train")
@@ -202,7 +210,7 @@ def test_a_cancelled_training_leaves_nothing_behind_and_goes_on_exactly(
     assert xl.picture() == trained["picture"]
     untouched(trained["state"], xl.ask("/probe/state"))
     for each in (name, "wide whole"):
-        assert xl.ended(xl.submit(each, "train"))["state"] == "done"
+        assert xl.ended(xl.submit(each, "train"), ENOUGH)["state"] == "done"
     same_weights(*(root / n / "model" / "isabella.safetensors" for n in (name, "wide whole")))
 
 
@@ -212,11 +220,11 @@ def test_a_failed_training_leaves_nothing_behind(
 ) -> None:
     name = xl.prepared(
         new_workspace(
-            xl, f"wide broken by {kind}", **TRAINED, training__gradient_checkpointing=True
+            xl, f"wide broken by {kind}", **BOTH_TEXTS, training__gradient_checkpointing=True
         )
     )
     xl.ask(f"/probe/break/{kind}", {})
-    assert xl.ended(xl.submit(name, "train"))["state"] == "failed"
+    assert xl.ended(xl.submit(name, "train"), ENOUGH)["state"] == "failed"
     assert xl.picture() == trained["picture"]
     untouched(trained["state"], xl.ask("/probe/state"))
 
@@ -226,17 +234,17 @@ def test_a_lora_of_the_last_prompt_is_not_trained_into_the_new_one(
 ) -> None:
     files = []
     for name, prompt in (("wide after", "isabella <lora:wide:1>"), ("wide plain", "isabella")):
-        xl.prepared(new_workspace(xl, name, training__epochs=1, training__text_encoder_lr=1e-3))
+        xl.prepared(new_workspace(xl, name, training__epochs=1, **BOTH_TEXTS))
         xl.picture(prompt)
-        assert xl.ended(xl.submit(name, "train"))["state"] == "done"
+        assert xl.ended(xl.submit(name, "train"), ENOUGH)["state"] == "done"
         files.append(xl.data / "outputs" / "singlelora" / name / "model" / "isabella.safetensors")
     same_weights(*files)
     assert xl.picture() == trained["picture"]
 
 
 def test_samples_are_drawn_while_it_trains(xl: WebUI, trained: dict[str, Any]) -> None:
-    name = xl.prepared(new_workspace(xl, "wide samples", training__sample_every=1))
-    job = xl.ended(xl.submit(name, "train"))
+    name = xl.prepared(new_workspace(xl, "wide samples", training__sample_every=1, **LIGHT))
+    job = xl.ended(xl.submit(name, "train"), ENOUGH)
     assert job["state"] == "done", job["error"]
     assert list((xl.data / "outputs" / "singlelora" / name).glob("**/sample*/*.png"))
     assert xl.picture() == trained["picture"]
@@ -245,15 +253,15 @@ def test_samples_are_drawn_while_it_trains(xl: WebUI, trained: dict[str, Any]) -
 def test_a_lora_of_another_family_is_refused_in_both_directions(
     xl: WebUI, trained: dict[str, Any]
 ) -> None:
-    narrow = new_workspace(xl, "narrow", regularization__count=0, plot__presets="ALL")
+    narrow = new_workspace(xl, "narrow", training__epochs=1, **LIGHT)
     load(xl, "small")
     try:
-        assert xl.ended(xl.submit(xl.prepared(narrow), "train"))["state"] == "done"
-        job = xl.ended(xl.submit(trained["name"], "plot", plot__epochs="1"))
+        assert xl.ended(xl.submit(xl.prepared(narrow), "train"), ENOUGH)["state"] == "done"
+        job = xl.ended(xl.submit(trained["name"], "plot", plot__epochs="1"), ENOUGH)
         assert job["state"] == "failed" and "found a LoRA for sdxl" in job["error"], job
     finally:
         load(xl, "xl")
-    job = xl.ended(xl.submit(narrow, "plot"))
+    job = xl.ended(xl.submit(narrow, "plot"), ENOUGH)
     assert job["state"] == "failed" and "found a LoRA for sd1" in job["error"], job
     assert xl.picture() == trained["picture"]
 
@@ -264,7 +272,7 @@ def test_a_v_prediction_checkpoint_trains_by_its_yaml(xl: WebUI, trained: dict[s
         assert xl.ask("/singlelora/v1/checkpoint")["problem"] == ""
         picture = xl.picture()
         state = xl.ask("/probe/state")
-        job = xl.ended(xl.submit(new_workspace(xl, "wide v", **TRAINED)))
+        job = xl.ended(xl.submit(new_workspace(xl, "wide v", **BOTH_TEXTS)), ENOUGH)
         assert job["state"] == "done", job["error"]
         assert xl.picture() == picture
         untouched(state, xl.ask("/probe/state"))
@@ -294,8 +302,8 @@ def test_a_v_prediction_checkpoint_without_a_yaml_is_refused_and_mended(
         noise = xl.picture()
         told = xl.ask("/singlelora/v1/checkpoint")
         assert told["name"] == "xl bare" and told["remedy"] == "Write xl bare.yaml"
-        name = new_workspace(xl, "bare", **TRAINED)
-        job = xl.ended(xl.submit(name))
+        name = new_workspace(xl, "bare", **BOTH_TEXTS)
+        job = xl.ended(xl.submit(name), ENOUGH)
         assert job["state"] == "failed" and "v-prediction" in job["error"], job
         assert "xl bare.yaml" in xl.ask("/singlelora/v1/checkpoint/mend", {})["message"]
         assert "VScaling" in config.read_text()
@@ -308,7 +316,7 @@ def test_a_v_prediction_checkpoint_without_a_yaml_is_refused_and_mended(
         told, theirs = lent(xl, tmp_path)
         assert told["kind"] == "v_prediction"
         assert theirs["alphas_cumprod"][-1] < 1e-6
-        job = xl.ended(xl.submit(name))
+        job = xl.ended(xl.submit(name), ENOUGH)
         assert job["state"] == "done", job["error"]
         with pytest.raises(Refused, match="nothing to mend"):
             xl.ask("/singlelora/v1/checkpoint/mend", {})
