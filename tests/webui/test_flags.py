@@ -38,7 +38,7 @@ def started(
 ) -> WebUI:
     """A WebUI with these flags and options and the small checkpoint."""
     checkpoints = data / "models" / "Stable-diffusion"
-    checkpoints.mkdir(parents=True)
+    checkpoints.mkdir(parents=True, exist_ok=True)
     build_small_checkpoint(checkpoints)
     (data / settings_file).write_text(json.dumps(options or {}))
     webui = WebUI(Path(os.environ["SD_WEBUI_DIR"]), python_of_webui(), data, flags)

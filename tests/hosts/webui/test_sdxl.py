@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 pytest.importorskip("ldm")
 pytest.importorskip("transformers")
@@ -110,6 +111,24 @@ def test_a_lora_on_the_packed_attention_is_taken_out_first(
         assert target.weight.equal(original)
         _, output = step(training)
     assert output.equal(clean)
+
+
+def test_the_hooks_of_medvram_on_the_conditioner_come_back(
+    webui: StandIn, model: Engine, borrowed_networks: Any
+) -> None:
+    def send_me_to_gpu(module: nn.Module, _: object) -> None:
+        raise AssertionError("a part is moved in the middle of a pass")
+
+    send_me_to_gpu.__module__ = "modules.lowvram"
+    model.lowvram = True
+    parts = (model.conditioner, model.first_stage_model, model.model)
+    for part in parts:
+        part.register_forward_pre_hook(send_me_to_gpu)
+    with borrowed_networks(model) as training:
+        step(training)
+        training.encode_images(torch.zeros(1, 3, 64, 64))
+    for part in parts:
+        assert list(part._forward_pre_hooks.values()) == [send_me_to_gpu]
 
 
 def test_a_changed_file_is_merged_anew_under_its_name(webui: StandIn, model: Engine) -> None:
