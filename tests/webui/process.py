@@ -84,7 +84,7 @@ class WebUI:
                 extension, target_is_directory=True
             )
 
-    def start(self, timeout: float = 240) -> None:
+    def start(self, timeout: float = 600) -> None:
         """Start it and wait until it answers."""
         environment = {
             **os.environ,
