@@ -15,6 +15,8 @@ from . import v_prediction
 from .architecture import family_of, layout_of, require_model, require_trainable
 from .training_model import borrowed_networks, mark_stale
 
+NOISE_SCHEDULE = "sd_noise_schedule"  # the WebUI's option
+
 
 class WebUIHost(FamilyHost):
     """A Host on the running WebUI."""
@@ -68,9 +70,10 @@ class WebUIHost(FamilyHost):
         1.10.1 has it as an option of the user's; without it such a checkpoint's pictures are grey.
         """
         model = sd_models.model_data.sd_model
-        if model is None or not v_prediction.has_zero_terminal_snr(model):
+        is_known = NOISE_SCHEDULE in shared.opts.data_labels  # since 1.8
+        if model is None or not is_known or not v_prediction.has_zero_terminal_snr(model):
             return {}
-        return {"sd_noise_schedule": "Zero Terminal SNR"}
+        return {NOISE_SCHEDULE: "Zero Terminal SNR"}
 
     def require_fitting(self, loras: Sequence[LoraUse]) -> None:
         """Do nothing if the LoRAs are for the loaded checkpoint.
