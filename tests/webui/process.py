@@ -118,8 +118,12 @@ class WebUI:
             )
         # A request in the middle of its start makes it fail ("Cannot add middleware"), so its log
         # is watched.
-        self.wait_for(self._started, timeout, "the WebUI to start")
-        self.wait_for(self.ready, 30, "the WebUI to answer")
+        try:
+            self.wait_for(self._started, timeout, "the WebUI to start")
+            self.wait_for(self.ready, 60, "the WebUI to answer")
+        except BaseException:
+            self.kill()  # no fixture does it yet
+            raise
 
     def _started(self) -> bool:
         assert self.process is not None
