@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(1200)
 TWELVE = "1,0,0,0,0,0,1,1,1,0,0,0"
 PROMPTS = ["isabella, girl, (red hair:1)", ", ".join(["blue dress"] * 60)]
 LIGHT = {
-    "crop__views": ("full_body", "face"),
+    "crop__views": ("portrait", "face"),
     "crop__details": 0,
     "regularization__count": 1,
     "judge__probes": 0,
@@ -266,7 +266,7 @@ def test_a_lora_of_another_family_is_refused_in_both_directions(
     assert xl.picture() == trained["picture"]
 
 
-def test_a_v_prediction_checkpoint_trains_by_its_yaml(xl: WebUI, trained: dict[str, Any]) -> None:
+def test_a_v_prediction_checkpoint_trains_by_its_yaml(xl: WebUI) -> None:
     load(xl, "xl v")
     try:
         assert xl.ask("/singlelora/v1/checkpoint")["problem"] == ""
@@ -286,7 +286,6 @@ def test_a_v_prediction_checkpoint_trains_by_its_yaml(xl: WebUI, trained: dict[s
             assert "Noise Schedule: Zero Terminal SNR" in opened.info["parameters"]
     finally:
         load(xl, "xl")
-    assert xl.picture() == trained["picture"]
 
 
 def test_a_v_prediction_checkpoint_without_a_yaml_is_refused_and_mended(
