@@ -117,6 +117,8 @@ def _pack(block: nn.Module, weights: list[_HalfWeight], halves: bool) -> int:
     at either end.
     """
     parameters = [parameter for parameter in block.parameters() if _packable(parameter)]
+    # Before those below become halves too
+    already_half = [each for each in block.parameters() if _is_half(each)] if halves else []
     total = sum(_aligned_size(parameter) for parameter in parameters)
     slab = torch.empty(total, dtype=torch.float16)
     offset = 0
@@ -128,10 +130,9 @@ def _pack(block: nn.Module, weights: list[_HalfWeight], halves: bool) -> int:
             weights.append(_HalfWeight(parameter, half, offset))
             parameter.data = half
             offset += _aligned_size(parameter)
-    for parameter in block.parameters() if halves else ():
-        if _is_half(parameter):
-            weights.append(_HalfWeight(parameter, parameter.data, offset, True))
-            offset += _aligned_size(parameter)
+    for parameter in already_half:
+        weights.append(_HalfWeight(parameter, parameter.data, offset, True))
+        offset += _aligned_size(parameter)
     return offset
 
 

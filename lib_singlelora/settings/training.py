@@ -616,7 +616,7 @@ class TrainingSettings(LossTermSettings, TimestepSettings, LossSettings):
         choices=("real", "kohya", "constant"),
         help=(
             "What SDXL is told of a crop's size: real is its own pixels before it was enlarged, "
-            "kohya the file's, constant the bucket's."
+            "kohya those it has now, constant the bucket's."
         ),
     )
     tensorboard: bool = setting(

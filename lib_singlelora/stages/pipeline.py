@@ -115,7 +115,7 @@ def _run(
         remember_repeats(context.settings, context.workspace)
     remember_asked(context.workspace, context.settings, stage)
     seconds = round(time.monotonic() - started, 2)
-    context.job.log("stage", stage=stage, seconds=seconds)
+    context.job.log("stage_took", stage=stage, seconds=seconds)
     return {
         "workspace": str(context.workspace.root),
         **result.as_dict(),

@@ -67,7 +67,7 @@ def seconds_of_a_trial(workspace: Workspace) -> float | None:
     for event in workspace.events.read():
         stage = event.get("stage")
         seconds = event.get("seconds")
-        if event["event"] == "stage" and isinstance(seconds, int | float):
+        if event["event"] == "stage_took" and isinstance(seconds, int | float):
             taken[str(stage)] = max(float(seconds), taken.get(str(stage), 0.0))
     known = [taken[stage] for stage in ("train", "plot") if stage in taken]
     return sum(known) if len(known) == 2 else None

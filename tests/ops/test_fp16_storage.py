@@ -33,6 +33,20 @@ def test_half_weights_compute_in_fp32_and_are_the_same_tensors_after() -> None:
     assert all(a.dtype == torch.float16 for a in before)
 
 
+def test_whatever_the_weights_were_they_are_again_when_halves_are_unpacked_too() -> None:
+    """A block may hold both: Forge and half checkpoints keep norms in fp32."""
+    block = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4).half()).requires_grad_(False)
+    for parameter in block[0].parameters():
+        parameter.data = parameter.data.half().float()
+    before = [(parameter.dtype, parameter.data.clone()) for parameter in block.parameters()]
+    with fp16_storage([block], halves=True):
+        assert {parameter.dtype for parameter in block.parameters()} == {torch.float16}
+        assert block(torch.randn(3, 4)).dtype == torch.float32
+    after = [(parameter.dtype, parameter.data) for parameter in block.parameters()]
+    assert [dtype for dtype, _ in after] == [dtype for dtype, _ in before]
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(after, before, strict=True))
+
+
 def weights(blocks: list[nn.Module]) -> list[nn.Parameter]:
     return [parameter for block in blocks for parameter in block.parameters()]
 

@@ -20,7 +20,7 @@ from lib_singlelora.sweeps.space import Parameter, grid_size, read_space
         ("training.unet_lr=1e-4..1e-2:log:3", Parameter("training.unet_lr", (0.0001, 0.001, 0.01))),
         ("training.rank=2..4:3", Parameter("training.rank", (2, 3, 4))),
         ("training.flip=true,false", Parameter("training.flip", (True, False))),
-        ("training.optimizer=adamw, lion", Parameter("training.optimizer", ("adamw", "lion"))),
+        ("training.optimizer=AdamW, Lion", Parameter("training.optimizer", ("AdamW", "Lion"))),
     ],
 )
 def test_values_and_ranges_are_read(text: str, expected: Parameter) -> None:
