@@ -82,10 +82,6 @@ def test_everything_is_told_at_once(client: TestClient) -> None:
     assert {"kept", "reasons", "prompt", "seed", "by"} <= found["regularization"][0].keys()
 
 
-def test_pictures_show_mask_and_boxes(desk: DatasetService) -> None:
-    assert max(desk.overlay("eileen").size) <= 1024 and desk.boxes("eileen").mode == "RGB"
-
-
 def test_a_mask_by_hand_is_kept_and_one_of_another_size_refused(
     client: TestClient, service: Service
 ) -> None:

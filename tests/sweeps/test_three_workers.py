@@ -66,11 +66,14 @@ def test_twelve_units_end_once_each_though_a_worker_is_killed(
     assert Counter(ended) == Counter(f"{number:04d}" for number in range(COUNT))
     [killed] = [trial.user_attrs["key"] for trial in trials if trial.state.name == "FAIL"]
     assert queue.states()[killed].notes["resumed"]
-    undisturbed_equals(killed, cropped, standalone_host)
+    undisturbed_equals(killed, cropped, StandaloneHost(standalone_host.checkpoint.path))
 
 
 def undisturbed_equals(key: str, base: Workspace, host: StandaloneHost) -> None:
-    """The unit's LoRAs are bit for bit those of a training that nobody interrupted."""
+    """The unit's LoRAs are bit for bit those of a training that nobody interrupted.
+
+    host: one that no other test has changed, as in the workers.
+    """
     settings = small(training__text_encoder_lr=0).with_values(values(key))
     root = base.root.parent / "undisturbed" / f"eileen-{key}"
     workspace = trial_workspace(base, root, settings, host.checkpoint.path)

@@ -39,6 +39,9 @@ def looked(page: Any, served: tuple[str, Service]) -> Iterator[tuple[Any, Servic
 
 def dragged(page: Any, canvas: str, start: tuple[float, float], end: tuple[float, float]) -> None:
     """A drag between two points, as shares of the picture, which lies fitted in the canvas."""
+    # The whole canvas in view: a drag does not scroll
+    page.set_viewport_size({"width": 1280, "height": 1600})
+    page.wait_for_timeout(300)  # for the canvas to lie where it will stay
     box = page.locator(canvas).bounding_box()
     side = min(box["width"], box["height"])  # the picture is square
     left = box["x"] + (box["width"] - side) / 2
