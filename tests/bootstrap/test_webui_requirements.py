@@ -28,7 +28,14 @@ sys.meta_path.insert(0, Blocker())
 import lib_singlelora
 packages = pkgutil.walk_packages(lib_singlelora.__path__, "lib_singlelora.", lambda name: None)
 names = [module.name for module in packages]
-rooms = ("hosts.standalone", "hosts.webui", "hosts.forge", "extension", "ui.")
+rooms = (
+    "hosts.standalone",
+    "hosts.webui",
+    "hosts.forge",
+    "sweeps.journal",  # the extra
+    "extension",
+    "ui.",
+)
 rooms = tuple("lib_singlelora." + room for room in rooms)
 wanted = [n for n in names if not n.startswith(rooms) and not n.endswith("__main__")]
 for name in wanted:
