@@ -332,7 +332,7 @@ def test_a_yaml_of_the_users_is_not_overwritten(xl: WebUI) -> None:
         load(xl, "xl bare")
         told = xl.ask("/singlelora/v1/checkpoint")
         assert "change EpsScaling to VScaling" in told["problem"] and told["remedy"] == ""
-        with pytest.raises(Refused, match="kept"):
+        with pytest.raises(Refused, match="move it away"):
             xl.ask("/singlelora/v1/checkpoint/mend", {})
         assert config.read_text() == yaml_text("epsilon")
     finally:
