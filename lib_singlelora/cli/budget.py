@@ -98,7 +98,7 @@ def _of_checkpoint(given: Path | None, workspace: Workspace | None) -> tuple[Blo
     assert path is not None
     try:
         header = read_header(path)
-    except (OSError, UnreadableWeights) as error:
+    except UnreadableWeights as error:
         raise CheckpointError(
             f"{path}: found no header of tensors ({error}), expected a .safetensors; name the"
             " --family instead"

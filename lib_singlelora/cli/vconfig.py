@@ -36,8 +36,6 @@ def run(options: argparse.Namespace, job: Job) -> dict[str, Any]:
     from ..hosts import v_config
 
     path = options.checkpoint
-    if v_config.config_of(path).exists():
-        raise CheckpointError(v_config.kept(path))
     try:
         header = read_header(path)
     except UnreadableWeights as error:

@@ -21,6 +21,7 @@ MISSED = 4  # heartbeats in a row; then its unit is another's
 RETRIES = 5  # of a unit whose workers die: it may be what kills them
 MOST_APART = 10.0  # seconds between this machine's clock and the storage's
 JOURNAL = "journal.log"
+BEGIN = b'{"op_code"'  # of a journal's lines
 
 clock: Callable[[], float] = time.time  # this machine's
 
@@ -81,6 +82,7 @@ def _journal(path: Path, create: bool, interval: int, on_dead: Any) -> Storage:
 
     path = Path(os.path.abspath(path))
     _check_file(path, create)
+    _check_journal(path)
     try:
         opened = BeatingJournal(str(path), interval, MISSED * interval, on_dead)
     except OSError as error:
@@ -103,6 +105,26 @@ def _check_file(path: Path, create: bool) -> None:
         raise StorageError(
             f"{path}: found no storage there, expected {wanted}; check the path, or whether the"
             " shared folder is mounted"
+        )
+
+
+def _check_journal(path: Path) -> None:
+    """Refuse a file that is something else: Optuna takes a last line that it cannot read for one
+    that is being written, and would append to the user's file.
+
+    Raises: StorageError.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(BEGIN))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(str(disk_error(error, path))) from error
+    if not BEGIN.startswith(begin):  # another worker may be writing the first line now
+        raise StorageError(
+            f"{path}: found a file that is no journal, expected one that 'sweep' or 'batch' began;"
+            " name another file"
         )
 
 

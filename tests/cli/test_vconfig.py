@@ -43,6 +43,15 @@ def test_an_epsilon_checkpoint_gets_none(
     assert "epsilon" in capsys.readouterr().err and not path.with_suffix(".yaml").exists()
 
 
+def test_one_that_needs_none_is_told_so_though_a_config_lies_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = build_small_sdxl(tmp_path, prediction="epsilon")
+    assert main(["vconfig", str(path)]) == 1
+    told = capsys.readouterr().err
+    assert "epsilon" in told and "VScaling" not in told
+
+
 def test_only_the_denoiser_of_a_config_changes() -> None:
     before = yaml.safe_load(yaml_text("epsilon"))
     text = with_v_prediction(yaml_text("epsilon"), "xl.yaml")

@@ -168,6 +168,20 @@ def test_a_file_that_is_no_storage_is_told(tmp_path: Path) -> None:
             open_storage(url.format(path))
 
 
+@pytest.mark.parametrize(
+    "content", [b"junk", b"junk\n", b"{\n", b'{"a": 1}\n', b"\x89PNG\r\n", b"\0"]
+)
+def test_a_file_of_the_users_is_no_journal_and_stays_as_it_is(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Optuna would append to a file whose only line it cannot read."""
+    path = tmp_path / "letter.txt"
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match="no journal"):
+        open_storage(str(path), create=True)
+    assert path.read_bytes() == content
+
+
 def test_a_storage_of_another_version_is_told(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     opened = open_storage(f"sqlite:///{path}", create=True)
