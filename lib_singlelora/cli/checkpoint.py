@@ -30,7 +30,7 @@ def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
     if path is None:
         raise CheckpointError(
             "found no checkpoint, expected --checkpoint FILE: a .safetensors or .ckpt of Stable"
-            " Diffusion 1 or SDXL"
+            " Diffusion 1, Stable Diffusion 2 or SDXL"
         )
     return Path(os.path.abspath(path.expanduser()))
 

@@ -12,7 +12,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="Stable Diffusion 1 or SDXL, .safetensors or .ckpt",
+        help="Stable Diffusion 1, 2 or SDXL, .safetensors or .ckpt",
     )
 
 

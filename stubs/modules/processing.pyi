@@ -5,6 +5,7 @@ from PIL import Image
 class StableDiffusionProcessing:
     prompt: str
     comments: dict[str, int]
+    override_settings: dict[str, Any]
 
     def comment(self, text: str) -> None: ...
     def close(self) -> None: ...

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from lib_singlelora.lora.files import read_lora
+from tests.small_sd2 import LAYERS, build_small_sd2
 from tests.webui.conftest import new_workspace
-from tests.webui.kinds import LAYERS, build_inpainting, build_sd2
+from tests.webui.kinds import build_inpainting
 from tests.webui.process import WebUI
 from tests.webui.test_whole_job import untouched
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.timeout(1200)
 @pytest.fixture(scope="module")
 def kinds(webui: WebUI) -> Iterator[WebUI]:
     folder = webui.data / "models" / "Stable-diffusion"
-    files = [build_inpainting(folder), build_sd2(folder)]
+    files = [build_inpainting(folder), build_small_sd2(folder)]
     webui.ask("/sdapi/v1/refresh-checkpoints", {})
     yield webui
     load(webui, "small")

@@ -18,8 +18,6 @@ from ...errors import CheckpointError, WorkspaceError
 from ...families import recognition
 from ...families.family import Family, Prediction
 from ...families.parameterization import Parameterization, parameterization_of
-from ...families.sd1 import SD1
-from ...families.sdxl import SDXL
 from ...files.fileio import file_hash, write_json
 from ...files.weights import (
     CodeInWeights,
@@ -33,7 +31,6 @@ from ...files.weights import (
 )
 from ...settings.preset_files import preset_of
 
-LOADABLE = (SD1, SDXL)
 HASH_CACHE_SIZE = 100_000_000  # bytes; smaller files are hashed faster than it is worth a file
 EXPECTED = f"{recognition.EXPECTED}, .safetensors or .ckpt"
 
@@ -82,10 +79,6 @@ def inspect(path: Path) -> CheckpointFile:
     else:
         shapes = {key: tuple(tensor.shape) for key, tensor in read_tensors(path).items()}
     family = recognition.recognize(shapes, path.name)
-    if family not in LOADABLE:
-        raise CheckpointError(
-            f"{path.name}: found a checkpoint of {family}, which is not supported yet, {EXPECTED}"
-        )
     params = _yaml_params(path.with_suffix(".yaml"))
     parameterization = parameterization_of(family, shapes, metadata, _config_prediction(params))
     return CheckpointFile(

@@ -16,6 +16,7 @@ from ...jobs import Job, Progress
 from ..request import check_steps_and_size
 from .controlnet import add_units
 from .lora_folder import LoraFolder
+from .picture_options import options_kept
 
 # The WebUI's numbers for "Masked content"
 FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
@@ -142,7 +143,8 @@ def _generate_image(
     p = _processing(request, seed, tags, custom.options)
     custom.complete(p)
     try:
-        result = processing.process_images(p)
+        with options_kept(p.override_settings):
+            result = processing.process_images(p)
     except devices.NansException as error:
         raise TrainingError(
             f"the WebUI gave NaN for a picture: {' '.join(str(error).split())}"
