@@ -405,9 +405,27 @@ class Host(Protocol):
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw one picture per seed; progress by picture and step goes to the job.
 
+        Several are drawn at once where that is faster, as in `generate_batch`.
+
         Raises:
             JobCancelled: inside a picture too.
         """
+        ...
+
+    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+        """Draw pictures of several prompts, one per request; several at once where that is faster.
+
+        A picture is the same as alone, but for the last bits of the arithmetic.
+
+        requests: of one seed each, that differ in prompt, negative prompt and seed only.
+
+        Raises:
+            JobCancelled: inside a picture too.
+        """
+        ...
+
+    def batch_limit(self, width: int, height: int) -> int:
+        """How many pictures of so many pixels the host draws at once, at least 1."""
         ...
 
     def open_for_training(self, precision: str = "auto") -> AbstractContextManager[TrainingModel]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from PIL import Image
 
@@ -48,46 +49,61 @@ class _Drawer:
     done: int = 0
 
     def draw(
-        self, spec: CellSpec | None, probe: Probe, seeds: tuple[int, ...]
-    ) -> list[Image.Image]:
-        """One picture a seed.  spec: None is the checkpoint alone."""
+        self, spec: CellSpec | None, probes: Sequence[Probe], seeds: tuple[int, ...]
+    ) -> list[list[Image.Image]]:
+        """One picture a seed of each probe.  spec: None is the checkpoint alone."""
         self.job.raise_if_cancelled()
+        name = f"{spec.source.name} at {spec.strength:g}" if spec else "the checkpoint alone"
+        asked = [(probe, seed) for probe in probes for seed in seeds]
+        paths = {each: self._path(spec, *each) for each in asked}
+        missing = [each for each in asked if not paths[each].exists()]
+        at_once = self.host.batch_limit(*self._size())
+        self.done += len(asked) - len(missing)
+        for start in range(0, len(missing), at_once):
+            batch = missing[start : start + at_once]
+            words = "; ".join(", ".join(probe.asks) or probe.prompt for probe, _ in batch)
+            message = f"trying {name}: {words}"
+            self.job.report(Progress("plot", self.done, self.total, message))
+            requests = [self._request(probe, seed, spec) for probe, seed in batch]
+            pictures = self.host.generate_batch(requests, self.job)
+            for each, picture in zip(batch, pictures, strict=True):
+                write_bytes(paths[each], png_bytes(picture.image, picture.parameters))
+            self.done += len(batch)
+        return [read_pictures(paths[probe, seed] for seed in seeds) for probe in probes]
+
+    def _path(self, spec: CellSpec | None, probe: Probe, seed: int) -> Path:
         lora = spec.lora if spec else None
         strength = spec.strength if spec and lora else 0.0
-        request = self._request(probe)
+        # Without seed and LoRA, whose file may move
+        request = replace(self._request(probe, seed, None), seeds=())
         mark = fingerprint(
             file_hash(lora) if lora else "",
             strength,
             asdict(request),
             self.host.checkpoint.drawing_mark,
         )
-        paths = {seed: self.workspace.plots / "probes" / f"{mark}-{seed}.png" for seed in seeds}
-        name = f"{spec.source.name} at {spec.strength:g}" if spec else "the checkpoint alone"
-        message = f"trying {name}: {', '.join(probe.asks) or probe.prompt}"
-        self.job.report(Progress("plot", self.done, self.total, message))
-        missing = tuple(seed for seed, path in paths.items() if not path.exists())
-        if missing:
-            uses = (LoraUse(lora, strength, strength),) if lora else ()
-            request = replace(request, seeds=missing, loras=uses)
-            for picture in self.host.generate(request, self.job):
-                write_bytes(paths[picture.seed], png_bytes(picture.image, picture.parameters))
-        self.done += len(seeds)
-        return read_pictures(paths.values())
+        return self.workspace.plots / "probes" / f"{mark}-{seed}.png"
 
-    def _request(self, probe: Probe) -> ImageRequest:
-        """The request without seeds and LoRA."""
-        options = self.settings.plot
+    def _size(self) -> tuple[int, int]:
         side = training_resolution(self.settings, self.host)
+        return side, side
+
+    def _request(self, probe: Probe, seed: int, spec: CellSpec | None) -> ImageRequest:
+        options = self.settings.plot
+        width, height = self._size()
+        lora = spec.lora if spec else None
+        strength = spec.strength if spec else 0.0
         return ImageRequest(
             prompt=probe.prompt,
-            seeds=(),
-            width=side,
-            height=side,
+            seeds=(seed,),
+            width=width,
+            height=height,
             negative_prompt=options.negative_prompt,
             sampler=options.sampler,
             steps=min(options.steps, self.settings.judge.probe_steps),
             cfg_scale=options.cfg_scale,
             clip_skip=self.settings.training.clip_skip,
+            loras=(LoraUse(lora, strength, strength),) if lora else (),
         )
 
 
@@ -174,9 +190,10 @@ def _draw_baseline(
     seeds: tuple[int, ...],
     tagger: Taggers | None,
 ) -> _Baseline:
-    drawn = {probe: drawer.draw(None, probe, seeds) for probe in (*asking, *others)}
+    probes = (*asking, *others)
+    drawn = dict(zip(probes, drawer.draw(None, probes, seeds), strict=True))
     further = tuple((seed + len(seeds)) % SEEDS for seed in seeds)
-    other_seeds = [image for probe in others for image in drawer.draw(None, probe, further)]
+    other_seeds = [image for images in drawer.draw(None, others, further) for image in images]
     tags = {probe: tag_pictures(tagger, images) for probe, images in drawn.items()}
     pictures = [image for probe in others for image in drawn[probe]]
     return _Baseline(asking, others, pictures, other_seeds, tags)
@@ -195,8 +212,10 @@ def _probe_cell(
     obeyed: dict[str, str] = {}
     total_obeyed = 0.0
     total_possible = 0.0
+    probes = (*baseline.asking, *baseline.others)
+    pictures = dict(zip(probes, drawer.draw(spec, probes, seeds), strict=True))
     for probe in baseline.asking:
-        tags = tag_pictures(tagger, drawer.draw(spec, probe, seeds))
+        tags = tag_pictures(tagger, pictures[probe])
         base = baseline.tags[probe]
         score, possible = count_obeyed(probe.asks, tags, base)
         total_obeyed += score
@@ -208,7 +227,7 @@ def _probe_cell(
         low, high = wilson_interval(share, total_possible, drawer.settings.judge.confidence)
         scores["flexibility"] = round(share, 4)
         spread["flexibility"] = round((high - low) / 2, 4)
-    drawn = [image for probe in baseline.others for image in drawer.draw(spec, probe, seeds)]
+    drawn = [image for probe in baseline.others for image in pictures[probe]]
     leak = relative_change(drawn, baseline.pictures, baseline.other_seeds)
     leaked: tuple[str, ...] = ()
     if tagger and traits:

@@ -186,21 +186,30 @@ def draw_cells(
             name = name_of(place)
             drawn[place] = list(cells.files[place].values())
             missing = cells.missing(place, force)
-            # One by one, so that each is on disk and to be seen at once
-            for number, seed in enumerate(missing, 1):
+            # Seen at once: no more than the host draws together
+            at_once = 1 if place.refine else host.batch_limit(*size)
+            for start in range(0, len(missing), at_once):
+                seeds = missing[start : start + at_once]
                 checkpoint.switch_to(place.checkpoint)
-                of = f", picture {number} of {len(missing)}" if len(missing) > 1 else ""
+                of = f", {_which(start, len(seeds), len(missing))}" if len(missing) > 1 else ""
                 message = f"{name}{of}{watch.left(estimate.missing + race)}"
                 job.report(Progress("plot", index, len(places), message))
-                with watch.measured(1, size[0] * size[1] * steps):
-                    picture = _draw_picture(cells, host, job, place, seed)
-                job.report(Progress("plot", index, len(places), name, pictures=(picture,)))
+                with watch.measured(len(seeds), len(seeds) * size[0] * size[1] * steps):
+                    finished = _draw_pictures(cells, host, job, place, seeds)
+                job.report(Progress("plot", index, len(places), name, pictures=tuple(finished)))
             pictures = tuple(drawn[place])
             job.report(Progress("plot", index + 1, len(places), name, pictures=pictures))
     finally:
         checkpoint.switch_to("")
         save_pace(workspace, host, watch, size, steps)
     return drawn
+
+
+def _which(before: int, count: int, total: int) -> str:
+    """Such as "picture 1 of 3" or "pictures 1 to 2 of 3"."""
+    if count == 1:
+        return f"picture {before + 1} of {total}"
+    return f"pictures {before + 1} to {before + count} of {total}"
 
 
 def draw_further(cells: SheetCells, context: StageContext, place: CellSpec, seed: int) -> Path:
@@ -210,7 +219,7 @@ def draw_further(cells: SheetCells, context: StageContext, place: CellSpec, seed
     """
     path = _file(cells, place, seed)
     if context.force or not path.exists():
-        _draw_picture(cells, context.host, context.job, place, seed)
+        _draw_pictures(cells, context.host, context.job, place, [seed])
     done = context.job.view().progress
     context.job.report(replace(done, pictures=(path,)))
     return path
@@ -222,22 +231,26 @@ def _file(cells: SheetCells, place: CellSpec, seed: int) -> Path:
     return beside.with_name(f"{cells.marks[place]}-{seed}.png")
 
 
-def _draw_picture(cells: SheetCells, host: Host, job: Job, place: CellSpec, seed: int) -> Path:
-    """Draw and save one picture of a cell, its file; what is redrawn starts from its original."""
-    request = replace(_request(cells.request, place), seeds=(seed,))
+def _draw_pictures(
+    cells: SheetCells, host: Host, job: Job, place: CellSpec, seeds: Sequence[int]
+) -> list[Path]:
+    """Draw and save pictures of a cell, their files; of what is redrawn one, from its original."""
+    request = replace(_request(cells.request, place), seeds=tuple(seeds))
     if place.refine:
+        (seed,) = seeds
         original = replace(place, refine=0.0)
         if not cells.files[original][seed].exists():
-            _draw_picture(cells, host, job, original, seed)
+            _draw_pictures(cells, host, job, original, seeds)
         request = replace(
             request,
             loras=_use(place, place.refine),
             image=read_rgb(cells.files[original][seed]),
             denoise=cells.plan.options.refine_denoise,
         )
-    path = _file(cells, place, seed)
-    save_picture(path, host.generate(request, job)[0])
-    return path
+    paths = [_file(cells, place, seed) for seed in seeds]
+    for path, drawn in zip(paths, host.generate(request, job), strict=True):
+        save_picture(path, drawn)
+    return paths
 
 
 class _CheckpointSwitch:

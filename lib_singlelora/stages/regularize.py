@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..crops.buckets import Size, nearest_bucket, training_buckets
 from ..curation.regularization import STAGE, Decision, Review
 from ..errors import PictureError, SettingsError, WorkspaceError
 from ..files.fileio import file_hash, fingerprint
-from ..host import Host, ImageRequest
+from ..host import GeneratedImage, Host, ImageRequest
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
 from ..jobs import Progress
@@ -43,6 +43,7 @@ from ..workspace.workspace import Workspace
 from .context import StageContext
 from .train_pictures import character_samples, pictures_used, shows_the_class
 
+GATHERED = 16  # pictures that are prepared together and sorted by size
 MOST_PICTURES = 10_000  # of a set that is as large as the training wants it
 
 
@@ -237,6 +238,22 @@ def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> lis
     ]
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """A picture to draw.
+
+    name: of its file.
+    size: width and height, pixels.
+    twin: the crop whose caption it is drawn from; None for a prompt of the template.
+    """
+
+    name: str
+    seed: int
+    prompt: str
+    size: Size
+    twin: ClassTwin | None
+
+
 class _SetDrawer:
     """Draws and judges the set in one call."""
 
@@ -278,39 +295,68 @@ class _SetDrawer:
         record.data["judged"] = filter_mark
         self.review.drop_after(self.count)
         limit = math.ceil(self.count * (self.options.draw_limit if self.options.filter else 1))
-        number = 0
+        numbers = iter(range(1, limit + 1))
         try:
-            while self.review.kept < self.count and number < limit:
-                number += 1
-                name = f"{number:04d}"
-                if name not in self.review:  # else it belongs to this set, or was taken out by hand
-                    self.job.raise_if_cancelled()
-                    self._draw(name, number)
+            while self.review.kept < self.count and (batch := self._next(numbers)):
+                self._draw(batch)
         finally:
             save_pace(self.workspace, self.host, self.watch)
         return self._notes()
 
-    def _draw(self, name: str, number: int) -> None:
-        """Draw and judge a picture; one that the user edited is taken as it is."""
-        done = self.review.kept
-        self.job.report(Progress(STAGE, done, self.count, f"picture {done + 1} of {self.count}"))
-        seed = (self.options.seed + number - 1) % SEEDS
-        twin = self.twins[(number - 1) % len(self.twins)] if self.twins else None
-        prompt = prompt_of(twin.tags) if twin else self.prompts.draw(seed)
-        path = self.review.folder / f"{name}.png"
-        if self.workspace.edited(self.review.record, path) and not self.force:
-            image = load_picture(path).image
-            data = b""
-            decision = Decision(True, (), "hand", seed, "", self._caption(self._tags(image), ""))
-        else:
-            image, data, decision = self._drawn(prompt, seed, self._size(number, twin), twin)
-        self.review.note(name, decision)
-        self.review.place(name, data, self.force)
-        if decision.kept:
-            self.seen.add(name, image)
-        message = prompt if decision.kept else f"rejected: {decision.reasons[0]}"
-        pictures = (self.review.path(name),)
-        self.job.report(Progress(STAGE, self.review.kept, self.count, message, pictures=pictures))
+    def _next(self, numbers: Iterator[int]) -> list[_Picture]:
+        """What to draw next: no more than may stay, of sizes that the host draws in few batches.
+
+        Pictures that belong to this set, or were taken out by hand, are left out.
+        """
+        missing = self.count - self.review.kept
+        batch: list[_Picture] = []
+        while len(batch) < min(missing, GATHERED):
+            number = next(numbers, None)
+            if number is None:
+                break
+            if (name := f"{number:04d}") in self.review:
+                continue
+            twin = self.twins[(number - 1) % len(self.twins)] if self.twins else None
+            seed = (self.options.seed + number - 1) % SEEDS
+            prompt = prompt_of(twin.tags) if twin else self.prompts.draw(seed)
+            batch.append(_Picture(name, seed, prompt, self._size(number, twin), twin))
+            if self.host.batch_limit(*batch[0].size) == 1:
+                break  # one by one, so that each is on disk and to be seen at once
+        return batch
+
+    def _draw(self, batch: Sequence[_Picture]) -> None:
+        """Draw and judge pictures in their order; one that the user edited is taken as it is."""
+        self.job.raise_if_cancelled()
+        first = self.review.kept + 1
+        several = f"pictures {first} to {first + len(batch) - 1}"
+        message = f"{several if len(batch) > 1 else f'picture {first}'} of {self.count}"
+        self.job.report(Progress(STAGE, self.review.kept, self.count, message))
+        edited = {each.name for each in batch if self._edited(each)}
+        drawn = self._drawn([each for each in batch if each.name not in edited])
+        for each in batch:
+            picture = drawn.get(each.name)
+            if picture is None:
+                image = load_picture(self._path(each)).image
+                data = b""
+                caption = self._caption(self._tags(image), "")
+                decision = Decision(True, (), "hand", each.seed, "", caption)
+            else:
+                image = picture.image
+                data = png_bytes(image, picture.parameters)
+                decision = self._decide(each, picture)
+            self.review.note(each.name, decision)
+            self.review.place(each.name, data, self.force)
+            if decision.kept:
+                self.seen.add(each.name, image)
+            message = each.prompt if decision.kept else f"rejected: {decision.reasons[0]}"
+            files = (self.review.path(each.name),)
+            self.job.report(Progress(STAGE, self.review.kept, self.count, message, pictures=files))
+
+    def _path(self, picture: _Picture) -> Path:
+        return self.review.folder / f"{picture.name}.png"
+
+    def _edited(self, picture: _Picture) -> bool:
+        return not self.force and self.workspace.edited(self.review.record, self._path(picture))
 
     def _size(self, number: int, twin: ClassTwin | None) -> Size:
         """The bucket of a twin's own crop; else those of all crops by turns."""
@@ -320,22 +366,28 @@ class _SetDrawer:
                 return nearest_bucket(picture_size(twin.crop), buckets)
         return self.sizes[(number - 1) % len(self.sizes)]
 
-    def _drawn(
-        self, prompt: str, seed: int, size: Size, twin: ClassTwin | None
-    ) -> tuple[Image.Image, bytes, Decision]:
-        """(a new picture, the same as PNG, what is decided of it)."""
-        request = _request(self.settings, prompt, seed, size)
-        with self.watch.measured(1, size[0] * size[1] * self.options.steps):
-            drawn = self.host.generate(request, self.job)[0]
+    def _drawn(self, batch: Sequence[_Picture]) -> dict[str, GeneratedImage]:
+        """New pictures by their names; those of one size are drawn together."""
+        drawn: dict[str, GeneratedImage] = {}
+        for size in dict.fromkeys(each.size for each in batch):
+            together = [each for each in batch if each.size == size]
+            requests = [_request(self.settings, each.prompt, each.seed, size) for each in together]
+            work = len(together) * size[0] * size[1] * self.options.steps
+            with self.watch.measured(len(together), work):
+                pictures = self.host.generate_batch(requests, self.job)
+            drawn |= {each.name: new for each, new in zip(together, pictures, strict=True)}
+        return drawn
+
+    def _decide(self, picture: _Picture, drawn: GeneratedImage) -> Decision:
+        """What the filter says of a new picture."""
         tags = self._tags(drawn.image)
-        caption = join_tags(twin.tags) if twin else self._caption(tags, prompt)
+        twin = picture.twin
+        caption = join_tags(twin.tags) if twin else self._caption(tags, picture.prompt)
         if drawn.skipped:
-            skipped = ("skipped before it was finished",)
-            decision = Decision(False, skipped, "hand", seed, prompt, caption)
-        else:
-            found = self._reasons(drawn.image, tags)
-            decision = Decision(not found, tuple(found), "filter", seed, prompt, caption)
-        return drawn.image, png_bytes(drawn.image, drawn.parameters), decision
+            found = ["skipped before it was finished"]
+            return Decision(False, tuple(found), "hand", picture.seed, picture.prompt, caption)
+        found = self._reasons(drawn.image, tags)
+        return Decision(not found, tuple(found), "filter", picture.seed, picture.prompt, caption)
 
     def _judge_again(self, everything: bool) -> None:
         """Look at the pictures that are there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -50,11 +51,49 @@ def picture() -> Image.Image:
     return Image.merge("RGB", (image, image.rotate(90), image.rotate(180)))
 
 
+def apart(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of two pictures, in levels of 255."""
+    extrema = ImageChops.difference(one, other).getextrema()
+    return max(high for _, high in cast("tuple[tuple[int, int], ...]", extrema))
+
+
 def test_a_seed_gives_the_same_picture_whatever_its_company(host: Host) -> None:
-    alone = draw(host, seeds=(7,))
-    together = draw(host, seeds=(3, 7, 9))
-    assert alone[0] == together[1]
-    assert len(set(together)) == 3
+    seeds = (3, 7, 9, 11, 12, 13, 14, 15, 16)
+    alone = host.generate(ask(seeds=(7,)), Job())[0]
+    together = host.generate(ask(seeds=seeds), Job())
+    assert [picture.seed for picture in together] == list(seeds)
+    # Sums of several pictures at once end in other bits
+    assert apart(alone.image, together[1].image) <= 1
+    assert len({picture.image.tobytes() for picture in together}) == len(seeds)
+
+
+@pytest.mark.parametrize("sampler", ["DPM++ 2M Karras", "Euler a"])
+def test_pictures_of_several_prompts_are_those_of_each_alone(host: Host, sampler: str) -> None:
+    long = "a girl BREAK a hat BREAK grass"  # of another length, and with an AND
+    prompts = ("isabella, girl", "a castle AND a tree", long, "isabella, girl")
+    negatives = ("", "blurry", long, "")
+    requests = [
+        ask(prompt=prompt, negative_prompt=negative, seeds=(seed,), sampler=sampler)
+        for seed, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True))
+    ]
+    together = host.generate_batch(requests, Job())
+    for request, picture in zip(requests, together, strict=True):
+        alone = host.generate(request, Job())[0]
+        assert apart(alone.image, picture.image) <= 1
+        assert alone.parameters == picture.parameters
+    assert apart(together[0].image, together[3].image) > 1
+
+
+def test_a_batch_of_unlike_requests_is_refused(host: Host, lora: MakeLora) -> None:
+    requests = [ask(), ask(loras=(LoraUse(lora("one", 1)),))]
+    with pytest.raises(ValueError, match="differ in more"):
+        host.generate_batch(requests, Job())
+
+
+def test_no_requests_are_no_pictures_and_one_picture_is_always_drawn(host: Host) -> None:
+    assert host.generate_batch([], Job()) == []
+    assert host.batch_limit(8192, 8192) == 1
+    assert host.batch_limit(SIZE, SIZE) > 1
 
 
 def test_every_sampler_draws(host: Host) -> None:

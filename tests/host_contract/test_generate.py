@@ -74,8 +74,8 @@ def test_progress_never_goes_back_and_comes_to_its_end(host: Host) -> None:
     host.generate(replace(REQUEST, seeds=(1, 2, 3)), Job("drawing", reports.append))
     done = [progress.fraction for progress in reports]
     assert done == sorted(done) and done[-1] == 1
-    assert len(set(done)) > 3 * REQUEST.steps - 3
-    assert "picture 3 of 3" in reports[-1].message
+    assert len(set(done)) >= REQUEST.steps
+    assert "3 of 3" in reports[-1].message
 
 
 def test_the_stage_that_draws_keeps_its_own_count(host: Host) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -80,6 +82,14 @@ class PlannedHost(QuietHost):
     plan: dict[int, Image.Image] = field(default_factory=dict)
     asked: list[ImageRequest] = field(default_factory=list)
     skipped: tuple[int, ...] = ()
+
+    at_once: int = 1
+
+    def batch_limit(self, width: int, height: int) -> int:
+        return self.at_once
+
+    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+        return [picture for request in requests for picture in self.generate(request, job)]
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         self.asked.append(request)
@@ -527,3 +537,21 @@ def test_twins_need_crops(scenery: Scenery) -> None:
         path.unlink()
     with pytest.raises(WorkspaceError, match="class twins"):
         scenery.run(prompts="class twins")
+
+
+def test_pictures_that_are_drawn_together_are_those_drawn_one_by_one(
+    scenery: Scenery, tmp_path: Path
+) -> None:
+    """The same are drawn, kept and put aside, in the same order, and none that is not needed."""
+    scenery.host.plan = {2: NOBODY, 3: TWO}
+    scenery.host.skipped = (4,)
+    scenery.run(count=5, seed=1)
+    alone = (scenery.names, scenery.aside, scenery.host.asked)
+    other = Scenery(Workspace(tmp_path / "other"), scenery.host)
+    shutil.copytree(scenery.workspace.root / "image", other.workspace.root / "image")
+    scenery.host.asked = []
+    scenery.host.at_once = 4
+    other.run(count=5, seed=1)
+    assert (other.names, other.aside) == alone[:2]
+    by_seed = {request.seeds: request for request in alone[2]}
+    assert {request.seeds: request for request in scenery.host.asked} == by_seed

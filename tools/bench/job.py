@@ -114,10 +114,14 @@ def _timed(ledger: Ledger) -> Iterator[None]:
     def named(name: str) -> Callable[..., tuple[str, str]]:
         return lambda *args: (f"{stage[-1]}: {name}", "")
 
-    def picture(host: StandaloneHost, request: Any, *args: Any) -> tuple[str, str]:
-        size = f"{request.width}×{request.height}, {request.steps} steps"
-        start = "" if request.image is None else ", from a picture"
-        return f"{stage[-1]}: pictures", f"{PICTURE} {size}{start}"
+    def pictures(
+        host: StandaloneHost, prompts: Any, report: Any, requests: Any, before: int
+    ) -> Any:
+        first = requests[0]
+        start = "" if first.image is None else ", from a picture"
+        at_once = f"{len(requests)} at once, " if len(requests) > 1 else ""
+        kind = f"{PICTURE} {at_once}{first.width}×{first.height}, {first.steps} steps{start}"
+        return f"{stage[-1]}: pictures", kind
 
     def whole_stage(name: str, *args: Any) -> tuple[str, str]:
         stage[0] = name
@@ -126,8 +130,8 @@ def _timed(ledger: Ledger) -> Iterator[None]:
     patches: list[tuple[Any, str, Callable[..., tuple[str, str]]]] = [
         (pipeline, "_run", whole_stage),
         (StandaloneHost, "_load", named("loading networks")),
-        (StandaloneHost, "generate", named("prompts and LoRAs of pictures")),
-        (StandaloneHost, "_draw", picture),
+        (StandaloneHost, "generate_batch", named("prompts and LoRAs of pictures")),
+        (StandaloneHost, "_draw", pictures),
         (StandaloneTrainingModel, "encode_images", named("encoding pictures")),
         (WdTagger, "tag", named("tagging")),
         (trainer.Trainer, "step", lambda *args: ("train: steps", STEP)),

@@ -64,37 +64,63 @@ class Guidance:
     positive: tuple[ScheduledPrompt, ...]
     negative: ScheduledPrompt
 
-    def predict(
-        self,
-        unet: Callable[[Tensor, Conditioning], Tensor],
-        latents: Tensor,
-        step: int,
-        cfg_scale: float,
-    ) -> Tensor:
-        """The guided noise e_n + cfg · Σ w_i (e_i - e_n), (1, 4, h, w).
+    def rows(self, step: int) -> list[Conditioning]:
+        """Its prompts' conditioning at a step, from 0: the negative one, then the positive ones.
 
-        unet: noise (B, 4, h, w) of latents (B, 4, h, w) and conditioning of B prompts.
-        latents: (1, 4, h, w).
-        step: from 0.
+        As one for a single pass, or as two where they differ in length: padding the shorter one
+        would change its meaning.
+        """
+        negative = _stacked([self.negative], step)
+        positive = _stacked(self.positive, step)
+        if positive.context.shape[1] == negative.context.shape[1]:
+            return [_joined([negative, positive])]
+        return [negative, positive]
+
+    def guided(self, noise: Tensor, cfg_scale: float) -> Tensor:
+        """e_n + cfg · Σ w_i (e_i - e_n), (1, 4, h, w), of the noise of the rows (B, 4, h, w).
 
         Source: Liu et al. 2022, Compositional Visual Generation with Composable Diffusion Models,
         eq. 11.
         """
-        positive = _stacked(self.positive, step)
-        negative = _stacked([self.negative], step)
-        if positive.context.shape[1] == negative.context.shape[1]:
-            both = _joined(negative, positive)
-            noise = unet(latents.expand(len(both.context), -1, -1, -1), both)
-            negative_noise = noise[:1]
-            positive_noise = noise[1:]
-        else:  # Padding the shorter one would change its meaning.
-            negative_noise = unet(latents, negative)
-            count = len(positive.context)
-            positive_noise = unet(latents.expand(count, -1, -1, -1), positive)
-        guided = negative_noise
-        for prompt, noise in zip(self.positive, positive_noise[:, None], strict=True):
-            guided = guided + cfg_scale * prompt.weight * (noise - negative_noise)
+        negative = noise[:1]
+        guided = negative
+        for prompt, positive in zip(self.positive, noise[1:, None], strict=True):
+            guided = guided + cfg_scale * prompt.weight * (positive - negative)
         return guided
+
+
+def predict(
+    pictures: Sequence[Guidance],
+    unet: Callable[[Tensor, Conditioning], Tensor],
+    latents: Tensor,
+    step: int,
+    cfg_scale: float,
+) -> Tensor:
+    """The guided noise of each picture, (B, 4, h, w), in as few passes as their lengths allow.
+
+    unet: noise (N, 4, h, w) of latents (N, 4, h, w) and conditioning of N prompts.
+    latents: (B, 4, h, w).
+    step: from 0.
+    """
+    parts = [
+        (picture, part) for picture, guidance in enumerate(pictures) for part in guidance.rows(step)
+    ]
+    noise: dict[int, Tensor] = {}  # of each part, by its place
+    for length in dict.fromkeys(part.context.shape[1] for _, part in parts):
+        together = [n for n, (_, part) in enumerate(parts) if part.context.shape[1] == length]
+        rows = [parts[n][0] for n in together for _ in parts[n][1].context]
+        predicted = unet(latents[rows], _joined([parts[n][1] for n in together]))
+        counts = [len(parts[n][1].context) for n in together]
+        noise |= dict(zip(together, predicted.split(counts), strict=True))
+    return torch.cat(
+        [
+            guidance.guided(
+                torch.cat([noise[n] for n, (owner, _) in enumerate(parts) if owner == picture]),
+                cfg_scale,
+            )
+            for picture, guidance in enumerate(pictures)
+        ]
+    )
 
 
 def guidance(
@@ -257,8 +283,8 @@ def _stacked(prompts: Sequence[ScheduledPrompt], step: int) -> Conditioning:
     return Conditioning(stacked, torch.stack(pooled) if pooled else None)
 
 
-def _joined(first: Conditioning, second: Conditioning) -> Conditioning:
-    context = torch.cat([first.context, second.context])
-    if first.pooled is None or second.pooled is None:
-        return Conditioning(context)
-    return Conditioning(context, torch.cat([first.pooled, second.pooled]))
+def _joined(parts: Sequence[Conditioning]) -> Conditioning:
+    """One below the other; they are of one length."""
+    context = torch.cat([part.context for part in parts])
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    return Conditioning(context, torch.cat(pooled) if pooled else None)

@@ -7,8 +7,10 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import count as count_from
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,12 @@ from ...host import (
 )
 from ...imaging.masked_fill import surroundings
 from ...jobs import Job, Progress
+from ..batches import BatchSizes, check_alike, single
 from ..precision import DTYPES, half_of, has_bf16
 from ..request import check_steps_and_size
 from .bundled_embeddings import embedding_tokens
 from .checkpoint_loader import CheckpointNetworks, load_networks
-from .conditioning import Guidance, guidance
+from .conditioning import Guidance, guidance, predict
 from .inspection import CheckpointFile, cached_sha256, inspect, legacy_hash
 from .merged_loras import MergedLoras
 from .prompt_loras import loras_of
@@ -75,6 +78,7 @@ class StandaloneHost:
         self._asked = AskedPreset(self._file.preset, self._file.path.stem)
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._lock = threading.RLock()
+        self._batches = BatchSizes(self._device)
 
     @property
     def name(self) -> str:
@@ -257,8 +261,16 @@ class StandaloneHost:
                 placement(fresh, self._device).set_aside(*PARTS)
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
-        """Draw one picture per seed, each alone, so that it does not depend on the other seeds.
+        """Draw one picture per seed, as `generate_batch` does.
 
+        Raises: as `generate_batch`.
+        """
+        return self.generate_batch(single(request), job)
+
+    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+        """Draw one picture per request, as many at once as `batch_limit` says.
+
+        Each has its own noise, and is what it is alone but for the last bits of the arithmetic.
         The prompts are written in the WebUI's language (`captions/prompt_language.py`).
 
         Raises:
@@ -266,19 +278,97 @@ class StandaloneHost:
             SettingsError: unknown sampler, a size that is no multiple of 8, a malformed prompt.
             LoraFileError: a LoRA cannot be used.
         """
-        _check(request)
-        prompt, extra_networks = without_extra_networks(without_comments(request.prompt))
-        self._loras.apply((*request.loras, *loras_of(extra_networks, request, self._file.path)))
-        networks = self.networks
+        check_alike(requests)
+        for request in requests[:1]:
+            _check(request)
+        prompts = [without_extra_networks(without_comments(each.prompt)) for each in requests]
+        uses = [
+            (*request.loras, *loras_of(extra_networks, request, self._file.path))
+            for request, (_, extra_networks) in zip(requests, prompts, strict=True)
+        ]
+        texts = [text for text, _ in prompts]
         outer = job.view().progress
+        drawn: list[GeneratedImage] = []
+        # Those that follow each other with the same LoRAs go together
+        for loras, group in groupby(range(len(requests)), key=uses.__getitem__):
+            chosen = list(group)
+            self._loras.apply(loras)
+            report = _StepReport(job, outer, len(requests), len(drawn))
+            drawn += self._batches.draw(
+                [requests[n] for n in chosen],
+                partial(self._draw, [texts[n] for n in chosen], report),
+                torch.cuda.empty_cache,
+            )
+        return drawn
+
+    def batch_limit(self, width: int, height: int) -> int:
+        """How many pictures of so many pixels are drawn at once."""
+        return self._batches.limit(width, height)
+
+    def _draw(
+        self,
+        prompts: Sequence[str],
+        report: _StepReport,
+        requests: Sequence[ImageRequest],
+        before: int,
+    ) -> list[GeneratedImage]:
+        """Pictures that are drawn at once.
+
+        prompts: of all that were asked for, without comments and extra networks.
+        before: how many of them were drawn before these.
+        """
+        networks = self.networks
+        first = requests[0]
+        seeds = [request.seeds[0] for request in requests]
+        noise, generators = noise_for(seeds, (4, first.height // 8, first.width // 8))
+        step_numbers = count_from(0)
         with torch.inference_mode():
-            # One tensor is an embedding of a family with one text encoder: left out elsewhere, as
-            # in the WebUI
-            alone = len(networks.encoders) == 1
-            with embedding_tokens(
-                networks.text, networks.tokenizer, self._loras.embeddings if alone else {}
-            ) as embeddings:
-                prompts = guidance(
+            texts = self._guidance(prompts[before : before + len(requests)], requests)
+
+            def guided(latents: Tensor, timestep: Tensor) -> Tensor:
+                dtype = weights_dtype(networks)
+
+                def unet(noisy: Tensor, conditioning: Conditioning) -> Tensor:
+                    return predicted(networks.unet, noisy.to(dtype), timestep, conditioning).float()
+
+                return predict(texts, unet, latents, next(step_numbers), first.cfg_scale)
+
+            latents = denoise(
+                self._scheduler(first.sampler),
+                guided,
+                noise.to(self._device),
+                generators,
+                first.steps,
+                self._start(first),
+                partial(report, before, len(requests)),
+            )
+            # One by one: a decoder takes far more memory than a step
+            images = [
+                _to_image(networks.vae.decode(each[None].float() / networks.scale).sample[0])
+                for each in latents
+            ]
+        if first.image is not None and first.mask is not None:
+            images = [
+                _paste_back(image, first.image, first.mask, first.hard_edge) for image in images
+            ]
+        return [
+            GeneratedImage(image, seed, self._parameters(request, seed))
+            for image, seed, request in zip(images, seeds, requests, strict=True)
+        ]
+
+    def _guidance(self, prompts: Sequence[str], requests: Sequence[ImageRequest]) -> list[Guidance]:
+        """The encoded prompts of each picture; equal ones are encoded once."""
+        networks = self.networks
+        encoded: dict[tuple[str, str], Guidance] = {}
+        # One tensor is an embedding of a family with one text encoder: left out elsewhere, as in
+        # the WebUI
+        alone = len(networks.encoders) == 1
+        with embedding_tokens(
+            networks.text, networks.tokenizer, self._loras.embeddings if alone else {}
+        ) as embeddings:
+            for prompt, request in zip(prompts, requests, strict=True):
+                key = (prompt, request.negative_prompt)
+                encoded[key] = encoded.get(key) or guidance(
                     networks.encoders,
                     networks.tokenizer,
                     prompt,
@@ -289,61 +379,10 @@ class StandaloneHost:
                     embeddings,
                     self._file.family.zeroes_empty_negative,
                 )
-            return [
-                self._draw(request, seed, prompts, index, job, outer)
-                for index, seed in enumerate(request.seeds)
-            ]
-
-    def _draw(
-        self,
-        request: ImageRequest,
-        seed: int,
-        prompts: Guidance,
-        index: int,
-        job: Job,
-        outer: Progress,
-    ) -> GeneratedImage:
-        """One picture.
-
-        index: of the seed.
-        outer: the job's progress when the pictures were asked for.
-        """
-        networks = self.networks
-        count = len(request.seeds)
-        noise, generators = noise_for([seed], (4, request.height // 8, request.width // 8))
-        step_numbers = count_from(0)
-
-        def guided(latents: Tensor, timestep: Tensor) -> Tensor:
-            dtype = weights_dtype(networks)
-
-            def unet(noisy: Tensor, conditioning: Conditioning) -> Tensor:
-                return predicted(networks.unet, noisy.to(dtype), timestep, conditioning).float()
-
-            return prompts.predict(unet, latents, next(step_numbers), request.cfg_scale)
-
-        def report(done: int, total: int) -> None:
-            job.raise_if_cancelled()
-            which = f"picture {index + 1} of {count}, " if count > 1 else ""
-            message = f"{outer.message}; {which}step {done} of {total}".removeprefix("; ")
-            if outer.stage:
-                job.report(Progress(outer.stage, outer.done, outer.total, message))
-            else:
-                job.report(Progress("generate", index * total + done, count * total, message))
-
-        latents = denoise(
-            self._scheduler(request.sampler),
-            guided,
-            noise.to(self._device),
-            generators,
-            request.steps,
-            self._start(request),
-            report,
-        )
-        decoded = networks.vae.decode(latents.float() / networks.scale).sample[0]
-        image = _to_image(decoded)
-        if request.image is not None and request.mask is not None:
-            image = _paste_back(image, request.image, request.mask, request.hard_edge)
-        return GeneratedImage(image, seed, self._parameters(request, seed))
+        return [
+            encoded[prompt, request.negative_prompt]
+            for prompt, request in zip(prompts, requests, strict=True)
+        ]
 
     def _scheduler(self, sampler: str) -> Any:
         networks = self.networks
@@ -403,6 +442,34 @@ class StandaloneHost:
             lines.append(f"Negative prompt: {request.negative_prompt}")
         lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in fields.items()))
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _StepReport:
+    """Tells the job of each step; called with (before, count, step, steps).
+
+    outer: the job's progress when the pictures were asked for.
+    total: pictures that were asked for.
+    earlier: of them, those that were drawn with other LoRAs.
+    """
+
+    job: Job
+    outer: Progress
+    total: int
+    earlier: int
+
+    def __call__(self, before: int, count: int, step: int, steps: int) -> None:
+        self.job.raise_if_cancelled()
+        first = self.earlier + before + 1
+        which = f"picture {first}" if count == 1 else f"pictures {first} to {first + count - 1}"
+        of = f"{which} of {self.total}, " if self.total > 1 else ""
+        outer = self.outer
+        message = f"{outer.message}; {of}step {step} of {steps}".removeprefix("; ")
+        if outer.stage:
+            self.job.report(Progress(outer.stage, outer.done, outer.total, message))
+        else:
+            done = (first - 1) * steps + step * count
+            self.job.report(Progress("generate", done, self.total * steps, message))
 
 
 def _checkpoint_info(file: CheckpointFile) -> CheckpointInfo:

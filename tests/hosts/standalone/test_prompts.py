@@ -13,7 +13,7 @@ from lib_singlelora.errors import LoraFileError, SettingsError
 from lib_singlelora.host import Conditioning, ImageRequest, LoraUse
 from lib_singlelora.hosts.clip import encode
 from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
-from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted, guidance
+from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted, guidance, predict
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import write_lora
@@ -89,7 +89,7 @@ def test_prompts_between_and_are_weighed_against_the_negative_one(
     shorter = torch.cat([shorter, shorter[-1:].expand(77, -1)])  # filled up as the WebUI does
     negative = encoded(networks, "n")[0].mean()
     expected = negative + 7 * (shorter.mean() - negative) + 7 * 0.5 * (longer.mean() - negative)
-    guided = texts.predict(unet, torch.zeros(1, 4, 2, 2), 0, 7.0)
+    guided = predict([texts], unet, torch.zeros(1, 4, 2, 2), 0, 7.0)
     assert guided.shape == (1, 4, 2, 2)
     assert guided.mean().item() == pytest.approx(expected.item(), rel=1e-4)
 
