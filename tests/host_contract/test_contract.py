@@ -93,7 +93,7 @@ def test_a_batch_of_unlike_requests_is_refused(host: Host, lora: MakeLora) -> No
 def test_no_requests_are_no_pictures_and_one_picture_is_always_drawn(host: Host) -> None:
     assert host.generate_batch([], Job()) == []
     assert host.batch_limit(8192, 8192) == 1
-    assert host.batch_limit(SIZE, SIZE) > 1
+    assert host.batch_limit(SIZE, SIZE) >= 1
 
 
 def test_every_sampler_draws(host: Host) -> None:

@@ -28,6 +28,7 @@ from ...host import (
     Upscaler,
 )
 from ...jobs import Job, Progress
+from ..batches import check_alike
 from . import controlnet, generate
 from .checkpoints import checkpoint_info, checkpoint_named, file_family
 from .deepbooru import Deepbooru
@@ -210,3 +211,18 @@ class FamilyHost(ABC):
             self.require_fitting(request.loras)
             custom = generate.Custom(self.picture_options(), self.complete_picture)
             return generate.generate_images(request, job, self.library, custom)
+
+    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+        """Draw one picture per request, one after the other.
+
+        The WebUI fills the shorter prompts of a batch up to its longest one, which changes their
+        pictures.
+
+        Raises: as `generate`.
+        """
+        check_alike(requests)
+        return [picture for request in requests for picture in self.generate(request, job)]
+
+    def batch_limit(self, width: int, height: int) -> int:
+        """One."""
+        return 1
