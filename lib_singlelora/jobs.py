@@ -21,7 +21,16 @@ from typing import Any, Generic, Literal, TypeVar, cast
 from .errors import JobCancelled, SingleLoraError, TooManyError
 from .files.event_log import EventLog
 
-__all__ = ["EventLog", "Job", "JobRunner", "JobView", "Progress", "Ticket", "cancel_on_interrupt"]
+__all__ = [
+    "EventLog",
+    "Job",
+    "JobRunner",
+    "JobView",
+    "Progress",
+    "Ticket",
+    "cancel_on_interrupt",
+    "in_series",
+]
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +64,11 @@ class Progress:
     def fraction(self) -> float:
         """Share done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total else 0.0
+
+
+def in_series(before: int, count: int) -> str:
+    """Such as "picture 3" or "pictures 3 to 4", for those that follow `before` others."""
+    return f"picture {before + 1}" if count == 1 else f"pictures {before + 1} to {before + count}"
 
 
 @dataclass(frozen=True)

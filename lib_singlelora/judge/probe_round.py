@@ -57,10 +57,10 @@ class _Drawer:
         asked = [(probe, seed) for probe in probes for seed in seeds]
         paths = {each: self._path(spec, *each) for each in asked}
         missing = [each for each in asked if not paths[each].exists()]
-        at_once = self.host.batch_limit(*self._size())
         self.done += len(asked) - len(missing)
-        for start in range(0, len(missing), at_once):
-            batch = missing[start : start + at_once]
+        while missing:
+            at_once = self.host.batch_limit(*self._size())
+            batch, missing = missing[:at_once], missing[at_once:]
             words = "; ".join(", ".join(probe.asks) or probe.prompt for probe, _ in batch)
             message = f"trying {name}: {words}"
             self.job.report(Progress("plot", self.done, self.total, message))

@@ -13,7 +13,7 @@ from ..files.fileio import file_hash, fingerprint
 from ..host import ImageRequest
 from ..imaging.load import read_rgb
 from ..imaging.png import save_picture
-from ..jobs import Progress
+from ..jobs import Progress, in_series
 from ..workspace.timing import Stopwatch, in_words, save_pace, seconds_per_picture
 from .context import StageContext
 
@@ -57,21 +57,32 @@ class Sitting:
 def draw_sittings(context: StageContext, sittings: Sequence[Sitting]) -> None:
     """Draw what is missing.  Raises: JobCancelled, keeping what is drawn."""
     job = context.job
-    left = [
-        (sitting, seed, path)
-        for sitting in sittings
-        for seed, path in sitting.missing(context.force)
+    todo = [
+        (sitting, missing) for sitting in sittings if (missing := sitting.missing(context.force))
     ]
+    total = sum(len(missing) for _, missing in todo)
+    done = 0
     watch = Stopwatch()
-    for index, (sitting, seed, path) in enumerate(left):
-        job.raise_if_cancelled()
-        message = f"{sitting.title}: picture {index + 1} of {len(left)}{watch.left(len(left))}"
-        job.report(Progress("exam", index, len(left), message))
-        request = replace(sitting.request, seeds=(seed,))
-        with watch.measured(1, request.width * request.height * request.steps):
-            save_picture(path, context.host.generate(request, job)[0])
+    for sitting, missing in todo:
+        request = sitting.request
+        while missing:
+            job.raise_if_cancelled()
+            at_once = (
+                1 if request.controls else context.host.batch_limit(request.width, request.height)
+            )
+            batch, missing = missing[:at_once], missing[at_once:]
+            series = f"{in_series(done, len(batch))} of {total}"
+            message = f"{sitting.title}: {series}{watch.left(total)}"
+            job.report(Progress("exam", done, total, message))
+            asked = replace(request, seeds=tuple(seed for seed, _ in batch))
+            work = len(batch) * request.width * request.height * request.steps
+            with watch.measured(len(batch), work):
+                drawn = context.host.generate(asked, job)
+            for (_, path), picture in zip(batch, drawn, strict=True):
+                save_picture(path, picture)
+            done += len(batch)
     save_pace(context.workspace, context.host, watch)
-    job.report(Progress("exam", len(left), max(1, len(left)), "comparing"))
+    job.report(Progress("exam", total, max(1, total), "comparing"))
 
 
 def cost_of(context: StageContext, sittings: Sequence[Sitting]) -> tuple[int, float | None]:

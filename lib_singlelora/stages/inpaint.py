@@ -14,7 +14,7 @@ from ..host import Host, LoraUse
 from ..imaging.load import picture_size, read_rgb
 from ..imaging.png import png_bytes, save_picture
 from ..imaging.upscale import choose_upscaler
-from ..jobs import Progress
+from ..jobs import Progress, in_series
 from ..library.bake import bake_preset
 from ..library.block_presets import known_presets, preset_key
 from ..library.choose import choose_use
@@ -258,21 +258,40 @@ def _draw(
         context.host.upscalers(),
         lambda done, total: job.raise_if_cancelled(),
     )
-    for index, (seed, path) in enumerate(zip(batch.seeds, batch.drawn, strict=True), earlier):
+    missing = [n for n, path in enumerate(batch.drawn) if context.force or not path.exists()]
+    done = earlier
+    for number, path in enumerate(batch.drawn):
+        if number not in missing:
+            done += 1
+            job.report(Progress("inpaint", done, total, pictures=(path,)))
+    while missing:
         job.raise_if_cancelled()
-        job.report(Progress("inpaint", index, total, f"picture {index + 1} of {total}"))
-        if context.force or not path.exists():
-            denoise = tried_denoise(options, index - earlier, not batch.own)
-            asked = replace(request, seeds=(seed,), denoise=denoise)
-            drawn = context.host.generate(asked, job)[0]
-            parameters = drawn.parameters
-            if canvas.seam is not None:  # as the WebUI writes it
-                parameters += f", Mask blur: {options.mask_blur}"
-            if canvas.box:
-                parameters += f", Inpaint area: Only masked, Masked area padding: {options.padding}"
-            finished = canvas.result(drawn.image, upscaler)
-            save_picture(path, replace(drawn, image=finished, parameters=parameters))
-        job.report(Progress("inpaint", index + 1, total, pictures=(path,)))
+        denoise = tried_denoise(options, missing[0], not batch.own)
+        at_once = context.host.batch_limit(request.width, request.height) if not units else 1
+        alike = [n for n in missing if tried_denoise(options, n, not batch.own) == denoise]
+        numbers = alike[:at_once]
+        message = f"{in_series(done, len(numbers))} of {total}"
+        job.report(Progress("inpaint", done, total, message))
+        seeds = tuple(batch.seeds[n] for n in numbers)
+        drawn = context.host.generate(replace(request, seeds=seeds, denoise=denoise), job)
+        for number, picture in zip(numbers, drawn, strict=True):
+            missing.remove(number)
+            path = batch.drawn[number]
+            finished = canvas.result(picture.image, upscaler)
+            parameters = picture.parameters + _canvas_parameters(canvas, options)
+            save_picture(path, replace(picture, image=finished, parameters=parameters))
+            done += 1
+            job.report(Progress("inpaint", done, total, pictures=(path,)))
+
+
+def _canvas_parameters(canvas: Canvas, options: InpaintSettings) -> str:
+    """Of what was done around a drawn picture, as the WebUI writes it."""
+    text = ""
+    if canvas.seam is not None:
+        text += f", Mask blur: {options.mask_blur}"
+    if canvas.box:
+        text += f", Inpaint area: Only masked, Masked area padding: {options.padding}"
+    return text
 
 
 def _how_made(

@@ -12,7 +12,7 @@ from ..files.fileio import fingerprint
 from ..host import Host, ImageRequest, LoraUse
 from ..imaging.load import read_rgb
 from ..imaging.png import save_picture
-from ..jobs import Job, Progress
+from ..jobs import Job, Progress, in_series
 from ..judge.cells import CellSpec
 from ..settings.declare import SEEDS
 from ..workspace.timing import Stopwatch, in_words, save_pace, seconds_per_picture
@@ -187,29 +187,25 @@ def draw_cells(
             drawn[place] = list(cells.files[place].values())
             missing = cells.missing(place, force)
             # Seen at once: no more than the host draws together
-            at_once = 1 if place.refine else host.batch_limit(*size)
-            for start in range(0, len(missing), at_once):
-                seeds = missing[start : start + at_once]
+            before = 0
+            while before < len(missing):
+                at_once = 1 if place.refine else host.batch_limit(*size)
+                seeds = missing[before : before + at_once]
                 checkpoint.switch_to(place.checkpoint)
-                of = f", {_which(start, len(seeds), len(missing))}" if len(missing) > 1 else ""
+                series = f", {in_series(before, len(seeds))} of {len(missing)}"
+                of = series if len(missing) > 1 else ""
                 message = f"{name}{of}{watch.left(estimate.missing + race)}"
                 job.report(Progress("plot", index, len(places), message))
                 with watch.measured(len(seeds), len(seeds) * size[0] * size[1] * steps):
                     finished = _draw_pictures(cells, host, job, place, seeds)
                 job.report(Progress("plot", index, len(places), name, pictures=tuple(finished)))
+                before += len(seeds)
             pictures = tuple(drawn[place])
             job.report(Progress("plot", index + 1, len(places), name, pictures=pictures))
     finally:
         checkpoint.switch_to("")
         save_pace(workspace, host, watch, size, steps)
     return drawn
-
-
-def _which(before: int, count: int, total: int) -> str:
-    """Such as "picture 1 of 3" or "pictures 1 to 2 of 3"."""
-    if count == 1:
-        return f"picture {before + 1} of {total}"
-    return f"pictures {before + 1} to {before + count} of {total}"
 
 
 def draw_further(cells: SheetCells, context: StageContext, place: CellSpec, seed: int) -> Path:

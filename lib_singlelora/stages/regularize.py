@@ -23,7 +23,7 @@ from ..files.fileio import file_hash, fingerprint
 from ..host import GeneratedImage, Host, ImageRequest
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
-from ..jobs import Progress
+from ..jobs import Progress, in_series
 from ..metrics.rejection import (
     KeptPictures,
     Subject,
@@ -327,9 +327,7 @@ class _SetDrawer:
     def _draw(self, batch: Sequence[_Picture]) -> None:
         """Draw and judge pictures in their order; one that the user edited is taken as it is."""
         self.job.raise_if_cancelled()
-        first = self.review.kept + 1
-        several = f"pictures {first} to {first + len(batch) - 1}"
-        message = f"{several if len(batch) > 1 else f'picture {first}'} of {self.count}"
+        message = f"{in_series(self.review.kept, len(batch))} of {self.count}"
         self.job.report(Progress(STAGE, self.review.kept, self.count, message))
         edited = {each.name for each in batch if self._edited(each)}
         drawn = self._drawn([each for each in batch if each.name not in edited])

@@ -67,7 +67,7 @@ def test_a_seed_gives_the_same_picture_whatever_its_company(host: Host) -> None:
     assert len({picture.image.tobytes() for picture in together}) == len(seeds)
 
 
-@pytest.mark.parametrize("sampler", ["DPM++ 2M Karras", "Euler a"])
+@pytest.mark.parametrize("sampler", ["DPM++ 2M Karras", "Euler a", "Euler", "DDIM"])
 def test_pictures_of_several_prompts_are_those_of_each_alone(host: Host, sampler: str) -> None:
     long = "a girl BREAK a hat BREAK grass"  # of another length, and with an AND
     prompts = ("isabella, girl", "a castle AND a tree", long, "isabella, girl")

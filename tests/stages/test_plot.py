@@ -400,20 +400,23 @@ def test_a_cell_that_was_broken_off_keeps_what_was_shown(
     workspace: Workspace, standalone_host: StandaloneHost
 ) -> None:
     shown: list[Path] = []
+    settings = small(seeds="9")
+    at_once = standalone_host.batch_limit(64, 64)
+    assert at_once == 8
 
     def stop_in_the_first_cell(progress: Progress) -> None:
         shown.extend(progress.pictures)
-        if len(shown) == 2:
+        if len(shown) == at_once:
             job.cancel()
 
     job = Job("plot", stop_in_the_first_cell)
     with pytest.raises(JobCancelled):
-        plot(StageContext(small(seeds="3"), workspace, standalone_host, job))
+        plot(StageContext(settings, workspace, standalone_host, job))
     assert (
         all(path.exists() for path in shown)
-        and len(list((workspace.plots / "cells").iterdir())) == 2
+        and len(list((workspace.plots / "cells").iterdir())) == at_once
     )
-    assert plan(StageContext(small(seeds="3"), workspace, standalone_host)).missing == 13
+    assert plan(StageContext(settings, workspace, standalone_host)).missing == 5 * 9 - at_once
 
 
 def test_before_the_first_sheet_the_pace_of_the_set_is_taken(

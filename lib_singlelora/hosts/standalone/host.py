@@ -38,7 +38,7 @@ from ...host import (
     Upscaler,
 )
 from ...imaging.masked_fill import surroundings
-from ...jobs import Job, Progress
+from ...jobs import Job, Progress, in_series
 from ..batches import BatchSizes, check_alike, single
 from ..precision import DTYPES, half_of, has_bf16
 from ..request import check_steps_and_size
@@ -460,15 +460,14 @@ class _StepReport:
 
     def __call__(self, before: int, count: int, step: int, steps: int) -> None:
         self.job.raise_if_cancelled()
-        first = self.earlier + before + 1
-        which = f"picture {first}" if count == 1 else f"pictures {first} to {first + count - 1}"
-        of = f"{which} of {self.total}, " if self.total > 1 else ""
+        before += self.earlier
+        of = f"{in_series(before, count)} of {self.total}, " if self.total > 1 else ""
         outer = self.outer
         message = f"{outer.message}; {of}step {step} of {steps}".removeprefix("; ")
         if outer.stage:
             self.job.report(Progress(outer.stage, outer.done, outer.total, message))
         else:
-            done = (first - 1) * steps + step * count
+            done = before * steps + step * count
             self.job.report(Progress("generate", done, self.total * steps, message))
 
 

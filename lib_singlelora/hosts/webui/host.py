@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from modules import sd_models, shared
+from modules import sd_hijack, sd_models, shared
 
 from ...host import AskedPreset, CheckpointInfo, CheckpointProblem, LoraUse, TrainingModel
 from ...lora.fit import require_fit
@@ -54,6 +54,15 @@ class WebUIHost(FamilyHost):
     def checkpoint_problem(self) -> CheckpointProblem | None:
         """A checkpoint that predicts v and is taken for one that predicts epsilon."""
         return v_prediction.problem_of(sd_models.model_data.sd_model)
+
+    def prompt_length(self, prompt: str) -> object:
+        """The tokens that its encoding has room for.
+
+        A prompt that changes between steps, or has parts that are encoded apart, has its own.
+        """
+        if any(sign in prompt for sign in ("[", "AND")):
+            return prompt
+        return sd_hijack.model_hijack.get_prompt_lengths(prompt)[1]
 
     def mend_checkpoint(self) -> str:
         """Write the config that says v-prediction, and load the checkpoint anew.

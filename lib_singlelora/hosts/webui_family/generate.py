@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import networks
 from modules import devices, processing, sd_samplers, sd_schedulers, shared
 from PIL import Image
 
+from ...captions.prompt_language import without_extra_networks
 from ...errors import LoraFileError, SettingsError, TrainingError
 from ...host import GeneratedImage, ImageRequest
-from ...jobs import Job, Progress
+from ...jobs import Job, Progress, in_series
+from ..batches import BatchSizes
 from ..request import check_steps_and_size
 from .controlnet import add_units
 from .lora_folder import LoraFolder
@@ -20,6 +23,9 @@ from .picture_options import options_kept
 
 # The WebUI's numbers for "Masked content"
 FILLS = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
+ADAPTIVE = "DPM adaptive"  # one step size for all that is drawn at once
+# Of the WebUI's options: nothing but pictures comes back
+PICTURES_ALONE = {"return_mask": False, "return_mask_composite": False}
 LBW_SUFFIX = "_in_LBW_"  # LBW puts this behind the name of a network whose blocks it weights
 
 
@@ -29,10 +35,12 @@ class Custom:
 
     options: of its settings, by their names, for these pictures alone.
     complete: puts what else it needs into its processing object.
+    prompt_length: of a prompt, the same for prompts whose encodings are of one length.
     """
 
     options: dict[str, object] = field(default_factory=dict)
     complete: Callable[[Any], None] = lambda p: None
+    prompt_length: Callable[[str], object] = str
 
 
 def sampler_names() -> tuple[str, ...]:
@@ -45,10 +53,15 @@ def sampler_names() -> tuple[str, ...]:
 
 
 def generate_images(
-    request: ImageRequest, job: Job, library: LoraFolder, custom: Custom
+    requests: Sequence[ImageRequest],
+    job: Job,
+    library: LoraFolder,
+    custom: Custom,
+    batches: BatchSizes,
 ) -> list[GeneratedImage]:
-    """Draw one picture per seed.
+    """Draw one picture per request, several at once where nothing but the last bits tells.
 
+    requests: alike, see `check_alike`.
     custom: what the program wants of them.
 
     Raises:
@@ -57,29 +70,96 @@ def generate_images(
         TrainingError: the WebUI gave NaN, or no picture.
         LoraFileError: the WebUI left a LoRA out, which it says on its console only.
     """
-    _check(request)
-    loras = [(library.name_of(use.path), use) for use in request.loras]
-    tags = "".join(f" <lora:{name}:{use.text_encoder:g}:{use.unet:g}>" for name, use in loras)
+    for request in requests[:1]:
+        _check(request)
+    companies: dict[object, list[int]] = {}
+    for number, request in enumerate(requests):
+        companies.setdefault(_company(request, number, custom.prompt_length), []).append(number)
     outer = job.view().progress
-    images = []
-    for index, seed in enumerate(request.seeds):
-        job.raise_if_cancelled()
-        message = f"{outer.message}; picture {index + 1} of {len(request.seeds)}".removeprefix("; ")
+    drawn: dict[int, GeneratedImage] = {}
+    for numbers in companies.values():
+        report = _Report(job, outer, len(requests), len(drawn))
+        images = batches.draw(
+            [requests[number] for number in numbers],
+            partial(_draw, job, library, custom, report),
+            devices.torch_gc,
+        )
+        drawn |= dict(zip(numbers, images, strict=True))
+    return [drawn[number] for number in range(len(requests))]
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Tells the job which pictures are drawn; called with (before, count).
+
+    outer: the job's progress when the pictures were asked for.
+    total: pictures that were asked for.
+    earlier: of them, those that were drawn in other company.
+    """
+
+    job: Job
+    outer: Progress
+    total: int
+    earlier: int
+
+    def __call__(self, before: int, count: int) -> None:
+        outer = self.outer
+        before += self.earlier
+        which = f"{in_series(before, count)} of {self.total}"
+        message = f"{outer.message}; {which}".removeprefix("; ")
         if outer.stage:
-            job.report(
-                Progress(
-                    outer.stage, outer.done, outer.total, message, outer.values, outer.pictures
-                )
-            )
+            self.job.report(replace(outer, message=message))
         else:
-            job.report(Progress("generate", index, len(request.seeds), message))
-        images.append(_generate_image(request, seed, tags, job, custom))
-        loaded = {network.name.split(LBW_SUFFIX)[0] for network in networks.loaded_networks}
-        if missing := [name for name, _ in loras if name not in loaded]:
-            raise LoraFileError(
-                f"{', '.join(missing)}: the WebUI drew without it, expected it loaded; was the file"
-                " deleted or broken? Its console says why"
-            )
+            self.job.report(Progress("generate", before, self.total, message))
+
+
+def draws_alone() -> bool:
+    """True where the WebUI's options let a picture depend on those that are drawn with it."""
+    return bool(
+        getattr(shared.opts, "token_merging_ratio", 0)
+        or getattr(shared.opts, "token_merging_ratio_img2img", 0)
+    )
+
+
+def _company(request: ImageRequest, number: int, prompt_length: Callable[[str], object]) -> object:
+    """Equal for requests whose pictures are the same whether they are drawn together or apart.
+
+    The WebUI fills the shorter prompts of a batch up to its longest one, which changes their
+    pictures, and takes extra networks from its first prompt.
+    """
+    alone = draws_alone() or bool(request.controls) or _is_shared(request.sampler)
+    if alone:
+        return number
+    prompt, extra_networks = without_extra_networks(request.prompt)
+    return (str(extra_networks), prompt_length(prompt), prompt_length(request.negative_prompt))
+
+
+def _is_shared(sampler: str) -> bool:
+    """True for a sampler whose steps or noise are those of the batch and not of each picture."""
+    seeded = not getattr(shared.opts, "no_dpmpp_sde_batch_determinism", False)
+    return sampler.startswith(ADAPTIVE) or ("SDE" in sampler and not seeded)
+
+
+def _draw(
+    job: Job,
+    library: LoraFolder,
+    custom: Custom,
+    report: _Report,
+    requests: Sequence[ImageRequest],
+    before: int,
+) -> list[GeneratedImage]:
+    """Pictures that are drawn at once; before: how many were drawn in their company already."""
+    job.raise_if_cancelled()
+    report(before, len(requests))
+    loras = [(library.name_of(use.path), use) for use in requests[0].loras]
+    tags = "".join(f" <lora:{name}:{use.text_encoder:g}:{use.unet:g}>" for name, use in loras)
+    images = _generate(requests, tags, job, custom)
+    loaded = {network.name.split(LBW_SUFFIX)[0] for network in networks.loaded_networks}
+    if missing := [name for name, _ in loras if name not in loaded]:
+        raise LoraFileError(
+            f"{', '.join(missing)}: the WebUI drew without it, expected it loaded; was the file"
+            " deleted or broken? Its console says why"
+        )
     return images
 
 
@@ -93,31 +173,36 @@ def _check(request: ImageRequest) -> None:
 
 
 def _processing(
-    request: ImageRequest, seed: int, tags: str, settings: dict[str, object]
+    requests: Sequence[ImageRequest], tags: str, settings: dict[str, object]
 ) -> processing.StableDiffusionProcessing:
-    """The WebUI's object for one picture of a request.
+    """The WebUI's object for one picture of each request.
 
     tags: `<lora:…>` behind the prompt.
-    settings: of the WebUI, for this picture alone.
+    settings: of the WebUI, for these pictures alone.
     """
+    request = requests[0]
     sampler, schedule = sd_samplers.get_sampler_and_scheduler(
         request.sampler, "Automatic", convert_automatic=False
     )
     options: dict[str, Any] = {
-        "prompt": request.prompt + tags,
-        "negative_prompt": request.negative_prompt,
-        "seed": seed,
+        "prompt": _one_or_all([each.prompt + tags for each in requests]),
+        "negative_prompt": _one_or_all([each.negative_prompt for each in requests]),
+        "seed": _one_or_all([each.seeds[0] for each in requests]),
         "steps": request.steps,
         "cfg_scale": request.cfg_scale,
         "width": request.width,
         "height": request.height,
-        "batch_size": 1,
+        "batch_size": len(requests),
         "n_iter": 1,
         "do_not_save_samples": True,
         "do_not_save_grid": True,
         "sampler_name": sampler,
         "scheduler": schedule,
-        "override_settings": {**settings, "CLIP_stop_at_last_layers": request.clip_skip},
+        "override_settings": {
+            **PICTURES_ALONE,
+            **settings,
+            "CLIP_stop_at_last_layers": request.clip_skip,
+        },
     }
     if request.image is None:
         return processing.StableDiffusionProcessingTxt2Img(**options)
@@ -137,10 +222,15 @@ def _processing(
     return p
 
 
-def _generate_image(
-    request: ImageRequest, seed: int, tags: str, job: Job, custom: Custom
-) -> GeneratedImage:
-    p = _processing(request, seed, tags, custom.options)
+def _one_or_all(values: list[Any]) -> Any:
+    """A single value as itself: other extensions may expect no list."""
+    return values[0] if len(values) == 1 else values
+
+
+def _generate(
+    requests: Sequence[ImageRequest], tags: str, job: Job, custom: Custom
+) -> list[GeneratedImage]:
+    p = _processing(requests, tags, custom.options)
     custom.complete(p)
     try:
         with options_kept(p.override_settings):
@@ -154,16 +244,22 @@ def _generate_image(
     if shared.state.interrupted or shared.state.stopping_generation:
         job.cancel()
     job.raise_if_cancelled()
-    if not result.images:
-        raise TrainingError("the WebUI drew no picture, expected one; its console says why")
-    # After Skip the WebUI returns the unfinished picture, and clears the flag only when it draws
-    # the next one.
+    if len(result.images) != len(requests):
+        raise TrainingError(
+            f"the WebUI drew {len(result.images)} pictures, expected {len(requests)}; its console"
+            " says why"
+        )
+    # After Skip the WebUI returns the unfinished pictures, and clears the flag only when it draws
+    # the next ones.
     skipped = shared.state.skipped
     shared.state.skipped = False
-    parameters = result.infotexts[0]
-    if skipped:
-        parameters = f"{parameters}, Unfinished: skipped"
-    return GeneratedImage(result.images[0].convert("RGB"), seed, parameters, skipped)
+    end = ", Unfinished: skipped" if skipped else ""
+    return [
+        GeneratedImage(image.convert("RGB"), request.seeds[0], f"{parameters}{end}", skipped)
+        for request, image, parameters in zip(
+            requests, result.images, result.infotexts, strict=True
+        )
+    ]
 
 
 def interrupt_when_cancelled(job: Job | None) -> None:

@@ -6,10 +6,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from modules import paths
+from modules import devices, paths
 
 from ...errors import CheckpointError
 from ...host import (
@@ -28,7 +29,7 @@ from ...host import (
     Upscaler,
 )
 from ...jobs import Job, Progress
-from ..batches import check_alike
+from ..batches import BatchSizes, check_alike, single
 from . import controlnet, generate
 from .checkpoints import checkpoint_info, checkpoint_named, file_family
 from .deepbooru import Deepbooru
@@ -139,6 +140,10 @@ class FamilyHost(ABC):
     def complete_picture(self, p: Any) -> None:  # noqa: B027  (nothing to add is no omission)
         """Put what else the program needs into a picture's processing object."""
 
+    def prompt_length(self, prompt: str) -> object:
+        """The same for prompts whose encodings are of one length; here each has its own."""
+        return prompt
+
     def other_checkpoint(self, name: str) -> CheckpointInfo:
         """A checkpoint of the WebUI's by its name.
 
@@ -200,29 +205,33 @@ class FamilyHost(ABC):
         self.library.publish(card)
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
-        """Draw one picture per seed by the WebUI's own processing.
+        """Draw one picture per seed, as `generate_batch` does.
+
+        Raises: as `generate_batch`.
+        """
+        return self.generate_batch(single(request), job)
+
+    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+        """Draw one picture per request by the WebUI's own processing, several at once.
 
         Raises:
             CheckpointError: there is no checkpoint to draw with.
             LoraKeyError: a LoRA is for another base model.
         """
+        check_alike(requests)
         with self.exclusive(job):
             self.require_checkpoint()
-            self.require_fitting(request.loras)
-            custom = generate.Custom(self.picture_options(), self.complete_picture)
-            return generate.generate_images(request, job, self.library, custom)
-
-    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
-        """Draw one picture per request, one after the other.
-
-        The WebUI fills the shorter prompts of a batch up to its longest one, which changes their
-        pictures.
-
-        Raises: as `generate`.
-        """
-        check_alike(requests)
-        return [picture for request in requests for picture in self.generate(request, job)]
+            for request in requests[:1]:
+                self.require_fitting(request.loras)
+            custom = generate.Custom(
+                self.picture_options(), self.complete_picture, self.prompt_length
+            )
+            return generate.generate_images(requests, job, self.library, custom, self._batches)
 
     def batch_limit(self, width: int, height: int) -> int:
-        """One."""
-        return 1
+        """How many pictures of so many pixels are drawn at once."""
+        return 1 if generate.draws_alone() else self._batches.limit(width, height)
+
+    @cached_property
+    def _batches(self) -> BatchSizes:
+        return BatchSizes(str(devices.device))

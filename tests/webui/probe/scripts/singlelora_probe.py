@@ -203,6 +203,54 @@ def lent_networks(prompts, side, seed, path):
     }
 
 
+def draw_together(given):
+    """Pictures drawn by our host together and each alone, and how many of them in each pass.
+
+    Gives the largest difference of each from itself alone, in levels of 255, and the sizes of the
+    batches.
+    """
+    import numpy
+    from modules import processing
+    from PIL import Image
+
+    from lib_singlelora.extension.register import service
+    from lib_singlelora.host import ImageRequest
+    from lib_singlelora.jobs import Job
+
+    host = service().host
+    options = {"width": 64, "height": 64, "steps": 3, "sampler": given["sampler"]}
+    if given.get("inpaint"):
+        options["image"] = Image.radial_gradient("L").convert("RGB")
+        options["mask"] = Image.linear_gradient("L")
+        options["fill"] = given["inpaint"]
+    requests = [
+        ImageRequest(prompt, (seed,), negative_prompt=negative, **options)
+        for seed, (prompt, negative) in enumerate(given["prompts"], 5)
+    ]
+    sizes = []
+    draw = processing.process_images
+
+    def counted(p):
+        sizes.append(p.batch_size)
+        return draw(p)
+
+    processing.process_images = counted
+    try:
+        together = host.generate_batch(requests, Job())
+    finally:
+        processing.process_images = draw
+    alone = [host.generate(request, Job())[0] for request in requests]
+    apart = [
+        int(numpy.abs(numpy.int16(one.image) - numpy.int16(other.image)).max())
+        for one, other in zip(together, alone, strict=True)
+    ]
+    same_text = [
+        one.parameters == other.parameters for one, other in zip(together, alone, strict=True)
+    ]
+    different = len({picture.image.tobytes() for picture in together})
+    return {"apart": apart, "sizes": sizes, "same_text": same_text, "different": different}
+
+
 def unload():
     kept["model"], sd_models.model_data.sd_model = sd_models.model_data.sd_model, None
 
@@ -250,6 +298,16 @@ def started(demo, app):
     @app.post("/probe/networks")
     def networks(given: dict):
         return lent_networks(given["prompts"], given["side"], given["seed"], given["path"])
+
+    @app.post("/probe/batch")
+    def batch(given: dict):
+        return draw_together(given)
+
+    @app.get("/probe/samplers")
+    def samplers():
+        from lib_singlelora.hosts.webui_family.generate import sampler_names
+
+        return sampler_names()
 
     @app.post("/probe/config")
     def config(given: dict):
