@@ -69,8 +69,9 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     process.extend(link_of(tmp_path_factory.mktemp("extension")), PROBE)
     if lbw := os.environ.get("SD_WEBUI_LBW"):
         process.extend(Path(lbw))
-    if process.kind == "reforge":  # whose previews fetch a model
-        (data / "config.json").write_text('{"live_previews_enable": false}', encoding="utf-8")
+    if process.kind == "reforge":  # whose usual previews fetch a model
+        cheap = '{"show_progress_type": "Approx cheap"}'
+        (data / "config.json").write_text(cheap, encoding="utf-8")
     try:
         process.start()
         yield process

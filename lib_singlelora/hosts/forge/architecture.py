@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import CheckpointError
-from ...families.family import Family
+from ...families.family import UNET, Family
 from ...families.recognition import EXPECTED
 from ...families.sd1 import SD1
 from ...families.sd2 import SD2
@@ -43,7 +43,8 @@ def require_trainable(program: Program, sd_model: Any) -> None:
         CheckpointError: it cannot, with the reason.
     """
     name = sd_model.sd_checkpoint_info.name
-    family_of(sd_model)
+    family = family_of(sd_model)
+    _require_parts(program, sd_model, family)
     packed = program.quantization(sd_model)
     if packed:
         raise CheckpointError(
@@ -65,6 +66,27 @@ def require_trainable(program: Program, sd_model: Any) -> None:
             f"{name}: found {kind} with {channels} input channels, expected 4; train on the base"
             " checkpoint that it was made from: the LoRA works in the inpainting one too"
         )
+
+
+def _require_parts(program: Program, sd_model: Any, family: Family) -> None:
+    """Do nothing if a checkpoint has all that its family has.
+
+    The programs' marks hold for its relatives too.
+
+    Raises:
+        CheckpointError: it is one of these, such as SDXL's refiner.
+    """
+    name = sd_model.sd_checkpoint_info.name
+    found, expected = len(program.text_networks(sd_model)), len(family.text_encoders)
+    if found != expected:
+        raise CheckpointError(
+            f"{name}: found a relative of {family} with {found} text encoder{'s'[: found != 1]},"
+            f" such as a refiner, expected {expected}; use the base checkpoint"
+        )
+    keys = dict(program.unet(sd_model).named_parameters())
+    for missing in family.essentials:
+        if missing.mark.startswith(UNET) and missing.mark.removeprefix(UNET) not in keys:
+            raise CheckpointError(f"{name}: found {missing.kind}, {EXPECTED}; {missing.advice}")
 
 
 def layout_of(program: Program, sd_model: Any) -> BlockLayout:

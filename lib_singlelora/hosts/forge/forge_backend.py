@@ -64,6 +64,8 @@ class ForgeBackend(Program):
                 f"found no checkpoint in {self.title}, expected one; put one into"
                 " models/Stable-diffusion"
             )
+        if self.loaded() is None:
+            self._unwedge()
         try:
             sd_models.forge_model_reload()
         except Exception as error:
@@ -82,10 +84,10 @@ class ForgeBackend(Program):
         return model
 
     def _unwedge(self) -> None:
-        """Have the next picture load its checkpoint.
+        """Have the checkpoint be loaded, whatever the program remembers as the loaded one.
 
-        After a load that failed the program remembers the checkpoint before as the loaded one,
-        which it has thrown away: chosen again it would not come back.
+        After a load that failed that is the one before, which it has thrown away: chosen again it
+        would not come back.
         """
         sd_models.model_data.forge_hash = ""
 

@@ -98,10 +98,6 @@ class ForgeHost(FamilyHost):
         """Forget what was read of LoRA files: one has changed under its name."""
         self._program.forget_loras()
 
-    def picture_options(self) -> dict[str, object]:
-        """The program's options that each of our pictures sets for itself, by their names."""
-        return self._program.picture_options()
-
     def complete_picture(self, p: Any) -> None:
         """Put what else the program needs into a picture's processing object."""
         self._program.complete_picture(p)

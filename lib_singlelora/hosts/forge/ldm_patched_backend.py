@@ -20,7 +20,7 @@ from ldm_patched.modules import (
     supported_models,
     supported_models_base,
 )
-from modules import scripts, sd_models
+from modules import scripts, sd_models, shared
 from modules_forge import forge_loader
 from torch import Tensor, nn
 
@@ -31,6 +31,8 @@ from .small_family import SmallFamily
 
 TEXT_NETWORKS = ("clip_l", "clip_h", "clip_g")  # as their outputs are joined
 NO_LORAS = str([])  # the program's own mark of them
+KINDS = {model_sampling.EPS: "epsilon", model_sampling.V_PREDICTION: "v_prediction"}
+CHOSEN = "sd_model_checkpoint"  # the program's option
 
 
 class LdmPatchedBackend(Program):
@@ -39,9 +41,6 @@ class LdmPatchedBackend(Program):
     name = "reforge"
     title = "reForge"
     adds_in_place = ("text encoder",)
-
-    def __init__(self) -> None:
-        self._drawing_with = ""
 
     def loaded(self) -> Any | None:
         """The checkpoint in memory."""
@@ -67,9 +66,6 @@ class LdmPatchedBackend(Program):
         model = self.loaded()
         if model is not None and model.sd_checkpoint_info.filename == checkpoint.filename:
             return model
-        return self._load(checkpoint)
-
-    def _load(self, checkpoint: Checkpoint) -> Any:
         try:
             sd_models.reload_model_weights(info=checkpoint)
         except Exception as error:
@@ -86,18 +82,23 @@ class LdmPatchedBackend(Program):
 
     @contextmanager
     def drawing_with(self, checkpoint: Checkpoint) -> Iterator[None]:
-        """Each picture names it, for the program puts its option's back before it draws."""
-        self._load(checkpoint)
-        self._drawing_with = checkpoint.title
+        """The option names it, for the program loads what that names before each picture.
+
+        In memory only, and without its callback: a picture's own option would have both loaded anew
+        for each.
+        """
+        options = shared.opts.data
+        before = options.get(CHOSEN)
+        options[CHOSEN] = checkpoint.title
         try:
+            self.load()
             yield
         finally:
-            self._drawing_with = ""
+            if before is None:
+                del options[CHOSEN]
+            else:
+                options[CHOSEN] = before
             self.load()
-
-    def picture_options(self) -> dict[str, object]:
-        """The checkpoint, inside `drawing_with`."""
-        return {"sd_model_checkpoint": self._drawing_with} if self._drawing_with else {}
 
     def complete_picture(self, p: Any) -> None:
         """A runner without scripts: the program asks the runner without looking for one."""
@@ -185,15 +186,23 @@ class LdmPatchedBackend(Program):
 
     def prediction_type(self, sd_model: Any) -> str:
         """As the file's keys say, or its config, which changes the sampling alone."""
-        sampling = sd_model.forge_objects_original.unet.model.model_sampling
-        if not isinstance(sampling, model_sampling.ModelSamplingDiscrete):
-            return type(sampling).__mro__[1].__name__
-        return "v_prediction" if isinstance(sampling, model_sampling.V_PREDICTION) else "epsilon"
+        schedule, kind = type(self._sampling(sd_model)).__bases__
+        if schedule is model_sampling.ModelSamplingDiscrete and kind in KINDS:
+            return KINDS[kind]
+        return f"{schedule.__name__} and {kind.__name__}"
 
     def alphas_cumprod(self, sd_model: Any) -> Tensor:
-        """(T,)."""
-        sigmas: Tensor = sd_model.forge_objects_original.unet.model.model_sampling.sigmas
+        """(T,).  Of a schedule that is made anew: a picture may have left another in its place."""
+        kind: Any = type(self._sampling(sd_model))
+        sigmas: Tensor = kind(sd_model.forge_objects_original.unet.model.model_config).sigmas
         return 1 / (1 + sigmas.double().square())
+
+    def _sampling(self, sd_model: Any) -> nn.Module:
+        """Of a class that the program makes for it, from a schedule and a kind of prediction."""
+        sampling: nn.Module = sd_model.forge_objects_original.unet.get_model_object(
+            "model_sampling"
+        )
+        return sampling
 
     def encode(self, sd_model: Any, pixels: Tensor) -> Tensor:
         """The distribution's mode."""

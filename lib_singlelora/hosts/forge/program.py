@@ -73,10 +73,6 @@ class Program(ABC):
             CheckpointError: it cannot be loaded.
         """
 
-    def picture_options(self) -> dict[str, object]:
-        """The program's options that each of our pictures sets for itself."""
-        return {}
-
     def complete_picture(self, p: Any) -> None:  # noqa: B027  (nothing to add is no omission)
         """Put what else the program needs into its processing object."""
 

@@ -1,4 +1,4 @@
-"""Forge's stand-in, installed for one test, and our host in it."""
+"""Stand-ins for Forge and reForge, installed for one test, and our host in them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("transformers")
 
+from tests.hosts.forge.reforge_stand_in import ReForgeStandIn
 from tests.hosts.forge.stand_in import ForgeStandIn
 from tests.hosts.webui.conftest import webui
 from tests.hosts.webui.stand_in import StandIn
 
-__all__ = ["forge", "host", "webui"]
+__all__ = ["forge", "host", "reforge", "reforge_host", "webui"]
 
 
 @pytest.fixture
@@ -27,3 +28,16 @@ def host(forge: ForgeStandIn) -> Any:
     from lib_singlelora.hosts.forge.host import ForgeHost
 
     return ForgeHost(ForgeBackend())
+
+
+@pytest.fixture
+def reforge(monkeypatch: pytest.MonkeyPatch, webui: StandIn) -> ReForgeStandIn:
+    return ReForgeStandIn(monkeypatch, webui)
+
+
+@pytest.fixture
+def reforge_host(reforge: ReForgeStandIn) -> Any:
+    from lib_singlelora.hosts.forge.host import ForgeHost
+    from lib_singlelora.hosts.forge.ldm_patched_backend import LdmPatchedBackend
+
+    return ForgeHost(LdmPatchedBackend())

@@ -43,6 +43,16 @@ class Linear(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
+def attention_function() -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
+    """What the program that stands here now computes attention by."""
+    patched: Any = sys.modules.get("ldm_patched.ldm.modules.attention")
+    forge: Any = sys.modules.get("backend.nn.unet")
+    function: Callable[[Tensor, Tensor, Tensor, int], Tensor] = (
+        patched.optimized_attention if patched else forge.attention_function
+    )
+    return function
+
+
 class Attention(nn.Module):
     def __init__(self, context: int = CHANNELS) -> None:
         super().__init__()
@@ -52,10 +62,8 @@ class Attention(nn.Module):
         self.to_out = nn.Sequential(Linear(CHANNELS, CHANNELS), nn.Dropout(0.0))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        from backend.nn import unet
-
         given = x if context is None else context
-        heads = unet.attention_function(self.to_q(x), self.to_k(given), self.to_v(given), 4)
+        heads = attention_function()(self.to_q(x), self.to_k(given), self.to_v(given), 4)
         out: Tensor = self.to_out(heads)
         return out
 
@@ -81,10 +89,11 @@ class FeedForward(nn.Module):
 
 
 class BasicTransformerBlock(nn.Module):
-    """backend/nn/unet.py: each sum is made in place."""
+    """backend/nn/unet.py: each sum is made in place; reForge's are not."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_place: bool) -> None:
         super().__init__()
+        self.in_place = in_place
         self.attn1 = Attention()
         self.norm1 = nn.LayerNorm(CHANNELS)
         self.attn2 = Attention(CONTEXT)
@@ -93,6 +102,10 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(CHANNELS)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        if not self.in_place:
+            x = x + self.attn1(self.norm1(x))
+            x = x + self.attn2(self.norm2(x), context)
+            return x + self.ff(self.norm3(x))
         x += self.attn1(self.norm1(x))
         x += self.attn2(self.norm2(x), context)
         skip = x
@@ -102,11 +115,11 @@ class BasicTransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, in_place: bool) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(32, CHANNELS)
         self.proj_in = nn.Conv2d(CHANNELS, CHANNELS, 1)
-        self.transformer_blocks = nn.ModuleList([BasicTransformerBlock()])
+        self.transformer_blocks = nn.ModuleList([BasicTransformerBlock(in_place)])
         self.proj_out = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
@@ -145,22 +158,23 @@ class Clip(nn.Module):
 class Unet(nn.Module):
     """Stable Diffusion 1's blocks, one of them with its convolutions, of one width."""
 
-    def __init__(self, channels: int = 4) -> None:
+    def __init__(self, channels: int = 4, in_place: bool = True) -> None:
         super().__init__()
+        self.in_place = in_place
         self.model_channels = CHANNELS
         self.channel_mult = [1, 1, 1, 1]
         self.time_embed = nn.Sequential(Linear(CHANNELS, CHANNELS))
         first = Sequence(nn.Conv2d(channels, CHANNELS, 3, padding=1))
         middle = [self._block(index) for index in range(1, 12)]
         self.input_blocks = nn.ModuleList([first, *middle])
-        self.middle_block = Sequence(SpatialTransformer())
+        self.middle_block = Sequence(SpatialTransformer(in_place))
         self.output_blocks = nn.ModuleList([self._block(11 - index) for index in range(12)])
         self.out = nn.Sequential(nn.Conv2d(CHANNELS, 4, 3, padding=1))
 
     def _block(self, index: int) -> Sequence:
         inner: list[nn.Module] = [nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)]
         if index % 3 and index < 9:
-            inner.append(SpatialTransformer())
+            inner.append(SpatialTransformer(self.in_place))
         return Sequence(*inner)
 
     def forward(

@@ -188,6 +188,22 @@ def test_a_load_that_fails_does_not_wedge_the_program(host: Any, forge: ForgeSta
     assert forge.data.sd_model is not None
 
 
+def test_a_checkpoint_that_left_memory_is_loaded_anew(host: Any, forge: ForgeStandIn) -> None:
+    """The program remembers it as the loaded one all the same."""
+    host.require_checkpoint()
+    forge.data.sd_model = None
+    with host.open_for_training() as model:
+        assert dict(model.targets())
+
+
+def test_a_refiner_is_refused(host: Any, forge: ForgeStandIn) -> None:
+    host.require_checkpoint()
+    forge.data.sd_model.is_sd1 = False
+    forge.data.sd_model.is_sdxl = True
+    with pytest.raises(CheckpointError, match="refiner"), host.open_for_training():
+        pass
+
+
 def test_a_file_that_changed_is_read_and_merged_anew(host: Any, forge: ForgeStandIn) -> None:
     host.require_checkpoint()
     forge.files.append("isabella")

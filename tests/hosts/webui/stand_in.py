@@ -89,6 +89,13 @@ class Options:
             for name in ("sd_model_checkpoint", "sd_vae", "cross_attention_optimization")
         }
 
+    def __getattr__(self, name: str) -> Any:
+        if name in vars(self).get("data", {}):
+            return self.data[name]
+        if name in vars(self).get("data_labels", {}):
+            return self.data_labels[name].default
+        raise AttributeError(name)
+
     def add_option(self, name: str, option: Option) -> None:
         self.data_labels[name] = option
 

@@ -56,6 +56,7 @@ def model_state():
     }
     digest = hashlib.sha256()
     flags = hashlib.sha256()
+    autograd = hashlib.sha256()
     for name, tensor in sorted(named.items()):
         digest.update(name.encode())
         digest.update(
@@ -63,9 +64,8 @@ def model_state():
             if tensor.dim()
             else b"0"
         )
-        facts = (name, tensor.dtype, tensor.device, tensor.requires_grad, tensor.grad is None)
-        facts = (*facts, tensor.is_inference())
-        flags.update(repr(facts).encode())
+        flags.update(repr((name, tensor.dtype, tensor.device, tensor.grad is None)).encode())
+        autograd.update(repr((name, tensor.requires_grad, tensor.is_inference())).encode())
     hooks = 0
     modules = [
         (f"{part}{name}", module)
@@ -82,11 +82,12 @@ def model_state():
     return {
         "weights": digest.hexdigest(),
         "flags": flags.hexdigest(),
+        "autograd": autograd.hexdigest(),
         "hooks": hooks,
         "attention": attention(),
         "loaded": [net.name for net in networks.loaded_networks],
         "grad_enabled": torch.is_grad_enabled(),
-        "checkpoint": shared.opts.sd_model_checkpoint,
+        "checkpoint": sd_models.select_checkpoint().filename,
         "onchange": str(shared.opts.data_labels["sd_model_checkpoint"].onchange),
     }
 
