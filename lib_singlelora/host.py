@@ -70,6 +70,8 @@ class ImageRequest:
     hard_edge: the picture outside the mask comes back up to the mask's very edge, without a soft
         one of the host's, for a caller who makes the seam.
     controls: of the kinds that the host has; of img2img and inpainting.
+    prediction: what the U-Net's output means; None is what the host has read of the checkpoint.
+    zero_terminal_snr: the schedule ends in pure noise, whether or not the checkpoint says so.
     """
 
     prompt: str
@@ -88,6 +90,8 @@ class ImageRequest:
     fill: Fill = "original"
     hard_edge: bool = False
     controls: tuple[ControlUnit, ...] = ()
+    prediction: Prediction | None = None
+    zero_terminal_snr: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class CheckpointInfo:
     title: that its metadata has; "" where it has none.
     quality: tags that go into every prompt drawn with it.
     description: its family and what it predicts, and where that was read; for the log.
+    declared: the settings by which it predicts other than was read; "" where there are none.
     """
 
     name: str
@@ -130,14 +135,20 @@ class CheckpointInfo:
     prediction: Prediction = "epsilon"
     title: str = ""
     quality: QualityTags = NO_TAGS
+    declared: str = ""
 
     @property
     def drawing_mark(self) -> str:
-        """What pictures depend on: the file, and the quality tags where there are any."""
-        if not self.quality:
-            return self.sha256
-        tags = self.quality
-        return "\n".join((self.sha256, tags.positive, tags.negative, tags.place))
+        """What pictures depend on: the file, the quality tags and the settings of prediction.
+
+        The last two where there are any.
+        """
+        marks = [self.sha256]
+        if self.quality:
+            marks += [self.quality.positive, self.quality.negative, self.quality.place]
+        if self.declared:
+            marks.append(self.declared)
+        return "\n".join(marks)
 
 
 @dataclass(frozen=True)

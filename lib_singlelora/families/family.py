@@ -84,6 +84,8 @@ class Family:
     zeroes_empty_negative: True if an empty negative prompt is conditioning of zeros, not the
         encoding of an empty text.
     prediction: what the U-Net's output means where nothing in the file says otherwise.
+    measures_prediction: True if its files say nothing of that and predict either, so that a loaded
+        network is asked.
     checkpointing_below: GPUs with less memory than this train with gradient checkpointing, bytes.
     preset: the training preset that suits its checkpoints of full size.
     v_preset: the same for those that predict v; '' for `preset`.
@@ -115,6 +117,7 @@ class Family:
     takes_sizes: bool = False
     zeroes_empty_negative: bool = False
     prediction: Prediction = "epsilon"
+    measures_prediction: bool = False
     checkpointing_below: float = 0.0
     preset: str = "recommended"
     v_preset: str = ""

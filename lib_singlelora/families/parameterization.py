@@ -23,11 +23,13 @@ class Parameterization:
 
     zero_terminal_snr: the schedule is rescaled so that its last timestep is pure noise.
     source: where that was read, for the log.
+    assumed: nothing in the file says it.
     """
 
     prediction: Prediction
     zero_terminal_snr: bool = False
     source: str = ""
+    assumed: bool = False
 
     def __str__(self) -> str:
         words = "v-prediction" if self.prediction == "v_prediction" else "epsilon prediction"
@@ -60,4 +62,4 @@ def parameterization_of(
         return Parameterization("v_prediction", rescaled, f"its metadata, {METADATA}")
     if kind in ("epsilon", "eps"):
         return Parameterization("epsilon", False, f"its metadata, {METADATA}")
-    return Parameterization(family.prediction, False, f"as {family} has it")
+    return Parameterization(family.prediction, False, f"as {family} has it", assumed=True)

@@ -20,3 +20,17 @@ def check_steps_and_size(request: ImageRequest) -> None:
     height = request.height
     if width % MULTIPLE or height % MULTIPLE or min(width, height) < MULTIPLE:
         raise SettingsError(f"size: found {width}x{height}, expected multiples of {MULTIPLE}")
+
+
+def require_own_prediction(request: ImageRequest) -> None:
+    """Refuse a prediction other than the program's own, which draws by what it has read itself.
+
+    Raises:
+        SettingsError: the settings say that the checkpoint predicts something else.
+    """
+    if request.prediction is not None:
+        raise SettingsError(
+            f"training.prediction={request.prediction}: found a checkpoint that this program draws"
+            " with as the other kind, expected both alike, or its pictures are noise; set it to"
+            " auto, or write the .yaml that says v-prediction beside the file (`vconfig FILE`)"
+        )

@@ -12,7 +12,7 @@ from .declare import setting
 class QualitySettings:
     """Quality tags.
 
-    In every prompt that is drawn, in no caption of the character.
+    In every prompt that is drawn, and in the character's captions where that is asked for.
     """
 
     tags: str = setting(
@@ -33,4 +33,12 @@ class QualitySettings:
         "",
         label="Own negative tags",
         help="In place of the preset's tags in negative prompts; empty keeps them.",
+    )
+    in_captions: bool = setting(
+        False,
+        label="Quality tags in captions",
+        help=(
+            "Ends every caption with the positive tags too, so that the LoRA learns the picture as "
+            "one of that quality; off leaves them to the checkpoint."
+        ),
     )

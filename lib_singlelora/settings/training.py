@@ -418,7 +418,7 @@ class LossSettings(LearningSettings):
         "auto",
         label="Prediction",
         choices=("auto", "epsilon", "v_prediction"),
-        help="What the checkpoint predicts; auto reads it from the checkpoint's config.",
+        help="What the checkpoint predicts, in training and drawing; auto reads it there.",
     )
     zero_terminal_snr: bool = setting(
         False,

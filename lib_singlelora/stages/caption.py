@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from ..captions.pruning import CLOTHES, Policy, Trait, find_traits, outfit_trigg
 from ..captions.tag_categories import category_of
 from ..captions.trigger_text import has_trigger
 from ..errors import NotFoundError
+from ..families.quality import QualityTags
 from ..files.fileio import file_hash, fingerprint
 from ..imaging.load import load_picture
 from ..jobs import Job, Progress
@@ -93,7 +94,11 @@ def caption(context: StageContext) -> CaptionResult:
     hosts_own = own_taggers(options, context.host)
     hashes = {path.name: file_hash(path) for path in pictures}
     parts = view_parts(workspace) if folders or hosts_own else {}
-    mark = fingerprint(vars(options), vars(character), hashes, marks(folders, hosts_own), parts)
+    quality = _quality_tags(context)
+    further = () if quality is None else (quality.positive,)  # unasked, it is as it was without
+    mark = fingerprint(
+        vars(options), vars(character), hashes, marks(folders, hosts_own), parts, *further
+    )
     record, done = begin(workspace, "caption", mark, context.force)
     kept = []
     if not done:
@@ -105,6 +110,8 @@ def caption(context: StageContext) -> CaptionResult:
             doubts = doubts_of(workspace, pictures, seen.by_crop, seen.scores)
         seen = _plausible(seen, pictures, doubts, policy)
         texts, traits = _compose(options, character, pictures, view_tags(workspace), seen)
+        if quality:
+            texts = {path: _each_line(text, quality.in_prompt) for path, text in texts.items()}
         for path, text in texts.items():
             target = caption_file(path)
             if not workspace.write_unless_edited(record, target, text.encode(), context.force):
@@ -116,6 +123,8 @@ def caption(context: StageContext) -> CaptionResult:
             **record_of(doubts, policy),
         )
         record.data["notes"] += _unused_word(options, texts.values())
+        if quality is not None:
+            record.data["notes"].append(_quality_note(quality, context.host.checkpoint.name))
         finish(workspace, record, [caption_file(path) for path in pictures])
     return CaptionResult(
         {path: read_caption(path) for path in pictures},
@@ -212,6 +221,29 @@ def _compose(
         ]
         texts[path] = "\n".join(dict.fromkeys(lines))
     return texts, traits
+
+
+def _quality_tags(context: StageContext) -> QualityTags | None:
+    """The checkpoint's quality tags, for the end of captions; None where they are not asked for.
+
+    At the end, where shuffling and keep_tokens leave the trigger in front.
+    """
+    if not context.settings.quality.in_captions:
+        return None
+    return replace(context.host.checkpoint.quality, place="end")
+
+
+def _each_line(text: str, change: Callable[[str], str]) -> str:
+    return "\n".join(map(change, text.split("\n")))
+
+
+def _quality_note(quality: QualityTags, checkpoint: str) -> str:
+    if not quality.positive:
+        return (
+            f"quality.in_captions: found no quality tags for {checkpoint}, so captions have none;"
+            " choose quality.tags or write quality.positive"
+        )
+    return f"quality.in_captions: every caption ends with '{quality.positive}'"
 
 
 def _unused_word(options: CaptionSettings, texts: Iterable[str]) -> list[str]:

@@ -10,7 +10,8 @@ from ..host import Host
 from ..jobs import Job
 from ..settings.schema import Settings
 from ..workspace.workspace import Workspace
-from .quality_host import with_quality_tags
+from .declared_host import with_declared_prediction
+from .quality_host import QualityHost, with_quality_tags
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class StageContext:
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "host", with_quality_tags(self.host, self.settings.quality))
+        inner = self.host.inner if isinstance(self.host, QualityHost) else self.host
+        declared = with_declared_prediction(inner, self.settings.training)
+        object.__setattr__(self, "host", with_quality_tags(declared, self.settings.quality))
 
     def with_settings(self, settings: Settings) -> StageContext:
         """The same call with other settings."""

@@ -38,6 +38,7 @@ SD2 = Family(
     text_encoders=(_CLIP_H,),
     native_size=768,
     vae_scale=0.18215,
+    measures_prediction=True,  # 512-base-ema predicts epsilon, 768-v-ema v
     base_model_version="sd_v2",
     architecture="stable-diffusion-v2-512",
     architecture_v="stable-diffusion-v2-768-v",

@@ -16,6 +16,7 @@ from ...embedded.paths import CLIP
 from ...errors import CheckpointError
 from ...families.family import SIZE_NUMBERS, SIZE_WIDTH, UNET, VAE
 from ...families.layout import BlockLayout
+from ...families.parameterization import Parameterization
 from ...families.registry import family_of
 from ...naming.blocks import is_text
 from ...naming.keys import canonical_to_diffusers
@@ -44,6 +45,7 @@ class CheckpointNetworks:
     prediction: what the U-Net's output means.
     zero_terminal_snr: the schedule's last timestep is pure noise.
     encoders: the text encoders; without any, `text` is the family's only one.
+    parameterization: what was found of it, and where.
     """
 
     unet: nn.Module
@@ -58,6 +60,7 @@ class CheckpointNetworks:
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
     zero_terminal_snr: bool = False
     encoders: tuple[TextNetwork, ...] = ()
+    parameterization: Parameterization | None = None
 
     def __post_init__(self) -> None:
         if not self.encoders:
@@ -120,6 +123,8 @@ def networks_from(file: CheckpointFile, tensors: Mapping[str, Tensor]) -> Checkp
     betas = torch.linspace(beta_start**0.5, beta_end**0.5, timesteps, dtype=torch.float64) ** 2
     alphas_cumprod = torch.cumprod(1 - betas, dim=0)
     said = file.parameterization
+    if said.assumed and file.family.measures_prediction:
+        said = measured_parameterization(unet, layout)
     if said.zero_terminal_snr:
         alphas_cumprod = zero_terminal_snr(alphas_cumprod)
     for network in (unet, vae, *(part for encoder in encoders for part in encoder.modules())):
@@ -137,7 +142,22 @@ def networks_from(file: CheckpointFile, tensors: Mapping[str, Tensor]) -> Checkp
         prediction=said.prediction,
         zero_terminal_snr=said.zero_terminal_snr,
         encoders=encoders,
+        parameterization=said,
     )
+
+
+@torch.no_grad()
+def measured_parameterization(unet: nn.Module, layout: BlockLayout) -> Parameterization:
+    """What a Stable Diffusion 2 predicts, by its answer to a grey picture at the last timestep.
+
+    Source: AUTOMATIC1111 1.10.1, modules/sd_models_config.py,
+    is_using_v_parameterization_for_sd2.
+    """
+    grey = torch.full((1, 4, 8, 8), 0.5)
+    context = torch.full((1, 2, layout.context), 0.5)
+    answer: Tensor = unet(grey, torch.tensor([999]), context).sample
+    is_v = float((answer - grey).mean()) < -1
+    return Parameterization("v_prediction" if is_v else "epsilon", False, "measured on its U-Net")
 
 
 def _section(params: Mapping[str, object], name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count as count_from
 from itertools import groupby
@@ -88,6 +88,8 @@ class StandaloneHost:
     @cached_property
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
+        if self._file.parameterization.assumed and self._file.family.measures_prediction:
+            _ = self.networks  # which are asked what they predict
         return _checkpoint_info(self._file)
 
     @property
@@ -210,6 +212,8 @@ class StandaloneHost:
 
     def _load(self, dtype: torch.dtype) -> CheckpointNetworks:
         networks = load_networks(self._file)
+        if networks.parameterization is not None:  # where the networks had to be asked
+            self._file = replace(self._file, parameterization=networks.parameterization)
         logger.info("%s: %s", self._file.path.name, self._file.description)
         if self._device != "cpu" or dtype != torch.float32:
             networks.unet.to(self._device, dtype)
@@ -334,7 +338,7 @@ class StandaloneHost:
                 return predict(texts, unet, latents, next(step_numbers), first.cfg_scale)
 
             latents = denoise(
-                self._scheduler(first.sampler),
+                self._scheduler(first),
                 guided,
                 noise.to(self._device),
                 generators,
@@ -384,15 +388,15 @@ class StandaloneHost:
             for prompt, request in zip(prompts, requests, strict=True)
         ]
 
-    def _scheduler(self, sampler: str) -> Any:
+    def _scheduler(self, request: ImageRequest) -> Any:
         networks = self.networks
         return make_scheduler(
-            sampler,
+            request.sampler,
             networks.beta_start,
             networks.beta_end,
             len(networks.alphas_cumprod),
-            networks.prediction,
-            networks.zero_terminal_snr,
+            request.prediction or networks.prediction,
+            request.zero_terminal_snr or networks.zero_terminal_snr,
         )
 
     def _start(self, request: ImageRequest) -> Img2ImgStart | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from modules import sd_hijack, sd_models, shared
 
+from ...families.family import Prediction
 from ...host import AskedPreset, CheckpointInfo, CheckpointProblem, LoraUse, TrainingModel
 from ...lora.fit import require_fit
 from ..webui_family import checkpoints
-from ..webui_family.host import FamilyHost
+from ..webui_family.host import NOISE_SCHEDULE, ZERO_TERMINAL_SNR, FamilyHost
 from . import v_prediction
 from .architecture import family_of, layout_of, require_model, require_trainable
 from .training_model import borrowed_networks, mark_stale
-
-NOISE_SCHEDULE = "sd_noise_schedule"  # the WebUI's option
 
 
 class WebUIHost(FamilyHost):
@@ -40,7 +40,10 @@ class WebUIHost(FamilyHost):
         """
         model = require_model(shared.sd_model)
         require_trainable(model)
-        return checkpoints.checkpoint_info(model.sd_checkpoint_info, family_of(model))
+        info = checkpoints.checkpoint_info(model.sd_checkpoint_info, family_of(model))
+        # The WebUI measures it where a Stable Diffusion 2's file says nothing
+        prediction: Prediction = "v_prediction" if model.parameterization == "v" else "epsilon"
+        return replace(info, prediction=prediction)
 
     @property
     def asked_preset(self) -> AskedPreset:
@@ -82,7 +85,7 @@ class WebUIHost(FamilyHost):
         is_known = NOISE_SCHEDULE in shared.opts.data_labels  # since 1.8
         if model is None or not is_known or not v_prediction.has_zero_terminal_snr(model):
             return {}
-        return {NOISE_SCHEDULE: "Zero Terminal SNR"}
+        return {NOISE_SCHEDULE: ZERO_TERMINAL_SNR}
 
     def require_fitting(self, loras: Sequence[LoraUse]) -> None:
         """Do nothing if the LoRAs are for the loaded checkpoint.

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from modules import devices, paths
+from modules import devices, paths, shared
 
 from ...errors import CheckpointError
 from ...host import (
@@ -30,6 +30,7 @@ from ...host import (
 )
 from ...jobs import Job, Progress
 from ..batches import BatchSizes, check_alike, single
+from ..request import require_own_prediction
 from . import controlnet, generate
 from .checkpoints import checkpoint_info, checkpoint_named, file_family
 from .deepbooru import Deepbooru
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 # Under `models/`: where the wd14-tagger extensions (toriato's and picobyte's forks, xiaolaa2's)
 # and dataset-tag-editor keep their models
+NOISE_SCHEDULE = "sd_noise_schedule"  # the program's option, and what it calls zero terminal SNR
+ZERO_TERMINAL_SNR = "Zero Terminal SNR"
 TAGGER_FOLDERS = ("tagger", "interrogators", "TaggerOnnx", "wd-tagger", "WD14")
 
 
@@ -217,15 +220,20 @@ class FamilyHost(ABC):
         Raises:
             CheckpointError: there is no checkpoint to draw with.
             LoraKeyError: a LoRA is for another base model.
+            SettingsError: the settings say that the checkpoint predicts what the program does not
+                take it for.
         """
         check_alike(requests)
         with self.exclusive(job):
             self.require_checkpoint()
             for request in requests[:1]:
                 self.require_fitting(request.loras)
-            custom = generate.Custom(
-                self.picture_options(), self.complete_picture, self.prompt_length
-            )
+                require_own_prediction(request)
+            options = self.picture_options()
+            may_rescale = NOISE_SCHEDULE in shared.opts.data_labels
+            if may_rescale and any(request.zero_terminal_snr for request in requests):
+                options = {**options, NOISE_SCHEDULE: ZERO_TERMINAL_SNR}
+            custom = generate.Custom(options, self.complete_picture, self.prompt_length)
             return generate.generate_images(requests, job, self.library, custom, self._batches)
 
     def batch_limit(self, width: int, height: int) -> int:

@@ -228,3 +228,20 @@ def test_a_picture_with_the_lora_is_the_one_that_diffusers_draws(
         pipe.unload_lora_weights()
     assert np.abs(pictures[0] - pictures[1]).max() > 8
     assert np.abs(pictures[1] - picture * 255).max() <= 1
+
+
+@pytest.mark.parametrize(("bias", "expected"), [(0.0, "epsilon"), (-3.0, "v_prediction")])
+def test_a_file_that_does_not_say_what_it_predicts_is_measured(
+    kind: Kind, bias: float, expected: str
+) -> None:
+    from lib_singlelora.hosts.standalone.checkpoint_loader import measured_parameterization
+
+    networks = kind.host.networks
+    last = networks.unet.conv_out.bias
+    before = last.clone()
+    try:
+        last += bias
+        found = measured_parameterization(networks.unet, networks.layout)
+    finally:
+        last.copy_(before)
+    assert found.prediction == expected and "measured" in found.source
