@@ -48,7 +48,7 @@ function Plan({ onClose }) {
                 </li>`)}
             </ol>
             ${isDone && html`<p class="note">${t("forecast.nothing")}</p>`}
-            <p><strong>${t("forecast.time")}</strong> ${plan.seconds_known || plan.seconds ? t(plan.seconds_known ? "forecast.about" : "forecast.at_least", { time: clock(plan.seconds) }) : t("forecast.unknown")}</p>
+            ${!isDone && html`<p><strong>${t("forecast.time")}</strong> ${plan.seconds_known || plan.seconds ? t(plan.seconds_known ? "forecast.about" : "forecast.at_least", { time: clock(plan.seconds) }) : t("forecast.unknown")}</p>`}
             <${Memory} />
             <p><strong>${t("preset")}</strong> ${plan.preset.name} <span class="dim">${plan.preset.why}</span></p>
             <label class="inline">${t("forecast.look")}

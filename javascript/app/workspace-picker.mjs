@@ -58,7 +58,7 @@ export function WorkspacePicker() {
                     <button type="button" class=${classes("picker-item", each === chosen && "is-chosen")} data-workspace=${each} onClick=${() => choose(each)}>
                         <img src=${thumbUrl(each)} alt="" loading="lazy" width="48" height="48" /><span>${each}</span>
                     </button>
-                    <button type="button" class="icon" aria-label=${t("workspace.delete", { name: each })} title=${t("workspace.delete", { name: each })} onClick=${() => remove(each)}>🗑</button>
+                    <button type="button" class="icon" aria-label=${t("workspace.delete", { name: each })} title=${t("workspace.delete", { name: each })} onClick=${() => remove(each)}>✕</button>
                 </li>`)}
             </ul>
             ${!found.length && names?.length ? html`<p class="dim">${t("search.none")}</p>` : null}
