@@ -404,6 +404,11 @@ class Host(Protocol):
         ...
 
     @property
+    def title(self) -> str:
+        """The program's name, for people."""
+        ...
+
+    @property
     def paths(self) -> HostPaths:
         """The host's folders."""
         ...

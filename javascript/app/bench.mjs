@@ -1,11 +1,28 @@
 // The inpainting bench: a picture, what of it is redrawn, the results, and what becomes of them.
 import { ask, base64, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
 import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
+import { useDraft } from "./draft.mjs";
 import { DropZone } from "./drop-zone.mjs";
 import { NextVersion } from "./next-version.mjs";
 import { Painter } from "./painter.mjs";
-import { attempt, change, glance, name, ownJob, tell } from "./state.mjs";
+import { attempt, change, declarations, glance, name, ownJob, program } from "./state.mjs";
+import { SettingField } from "./setting-field.mjs";
 import { t } from "./words.mjs";
+
+/** ControlNet's units, those that the program around the page has. */
+function Controls() {
+    const { controls } = useWatch(program);
+    const seen = useWatch(glance);
+    const all = useWatch(declarations);
+    if (!controls.length || !seen) return null;
+    const byHand = new Set(seen.by_hand);
+    const both = ["inpaint", "reference"].every((each) => controls.includes(each));
+    const fields = ["inpaint.controlnet", "inpaint.controlnet_weight"].flatMap((setting) => all.filter((each) => each.name === setting));
+    return html`<div class="grid" id="sl-controls">${fields.map((declared) => {
+        const choices = declared.choices.filter((each) => each === "off" || controls.includes(each) || (each === "both" && both));
+        return html`<${SettingField} key=${declared.name} prefix="sl-bench" declared=${{ ...declared, choices }} value=${seen.settings[declared.name]} byHand=${byHand.has(declared.name)} />`;
+    })}</div>`;
+}
 
 export function Bench() {
     const seen = useWatch(glance);
@@ -22,6 +39,7 @@ export function Bench() {
         setUrl(made);
         return () => URL.revokeObjectURL(made);
     }, [file]);
+    const prompt = useDraft(String(seen?.settings["inpaint.prompt"] ?? ""), (text) => attempt(() => change({ "inpaint.prompt": text })));
     if (!seen?.prepared) return null;
     const picture = url || fileUrl(character, seen.prepared, seen.revision.source);
     const mask = !url && seen.inpaint_mask ? fileUrl(character, seen.inpaint_mask, seen.revision.inpaint) : "";
@@ -50,7 +68,8 @@ export function Bench() {
             </div>
             <div>
                 <label for="sl-bench-prompt">${t("bench.prompt")}</label>
-                <textarea id="sl-bench-prompt" rows="3" value=${seen.settings["inpaint.prompt"]} placeholder=${t("bench.prompt.empty")} onChange=${(/** @type {any} */ event) => attempt(() => change({ "inpaint.prompt": event.target.value }))}></textarea>
+                <textarea id="sl-bench-prompt" rows="3" ...${prompt} placeholder=${t("bench.prompt.empty")}></textarea>
+                <${Controls} />
                 <div class="row">
                     <button type="button" class="small" id="sl-suggest" onClick=${suggest}>${t("bench.suggest")}</button>
                     <button type="button" class="primary" data-run="inpaint" disabled=${isBusy} onClick=${start}>${t(isBusy ? "running" : "run.inpaint")}</button>

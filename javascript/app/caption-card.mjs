@@ -1,6 +1,7 @@
 // One crop beside its caption: chips to drag, drop, restore and add.
 import { thumbUrl } from "./api.mjs";
 import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
+import { useDraft } from "./draft.mjs";
 import { captionOf, reordered, suggestions, tagsOf } from "./tags.mjs";
 import { glance, name as workspace } from "./state.mjs";
 import { t } from "./words.mjs";
@@ -18,6 +19,7 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
     const [dragged, drag] = useState("");
     const list = useRef(/** @type {HTMLElement | null} */ (null));
     useEffect(() => setTags(tagsOf(caption.text)), [caption.text]);
+    const typed = useDraft(captionOf(tags), async (text) => { write(tagsOf(text)); return true; });
     const beyond = new Set(tagsOf(caption.beyond));
     const trigger = seen?.settings["character.trigger"];
     /** @param {string[]} next */
@@ -47,7 +49,7 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
                 <button type="button" class="link small-text" aria-pressed=${String(asText)} onClick=${() => showText(!asText)}>${t(asText ? "captions.as_chips" : "captions.as_text")}</button>
             </div>
             ${asText
-                ? html`<textarea rows="4" aria-label=${t("captions.of", { name })} value=${captionOf(tags)} onChange=${(/** @type {any} */ event) => write(tagsOf(event.target.value))}></textarea>`
+                ? html`<textarea rows="4" aria-label=${t("captions.of", { name })} ...${typed}></textarea>`
                 : html`<div class="chips"><div class="inside" ref=${list} role="list" aria-label=${t("captions.of", { name })}>
                     ${tags.map((tag, at) => html`<span key=${tag} role="listitem" tabindex="0" draggable=${true} data-tag=${tag}
                         data-category=${tag === trigger ? "trigger" : known.categories[tag] ?? "other"}

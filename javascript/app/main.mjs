@@ -3,7 +3,7 @@ import { html, render } from "./core.mjs";
 import { Page } from "./page.mjs";
 import { listen } from "./events.mjs";
 import { refreshLoras } from "./host.mjs";
-import { loadDeclarations, attempt } from "./state.mjs";
+import { loadDeclarations, loadProgram, attempt } from "./state.mjs";
 
 class SingleLora extends HTMLElement {
     connectedCallback() {
@@ -25,6 +25,7 @@ class SingleLora extends HTMLElement {
         const ends = [listen(), refreshLoras()];
         this.stop = () => ends.forEach((end) => end());
         attempt(loadDeclarations);
+        attempt(loadProgram);
     }
 
     disconnectedCallback() {

@@ -15,7 +15,7 @@ import { Test } from "./test.mjs";
 import { Train } from "./train.mjs";
 import { WorkspacePicker } from "./workspace-picker.mjs";
 import { code, t } from "./words.mjs";
-import { connection, glance, name, step } from "./state.mjs";
+import { checkpoint, connection, glance, name, program, step } from "./state.mjs";
 
 const PANELS = {
     source: Source,
@@ -31,6 +31,8 @@ export function Page() {
     const seen = useWatch(glance);
     const open = /** @type {keyof typeof PANELS} */ (useWatch(step));
     const link = useWatch(connection);
+    const around = useWatch(program);
+    const loaded = useWatch(checkpoint);
     useEffect(() => keys(), []);
     const Panel = PANELS[open];
     return html`
@@ -39,6 +41,7 @@ export function Page() {
             <${CheckpointNotice} />
             <header class="top">
                 <${WorkspacePicker} />
+                <p class="dim small-text grow" id="sl-host">${around.title}${loaded.checkpoint && ` · ${loaded.checkpoint}`}</p>
                 ${chosen && seen && html`<${RunEverything} />`}
             </header>
             <${JobBar} />

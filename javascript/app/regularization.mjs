@@ -3,7 +3,7 @@ import { ask, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
 import { classes, html, useState, useWatch } from "./core.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
-import { attempt, dataset, glance, name, reload, tell } from "./state.mjs";
+import { attempt, dataset, glance, jobs, name, reload, tell } from "./state.mjs";
 import { Template } from "./template.mjs";
 import { t } from "./words.mjs";
 
@@ -13,6 +13,7 @@ export function Regularization() {
     const seen = useWatch(glance);
     const data = useWatch(dataset);
     const character = useWatch(name);
+    const all = useWatch(jobs);
     const [shown, show] = useState("kept");
     const [most, setMost] = useState(FIRST);
     if (!seen) return null;
@@ -30,6 +31,9 @@ export function Regularization() {
         const done = await attempt(() => move(picture.kept));
         if (done) tell(t(picture.kept ? "reg.rejected_one" : "reg.taken_back", { name: picture.name }), () => attempt(() => move(!picture.kept)));
     };
+    const busy = all.some((job) => job.workspace === character && job.word === "redraw" && ["running", "waiting"].includes(job.state));
+    /** @param {string} which */
+    const redraw = (which) => attempt(() => ask(ofWorkspace(character, `regularization/${which}/redraw`), { body: {} }));
     const notes = data?.notes.regularize ?? [];
     return html`
         <${StepHead} step="regularization" stage="regularize" teach="reg.teach" />
@@ -43,7 +47,8 @@ export function Regularization() {
             <ul class="reg" id="sl-reg">
                 ${listed.slice(0, most).map((each) => html`<li key=${each.name} data-reg=${each.name} class=${each.kept ? "" : "is-rejected"}>
                     <a href=${fileUrl(character, each.file)} target="_blank" rel="noopener"><img src=${thumbUrl(character, each.file, 256, seen.revision.regularization)} alt=${each.prompt} title=${each.prompt} loading="lazy" width="128" height="128" /></a>
-                    <button type="button" class="small" onClick=${() => review(each)}>${t(each.kept ? "reg.reject" : "reg.take_back")}</button>
+                    <div class="row"><button type="button" class="small" data-review=${each.name} onClick=${() => review(each)}>${t(each.kept ? "reg.reject" : "reg.take_back")}</button>
+                        <button type="button" class="small" data-redraw=${each.name} disabled=${busy} title=${t("reg.redraw.help")} onClick=${() => redraw(each.name)}>${t("reg.redraw")}</button></div>
                     ${each.reasons.length > 0 && html`<p class="small-text">${each.reasons.join("; ")} <span class="dim">(${each.by})</span></p>`}
                 </li>`)}
             </ul>

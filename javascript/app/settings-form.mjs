@@ -25,7 +25,7 @@ export function SettingsForm({ sections, heading }) {
     const byHand = new Set(seen.by_hand);
     const word = search.trim().toLowerCase();
     const fits = (/** @type {import("./types.d.ts").Declaration} */ each) =>
-        `${each.name} ${each.label} ${tOr(`setting.${each.name}`, "")} ${each.help} ${each.group}`.toLowerCase().includes(word);
+        `${each.name} ${each.label} ${tOr(`setting.${each.name}`, "")} ${each.help} ${tOr(`setting.${each.name}.help`, "")} ${each.group} ${tOr(`group.${each.group}`, "")}`.toLowerCase().includes(word);
     /** @param {import("./types.d.ts").Declaration} each */
     const field = (each) => html`<${SettingField} key=${each.name} declared=${each} value=${seen.settings[each.name]} byHand=${byHand.has(each.name)} />`;
     const first = sections.flatMap((section) => (FIRST[section] ?? []).map((key) => own.find((each) => each.name === `${section}.${key}`)).filter(Boolean));

@@ -1,6 +1,7 @@
 // The sheet: how long it would take, and the page that the stage wrote, in its own frame.
 import { ask, fileUrl, ofWorkspace } from "./api.mjs";
 import { html, useState, useWatch } from "./core.mjs";
+import { LiveSheet } from "./live-sheet.mjs";
 import { attempt, glance, name } from "./state.mjs";
 import { t } from "./words.mjs";
 
@@ -16,6 +17,7 @@ export function Sheet() {
             ${url && html`<a class="button small" href=${url} target="_blank" rel="noopener">${t("sheet.open")}</a>`}
         </div>
         ${plan && html`<p class="note" role="status">${plan}</p>`}
+        <${LiveSheet} />
         ${url ? html`<iframe class="sheet" id="sl-sheet" src=${url} title=${t("sheet")} loading="lazy"></iframe>` : html`<p class="dim">${t("sheet.empty")}</p>`}
     </section>`;
 }

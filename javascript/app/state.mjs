@@ -12,6 +12,8 @@ const KEY = "singlelora-workspace";
 export const jobs = signal(/** @type {Job[]} */ ([]));
 export const workspaces = signal(/** @type {string[] | null} */ (null));
 export const checkpoint = signal({ name: "", checkpoint: "" });
+/** The program that the page is in, and the kinds of ControlNet's units that it has. */
+export const program = signal({ title: "", controls: /** @type {string[]} */ ([]) });
 /** The open workspace; "" for none: a new character. */
 export const name = signal(sessionStorage.getItem(KEY) ?? "");
 export const glance = signal(/** @type {Glance | null} */ (null));
@@ -84,6 +86,11 @@ export async function reload() {
 /** All settings' declarations, once. */
 export async function loadDeclarations() {
     if (!declarations.value.length) declarations.value = await ask("settings");
+}
+
+/** The program around the page; ControlNet may come with a restart, so each page asks. */
+export async function loadProgram() {
+    program.value = await ask("host");
 }
 
 let count = 0;

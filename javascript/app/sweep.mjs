@@ -78,7 +78,7 @@ function Result({ sweep, character }) {
     const worth = (/** @type {any} */ trial) => trial.figures.value ?? -Infinity;
     const trials = [...sweep.trials].sort((one, other) => worth(other) - worth(one));
     const mark = `${sweep.left}${sweep.trials.length}${sweep.seconds.sweep}`;
-    return html`<details class="sweep" open=${sweep.left === 0}><summary>${t("sweep.result", { name: sweep.sweep, n: trials.length })}${sweep.left ? ` · ${t("sweep.left", { n: sweep.left })}` : ""}</summary>
+    return html`<details class="sweep" open><summary>${t("sweep.result", { name: sweep.sweep, n: trials.length })}${sweep.left ? ` · ${t("sweep.left", { n: sweep.left })}` : ""}</summary>
         ${sweep.preset && html`<p class="note"><strong>${t("sweep.preset", { name: sweep.preset.name })}</strong> ${sweep.preset.about}</p>
             <ul class="plain">${Object.entries(sweep.preset.why).map(([setting, why]) => html`<li><code>${setting}</code> ${why}</li>`)}</ul>`}
         <div class="scroll"><table class="trials">
@@ -98,12 +98,15 @@ export function Sweep() {
     const character = useWatch(name);
     const chosen = useWatch(tried);
     const job = useWatch(ownJob);
+    const isSweep = job?.word === "sweep";
     const [results, setResults] = useState(/** @type {any[]} */ ([]));
     useEffect(() => {
         let gone = false;
-        ask(ofWorkspace(character, "sweeps")).then((all) => !gone && setResults(all), () => {});
-        return () => { gone = true; };
-    }, [character, job?.id]);
+        const load = () => ask(ofWorkspace(character, "sweeps")).then((all) => !gone && setResults(all), () => {});
+        load();
+        const timer = isSweep ? setInterval(load, 3000) : undefined; // trials come one by one
+        return () => { gone = true; clearInterval(timer); };
+    }, [character, job?.id, isSweep]);
     const any = Object.keys(chosen).length > 0;
     return html`<section id="sl-sweep" aria-label=${t("sweep")}>
         <h3>${t("sweep")}</h3>

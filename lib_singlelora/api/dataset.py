@@ -134,6 +134,14 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         return desk.review(name, given.take_back, given.reject)
 
     @routes.post(
+        f"{at}/regularization/{{picture}}/redraw",
+        summary="Queue one regularization picture anew: its prompt, another seed",
+        status_code=202,
+    )
+    def redraw(name: str, picture: str) -> Dict[str, Any]:
+        return view_of(desk.redraw(name, picture))
+
+    @routes.post(
         f"{at}/trigger", summary="Queue a check whether the trigger is free", status_code=202
     )
     def trigger(name: str, given: Word) -> Dict[str, Any]:

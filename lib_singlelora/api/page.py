@@ -15,6 +15,7 @@ from ..service import trash
 from ..service.equipment import equipment, fetch
 from ..service.forecast import forecast
 from ..service.glance import glance
+from ..service.live_sheet import live_sheet
 from ..service.service import Service
 from ..service.steps import steps_of
 from ..service.thumbnail import thumbnail
@@ -82,11 +83,19 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def training(name: str) -> Dict[str, Any]:
         return training_log(service, name)
 
+    @routes.get(f"{at}/sheet/live", summary="The sheet while it is drawn: tables, cells, pictures")
+    def drawn_now(name: str) -> Dict[str, Any]:
+        return live_sheet(service, name)
+
     @routes.get(f"{at}/thumbnail", summary="A picture of the workspace, small, as JPEG")
     def small(name: str, file: str = "", side: int = 96) -> Response:
         data = thumbnail(service, name, file, side)
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'none'"}
         return Response(data, media_type="image/jpeg", headers=headers)
+
+    @routes.get("/host", summary="The program around the page: its title, ControlNet's units")
+    def program() -> Dict[str, Any]:
+        return {"title": service.host.title, "controls": list(service.host.controls())}
 
     @routes.get("/equipment", summary="Tagger, matting model, upscaler: what is there, what is not")
     def tools() -> List[Dict[str, Any]]:

@@ -253,6 +253,11 @@ def _named(text: str, own: Review) -> str:
     return name
 
 
+def picture_named(settings: Settings, workspace: Workspace, text: str) -> str:
+    """A picture's number as its files have it, such as 0007 for 7.  Raises: NotFoundError."""
+    return _named(text, Review(settings, workspace, workspace.record(STAGE), repair=False))
+
+
 def rejections(workspace: Workspace) -> dict[str, list[str]]:
     """Why pictures were put aside: name without suffix -> reasons, as the last call left it."""
     decisions = workspace.record(STAGE).data.get("decisions", {})

@@ -211,6 +211,30 @@ class DatasetService:
         review(settings, workspace, take_back, reject)
         return plain_values(regularization_of(settings, workspace))
 
+    def redraw(self, name: str, picture: str) -> Ticket[dict[str, Any]]:
+        """Queue a job that draws one regularization picture anew, with another seed.
+
+        picture: its number, such as 7 or 0007.
+        Raises: WorkspaceError; NotFoundError, for a picture that is not there.
+        """
+        from ..curation.regularization import picture_named
+
+        settings = self.service.settings(name)
+        workspace = self.service.workspace(name)
+        number = picture_named(settings, workspace, picture)
+        host = self.service.host
+
+        def work(job: Job) -> dict[str, Any]:
+            from ..stages.context import StageContext
+            from ..stages.regularize_redraw import redraw
+
+            with host.exclusive(job), workspace.writing("redraw"):
+                now = current(workspace, host.asked_preset)[0]
+                path = redraw(StageContext(now, workspace, host, job), number)
+                return {"picture": str(path)}
+
+        return self.service.runner.submit(f"{name}: redraw", work, workspace.events, host.mirror)
+
     def check_trigger(
         self, name: str, word: str = "", force: bool = False
     ) -> Ticket[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..settings.schema import declarations
+from ..workspace.preset_origin import PRESET, USER
 from .service import Service
 from .steps import steps_of
 from .watch import Watch
@@ -21,12 +22,14 @@ def glance(service: Service, name: str) -> dict[str, Any]:
     workspace = service.workspace(name)
     settings = service.settings(name)
     original = workspace.original()
+    results = service.results(name)
+    chosen = {PRESET} if results["training_preset"]["whose"] == USER else set()
     return {
-        **_relative(service.results(name), workspace.root),
+        **_relative(results, workspace.root),
         "original": original.relative_to(workspace.root).as_posix() if original else None,
         "steps": [asdict(step) for step in steps_of(service, name)],
         "settings": {declared.name: settings.get(declared.name) for declared in declarations()},
-        "by_hand": sorted(service.set_by_hand(name)),
+        "by_hand": sorted(chosen | set(service.set_by_hand(name))),
         "next_version": service.next_version(name),
         "revision": Watch(service).revision(workspace.root.name),
     }

@@ -20,6 +20,7 @@ from ..workspace.resume import begin, finish
 from .context import StageContext
 from .plot_cells import PlotEstimate, SheetCells, draw_cells
 from .plot_layout import Layout, beside_of
+from .plot_live import announce, withdraw
 from .plot_output import SheetContents, head_of, present_page, present_sheet
 from .plot_plan import SheetPlan, read_plan
 from .plot_race import SheetRace
@@ -86,6 +87,7 @@ def plot(context: StageContext) -> PlotResult:
     cells = SheetCells.of(sheet_plan, workspace, host)
     publish(settings, workspace, host, sheet_plan.epochs)
     race = SheetRace.of(cells, settings.judge)
+    announce(cells, workspace)
     drawn = draw_cells(cells, context, race.first, race.most(settings.judge))
     publish(settings, workspace, host, sheet_plan.epochs, _previews(cells.layout, drawn))
     verdict = _judged(context, drawn, race)
@@ -107,6 +109,7 @@ def plot(context: StageContext) -> PlotResult:
     for path in files:
         workspace.note_file(record, path)
     finish(workspace, record, files)
+    withdraw(workspace)
     return PlotResult(sheet, page, recommendation)
 
 

@@ -196,6 +196,11 @@ def test_regularization_pictures_go_aside_and_come_back(client: TestClient) -> N
     )
 
 
+def test_a_picture_to_redraw_must_be_there(client: TestClient) -> None:
+    told = ask(client, "POST", "/regularization/77/redraw", {}, 404)["detail"]
+    assert "found no picture '77'" in told and "0002" in told
+
+
 def test_nothing_is_changed_by_hand_under_a_running_job(
     desk: DatasetService, service: Service
 ) -> None:

@@ -431,3 +431,29 @@ def test_a_download_without_a_network_is_a_job_that_fails_and_says_where_to_put_
     ticket = next(each for each in service.runner.tickets if each.number == job["id"])
     view = ticket.wait(30)
     assert view.state == "failed" and "matting" in (view.error or "")
+
+
+def test_the_host_is_named_with_what_controlnet_has(client: TestClient) -> None:
+    assert client.get(f"{API}/host").json() == {"title": "Quiet", "controls": []}
+
+
+def test_a_sheet_is_told_while_it_is_drawn(service: Service, client: TestClient) -> None:
+    none = {"tables": [], "drawn": 0, "pictures": 0}
+    url = f"{API}/workspaces/mara/sheet/live"
+    assert client.get(url).json() == none
+    cells = service.workspace("mara").plots / "cells"
+    cells.mkdir(parents=True)
+    (cells / "0123456789abcdef-1.png").write_bytes(b"")
+    names = [["0123456789abcdef-1.png"], ["fedcba9876543210-1.png", "../../settings.json"]]
+    table = {"title": "ALL", "rows": ["epoch 1"], "columns": ["0.5", "1"], "cells": [names]}
+    live = cells.parent / "live.json"
+    write_text(live, json.dumps({"tables": [table]}))
+    first = {"files": ["plots/cells/0123456789abcdef-1.png"], "of": 1}
+    assert client.get(url).json() == {
+        "tables": [{**table, "cells": [[first, {"files": [], "of": 1}]]}],
+        "drawn": 1,
+        "pictures": 2,
+    }
+    for spoiled in ("{", "[]", json.dumps({"tables": [{**table, "cells": [[5]]}]})):
+        write_text(live, spoiled)
+        assert client.get(url).json() == none

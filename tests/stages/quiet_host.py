@@ -8,7 +8,15 @@ from typing import cast
 
 from PIL import Image
 
-from lib_singlelora.host import AskedPreset, CheckpointInfo, Host, HostPaths, HostTagger, Upscaler
+from lib_singlelora.host import (
+    AskedPreset,
+    CheckpointInfo,
+    Control,
+    Host,
+    HostPaths,
+    HostTagger,
+    Upscaler,
+)
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
@@ -31,6 +39,7 @@ class QuietHost:
     )
     own: tuple[HostTagger, ...] = ()
     name: str = "quiet"
+    title: str = "Quiet"
     checkpoint_problem: None = None
 
     @property
@@ -38,6 +47,9 @@ class QuietHost:
         return AskedPreset(self.checkpoint.preset, self.checkpoint.name)
 
     def upscalers(self) -> tuple[Upscaler, ...]:
+        return ()
+
+    def controls(self) -> tuple[Control, ...]:
         return ()
 
     def taggers(self) -> tuple[HostTagger, ...]:

@@ -182,12 +182,26 @@ def test_a_caption_beyond_the_limit_is_marked(looked: tuple[Any, Service]) -> No
 def test_a_regularization_picture_is_rejected_and_taken_back(looked: tuple[Any, Service]) -> None:
     page, service = looked
     open_step(page, "regularization")
-    page.locator("[data-reg]").first.get_by_role("button").click()
+    page.locator("[data-review]").first.click()
     page.locator(".toast", has_text="is rejected").wait_for()
     kept = [each["kept"] for each in DatasetService(service).all("mara")["regularization"]]
     assert sorted(kept) == [False, True]
     page.locator(".toast button", has_text="Undo").click()
     page.get_by_role("button", name="Kept (2)").wait_for()
+
+
+def test_a_regularization_picture_is_redrawn(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    open_step(page, "regularization")
+    desk = DatasetService(service)
+    first = desk.all("mara")["regularization"][0]
+    before = desk.file("mara", first["file"]).read_bytes()
+    page.locator(f"[data-redraw='{first['name']}']").click()
+    page.locator(".jobs", has_text="a picture anew: done").wait_for()
+    [now] = [each for each in desk.all("mara")["regularization"] if each["name"] == first["name"]]
+    assert now["prompt"] == first["prompt"] and now["seed"] != first["seed"]
+    assert desk.file("mara", now["file"]).read_bytes() != before
+    page.locator("#sl-step-regularization[data-state=done]").wait_for()
 
 
 def test_the_template_shows_what_it_gives(looked: tuple[Any, Service]) -> None:

@@ -5,6 +5,7 @@ what a second browser sees; what a broken connection does.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ pytest.importorskip("uvicorn")
 
 
 from lib_singlelora.service.service import Service
+from lib_singlelora.settings.schema import declarations, group_of
 from tests.browser import needs_chromium
 from tests.ui.conftest import PICTURE, made, open_step, open_workspace, visit
 
@@ -32,6 +34,7 @@ QUICK = {
     "inpaint.steps": 2,
 }
 WIDTHS = (1280, 390)
+APP = Path(__file__).parents[2] / "javascript" / "app"
 
 
 def test_a_mistake_is_told_and_the_form_stays(page: Any) -> None:
@@ -92,6 +95,42 @@ def test_a_wrong_value_is_told_where_it_stands(page: Any, served: tuple[str, Ser
     page.locator("#sl-training-rank").press("Tab")
     page.locator("[data-setting='training.rank'] .note.bad", has_text="expected 1 to").wait_for()
     assert served[1].settings("eileen").training.rank == 2
+
+
+def test_what_is_being_typed_outlives_what_arrives_from_elsewhere(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    _, service = served
+    open_workspace(page, "eileen")
+    open_step(page, "train")
+    page.locator("#sl-training-alpha").fill("3")
+    service.change("eileen", {"training.alpha": 5, "training.batch_size": 2})
+    page.wait_for_function(
+        "document.querySelector('single-lora').shadowRoot"
+        ".querySelector('#sl-training-batch_size').value === '2'"
+    )
+    assert page.locator("#sl-training-alpha").input_value() == "3"
+    page.locator("#sl-training-alpha").press("Tab")
+    page.locator("[data-setting='training.alpha'] button", has_text="was 5").click()
+    page.wait_for_function(
+        "document.querySelector('single-lora').shadowRoot"
+        ".querySelector('#sl-training-alpha').value === '5'"
+    )
+    assert service.settings("eileen").training.alpha == 5
+
+
+def test_a_preset_that_was_chosen_is_marked_and_goes_back_to_the_checkpoint_s(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    open_workspace(page, "eileen")
+    open_step(page, "train")
+    field = page.locator("[data-setting='training.preset']")
+    field.locator("input").fill("quick")
+    field.locator("input").press("Tab")
+    field.locator(".badge").wait_for()
+    field.get_by_role("button", name="default").click()
+    field.locator(".badge").wait_for(state="detached")
+    assert served[1].settings("eileen").training.preset == "recommended"
 
 
 def test_settings_are_found_by_a_word(page: Any) -> None:
@@ -224,4 +263,24 @@ def test_the_page_speaks_the_browser_s_language(page: Any, served: tuple[str, Se
     other = page.context.browser.new_page(locale="ja-JP")
     visit(other, served[0])
     other.get_by_text("すべて実行").wait_for()
+    open_workspace(other, "eileen")
+    open_step(other, "train")
+    help_text = other.locator("#sl-training-rank-help").inner_text()
+    assert "容量" in help_text and not re.search(r"[a-z]{4}", help_text)
     other.close()
+
+
+def test_every_setting_has_its_label_help_and_group_in_japanese() -> None:
+    written = (APP / "texts" / "ja.mjs").read_text(encoding="utf-8")
+    texts = dict(re.findall(r'^    "([^"\n]+)": "(.*)",$', written, re.MULTILINE))
+    names = {declared.name for declared in declarations()}
+    keys = names | {f"{name}.help" for name in names}
+    keys |= {f"group.{group_of(name)}" for name in names}
+    wanted = {key if key.startswith("group.") else f"setting.{key}" for key in keys}
+    own = {key for key in texts if re.match(r"group\.|setting\.[a-z]+\.[a-z0-9_]+(\.help)?$", key)}
+    own -= {"setting.by_hand.help"}
+    assert own == wanted
+    proper = {"setting.training.tensorboard", "setting.inpaint.controlnet", "setting.inpaint.lora"}
+    proper |= {"setting.training.clip_skip", "setting.training.ema"}
+    latin = [key for key in wanted - proper if not re.search("[ぁ-ん一-龠ァ-ヶ]", texts[key])]
+    assert latin == []

@@ -86,7 +86,7 @@ def test_a_regularization_picture_goes_aside_and_comes_back(
 ) -> None:
     reg = folder(webui) / "reg"
     open_step(dataset_page, "regularization")
-    dataset_page.locator("[data-reg='0001']").get_by_role("button").click()
+    dataset_page.locator("[data-review='0001']").click()
     dataset_page.locator(".toast", has_text="0001 is rejected").wait_for()
     assert (reg / "rejected" / "0001.png").exists()
     dataset_page.locator(".toast button", has_text="Undo").click()

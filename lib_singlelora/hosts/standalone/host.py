@@ -85,6 +85,11 @@ class StandaloneHost:
         """For the log and the metadata."""
         return "standalone"
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "Standalone"
+
     @cached_property
     def checkpoint(self) -> CheckpointInfo:
         """The loaded checkpoint."""
