@@ -56,8 +56,11 @@ def redraw(context: StageContext, name: str) -> Path:
     twins = drawer.twins
     twin = twins[(int(name) - 1) % len(twins)] if twins else None
     caption = join_tags(twin.tags) if twin else drawer._caption(tags, earlier.prompt)
-    found = ("skipped before it was finished",) if drawn.skipped else ()
-    found = found or tuple(drawer._reasons(drawn.image, tags) if drawer.options.filter else ())
+    found: tuple[str, ...] = ()
+    if drawn.skipped:
+        found = ("skipped before it was finished",)
+    elif drawer.options.filter:
+        found = tuple(drawer._reasons(drawn.image, tags))
     decision = Decision(not found, found, "filter", seed, earlier.prompt, caption)
     # Killed between the two, the number is drawn again by the next call of the stage.
     was_complete = record.complete

@@ -1,4 +1,4 @@
-"""The whole way by hand in the real WebUI's tab: one picture, and every step touched before it runs."""
+"""The whole way by hand in the real WebUI's tab: each step is touched."""
 
 from __future__ import annotations
 
