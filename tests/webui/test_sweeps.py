@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.browser import needs_chromium
 from tests.webui.conftest import new_workspace
 from tests.webui.process import Refused, WebUI, python_of_webui
+from tests.webui.test_browser import open_step, open_workspace, our_problems
 from tests.webui.test_whole_job import untouched
 
 pytestmark = pytest.mark.timeout(1200)
@@ -63,3 +65,27 @@ def test_a_sweep_runs_on_the_loaded_checkpoint_and_gives_it_back(
     untouched(before, webui.ask("/probe/state"))
     again = webui.ended(webui.ask(sweeps_of(name), TWO_TRIALS)["id"])
     assert again["state"] == "done" and again["result"]["trials"] == result["trials"]
+
+
+@needs_chromium
+def test_the_tab_tries_several_values_and_shows_their_results(
+    webui: WebUI, page: Any, optuna_there: bool
+) -> None:
+    if not optuna_there:
+        pytest.skip("needs Optuna in the WebUI's Python: pip install 'optuna>=5,<6'")
+    name = webui.prepared(
+        new_workspace(webui, "tried", regularization__count=0, training__early_stop_pictures=1)
+    )
+    open_workspace(page, name)
+    open_step(page, "train")
+    page.locator("[data-setting='training.rank']").get_by_text("try several").click()
+    page.locator("#sl-try-training-rank").fill("2,3")
+    page.locator("#sl-sweep-plan").get_by_text("2 trials").wait_for()
+    page.locator("#sl-sweep-start").click()
+    page.locator("#sl-sweep").get_by_text("is saved as the preset").wait_for(timeout=400_000)
+    assert page.locator("#sl-sweep .trials tbody tr").count() == 2
+    for picture in page.locator("#sl-sweep .wide-picture").all():
+        picture.scroll_into_view_if_needed()
+        picture.evaluate("image => image.decode()")
+    page.screenshot(path=str(webui.data / "sweep.png"))
+    assert not our_problems(page)
