@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -202,24 +203,15 @@ def _copied(workspace: Workspace, root: Path) -> Workspace:
     )
     if root.exists() and not is_vacant(root):
         raise taken
-    parent = lineage_of(workspace)
+    lineage_of(workspace)  # a damaged one is told before anything is made
     copy = root.parent / temporary_name()
     try:
         make_folder(root.parent)
         clear_temporaries([root.parent])
         copy.mkdir()
         with writer_lock.writing(workspace.root, "copying it for the next version"):
-            for part in (*COPIED, *(f"log/{stage}.json" for stage in RECORDS)):
-                _copy(workspace.root / part, copy / part)
-        # What was generated for an earlier version stays in the later ones.
-        write_json(
-            copy / LINEAGE,
-            {
-                "version": parent["version"] + 1,
-                "parent": _between(workspace.root, root),
-                "generated": parent["generated"],
-            },
-        )
+            carry_over(workspace, copy, copy_file)
+        found_lineage(workspace, copy, root)
         if root.exists():
             root.rmdir()
         copy.rename(root)  # fails if another call has made it meanwhile
@@ -233,23 +225,57 @@ def _copied(workspace: Workspace, root: Path) -> Workspace:
     return Workspace(root, create=False)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, or a folder with all files in it.
+def carry_over(
+    base: Workspace,
+    target: Path,
+    put: Callable[[Path, Path], object],
+    parts: Sequence[str] = COPIED,
+) -> None:
+    """Fill the folder of a version made from `base` with what was made before training.
 
-    Links are left out, as they would bring in files from outside, and so are temporary files.
+    put: called with each file and where it goes: copies or links it.  Links are left out, as they
+        would bring in files from outside, and so are temporary files.
 
     Raises: OSError.
     """
-    if not os.path.lexists(source) or is_link(source):
-        return
-    if source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        for path in source.iterdir():
-            if not path.name.startswith(".singlelora"):
-                _copy(path, target / path.name)
-    elif source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target, follow_symlinks=False)
+
+    def carry(source: Path, target: Path) -> None:
+        if not os.path.lexists(source) or is_link(source):
+            return
+        if source.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            for path in source.iterdir():
+                if not path.name.startswith(".singlelora"):
+                    carry(path, target / path.name)
+        elif source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            put(source, target)
+
+    for part in (*parts, *(f"log/{stage}.json" for stage in RECORDS)):
+        carry(base.root / part, target / part)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy one file with its times; a link stays one.  Raises: OSError."""
+    shutil.copy2(source, target, follow_symlinks=False)
+
+
+def found_lineage(base: Workspace, folder: Path, root: Path) -> None:
+    """Say in `folder`, which will be `root`, what version it is and of which workspace.
+
+    What was generated for an earlier version stays in the later ones.
+
+    Raises: OSError; WorkspaceError, for a damaged lineage of `base`.
+    """
+    parent = lineage_of(base)
+    write_json(
+        folder / LINEAGE,
+        {
+            "version": parent["version"] + 1,
+            "parent": _between(base.root, root),
+            "generated": parent["generated"],
+        },
+    )
 
 
 def lineage_of(workspace: Workspace) -> dict[str, Any]:
@@ -277,7 +303,7 @@ def lineage_of(workspace: Workspace) -> dict[str, Any]:
 def _between(workspace: Path, version: Path) -> str:
     """The path from a version to the workspace it was made from."""
     try:
-        return os.path.relpath(workspace, version)
+        return Path(os.path.relpath(workspace, version)).as_posix()
     except ValueError:  # on another drive
         return str(workspace)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,36 +100,49 @@ def sampler_of(kind: str, seed: int, number: int) -> Any:
 
 
 class Pruning:
-    """Compares a trial's epochs with those of the trials that ran to their end.
+    """Compares a trial's epochs with those of the trials before it.
 
     Optuna's pruners know one objective; here each trial's is its scalar, whatever the sweep's are.
+    The first epochs of a training say nothing of its last ones (the best of a sweep has been the
+    second worst of its first epochs), so they are not compared: median begins at half of the
+    epochs, halving at a third and halves again at each doubling.
     """
 
     def __init__(self, kind: str, queue: UnitQueue) -> None:
         self._optuna = load_optuna()
-        pruners = self._optuna.pruners
+        self._kind = kind
         self._queue = queue
-        self._pruner = {
-            "median": pruners.MedianPruner(n_startup_trials=BEFORE_PRUNING),
-            "halving": pruners.SuccessiveHalvingPruner(),
-            "none": pruners.NopPruner(),
-        }[kind]
 
-    def gives_up(self, unit: Unit) -> bool:
-        """True where the newest epoch of the unit is not worth going on from."""
-        create = self._optuna.trial.create_trial
-        states = self._optuna.trial.TrialState
-        shadow = self._optuna.create_study(direction="maximize", pruner=self._pruner)
+    def gives_up(self, unit: Unit, epochs: int) -> bool:
+        """True where the newest epoch of the unit, of so many, is not worth going on from."""
+        first = math.ceil(epochs / (3 if self._kind == "halving" else 2))
+        if self._kind == "none" or max(unit.epochs, default=0) < first:
+            return False
+        shadow = self._optuna.create_study(direction="maximize", pruner=self._pruner(first))
         for state in self._queue.states().values():
             if state.state in ("complete", "pruned") and state.epochs:
-                shadow.add_trial(
-                    create(
-                        state=states[state.state.upper()],
-                        value=state.epochs[max(state.epochs)],
-                        intermediate_values=dict(state.epochs),
-                    )
+                # Told anew epoch by epoch: halving counts who was still there at each of its rungs
+                other = shadow.ask()
+                for epoch, value in sorted(state.epochs.items()):
+                    other.report(value, epoch)
+                    other.should_prune()
+                given_up = state.state == "pruned"
+                states = self._optuna.trial.TrialState
+                shadow.tell(
+                    other,
+                    None if given_up else state.epochs[max(state.epochs)],
+                    state=states.PRUNED if given_up else states.COMPLETE,
                 )
         own = shadow.ask()
+        verdict = False
         for epoch, value in sorted(unit.epochs.items()):
             own.report(value, epoch)
-        return bool(own.should_prune())
+            verdict = own.should_prune()  # at a rung only the first question is answered
+        return bool(verdict)
+
+    def _pruner(self, first: int) -> Any:
+        """Optuna's, which compares from this epoch on."""
+        pruners = self._optuna.pruners
+        if self._kind == "halving":
+            return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
+        return pruners.MedianPruner(n_startup_trials=BEFORE_PRUNING, n_warmup_steps=first)

@@ -132,7 +132,8 @@ class TrialHandler:
             if not probes:  # a picture that could not be drawn
                 return
             unit.report(epoch, round(worth(probes, weights), 4))
-            if epoch < settings.training.epochs and self._pruning.gives_up(unit):
+            epochs = settings.training.epochs
+            if epoch < epochs and self._pruning.gives_up(unit, epochs):
                 raise Pruned
 
         return on_epoch

@@ -12,13 +12,11 @@ from ..files.fileio import (
     disk_error,
     file_hash,
     fingerprint,
-    is_link,
     make_folder,
     temporary_name,
-    write_json,
 )
 from ..settings.schema import Settings
-from ..stages.loopback import COPIED, LINEAGE, RECORDS, lineage_of
+from ..stages.loopback import COPIED, carry_over, copy_file, found_lineage
 from ..workspace.workspace import Workspace
 
 SHARED = tuple(part for part in COPIED if part != "settings.json")
@@ -45,18 +43,8 @@ def _linked(base: Workspace, root: Path) -> None:
         make_folder(root.parent)
         clear_temporaries([root.parent])
         copy.mkdir()
-        for part in (*SHARED, *(f"log/{stage}.json" for stage in RECORDS)):
-            _link(base.root / part, copy / part)
-        lineage = lineage_of(base)
-        parent = Path(os.path.relpath(base.root, root)).as_posix()
-        write_json(
-            copy / LINEAGE,
-            {
-                "version": lineage["version"] + 1,
-                "parent": parent,
-                "generated": lineage["generated"],
-            },
-        )
+        carry_over(base, copy, _link, SHARED)
+        found_lineage(base, copy, root)
         with contextlib.suppress(FileNotFoundError):  # begun by a worker that died
             shutil.rmtree(root)
         copy.rename(root)
@@ -67,23 +55,11 @@ def _linked(base: Workspace, root: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Link a file, or a folder's files, or copy them; links that lie there are left out.
-
-    Raises: OSError.
-    """
-    if not os.path.lexists(source) or is_link(source):
-        return
-    if source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        for path in source.iterdir():
-            if not path.name.startswith(".singlelora"):
-                _link(path, target / path.name)
-    elif source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without hard links
-            shutil.copy2(source, target, follow_symlinks=False)
+    """Link a file, or copy it.  Raises: OSError."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        copy_file(source, target)
 
 
 def dataset_fingerprint(base: Workspace, settings: Settings) -> str:

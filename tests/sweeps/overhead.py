@@ -44,7 +44,7 @@ def seconds_a_trial(url: str, base: Workspace) -> tuple[float, float]:
             trial_workspace(base, root, settings.with_values(values), base.prepared)
             for epoch in range(1, EPOCHS + 1):
                 unit.report(epoch, 0.5)
-                pruning.gives_up(unit)
+                pruning.gives_up(unit, EPOCHS)
             artifacts.upload_artifact(
                 artifact_store=store, file_path=str(base.prepared), study_or_trial=unit.trial
             )
