@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Fill = Literal["fill", "original", "latent noise", "latent nothing"]
 Control = Literal["inpaint", "reference"]
-Part = Literal["vae", "text encoder"]  # what of a checkpoint a training may do without
+Part = Literal["unet", "vae", "text encoder"]  # what of a checkpoint a training may do without
 NOTHING_TO_MEND = "found nothing to mend: the checkpoint in use is taken for what it is"
 
 

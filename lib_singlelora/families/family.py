@@ -33,6 +33,7 @@ class TextEncoder:
     pad: token id behind a prompt's end; None repeats the end token.
     pooled: True if its projected end token, of a prompt's first chunk, is conditioning too.
     activation: of its MLPs, in transformers' words.
+    embedding: what a file calls a textual inversion's vectors for it.
     """
 
     prefix: str
@@ -48,6 +49,7 @@ class TextEncoder:
     pad: int | None = None
     pooled: bool = False
     activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
+    embedding: str = "clip_l"
 
     @property
     def names(self) -> tuple[str, str, int, int]:

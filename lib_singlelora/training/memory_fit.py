@@ -75,9 +75,21 @@ def wants_checkpointing(layout: BlockLayout, plan: MemoryPlan, computer: Compute
 
     plan: without gradient checkpointing.
     """
-    least = family_of(layout).checkpointing_below
-    is_small = computer.is_gpu and 0 < computer.bytes < least
-    return is_small or not computer.holds(plan.step.total)
+    return _is_small(layout, computer) or not computer.holds(plan.step.total)
+
+
+def is_small(model: TrainingModel) -> bool:
+    """True on a GPU whose memory is short for the model's family.
+
+    Its U-Net waits on the CPU then while pictures and captions are encoded.
+    """
+    if torch.device(model.device).type == "cpu":
+        return False
+    return _is_small(model.layout, _computer(torch.device(model.device)))
+
+
+def _is_small(layout: BlockLayout, computer: Computer) -> bool:
+    return computer.is_gpu and 0 < computer.bytes < family_of(layout).checkpointing_below
 
 
 def _switched_on(plan: MemoryPlan, computer: Computer) -> str:

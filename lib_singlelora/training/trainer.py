@@ -41,6 +41,7 @@ from .grad_scaler import GradScaler
 from .latents import LatentCache
 from .loss_terms import check_terms
 from .memory import PeakMemory, peak_memory
+from .memory_fit import is_small
 from .objective import Objective
 from .optimizers import build_optimizer
 from .progress_log import ProgressLog, StepResult, TrainerState
@@ -173,7 +174,8 @@ class Trainer:
             epochs saved so far stay.
         """
         on_progress = partial(self._caching, job)
-        self.model.set_aside("text encoder")  # captions are encoded later, without the VAE
+        # Captions are encoded later, without the VAE
+        self.model.set_aside("text encoder", *(("unet",) if is_small(self.model) else ()))
         self.latents.fill(self.model, self.pictures, versions_of(self.settings), on_progress)
         if self.validation:
             self.validation.fill(on_progress)

@@ -31,6 +31,7 @@ _CLIP_BIG_G = TextEncoder(
     pad=0,
     pooled=True,
     activation="gelu",
+    embedding="clip_g",
 )
 
 SDXL = Family(

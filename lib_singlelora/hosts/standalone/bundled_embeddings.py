@@ -6,8 +6,8 @@ modules/textual_inversion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -15,63 +15,90 @@ from torch import Tensor, nn
 
 from ...errors import LoraFileError
 from ..clip import token_ids
+from .text_networks import TextNetwork
 
 # Token ids of a name -> the token ids that stand for its vectors
 EmbeddingTokens = Mapping[tuple[int, ...], tuple[int, ...]]
+# An embedding's vectors (n, D) for each text encoder, by the names that a file has for these
+Vectors = Mapping[str, Tensor]
+CLIP_L = "clip_l"
 
 
-def vectors_of(file_name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Embedding name -> its vectors (n, D), of a file's `bundle_emb.` tensors.
+def vectors_of(file_name: str, embeddings: Mapping[str, Tensor]) -> dict[str, Vectors]:
+    """Embedding name -> its vectors for each text encoder, of a file's `bundle_emb.` tensors.
+
+    A single tensor is for a family with one text encoder, and goes by the name clip_l.
 
     Raises:
-        LoraFileError: one is no embedding of Stable Diffusion 1 or 2.
+        LoraFileError: one is no embedding, or has more vectors for one text encoder.
     """
     tensors_of: dict[str, dict[str, Tensor]] = {}
     for key, tensor in embeddings.items():
         _, name, kind = key.split(".", 2)
         tensors_of.setdefault(name, {})[kind] = tensor
-    vectors = {}
-    for name, tensors in tensors_of.items():
-        usable = [tensor for kind, tensor in tensors.items() if kind.startswith("string_to_param.")]
-        if not usable and list(tensors) == ["clip_l"]:
-            usable = [tensors["clip_l"]]
-        if len(usable) != 1:
-            raise LoraFileError(
-                f"{file_name}: found the bundled embedding '{name}' with {', '.join(tensors)},"
-                " expected one tensor, as Stable Diffusion 1 has; those of SDXL are not read here:"
-                " take them out of the file, or draw in the WebUI"
-            )
-        vectors[name] = usable[0].float().reshape(-1, usable[0].shape[-1])
-    return vectors
+    return {name: _vectors(file_name, name, tensors) for name, tensors in tensors_of.items()}
+
+
+def _vectors(file_name: str, name: str, tensors: Mapping[str, Tensor]) -> Vectors:
+    usable = [tensor for kind, tensor in tensors.items() if kind.startswith("string_to_param.")]
+    # In ComfyUI's names, as SDXL's are published
+    named = {kind: tensor for kind, tensor in tensors.items() if kind.startswith("clip_")}
+    found = {CLIP_L: usable[0]} if len(usable) == 1 else named
+    if len(usable) > 1 or not found:
+        raise LoraFileError(
+            f"{file_name}: found the bundled embedding '{name}' with {', '.join(tensors)},"
+            " expected one tensor, or clip_l and clip_g as SDXL has; take it out of the file"
+        )
+    rows = {kind: value.float().reshape(-1, value.shape[-1]) for kind, value in found.items()}
+    if len({len(values) for values in rows.values()}) > 1:
+        counts = ", ".join(f"{len(values)} in {kind}" for kind, values in rows.items())
+        raise LoraFileError(
+            f"{file_name}: found the bundled embedding '{name}' with {counts}, expected as many"
+            " vectors for each text encoder; take it out of the file"
+        )
+    return rows
 
 
 @contextmanager
 def embedding_tokens(
-    text: nn.Module, tokenizer: Any, vectors: Mapping[str, Tensor]
+    encoders: Sequence[TextNetwork], tokenizer: Any, vectors: Mapping[str, Vectors]
 ) -> Iterator[EmbeddingTokens]:
-    """While inside, the text encoder knows the vectors under new token ids, which are returned.
+    """While inside, the text encoders know the vectors under new token ids, which are returned.
 
-    An embedding of another width than the text encoder's is left out, as the WebUI does.
+    An embedding of another family, by its text encoders or their widths, is left out, as the WebUI
+    does.
     """
-    inner: Any = text
-    table: nn.Embedding = inner.embeddings.token_embedding
+    tables: dict[str, nn.Embedding] = {
+        encoder.facts.embedding: encoder.model.embeddings.token_embedding for encoder in encoders
+    }
+    widths = {kind: table.embedding_dim for kind, table in tables.items()}
     tokens: dict[tuple[int, ...], tuple[int, ...]] = {}
-    rows = [table.weight]
-    next_id = table.num_embeddings
+    rows = {kind: [table.weight] for kind, table in tables.items()}
+    next_id = next(iter(tables.values())).num_embeddings
     for name, values in vectors.items():
-        if values.shape[1] == table.embedding_dim:
-            tokens[tuple(token_ids(tokenizer, name))] = tuple(range(next_id, next_id + len(values)))
-            rows.append(values.to(table.weight))
-            next_id += len(values)
-    if not tokens:
-        yield {}
-        return
-    extended = torch.cat([row.detach() for row in rows])
-    inner.embeddings.token_embedding = nn.Embedding.from_pretrained(extended)
-    try:
+        if {kind: rows_of.shape[1] for kind, rows_of in values.items()} != widths:
+            continue
+        count = len(next(iter(values.values())))
+        tokens[tuple(token_ids(tokenizer, name))] = tuple(range(next_id, next_id + count))
+        next_id += count
+        for kind, table in tables.items():
+            rows[kind].append(values[kind].to(table.weight))
+    with ExitStack() as stack:
+        for encoder in encoders if tokens else ():
+            stack.enter_context(_extended(encoder.model, rows[encoder.facts.embedding]))
         yield tokens
+
+
+@contextmanager
+def _extended(text: Any, rows: Sequence[Tensor]) -> Iterator[None]:
+    """While inside, a text encoder has a table of these rows."""
+    table = text.embeddings.token_embedding
+    longer = torch.cat([row.detach() for row in rows])
+    text.embeddings.token_embedding = nn.Embedding.from_pretrained(longer)
+    try:
+        yield
     finally:
-        inner.embeddings.token_embedding = table
+        text.embeddings.token_embedding = table
 
 
 def embedding_at(ids: list[int], position: int, tokens: EmbeddingTokens) -> tuple[int, ...]:

@@ -216,7 +216,7 @@ class StandaloneHost:
         return self._load(torch.float32 if self._device == "cpu" else half_of(self._device))
 
     def _load(self, dtype: torch.dtype) -> CheckpointNetworks:
-        networks = load_networks(self._file)
+        networks = load_networks(self._file, dtype)
         if networks.parameterization is not None:  # where the networks had to be asked
             self._file = replace(self._file, parameterization=networks.parameterization)
         logger.info("%s: %s", self._file.path.name, self._file.description)
@@ -369,11 +369,8 @@ class StandaloneHost:
         """The encoded prompts of each picture; equal ones are encoded once."""
         networks = self.networks
         encoded: dict[tuple[str, str], Guidance] = {}
-        # One tensor is an embedding of a family with one text encoder: left out elsewhere, as in
-        # the WebUI
-        alone = len(networks.encoders) == 1
         with embedding_tokens(
-            networks.text, networks.tokenizer, self._loras.embeddings if alone else {}
+            networks.encoders, networks.tokenizer, self._loras.embeddings
         ) as embeddings:
             for prompt, request in zip(prompts, requests, strict=True):
                 key = (prompt, request.negative_prompt)

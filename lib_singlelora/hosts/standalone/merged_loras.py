@@ -16,7 +16,7 @@ from ...host import LoraUse
 from ...lora.files import read_lora
 from ...lora.functional import bias_change, module_change
 from ...naming.blocks import is_text
-from .bundled_embeddings import vectors_of
+from .bundled_embeddings import Vectors, vectors_of
 
 
 class MergedLoras:
@@ -31,7 +31,7 @@ class MergedLoras:
         self._family = family
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
         self._merged: tuple[tuple[LoraUse, int], ...] = ()  # (LoRA, time of its file's change)
-        self.embeddings: dict[str, Tensor] = {}
+        self.embeddings: dict[str, Vectors] = {}
         """Vectors of the files' textual inversions by name; see `bundled_embeddings`."""
 
     def apply(self, uses: Iterable[LoraUse]) -> None:

@@ -17,6 +17,7 @@ def fill(
     tensors: Mapping[str, Tensor],
     part: str,
     leftover: Sequence[str] = (),
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Give a network copies of its tensors.
 
@@ -45,9 +46,7 @@ def fill(
         )
     # Copies, not views of the mapped file, which LoRAs would be merged into; assigned, as the
     # network may be on "meta".
-    network.load_state_dict(
-        {key: tensors[key].to(torch.float32, copy=True) for key in state}, assign=True
-    )
+    network.load_state_dict({key: tensors[key].to(dtype, copy=True) for key in state}, assign=True)
 
 
 def _shape_mismatch(key: str, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:

@@ -27,7 +27,11 @@ MAX_TEXT_LAYERS = 64  # more than any has; a file from elsewhere may claim what 
 
 
 def load_text_encoder(
-    file: CheckpointFile, tensors: Mapping[str, Tensor], facts: TextEncoder, index: int
+    file: CheckpointFile,
+    tensors: Mapping[str, Tensor],
+    facts: TextEncoder,
+    index: int,
+    dtype: torch.dtype = torch.float32,
 ) -> TextNetwork:
     """CLIP's text model; its sizes are read off the tensors.
 
@@ -47,7 +51,7 @@ def load_text_encoder(
     layers = max(0, layers - facts.unused)
     config = _text_config(file, renamed, facts, layers, index)
     text = CLIPTextModel(config)
-    fill(file, text, renamed, "text encoder")
+    fill(file, text, renamed, "text encoder", dtype=dtype)
     if not facts.pooled:
         return TextNetwork(facts, text)
     weight = renamed.get("text_projection.weight", torch.empty(0))
@@ -58,7 +62,7 @@ def load_text_encoder(
         )
     with torch.device("meta"):
         projection = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-    fill(file, projection, {"weight": weight}, "text encoder")
+    fill(file, projection, {"weight": weight}, "text encoder", dtype=dtype)
     return TextNetwork(facts, text, projection)
 
 

@@ -135,6 +135,7 @@ class StandaloneTrainingModel:
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The U-Net's output for latents (B, 4, h, w) at timesteps (B,)."""
+        self._places.bring("unet")
         dtype = weights_dtype(self._networks)
         with self._autocast():
             return predicted(self._networks.unet, noisy.to(dtype), timesteps, conditioning)

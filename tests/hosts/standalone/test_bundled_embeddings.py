@@ -20,6 +20,7 @@ from lib_singlelora.hosts.standalone.bundled_embeddings import (
 from lib_singlelora.hosts.standalone.conditioning import chunks, encode_weighted
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
+from tests.small_sdxl import build_small_sdxl
 
 CASE = Path(__file__).parents[2] / "data" / "cases" / "lora_bundle.safetensors"
 
@@ -29,7 +30,12 @@ def test_a_name_stands_for_its_vectors(standalone_host: StandaloneHost) -> None:
     tokenizer = standalone_host.networks.tokenizer
     table = text.embeddings.token_embedding
     vectors = torch.randn(2, table.embedding_dim, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), embedding_tokens(text, tokenizer, {"isa": vectors}) as embeddings:
+    with (
+        torch.no_grad(),
+        embedding_tokens(
+            standalone_host.networks.encoders, tokenizer, {"isa": {"clip_l": vectors}}
+        ) as embeddings,
+    ):
         encoders = standalone_host.networks.encoders
         found = encode_weighted(encoders, tokenizer, ["a isa hat"], 1, "cpu", embeddings)
         context = found.context
@@ -95,10 +101,44 @@ def test_the_file_changes_the_picture_of_a_prompt_with_its_name(
     assert np.array_equal(drawn("isa hat"), drawn("isa hat"))
 
 
-def test_embeddings_of_sdxl_are_refused() -> None:
-    both = {"bundle_emb.isa.clip_l": torch.ones(2, 8), "bundle_emb.isa.clip_g": torch.ones(2, 8)}
-    with pytest.raises(
-        LoraFileError, match="bundled embedding 'isa' with clip_l, clip_g, expected one tensor"
-    ):
-        vectors_of("a.safetensors", both)
-    assert vectors_of("a", {"bundle_emb.isa.clip_l": torch.ones(8)})["isa"].shape == (1, 8)
+def test_an_embedding_of_sdxl_has_vectors_for_both_text_encoders(tmp_path: Path) -> None:
+    networks = StandaloneHost(build_small_sdxl(tmp_path), "cpu").networks
+    tables = [encoder.model.embeddings.token_embedding for encoder in networks.encoders]
+    generator = torch.Generator().manual_seed(3)
+    both = {
+        f"bundle_emb.isa.{kind}": torch.randn(2, table.embedding_dim, generator=generator)
+        for kind, table in zip(("clip_l", "clip_g"), tables, strict=True)
+    }
+    narrow = {"bundle_emb.other.clip_l": torch.ones(1, tables[0].embedding_dim)}
+
+    @torch.no_grad()
+    def encoded(embeddings: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        vectors = vectors_of("a", embeddings)
+        with embedding_tokens(networks.encoders, networks.tokenizer, vectors) as tokens:
+            found = encode_weighted(
+                networks.encoders, networks.tokenizer, ["a isa hat"], 1, "cpu", tokens
+            )
+        assert found.pooled is not None
+        return found.context, found.pooled
+
+    plain, ours = encoded({}), encoded({**both, **narrow})
+    width = tables[0].embedding_dim
+    for part in (slice(0, width), slice(width, None)):  # of each text encoder
+        assert not torch.equal(plain[0][..., part], ours[0][..., part])
+    assert not torch.equal(plain[1], ours[1])
+    # One for a single text encoder is left out, and the tables are the old ones again
+    assert all(map(torch.equal, plain, encoded(narrow)))
+    assert [encoder.model.embeddings.token_embedding for encoder in networks.encoders] == tables
+
+
+def test_what_is_no_embedding_is_refused() -> None:
+    strange = {"bundle_emb.isa.weights": torch.ones(2, 8)}
+    with pytest.raises(LoraFileError, match="bundled embedding 'isa' with weights, expected one"):
+        vectors_of("a.safetensors", strange)
+    uneven = {"bundle_emb.isa.clip_l": torch.ones(2, 8), "bundle_emb.isa.clip_g": torch.ones(1, 8)}
+    with pytest.raises(LoraFileError, match="2 in clip_l, 1 in clip_g"):
+        vectors_of("a.safetensors", uneven)
+    assert vectors_of("a", {"bundle_emb.isa.clip_l": torch.ones(8)})["isa"]["clip_l"].shape == (
+        1,
+        8,
+    )

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from lib_singlelora.host import ImageRequest, LoraUse
+from lib_singlelora.hosts.standalone.checkpoint_loader import load_networks
 from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.hosts.standalone.inspection import inspect
 from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import write_lora
@@ -71,3 +73,15 @@ def test_branches_in_fp32_learn_beside_networks_in_bf16(half_host: StandaloneHos
     assert all(
         bool(torch.isfinite(gradient).all()) for gradient in gradients if gradient is not None
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_networks_loaded_in_half_precision_are_those_that_were_halved(
+    small_checkpoint: Path, dtype: torch.dtype
+) -> None:
+    file = inspect(small_checkpoint)
+    halves, full = load_networks(file, dtype), load_networks(file)
+    for name in ("unet", "text"):
+        loaded, halved = getattr(halves, name).state_dict(), getattr(full, name).state_dict()
+        assert all(torch.equal(loaded[key], halved[key].to(dtype)) for key in halved)
+    assert next(halves.vae.parameters()).dtype == torch.float32
