@@ -29,7 +29,7 @@ export function Regularization() {
             await reload();
         };
         const done = await attempt(() => move(picture.kept));
-        if (done) tell(t(picture.kept ? "reg.rejected_one" : "reg.taken_back", { name: picture.name }), () => attempt(() => move(!picture.kept)));
+        if (done) tell(t(picture.kept ? "reg.put_aside" : "reg.taken_back", { name: picture.name }), () => attempt(() => move(!picture.kept)));
     };
     const busy = all.some((job) => job.workspace === character && job.word === "redraw" && ["running", "waiting"].includes(job.state));
     /** @param {string} which */

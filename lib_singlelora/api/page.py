@@ -10,6 +10,7 @@ from typing import Any, Dict, List
 
 from fastapi import APIRouter, Request, Response
 
+from ..embedded.paths import PAGE
 from ..errors import NotFoundError
 from ..service import trash
 from ..service.equipment import equipment, fetch
@@ -22,7 +23,7 @@ from ..service.thumbnail import thumbnail
 from ..service.training_log import training_log
 from ..service.watch import page_view
 
-APP = Path(__file__).parent.parent.parent / "javascript" / "app"
+APP = PAGE / "javascript" / "app"
 KINDS = {".mjs": "text/javascript", ".css": "text/css"}
 
 

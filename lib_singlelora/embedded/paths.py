@@ -13,3 +13,7 @@ CHECKPOINT = FOLDER / f"{NAME}.safetensors"
 CLIP = FOLDER / "clip"
 # A small WD tagger: model.onnx and selected_tags.csv.
 TAGGER = FOLDER / "tagger"
+# The folder of javascript/ and style.css: the checkout's own, where a WebUI looks for them; in an
+# installed package they lie inside it (setup.py).
+PACKAGE = FOLDER.parent
+PAGE = PACKAGE if (PACKAGE / "javascript").is_dir() else PACKAGE.parent

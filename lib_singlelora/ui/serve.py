@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..api import routes
+from ..embedded.paths import PAGE
 from ..host import Host
 from ..imaging.load import forget_other_formats
 from ..service.service import Service
@@ -26,9 +27,8 @@ ADDRESS = "127.0.0.1"
 # deleted (seconds).
 CACHE = (3600, 24 * 3600)
 GRACE = 2  # seconds that the end waits for pages that listen to events
-ROOT = Path(__file__).parent.parent.parent
-STYLE = ROOT / "style.css"
-SCRIPT = ROOT / "javascript" / "singlelora.js"
+STYLE = PAGE / "style.css"
+SCRIPT = PAGE / "javascript" / "singlelora.js"
 
 
 def application(service: Service, hosts: Hosts | None = None) -> FastAPI:

@@ -92,6 +92,15 @@ test("undo and redo walk the same way", () => {
     assert.equal(history.redo(), undefined);
 });
 
+test("a form for one has the same places as the form for several, so that none is taken for another's", () => {
+    const places = (text) => new Set(text.match(/\{\w+\}/g));
+    const odd = Object.keys(en).filter((key) => key.endsWith("_one")).filter((key) => {
+        const several = en[key.slice(0, -4)];
+        return several === undefined || ![...places(en[key])].every((place) => places(several).has(place));
+    });
+    assert.deepEqual(odd, []);
+});
+
 test("every text is there in both languages, with the same places", () => {
     assert.deepEqual(Object.keys(en).filter((key) => !(key in ja)), []);
     assert.deepEqual(Object.keys(ja).filter((key) => !(key in en) && !/^(setting|group)\./.test(key)), []);

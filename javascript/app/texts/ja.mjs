@@ -228,7 +228,7 @@ export const ja = {
     "reg.rejected": "不採用（{n}）",
     "reg.reject": "外す",
     "reg.take_back": "戻す",
-    "reg.rejected_one": "画像 {name} を外しました。",
+    "reg.put_aside": "画像 {name} を外しました。",
     "reg.taken_back": "画像 {name} を戻しました。",
     "reg.redraw": "描き直す",
     "reg.redraw.help": "同じプロンプトを別のシードで描きます。",
