@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.naming.blocks import is_text
+from tests.hosts.standalone.diffusers_sdxl import load_pipeline
 from tests.small_sdxl import build_small_sdxl, yaml_text
 from tests.webui.conftest import new_workspace
 from tests.webui.process import Refused, WebUI
@@ -182,6 +184,46 @@ def test_the_lora_changes_the_picture_as_it_does_standalone(
         assert np.abs(theirs - ours).mean() < 1, strength
         drawn[strength] = theirs
     assert np.abs(drawn[0.0] - drawn[1.0]).mean() > 3
+
+
+def test_diffusers_loads_the_file_and_changes_the_picture_as_we_do(
+    xl: WebUI, trained: dict[str, Any], tmp_path: Path
+) -> None:
+    """Within 1 of 255 of each pixel, and far more between with and without the LoRA."""
+    path = Path(next(reversed(trained["job"]["result"]["loras"])))
+    file = xl.data / "models" / "Stable-diffusion" / "xl.safetensors"
+    request = ImageRequest("isabella, girl", (7,), 64, 64, sampler="DDIM", steps=4, cfg_scale=5.0)
+    host = StandaloneHost(file, "cpu")
+    bare, ours = (
+        np.asarray(host.generate(replace(request, loras=loras), Job())[0].image, float)
+        for loras in ((), (LoraUse(path),))
+    )
+    pipe = load_pipeline(file, tmp_path)
+    pipe.load_lora_weights(str(path.parent), weight_name=path.name, local_files_only=True)
+    pipe.scheduler.set_timesteps(request.steps)
+    # Ours begins, as the WebUI does, with the noise of the first timestep, not with all of it
+    first = pipe.scheduler.alphas_cumprod[pipe.scheduler.timesteps[0]]
+    noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
+    theirs = pipe(
+        request.prompt,
+        latents=noise * (1 - first).sqrt(),
+        height=64,
+        width=64,
+        num_inference_steps=request.steps,
+        guidance_scale=request.cfg_scale,
+        output_type="np",
+    ).images[0]
+    assert np.abs(ours - bare).max() > 8
+    assert np.abs(ours - theirs * 255).max() <= 1
+
+
+def test_another_prediction_than_the_webuis_is_refused_before_anything_is_drawn(
+    xl: WebUI, trained: dict[str, Any]
+) -> None:
+    name = xl.prepared(new_workspace(xl, "declared", training__prediction="v_prediction", **LIGHT))
+    job = xl.ended(xl.submit(name, "regularize"), ENOUGH)
+    assert job["state"] == "failed" and "vconfig FILE" in job["error"], job
+    assert xl.picture() == trained["picture"]
 
 
 def test_the_axes_take_epochs_strengths_and_sdxls_block_weights(

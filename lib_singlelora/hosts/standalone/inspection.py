@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,10 @@ def inspect(path: Path) -> CheckpointFile:
     family = recognition.recognize(shapes, path.name)
     params = _yaml_params(path.with_suffix(".yaml"))
     parameterization = parameterization_of(family, shapes, metadata, _config_prediction(params))
+    if parameterization.prediction == "v_prediction" and _says_epsilon(params):
+        # sd_xl_base.yaml lies beside many files; the file knows better what it was trained for
+        source = f"{parameterization.source}; the epsilon of its .yaml is not followed"
+        parameterization = replace(parameterization, source=source)
     return CheckpointFile(
         path,
         params,
@@ -210,6 +214,11 @@ def _config_prediction(params: Mapping[str, Any]) -> Prediction | None:
     denoiser = str(params.get("denoiser_config", ""))
     is_v = params.get("parameterization") == "v" or "VScaling" in denoiser
     return "v_prediction" if is_v else None
+
+
+def _says_epsilon(params: Mapping[str, Any]) -> bool:
+    denoiser = str(params.get("denoiser_config", ""))
+    return params.get("parameterization") == "eps" or "EpsScaling" in denoiser
 
 
 def _native_size(metadata: Mapping[str, str], family: Family) -> int:

@@ -33,10 +33,12 @@ def fill(
     wrong = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
     if missing or wrong:
         first = missing[0] if missing else _shape_mismatch(wrong[0], tensors, state)
+        # With the right shapes what is there is the family's, and the file lacks the rest
+        remedy = "" if wrong else "download it again, or take a file of the whole checkpoint; "
         raise CheckpointError(
             f"{file.path.name}: found {len(missing)} tensors missing and {len(wrong)} of another"
-            f" shape in the {part} (first: {first}), expected {file.family}; a narrower one needs"
-            f" its .yaml beside it, one as {file.family.config}"
+            f" shape in the {part} (first: {first}), expected {file.family}; {remedy}a narrower one"
+            f" needs its .yaml beside it, one as {file.family.config}"
         )
     if leftover:
         raise CheckpointError(

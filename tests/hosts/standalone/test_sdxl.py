@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -244,3 +245,31 @@ def test_loras_of_the_other_family_are_refused(
         request = ImageRequest("a girl", (1,), 64, 64, steps=1, loras=(LoraUse(path),))
         with pytest.raises(LoraKeyError, match="expected one for"):
             each.generate(request, Job())
+
+
+def test_an_epsilon_yaml_beside_a_file_that_says_v_is_told(tmp_path: Path) -> None:
+    file = build_small_sdxl(tmp_path, "v", "v_prediction", "epsilon")
+    info = StandaloneHost(file, "cpu").checkpoint
+    assert info.prediction == "v_prediction"
+    assert "its key v_pred; the epsilon of its .yaml is not followed" in info.description
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        ("first_stage_model.", "no VAE"),
+        ("first_stage_model.decoder.mid.", "missing.*VAE.*download it again"),
+        ("conditioner.embedders.1.model.text_projection", "no text_projection"),
+    ],
+)
+def test_a_part_that_is_missing_is_one_clear_line(
+    host: StandaloneHost, tmp_path: Path, lacking: str, words: str
+) -> None:
+    path = tmp_path / "xl.safetensors"
+    tensors = safetensors.torch.load_file(host.checkpoint.path)
+    kept = {key: value for key, value in tensors.items() if not key.startswith(lacking)}
+    safetensors.torch.save_file(kept, path)
+    path.with_suffix(".yaml").write_text(yaml_text())
+    with pytest.raises(CheckpointError, match=words) as caught:
+        _ = StandaloneHost(path, "cpu").networks
+    assert "expected" in str(caught.value) and "\n" not in str(caught.value)
