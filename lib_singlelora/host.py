@@ -272,14 +272,18 @@ class TrainingModel(Protocol):
     layout: names and widths of the networks' blocks.
     prediction: what the U-Net's output means.
     alphas_cumprod: (T,).
-    recordable: a CUDA graph may hold `predict`, which launches the same kernels for the same shapes
-        and does nothing else.
+    recording_obstacle: why a CUDA graph may not hold `predict`; "" where that launches the same
+        kernels for the same shapes and does nothing else.  Asked before branches are attached.
     """
 
     layout: BlockLayout
     prediction: Literal["epsilon", "v_prediction"]
     alphas_cumprod: Tensor
-    recordable: bool
+
+    @property
+    def recording_obstacle(self) -> str:
+        """Why a CUDA graph may not hold `predict`, or ""."""
+        ...
 
     @property
     def device(self) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..captions.text import compose_caption
 from ..captions.trigger_text import has_trigger, spelling_of, with_class, without_triggers
+from ..ops.transfer import sent
 from ..settings.training import TrainingSettings
 from .augment import backdrop_caption
 from .epoch_plan import Picture, Sample
@@ -74,7 +75,8 @@ class TrainingBatch:
 
     def on(self, device: str | torch.device) -> TrainingBatch:
         """The batch with its tensors on a device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+        moved: dict[str, Any] = {name: sent(getattr(self, name), device) for name in TENSORS}
+        return replace(self, **moved)
 
     def clone(self) -> TrainingBatch:
         """The batch with tensors of its own."""

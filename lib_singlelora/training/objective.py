@@ -15,6 +15,7 @@ from ..errors import TrainingError
 from ..host import Conditioning, TrainingModel
 from ..lora.network import LoraNetwork
 from ..naming.blocks import is_text, text_encoder_of
+from ..ops.transfer import sent
 from ..settings.training import TrainingSettings
 from .apt import AptWeights
 from .attention import AttentionLoss, Products
@@ -235,7 +236,7 @@ class Objective:
             return self.model.encode_prompts(captions, self.settings.clip_skip)
         key = "\n".join(captions)
         if key in self._ahead:
-            return self._ahead[key].mapped(lambda value: value.to(self.model.device))
+            return self._ahead[key].mapped(lambda value: sent(value, self.model.device))
         if key not in self._cached_texts:
             with torch.no_grad():
                 self._cached_texts[key] = self.model.encode_prompts(

@@ -49,6 +49,11 @@ class Optimizer:
         for group, fused in zip(self.torch.param_groups, fused_flags, strict=True):
             if "fused" in group:
                 group["fused"] = fused
+            if fused:  # a step that is not fused counts on the CPU
+                for weight in group["params"]:
+                    count = self.torch.state[weight].get("step")
+                    if isinstance(count, Tensor):
+                        self.torch.state[weight]["step"] = count.to(weight.device)
 
     def _restore_dtypes(self, state: dict[str, Any]) -> None:
         """Give the state the dtypes it was saved with, so that a resume is exact.
@@ -104,7 +109,7 @@ def build_optimizer(
         arguments = {"weight_decay": settings.weight_decay, **arguments}
         if name == "Muon":  # its name for that of the weights which AdamW trains in its stead
             arguments = {"adamw_wd": settings.weight_decay, **arguments}
-    if name == "AdamW" and device == "cpu" and torch.__version__ >= FUSED_ON_CPU_SINCE:
+    if name == "AdamW" and _has_fused_step(device):
         arguments = {"fused": True, **arguments}
     rate: float | None = float(groups[0]["lr"])
     if name == "Adafactor" and arguments.get("relative_step", True):
@@ -120,6 +125,12 @@ def build_optimizer(
         ) from error
     path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
     return Optimizer(optimizer, path, warning)
+
+
+def _has_fused_step(device: str) -> bool:
+    """True where AdamW is one call: in every CUDA build, and on newer CPUs' PyTorch."""
+    kind = torch.device(device).type
+    return kind == "cuda" or (kind == "cpu" and torch.__version__ >= FUSED_ON_CPU_SINCE)
 
 
 def _optimizer_class(name: str, source: Source) -> Callable[..., torch.optim.Optimizer]:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,10 +35,11 @@ from .checks import (
     out_of_memory,
     text_spread,
 )
-from .cuda_graph import CudaGraph, recordable
+from .cuda_graph import CudaGraph, recording_obstacle
 from .ema import Ema
 from .epoch_plan import Picture, Sample, budget, epoch_steps
 from .grad_scaler import GradScaler
+from .late_loss import LateLoss
 from .latents import LatentCache
 from .loss_terms import check_terms
 from .memory import PeakMemory, peak_memory
@@ -50,6 +52,21 @@ from .snapshot import Snapshot, load_snapshot, save_snapshot
 from .validation import Validation
 
 __all__ = ["Trainer", "TrainerState"]
+
+
+@dataclass(frozen=True)
+class _Untold:
+    """A step whose loss is still to be read.
+
+    result: without the loss.
+    """
+
+    loss: LateLoss
+    step: int
+    epoch: int
+    batches: Sequence[Sequence[Sample]]
+    result: StepResult
+    figures: dict[str, float]
 
 
 class Trainer:
@@ -108,9 +125,11 @@ class Trainer:
             model.device,
         )
         self.scaler = GradScaler(model.compute_dtype == torch.float16)
-        self.cuda_graph = (
-            CudaGraph(self.objective) if recordable(model, network, settings) else None
-        )
+        self.not_recorded = recording_obstacle(model, network, settings)
+        self.cuda_graph = None if self.not_recorded else CudaGraph(self.objective)
+        # Without loss scaling nothing in a step needs the loss, so a GPU is not waited for
+        self.reads_late = torch.device(model.device).type == "cuda" and not self.scaler.enabled
+        self._untold: _Untold | None = None  # the step whose loss is still to be read
         self.validated = validated
         self.validation = Validation(self.objective, validated, self.latents) if validated else None
         self.ema = self._new_ema()
@@ -182,6 +201,8 @@ class Trainer:
         self.model.set_aside("vae")
         if self.optimizer.warning:
             job.log("warning", message=self.optimizer.warning)
+        if self.not_recorded and torch.device(self.model.device).type == "cuda":
+            job.log("not_recorded", reason=self.not_recorded)
         if self.objective.trains_text:
             self._untrained_spread = text_spread(self.objective)
         self.network.train()
@@ -235,9 +256,11 @@ class Trainer:
         self._encode_ahead(steps[self.state.position :])
         for position in range(self.state.position, len(steps)):
             if job.cancelled:
+                self._tell(job)
                 self._save_snapshot()
                 job.raise_if_cancelled()
             self._run_step(job, epoch, position, steps[position])
+        self._tell(job)
         check_weights(self.network, epoch)
         # The state already points past the epoch, so that a snapshot taken now resumes with the
         # next one.
@@ -265,19 +288,43 @@ class Trainer:
         started = time.monotonic()
         graph = self.cuda_graph
         was_recording = graph is not None and not graph.off
-        loss, lr = self.step(batches)
-        seconds = time.monotonic() - started
-        if graph and graph.off and was_recording:
-            job.log("warning", message=graph.off)
+        loss, lr = self._launch(batches)
         self.state.step += 1
         self.state.position = position + 1
-        self.state.seconds += seconds
-        self.state.losses.append(loss)
         rates = {float(group["lr"]) for group in self.optimizer.torch.param_groups}
         result = StepResult(
-            loss, lr, sorted(rates, reverse=True), seconds, samples=sum(map(len, batches))
+            0.0, lr, sorted(rates, reverse=True), 0.0, samples=sum(map(len, batches))
         )
-        self.log.step(job, epoch, self.state, result, self.figures)
+        untold = _Untold(
+            LateLoss(loss), self.state.step, epoch, batches, result, dict(self.figures)
+        )
+        if self.reads_late:
+            self._tell(job)  # while the GPU computes the step that was just launched
+        seconds = time.monotonic() - started
+        self.state.seconds += seconds
+        self._untold = replace(untold, result=replace(result, seconds=seconds))
+        if not self.reads_late:
+            self._tell(job)
+        if graph and graph.off and was_recording:
+            job.log("warning", message=graph.off)
+
+    def _tell(self, job: Job) -> None:
+        """Read the loss of the step that is not told yet, and tell it.
+
+        Raises: TrainingError, for a loss that is not finite.
+        """
+        untold, self._untold = self._untold, None
+        if untold is None:
+            return
+        loss = untold.loss.read()
+        if self.reads_late:
+            check_loss(loss, untold.step, partial(self._checkpoint_faults, untold.batches))
+        self.state.losses.append(loss)
+        state = replace(self.state, step=untold.step)
+        self.log.step(job, untold.epoch, state, replace(untold.result, loss=loss), untold.figures)
+
+    def _checkpoint_faults(self, batches: Sequence[Sequence[Sample]]) -> str:
+        return next(filter(None, map(self._checkpoint_fault, batches)), "")
 
     def _train_again(self) -> None:
         self.network.train()
@@ -333,6 +380,17 @@ class Trainer:
 
         Raises: TrainingError, for a loss that is not finite.
         """
+        loss, lr = self._launch(batches)
+        value = float(loss)
+        if self.reads_late:
+            check_loss(value, self.state.step + 1, partial(self._checkpoint_faults, batches))
+        return value, lr
+
+    def _launch(self, batches: Sequence[Sequence[Sample]]) -> tuple[Tensor | float, float]:
+        """One optimizer step, whose loss may still be on its way; gives (loss, lr).
+
+        Raises: TrainingError, for a loss that is not finite, where it is not read late.
+        """
         settings = self.settings
         groups = self.optimizer.torch.param_groups
         factor = learning_rate_factor(
@@ -350,14 +408,14 @@ class Trainer:
         else:
             self.optimizer.torch.zero_grad(set_to_none=True)
         samples = sum(map(len, batches))
-        loss = 0.0
+        loss: Tensor | float = 0.0
         with self._seeded_dropout():
             for batch in batches:
-                loss += check_loss(
-                    self._backward(batch, len(batch) / samples),
-                    self.state.step + 1,
-                    partial(self._checkpoint_fault, batch),
-                )
+                part = self._backward(batch, len(batch) / samples)
+                if not self.reads_late:
+                    fault = partial(self._checkpoint_fault, batch)
+                    part = check_loss(float(part), self.state.step + 1, fault)
+                loss = loss + part
         figures = self._penalize()
         stepped = self.scaler.step(
             self.optimizer.torch, list(self.network.parameters()), settings.max_grad_norm
@@ -389,11 +447,14 @@ class Trainer:
                 torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             yield
 
-    def _backward(self, batch: Sequence[Sample], share: float) -> float:
+    def _backward(self, batch: Sequence[Sample], share: float) -> Tensor | float:
         """The batch's loss times its share of the step; its gradients are added."""
         if self.cuda_graph:
             return self.cuda_graph.backward(self._make_batch(batch), share)
         loss = self.loss(batch) * share
+        if self.reads_late:
+            self.scaler.backward(loss)
+            return loss.detach()
         value = float(loss.detach())
         if math.isfinite(value):
             self.scaler.backward(loss)

@@ -17,7 +17,7 @@ TARGET = "input_blocks.1.1.proj_in"
 class TinyModel:
     """One 1x1 convolution as the U-Net; a prompt's conditioning is its length."""
 
-    recordable = True
+    recording_obstacle = ""
 
     def __init__(self, prediction: Literal["epsilon", "v_prediction"] = "epsilon") -> None:
         self.layout: BlockLayout = SD1

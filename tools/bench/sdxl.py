@@ -156,7 +156,7 @@ class UnetModel:
     """A TrainingModel of the U-Net alone, whose prompts were encoded before."""
 
     prediction = "epsilon"
-    recordable = False
+    recording_obstacle = "not recorded"
     device = "cpu"
     compute_dtype = torch.float32
 

@@ -26,7 +26,8 @@ ANOTHER_VAE = "choose another one at the top of the page"
 class ForgeTrainingModel:
     """A TrainingModel on the program's own networks; no tensor is copied on a CPU."""
 
-    recordable = False  # other extensions may do anything in a pass
+    # It moves weights in the middle of a pass, and extensions patch its networks
+    recording_obstacle = "in this program, which was never recorded"
 
     def __init__(self, program: Program, sd_model: Any, wanted_precision: str = "auto") -> None:
         self._program = program

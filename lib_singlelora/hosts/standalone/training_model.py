@@ -51,7 +51,7 @@ def weighted_modules(networks: CheckpointNetworks) -> Iterator[tuple[str, nn.Mod
 class StandaloneTrainingModel:
     """A TrainingModel on diffusers' networks."""
 
-    recordable = True
+    recording_obstacle = ""
 
     def __init__(
         self,

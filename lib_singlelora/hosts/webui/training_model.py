@@ -18,7 +18,7 @@ from ...training.noise import zero_terminal_snr
 from .. import placement
 from ..size_vector import size_vector
 from ..webui_family.loan import frozen, give_memory_back, trim
-from . import compute_dtype, v_prediction
+from . import compute_dtype, recording, v_prediction
 from .architecture import family_of, layout_of, require_model, require_trainable
 from .text_encoders import TextEncoders
 
@@ -33,10 +33,9 @@ HYPERTILE = "__webui_hypertile_params"  # the attribute by which the WebUI's hyp
 class WebUITrainingModel:
     """A TrainingModel on the WebUI's own ldm or sgm networks; no tensor is copied."""
 
-    recordable = False  # other extensions may do anything in a pass
-
     def __init__(self, sd_model: WebuiSdModel, precision: str = "auto") -> None:
         self._model = sd_model
+        self._moves_in_a_pass = bool(getattr(sd_model, "lowvram", False))
         self._dtype = compute_dtype.pass_dtype(precision)
         self._family = family_of(sd_model)
         self.text_encoders = TextEncoders(sd_model, self._family)
@@ -70,6 +69,11 @@ class WebUITrainingModel:
     def compute_dtype(self) -> torch.dtype:
         """The dtype of a pass."""
         return self._dtype
+
+    @property
+    def recording_obstacle(self) -> str:
+        """Who else takes part in a pass, or "" for nobody."""
+        return recording.obstacle(self._model.model.diffusion_model, self._moves_in_a_pass)
 
     @property
     def places(self) -> placement.Placement:
