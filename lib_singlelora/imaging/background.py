@@ -12,7 +12,7 @@ from ..errors import PictureError, SettingsError
 from .backdrop import COLOURS
 from .backdrop_shape import BackdropShape
 from .figure_count import only_one
-from .figure_cut import cut_figure
+from .figure_cut import Cut, cut_figure
 from .flat_background import Colour, FlatBackground, find_flat_background
 from .grabcut import grabcut, is_photographed_face
 from .mask_refinement import refine
@@ -61,6 +61,7 @@ def foreground_mask(
     alpha: Image.Image | None = None,
     method: str = "auto",
     model: MaskModel | None = None,
+    estimate: bool = True,
 ) -> Foreground:
     """Where the character is.
 
@@ -69,6 +70,8 @@ def foreground_mask(
     method: auto (the file's transparency, else the model, else a flat background, else scenery
         region by region, else GrabCut, else a plain box), transparency, model, flat, scenery,
         grabcut, or none (everything is the character).
+    estimate: False for a mask alone, whose confidence is left at 1: estimating it takes most of the
+        time before scenery.
     Raises: PictureError, SettingsError, MissingPackageError, if the requested method does not work
         here.
     """
@@ -83,7 +86,7 @@ def foreground_mask(
         mask, notes = only_one(model.mask(image))
         return Foreground(mask, "matting model", True, None, notes)
     if method == "auto":
-        return _by_kind_of_picture(image)
+        return _by_kind_of_picture(image, estimate)
     if method == "flat" and (flat := find_flat_background(image)) is not None:
         return _from_flat(flat)
     if method == "scenery" and (scenery := _cut_from_scenery(image)) is not None:
@@ -95,13 +98,18 @@ def foreground_mask(
 
 @dataclass(frozen=True)
 class _SceneryCut:
-    """A mask (L) cut out region by region.  confidence: 0 to 1."""
+    """A mask (L) cut out region by region."""
 
     mask: Image.Image
-    confidence: float
+    cut: Cut
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1."""
+        return self.cut.confidence
 
 
-def _by_kind_of_picture(image: Image.Image) -> Foreground:
+def _by_kind_of_picture(image: Image.Image, estimate: bool) -> Foreground:
     """The mask by the method that suits the picture."""
     flat = find_flat_background(image)
     if flat is not None and flat.whole:
@@ -117,7 +125,7 @@ def _by_kind_of_picture(image: Image.Image) -> Foreground:
         return _from_flat(flat)
     if scenery is not None:
         method = "scenery, region by region (the background is kept)"
-        return _unsure(scenery.mask, method, scenery.confidence)
+        return _unsure(scenery.mask, method, scenery.confidence if estimate else 1.0)
     mask = grabcut(image)
     if mask is not None:
         return _from_grabcut(mask)
@@ -164,7 +172,9 @@ def _is_sky(flat: Image.Image, scenery: _SceneryCut) -> bool:
     left = np.asarray(flat) > 127
     figure = np.asarray(scenery.mask) > 127
     both = float((left & figure).sum())
-    return scenery.confidence >= 0.3 and both > 0.7 * figure.sum() and both < 0.8 * left.sum()
+    # The confidence last: it takes the longest
+    much_more = both > 0.7 * figure.sum() and both < 0.8 * left.sum()
+    return bool(much_more and scenery.confidence >= 0.3)
 
 
 def _cut_from_scenery(image: Image.Image) -> _SceneryCut | None:
@@ -175,7 +185,7 @@ def _cut_from_scenery(image: Image.Image) -> _SceneryCut | None:
     coarse = Image.fromarray(np.where(cut.mask, 255, 0).astype(np.uint8)).resize(
         image.size, Image.Resampling.BICUBIC
     )
-    return _SceneryCut(refine(coarse, image, 1 / cut.scale), cut.confidence)
+    return _SceneryCut(refine(coarse, image, 1 / cut.scale), cut)
 
 
 def _nothing_found(method: str) -> PictureError | SettingsError:

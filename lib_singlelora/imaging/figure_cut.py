@@ -7,7 +7,8 @@ together with the face, is the character.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,13 +96,23 @@ class Cut:
     mask: (h, w) of the reduced picture.
     scale: of the reduced picture by the picture's own size.
     face: in the reduced picture.
-    confidence: 0 to 1, how far other weights lead to the same mask.
+    regions: of the reduced picture.
     """
 
     mask: Mask
     scale: float
     face: PixelBox | None
-    confidence: float
+    regions: Regions = field(repr=False)
+
+    @cached_property
+    def confidence(self) -> float:
+        """0 to 1, how far other weights lead to the same mask.
+
+        Calculated when it is asked for, for it takes longer than the mask.
+        """
+        others = [_cut(self.regions, self.face, weights) for weights in VARIANTS]
+        agreement = float(np.mean([_iou(self.mask, other) for other in others]))
+        return round(agreement * _plausibility(self.regions, self.mask, self.face), 3)
 
 
 @dataclass(frozen=True)
@@ -140,9 +151,7 @@ def cut_figure(image: Image.Image, face: PixelBox | None = None) -> Cut | None:
     mask = _cut(regions, face, Weights())
     if mask is None:
         return None
-    others = [_cut(regions, face, weights) for weights in VARIANTS]
-    agreement = float(np.mean([_iou(mask, other) for other in others]))
-    return Cut(mask, scale, face, round(agreement * _plausibility(regions, mask, face), 3))
+    return Cut(mask, scale, face, regions)
 
 
 def _plausibility(regions: Regions, mask: Mask, face: PixelBox | None) -> float:

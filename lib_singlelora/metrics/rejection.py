@@ -207,7 +207,8 @@ def foreground_histogram(
     """
     small = image.convert("RGB")
     small.thumbnail((WORKING_SIDE, WORKING_SIDE))
-    histogram: NDArray[np.float64] = colour_histogram(small, mask or foreground_mask(small).mask)
+    figure = mask or foreground_mask(small, estimate=False).mask
+    histogram: NDArray[np.float64] = colour_histogram(small, figure)
     return histogram
 
 

@@ -62,6 +62,20 @@ def test_a_background_of_many_colours_gives_a_mask_that_says_it_is_approximate()
     assert not found.reliable
 
 
+def test_a_mask_without_an_estimate_is_the_same() -> None:
+    """A figure before bands of colour, which is cut out region by region."""
+    image = Image.new("RGB", (160, 160), "navy")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 100, 160, 160), fill="darkgreen")
+    draw.rectangle((100, 0, 160, 60), fill="gray")
+    draw.ellipse((50, 20, 110, 90), fill="wheat")
+    draw.rectangle((60, 88, 100, 160), fill="crimson")
+    full = foreground_mask(image)
+    quick = foreground_mask(image, estimate=False)
+    assert "scenery" in full.method and full.confidence < 1 == quick.confidence
+    assert quick.mask.tobytes() == full.mask.tobytes() and quick.reliable == full.reliable
+
+
 def test_one_colour_and_nothing_else_is_no_failure() -> None:
     found = foreground_mask(Image.new("RGB", (80, 60), "white"))
     assert found.mask.size == (80, 60)
