@@ -24,11 +24,13 @@ from .index_page import IndexEntry, write_index
 from .picture_list import Entry
 from .search import VALUE
 from .storage import Storage
-from .trial import figures_of
+from .trial import figures_of, recommended_pictures
 from .unit_queue import ERROR, Unit, UnitQueue, UnitState
 
 BATCH = "batch"  # kind of a plan
 ENTRY = "entry"  # attribute of a unit
+DRAWN = "drawn"  # attribute of a unit: pictures to show, relative to its workspace
+MOST_INPAINTED = 4  # of them
 
 
 def begin_batch(
@@ -100,11 +102,14 @@ class PictureHandler:
                 _check_picture(picture, entry)
             settings = self._settled(workspace, entry)
             context = StageContext(settings, workspace, self.host, job)
-            run_all(context, picture if picture.exists() else None)
+            result = run_all(context, picture if picture.exists() else None)
         figures = figures_of(workspace)
         unit.note("figures", figures)
         best = saved_recommendation(workspace)
         unit.note("reason", best.reason if best else "")
+        inpainted = [Path(path).relative_to(workspace.root) for path in result["inpainted"]]
+        drawn = recommended_pictures(context, best) if best else []
+        unit.note(DRAWN, [*drawn, *(path.as_posix() for path in inpainted[:MOST_INPAINTED])])
         return [figures.get(VALUE, 0.0)]
 
     def _settled(self, workspace: Workspace, entry: Mapping[str, Any]) -> Settings:
@@ -159,6 +164,7 @@ def _row(folder: Path, state: UnitState) -> dict[str, Any]:
     root = folder / state.key
     sheet, page = root / "plots" / "sheet.png", root / "plots" / "sheet.html"
     prepared = root / "source" / "prepared.png"
+    drawn = [root / path for path in state.notes.get(DRAWN, ())]
     return {
         "trigger": state.key,
         "workspace": str(root),
@@ -168,9 +174,15 @@ def _row(folder: Path, state: UnitState) -> dict[str, Any]:
         "figures": dict(state.notes.get("figures", {})),
         "seconds": state.notes.get("seconds"),
         "prepared": str(prepared) if prepared.exists() else None,
+        "drawn": [str(path) for path in drawn if path.is_file() and _is_inside(path, root)],
         "sheet": str(sheet) if sheet.exists() else None,
         "page": str(page) if page.exists() else None,
     }
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """False for what a storage of somebody else's names outside the character's folder."""
+    return path.resolve().is_relative_to(root.resolve())
 
 
 def _shown(row: Mapping[str, Any]) -> IndexEntry:
@@ -180,4 +192,5 @@ def _shown(row: Mapping[str, Any]) -> IndexEntry:
         row["error"] or row["reason"],
         dict(row["figures"]),
         *(Path(row[part]) if row[part] else None for part in ("prepared", "sheet", "page")),
+        tuple(map(Path, row["drawn"])),
     )

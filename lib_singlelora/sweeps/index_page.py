@@ -13,6 +13,7 @@ from ..files.fileio import write_text
 from ..sheets.page import encoded
 
 PICTURE = (192, 16_000)  # side in pixels, bytes
+DRAWN = (256, 16_000)
 SHEET = (640, 90_000)
 STYLE = """
 :root { color-scheme: light dark; --ink: #18181b; --soft: #63636e; --line: #e4e4e7; --card: #f6f6f7;
@@ -35,8 +36,10 @@ header img { width: 72px; height: 72px; object-fit: contain; border-radius: 6px;
 h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; } .state { color: var(--soft); }
 .complete .state { color: var(--mark); } .failed .state, .failed .why { color: var(--wrong); }
 .why, .figures { font-size: .85rem; } .figures { color: var(--soft); }
-.sheet img { width: 100%; max-height: 420px; object-fit: contain; object-position: top;
-  display: block;
+.drawn { display: grid; gap: 6px; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); }
+.drawn img { width: 100%; display: block; border-radius: 6px; }
+.sheet { display: block; font-size: .85rem; color: var(--soft); }
+.sheet img { width: 100%; height: 260px; object-fit: cover; object-position: top; display: block;
   border-radius: 6px; background: var(--paper); }
 a { color: inherit; }
 """
@@ -49,6 +52,7 @@ class IndexEntry:
     state: waiting, running, complete or failed.
     text: the recommendation's reason, or the error.
     picture, sheet, page: files; None where there is none yet.
+    drawn: pictures of the recommended cell, then inpainted ones.
     """
 
     name: str
@@ -58,6 +62,7 @@ class IndexEntry:
     picture: Path | None
     sheet: Path | None
     page: Path | None
+    drawn: Sequence[Path] = ()
 
 
 def write_index(path: Path, title: str, entries: Sequence[IndexEntry]) -> None:
@@ -87,14 +92,25 @@ def _card(entry: IndexEntry, folder: Path) -> str:
         else ""
     )
     figures = " · ".join(f"{figure} {value:.2f}" for figure, value in entry.figures.items())
+    drawn = "".join(
+        f'<a href="{_relative(path, folder)}"><img src="{encoded(path, *DRAWN)}" alt="{name},'
+        f' drawn"></a>'
+        for path in entry.drawn
+    )
+    strip = f'<div class="drawn">{drawn}</div>' if drawn else ""
     sheet = ""
     if entry.sheet:
         image = f'<img src="{encoded(entry.sheet, *SHEET)}" alt="the sheet of {name}">'
-        target = quote(Path(os.path.relpath(entry.page or entry.sheet, folder)).as_posix())
-        sheet = f'<a class="sheet" href="{target}">{image}</a>'
+        target = _relative(entry.page or entry.sheet, folder)
+        sheet = f'<a class="sheet" href="{target}">{image}The whole sheet</a>'
     return (
         f'<article class="{html.escape(entry.state)}"><header>{picture}<div><h2>{name}</h2>'
         f'<p class="state">{html.escape(entry.state)}</p>'
         f'<p class="why">{html.escape(entry.text)}</p></div></header>'
-        f'<p class="figures">{html.escape(figures)}</p>{sheet}</article>'
+        f'<p class="figures">{html.escape(figures)}</p>{strip}{sheet}</article>'
     )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """The link from a page in `folder`."""
+    return quote(Path(os.path.relpath(path, folder)).as_posix())

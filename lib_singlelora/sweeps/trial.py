@@ -145,7 +145,7 @@ class TrialHandler:
         if best is not None:
             unit.note("reason", best.reason)
             unit.note("best", {"epoch": best.epoch, "strength": best.strength})
-            unit.note("pictures", _pictures(context, best))
+            unit.note("pictures", recommended_pictures(context, best))
         self._show(unit, context.workspace.plots / "sheet.png")
         missing = [name for name in self.plan.objectives if name not in figures]
         if missing:
@@ -183,8 +183,8 @@ def figures_of(workspace: Workspace) -> dict[str, float]:
     return {VALUE: round(float(value), 4), **known}
 
 
-def _pictures(context: StageContext, best: Recommendation) -> list[str]:
-    """The pictures of the recommended cell, relative to the workspace."""
+def recommended_pictures(context: StageContext, best: Recommendation) -> list[str]:
+    """At most `MOST_PICTURES` pictures of the recommended cell, relative to the workspace."""
     workspace = context.workspace
     cells = SheetCells.of(
         read_plan(context.settings, workspace, context.host), workspace, context.host

@@ -119,6 +119,25 @@ def test_a_batch_goes_on_past_a_failure_and_its_index_shows_all(
     assert {row["state"] for row in result["characters"]} == {"complete"} and not result["failed"]
     assert 'href="ann%20b/plots/sheet.html"' in (out / "index.html").read_text(encoding="utf-8")
     assert all(row["sheet"] and row["figures"] for row in result["characters"])
+    for row in result["characters"]:
+        assert any("plots" in path for path in row["drawn"]), row["drawn"]
+        assert any("inpaint" in path for path in row["drawn"]), row["drawn"]
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count(', drawn">') == sum(len(row["drawn"]) for row in result["characters"])
+
+
+def test_the_index_shows_nothing_from_outside_the_characters_folder(
+    pictures: Path, tmp_path: Path, standalone_host: StandaloneHost
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    storage = open_storage(str(out / JOURNAL), create=True)
+    queue = begin_batch(storage, out, read_list(pictures, "woman"), standalone_host, VALUES)
+    outside = shutil.copy(pictures / "ann b.jpg", out / "secret.jpg")
+    unit = queue.claim()
+    assert unit
+    unit.note("drawn", ["../secret.jpg", str(outside)])
+    assert [row["drawn"] for row in batch_result(queue)["characters"]] == [[], []]
 
 
 def test_other_settings_or_another_checkpoint_are_told(
