@@ -186,11 +186,16 @@ def _is_inside(path: Path, root: Path) -> bool:
 
 
 def _shown(row: Mapping[str, Any]) -> IndexEntry:
+    def file(part: str) -> Path | None:
+        return Path(row[part]) if row[part] else None
+
     return IndexEntry(
         row["trigger"],
         row["state"],
         row["error"] or row["reason"],
         dict(row["figures"]),
-        *(Path(row[part]) if row[part] else None for part in ("prepared", "sheet", "page")),
+        file("prepared"),
+        file("sheet"),
+        file("page"),
         tuple(map(Path, row["drawn"])),
     )
