@@ -110,12 +110,18 @@ def training_steps(settings: Settings, workspace: Workspace) -> int:
 
     Crops that are not cut yet are taken to be eight.
     """
+    # Late, as in `service.py`: these import torch.
+    from ..stages.train_pictures import character_samples
+    from ..training.epoch_plan import class_samples
+
     options = settings.training
-    crops = len(list_pictures(workspace.image_folder(settings))) or 8
-    samples = crops * options.repeats
-    if options.regularization in ("pictures", "both") and not settings.class_unshown():
-        shown = samples * options.class_share / max(1e-6, 1 - options.class_share)
-        samples += round(min(shown, max(settings.regularization.count, 0) or shown))
+    of_all = character_samples(settings, workspace)
+    samples = of_all // max(1, options.epochs) or 8 * options.repeats
+    has_class = settings.regularization.count or settings.regularization.as_used
+    if not settings.class_unshown() and (
+        has_class or list_pictures(workspace.reg_folder(settings))
+    ):
+        samples += class_samples(samples, options.class_share)
     an_epoch = math.ceil(samples / options.batch_size / options.gradient_accumulation)
     return an_epoch * options.epochs
 

@@ -28,6 +28,7 @@ from lib_singlelora.service import trash
 from lib_singlelora.service.service import Service
 from lib_singlelora.service.steps import steps_of
 from lib_singlelora.service.watch import Watch
+from lib_singlelora.training.epoch_plan import Picture, epoch_steps
 from lib_singlelora.workspace.asked import changes_since, remember_asked
 from lib_singlelora.workspace.stage_record import StageRecord
 from lib_singlelora.workspace.workspace import Workspace
@@ -457,3 +458,28 @@ def test_a_sheet_is_told_while_it_is_drawn(service: Service, client: TestClient)
     for spoiled in ("{", "[]", json.dumps({"tables": [{**table, "cells": [[5]]}]})):
         write_text(live, spoiled)
         assert client.get(url).json() == none
+
+
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_forecast_tells_the_steps_that_the_training_will_have(
+    service: Service, client: TestClient, count: int, share: float
+) -> None:
+    values = {"training.repeats": 3, "training.epochs": 2, "training.class_share": share}
+    settings = service.change("mara", {**values, "regularization.count": count})
+    workspace = service.workspace("mara")
+    of_class = [workspace.reg_folder(settings)] * bool(count)
+    for folder in (workspace.image_folder(settings), *of_class):
+        folder.mkdir(parents=True)
+        for name in ("one", "two"):
+            two_colours((64, 64), (200, 30, 30)).save(folder / f"{name}.png")
+    told = client.get(f"{API}/workspaces/mara/forecast").json()["training"]
+    pictures = [
+        Picture(path, "", (64, 64), 3 if path.parent.parent.name == "image" else 1, is_class)
+        for is_class, folder in zip(
+            (False, True), (workspace.image_folder(settings), *of_class), strict=False
+        )
+        for path in sorted(folder.glob("*.png"))
+    ]
+    steps = [len(epoch_steps(pictures, epoch, 1, 1, 1, share)) for epoch in range(2)]
+    assert told["steps"] == sum(steps)
