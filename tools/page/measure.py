@@ -1,9 +1,10 @@
-"""The page in headless Chromium: its weight, 60 captions, a crop dragged over 4096 pixels.
+"""The page in headless Chromium: its weight, 60 captions, a large crop, a large sheet.
 
     python -m tools.page.measure
 
 Prints one JSON object: bytes as sent, milliseconds until 60 captions are shown, frames a second
-while a crop is dragged, the longest frame in milliseconds.
+while a crop is dragged, the longest frame in milliseconds; while a sheet of 240 cells is scrolled
+from top to bottom, the frames a second and the longest task in milliseconds (0: none over 50).
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from PIL import Image, ImageDraw
 
 from lib_singlelora.host import Host
 from lib_singlelora.service.service import Service
+from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
 from lib_singlelora.workspace.stage_record import StageRecord
 from tests.stages.quiet_host import QuietHost
 
 SIDE = 4096
 CAPTIONS = 60
+ROWS, COLUMNS = 20, 12  # of the sheet
 TAGS = "mara, girl, solo, smile, standing, outdoors, tree, blue sky, looking at viewer, open mouth"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 DRAG = """async () => {
@@ -52,6 +55,25 @@ DRAG = """async () => {
     at("pointerup", cx, cy);
     const gaps = times.slice(1).map((time, index) => time - times[index]);
     return {fps: 1000 * gaps.length / (times.at(-1) - times[0]), longest: Math.max(...gaps)};
+}"""
+SCROLL = """async () => {
+    const tasks = [];
+    new PerformanceObserver(list => tasks.push(...list.getEntries().map(each => each.duration)))
+        .observe({type: "longtask"});
+    const whole = document.scrollingElement;
+    const times = [];
+    await new Promise(done => {
+        const frame = now => {
+            times.push(now);
+            scrollTo(0, (whole.scrollHeight - innerHeight) * times.length / 180);
+            if (times.length < 180) requestAnimationFrame(frame);
+            else done();
+        };
+        requestAnimationFrame(frame);
+    });
+    await new Promise(done => setTimeout(done, 500));
+    return {cells: document.querySelectorAll(".cell").length, longest: Math.max(0, ...tasks),
+        fps: 1000 * (times.length - 1) / (times.at(-1) - times[0])};
 }"""
 OPEN = """async () => {
     const root = document.querySelector("single-lora").shadowRoot;
@@ -91,7 +113,30 @@ def workspace_in(root: Path) -> Service:
     workspace.save_record(StageRecord("prepare", "x", True))
     workspace.save_record(StageRecord("crop", "x", True, {}, {"views": views}))
     workspace.save_record(StageRecord("caption", "x", True, {}, {}))
+    write_sheet(workspace.plots)
     return service
+
+
+def write_sheet(folder: Path) -> None:
+    """A sheet's page of 240 cells, each with a picture of its own."""
+    pictures = folder / "cells"
+    pictures.mkdir(parents=True)
+    rows = []
+    for row in range(ROWS):
+        cells = []
+        for column in range(COLUMNS):
+            path = pictures / f"{row:02d}{column:02d}.png"
+            Image.effect_noise((256, 256), 20 + row + column).convert("RGB").save(path)
+            scores = {"retention": row / ROWS, "flexibility": column / COLUMNS, "value": 0.5}
+            name = f"epoch {row + 1} at {column / COLUMNS:.2f}"
+            cells.append(PageCell(name, TAGS, "", (path,), (1,), scores))
+        rows.append(tuple(cells))
+    labels = tuple(f"epoch {row + 1}" for row in range(ROWS))
+    columns = tuple(f"{column / COLUMNS:.2f}" for column in range(COLUMNS))
+    base = PageTable("Without the LoRA", ("",), ("",), ((rows[0][0],),))
+    tables = (base, PageTable("ALL", labels, columns, tuple(rows)))
+    source = pictures / "0000.png"
+    write_page(folder / "sheet.html", Page("mara", "", tables, source))
 
 
 def serve(service: Service) -> str:
@@ -138,6 +183,9 @@ def measure(url: str) -> dict[str, Any]:
         page.locator("#sl-step-source").click()
         page.wait_for_timeout(3000)
         opened = page.evaluate(OPEN)
+        page.goto(f"{url}/singlelora/v1/workspaces/mara/files/plots/sheet.html")
+        page.wait_for_timeout(3000)
+        sheet = page.evaluate(SCROLL)
         browser.close()
     return {
         "bytes": sum(sent),
@@ -145,6 +193,9 @@ def measure(url: str) -> dict[str, Any]:
         "captions_ms": round(opened),
         "drag_fps": round(drag["fps"], 1),
         "longest_frame_ms": round(drag["longest"], 1),
+        "sheet_cells": sheet["cells"],
+        "sheet_fps": round(sheet["fps"], 1),
+        "sheet_longest_task_ms": round(sheet["longest"], 1),
     }
 
 
