@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 pytest.importorskip("fastapi")
-pytest.importorskip("gradio", minversion="4")
+pytest.importorskip("gradio", minversion="6")
 
 from fastapi.testclient import TestClient
 from PIL import Image
