@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
 from ..hosts.webui_family.host import FamilyHost
 
+# To the console by itself: the programs leave out what is no warning.
 logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+logger.propagate = False
+logger.addHandler(logging.StreamHandler(sys.stdout))
 
 
 def choose_host(show_warning: Callable[[str], None]) -> FamilyHost:
@@ -17,8 +22,19 @@ def choose_host(show_warning: Callable[[str], None]) -> FamilyHost:
     show_warning: shows a sentence to the user whose click is being answered.
     """
     host = _host(show_warning)
-    logger.info("runs in %s", host.title)
+    logger.info("Single LoRA: runs in %s", program_name(host))
     return host
+
+
+def program_name(host: FamilyHost) -> str:
+    """The program as people know it, with what it says of its version."""
+    try:
+        from modules import launch_utils
+
+        version = str(launch_utils.git_tag())  # it asks git once
+    except (ImportError, AttributeError):
+        version = ""
+    return f"{host.title} {version}".strip()
 
 
 def _host(show_warning: Callable[[str], None]) -> FamilyHost:

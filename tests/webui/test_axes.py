@@ -154,7 +154,8 @@ def test_the_axes_work_in_img2img(webui: WebUI) -> None:
 def test_a_name_that_is_not_there_is_refused(webui: WebUI) -> None:
     with pytest.raises(Refused, match="500"):
         grid(webui, "isabella", (OURS[0], "nobody"))
-    assert "found no 'nobody'" in webui.tail(80)
+    # Some programs write their log after the answer.
+    webui.wait_for(lambda: "found no 'nobody'" in webui.tail(80), 10, "the reason in the log")
 
 
 def test_presets_in_a_file_of_lbws_kind_are_known_without_a_setting(webui: WebUI) -> None:

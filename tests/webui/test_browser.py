@@ -68,6 +68,14 @@ def our_problems(page: Any) -> list[str]:
 
 
 @needs_chromium
+def test_the_tab_says_where_it_runs(webui: WebUI, page: Any) -> None:
+    title = {"webui": "Stable Diffusion WebUI", "forge": "Forge", "reforge": "reForge"}[webui.kind]
+    told = page.locator("#singlelora_runs_in").inner_text()
+    assert told.startswith(f"Runs in {title} ")
+    assert f"Single LoRA: {told[0].lower()}{told[1:]}" in webui.log.read_text(errors="replace")
+
+
+@needs_chromium
 def test_a_user_goes_all_the_way(webui: WebUI, page: Any) -> None:
     page.locator("#sl-new input[type=file]").set_input_files(ROOT / "examples" / "isabella.png")
     page.locator("#sl-new .drop img").wait_for()
