@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +51,12 @@ def load_text_encoder(
     layers = len({key.split(".")[2] for key in renamed if key.startswith("encoder.layers.")})
     layers = max(0, layers - facts.unused)
     config = _text_config(file, renamed, facts, layers, index)
-    text = CLIPTextModel(config)
+    with torch.device("meta"):  # spares SDXL's second one 2.8 GB of random numbers
+        text = CLIPTextModel(config)
     fill(file, text, renamed, "text encoder", dtype=dtype)
+    # The one buffer that no file has
+    embeddings: Any = text.get_submodule("embeddings")
+    embeddings.position_ids = torch.arange(config.max_position_embeddings)[None]
     if not facts.pooled:
         return TextNetwork(facts, text)
     weight = renamed.get("text_projection.weight", torch.empty(0))
