@@ -327,6 +327,7 @@ class Service:
         from ..crops.buckets import training_buckets
         from ..imaging.load import picture_size
         from ..library.choose import STRENGTH
+        from ..stages.declared_host import with_declared_prediction
         from ..stages.inpaint_canvas import default_mask
         from ..stages.inpaint_prompt import region_prompt
         from ..stages.plot_prompt import main_prompt
@@ -347,7 +348,8 @@ class Service:
         size = nearest_bucket(whole, training_buckets(settings, self.host))
         mask = default_mask(workspace, workspace.prepared)
         tag = f"<lora:{lora}:{strength:g}>"
-        quality = quality_of(settings.quality, self.host.checkpoint)
+        host = with_declared_prediction(self.host, settings.training)
+        quality = quality_of(settings.quality, host.checkpoint)
         region = region_prompt(settings, workspace, mask, (0, 0, *whole))
         return Handover(
             prompt=f"{quality.in_prompt(main_prompt(settings, workspace))} {tag}",
@@ -365,9 +367,12 @@ class Service:
         Raises: CheckpointError.
         """
         from ..families.quality import quality_presets
+        from ..stages.declared_host import with_declared_prediction
         from ..stages.quality_host import quality_of
 
-        used = quality_of(self.settings(name).quality, self.host.checkpoint)
+        settings = self.settings(name)
+        host = with_declared_prediction(self.host, settings.training)
+        used = quality_of(settings.quality, host.checkpoint)
         return {"used": asdict(used), "presets": [asdict(each) for each in quality_presets()]}
 
     def memory_budget(self, name: str) -> dict[str, Any]:

@@ -54,6 +54,19 @@ def test_a_known_checkpoint_is_drawn_with_its_tags() -> None:
     assert checkpoint.drawing_mark != checkpoint.sha256 == "abc"
 
 
+def test_the_tags_are_those_of_what_the_settings_say_it_predicts() -> None:
+    info = CheckpointInfo("noobai", Path("noobai"), sha256="abc", family=SDXL)
+    asked = []
+    for values in ({}, {"training.prediction": "v_prediction"}):
+        inner = Drawer(info)
+        settings = Settings.from_dict(values)
+        context = StageContext(settings, Workspace(Path("nowhere")), cast(Host, inner))
+        context.host.generate(ImageRequest("1girl", (1,), 64, 64), Job())
+        asked.append(inner.asked[0])
+    assert [each.prediction for each in asked] == [None, "v_prediction"]
+    assert "very awa" not in asked[0].prompt and asked[1].prompt.startswith("very awa")
+
+
 def test_other_tags_make_another_picture() -> None:
     first, second = (
         drawn("ponyDiffusionV6XL", **values)[1].drawing_mark
