@@ -214,10 +214,10 @@ def draw_further(cells: SheetCells, context: StageContext, place: CellSpec, seed
     Raises: JobCancelled.
     """
     path = _file(cells, place, seed)
+    before = context.job.view().progress  # the host adds its steps to the message
     if context.force or not path.exists():
         _draw_pictures(cells, context.host, context.job, place, [seed])
-    done = context.job.view().progress
-    context.job.report(replace(done, pictures=(path,)))
+    context.job.report(replace(before, pictures=(path,)))
     return path
 
 

@@ -134,7 +134,7 @@ def _timed(ledger: Ledger) -> Iterator[None]:
         (StandaloneHost, "_draw", pictures),
         (StandaloneTrainingModel, "encode_images", named("encoding pictures")),
         (WdTagger, "tag", named("tagging")),
-        (trainer.Trainer, "step", lambda *args: ("train: steps", STEP)),
+        (trainer.Trainer, "_run_step", lambda *args: ("train: steps", STEP)),
         (trainer.Trainer, "peak_memory", named("calculating memory")),
         (trainer, "save_snapshot", named("saving")),
         (train, "write_lora", named("saving")),

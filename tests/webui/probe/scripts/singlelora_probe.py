@@ -304,6 +304,21 @@ def started(demo, app):
     def batch(given: dict):
         return draw_together(given)
 
+    @app.get("/probe/recording")
+    def recording(hooked: bool = False):
+        """Why a pass of the lent U-Net may not be recorded; hooked: with a hook of the probe's."""
+        from lib_singlelora.hosts.webui.training_model import borrowed_networks
+
+        with borrowed_networks(shared.sd_model) as lent:
+            if not hooked:
+                return lent.recording_obstacle
+            unet = shared.sd_model.model.diffusion_model
+            handle = unet.out.register_forward_hook(lambda *_: None)
+            try:
+                return lent.recording_obstacle
+            finally:
+                handle.remove()
+
     @app.get("/probe/samplers")
     def samplers():
         from lib_singlelora.hosts.webui_family.generate import sampler_names
