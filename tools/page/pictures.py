@@ -18,7 +18,7 @@ from PIL import Image
 
 from lib_singlelora.embedded.paths import CHECKPOINT
 from tests.browser import CHROMIUM
-from tests.webui.process import ROOT, WebUI, python_of_webui, visit
+from tests.webui.process import PROBE, ROOT, WebUI, python_of_webui, visit
 
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 390, "height": 800}
@@ -126,7 +126,7 @@ def main() -> None:
         data = data_folder(root, given.workspace.resolve())
         webui = WebUI(Path(os.environ["SD_WEBUI_DIR"]), python_of_webui(), data)
         (root / "single-image-lora").symlink_to(ROOT, target_is_directory=True)
-        webui.extend(root / "single-image-lora")
+        webui.extend(root / "single-image-lora", PROBE)
         try:
             webui.start()
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
