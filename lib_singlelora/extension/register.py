@@ -20,7 +20,7 @@ from ..service.service import Service
 from ..ui.compat import show_warning
 from ..ui.page import Action, Extras, tab
 from .embedded_checkpoint import add_embedded, recognize_embedded
-from .host_choice import choose_host, program_name
+from .host_choice import choose_host
 from .options import add_options, workspace_root
 from .send_to_tabs import Components
 from .xyz_axes import add_axes
@@ -60,8 +60,7 @@ def register() -> None:
             "Add the small embedded checkpoint to the WebUI's", "singlelora_embedded", add_embedded
         )
         sends = components.sends()
-        runs_in = program_name(host)
-        extras = Extras(sends, [add_checkpoint], missing_packages(), PAGE_KEY, runs_in)
+        extras = Extras(sends, [add_checkpoint], missing_packages(), PAGE_KEY)
         return [(tab(running, extras), "Single LoRA", "singlelora")]
 
     script_callbacks.on_before_ui(lambda: add_axes(host.library))

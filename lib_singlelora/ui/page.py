@@ -56,14 +56,12 @@ class Extras:
     actions: further buttons.
     lacking: missing package -> the command that installs it.
     page_key: lets the page use the API where only the API has users.
-    runs_in: the program that runs us, with its version; "" says nothing of it.
     """
 
     sends: Sequence[Send] = ()
     actions: Sequence[Action] = ()
     lacking: Mapping[str, str] = field(default_factory=dict)
     page_key: str = ""
-    runs_in: str = ""
 
 
 def build(service: Service, extras: Extras | None = None) -> None:
@@ -79,8 +77,6 @@ def build(service: Service, extras: Extras | None = None) -> None:
             button = gr.Button(action.label, elem_id=action.elem_id, size="sm")
             button.click(_doer(action), None, [note], **compat.quiet())
     _sends(service, added.sends, note)
-    if added.runs_in:
-        compat.html(f"<small>Runs in {html.escape(added.runs_in)}</small>", "singlelora_runs_in")
 
 
 def tab(service: Service, extras: Extras) -> Any:
