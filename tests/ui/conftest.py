@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,3 +108,12 @@ def made(service: Service, name: str, values: dict[str, object], stages: tuple[s
     service.change(name, values)
     for word in stages:
         assert service.submit(name, word).wait(120).error is None
+
+
+def until(page: Any, is_so: Callable[[], object]) -> None:
+    """Wait until something is so; the page lives meanwhile."""
+    for _ in range(200):
+        if is_so():
+            return
+        page.wait_for_timeout(50)
+    assert is_so()

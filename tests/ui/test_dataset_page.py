@@ -4,7 +4,7 @@ pictures rejected, a block's bar dragged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn")
 from lib_singlelora.service.dataset import DatasetService
 from lib_singlelora.service.service import Service
 from tests.browser import needs_chromium
-from tests.ui.conftest import made, open_step, open_workspace
+from tests.ui.conftest import made, open_step, open_workspace, until
 
 pytestmark = needs_chromium
 QUICK = {
@@ -50,15 +50,6 @@ def dragged(page: Any, canvas: str, start: tuple[float, float], end: tuple[float
     page.mouse.down()
     page.mouse.move(left + end[0] * side, top + end[1] * side, steps=6)
     page.mouse.up()
-
-
-def until(page: Any, is_so: Callable[[], object]) -> None:
-    """Wait until something is so; the page lives meanwhile."""
-    for _ in range(200):
-        if is_so():
-            return
-        page.wait_for_timeout(50)
-    assert is_so()
 
 
 def loaded(page: Any, canvas: str) -> None:

@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn")
 from lib_singlelora.service.service import Service
 from lib_singlelora.settings.schema import declarations, group_of
 from tests.browser import needs_chromium
-from tests.ui.conftest import PICTURE, made, open_step, open_workspace, visit
+from tests.ui.conftest import PICTURE, made, open_step, open_workspace, until, visit
 
 pytestmark = needs_chromium
 QUICK = {
@@ -116,7 +116,7 @@ def test_what_is_being_typed_outlives_what_arrives_from_elsewhere(
         "document.querySelector('single-lora').shadowRoot"
         ".querySelector('#sl-training-alpha').value === '5'"
     )
-    assert service.settings("eileen").training.alpha == 5
+    until(page, lambda: service.settings("eileen").training.alpha == 5)
 
 
 def test_a_preset_that_was_chosen_is_marked_and_goes_back_to_the_checkpoint_s(

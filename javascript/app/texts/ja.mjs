@@ -774,6 +774,8 @@ export const ja = {
     "setting.loopback.repeats.help": "1 エポックで残した各画像を見せる回数。0 なら切り抜きの繰り返しの半分。",
     "setting.quality.tags": "品質タグ",
     "setting.quality.tags.help": "Illustrious、NoobAI、Pony、Animagine が品質として理解するタグ。auto は SDXL のチェックポイントの名前に従い、ほかには何も加えません。",
+    "setting.quality.in_captions": "キャプションにも品質タグ",
+    "setting.quality.in_captions.help": "どのキャプションの末尾にもポジティブな品質タグを付け、その品質の絵として LoRA に学ばせます。オフならチェックポイントに任せます。",
     "setting.quality.positive": "自分の品質タグ",
     "setting.quality.positive.help": "プロンプトで、プリセットのタグの代わりに使います。空欄ならそのまま。",
     "setting.quality.negative": "自分のネガティブタグ",
