@@ -133,6 +133,7 @@ def test_a_tag_is_removed_added_and_moved_by_keys(looked: tuple[Any, Service]) -
     card.locator("[data-tag='red sash']").wait_for()
     card.locator("[data-tag='red sash']").focus()
     page.keyboard.press("Alt+ArrowLeft")
+    page.locator("#sl-bulk-undo", has_text="(3)").wait_for(state="attached")
     for undone in (2, 1, 0):
         page.locator("#sl-bulk").evaluate("details => { details.open = true }")
         page.locator("#sl-bulk-undo").click()
