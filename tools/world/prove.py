@@ -113,7 +113,6 @@ def prove(
     )
     other_seed = [draw(prompt, (8,))[0] for prompt in OTHERS]
     figures = {
-        "seconds": result["seconds"],
         "recommended": best["reason"],
         **seen,
         "without the trigger: moved /255": distance(plain, under),
