@@ -18,7 +18,7 @@ export function Recommendation() {
         tell(t("copied", { text: tag }));
     });
     return html`<section class="take" id="sl-take" aria-label=${t("take")}>
-        <p>${t(best ? "take" : "take.last")} <code>${tag}</code>
+        <p class="row">${t(best ? "take" : "take.last")} <code>${tag}</code>
             <button type="button" class="small" onClick=${copy}>${t(copied === tag ? "copy.again" : "copy")}</button>
             ${places().map((place) => html`<button type="button" key=${place} class="small" data-send=${place} onClick=${() => send(place, character)}>${t(`send.${place}`)}</button>`)}
         </p>
