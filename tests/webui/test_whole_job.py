@@ -219,9 +219,10 @@ def test_progress_and_live_previews_are_shown_and_skip_puts_a_picture_aside(
     )
     webui.ask(f"/singlelora/v1/jobs/{number}/cancel", {})
     assert webui.ended(number)["state"] == "cancelled"
-    assert list(webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"].values()) == [
-        ["skipped before it was finished"]
-    ]
+    # As in the WebUI's own batches, what is drawn together is skipped together
+    rejected = webui.ask(f"/singlelora/v1/workspaces/{name}")["rejected"].values()
+    assert 1 <= len(rejected) <= 3
+    assert all(reasons == ["skipped before it was finished"] for reasons in rejected)
     assert webui.picture() == trained["picture"]
 
 
