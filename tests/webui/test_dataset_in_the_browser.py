@@ -67,14 +67,16 @@ def test_a_crop_is_moved_and_cut(webui: WebUI, dataset_page: Any) -> None:
 
 
 def test_captions_are_edited_and_taken_back(webui: WebUI, dataset_page: Any) -> None:
-    texts = sorted((folder(webui) / "image").rglob("*.txt"))
+    # A crop that was just cut anew may be gone; its caption goes when captions are written again
+    pictures = sorted((folder(webui) / "image").rglob("*.png"))
+    texts = [picture.with_suffix(".txt") for picture in pictures]
     first = [path.read_text(encoding="utf-8") for path in texts]
     open_step(dataset_page, "captions")
     dataset_page.locator("#sl-bulk summary").click()
     dataset_page.locator("#sl-bulk-add").fill("smile")
     dataset_page.locator("#sl-bulk-apply").click()
     dataset_page.locator(".toast", has_text="changed").wait_for()
-    assert all("smile" in path.read_text(encoding="utf-8") for path in texts)
+    assert [path.name for path in texts if "smile" not in path.read_text(encoding="utf-8")] == []
     dataset_page.locator("#sl-bulk-undo").click()
     dataset_page.locator("#sl-bulk-undo", has_text="(0)").wait_for()
     assert [path.read_text(encoding="utf-8") for path in texts] == first
