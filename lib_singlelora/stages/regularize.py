@@ -118,7 +118,7 @@ def regularize(context: StageContext) -> RegularizeResult:
         record.complete = False
         if count and (why := settings.class_unshown()):
             context.job.report(Progress(STAGE, 0, count, f"{why}, these neither"))
-        notes = _SetDrawer(context, review, crops, count).fill(filter_mark)
+        notes = SetDrawer(context, review, crops, count).fill(filter_mark)
         record.data |= {"count": count, "notes": notes}
         finish(workspace, record, review.files())
     rejected = {path: decision.reasons for path, decision in review.reviewed().rejected.items()}
@@ -239,7 +239,7 @@ def _more_than_used(settings: Settings, workspace: Workspace, count: int) -> lis
 
 
 @dataclass(frozen=True)
-class _Picture:
+class PlannedPicture:
     """A picture to draw.
 
     name: of its file.
@@ -254,7 +254,7 @@ class _Picture:
     twin: ClassTwin | None
 
 
-class _SetDrawer:
+class SetDrawer:
     """Draws and judges the set in one call."""
 
     def __init__(
@@ -303,13 +303,13 @@ class _SetDrawer:
             save_pace(self.workspace, self.host, self.watch)
         return self._notes()
 
-    def _next(self, numbers: Iterator[int]) -> list[_Picture]:
+    def _next(self, numbers: Iterator[int]) -> list[PlannedPicture]:
         """What to draw next: no more than may stay, of sizes that the host draws in few batches.
 
         Pictures that belong to this set, or were taken out by hand, are left out.
         """
         missing = self.count - self.review.kept
-        batch: list[_Picture] = []
+        batch: list[PlannedPicture] = []
         while len(batch) < min(missing, GATHERED):
             number = next(numbers, None)
             if number is None:
@@ -319,12 +319,12 @@ class _SetDrawer:
             twin = self.twins[(number - 1) % len(self.twins)] if self.twins else None
             seed = (self.options.seed + number - 1) % SEEDS
             prompt = prompt_of(twin.tags) if twin else self.prompts.draw(seed)
-            batch.append(_Picture(name, seed, prompt, self._size(number, twin), twin))
+            batch.append(PlannedPicture(name, seed, prompt, self._size(number, twin), twin))
             if self.host.batch_limit(*batch[0].size) == 1:
                 break  # one by one, so that each is on disk and to be seen at once
         return batch
 
-    def _draw(self, batch: Sequence[_Picture]) -> None:
+    def _draw(self, batch: Sequence[PlannedPicture]) -> None:
         """Draw and judge pictures in their order; one that the user edited is taken as it is."""
         self.job.raise_if_cancelled()
         message = f"{in_series(self.review.kept, len(batch))} of {self.count}"
@@ -341,7 +341,7 @@ class _SetDrawer:
             else:
                 image = picture.image
                 data = png_bytes(image, picture.parameters)
-                decision = self._decide(each, picture)
+                decision = self.decide(each, picture)
             self.review.note(each.name, decision)
             self.review.place(each.name, data, self.force)
             if decision.kept:
@@ -350,10 +350,10 @@ class _SetDrawer:
             files = (self.review.path(each.name),)
             self.job.report(Progress(STAGE, self.review.kept, self.count, message, pictures=files))
 
-    def _path(self, picture: _Picture) -> Path:
+    def _path(self, picture: PlannedPicture) -> Path:
         return self.review.folder / f"{picture.name}.png"
 
-    def _edited(self, picture: _Picture) -> bool:
+    def _edited(self, picture: PlannedPicture) -> bool:
         return not self.force and self.workspace.edited(self.review.record, self._path(picture))
 
     def _size(self, number: int, twin: ClassTwin | None) -> Size:
@@ -364,19 +364,21 @@ class _SetDrawer:
                 return nearest_bucket(picture_size(twin.crop), buckets)
         return self.sizes[(number - 1) % len(self.sizes)]
 
-    def _drawn(self, batch: Sequence[_Picture]) -> dict[str, GeneratedImage]:
+    def _drawn(self, batch: Sequence[PlannedPicture]) -> dict[str, GeneratedImage]:
         """New pictures by their names; those of one size are drawn together."""
         drawn: dict[str, GeneratedImage] = {}
         for size in dict.fromkeys(each.size for each in batch):
             together = [each for each in batch if each.size == size]
-            requests = [_request(self.settings, each.prompt, each.seed, size) for each in together]
+            requests = [
+                picture_request(self.settings, each.prompt, each.seed, size) for each in together
+            ]
             work = len(together) * size[0] * size[1] * self.options.steps
             with self.watch.measured(len(together), work):
                 pictures = self.host.generate_batch(requests, self.job)
             drawn |= {each.name: new for each, new in zip(together, pictures, strict=True)}
         return drawn
 
-    def _decide(self, picture: _Picture, drawn: GeneratedImage) -> Decision:
+    def decide(self, picture: PlannedPicture, drawn: GeneratedImage) -> Decision:
         """What the filter says of a new picture."""
         tags = self._tags(drawn.image)
         twin = picture.twin
@@ -489,7 +491,8 @@ def _sizes(crops: Sequence[Path], buckets: list[Size]) -> list[Size]:
     return sizes or [nearest_bucket((1, 1), buckets)]
 
 
-def _request(settings: Settings, prompt: str, seed: int, size: Size) -> ImageRequest:
+def picture_request(settings: Settings, prompt: str, seed: int, size: Size) -> ImageRequest:
+    """A picture of the set; size: width and height, pixels."""
     options = settings.regularization
     return ImageRequest(
         prompt,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..captions.text import join_tags
-from ..curation.regularization import STAGE, Decision, Review
+from ..curation.regularization import STAGE, Review
 from ..errors import ConflictError, NotFoundError
 from ..imaging.load import load_picture, picture_size
 from ..imaging.png import png_bytes
@@ -13,7 +12,7 @@ from ..jobs import Progress
 from ..settings.declare import SEEDS
 from ..workspace.kohya_folders import list_pictures
 from .context import StageContext
-from .regularize import _request, _SetDrawer
+from .regularize import PlannedPicture, SetDrawer, picture_request
 
 # From one try to the next: further than any set is long, so that no other picture has the seed.
 SEED_STEP = 1_000_003
@@ -44,24 +43,22 @@ def redraw(context: StageContext, name: str) -> Path:
         )
     earlier = review.of(name)
     job.report(Progress(STAGE, 0, 1, f"picture {name} anew"))
-    drawer = _SetDrawer(context, review, list_pictures(workspace.image_folder(settings)), 1)
+    drawer = SetDrawer(context, review, list_pictures(workspace.image_folder(settings)), 1)
     for other in review:
         if other != name and review.of(other).kept and review.path(other).exists():
             drawer.seen.add(other, load_picture(review.path(other)).image)
-    seed = (earlier.seed + SEED_STEP) % SEEDS
-    request = _request(settings, earlier.prompt, seed, picture_size(path))
+    twins = drawer.twins
+    picture = PlannedPicture(
+        name,
+        (earlier.seed + SEED_STEP) % SEEDS,
+        earlier.prompt,
+        picture_size(path),
+        twins[(int(name) - 1) % len(twins)] if twins else None,
+    )
+    request = picture_request(settings, picture.prompt, picture.seed, picture.size)
     drawn = context.host.generate(request, job)[0]
     job.raise_if_cancelled()
-    tags = drawer._tags(drawn.image)
-    twins = drawer.twins
-    twin = twins[(int(name) - 1) % len(twins)] if twins else None
-    caption = join_tags(twin.tags) if twin else drawer._caption(tags, earlier.prompt)
-    found: tuple[str, ...] = ()
-    if drawn.skipped:
-        found = ("skipped before it was finished",)
-    elif drawer.options.filter:
-        found = tuple(drawer._reasons(drawn.image, tags))
-    decision = Decision(not found, found, "filter", seed, earlier.prompt, caption)
+    decision = drawer.decide(picture, drawn)
     # Killed between the two, the number is drawn again by the next call of the stage.
     was_complete = record.complete
     record.complete = False

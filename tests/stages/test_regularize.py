@@ -26,7 +26,7 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.regularize import (
     RegularizeResult,
-    _SetDrawer,
+    SetDrawer,
     regularize,
     regularize_for_training,
 )
@@ -521,7 +521,7 @@ def test_twins_are_drawn_anew_when_captions_change_and_a_templates_set_is_not(
 def test_the_clothes_that_a_twin_asks_for_are_no_sign_of_the_character(scenery: Scenery) -> None:
     clothes = "white shirt, blue skirt, striped capelet, hat"
     caption_crops(scenery, portrait=f"isabella, girl, {clothes}")
-    drawer = _SetDrawer(
+    drawer = SetDrawer(
         StageContext(
             scenery.settings(prompts="class twins"), scenery.workspace, cast(Host, scenery.host)
         ),

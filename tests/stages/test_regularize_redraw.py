@@ -67,6 +67,14 @@ def test_the_filter_judges_it(drawn: Scenery) -> None:
     assert again(drawn, "0002").parent.name == "1_girl" and "0002" in drawn.names
 
 
+def test_one_that_was_skipped_stays_aside_whatever_the_filter_says_later(drawn: Scenery) -> None:
+    drawn.host.skipped = (2 + SEED_STEP,)
+    assert again(drawn, "0002").parent.name == "rejected"
+    assert drawn.aside["0002"] == ["skipped before it was finished"]
+    drawn.run(most_edges=0.39)
+    assert "0002" in drawn.aside
+
+
 def test_it_is_no_duplicate_of_what_it_replaces(drawn: Scenery) -> None:
     drawn.host.plan = {2 + SEED_STEP: other(2)}  # what is there already
     assert again(drawn, "0002").parent.name == "1_girl"

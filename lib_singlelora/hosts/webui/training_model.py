@@ -18,7 +18,7 @@ from ...training.noise import zero_terminal_snr
 from .. import placement
 from ..size_vector import size_vector
 from ..webui_family.loan import frozen, give_memory_back, trim
-from . import compute_dtype, recording, v_prediction
+from . import compute_dtype, foreign_hooks, v_prediction
 from .architecture import family_of, layout_of, require_model, require_trainable
 from .text_encoders import TextEncoders
 
@@ -73,7 +73,7 @@ class WebUITrainingModel:
     @property
     def recording_obstacle(self) -> str:
         """Who else takes part in a pass, or "" for nobody."""
-        return recording.obstacle(self._model.model.diffusion_model, self._moves_in_a_pass)
+        return foreign_hooks.obstacle(self._model.model.diffusion_model, self._moves_in_a_pass)
 
     @property
     def places(self) -> placement.Placement:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib_singlelora.hosts.webui.recording import obstacle
+from lib_singlelora.hosts.webui.foreign_hooks import obstacle
 
 
 def unet() -> nn.Module:
