@@ -32,6 +32,14 @@ class LossTermSettings:
             "inside is learned; 1 is usual, 0 is off."
         ),
     )
+    class_prediction: bool = setting(
+        False,
+        label="Class by prediction",
+        help=(
+            "Pictures of the class keep the checkpoint's own prediction of them, instead of being "
+            "learned: what the LoRA has not changed costs nothing, a change of the class does."
+        ),
+    )
     prior_start: float = setting(
         0.0,
         label="Prior start",

@@ -118,6 +118,16 @@ def prior_rows_per_sample(settings: TrainingSettings) -> int:
     return int(uses_prior_prediction(settings)) + int(settings.dop_weight > 0)
 
 
+def _class_rows(settings: TrainingSettings, samples: Sequence[Sample]) -> list[int]:
+    """The rows of class pictures whose target is the frozen model's own prediction.
+
+    Source: OneTrainer's concepts of the type Prior Prediction.
+    """
+    if not settings.class_prediction:
+        return []
+    return [index for index, sample in enumerate(samples) if sample.picture.regularization]
+
+
 def compares(settings: TrainingSettings) -> bool:
     """True if a loss term needs the frozen model's prediction for the character's own rows."""
     return settings.masked_prior_weight > 0 or settings.dco_beta > 0 or settings.apt > 0
@@ -125,7 +135,8 @@ def compares(settings: TrainingSettings) -> bool:
 
 def uses_frozen_model(settings: TrainingSettings) -> bool:
     """True if there are steps that run the frozen model beside the trained one."""
-    return compares(settings) or prior_rows_per_sample(settings) > 0
+    asked = settings.class_prediction or prior_rows_per_sample(settings) > 0
+    return compares(settings) or asked
 
 
 def prior_acts(settings: TrainingSettings, step: int, steps: int) -> bool:
@@ -170,7 +181,7 @@ def make_batch(
         weights=weights,
         mask=torch.cat([row.mask for row in both]),
         captions=[row.caption for row in both],
-        prior=list(range(len(rows), len(both))),
+        prior=[*_class_rows(settings, samples), *range(len(rows), len(both))],
         sizes=torch.tensor([row.sizes for row in both]),
         compared=character if compares(settings) else [],
         attended=_attended(rows, len(both)) if settings.attention_loss else None,
@@ -297,7 +308,8 @@ def captions_of(
         for caption, sample in zip(captions, samples, strict=True)
         if compares(settings) and not sample.picture.regularization
     ]
-    return [*captions, *shown], [*compared, *shown]
+    preserved = [captions[index] for index in _class_rows(settings, samples)]
+    return [*captions, *shown], [*compared, *preserved, *shown]
 
 
 def _timestep(settings: TrainingSettings, sample: Sample, length: int) -> int:

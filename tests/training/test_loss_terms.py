@@ -125,6 +125,45 @@ def test_output_preservation_leaves_out_captions_without_the_trigger(tmp_path: P
     assert batch_of(options, tmp_path).prior == []
 
 
+def test_the_class_keeps_the_frozen_prediction_of_its_pictures(tmp_path: Path) -> None:
+    options = settings(**{**PLAIN, "regularization": "pictures"}, class_prediction=True)
+    options = replace(options, prior_loss_weight=3)
+    made = shaken(options, Counted())
+    batch = batch_of(options, tmp_path)
+    assert batch.captions[2] == "girl" and batch.prior == [2]
+    with attached(made.network, made.model.targets()):
+        found = float(made.loss(batch).detach())
+    ours, frozen, noise = predictions(made, batch)
+    data = ((ours - noise) ** 2)[:2].mean(dim=(1, 2, 3))
+    kept = ((ours - frozen) ** 2)[2].mean()
+    assert found == pytest.approx(float((data.sum() + 3 * kept) / 3), rel=1e-5)
+
+
+def test_what_changed_nothing_of_the_class_pays_nothing_for_its_pictures(tmp_path: Path) -> None:
+    options = settings(**{**PLAIN, "regularization": "pictures"}, class_prediction=True)
+    model = Counted()
+    network = LoraNetwork(model.targets(), model.layout, shape_of(options), {}, False, 1)
+    made = Objective(model, network, options)
+    batch = batch_of(options, tmp_path)
+    only = replace(batch, weights=torch.tensor([0.0, 0.0, 1.0]))
+    with attached(network, model.targets()):
+        assert float(made.loss(only).detach()) == 0
+        assert float(made.loss(replace(only, prior=[])).detach()) > 0.1
+
+
+@pytest.mark.parametrize("terms", [{}, {"dop_weight": 1.0}, {"masked_prior_weight": 1.0}])
+def test_captions_encoded_ahead_are_those_of_the_batch_with_a_preserved_class(
+    tmp_path: Path, terms: dict[str, float]
+) -> None:
+    values: dict[str, Any] = {**PLAIN, "regularization": "pictures", **terms}
+    options = settings(**values, class_prediction=True)
+    samples = [Sample(picture, 7 + n) for n, picture in enumerate(shown(tmp_path))]
+    batch = batch_of(options, tmp_path)
+    every, frozen = captions_of(options, samples, 1000)
+    assert every == batch.captions
+    assert frozen == [batch.captions[row] for row in batch.frozen_rows]
+
+
 def test_outside_the_mask_the_masked_prior_asks_for_the_frozen_prediction(tmp_path: Path) -> None:
     options = settings(**PLAIN, masked_prior_weight=0.6)
     made = shaken(options, Counted())
