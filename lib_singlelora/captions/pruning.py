@@ -1,7 +1,8 @@
 """Which tags a caption leaves out: what captions do not name, the trigger learns.
 
 Categories that belong to the character are left out; of others only those tags on which the crops
-that could show them agree.
+that could show them agree.  Crops of one picture show the same, so that where they disagree the
+tagger does.
 """
 
 from __future__ import annotations
@@ -40,16 +41,20 @@ class Trait:
 
     seen: the number of crops that show it.
     visible: the number of crops that could show it.
+    pictures: the number of pictures that those are, or were cut from; 0 where that is not known.
     """
 
     tag: str
     category: str
     seen: int
     visible: int
+    pictures: int = 0
 
     @property
     def shared(self) -> bool:
-        """True if most of the crops that could show it do."""
+        """True if most of the crops that could show it do, or one of a single picture's does."""
+        if self.pictures == 1:
+            return self.seen > 0
         return self.seen > MAJORITY * self.visible
 
 
@@ -136,7 +141,8 @@ def find_traits(
     """The tags of every category that the policy may leave out, the most shared first.
 
     seen: crop -> the tagger's tags.
-    views: crop -> the tags of its framing; the tagger's tags stand in where there are none.
+    views: crop -> the tags of its framing, for those that were cut from the source; of others,
+        each a picture of its own, the tagger's tags stand in.
     """
     hidden_in = {
         name: (
@@ -151,7 +157,9 @@ def find_traits(
         if category in policy.prune | policy.shared:
             able = [name for name in seen if category not in hidden_in[name]]
             count = sum(tag in map(plain, seen[name]) for name in able)
-            traits.append(Trait(tag, category, count, len(able)))
+            cut = [name for name in able if name in views]
+            pictures = len(able) - len(cut) + bool(cut)
+            traits.append(Trait(tag, category, count, len(able), pictures))
     return sorted(traits, key=lambda trait: (-trait.seen / max(1, trait.visible), trait.tag))
 
 

@@ -74,7 +74,7 @@ class CaptionSettings(TaggerSettings):
         label="Pruned when shared",
         help=(
             "Categories whose tags are left out where most of the crops that could show them "
-            "agree, and kept where they differ."
+            "agree, and kept where your own pictures differ; of a single picture all are left out."
         ),
     )
     outfit: str = setting(

@@ -71,7 +71,7 @@ DATA: dict[str, dict[str, Any]] = {
     "prepare": {"mask_confidence?": float},
     "crop": {"views?": Map(VIEW), "symmetry?": SYMMETRY, "repeats?": int},
     "caption": {
-        "traits?": [{"tag": str, "category": str, "seen": int, "visible": int}],
+        "traits?": [{"tag": str, "category": str, "seen": int, "visible": int, "pictures?": int}],
         "seen?": Map(TEXTS),
         "doubts?": Map([{"tag": str, "reason": str}]),
     },

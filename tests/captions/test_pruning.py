@@ -51,13 +51,31 @@ def test_a_trait_goes_even_where_only_one_crop_shows_it() -> None:
     assert pruned(seen, CaptionSettings()) == {"full_body": ["smile"], "face": [], "legs": []}
 
 
-def test_hair_style_goes_when_most_crops_that_could_show_it_agree() -> None:
-    seen = {"full_body": ["twintails"], "face": ["twintails", "ponytail"], "legs": ["standing"]}
+def test_hair_style_goes_where_crops_of_one_picture_disagree_for_only_the_tagger_does() -> None:
+    seen = {"full_body": ["twintails"], "face": ["ponytail"], "legs": ["standing"]}
+    assert pruned(seen, CaptionSettings()) == {"full_body": [], "face": [], "legs": ["standing"]}
+
+
+def test_hair_style_goes_when_most_pictures_that_could_show_it_agree() -> None:
+    seen = {
+        "full_body": ["twintails"],
+        "face": ["twintails", "ponytail"],
+        "mine": ["twintails"],
+        "legs": ["standing"],
+    }
     assert pruned(seen, CaptionSettings()) == {
         "full_body": [],
         "face": ["ponytail"],
+        "mine": [],
         "legs": ["standing"],
     }
+
+
+def test_a_single_crop_beside_a_picture_of_the_user_s_own_is_not_alone() -> None:
+    seen = {"full_body": ["twintails"], "mine": ["ponytail"], "legs": ["standing"]}
+    assert pruned(seen, CaptionSettings()) == seen
+    # A picture of its own has no view, whether or not the tagger sees a framing
+    assert pruned({"mine": ["portrait", "ponytail"]}, CaptionSettings()) == {"mine": ["portrait"]}
 
 
 def test_a_crop_that_cannot_show_a_trait_has_no_vote() -> None:
