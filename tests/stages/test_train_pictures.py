@@ -12,6 +12,7 @@ from lib_singlelora.crops.buckets import make_buckets
 from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.settings.loss_terms import LossTermSettings
 from lib_singlelora.settings.schema import Settings
+from lib_singlelora.settings.training import TrainingSettings
 from lib_singlelora.stages.train import learned_settings
 from lib_singlelora.stages.train_pictures import collect_pictures, identity, oddities, unused_files
 from lib_singlelora.workspace.workspace import Workspace
@@ -168,10 +169,9 @@ def test_settings_that_are_off_do_not_tell_a_training_from_an_older_one() -> Non
     plain = learned_settings(Settings.from_dict({}).training)
     terms = {item.name for item in fields(LossTermSettings)}
     assert not terms & plain.keys() and "prior_loss_weight" in plain
-    for name in terms:
-        changed = learned_settings(
-            Settings.from_dict({f"training.{name}": 0.5 if "min" not in name else 9}).training
-        )
+    for name, off in ((name, getattr(TrainingSettings(), name)) for name in terms):
+        value = True if off is False else 0.5 if "min" not in name else 9
+        changed = learned_settings(Settings.from_dict({f"training.{name}": value}).training)
         assert changed.keys() == plain.keys() | {name}
 
 
