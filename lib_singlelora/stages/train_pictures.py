@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..captions.pruning import outfit_trigger
@@ -189,7 +189,7 @@ def unused_files(settings: Settings, workspace: Workspace) -> list[str]:
 
 
 def oddities(
-    pictures: list[Picture], trigger: str, longest: int, count_tokens: Callable[[str], int]
+    pictures: Sequence[Picture], trigger: str, longest: int, count_tokens: Callable[[str], int]
 ) -> list[str]:
     """Notes on what the user should check before the training.
 

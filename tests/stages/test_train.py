@@ -12,7 +12,7 @@ from lib_singlelora.lora.files import read_lora
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
-from lib_singlelora.stages.train import SWITCHES, learned_settings
+from lib_singlelora.stages.train_task import SWITCHES, learned_settings
 from lib_singlelora.workspace.workspace import Workspace
 from tests.stages.conftest import small
 

@@ -13,8 +13,8 @@ from lib_singlelora.errors import SettingsError, TrainingError
 from lib_singlelora.settings.loss_terms import LossTermSettings
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.settings.training import TrainingSettings
-from lib_singlelora.stages.train import learned_settings
 from lib_singlelora.stages.train_pictures import collect_pictures, identity, oddities, unused_files
+from lib_singlelora.stages.train_task import learned_settings
 from lib_singlelora.workspace.workspace import Workspace
 
 SETTINGS = Settings.from_dict({"character.trigger": "isabella", "character.class_token": "girl"})

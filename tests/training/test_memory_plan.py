@@ -17,7 +17,7 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.naming.block_weights import parse_block_weights
 from lib_singlelora.naming.blocks import SD1, SDXL, BlockLayout
-from lib_singlelora.stages.train import learned_settings
+from lib_singlelora.stages.train_task import learned_settings
 from lib_singlelora.training.memory_fit import computer_of, fit_memory
 from lib_singlelora.training.memory_plan import (
     Computer,
