@@ -2,6 +2,7 @@
 import { ask, base64, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
 import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
 import { useDraft } from "./draft.mjs";
+import { Exam } from "./exam.mjs";
 import { DropZone } from "./drop-zone.mjs";
 import { NextVersion } from "./next-version.mjs";
 import { Painter } from "./painter.mjs";
@@ -55,6 +56,8 @@ export function Bench() {
         const told = await ask(ofWorkspace(character, "suggest"), { body: await given() });
         await change({ "inpaint.prompt": told.prompt });
     });
+    // Of a picture of one's own nobody knows what shall become the character: it is painted.
+    const take = (/** @type {Blob | null} */ one) => { setFile(one); if (one) paint(true); };
     const results = seen.inpainted.filter((each) => !each.endsWith("/strip.png"));
     const isBusy = job?.word === "inpaint";
     return html`<section class="bench" id="sl-bench" aria-label=${t("bench")}>
@@ -62,7 +65,7 @@ export function Bench() {
         <p class="help">${t("bench.teach")}</p>
         <div class="split even">
             <div>
-                <${DropZone} label=${t("bench.picture")} file=${file} onFile=${setFile} small=${true} />
+                <${DropZone} label=${t("bench.picture")} file=${file} onFile=${take} small=${true} />
                 <label class="inline"><input type="checkbox" id="sl-bench-mask" checked=${painted} onChange=${(/** @type {any} */ event) => paint(event.target.checked)} /> ${t("bench.mask")}</label>
                 ${painted && html`<${Painter} key=${picture} id="sl-bench-paint" picture=${picture} mask=${mask} onLayer=${(/** @type {any} */ made) => { layer.current = made; }} />`}
             </div>
@@ -79,8 +82,10 @@ export function Bench() {
                         <img src=${thumbUrl(character, each, 256, seen.revision.inpaint)} alt=${t("bench.result", { n: at + 1 })} loading="lazy" />
                     </button>`)}
                 </div>`}
+                ${results.length > 0 && html`<a class="button small" href=${fileUrl(character, results[Math.min(chosen, results.length - 1)])} target="_blank" rel="noopener">${t("bench.open")}</a>`}
                 <${NextVersion} picture=${results[Math.min(chosen, results.length - 1)] ?? ""} />
             </div>
         </div>
+        <${Exam} />
     </section>`;
 }

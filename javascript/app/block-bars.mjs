@@ -76,6 +76,7 @@ export function BlockBars({ value, onChange }) {
                 <span class="block-label">${label}</span>
             </div>`)}
         </div>
+        ${["article", "OUTD"].includes(chosen) && html`<p class="note">${t(chosen === "article" ? "blocks.article" : "blocks.outd")}</p>`}
         <p class="help">${t("blocks.help")}${told.norms ? ` ${t("blocks.norms")}` : ""}</p>
     </div>`;
 }

@@ -4,6 +4,7 @@ import { undoCaptions } from "./captions.mjs";
 import { html, useState, useWatch } from "./core.mjs";
 import { attempt, name, reload, tell } from "./state.mjs";
 import { preview, tagsOf } from "./tags.mjs";
+import { inTurn } from "./turns.mjs";
 import { t } from "./words.mjs";
 
 /** @param {{data: import("./types.d.ts").Dataset, known: any}} props */
@@ -20,13 +21,13 @@ export function BulkEdit({ data, known }) {
     };
     const changed = preview(data.captions, edit);
     const asked = edit.add.length || edit.remove.length || edit.replace.length;
-    const apply = () => attempt(async () => {
+    const apply = () => inTurn(() => attempt(async () => {
         const replace = edit.replace.map((pair) => pair.join("="));
         await ask(ofWorkspace(character, "tags"), { body: { add: edit.add, remove: edit.remove, replace } });
         for (const clear of [setAdd, setRemove, setFrom, setTo]) clear("");
         await reload();
         tell(t("bulk.done", { n: changed.length }), undoCaptions);
-    });
+    }));
     /** @param {string} id @param {string} value @param {(text: string) => void} set */
     const field = (id, value, set) => html`<label class="inline">${t(`bulk.${id}`)}
         <input id=${`sl-bulk-${id}`} value=${value} list="sl-bulk-tags" size="14" onInput=${(/** @type {any} */ event) => set(event.target.value)} /></label>`;

@@ -8,7 +8,7 @@ import { t } from "./words.mjs";
 
 /**
  * @param {{name: string, caption: {text: string, tokens: number, beyond: string}, limit: number, file: string,
- *     left: string[], known: any, frequent: Record<string, number>, onWrite: (crop: string, text: string) => void}} props
+ *     left: string[], known: any, frequent: Record<string, number>, onWrite: (crop: string, text: string) => Promise<unknown>}} props
  *     left: tags that were seen on this crop and left out
  */
 export function CaptionCard({ name, caption, limit, file, left, known, frequent, onWrite }) {
@@ -18,14 +18,18 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
     const [asText, showText] = useState(false);
     const [dragged, drag] = useState("");
     const list = useRef(/** @type {HTMLElement | null} */ (null));
-    useEffect(() => setTags(tagsOf(caption.text)), [caption.text]);
+    const [saving, setSaving] = useState(0);
+    // While edits are being saved, what arrives is older than what is shown.
+    useEffect(() => { if (!saving) setTags(tagsOf(caption.text)); }, [caption.text, saving]);
     const typed = useDraft(captionOf(tags), async (text) => { write(tagsOf(text)); return true; });
     const beyond = new Set(tagsOf(caption.beyond));
     const trigger = seen?.settings["character.trigger"];
     /** @param {string[]} next */
     const write = (next) => {
         setTags(next);
-        if (captionOf(next) !== caption.text) onWrite(name, captionOf(next));
+        if (!saving && captionOf(next) === caption.text) return;
+        setSaving((count) => count + 1);
+        onWrite(name, captionOf(next)).finally(() => setSaving((count) => count - 1));
     };
     /** @param {KeyboardEvent} event @param {string} tag @param {number} at */
     const pressed = (event, tag, at) => {

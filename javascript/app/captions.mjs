@@ -8,14 +8,16 @@ import { StepHead } from "./stale-note.mjs";
 import { attempt, dataset, glance, name, reload, tell } from "./state.mjs";
 import { Traits } from "./traits.mjs";
 import { TriggerCheck } from "./trigger-check.mjs";
+import { inTurn } from "./turns.mjs";
 import { t } from "./words.mjs";
 
 /** Take the last change of captions back. */
 export async function undoCaptions() {
-    await attempt(async () => {
-        await ask(ofWorkspace(name.value, "tags"), { body: { undo: true } });
+    const character = name.value;
+    await inTurn(() => attempt(async () => {
+        await ask(ofWorkspace(character, "tags"), { body: { undo: true } });
         await reload();
-    });
+    }));
 }
 
 export function Captions() {
@@ -29,11 +31,11 @@ export function Captions() {
     if (!seen) return null;
     const captions = Object.entries(data?.captions ?? {});
     /** @param {string} crop @param {string} text */
-    const write = (crop, text) => attempt(async () => {
+    const write = (crop, text) => inTurn(() => attempt(async () => {
         await ask(ofWorkspace(character, `captions/${encodeURIComponent(crop)}`), { method: "PUT", body: { text } });
         await reload();
         tell(t("captions.saved", { name: crop.replaceAll("_", " ") }), undoCaptions);
-    });
+    }));
     const frequent = Object.entries(data?.tags ?? {});
     return html`
         <${StepHead} step="captions" stage="caption" teach="captions.teach" />

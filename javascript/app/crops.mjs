@@ -1,13 +1,14 @@
 // Step 2: the close-ups as boxes over the picture, and what each is worth.
 import { ask, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
 import { wanted, figures } from "./boxes.mjs";
-import { classes, html, useEffect, useMemo, useRef, useState, useWatch } from "./core.mjs";
+import { classes, html, useMemo, useRef, useState, useWatch } from "./core.mjs";
 import { CropCanvas } from "./crop-canvas.mjs";
 import { History } from "./history.mjs";
 import { isTyping } from "./keys.mjs";
+import { said } from "./sentences.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
-import { attempt, dataset, glance, name, reload } from "./state.mjs";
+import { attempt, dataset, glance, name, reload, shapes as shapesOfPicture } from "./state.mjs";
 import { t } from "./words.mjs";
 
 export const COLOURS = ["#d62828", "#1d6fd1", "#1a936f", "#b5179e", "#e07a00", "#5f0fd1", "#007f8c", "#7f5539"];
@@ -29,7 +30,7 @@ export function Crops() {
     const [chosen, choose] = useState("");
     const [snap, setSnap] = useState(true);
     const [coverage, setCoverage] = useState(false);
-    const [shapes, setShapes] = useState(/** @type {{buckets: [number, number][], scale: number, size: [number, number]}} */ ({ buckets: [], scale: 1, size: [512, 512] }));
+    const shapes = useWatch(shapesOfPicture);
     const history = useMemo(() => /** @type {History<Edit>} */ (new History()), [character]);
     const box = useRef(/** @type {HTMLElement | null} */ (null));
     const turns = useRef(/** @type {Promise<unknown>} */ (Promise.resolve()));
@@ -39,9 +40,6 @@ export function Crops() {
         [data, settings["crop.boxes"], settings["crop.views"]],
     );
     const boxes = draft ?? saved;
-    useEffect(() => {
-        if (seen?.prepared) ask(ofWorkspace(character, "buckets")).then(setShapes, () => {});
-    }, [character, seen?.revision.source, settings["training.resolution"]]);
 
     /** One after the other, in the order in which they were asked for. @param {() => Promise<unknown>} work */
     const inTurn = (work) => {
@@ -108,7 +106,7 @@ export function Crops() {
                     ${!names.length && html`<li class="dim">${t("crops.empty")}</li>`}
                 </ul>
             </div>
-            ${notes.length > 0 && html`<details><summary>${t("notes.of", { n: notes.length })}</summary><ul class="plain">${notes.map((line) => html`<li>${line}</li>`)}</ul></details>`}
+            ${notes.length > 0 && html`<details><summary>${t("notes.of", { n: notes.length })}</summary><ul class="plain">${notes.map((line) => html`<li>${said(line)}</li>`)}</ul></details>`}
         `}
         <${SettingsForm} sections=${["crop"]} />
     </div>`;
@@ -131,10 +129,10 @@ function CropRow({ name: which, box, colour, crop, shapes, isChosen, onChoose })
         ${crop ? html`<img src=${thumbUrl(character, crop.file, 96, seen?.revision.crops)} alt="" width="48" height="48" loading="lazy" />` : html`<span class="no-picture" aria-hidden="true">+</span>`}
         <span>
             <strong>${which.replaceAll("_", " ")}</strong>
-            <span class="dim small-text"> ${own.width}×${own.height} → ${own.bucket ? own.bucket.join("×") : "…"}</span>
+            <span class="dim small-text"> ${shapes.of && `${own.width}×${own.height} → ${own.bucket?.join("×") ?? ""}`}</span>
             ${own.enlarged > 1.05 && html`<span class="warn-text small-text">${t("crops.enlarged", { times: own.enlarged.toFixed(1) })}</span>`}
             ${!isCut && html`<span class="small-text dim">${t("crops.not_cut")}</span>`}
-            ${crop?.symmetry && html`<span class="small-text dim">${t(crop.symmetry.flip ? "crops.mirrored" : "crops.not_mirrored")}</span>`}
+            ${crop?.symmetry && html`<span class="small-text dim" title=${said(crop.symmetry.sentence)}>${t(crop.symmetry.flip ? "crops.mirrored" : "crops.not_mirrored")}</span>`}
         </span>
     </button></li>`;
 }

@@ -2,6 +2,7 @@
 import { ask } from "./api.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
 import { attempt, change, glance, jobs } from "./state.mjs";
+import { said } from "./sentences.mjs";
 import { t } from "./words.mjs";
 
 /** @typedef {{kind: string, have: boolean, uses: string, offer: string, size: number, folder: string, files: string[]}} Tool */
@@ -14,7 +15,7 @@ function Missing({ tool }) {
     const fetchIt = () => attempt(() => ask(`equipment/${tool.kind}`, { body: {} }));
     return html`<div class="note" data-lacks=${tool.kind}>
         <p><strong>${t(`lacks.${tool.kind}`)}</strong> ${t(`lacks.${tool.kind}.without`, { uses: tool.uses })}</p>
-        ${job?.state === "failed" && html`<p class="warn-text" role="alert">${job.error}</p>`}
+        ${job?.state === "failed" && html`<p class="warn-text" role="alert">${said(job.error ?? "")}</p>`}
         ${tool.offer && html`<div class="row">
             <button type="button" class="small" disabled=${isBusy} onClick=${fetchIt}>${isBusy ? t("lacks.fetching", { percent: Math.round(100 * job.fraction) }) : t("lacks.fetch", { name: tool.offer, size: Math.round(tool.size / 1e6) })}</button>
         </div>`}

@@ -13,6 +13,7 @@ let timer;
 let attempts = 0;
 let heard = 0;
 let told = "";
+let stages = "";
 
 /** Listen from now on; the function ends it. */
 export function listen() {
@@ -42,6 +43,7 @@ function close() {
 function connect() {
     close();
     told = "";
+    stages = "";
     // A page that nobody sees takes one of the few connections that a browser grants a server.
     if (document.hidden) return;
     heard = Date.now();
@@ -56,6 +58,11 @@ function connect() {
     on("alive", () => {});
     on("jobs", (value) => {
         jobs.value = value;
+        // The steps' states follow the stage that runs, though no file has changed yet.
+        const own = value.filter((/** @type {import("./types.d.ts").Job} */ job) => job.workspace === asked);
+        const now = JSON.stringify(own.map((/** @type {import("./types.d.ts").Job} */ job) => [job.id, job.state, job.stage]));
+        if (asked && stages && now !== stages) reload();
+        stages = now;
     });
     on("workspaces", (value) => {
         workspaces.value = value;

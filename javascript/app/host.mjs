@@ -13,6 +13,15 @@ export function places() {
     return ["txt2img", "img2img", "inpaint"].filter((place) => app().querySelector(`#singlelora_send_${place}`));
 }
 
+/** The pictures that tabs of the host show as their last results. @returns {{place: string, url: string}[]} */
+export function results() {
+    return ["txt2img", "img2img"].flatMap((place) => {
+        const shown = /** @type {NodeListOf<HTMLImageElement>} */ (app().querySelectorAll(`#${place}_gallery img`));
+        // gradio puts the one that is looked at first, before the row of small ones
+        return shown.length ? [{ place, url: shown[0].src }] : [];
+    });
+}
+
 /** @param {string} selector @param {string} value */
 function fill(selector, value) {
     const field = /** @type {HTMLInputElement | null} */ (app().querySelector(`${selector} textarea, ${selector} input`));

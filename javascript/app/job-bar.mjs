@@ -1,6 +1,7 @@
 // The running job, the queue, the time left; pause, resume, cancel.
 import { ask, fileUrl, thumbUrl } from "./api.mjs";
 import { classes, html, useState, useWatch } from "./core.mjs";
+import { said } from "./sentences.mjs";
 import { clock, t } from "./words.mjs";
 import { attempt, connection, jobs, open, workspaces } from "./state.mjs";
 
@@ -55,7 +56,7 @@ function Running({ job }) {
         <div class="bar" role="progressbar" aria-label=${job.title} aria-valuenow=${percent} aria-valuemin="0" aria-valuemax="100">
             <div style=${{ width: `${percent}%` }}></div><span>${percent}%</span>
         </div>
-        <div class="job-line dim"><span>${job.message}</span><span class="grow"></span><span>${figures(job)}</span></div>
+        <div class="job-line one-line dim"><span class="cut" title=${said(job.message)}>${said(job.message)}</span><span class="grow"></span><span>${figures(job)}</span></div>
     `;
 }
 
@@ -66,7 +67,7 @@ function Ended({ job }) {
         <span class="grow"></span>
         ${job.state === "paused" && html`<button type="button" class="small primary" data-job="resume" onClick=${press(job, "resume")}>${t("job.resume")}</button>`}
     </div>
-    ${job.state === "failed" && html`<p class="note bad" role="alert">${job.error}</p>`}`;
+    ${job.state === "failed" && html`<p class="note bad" role="alert">${said(job.error ?? "")}</p>`}`;
 }
 
 export function JobBar() {
@@ -92,7 +93,7 @@ export function JobBar() {
                 <${Title} job=${job} /> <button type="button" class="small" onClick=${press(job, "cancel")}>${t("cancel")}</button>
             </li>`)}</ol>
         </details>`}
-        ${shown && pictures.length > 0 && html`<div class=${classes("strip", unfolded && "unfolded")}>
+        ${shown && (pictures.length > 0 || running.length > 0) && html`<div class=${classes("strip", unfolded && "unfolded")}>
             ${pictures.map((file) => html`<a key=${file} href=${fileUrl(shown.workspace, file)} target="_blank" rel="noopener">
                 <img src=${thumbUrl(shown.workspace, file, 96, String(shown.done))} alt=${file.split("/").pop()} loading="lazy" width="64" height="64" />
             </a>`)}

@@ -2,6 +2,7 @@
 import { ask, ofWorkspace } from "./api.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
 import { glance, name } from "./state.mjs";
+import { said } from "./sentences.mjs";
 import { t } from "./words.mjs";
 
 /** Bytes in words: 1.5 GB. @param {number} bytes */
@@ -22,6 +23,6 @@ export function Memory() {
     const lean = told.rows.find((/** @type {any} */ row) => row.gradient_checkpointing);
     const plain = told.rows.find((/** @type {any} */ row) => !row.gradient_checkpointing) ?? lean;
     const bad = told.rows.every((/** @type {any} */ row) => row.fits === false);
-    const values = { peak: inWords(plain.peak), lean: inWords((lean ?? plain).peak), computer: told.computer, has: told.bytes ? inWords(told.bytes) : "?" };
-    return html`<p class=${bad ? "note warn" : ""} id="sl-memory"><strong>${t("forecast.memory")}</strong> ${t("memory", values)}; <span class=${bad ? "" : "dim"}>${told.advice}.</span></p>`;
+    const values = { peak: inWords(plain.peak), lean: inWords((lean ?? plain).peak), computer: said(told.computer), has: told.bytes ? inWords(told.bytes) : "?" };
+    return html`<p class=${bad ? "note warn" : ""} id="sl-memory"><strong>${t("forecast.memory")}</strong> ${t("memory", values)}; <span class=${bad ? "" : "dim"}>${said(told.advice)}${t("stop")}</span></p>`;
 }

@@ -4,7 +4,7 @@ import { CheckpointNotice } from "./checkpoint-notice.mjs";
 import { Captions } from "./captions.mjs";
 import { Crops } from "./crops.mjs";
 import { JobBar } from "./job-bar.mjs";
-import { keys } from "./keys.mjs";
+import { helpOpen, keys } from "./keys.mjs";
 import { NewCharacter } from "./new-character.mjs";
 import { Notes } from "./notes.mjs";
 import { Regularization } from "./regularization.mjs";
@@ -42,6 +42,7 @@ export function Page() {
             <header class="top">
                 <${WorkspacePicker} />
                 <p class="dim small-text grow" id="sl-host">${around.title}${loaded.checkpoint && ` · ${loaded.checkpoint}`}</p>
+                <button type="button" class="icon" id="sl-keys" aria-label=${t("keys")} title=${t("keys")} onClick=${() => { helpOpen.value = true; }}>⌨</button>
                 ${chosen && seen && html`<${RunEverything} />`}
             </header>
             <${JobBar} />

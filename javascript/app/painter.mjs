@@ -64,12 +64,12 @@ class Sheet {
         }
     }
 
-    /** @param {number} x @param {number} y */
-    down(x, y) {
+    /** @param {number} x @param {number} y @param {boolean} erase of a flood */
+    down(x, y, erase) {
         if (!this.layer || !this.image) return;
         const point = this.view.toPicture(x, y);
         if (this.tool === "flood") {
-            this.layer.flood(this.image, ...point, TOLERANCE, false);
+            this.layer.flood(this.image, ...point, TOLERANCE, erase);
             this.changed();
         } else {
             this.layer.begin();
@@ -120,7 +120,7 @@ export function Painter({ id, picture, mask = "", inverse = false, boxes, save, 
         made.changed = () => count((number) => number + 1);
         sheet.current = made;
         const end = gestures(canvas.current, made.view, {
-            down: (x, y) => { place.current?.focus({ preventScroll: true }); made.down(x, y); },
+            down: (x, y, event) => { place.current?.focus({ preventScroll: true }); made.down(x, y, event.shiftKey); },
             move: (x, y) => made.paint(x, y),
             up: () => made.up(),
             cancel: () => { made.layer?.end(); made.layer?.undo(); made.redraw(); },
@@ -145,7 +145,8 @@ export function Painter({ id, picture, mask = "", inverse = false, boxes, save, 
             made.view.picture = { width: image.width, height: image.height };
             made.layer = new MaskLayer(image.width, image.height);
             if (values) made.layer.load(values);
-            setRadius(Math.max(4, Math.round(Math.max(image.width, image.height) / 50)));
+            // What is redrawn is larger than what a mask is mended by.
+            setRadius(Math.max(4, Math.round(Math.max(image.width, image.height) / (inverse ? 50 : 20))));
             made.fit();
             count(0);
             onLayer?.(made.layer);

@@ -1,6 +1,7 @@
 // Step 4: pictures of the class: what was kept, what was rejected and why; the template.
 import { ask, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
 import { classes, html, useState, useWatch } from "./core.mjs";
+import { said } from "./sentences.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
 import { attempt, dataset, glance, jobs, name, reload, tell } from "./state.mjs";
@@ -49,13 +50,13 @@ export function Regularization() {
                     <a href=${fileUrl(character, each.file)} target="_blank" rel="noopener"><img src=${thumbUrl(character, each.file, 256, seen.revision.regularization)} alt=${each.prompt} title=${each.prompt} loading="lazy" width="128" height="128" /></a>
                     <div class="row"><button type="button" class="small" data-review=${each.name} onClick=${() => review(each)}>${t(each.kept ? "reg.reject" : "reg.take_back")}</button>
                         <button type="button" class="small" data-redraw=${each.name} disabled=${busy} title=${t("reg.redraw.help")} onClick=${() => redraw(each.name)}>${t("reg.redraw")}</button></div>
-                    ${each.reasons.length > 0 && html`<p class="small-text">${each.reasons.join("; ")} <span class="dim">(${each.by})</span></p>`}
+                    ${each.reasons.length > 0 && html`<p class="small-text">${each.reasons.map(said).join("; ")} <span class="dim">(${t(`reg.by.${each.by}`)})</span></p>`}
                 </li>`)}
             </ul>
             ${listed.length > most && html`<button type="button" class="small" onClick=${() => setMost(most + FIRST)}>${t("more")}</button>`}
             ${!listed.length && html`<p class="dim">${t("reg.none")}</p>`}
         `}
-        ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li>${line}</li>`)}</ul>`}
+        ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li>${said(line)}</li>`)}</ul>`}
         <${SettingsForm} sections=${["regularization", "quality"]} />
     `;
 }

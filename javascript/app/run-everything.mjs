@@ -3,6 +3,7 @@ import { ask, ofWorkspace } from "./api.mjs";
 import { html, signal, useEffect, useState, useWatch } from "./core.mjs";
 import { Memory } from "./memory.mjs";
 import { Dialog } from "./dialog.mjs";
+import { said } from "./sentences.mjs";
 import { clock, t } from "./words.mjs";
 import { attempt, glance, name, ownJob, run, tell } from "./state.mjs";
 
@@ -50,7 +51,7 @@ function Plan({ onClose }) {
             ${isDone && html`<p class="note">${t("forecast.nothing")}</p>`}
             ${!isDone && html`<p><strong>${t("forecast.time")}</strong> ${plan.seconds_known || plan.seconds ? t(plan.seconds_known ? "forecast.about" : "forecast.at_least", { time: clock(plan.seconds) }) : t("forecast.unknown")}</p>`}
             <${Memory} />
-            <p><strong>${t("preset")}</strong> ${plan.preset.name} <span class="dim">${plan.preset.why}</span></p>
+            <p><strong>${t("preset")}</strong> ${plan.preset.name} <span class="dim">${said(plan.preset.why)}</span></p>
             <label class="inline">${t("forecast.look")}
                 <select value=${until} onChange=${(/** @type {any} */ event) => setUntil(event.target.value)}>
                     ${LOOKS.map((stage) => html`<option value=${stage}>${stage ? t("forecast.after", { stage: t(`stage.${stage}`) }) : t("forecast.end")}</option>`)}

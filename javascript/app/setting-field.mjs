@@ -2,9 +2,10 @@
 import { classes, html, useState } from "./core.mjs";
 import { useDraft } from "./draft.mjs";
 import { Field } from "./field.mjs";
+import { said } from "./sentences.mjs";
 import { TrySeveral } from "./sweep.mjs";
 import { t, tOr } from "./words.mjs";
-import { change } from "./state.mjs";
+import { change, typing } from "./state.mjs";
 
 /** A setting's value as its field shows it. @param {any} value */
 export function asText(value) {
@@ -32,13 +33,15 @@ export function SettingField({ declared, value, byHand, prefix = "sl" }) {
         try {
             await change({ [declared.name]: given });
             setWas(shown);
+            if (typing.value.setting === declared.name) typing.value = { setting: "", text: "" };
             return true;
         } catch (error) {
-            setBad(/** @type {Error} */ (error).message);
+            setBad(said(/** @type {Error} */ (error).message));
             return false;
         }
     };
-    const typed = useDraft(shown, save);
+    const draft = useDraft(shown, save);
+    const typed = { ...draft, onInput: (/** @type {any} */ event) => { draft.onInput(event); typing.value = { setting: declared.name, text: event.target.value }; } };
     const common = { id, name: declared.name, "aria-describedby": `${id}-help`, "aria-invalid": bad ? "true" : null };
     let field;
     if (declared.kind === "bool") {

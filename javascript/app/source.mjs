@@ -5,9 +5,10 @@ import { Compare } from "./compare.mjs";
 import { html, useState, useWatch } from "./core.mjs";
 import { Equipment } from "./equipment.mjs";
 import { Painter } from "./painter.mjs";
+import { said } from "./sentences.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
-import { attempt, change, dataset, glance, name, run, tell } from "./state.mjs";
+import { attempt, change, dataset, glance, name, run, shapes, tell } from "./state.mjs";
 import { t } from "./words.mjs";
 
 /** @param {{data: import("./types.d.ts").Dataset}} props */
@@ -25,12 +26,18 @@ function Artifacts({ data }) {
     return html`<fieldset class="artifacts">
         <legend>${t("artifacts")}</legend>
         ${data.artifacts.map((each) => html`<label key=${each.name} class="inline block"><input type="checkbox" checked=${ticked.has(each.name)} onChange=${() => toggle(each.name)} />
-            <strong>${each.name}</strong> ${each.sentence} ${each.cleaned && html`<span class="badge">${t("artifacts.cleaned")}</span>`}</label>`)}
+            <strong>${each.name}</strong> ${said(each.sentence)} ${each.cleaned && html`<span class="badge">${t("artifacts.cleaned")}</span>`}</label>`)}
         <button type="button" class="small" id="sl-clean" onClick=${clean}>${t("artifacts.clean")}</button>
     </fieldset>`;
 }
 
+/** The stray colours' places; halos and JPEG noise are everywhere. @param {import("./types.d.ts").Dataset["artifacts"]} artifacts */
+function marks(artifacts) {
+    return artifacts.filter((each) => each.kind === "stray" && each.box && !each.cleaned);
+}
+
 export function Source() {
+    const sized = useWatch(shapes);
     const seen = useWatch(glance);
     const data = useWatch(dataset);
     const character = useWatch(name);
@@ -54,9 +61,9 @@ export function Source() {
             </div>
             <div>
                 <h3>${t("source.prepared")}</h3>
-                ${seen.original && html`<${Compare} before=${url(seen.original)} after=${url(seen.prepared)} />`}
+                ${seen.original && html`<${Compare} before=${url(seen.original)} after=${url(seen.prepared)} size=${sized.size} marks=${sized.of ? marks(data?.artifacts ?? []) : []} />`}
                 ${data && data.artifacts.length > 0 && html`<${Artifacts} key=${JSON.stringify(data.artifacts)} data=${data} />`}
-                ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li class=${line.startsWith("warning:") ? "warn-text" : ""}>${line}</li>`)}</ul>`}
+                ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li class=${line.startsWith("warning:") ? "warn-text" : ""}>${said(line)}</li>`)}</ul>`}
             </div>
         </div>`}
         <${Equipment} />

@@ -1,6 +1,7 @@
 // What the page knows, as signals, and how it comes to know it.
 import { ask, ofWorkspace } from "./api.mjs";
 import { batch, computed, signal } from "./core.mjs";
+import { said as inWords } from "./sentences.mjs";
 
 /** @typedef {import("./types.d.ts").Job} Job */
 /** @typedef {import("./types.d.ts").Glance} Glance */
@@ -18,7 +19,11 @@ export const program = signal({ title: "", controls: /** @type {string[]} */ ([]
 export const name = signal(sessionStorage.getItem(KEY) ?? "");
 export const glance = signal(/** @type {Glance | null} */ (null));
 export const dataset = signal(/** @type {Dataset | null} */ (null));
+/** What a crop is worth: buckets of the training, the picture's size, own pixels by each of its. */
+export const shapes = signal({ buckets: /** @type {[number, number][]} */ ([]), scale: 1, size: /** @type {[number, number]} */ ([512, 512]), of: "" });
 export const step = signal("source");
+/** What is being typed into a setting, before it is saved. */
+export const typing = signal({ setting: "", text: "" });
 /** "connecting", "open" or "lost". */
 export const connection = signal("connecting");
 export const declarations = signal(/** @type {Declaration[]} */ ([]));
@@ -37,6 +42,7 @@ export function open(chosen) {
         name.value = chosen;
         glance.value = null;
         dataset.value = null;
+        shapes.value = { buckets: [], scale: 1, size: [512, 512], of: "" };
     });
 }
 
@@ -73,6 +79,7 @@ export async function reload() {
                 glance.value = seen;
                 dataset.value = data;
             });
+            loadShapes(asked, seen);
         } while (again);
     } catch (error) {
         const isGone = /** @type {any} */ (error).status === 404;
@@ -81,6 +88,13 @@ export async function reload() {
     } finally {
         loading = 0;
     }
+}
+
+/** The shapes of a prepared picture, where picture or settings are others than before. @param {string} asked @param {Glance} seen */
+function loadShapes(asked, seen) {
+    const of = [asked, seen.revision.source, seen.revision.settings].join(" ");
+    if (!seen.prepared || shapes.value.of === of) return;
+    ask(ofWorkspace(asked, "buckets")).then((told) => { if (asked === name.value) shapes.value = { ...told, of }; }, () => {});
 }
 
 /** All settings' declarations, once. */
@@ -102,7 +116,7 @@ let count = 0;
  */
 export function tell(said, undo) {
     const bad = said instanceof Error;
-    const note = { id: ++count, text: bad ? said.message : String(said), bad, undo };
+    const note = { id: ++count, text: bad ? inWords(said.message) : String(said), bad, undo };
     notes.value = [...notes.value.filter((each) => each.text !== note.text).slice(-3), note];
     if (!bad) setTimeout(() => dismiss(note.id), undo ? 12000 : 6000);
 }
@@ -119,6 +133,8 @@ export function dismiss(id) {
 export async function attempt(work) {
     try {
         await work();
+        // What went wrong before was mended, or is of no matter any more.
+        if (notes.value.some((note) => note.bad)) notes.value = notes.value.filter((note) => !note.bad);
         return true;
     } catch (error) {
         tell(error);

@@ -4,6 +4,7 @@ import { BlockBars } from "./block-bars.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
 import { Memory } from "./memory.mjs";
 import { LossChart } from "./loss-chart.mjs";
+import { said } from "./sentences.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { Sweep } from "./sweep.mjs";
 import { StepHead } from "./stale-note.mjs";
@@ -32,7 +33,7 @@ function Preset() {
     const seen = useWatch(glance);
     if (!seen) return null;
     const { name: preset, why, note, whose } = seen.training_preset;
-    return html`<p class="preset" id="sl-preset"><strong>${t("preset")}</strong> ${preset} <span class="dim">${why}. ${note}</span>
+    return html`<p class="preset" id="sl-preset"><strong>${t("preset")}</strong> ${preset} <span class="dim">${said(why)}${t("stop")} ${note && said(note.replace(/\.$/, "")) + t("stop")}</span>
         ${whose === "user" ? null : html` <span class="badge">${t("preset.of_checkpoint")}</span>`}</p>`;
 }
 
@@ -70,7 +71,7 @@ export function Train() {
         <${Progress} />
         <h3>${t("blocks")}</h3>
         <${BlockBars} value=${String(seen.settings["training.block_weights"])} onChange=${(/** @type {string} */ text) => attempt(() => change({ "training.block_weights": text }))} />
-        ${seen.train_notes.length > 0 && html`<ul class="plain">${[...new Set(seen.train_notes)].map((line) => html`<li>${line}</li>`)}</ul>`}
+        ${seen.train_notes.length > 0 && html`<ul class="plain note warn">${[...new Set(seen.train_notes)].map((line) => html`<li>${said(line)}</li>`)}</ul>`}
         <${SettingsForm} sections=${["training"]} />
         <${Sweep} />
     `;

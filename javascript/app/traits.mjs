@@ -2,6 +2,7 @@
 import { ask, ofWorkspace } from "./api.mjs";
 import { html, useState } from "./core.mjs";
 import { attempt, name, reload, run } from "./state.mjs";
+import { said } from "./sentences.mjs";
 import { t } from "./words.mjs";
 
 /** @param {{traits: import("./types.d.ts").Dataset["traits"]}} props */
@@ -20,7 +21,7 @@ export function Traits({ traits }) {
     });
     return html`<fieldset class="traits" id="sl-traits"><legend>${t("traits")}</legend>
         <p class="help">${t("traits.help")}</p>
-        <div class="chips">${traits.map((each) => html`<label key=${each.tag} class="chip check" data-category=${each.category} title=${each.reason || t("traits.seen", { seen: each.seen, visible: each.visible })}>
+        <div class="chips">${traits.map((each) => html`<label key=${each.tag} class="chip check" data-category=${each.category} title=${(each.reason && said(each.reason)) || t("traits.seen", { seen: each.seen, visible: each.visible })}>
             <input type="checkbox" checked=${left.has(each.tag)} onChange=${() => toggle(each.tag)} /> ${each.tag}
             <span class="dim">${each.reason ? t("traits.implausible") : `${each.category}, ${each.seen}/${each.visible}`}</span>
         </label>`)}</div>

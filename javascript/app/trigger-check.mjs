@@ -2,6 +2,7 @@
 import { ask, fileUrl, ofWorkspace } from "./api.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
 import { attempt, glance, jobs, name } from "./state.mjs";
+import { said } from "./sentences.mjs";
 import { t } from "./words.mjs";
 
 export function TriggerCheck() {
@@ -25,7 +26,7 @@ export function TriggerCheck() {
             <label class="inline">${t("trigger.word")} <input id="sl-trigger-word" value=${word} placeholder=${seen?.settings["character.trigger"]} onInput=${(/** @type {any} */ event) => setWord(event.target.value)} /></label>
             <button type="button" class="small" id="sl-trigger-go" disabled=${isBusy} onClick=${check}>${isBusy ? t("running") : t("trigger.check")}</button>
         </div>
-        ${told && html`<div id="sl-trigger-told"><p><strong>${told.word}</strong>: ${told.free ? t("trigger.free") : told.reasons.join("; ")}. ${t("trigger.tokens", { n: told.tokens })}</p>
+        ${told && html`<div id="sl-trigger-told"><p><strong>${told.word}</strong>: ${told.free ? t("trigger.free") : told.reasons.map(said).join("; ")}${t("stop")} ${t("trigger.tokens", { n: told.tokens })}</p>
             <p>${t("trigger.suggestions", { words: told.suggestions.join(", ") })}</p>
             <div class="gallery">${(told.pictures ?? []).map((/** @type {string} */ path) => html`<img key=${path} src=${fileUrl(character, relative(path))} alt=${told.word} loading="lazy" />`)}</div>
         </div>`}

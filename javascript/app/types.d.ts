@@ -55,6 +55,7 @@ export interface Glance {
     loras: Record<string, string>;
     recommendation: Recommendation | null;
     inpaint_mask: string | null;
+    exam: string | null;
     inpainted: string[];
     accepted: string[];
     generated: string[];
@@ -74,7 +75,7 @@ export interface Crop {
     symmetry?: { flip: boolean; sentence: string; differs: string[] };
 }
 export interface Dataset {
-    artifacts: { name: string; kind: string; sentence: string; cleaned: boolean }[];
+    artifacts: { name: string; kind: string; sentence: string; cleaned: boolean; box?: [number, number, number, number] }[];
     crops: Crop[];
     symmetry: { sentence: string } | null;
     repeats: number | null;

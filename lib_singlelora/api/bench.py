@@ -33,6 +33,10 @@ def add_routes(routes: APIRouter, bench: Bench) -> None:
     def inpaint(name: str, given: Asked) -> Dict[str, Any]:
         return view_of(bench.inpaint(name, *_pictures(given), given.force))
 
+    @routes.post(f"{at}/exam", summary="Queue the exam of the LoRA in use", status_code=202)
+    def exam(name: str) -> Dict[str, Any]:
+        return view_of(bench.exam(name))
+
     @routes.post(f"{at}/suggest", summary="The prompt with which it would be drawn without one")
     @takes_picture
     def suggest(name: str, given: Asked) -> Dict[str, str]:

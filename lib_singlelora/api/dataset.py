@@ -100,8 +100,8 @@ def add_routes(routes: APIRouter, service: Service) -> None:
         return desk.known_tags(name)
 
     @routes.get(f"{at}/prompts", summary="Prompts of the regularization set, as they will be drawn")
-    def prompts(name: str, first: int = 0) -> Dict[str, Any]:
-        return {"prompts": desk.prompts(name, max(0, min(first, 100_000)))}
+    def prompts(name: str, first: int = 0, template: str = "") -> Dict[str, Any]:
+        return {"prompts": desk.prompts(name, max(0, min(first, 100_000)), template=template)}
 
     @routes.put(f"{at}/mask", summary="Replace the mask; prepare keeps it from then on")
     @takes_picture

@@ -20,7 +20,7 @@ from ..service.service import RUN, WORDS, Service, view_of
 from ..settings.schema import Settings, declarations, group_of
 from ..web.guard import Guard, decoded_picture, takes_picture
 from ..web.path_fence import check_settings
-from ..web.rules import PREFIX, SHEET, file_headers, is_picture, sheet_policy
+from ..web.rules import PREFIX, SHEETS, file_headers, is_picture, sheet_policy
 from . import bench as bench_routes
 from . import checkpoint, dataset, events, lora_files, page, sweeps
 
@@ -229,8 +229,10 @@ def kind_of(kind: Any) -> str:
 
 def _sent(service: Service, name: str, path: Path) -> FileResponse:
     """A file: pictures and the sheet to look at, anything else to save."""
-    if path == service.workspace(name).root.resolve().joinpath(*SHEET):
-        return FileResponse(path, headers={"Content-Security-Policy": sheet_policy()})
+    root = service.workspace(name).root.resolve()
+    for place, live in SHEETS.items():
+        if path == root.joinpath(*place):
+            return FileResponse(path, headers={"Content-Security-Policy": sheet_policy(live)})
     return FileResponse(
         path, headers=file_headers(path.name), filename=None if is_picture(path.name) else path.name
     )

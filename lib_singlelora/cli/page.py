@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def add_parsers(words: Any) -> None:
 
 def serve_page(options: argparse.Namespace) -> int:
     """Serve the page until it is interrupted; returns the exit status."""
+    # Importing PyTorch and gradio takes up to a minute, in which a silent program looks broken.
+    sys.stderr.write("Single-Image LoRA: starting, the address follows …\n")
     try:
         from ..ui.serve import serve
     except ImportError as error:

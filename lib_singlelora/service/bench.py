@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.fileio import fingerprint, is_own_file, write_bytes
-from ..jobs import Ticket
+from ..jobs import Job, Ticket
 from .lora_files import LoraFilesService
 from .service import Service
 
@@ -34,6 +34,28 @@ class Bench:
         """
         own, hole = (self._taken(name, data) if data else None for data in (picture, mask))
         return self.service.submit(name, "inpaint", force, own, hole)
+
+    def exam(self, name: str) -> Ticket[dict[str, Any]]:
+        """Queue the exam: parts of the picture are redrawn with the LoRA in use, and compared.
+
+        Raises: WorkspaceError, LoraFileError, TooManyError; nothing is queued then.
+        """
+        from ..library.choose import choose_lora
+
+        service = self.service
+        workspace = service.workspace(name)
+        choose_lora(service.settings(name), workspace, "")
+
+        def work(job: Job) -> dict[str, Any]:
+            from ..stages.context import StageContext
+            from ..stages.exam import ExamOptions, exam
+
+            with service.host.exclusive(job):
+                context = StageContext(service.settings(name), workspace, service.host, job)
+                return exam(context, ExamOptions()).as_dict()
+
+        title = f"{name}: exam"
+        return service.runner.submit(title, work, workspace.events, service.host.mirror)
 
     def suggest(self, name: str, picture: bytes = b"", mask: bytes = b"") -> str:
         """The prompt with which `inpaint` would draw where none is set.

@@ -95,14 +95,18 @@ class DatasetService:
                 return [tag for tag, category in read_tags(folder) if category == "0"]
         return []
 
-    def prompts(self, name: str, first: int = 0, count: int = 3) -> list[str]:
+    def prompts(self, name: str, first: int = 0, count: int = 3, template: str = "") -> list[str]:
         """Prompts of the regularization set as they will be drawn, from a number on.
 
-        Raises: WorkspaceError, and as the stage does for a template that cannot be read.
+        template: one that is still being typed; '' for that of the settings.
+        Raises: WorkspaceError, SettingsError, and as the stage does for a template that cannot be
+            read.
         """
         from ..stages.regularize import sample_prompts
 
         settings, workspace = self._opened(name)
+        if template:
+            settings = settings.with_values({"regularization.template": template})
         return sample_prompts(settings, workspace, self.service.host, first, count)
 
     # Change

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..files.fileio import is_own_file
 from ..settings.schema import declarations
 from ..workspace.preset_origin import PRESET, USER
 from .service import Service
@@ -27,6 +28,7 @@ def glance(service: Service, name: str) -> dict[str, Any]:
     return {
         **_relative(results, workspace.root),
         "original": original.relative_to(workspace.root).as_posix() if original else None,
+        "exam": "plots/exam.png" if is_own_file(workspace.plots / "exam.png") else None,
         "steps": [asdict(step) for step in steps_of(service, name)],
         "settings": {declared.name: settings.get(declared.name) for declared in declarations()},
         "by_hand": sorted(chosen | set(service.set_by_hand(name))),

@@ -19,7 +19,7 @@ def live_sheet(service: Service, name: str) -> dict[str, Any]:
     """Tables of cells, of each its pictures' files; no tables while no sheet is being drawn.
 
     In a table: title, rows, columns, and by row and column the cell's `files` that are drawn, and
-    `of`, how many it will have.
+    `of`, how many it will have; `page`, the sheet without pictures, or None.
     Raises: WorkspaceError.
     """
     plots = service.workspace(name).plots
@@ -27,7 +27,7 @@ def live_sheet(service: Service, name: str) -> dict[str, Any]:
         told = json.loads((plots / "live.json").read_text(encoding="utf-8"))
         check(told, {"tables": [TABLE]}, "plots/live.json")
     except (OSError, ValueError, WorkspaceError):
-        return {"tables": [], "drawn": 0, "pictures": 0}
+        return {"tables": [], "drawn": 0, "pictures": 0, "page": None}
     folder = plots / "cells"
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     drawn = pictures = 0
@@ -39,4 +39,5 @@ def live_sheet(service: Service, name: str) -> dict[str, Any]:
                 row[at] = {"files": files, "of": len(known)}
                 drawn += len(files)
                 pictures += len(known)
-    return {"tables": told["tables"], "drawn": drawn, "pictures": pictures}
+    page = "plots/live.html" if (plots / "live.html").is_file() else None
+    return {"tables": told["tables"], "drawn": drawn, "pictures": pictures, "page": page}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -46,7 +47,7 @@ def _read(workspace: Workspace, changed: int, size: int) -> dict[str, Any]:
                 steps[step] = kept  # one that was done again after a break counts once
         elif kind == "validation" and isinstance(step, int):
             if isinstance(event.get("loss"), int | float):
-                validation[step] = {"step": step, "loss": event["loss"]}
+                validation[step] = {"step": step, "loss": event["loss"], "bands": _bands(event)}
         elif kind == "warning":
             warnings.append(str(event.get("message", "")))
     return {
@@ -54,6 +55,13 @@ def _read(workspace: Workspace, changed: int, size: int) -> dict[str, Any]:
         "validation": [validation[step] for step in sorted(validation)],
         "warnings": warnings,
     }
+
+
+def _bands(event: Mapping[str, Any]) -> dict[str, float]:
+    """The validation's loss by the timestep in the middle of a band, of an event."""
+    told = event.get("bands")
+    bands = told.items() if isinstance(told, dict) else ()
+    return {str(key): value for key, value in bands if isinstance(value, int | float)}
 
 
 def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -100,9 +100,13 @@ class Page:
         return [cell for table in self.tables for row in table.cells for cell in row if cell]
 
 
-def write_page(path: Path, page: Page) -> None:
-    """Write the page; the more pictures it has, the smaller are its thumbnails."""
-    thumbs = _Thumbs(sum(len(cell.pictures) for cell in page.cells))
+def write_page(path: Path, page: Page, live: bool = False) -> None:
+    """Write the page; the more pictures it has, the smaller are its thumbnails.
+
+    live: True for a sheet that is being drawn: no picture is there yet, and each is put in its
+        place when the page around this one says so.
+    """
+    thumbs = None if live else _Thumbs(sum(len(cell.pictures) for cell in page.cells))
     number = 0
     body: list[str] = []
     for table in page.tables:
@@ -139,6 +143,7 @@ def write_page(path: Path, page: Page) -> None:
         "text": html.escape(page.text),
         "style": _part("page.css"),
         "script": script_text(),
+        "live": f"<script>{live_script_text()}</script>" if live else "",
         "recommendation": recommendation,
         "options": options,
         "tables": "".join(body),
@@ -181,13 +186,24 @@ def script_text() -> str:
     return _part("page.js")
 
 
+@cache
+def live_script_text() -> str:
+    """The further script of a sheet that is being drawn."""
+    return _part("live.js")
+
+
 def _part(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def _cell(cell: PageCell, number: int, thumbs: _Thumbs) -> str:
+def _cell(cell: PageCell, number: int, thumbs: _Thumbs | None) -> str:
+    """A cell as HTML; its pictures are empty places where there are no thumbnails."""
+
+    def shown(picture: Path) -> str:
+        return f'><img src="{thumbs.of(picture)}"' if thumbs else " disabled><img"
+
     pictures = "".join(
-        f'<button class=pic data-k={k}><img src="{thumbs.of(picture)}" loading=lazy decoding=async '
+        f"<button class=pic data-k={k}{shown(picture)} loading=lazy decoding=async "
         f'alt="{html.escape(f"{cell.name}, seed {seed}", quote=True)}"></button>'
         for k, (picture, seed) in enumerate(zip(cell.pictures, cell.seeds, strict=True))
     )

@@ -87,7 +87,8 @@ def plot(context: StageContext) -> PlotResult:
     cells = SheetCells.of(sheet_plan, workspace, host)
     publish(settings, workspace, host, sheet_plan.epochs)
     race = SheetRace.of(cells, settings.judge)
-    announce(cells, workspace)
+    head = head_of(settings, host, cells.layout, sheet_plan.seeds)
+    announce(cells, workspace, head)
     drawn = draw_cells(cells, context, race.first, race.most(settings.judge))
     publish(settings, workspace, host, sheet_plan.epochs, _previews(cells.layout, drawn))
     verdict = _judged(context, drawn, race)
@@ -95,7 +96,7 @@ def plot(context: StageContext) -> PlotResult:
     if recommendation is not None:
         record.data["recommendation"] = {**asdict(recommendation), "lora": str(recommendation.lora)}
     contents = SheetContents(
-        *head_of(settings, host, cells.layout, sheet_plan.seeds),
+        *head,
         cells.layout,
         race.pictures(drawn),
         len(sheet_plan.seeds),

@@ -154,25 +154,23 @@ def _side(size: int, pictures: int) -> int:
     return min(max(128, min(256, size)), max(32, math.isqrt(MOST_PIXELS // max(1, pictures))))
 
 
+def drawn_with(place: CellSpec) -> str:
+    """What else than the prompt a cell is drawn with, in words."""
+    pieces = [place.sampler, f"CFG {place.cfg_scale:g}", f"clip skip {place.clip_skip}"]
+    if place.negative_prompt:
+        pieces.append(f"without: {place.negative_prompt}")
+    return " · ".join(filter(None, pieces))
+
+
 def present_page(path: Path, shown: SheetContents, workspace: Workspace) -> None:
     """Write the HTML, for a screen."""
 
     def cell(place: CellSpec) -> PageCell:
         seen = shown.judged[place]
-        about = " · ".join(
-            piece
-            for piece in (
-                place.sampler,
-                f"CFG {place.cfg_scale:g}",
-                f"clip skip {place.clip_skip}",
-                place.negative_prompt and f"without: {place.negative_prompt}",
-            )
-            if piece
-        )
         return PageCell(
             name_of(replace(place, seed=None)),
             place.prompt,
-            about,
+            drawn_with(place),
             tuple(shown.shown(place).values()),
             tuple(shown.shown(place)),
             {**seen.scores, "colours": seen.pixels.similarity},

@@ -25,7 +25,7 @@ from .rules import (
     LOCAL,
     PREFIX,
     SAFE_METHODS,
-    SHEET,
+    SHEETS,
     file_headers,
     is_address,
     is_picture,
@@ -156,7 +156,7 @@ class Door:
         return not (
             len(parts) > 1
             and is_public(Path(*parts[1:]))
-            and (is_picture(place.name) or parts[1:] == SHEET)
+            and (is_picture(place.name) or parts[1:] in SHEETS)
         )
 
     async def _bounded(self, scope: Any, receive: Any, send: Any) -> None:

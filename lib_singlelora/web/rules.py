@@ -86,21 +86,26 @@ PICTURES = {
     ".bmp": "image/bmp",
     ".avif": "image/avif",
 }
-SHEET = ("plots", "sheet.html")
+# Sheets, and whether one is still being drawn
+SHEETS = {("plots", "sheet.html"): False, ("plots", "live.html"): True}
 
 
 @cache
-def sheet_policy() -> str:
+def sheet_policy(live: bool = False) -> str:
     """The Content-Security-Policy under which a sheet runs only the product's own script.
 
     A workspace may come from elsewhere, with a sheet that was tampered with; served from this
     address its scripts could do everything that the page can.
-    """
-    from ..sheets.page import script_text
 
-    digest = base64.b64encode(hashlib.sha256(script_text().encode("utf-8")).digest()).decode()
+    live: True for one that is being drawn, which has a script more.
+    """
+    from ..sheets.page import live_script_text, script_text
+
+    texts = (script_text(), live_script_text()) if live else (script_text(),)
+    digests = [hashlib.sha256(text.encode("utf-8")).digest() for text in texts]
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src"
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src"
         " 'self' data:; base-uri 'none'; form-action 'none'; sandbox allow-scripts"
         " allow-same-origin"
     )

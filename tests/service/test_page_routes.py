@@ -380,10 +380,12 @@ def test_the_training_s_log_begins_anew_with_a_training_and_goes_on_with_a_resum
         events.write("train", resumed_at=resumed)
         for step in steps:
             events.write("step", step=step, loss=0.1 * step, smoothed=0.1, lr=1e-4)
-    events.write("validation", step=4, loss=0.3)
+    events.write("validation", step=4, loss=0.3, bands={100: 0.1, 900: 0.5})
     told = client.get(f"{API}/workspaces/mara/training").json()
     assert [each["step"] for each in told["steps"]] == [1, 2, 3, 4]
-    assert told["validation"] == [{"step": 4, "loss": 0.3}] and told["samples"] == []
+    bands = {"100": 0.1, "900": 0.5}
+    assert told["validation"] == [{"step": 4, "loss": 0.3, "bands": bands}]
+    assert told["samples"] == []
 
 
 def test_a_picture_for_the_bench_is_kept_until_the_job_and_a_bad_one_refused(
@@ -438,8 +440,21 @@ def test_the_host_is_named_with_what_controlnet_has(client: TestClient) -> None:
     assert client.get(f"{API}/host").json() == {"title": "Quiet", "controls": []}
 
 
+def test_prompts_of_a_template_that_is_still_typed(client: TestClient, service: Service) -> None:
+    url = f"{API}/workspaces/mara/prompts"
+    told = client.get(url, params={"template": "{class}, typed"}).json()["prompts"]
+    assert told == ["girl, typed"] * 3
+    assert "typed" not in service.settings("mara").regularization.template
+
+
+def test_an_exam_needs_a_lora(client: TestClient, service: Service) -> None:
+    answer = client.post(f"{API}/workspaces/mara/exam", json={})
+    assert answer.status_code >= 400 and "LoRA" in answer.json()["detail"]
+    assert service.runner.tickets == []
+
+
 def test_a_sheet_is_told_while_it_is_drawn(service: Service, client: TestClient) -> None:
-    none = {"tables": [], "drawn": 0, "pictures": 0}
+    none = {"tables": [], "drawn": 0, "pictures": 0, "page": None}
     url = f"{API}/workspaces/mara/sheet/live"
     assert client.get(url).json() == none
     cells = service.workspace("mara").plots / "cells"
@@ -454,6 +469,7 @@ def test_a_sheet_is_told_while_it_is_drawn(service: Service, client: TestClient)
         "tables": [{**table, "cells": [[first, {"files": [], "of": 1}]]}],
         "drawn": 1,
         "pictures": 2,
+        "page": None,
     }
     for spoiled in ("{", "[]", json.dumps({"tables": [{**table, "cells": [[5]]}]})):
         write_text(live, spoiled)

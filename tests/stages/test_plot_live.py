@@ -43,5 +43,9 @@ def test_a_sheet_that_was_broken_off_shows_what_is_drawn_and_a_whole_one_itself(
     assert seen["drawn"] == 2 and seen["pictures"] == 5  # one without the LoRA, two by two with it
     tables = cast(list[dict[str, object]], seen["tables"])
     assert [len(cast(list[str], table["columns"])) for table in tables] == [1, 2]
+    page = workspace.root / str(seen["page"])
+    shown = page.read_text(encoding="utf-8")
+    assert shown.count("disabled><img") == 5 and "data:image/" in shown  # the source's picture
     plot(StageContext(small(), workspace, standalone_host, Job()))
     assert told(workspace)["tables"] == [] and (workspace.plots / "sheet.html").exists()
+    assert not page.exists()

@@ -11,8 +11,23 @@ const { History } = await import(new URL("history.mjs", app));
 const { around, canVary } = await import(new URL("sweep-values.mjs", app));
 const { en } = await import(new URL("texts/en.mjs", app));
 const { ja } = await import(new URL("texts/ja.mjs", app));
+const { inTurn } = await import(new URL("turns.mjs", app));
 const SIZE = { width: 100, height: 80 };
 const BUCKETS = [[64, 64], [48, 96], [96, 48]];
+
+test("edits are made one after the other, whatever becomes of one", async () => {
+    /** @type {string[]} */
+    const seen = [];
+    const slow = inTurn(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        seen.push("edit");
+    });
+    const bad = inTurn(async () => { throw new Error("refused"); });
+    const undo = inTurn(async () => seen.push("undo"));
+    await assert.rejects(bad, /refused/);
+    await Promise.all([slow, undo]);
+    assert.deepEqual(seen, ["edit", "undo"]);
+});
 
 test("a box stays inside the picture when it is moved", () => {
     assert.deepEqual(boxes.moved([10, 10, 30, 30], -50, 500, SIZE), [0, 60, 20, 80]);

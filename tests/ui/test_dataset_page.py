@@ -158,6 +158,34 @@ def test_all_captions_change_after_a_preview(looked: tuple[Any, Service]) -> Non
     assert desk.captions("mara")["captions"] == first
 
 
+def test_an_undo_takes_back_the_edit_that_is_still_being_saved(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop, first = next(iter(desk.captions("mara")["captions"].items()))
+    open_step(page, "captions")
+    card = page.locator(f"[data-caption='{crop}']")
+    adding = card.get_by_role("combobox")
+    adding.fill("smile")
+    adding.press("Enter")
+    page.locator("#sl-bulk summary").click()
+    page.locator("#sl-bulk-undo", has_text="(1)").wait_for()
+
+    def slowly(route: Any) -> None:
+        page.wait_for_timeout(800)
+        route.continue_()
+
+    page.route("**/captions/*", slowly)
+    adding.fill("blush")
+    adding.press("Enter")
+    page.locator("#sl-bulk-undo").click()
+    card.locator("[data-tag=blush]").wait_for(state="detached")
+    page.unroute("**/captions/*")
+    assert desk.captions("mara")["captions"][crop]["text"] == f"{first['text']}, smile"
+    page.locator("#sl-bulk-undo").click()
+    card.locator("[data-tag=smile]").wait_for(state="detached")
+    assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
+
+
 def test_a_caption_beyond_the_limit_is_marked(looked: tuple[Any, Service]) -> None:
     page, service = looked
     crop = next(iter(DatasetService(service).captions("mara")["captions"]))

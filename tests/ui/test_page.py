@@ -15,9 +15,12 @@ pytest.importorskip("playwright")
 pytest.importorskip("uvicorn")
 
 
+from lib_singlelora.files.fileio import write_json
 from lib_singlelora.service.service import Service
 from lib_singlelora.settings.schema import declarations, group_of
+from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
 from tests.browser import needs_chromium
+from tests.two_colours import two_colours
 from tests.ui.conftest import PICTURE, made, open_step, open_workspace, until, visit
 
 pytestmark = needs_chromium
@@ -40,8 +43,31 @@ APP = Path(__file__).parents[2] / "javascript" / "app"
 def test_a_mistake_is_told_and_the_form_stays(page: Any) -> None:
     page.locator("#sl-trigger").fill("eileen")
     page.locator("#sl-start").click()
-    page.locator("#sl-new .note.bad", has_text="no picture").wait_for()
+    page.locator("#sl-new .drop [role=alert]", has_text="no picture").wait_for()
     assert page.locator("#sl-trigger").input_value() == "eileen"
+
+
+def test_a_refused_trigger_is_told_beside_its_field_until_it_is_mended(page: Any) -> None:
+    page.locator("#sl-new input[type=file]").set_input_files(PICTURE)
+    page.locator("#sl-trigger").fill("girl")
+    page.locator("#sl-start-only").click()
+    page.locator("#sl-trigger-help[role=alert]", has_text="is the class too").wait_for()
+    assert page.locator("#sl-trigger").get_attribute("aria-invalid") == "true"
+    page.locator("#sl-trigger").fill("girlish")
+    page.locator("#sl-trigger-help:not([role])").wait_for()
+    assert page.locator(".toast").count() == 0
+
+
+def test_a_note_is_in_sight_wherever_the_page_is_scrolled(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    made(served[1], "noted", QUICK, ())
+    open_workspace(page, "noted")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.locator("#sl-workspace").click()
+    page.locator("button[aria-label='Delete noted']").click()
+    box = page.locator(".toast").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 500
 
 
 def test_start_run_reload_pause_go_on(page: Any, served: tuple[str, Service]) -> None:
@@ -162,6 +188,33 @@ def test_an_inpainted_picture_is_kept_and_becomes_the_next_version(
     page.locator(".jobs").get_by_text("next version: done").wait_for()
     assert service.results("eileen-v2")["version"] == 2
     assert service.results("eileen-v2")["generated"]
+
+
+def test_a_sheet_that_is_drawn_is_its_own_page_with_the_pictures_that_are_there(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    """Each picture comes into its place, and is looked at as on the finished sheet."""
+    made(served[1], "drawn", QUICK, ())
+    workspace = served[1].workspace("drawn")
+    cells = workspace.plots / "cells"
+    cells.mkdir(parents=True)
+    names = [f"{number:016x}-1.png" for number in range(2)]
+    row = tuple(PageCell(f"cell {name}", "", "", (cells / name,), (1,)) for name in names)
+    table = PageTable("ALL", ("epoch 1",), ("0.5", "1"), (row,))
+    plan = {"title": "ALL", "rows": ["epoch 1"], "columns": ["0.5", "1"]}
+    write_json(
+        workspace.plots / "live.json", {"tables": [{**plan, "cells": [[[n] for n in names]]}]}
+    )
+    write_page(workspace.plots / "live.html", Page("drawn", "", (table,), PICTURE), live=True)
+    two_colours((64, 64), (200, 30, 30)).save(cells / names[0])
+    open_workspace(page, "drawn")
+    open_step(page, "test")
+    page.locator("#sl-live", has_text="1 of 2 pictures").wait_for()
+    sheet = page.frame_locator("#sl-live-sheet")
+    sheet.locator(".pic:enabled img").wait_for()
+    assert sheet.locator(".pic:disabled").count() == 1
+    sheet.locator(".pic:enabled").click()
+    sheet.locator("dialog[open] #name", has_text=names[0]).wait_for()
 
 
 def test_a_file_is_looked_into_baked_merged_and_cut(page: Any, served: tuple[str, Service]) -> None:
