@@ -27,14 +27,20 @@ def untouched(before: Any, after: Any) -> None:
     assert {key: before[key] for key in compared} == {key: after[key] for key in compared}
 
 
+def state_of(webui: WebUI) -> dict[str, Any]:
+    """What a training must not change."""
+    state: dict[str, Any] = webui.ask("/probe/state")
+    if webui.kind == "reforge":
+        # Its own pictures with a LoRA leave weights that require no gradient.
+        del state["autograd"]
+    return state
+
+
 @pytest.fixture(scope="module")
 def trained(webui: WebUI) -> dict[str, Any]:
     """The whole job, run once, and the WebUI's picture and state before it."""
     picture = webui.picture()
-    state = webui.ask("/probe/state")
-    if webui.kind == "reforge":
-        # Its own pictures with a LoRA leave weights that require no gradient.
-        del state["autograd"]
+    state = state_of(webui)
     name = new_workspace(webui, "isabella")
     job = webui.ended(webui.submit(name))
     assert job["state"] == "done", job["error"]

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import CheckpointError
-from ...families.family import UNET, Family
+from ...families.family import UNET, Family, Prediction
 from ...families.recognition import EXPECTED
 from ...families.sd1 import SD1
 from ...families.sd2 import SD2
@@ -87,6 +87,12 @@ def _require_parts(program: Program, sd_model: Any, family: Family) -> None:
     for missing in family.essentials:
         if missing.mark.startswith(UNET) and missing.mark.removeprefix(UNET) not in keys:
             raise CheckpointError(f"{name}: found {missing.kind}, {EXPECTED}; {missing.advice}")
+
+
+def prediction_of(program: Program, sd_model: Any) -> Prediction:
+    """What the U-Net of a checkpoint that can be trained predicts."""
+    is_v = program.prediction_type(sd_model) == "v_prediction"
+    return "v_prediction" if is_v else "epsilon"
 
 
 def layout_of(program: Program, sd_model: Any) -> BlockLayout:

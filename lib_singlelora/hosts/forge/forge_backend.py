@@ -22,6 +22,7 @@ from modules_forge import main_entry
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
+from ...training.noise import zero_terminal_snr
 from ..webui_family.checkpoints import next_checkpoint
 from .program import Checkpoint, Program, TextNetwork
 from .small_family import SmallFamily
@@ -204,9 +205,10 @@ class ForgeBackend(Program):
         return str(sd_model.forge_objects_original.unet.model.predictor.prediction_type)
 
     def alphas_cumprod(self, sd_model: Any) -> Tensor:
-        """(T,)."""
+        """(T,).  The program rescales its sigmas for each picture, and keeps these as they are."""
         alphas: Tensor = sd_model.forge_objects_original.unet.model.predictor.alphas_cumprod
-        return alphas
+        is_v = self.prediction_type(sd_model) == "v_prediction"
+        return zero_terminal_snr(alphas) if is_v and sd_model.model_config.ztsnr else alphas
 
     def encode(self, sd_model: Any, pixels: Tensor) -> Tensor:
         """The distribution's mode."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ...host import AskedPreset, CheckpointInfo, LoraUse, TrainingModel
 from ...lora.fit import require_fit
 from ..webui_family import checkpoints
 from ..webui_family.host import FamilyHost
-from .architecture import family_of, layout_of, require_trainable
+from .architecture import family_of, layout_of, prediction_of, require_trainable
 from .program import Program
 from .small_family import small_family
 from .training_model import borrowed_networks
@@ -60,7 +61,9 @@ class ForgeHost(FamilyHost):
         loaded = self._program.loaded()
         if loaded is not None and loaded.sd_checkpoint_info.filename == chosen.filename:
             require_trainable(self._program, loaded)
-            return checkpoints.checkpoint_info(chosen, family_of(loaded))
+            info = checkpoints.checkpoint_info(chosen, family_of(loaded))
+            # What it is drawn and trained by; a Stable Diffusion 2's file says nothing of it
+            return replace(info, prediction=prediction_of(self._program, loaded))
         return checkpoints.checkpoint_info(chosen, checkpoints.file_family(chosen))
 
     @property

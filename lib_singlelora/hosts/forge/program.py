@@ -137,7 +137,7 @@ class Program(ABC):
 
     @abstractmethod
     def alphas_cumprod(self, sd_model: Any) -> Tensor:
-        """(T,)."""
+        """(T,), as pictures are drawn: the last is pure noise where the file says so."""
 
     @abstractmethod
     def encode(self, sd_model: Any, pixels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from ...host import Conditioning, Part
 from .. import placement, precision
 from ..size_vector import size_vector
 from ..webui_family.loan import frozen, give_memory_back, trim
-from .architecture import family_of, layout_of, require_trainable
+from .architecture import family_of, layout_of, prediction_of, require_trainable
 from .in_place import additions_in_place
 from .plain_tensors import plain_tensors
 from .program import Program
@@ -39,9 +39,7 @@ class ForgeTrainingModel:
         self._unet: Any = program.unet(sd_model)
         self._places = placement.Placement(program.parts(sd_model), str(program.device))
         self.layout = layout_of(program, sd_model)
-        self.prediction: Literal["epsilon", "v_prediction"] = (
-            "v_prediction" if program.prediction_type(sd_model) == "v_prediction" else "epsilon"
-        )
+        self.prediction = prediction_of(program, sd_model)
         self.alphas_cumprod = program.alphas_cumprod(sd_model).detach().float().cpu().clone()
 
     @property

@@ -321,6 +321,7 @@ class Engine:
         self.forge_objects = self.forge_objects_original.shallow_copy()
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
         self.current_lora_hash = str([])
+        self.model_config = SimpleNamespace(ztsnr=False)
         self.sd_checkpoint_info = SimpleNamespace(
             name="small.safetensors", filename="small.safetensors"
         )
@@ -375,6 +376,7 @@ class ForgeStandIn:
             checkpoint_aliases={},
             checkpoints_list={},
             CheckpointInfo=SimpleNamespace,
+            model_hash=lambda filename: "",
         )
         engine = module("backend.diffusion_engine.sd15", StableDiffusion=Engine)
         processing = sys.modules["modules.processing"]
@@ -420,7 +422,9 @@ class ForgeStandIn:
 
     @property
     def checkpoint(self) -> Any:
-        return SimpleNamespace(name="small.safetensors", filename="small.safetensors")
+        return SimpleNamespace(
+            name="small.safetensors", filename="small.safetensors", sha256="0", metadata={}
+        )
 
     def reload(self) -> None:
         """modules/sd_models.py, forge_model_reload, which throws the old one away first."""

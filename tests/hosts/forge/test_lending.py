@@ -229,3 +229,27 @@ def test_small_checkpoints_are_registered_once(host: Any, forge: ForgeStandIn) -
     )
     folder = Path(kinds[0].huggingface_repo)
     assert (folder / "model_index.json").is_file() and (folder / "tokenizer/vocab.json").is_file()
+
+
+@pytest.mark.parametrize(("prediction", "last"), [("v_prediction", 0.0), ("epsilon", 0.01)])
+def test_a_file_that_says_zero_terminal_snr_is_trained_as_it_is_drawn(
+    host: Any, forge: ForgeStandIn, prediction: str, last: float
+) -> None:
+    host.require_checkpoint()
+    engine = forge.data.sd_model
+    engine.model_config.ztsnr = True
+    engine.forge_objects_original.unet.model.predictor.prediction_type = prediction
+    with host.open_for_training() as model:
+        assert model.prediction == prediction
+        assert float(model.alphas_cumprod[-1]) == pytest.approx(last, abs=1e-5)
+
+
+def test_the_checkpoint_in_memory_predicts_what_the_program_takes_it_for(
+    host: Any, forge: ForgeStandIn
+) -> None:
+    """The program measures a Stable Diffusion 2, whose file says nothing."""
+    host.require_checkpoint()
+    assert host.checkpoint.prediction == "epsilon"
+    predictor = forge.data.sd_model.forge_objects_original.unet.model.predictor
+    predictor.prediction_type = "v_prediction"
+    assert host.checkpoint.prediction == "v_prediction"

@@ -67,14 +67,12 @@ def vae() -> dict[str, Any]:
     }
 
 
-def load_pipeline(checkpoint: Path, folder: Path, **scheduler: Any) -> Any:
-    """A StableDiffusionXLPipeline in fp32.
+def write_configuration(folder: Path, **scheduler: Any) -> None:
+    """The configuration as diffusers, and programs that read its folders, have it.
 
-    folder: an empty one, for the configuration.
+    folder: one that is not there yet, or empty.
     scheduler: further options of DDIM.
     """
-    from diffusers import StableDiffusionXLPipeline
-
     parts = {
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
@@ -104,6 +102,17 @@ def load_pipeline(checkpoint: Path, folder: Path, **scheduler: Any) -> Any:
         path = folder / "tokenizer_2" / name
         content = json.loads(path.read_text(encoding="utf-8"))
         path.write_text(json.dumps({**content, "pad_token": "!"}), encoding="utf-8")
+
+
+def load_pipeline(checkpoint: Path, folder: Path, **scheduler: Any) -> Any:
+    """A StableDiffusionXLPipeline in fp32.
+
+    folder: an empty one, for the configuration.
+    scheduler: further options of DDIM.
+    """
+    from diffusers import StableDiffusionXLPipeline
+
+    write_configuration(folder, **scheduler)
     pipe = StableDiffusionXLPipeline.from_single_file(
         str(checkpoint), config=str(folder), local_files_only=True, add_watermarker=False
     )

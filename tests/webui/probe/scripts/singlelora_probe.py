@@ -161,26 +161,23 @@ def patches():
 
 
 def lent_networks(prompts, side, seed, path):
-    """Writes what the lent networks compute, and how far that is from the WebUI's own passes."""
+    """Writes what the lent networks compute, and how far that is from the program's own passes."""
     import safetensors.torch
     from modules.prompt_parser import SdConditioning
-
-    from lib_singlelora.hosts.webui.training_model import borrowed_networks
 
     generator = torch.Generator().manual_seed(seed)
     noisy = torch.randn((len(prompts), 4, side, side), generator=generator)
     timesteps = torch.randint(0, 1000, (len(prompts),), generator=generator)
     pixels = torch.rand((1, 3, 8 * side, 8 * side), generator=generator) * 2 - 1
-    model = shared.sd_model
+    model = loaded_model()
     with torch.no_grad():
         own = model.get_learned_conditioning(
             SdConditioning(prompts, width=8 * side, height=8 * side)
         )
         if not isinstance(own, dict):
             own = {"crossattn": own}
-        given = own if "vector" in own else {"c_crossattn": [own["crossattn"]]}
-        predicted = model.apply_model(noisy, timesteps, given)
-    with borrowed_networks(model) as lent, torch.no_grad():
+        predicted = own_prediction(model, noisy, timesteps, own)
+    with borrowed(model) as lent, torch.no_grad():
         ours = lent.encode_prompts(prompts, 1)
         prediction = lent.predict(noisy, timesteps, ours)
         latents = lent.encode_images(pixels)
@@ -202,6 +199,39 @@ def lent_networks(prompts, side, seed, path):
         "prediction": float((prediction - predicted).abs().max()),
         "kind": lent.prediction,
     }
+
+
+def loaded_model():
+    """The chosen checkpoint; Forge and reForge load it when it is needed."""
+    from lib_singlelora.extension.register import service
+
+    service().host.require_checkpoint()
+    return shared.sd_model
+
+
+def borrowed(model):
+    """Our lending of a checkpoint."""
+    if not FORGE:
+        from lib_singlelora.hosts.webui.training_model import borrowed_networks
+
+        return borrowed_networks(model)
+    from lib_singlelora.extension.register import service
+
+    return service().host.open_for_training()
+
+
+def own_prediction(model, noisy, timesteps, texts):
+    """What the program's own U-Net says."""
+    if FORGE:
+        return model.forge_objects.unet.model.diffusion_model(
+            noisy,
+            timesteps.float(),
+            context=texts["crossattn"],
+            y=texts.get("vector"),
+            transformer_options={},
+        )
+    given = texts if "vector" in texts else {"c_crossattn": [texts["crossattn"]]}
+    return model.apply_model(noisy, timesteps, given)
 
 
 def draw_together(given):
@@ -348,8 +378,11 @@ def recognize_small_checkpoints():
     from lib_singlelora.extension.register import service
 
     folder = Path(shared.cmd_opts.ckpt_dir or sd_models.model_path)
-    for config in sorted(folder.glob("*.yaml"))[:1]:
+    if (config := folder / "small.yaml").exists():
         service().host.add_family(config, folder / "clip")
+    from tests.webui.known_sdxl import recognize_small_sdxl
+
+    recognize_small_sdxl(Path(shared.cmd_opts.data_dir) / "cache" / "small sdxl")
 
 
 if FORGE:
