@@ -16,6 +16,7 @@ from .family import UNET, VAE, Family, Stranger
 from .registry import FAMILIES
 
 LATENT_CHANNELS = 4
+EDM_MARK = "edm_"  # of keys that no network has: the constants of another noise schedule
 EXPECTED = f"expected a checkpoint of {', '.join(map(str, FAMILIES[:-1]))} or {FAMILIES[-1]}"
 OTHER_MODEL = "this program cannot train it: choose a checkpoint of another base model"
 
@@ -47,6 +48,10 @@ STRANGERS = (
         "use the single file of the whole checkpoint, as model sites offer it",
     ),
     Stranger("an AltDiffusion checkpoint", r"cond_stage_model\.(?:roberta|transformation)\."),
+    Stranger(
+        "a checkpoint of an EDM schedule, such as Playground 2.5 or CosXL",
+        rf"{re.escape(EDM_MARK)}(?:mean|std|vpred)",
+    ),
 )
 BY_CHANNELS = {
     9: (

@@ -71,6 +71,8 @@ def without(shapes: Shapes, word: str) -> Shapes:
         ({"down_blocks.0.resnets.0.conv1.weight": (1,)}, "diffusers"),
         ({"lora_te1_text_model_encoder.lora_up.weight": (1,)}, "a LoRA"),
         ({"base_model.model.unet.to_q.lora_A.weight": (1,)}, "a LoRA"),
+        ({**shapes_of(SDXL), "edm_mean": (4,), "edm_std": (4,)}, "EDM"),
+        ({**shapes_of(SDXL), "edm_vpred.sigma_max": ()}, "EDM"),
         ({"some.weight": (1,)}, "no U-Net"),
     ],
 )

@@ -60,9 +60,7 @@ def _clip_target(self: Any, state_dict: Any = None) -> Any:
             torch.nn.Module.__init__(self)
             new = partial(
                 model,
-                layer="hidden",
-                layer_idx=-2,
-                layer_norm_hidden_state=False,
+                layer="last",  # which layer is taken the program reads from the .yaml
                 device=device,
                 dtype=dtype,
                 model_options=model_options or {},

@@ -32,21 +32,8 @@ def trained(webui: WebUI) -> None:
 
 def axis(webui: WebUI, label: str, img2img: bool = False) -> int:
     """Place of an axis in the script's list, as its page numbers them."""
-    labels = webui.ask("/probe/page")["axes"]
-    shown = [
-        label
-        for label in labels
-        if label not in (HIDDEN_IN_IMG2IMG if img2img else HIDDEN_IN_TXT2IMG)
-    ]
-    if not img2img:  # "Sampler" is there twice, once for each tab
-        shown.pop(len(shown) - 1 - shown[::-1].index("Sampler"))
-    else:
-        shown.pop(shown.index("Sampler"))
+    shown: list[str] = webui.ask("/probe/page")[f"{'img' if img2img else 'txt'}2img axes"]
     return shown.index(label)
-
-
-HIDDEN_IN_TXT2IMG = ("Image CFG Scale", "Cond. Image Mask Weight")
-HIDDEN_IN_IMG2IMG = ("Hires steps", "Hires sampler", "Hires upscaler")
 
 
 def grid(
@@ -69,16 +56,13 @@ def grid(
         numbers[2],
         "",
         [],
-        False,
-        True,
-        False,
-        False,
-        False,
-        False,
-        False,
+        False,  # a legend
+        *([False, False, 0] if webui.kind == "reforge" else []),  # labels, no sheet, cells of one
+        True,  # the cells too
+        *[False] * 5,
         0,
-        True,
-    ]  # the last: values are written, not chosen
+        True,  # values are written, not chosen
+    ]
     route = "/sdapi/v1/img2img" if img2img else "/sdapi/v1/txt2img"
     answer = webui.ask(
         route,

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 TEXT_NETWORKS = ("clip_l", "clip_h", "clip_g")  # as their outputs are joined
 NO_LORAS = str([])  # the program's own mark of them
+KINDS = ("EPS", "V_PREDICTION")  # that it samples by; any other it takes for the first
 
 
 class ForgeBackend(Program):
@@ -201,7 +202,10 @@ class ForgeBackend(Program):
         return dtype
 
     def prediction_type(self, sd_model: Any) -> str:
-        """As the file's keys say."""
+        """As the file's keys say; of those that it knows the program samples only two rightly."""
+        kind = str(sd_model.model_config.model_type.name)
+        if kind not in KINDS:
+            return kind
         return str(sd_model.forge_objects_original.unet.model.predictor.prediction_type)
 
     def alphas_cumprod(self, sd_model: Any) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from ...errors import CheckpointError
 from ...families.family import Family
-from ...families.recognition import recognize
+from ...families.recognition import EDM_MARK, recognize
 from ...naming.blocks import BlockLayout
 from . import v_prediction
 
@@ -46,9 +47,17 @@ def family_of(sd_model: WebuiSdModel) -> Family:
     info = sd_model.sd_checkpoint_info
     known = _recognized.get(sd_model)
     if known is None or known[0] != info.filename:
-        known = info.filename, recognize(dict(_shapes(sd_model)), info.name)
+        shapes = {**_marks_of_schedules(Path(info.filename)), **dict(_shapes(sd_model))}
+        known = info.filename, recognize(shapes, info.name)
         _recognized[sd_model] = known
     return known[1]
+
+
+def _marks_of_schedules(path: Path) -> dict[str, tuple[int, ...]]:
+    """What the file says of a schedule that the WebUI knows nothing of, and drops."""
+    header = v_prediction.header_of(path)
+    shapes = header.shapes if header else {}
+    return {key: shape for key, shape in shapes.items() if key.startswith(EDM_MARK)}
 
 
 def _shapes(sd_model: WebuiSdModel) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -32,12 +32,17 @@ def _header(path: Path, changed: int) -> Header | None:
         return None
 
 
-def told_by_file(path: Path) -> Parameterization | None:
-    """What a checkpoint's file says of itself, whatever config lies beside it; None for nothing."""
+def header_of(path: Path) -> Header | None:
+    """A checkpoint's header, read once for each version of the file; None where it has none."""
     try:
-        header = _header(path, path.stat().st_mtime_ns)
+        return _header(path, path.stat().st_mtime_ns)
     except OSError:
         return None
+
+
+def told_by_file(path: Path) -> Parameterization | None:
+    """What a checkpoint's file says of itself, whatever config lies beside it; None for nothing."""
+    header = header_of(path)
     if header is None:
         return None
     # Of the family only the custom is read, where a file says nothing.

@@ -321,7 +321,7 @@ class Engine:
         self.forge_objects = self.forge_objects_original.shallow_copy()
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
         self.current_lora_hash = str([])
-        self.model_config = SimpleNamespace(ztsnr=False)
+        self.model_config = SimpleNamespace(ztsnr=False, model_type=SimpleNamespace(name="EPS"))
         self.sd_checkpoint_info = SimpleNamespace(
             name="small.safetensors", filename="small.safetensors"
         )

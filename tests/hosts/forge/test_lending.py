@@ -150,6 +150,11 @@ def test_latents_are_scaled_and_come_back(host: Any) -> None:
             ),
             "edm",
         ),
+        # Its sampling takes this one for epsilon
+        (
+            lambda engine: setattr(engine.model_config.model_type, "name", "V_PREDICTION_EDM"),
+            "V_PREDICTION_EDM",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_its_name(

@@ -337,6 +337,12 @@ def misread(model: Model, webui: StandIn) -> None:
     model.sd_checkpoint_info.filename = str(path)
 
 
+def edm(model: Model, webui: StandIn) -> None:
+    path = webui.lora_dir / "small.safetensors"
+    safetensors.torch.save_file({"edm_vpred.sigma_max": torch.tensor(120.0)}, path)
+    model.sd_checkpoint_info.filename = str(path)
+
+
 def inpainting(model: Model, webui: StandIn) -> None:
     model.model.diffusion_model.input_blocks[0][0] = nn.Conv2d(9, SMALL.unet, 3, padding=1)
 
@@ -355,6 +361,7 @@ def another_unet(model: Model, webui: StandIn) -> None:
         (no_checkpoint, "no checkpoint loaded"),
         (refiner, "an SDXL refiner"),
         (misread, "no small.yaml beside it"),
+        (edm, "an EDM schedule"),
         (inpainting, "inpainting checkpoint"),
         (another_unet, "TRT"),
     ],

@@ -84,6 +84,7 @@ def model_state():
         "flags": flags.hexdigest(),
         "autograd": autograd.hexdigest(),
         "hooks": hooks,
+        "dtypes": sorted({str(tensor.dtype) for tensor in named.values()}),
         "attention": attention(),
         "loaded": [net.name for net in networks.loaded_networks],
         "grad_enabled": torch.is_grad_enabled(),
@@ -92,11 +93,18 @@ def model_state():
     }
 
 
-def axes():
-    """Labels of the axes of the X/Y/Z script that is loaded now."""
+def axes(img2img=None):
+    """Labels of the axes of the X/Y/Z script that is loaded now; those of one tab, as it has them.
+
+    img2img: True or False for one tab, None for all.
+    """
     for data in scripts.scripts_data:
         if data.script_class.__module__ == "xyz_grid.py":
-            return [option.label for option in data.module.axis_options]
+            return [
+                option.label
+                for option in data.module.axis_options
+                if img2img is None or getattr(option, "is_img2img", img2img) == img2img
+            ]
     return []
 
 
@@ -282,6 +290,25 @@ def draw_together(given):
     return {"apart": apart, "sizes": sizes, "same_text": same_text, "different": different}
 
 
+def swap():
+    """Have Forge or reForge hold its networks as with little memory; how many modules it moves."""
+    if importlib.util.find_spec("ldm_patched") is None:
+        from backend import memory_management as management
+    else:
+        from ldm_patched.modules import model_management as management
+    objects = loaded_model().forge_objects
+    management.load_models_gpu([objects.unet, objects.clip.patcher])
+    for entry in management.current_loaded_models:
+        entry.model_unload()
+        entry.model_load(100_000)  # bytes that are not swapped
+    return sum(
+        hasattr(module, mark)
+        for network in networks_of(shared.sd_model).values()
+        for module in network.modules()
+        for mark in ("prev_parameters_manual_cast", "prev_ldm_patched_cast_weights")
+    )
+
+
 def unload():
     kept["model"], sd_models.model_data.sd_model = sd_models.model_data.sd_model, None
 
@@ -309,6 +336,8 @@ def started(demo, app):
     def page():
         return {
             "axes": axes(),
+            "txt2img axes": axes(False),
+            "img2img axes": axes(True),
             "callbacks": callbacks(),
             "routes": [r.path for r in app.routes if r.path.startswith("/singlelora")],
             "threads": sorted(t.name for t in threading.enumerate() if "singlelora" in t.name),
@@ -362,6 +391,10 @@ def started(demo, app):
 
         before, sd_models_config.config_sdxl = sd_models_config.config_sdxl, given["path"]
         return before
+
+    @app.post("/probe/swap")
+    def swapped():
+        return {"swapped": swap()}
 
     @app.post("/probe/unload")
     def unloaded():
