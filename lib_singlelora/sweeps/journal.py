@@ -22,17 +22,18 @@ class BeatingJournal(JournalStorage, BaseHeartbeat):
     """A journal that knows which running trials are dead.
 
     path: of the file, which is made if there is none.
-    interval, grace: seconds between heartbeats, and without one until a trial counts as dead.
+    interval: seconds between heartbeats.
+    grace_period: seconds without one until a trial counts as dead, named as in Optuna's databases.
     """
 
     def __init__(
-        self, path: str, interval: int, grace: int, on_dead: Callable[[Any, Any], None]
+        self, path: str, interval: int, grace_period: int, on_dead: Callable[[Any, Any], None]
     ) -> None:
         # A symbolic link, the default lock, needs a privilege on Windows
         lock = JournalFileOpenLock(path) if os.name == "nt" else None
         super().__init__(JournalFileBackend(path, lock_obj=lock))
         self._interval = interval
-        self._grace = grace
+        self.grace_period = grace_period
         self._on_dead = on_dead
 
     def record_heartbeat(self, trial_id: int) -> None:
@@ -45,7 +46,7 @@ class BeatingJournal(JournalStorage, BaseHeartbeat):
         return [
             trial._trial_id
             for trial in running
-            if now - trial.system_attrs.get(BEAT, now) > self._grace
+            if now - trial.system_attrs.get(BEAT, now) > self.grace_period
         ]
 
     def get_heartbeat_interval(self) -> int:

@@ -17,12 +17,13 @@ from typing import Any, Literal
 from ..errors import NotFoundError, StorageError
 from ..files.fileio import is_running, this_machine
 from .optuna_package import load_optuna
-from .storage import Storage
+from .storage import MISSED, Storage
 
 PLAN = "singlelora"  # attribute of a study: what its units are
 FORMAT = 1
 KEY = "key"  # attributes of a trial
 WORKER = "worker"
+INTERVAL = "heartbeat"  # of a worker: seconds
 ERROR = "error"
 
 Again = Literal["died", "failed", "ended"]
@@ -210,12 +211,13 @@ class UnitQueue:
                 self.study.sampler = sampler(waiting.number)
             trial = self._optuna.trial.Trial(self.study, number)
             unit = Unit(str(waiting.user_attrs.get(KEY, waiting.number)), self, trial, number)
-            unit.note(WORKER, _this_worker())
+            unit.note(WORKER, {**_this_worker(), INTERVAL: self.backend.get_heartbeat_interval()})
             return unit
         return None
 
     def bury_the_dead(self) -> None:
         """Fail the trials of dead workers; their units wait again."""
+        self._await_the_slowest()
         self._optuna.storages.fail_stale_trials(self.study)
         on_dead = self.backend.get_heartbeat_stale_trial_callback()
         failed = self._optuna.trial.TrialState.FAIL
@@ -227,6 +229,13 @@ class UnitQueue:
                         on_dead(self.study, self.backend.get_trial(trial._trial_id))
                 except self._optuna.exceptions.UpdateFinishedTrialError:
                     continue  # another worker was faster
+
+    def _await_the_slowest(self) -> None:
+        """Bear with workers whose heartbeat is slower than this one's: they are no dead."""
+        intervals = [self.backend.get_heartbeat_interval()]
+        for trial in self._trials("RUNNING"):
+            intervals.append(trial.user_attrs.get(WORKER, {}).get(INTERVAL, 0))
+        self.backend.grace_period = MISSED * max(intervals)
 
     # How a unit ends
     # ----------------------------------------------------------------------------

@@ -126,6 +126,24 @@ def test_a_worker_elsewhere_that_misses_its_heartbeats_is_dead(tmp_path: Path) -
     assert states(queue)["a"] == "waiting"
 
 
+def test_a_worker_whose_heartbeat_is_slower_is_not_taken_for_dead(storage: Storage) -> None:
+    slow = open_storage(storage.url, interval=60)
+    working = UnitQueue.begin(slow, "two paces", {"kind": "test"})
+    working.add({"a": {}})
+    unit = working.claim()
+    assert unit is not None
+    unit.note(WORKER, {**unit.notes[WORKER], "machine": "another"})
+    quick = UnitQueue.begin(storage, "two paces", {"kind": "test"})
+    time.sleep(4.5)  # more than four heartbeats of the quick one
+    quick.bury_the_dead()
+    assert states(quick)["a"] == "running"
+    # By its own measure it does miss them
+    unit.note(WORKER, {**unit.notes[WORKER], "heartbeat": 1})
+    quick.bury_the_dead()
+    assert states(quick)["a"] == "waiting"
+    slow.close()
+
+
 def test_a_living_worker_is_heard(tmp_path: Path) -> None:
     path = str(tmp_path / "journal.log")
     queue = UnitQueue.begin(open_storage(path, create=True, interval=1), "near", {"kind": "test"})
