@@ -8,12 +8,12 @@ import { isTyping } from "./keys.mjs";
 import { said } from "./sentences.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
-import { attempt, dataset, glance, name, reload, shapes as shapesOfPicture } from "./state.mjs";
+import { attempt, change, dataset, glance, name, reload, shapes as shapesOfPicture } from "./state.mjs";
 import { t } from "./words.mjs";
 
 export const COLOURS = ["#d62828", "#1d6fd1", "#1a936f", "#b5179e", "#e07a00", "#5f0fd1", "#007f8c", "#7f5539"];
 /** @typedef {import("./boxes.mjs").Box} Box */
-/** @typedef {{name: string, before: Box | null, after: Box | null}} Edit */
+/** @typedef {{name: string, before: Box | null, after: Box | null, was?: string, made?: string}} Edit was, made: the setting crop.boxes before and after */
 
 /** A name that no crop has. @param {Map<string, Box>} boxes */
 function freeName(boxes) {
@@ -52,6 +52,19 @@ export function Crops() {
             await ask(path, to ? { method: "PUT", body: { box: to } } : { method: "DELETE" });
             await reload();
         });
+    const ofBoxes = () => JSON.stringify(glance.value?.settings["crop.boxes"] ?? []);
+    /** @param {Edit} one */
+    const make = async (one) => {
+        one.was = ofBoxes();
+        const done = await write(one.name, one.after);
+        one.made = ofBoxes();
+        return done;
+    };
+    /** What the program itself proposed is no box by hand again, unless another edit came between. @param {Edit} one */
+    const takeBack = (one) =>
+        one.before && one.after && one.made === ofBoxes()
+            ? attempt(() => change({ "crop.boxes": JSON.parse(one.was ?? "[]") }))
+            : write(one.name, one.before);
     /** @param {string} which @param {Box | null} to @param {Box | null} [from] */
     const edit = (which, to, from = saved.get(which) ?? null) => {
         if (String(from) === String(to)) return setDraft(null);
@@ -62,13 +75,13 @@ export function Crops() {
         const done = { name: which, before: from, after: to };
         history.add(done);
         inTurn(async () => {
-            if (!(await write(which, to))) history.drop(done);
+            if (!(await make(done))) history.drop(done);
         });
     };
     /** @param {boolean} back */
     const step = (back) => {
         const one = back ? history.undo() : history.redo();
-        if (one) inTurn(() => write(one.name, back ? one.before : one.after));
+        if (one) inTurn(() => (back ? takeBack(one) : make(one)));
     };
     /** @param {KeyboardEvent} event */
     const pressed = (event) => {

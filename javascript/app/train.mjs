@@ -2,6 +2,7 @@
 import { ask, ofWorkspace, thumbUrl } from "./api.mjs";
 import { BlockBars } from "./block-bars.mjs";
 import { html, useEffect, useState, useWatch } from "./core.mjs";
+import { PresetList } from "./preset-list.mjs";
 import { Memory } from "./memory.mjs";
 import { LossChart } from "./loss-chart.mjs";
 import { said } from "./sentences.mjs";
@@ -66,6 +67,7 @@ export function Train() {
     return html`
         <${StepHead} step="train" stage="train" teach="train.teach" />
         <${Preset} />
+        <${PresetList} />
         <${Budget} />
         <${Memory} />
         <${Progress} />

@@ -17,6 +17,7 @@ from ..service.equipment import equipment, fetch
 from ..service.forecast import forecast
 from ..service.glance import glance
 from ..service.live_sheet import live_sheet
+from ..service.presets import training_presets
 from ..service.service import Service
 from ..service.steps import steps_of
 from ..service.thumbnail import thumbnail
@@ -97,6 +98,10 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     @routes.get("/host", summary="The program around the page: its title, ControlNet's units")
     def program() -> Dict[str, Any]:
         return {"title": service.host.title, "controls": list(service.host.controls())}
+
+    @routes.get("/presets", summary="Training presets: what each is for, its values and why")
+    def presets() -> List[Dict[str, Any]]:
+        return training_presets()
 
     @routes.get("/equipment", summary="Tagger, matting model, upscaler: what is there, what is not")
     def tools() -> List[Dict[str, Any]]:

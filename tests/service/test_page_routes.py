@@ -447,6 +447,14 @@ def test_prompts_of_a_template_that_is_still_typed(client: TestClient, service: 
     assert "typed" not in service.settings("mara").regularization.template
 
 
+def test_presets_are_told_with_their_reasons(client: TestClient) -> None:
+    told = {each["name"]: each for each in client.get(f"{API}/presets").json()}
+    assert {"recommended", "quick", "article"} <= set(told)
+    quick = {each["setting"]: each for each in told["quick"]["values"]}
+    assert quick["training.rank"]["value"] == 8 and "Half" in quick["training.rank"]["why"]
+    assert told["quick"]["about"].startswith("A short run")
+
+
 def test_an_exam_needs_a_lora(client: TestClient, service: Service) -> None:
     answer = client.post(f"{API}/workspaces/mara/exam", json={})
     assert answer.status_code >= 400 and "LoRA" in answer.json()["detail"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_singlelora.settings.preset_files import PRESETS
 from tests.ui.test_app import APP
 
 LIBRARY = Path(__file__).parents[2] / "lib_singlelora"
@@ -70,9 +71,15 @@ def templates(path: Path) -> Iterator[str]:
 @cache
 def everything_said() -> str:
     """Every text of the library."""
-    return "\n".join(
+    texts = [
         re.sub(r"\{\d+\}", "\0", text) for path in LIBRARY.rglob("*.py") for text in templates(path)
-    )
+    ]
+    return "\n".join([*texts, *(path.read_text(encoding="utf-8") for path in shipped())])
+
+
+def shipped() -> list[Path]:
+    """The files of the presets, which give their reasons."""
+    return sorted(PRESETS.glob("*.json"))
 
 
 def known(language: str) -> list[tuple[str, str]]:
@@ -137,9 +144,7 @@ def test_every_sentence_has_its_japanese() -> None:
 @needs_node
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_no_list_speaks_of_what_is_not_said_any_more(language: str) -> None:
-    library = "\n".join(
-        re.sub(r"\{\d+\}", "\0", text) for path in LIBRARY.rglob("*.py") for text in templates(path)
-    )
+    library = everything_said()
     pieces = {
         theirs: [piece.strip(" ;,:.") for piece in re.split(r"\{\d+\}", theirs)]
         for theirs, _ in known(language)
@@ -148,6 +153,12 @@ def test_no_list_speaks_of_what_is_not_said_any_more(language: str) -> None:
         theirs for theirs, parts in pieces.items() if any(part not in library for part in parts)
     ]
     assert gone == []
+
+
+@needs_node
+def test_every_preset_says_in_japanese_what_it_is_for() -> None:
+    told = translated([json.loads(path.read_text("utf-8"))["about"] for path in shipped()])
+    assert [text for text in told if not JAPANESE.search(text)] == []
 
 
 @needs_node
