@@ -29,6 +29,7 @@ FORGES_TESTS = (
     "tests/lora/test_branches.py",
     "tests/web",
     "tests/ui/test_app.py",
+    "tests/ui/test_login.py",
 )
 
 

@@ -17,7 +17,7 @@ from ..bootstrap.webui_requirements import wanted
 from ..hosts.webui_family.generate import interrupt_when_cancelled
 from ..hosts.webui_family.host import FamilyHost
 from ..service.service import Service
-from ..ui.compat import show_warning
+from ..ui.compat import show_warning, users_of
 from ..ui.page import Action, Extras, tab
 from .embedded_checkpoint import add_embedded, recognize_embedded
 from .host_choice import choose_host
@@ -51,7 +51,7 @@ def register() -> None:
     components = Components()
 
     def app_started(demo: Any, app: Any) -> None:
-        login = gradio_users(app)
+        login = users_of(app)
         routes.mount(app, running, credentials(), login, is_trusted_origin, PAGE_KEY)
         limit_graceful_shutdown(demo)
 
@@ -106,18 +106,3 @@ def is_trusted_origin(origin: str) -> bool:
         return True
     pattern = shared.cmd_opts.cors_allow_origins_regex
     return bool(pattern and re.fullmatch(pattern, origin))
-
-
-def gradio_users(app: Any) -> Any:
-    """gradio's own login: a function from a request to the user's name; None without a login."""
-    if not getattr(app, "auth", None):
-        return None
-
-    def user(request: Any) -> str | None:
-        # Newer gradio gives the cookie a suffix of its own for each app.
-        cookie = f"access-token-{app.cookie_id}" if hasattr(app, "cookie_id") else "access-token"
-        token = request.cookies.get(cookie) or request.cookies.get("access-token-unsecure")
-        name: str | None = app.tokens.get(token)
-        return name
-
-    return user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -35,3 +36,23 @@ def show_warning(text: str) -> None:
 def quiet() -> dict[str, Any]:
     """Keywords of an event whose outputs must not flicker while it runs."""
     return {"show_progress": "hidden"} if MODERN else {"show_progress": False}
+
+
+def users_of(app: Any) -> Callable[[Any], str | None] | None:
+    """gradio's own login: a function from a request to the user's name; None without a login.
+
+    app: gradio's own, which serves the page.
+    """
+    if not getattr(app, "auth", None):
+        return None
+    # gradio 4 gives its cookies a suffix of their own for each app
+    suffix = f"-{app.cookie_id}" if hasattr(app, "cookie_id") else ""
+    # The first comes back over HTTPS alone
+    names = (f"access-token{suffix}", f"access-token-unsecure{suffix}")
+
+    def user(request: Any) -> str | None:
+        token = next(filter(None, map(request.cookies.get, names)), None)
+        name: str | None = app.tokens.get(token)
+        return name
+
+    return user
