@@ -80,13 +80,13 @@ def before(webui: WebUI) -> dict[str, Any]:
         (distilled, ["distilled"]),
         (edm, ["EDM", "could not load it"]),
         (edm_v, ["EDM", "could not load it"]),
-        (None, ["could not load it"]),
+        (None, ["could not load it", "gone"]),
     ],
 )
 def test_a_checkpoint_that_cannot_be_trained_is_one_line_and_the_program_goes_on(
     webui: WebUI, before: dict[str, Any], build: Any, words: list[str]
 ) -> None:
-    """Without a builder a file that was not downloaded to its end."""
+    """Without a builder a file that was not downloaded to its end; Forge moves that away."""
     name = build.__name__ if build else "torn"
     path = webui.data / "models" / "Stable-diffusion" / f"{name}.safetensors"
     if build:
@@ -106,7 +106,7 @@ def test_a_checkpoint_that_cannot_be_trained_is_one_line_and_the_program_goes_on
         assert webui.ask("/singlelora/v1/host")["title"]
     finally:
         load(webui, "small")
-        path.unlink()
+        path.unlink(missing_ok=True)
         webui.ask("/sdapi/v1/refresh-checkpoints", {})
     assert webui.picture() == before["picture"]
     untouched(before["state"], webui.ask("/probe/state"))
@@ -149,8 +149,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
 
 
 def test_without_any_checkpoint_a_job_is_one_line_and_the_next_has_one(bare: WebUI) -> None:
-    bare.prepared(new_workspace(bare, "first", **QUICK))
-    for stage in ("train", "regularize"):
+    new_workspace(bare, "first", **QUICK)
+    for stage in ("run", "regularize"):
         job = bare.ended(bare.submit("first", stage, **{"regularization.count": 1}))
         assert job["state"] == "failed" and "no checkpoint" in job["error"], job
         assert "\n" not in job["error"], job
@@ -159,6 +159,7 @@ def test_without_any_checkpoint_a_job_is_one_line_and_the_next_has_one(bare: Web
     bare.ask("/sdapi/v1/refresh-checkpoints", {})
     load(bare, "small")
     # Nothing was drawn yet: the job loads it
+    bare.prepared("first")
     job = bare.ended(bare.submit("first", "train", **{"regularization.count": 0}))
     assert job["state"] == "done", job["error"]
 

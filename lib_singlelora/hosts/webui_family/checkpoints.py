@@ -114,6 +114,11 @@ def file_family(checkpoint: sd_models.CheckpointInfo) -> Family:
     """
     try:
         header = read_header(Path(checkpoint.filename))
+    except FileNotFoundError:  # Forge moves away what it cannot read
+        raise CheckpointError(
+            f"{checkpoint.name}: found its file gone from {Path(checkpoint.filename).parent},"
+            " expected it there; refresh the list of checkpoints and choose another"
+        ) from None
     except (OSError, UnreadableWeights):
         return SD1  # the WebUI says what is wrong with it when it loads it
     return recognize(header.shapes, checkpoint.name)

@@ -258,3 +258,10 @@ def test_the_checkpoint_in_memory_predicts_what_the_program_takes_it_for(
     predictor = forge.data.sd_model.forge_objects_original.unet.model.predictor
     predictor.prediction_type = "v_prediction"
     assert host.checkpoint.prediction == "v_prediction"
+
+
+def test_a_chosen_checkpoint_whose_file_is_gone_is_told(host: Any, forge: ForgeStandIn) -> None:
+    """The program moves away what it cannot read, and goes on naming it."""
+    forge.refresh()
+    with pytest.raises(CheckpointError, match="gone"):
+        _ = host.checkpoint
