@@ -17,13 +17,12 @@ export function placeOf(message) {
     return setting ?? (/^picture\b|expected (a|the|another) picture|each side; take a larger/.test(message) ? "picture" : "all");
 }
 
-/** Pictures that other tabs of the host have just made. @param {{onFile: (file: Blob) => void}} props */
-function FromHost({ onFile }) {
-    const [found, look] = useState(results);
+/** Pictures that other tabs of the host have made. @param {{found: {place: string, url: string}[], onFile: (file: Blob) => void}} props */
+function FromHost({ found, onFile }) {
     /** @param {string} url */
     const take = async (url) => onFile(await (await fetch(url)).blob());
-    return html`<span onPointerEnter=${() => look(results())}>${found.map(({ place, url }) => html`<button type="button" key=${place} class="small" data-from=${place}
-        onClick=${() => take(url)}>${t("new.from", { place })}</button> `)}</span>`;
+    return html`<div class="row">${found.map(({ place, url }) => html`<button type="button" key=${place} class="small" data-from=${place}
+        onClick=${() => take(url)}>${t("new.from", { place })}</button>`)}</div>`;
 }
 
 /** The six steps in a sentence each. */
@@ -40,6 +39,9 @@ export function NewCharacter() {
     const [busy, setBusy] = useState(false);
     const [bad, setBad] = useState(/** @type {Record<string, string>} */ ({}));
     const asked = useWatch(checkpoint);
+    // Other tabs draw while this one is away.
+    const [found, look] = useState(results);
+    const again = () => look(results());
     /** @param {(value: any) => void} set */
     const changing = (set) => (/** @type {any} */ value) => {
         set(value);
@@ -62,10 +64,10 @@ export function NewCharacter() {
         setBusy(false);
     };
     const typed = (/** @type {(value: string) => void} */ set) => (/** @type {any} */ event) => changing(set)(event.target.value);
-    return html`<form class="new" id="sl-new" onSubmit=${(/** @type {Event} */ event) => { event.preventDefault(); start(true); }}>
+    return html`<form class="new" id="sl-new" onPointerEnter=${again} onfocusin=${again} onSubmit=${(/** @type {Event} */ event) => { event.preventDefault(); start(true); }}>
         <div>
             <${DropZone} label=${t("new.picture")} file=${file} onFile=${changing(setFile)} bad=${bad.picture} />
-            <${FromHost} onFile=${changing(setFile)} />
+            <${FromHost} found=${found} onFile=${changing(setFile)} />
         </div>
         <div class="new-fields">
             <p class="teach">${t("new.teach")}</p>

@@ -58,6 +58,21 @@ def test_a_refused_trigger_is_told_beside_its_field_until_it_is_mended(page: Any
     assert page.locator(".toast").count() == 0
 
 
+def test_the_picture_of_another_tab_is_taken(page: Any) -> None:
+    """What stands in for txt2img's gallery here is there in the WebUI."""
+    page.evaluate(
+        """() => {
+            const drawn = document.createElement('canvas');
+            drawn.getContext('2d').fillRect(0, 0, 9, 9);
+            document.body.insertAdjacentHTML('beforeend', '<div id="txt2img_gallery"><img></div>');
+            document.querySelector('#txt2img_gallery img').src = drawn.toDataURL();
+        }"""
+    )
+    page.locator("#sl-class").focus()  # back from the other tab
+    page.locator("[data-from=txt2img]").click()
+    page.locator("#sl-new .drop img").wait_for()
+
+
 def test_a_note_is_in_sight_wherever_the_page_is_scrolled(
     page: Any, served: tuple[str, Service]
 ) -> None:
