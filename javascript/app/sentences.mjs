@@ -7,6 +7,7 @@ import { code, tOr } from "./words.mjs";
 
 /** @typedef {{pattern: RegExp, order: number[], ours: string, sure: boolean, joined: boolean}} Known sure: little else fits; joined: it has a semicolon */
 
+const LONGEST = 1500; // letters; what is longer is no sentence of a list, and would take long to compare
 const SURE = 18; // fixed letters from which on a sentence is known by them
 
 /** @param {string} text */
@@ -99,6 +100,7 @@ function together(parts, list, joint) {
 
 /** A text of the program's in the page's language. @param {string} text @returns {string} */
 export function said(text) {
+    if (text.length > LONGEST) return text;
     const key = `${code()} ${text}`;
     let answer = known.get(key);
     if (answer === undefined) {

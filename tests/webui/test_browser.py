@@ -155,7 +155,7 @@ def test_a_checkpoint_that_cannot_be_switched_now_stays_with_a_warning(
 @needs_chromium
 def test_an_error_is_shown_on_the_page(webui: WebUI, page: Any) -> None:
     page.locator("#sl-start").click()
-    page.locator("#sl-new .note.bad", has_text="no picture").wait_for()
+    page.locator("#sl-new .drop [role=alert]", has_text="no picture").wait_for()
 
 
 @needs_chromium

@@ -62,7 +62,7 @@ def said(page: Any, text: str) -> None:
 
 def offered(page: Any, checkpoint: str, preset: str) -> None:
     """Wait for what a new character would be trained with."""
-    page.locator("#sl-new", has_text=f"Checkpoint {checkpoint}").wait_for()
+    page.locator("#sl-new", has_text=f"checkpoint, {checkpoint},").wait_for()
     page.locator("#sl-new", has_text=f"“{preset}”").wait_for()
 
 
