@@ -39,7 +39,9 @@ def test_a_picture_is_the_same_alone_and_in_company(webui: WebUI, sampler: str) 
 def test_the_tries_of_an_inpainting_are_the_same_in_company(webui: WebUI, fill: str) -> None:
     answer = draw(webui, inpaint=fill, prompts=[("1girl, red hair", "")] * 4)
     assert max(answer["apart"]) <= ROUNDING and all(answer["same_text"]), answer
-    assert answer["sizes"] == [4] and answer["different"] == 4
+    # Forge and reForge draw noise behind the mask by the last seed of a batch
+    assert answer["sizes"] == ([4] if webui.kind == "webui" else [1] * 4)
+    assert answer["different"] == 4
 
 
 def test_prompts_of_one_length_are_drawn_together_and_others_apart(webui: WebUI) -> None:

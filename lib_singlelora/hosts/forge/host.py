@@ -29,6 +29,10 @@ class ForgeHost(FamilyHost):
     in memory may be another than the one that is chosen.
     """
 
+    # Behind the mask each step has noise of the global generator, which the last seed of a batch
+    # sets; in reForge with DDIM and its like alone
+    shares_mask_noise = True
+
     def __init__(
         self, program: Program, show_warning: Callable[[str], None] = logger.warning
     ) -> None:

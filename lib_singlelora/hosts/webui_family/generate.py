@@ -36,11 +36,13 @@ class Custom:
     options: of its settings, by their names, for these pictures alone.
     complete: puts what else it needs into its processing object.
     prompt_length: of a prompt, the same for prompts whose encodings are of one length.
+    shares_mask_noise: True if an inpainting's noise depends on what is drawn with it.
     """
 
     options: dict[str, object] = field(default_factory=dict)
     complete: Callable[[Any], None] = lambda p: None
     prompt_length: Callable[[str], object] = str
+    shares_mask_noise: bool = False
 
 
 def sampler_names() -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def generate_images(
         _check(request)
     companies: dict[object, list[int]] = {}
     for number, request in enumerate(requests):
-        companies.setdefault(_company(request, number, custom.prompt_length), []).append(number)
+        companies.setdefault(company_of(request, number, custom), []).append(number)
     outer = job.view().progress
     drawn: dict[int, GeneratedImage] = {}
     for numbers in companies.values():
@@ -121,17 +123,18 @@ def draws_alone() -> bool:
     )
 
 
-def _company(request: ImageRequest, number: int, prompt_length: Callable[[str], object]) -> object:
+def company_of(request: ImageRequest, number: int, custom: Custom) -> object:
     """Equal for requests whose pictures are the same whether they are drawn together or apart.
 
     The WebUI fills the shorter prompts of a batch up to its longest one, which changes their
     pictures, and takes extra networks from its first prompt.
     """
     alone = draws_alone() or bool(request.controls) or _is_shared(request.sampler)
-    if alone:
+    if alone or (custom.shares_mask_noise and request.mask is not None):
         return number
+    length = custom.prompt_length
     prompt, extra_networks = without_extra_networks(request.prompt)
-    return (str(extra_networks), prompt_length(prompt), prompt_length(request.negative_prompt))
+    return (str(extra_networks), length(prompt), length(request.negative_prompt))
 
 
 def _is_shared(sampler: str) -> bool:

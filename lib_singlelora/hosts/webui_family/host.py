@@ -53,6 +53,8 @@ class FamilyHost(ABC):
     show_warning: shows a sentence to the user whose click is being answered.
     """
 
+    shares_mask_noise = False  # of an inpainting, with all that is drawn at once
+
     def __init__(self, show_warning: Callable[[str], None] = logger.warning) -> None:
         self.queue = QueueLock(show_warning)
         self.library = LoraFolder(self.forget_loras)
@@ -233,7 +235,9 @@ class FamilyHost(ABC):
             may_rescale = NOISE_SCHEDULE in shared.opts.data_labels
             if may_rescale and any(request.zero_terminal_snr for request in requests):
                 options = {**options, NOISE_SCHEDULE: ZERO_TERMINAL_SNR}
-            custom = generate.Custom(options, self.complete_picture, self.prompt_length)
+            custom = generate.Custom(
+                options, self.complete_picture, self.prompt_length, self.shares_mask_noise
+            )
             return generate.generate_images(requests, job, self.library, custom, self._batches)
 
     def batch_limit(self, width: int, height: int) -> int:
