@@ -13,6 +13,8 @@ from ..embedded.paths import CLIP
 from ..errors import MissingPackageError
 
 LIMIT = 75  # tokens of one chunk, without the start and end tokens
+START_TOKEN = "<|startoftext|>"
+END_TOKEN = "<|endoftext|>"
 # Source: transformers, convert_slow_tokenizer.py, CLIPConverter.
 _PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
@@ -22,7 +24,7 @@ def count_tokens(text: str) -> int:
 
     Raises: MissingPackageError.
     """
-    return len(_tokenizer().encode(text).ids)
+    return len(clip_tokenizer().encode(text).ids)
 
 
 def mark_limit(text: str, limit: int = LIMIT) -> tuple[str, str]:
@@ -30,7 +32,7 @@ def mark_limit(text: str, limit: int = LIMIT) -> tuple[str, str]:
 
     Raises: MissingPackageError.
     """
-    offsets = _tokenizer().encode(text).offsets
+    offsets = clip_tokenizer().encode(text).offsets
     if len(offsets) <= limit:
         return text, ""
     end = int(offsets[limit - 1][1])
@@ -42,7 +44,7 @@ def is_word(word: str) -> bool:
 
     Raises: MissingPackageError.
     """
-    return _tokenizer().token_to_id(f"{word.lower()}</w>") is not None
+    return clip_tokenizer().token_to_id(f"{word.lower()}</w>") is not None
 
 
 def rare_words(count: int) -> list[str]:
@@ -50,7 +52,7 @@ def rare_words(count: int) -> list[str]:
 
     Raises: MissingPackageError.
     """
-    tokenizer = _tokenizer()
+    tokenizer = clip_tokenizer()
     words: list[str] = []
     for number in range(tokenizer.get_vocab_size() - 1, 0, -1):
         word, end, _ = str(tokenizer.id_to_token(number)).partition("</w>")
@@ -62,7 +64,11 @@ def rare_words(count: int) -> list[str]:
 
 
 @cache
-def _tokenizer() -> Any:
+def clip_tokenizer() -> Any:
+    """CLIP's tokenizer, a Tokenizer of the package tokenizers; it adds no tokens to a text's.
+
+    Raises: MissingPackageError.
+    """
     try:
         from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     except ImportError:
@@ -75,7 +81,7 @@ def _tokenizer() -> Any:
             str(CLIP / "merges.txt"),
             continuing_subword_prefix="",
             end_of_word_suffix="</w>",
-            unk_token="<|endoftext|>",
+            unk_token=END_TOKEN,
         )
     )
     tokenizer.normalizer = normalizers.Sequence(
@@ -87,4 +93,6 @@ def _tokenizer() -> Any:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
+    # Written in a text they are tokens too
+    tokenizer.add_special_tokens([START_TOKEN, END_TOKEN])
     return tokenizer

@@ -38,6 +38,9 @@ def checkpoint_path(given: Path | None, workspace: Workspace) -> Path:
 def load_host(checkpoint: Path, device: str | None = None) -> Host:
     """The standalone host with a checkpoint.  Raises: CheckpointError."""
     try:
+        from ..hosts.standalone.light_import import import_diffusers_lightly
+
+        import_diffusers_lightly()
         from ..hosts.standalone.host import StandaloneHost
     except ImportError as error:
         raise CheckpointError(

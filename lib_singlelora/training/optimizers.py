@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from typing import Any
 
@@ -104,6 +106,9 @@ def build_optimizer(
         log.warning(warning)
     source = SOURCES[name]
     optimizer_class = _optimizer_class(name, source)
+    path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
+    if optimizer_class is torch.optim.AdamW:
+        optimizer_class = uncompiled(torch.optim.AdamW)
     arguments = {**source.options, **parse_arguments(settings.optimizer_args)}
     if settings.weight_decay >= 0:
         arguments = {"weight_decay": settings.weight_decay, **arguments}
@@ -123,8 +128,27 @@ def build_optimizer(
         raise TrainingError(
             f"training.optimizer={name}: {reason}; see training.optimizer_args and the rates"
         ) from error
-    path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
     return Optimizer(optimizer, path, warning)
+
+
+# What asks PyTorch's compiler to leave it alone, and imports it for that: a second of a start
+_MARKED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+
+
+@cache
+def uncompiled(optimizer_class: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """An optimizer of PyTorch that computes the same and never imports torch._dynamo.
+
+    For those whose `step` bears no decorator but PyTorch's own, such as AdamW.
+    """
+    step = inspect.unwrap(optimizer_class.step)
+
+    def plain_step(self: torch.optim.Optimizer, closure: Callable[[], float] | None = None) -> Any:
+        with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            return step(self, closure)
+
+    methods = {name: inspect.unwrap(getattr(optimizer_class, name)) for name in _MARKED}
+    return type(optimizer_class.__name__, (optimizer_class,), {**methods, "step": plain_step})
 
 
 def _has_fused_step(device: str) -> bool:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
-from ...embedded.paths import CLIP
 from ...errors import CheckpointError
 from ...families.family import SIZE_NUMBERS, SIZE_WIDTH, UNET, VAE
 from ...families.layout import BlockLayout
@@ -22,8 +21,9 @@ from ...naming.blocks import is_text
 from ...naming.keys import canonical_to_diffusers
 from ...naming.modules import module_specs
 from ...training.noise import zero_terminal_snr
+from .clip_tokenizer import ClipTokenizer
 from .inspection import CheckpointFile, read_tensors, unet_config
-from .tensors import fill
+from .tensors import fill, unfilled
 from .text_loader import load_text_encoder
 from .text_networks import TextNetwork
 
@@ -142,7 +142,7 @@ def networks_from(
         unet=unet,
         vae=vae,
         text=encoders[0].model,
-        tokenizer=CLIPTokenizer.from_pretrained(CLIP, local_files_only=True),
+        tokenizer=ClipTokenizer(),
         layout=layout,
         alphas_cumprod=alphas_cumprod.float(),
         beta_start=beta_start,
@@ -202,7 +202,7 @@ def _unet(
     crossed = [bool(depth) for depth in layout.depths]
     depths = [depth or 1 for depth in layout.depths]
     depths[-1] = layout.middle_depth
-    with torch.device("meta"):  # spares the full size half a minute of random numbers
+    with unfilled():  # spares the full size half a minute of random numbers
         unet = UNet2DConditionModel(
             block_out_channels=widths,
             layers_per_block=2,
@@ -319,7 +319,7 @@ def _vae(file: CheckpointFile, tensors: Mapping[str, Tensor], params: Mapping[st
             f"{file.path.name}: found a VAE of {levels} levels and {str(residual_blocks)[:20]}"
             " blocks in its .yaml, expected 4 and 2 as in SD1; fix it"
         )
-    with torch.device("meta"):
+    with unfilled():
         vae = AutoencoderKL(
             block_out_channels=tuple(params.get("ch", 128) * m for m in multipliers),
             layers_per_block=int(residual_blocks),

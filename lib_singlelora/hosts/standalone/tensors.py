@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...errors import CheckpointError
 from .inspection import CheckpointFile
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Leaves weights as they were made; on "meta" to fill them at random imports a compiler."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def unfilled() -> Iterator[None]:
+    """While inside, networks are made without memory and without random numbers, for `fill`."""
+    with torch.device("meta"), _Uninitialized():
+        yield
 
 
 def fill(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from ...errors import CheckpointError
 from ...families.family import TextEncoder
 from ...naming.open_clip import open_clip_name
+from .clip_text import ClipTextConfig, ClipTextModel
 from .inspection import CheckpointFile, text_config
-from .tensors import fill
+from .tensors import fill, unfilled
 from .text_networks import TextNetwork
 
 # Modules of a layer of a CLIP text encoder
@@ -51,12 +50,9 @@ def load_text_encoder(
     layers = len({key.split(".")[2] for key in renamed if key.startswith("encoder.layers.")})
     layers = max(0, layers - facts.unused)
     config = _text_config(file, renamed, facts, layers, index)
-    with torch.device("meta"):  # spares SDXL's second one 2.8 GB of random numbers
-        text = CLIPTextModel(config)
+    with unfilled():  # spares SDXL's second one 2.8 GB of random numbers
+        text = ClipTextModel(config)
     fill(file, text, renamed, "text encoder", dtype=dtype)
-    # The one buffer that no file has
-    embeddings: Any = text.get_submodule("embeddings")
-    embeddings.position_ids = torch.arange(config.max_position_embeddings)[None]
     if not facts.pooled:
         return TextNetwork(facts, text)
     weight = renamed.get("text_projection.weight", torch.empty(0))
@@ -65,7 +61,7 @@ def load_text_encoder(
             f"{file.path.name}: found no text_projection in the text encoder, expected one as in"
             f" {file.family}; download the checkpoint again"
         )
-    with torch.device("meta"):
+    with unfilled():
         projection = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     fill(file, projection, {"weight": weight}, "text encoder", dtype=dtype)
     return TextNetwork(facts, text, projection)
@@ -100,7 +96,7 @@ def _from_open_clip(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _text_config(
     file: CheckpointFile, tensors: Mapping[str, Tensor], facts: TextEncoder, layers: int, index: int
-) -> CLIPTextConfig:
+) -> ClipTextConfig:
     """tensors: by transformers' keys.  layers: of the encoder.
 
     Raises:
@@ -126,17 +122,14 @@ def _text_config(
             f"{file.path.name}: found {layers} layers in the text encoder, expected CLIP's, at"
             f" most {MAX_TEXT_LAYERS}; download the checkpoint again"
         )
-    return CLIPTextConfig(
+    return ClipTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
         intermediate_size=tensors[inner_key].shape[0],
         num_hidden_layers=layers,
         num_attention_heads=_text_heads(file, width, index),
         hidden_act=facts.activation,
-        projection_dim=width,
         max_position_embeddings=tensors[position_key].shape[0],
-        bos_token_id=49406,
-        eos_token_id=49407,
     )
 
 

@@ -13,6 +13,8 @@ from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
 
+from .transformers_clip import their_text_model, their_tokenizer
+
 pytest.importorskip("peft")
 
 
@@ -35,8 +37,8 @@ def test_load_lora_weights_has_the_effect_of_our_branches(
     networks = standalone_host.networks
     pipe = StableDiffusionPipeline(
         vae=networks.vae,
-        text_encoder=copy.deepcopy(networks.text),
-        tokenizer=networks.tokenizer,
+        text_encoder=their_text_model(networks.text),
+        tokenizer=their_tokenizer(),
         unet=copy.deepcopy(networks.unet),
         scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
         safety_checker=None,
