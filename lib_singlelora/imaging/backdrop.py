@@ -91,12 +91,12 @@ def widened(
     a side.
     """
     width, height = image.size
-    if alpha is None and width < height and background_colour(image) is None:
-        return _widened_by_rows(image)
-    colour = COLOURS["white"] if alpha is not None else background_colour(image)
-    edges = [(x, 0, x + 1, height) for x in (0, width - 1)]
-    if width >= height or colour is None:
+    if width >= height:
         return None
+    colour = COLOURS["white"] if alpha is not None else background_colour(image)
+    if colour is None:
+        return _widened_by_rows(image)
+    edges = [(x, 0, x + 1, height) for x in (0, width - 1)]
     if alpha is not None:
         plain = all(alpha.crop(edge).getextrema()[1] == 0 for edge in edges)
     else:

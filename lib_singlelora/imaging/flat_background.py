@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 # The largest difference in any channel that still is the background's colour; JPEG noise is below.
 FLAT_TOLERANCE = 16
@@ -30,8 +31,47 @@ class FlatBackground:
     whole: bool
 
 
+@dataclass(frozen=True)
+class _Flood:
+    """What is connected to the border in its colour.
+
+    colour: of the border, (3,).
+    distance: of each pixel from it, the largest of the channels.
+    background: the pixels that the flood reached.
+    """
+
+    colour: NDArray[np.int16]
+    distance: NDArray[np.int16]
+    background: Mask
+
+
 def find_flat_background(image: Image.Image) -> FlatBackground | None:
     """The background of one colour; None where most of the border has no one colour."""
+    flood = _flooded(image)
+    if flood is None:
+        return None
+    mask = Image.fromarray(_soft_edge(flood.background, flood.distance))
+    low = max(1, round(0.03 * mask.height))
+    if mask.size != image.size:
+        mask = mask.resize(image.size, Image.Resampling.BICUBIC)
+    alike = flood.distance <= FLAT_TOLERANCE
+    around = [alike[0], alike[:-low, 0], alike[:-low, -1]]
+    whole = bool(np.concatenate(around).mean() > 0.97 and min(edge.mean() for edge in around) > 0.9)
+    return FlatBackground(mask, _as_colour(flood.colour), whole)
+
+
+def background_colour(image: Image.Image) -> Colour | None:
+    """The one colour along the picture's border, or None."""
+    flood = _flooded(image)
+    return _as_colour(flood.colour) if flood else None
+
+
+def _as_colour(colour: NDArray[np.int16]) -> Colour:
+    return int(colour[0]), int(colour[1]), int(colour[2])
+
+
+def _flooded(image: Image.Image) -> _Flood | None:
+    """The flood from the border, of at most WORKING_SIDE pixels a side; None as above."""
     scale = min(1.0, WORKING_SIDE / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.BOX) if scale < 1 else image
@@ -48,23 +88,10 @@ def find_flat_background(image: Image.Image) -> FlatBackground | None:
     if (np.abs(border - colour).max(axis=1) <= FLAT_TOLERANCE).mean() < FLAT_SHARE:
         return None
     distance = np.abs(pixels - colour).max(axis=2)
-    alike = distance <= FLAT_TOLERANCE
-    background = flood_from_border(alike)
+    background = flood_from_border(distance <= FLAT_TOLERANCE)
     if not 0.005 <= 1 - background.mean() <= 0.98:
         return None
-    mask = Image.fromarray(_soft_edge(background, distance))
-    if mask.size != image.size:
-        mask = mask.resize(image.size, Image.Resampling.BICUBIC)
-    low = max(1, round(0.03 * size[1]))
-    around = [alike[0], alike[:-low, 0], alike[:-low, -1]]
-    whole = bool(np.concatenate(around).mean() > 0.97 and min(edge.mean() for edge in around) > 0.9)
-    return FlatBackground(mask, (int(colour[0]), int(colour[1]), int(colour[2])), whole)
-
-
-def background_colour(image: Image.Image) -> Colour | None:
-    """The one colour along the picture's border, or None."""
-    flat = find_flat_background(image)
-    return flat.colour if flat else None
+    return _Flood(colour, distance, background)
 
 
 def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -75,17 +102,32 @@ def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint
 
     distance: from the background's colour, largest of the channels.
     """
-    hard = Image.fromarray(np.where(background, 0, 255).astype(np.uint8))
-    inner = np.asarray(hard.filter(ImageFilter.MinFilter(5))) == 255
+    figure = np.logical_not(background)
+    inner = np.logical_not(_largest_near(background, 2))
     # The edge's faintest pixels pass for background, so that the strip reaches beyond it.
-    strip = np.asarray(hard.filter(ImageFilter.MaxFilter(3))) == 255
-    far = Image.fromarray(np.clip(distance, 0, 255).astype(np.uint8)).filter(
-        ImageFilter.MaxFilter(5)
-    )
-    whole = np.maximum(np.asarray(far, dtype=np.float32), 4 * FLAT_TOLERANCE)
+    strip = _largest_near(figure, 1)
+    far = _largest_near(np.clip(distance, 0, 255).astype(np.uint8), 2)
+    whole = np.maximum(far.astype(np.float32), 4 * FLAT_TOLERANCE)
     noise = FLAT_TOLERANCE / 4
     share = np.clip((distance - noise) / (whole - noise), 0, 1) * 255
     return np.where(inner, 255, np.where(strip, np.rint(share), 0)).astype(np.uint8)
+
+
+def _largest_near(values: NDArray[Any], reach: int) -> NDArray[Any]:
+    """The largest value at most `reach` rows and columns away, of each pixel."""
+    for axis in (0, 1):
+        largest = values.copy()
+        length = values.shape[axis]
+        for step in range(1, min(reach, length - 1) + 1):
+            ahead = [slice(None), slice(None)]
+            behind = [slice(None), slice(None)]
+            ahead[axis] = slice(step, None)
+            behind[axis] = slice(None, length - step)
+            one, other = tuple(ahead), tuple(behind)
+            largest[other] = np.maximum(largest[other], values[one])
+            largest[one] = np.maximum(largest[one], values[other])
+        values = largest
+    return values
 
 
 def flood_from_border(passable: Mask) -> Mask:

@@ -206,9 +206,14 @@ def group_of(name: str) -> str:
     return str(kind.__doc__).strip().partition(".")[0]
 
 
+@cache
+def _declarations_by_name() -> dict[str, Declaration]:
+    return {declared.name: declared for declared in declarations()}
+
+
 def declaration(name: str) -> Declaration:
     """The declaration of a dotted name.  Raises: SettingsError, naming the nearest valid one."""
-    known = {declared.name: declared for declared in declarations()}
+    known = _declarations_by_name()
     if name in known:
         return known[name]
     same_key = [other for other in known if other.split(".")[1] == name.split(".")[-1]]

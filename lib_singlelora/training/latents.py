@@ -94,6 +94,9 @@ class Versions:
 
 
 PLAIN = Version()
+KEPT_BYTES = 64_000_000  # of decoded pictures: 80 of 512 × 512
+# Pixels from which on a VAE needs hundreds of megabytes, which a step takes in other pieces
+LARGE = 256 * 256
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -102,14 +105,39 @@ def to_pixels(image: Image.Image) -> Tensor:
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 
-def load_version(picture: Picture, version: Version) -> Image.Image:
-    """The picture at its bucket's size, augmented."""
-    image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
-    if version.color:
-        image = color_version(image, random.Random(f"{picture.path.name}/{version.color}"))
-    if version.backdrop and (mask := fitted_mask(picture)):
-        image = backdrop_version(image, mask, version.backdrop)
-    return ImageOps.mirror(image) if version.mirrored else image
+class FittedPictures:
+    """Pictures at their buckets' sizes, each read from its file once, up to KEPT_BYTES of them."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[Path, tuple[int, int]], Image.Image] = {}
+        self._bytes = 0
+
+    def image(self, picture: Picture) -> Image.Image:
+        """The picture, RGB, which stays as it is.
+
+        Raises: PictureError.
+        """
+        key = (picture.path, picture.bucket)
+        if key not in self._images:
+            image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
+            size = 3 * image.width * image.height
+            if self._bytes + size > KEPT_BYTES:
+                return image
+            self._bytes += size
+            self._images[key] = image
+        return self._images[key]
+
+    def version(self, picture: Picture, version: Version) -> Image.Image:
+        """The picture, augmented.
+
+        Raises: PictureError.
+        """
+        image = self.image(picture)
+        if version.color:
+            image = color_version(image, random.Random(f"{picture.path.name}/{version.color}"))
+        if version.backdrop and (mask := fitted_mask(picture)):
+            image = backdrop_version(image, mask, version.backdrop)
+        return ImageOps.mirror(image) if version.mirrored else image
 
 
 def fitted_mask(picture: Picture) -> Image.Image | None:
@@ -126,6 +154,8 @@ class LatentCache:
         self._latents: dict[tuple[Path, tuple[int, int], Version], Tensor] = {}
         self._masks: dict[Path, Tensor] = {}
         self._shared: tuple[Path, str] | None = None
+        self._fitted = FittedPictures()
+        self._encoder: TrainingModel | None = None  # of what is encoded when it is asked for
 
     def share(self, folder: Path, encoder: str) -> None:
         """From now on keep encoded pictures in a folder that other trainings read too.
@@ -156,24 +186,62 @@ class LatentCache:
                 self._latents[key] = self._read_or_encode(model, picture, version)
         give_back()  # what encoding needed: the training takes memory in other pieces
 
+    def fill_when_asked(
+        self, model: TrainingModel, pictures: Sequence[Picture], on_progress: Callable[[], None]
+    ) -> None:
+        """Read every picture; from now on `get` encodes what is missing.
+
+        A step then waits for its own pictures, and not the first one for all: where the VAE
+        need not make room for the training, on a CPU.
+        on_progress: called before every picture; it may raise to stop.
+        Raises: PictureError, for a damaged file; `get` raises as `fill`.
+        """
+        for picture in pictures:
+            on_progress()
+            self._fitted.image(picture)
+        self._encoder = model
+
     def _read_or_encode(self, model: TrainingModel, picture: Picture, version: Version) -> Tensor:
         # A version before another backdrop depends on the mask too
         if self._shared is None or version.backdrop:
-            return _encode(model, picture, version)
+            return self._encode(model, picture, version)
         folder, encoder = self._shared
         mark = fingerprint(encoder, picture.path.name, file_hash(picture.path), picture.bucket)
         path = folder / f"{mark}-{fingerprint(*vars(version).values())[:6]}.npy"
         with contextlib.suppress(OSError, ValueError):  # missing, or torn on a network share
             return torch.from_numpy(np.load(path, allow_pickle=False))
-        latents = _encode(model, picture, version)
+        latents = self._encode(model, picture, version)
         data = io.BytesIO()
         np.save(data, latents.numpy(), allow_pickle=False)
         write_bytes(path, data.getvalue())
         return latents
 
+    def _encode(self, model: TrainingModel, picture: Picture, version: Version) -> Tensor:
+        """Latents on the CPU, fp32.
+
+        Raises: TrainingError, naming the picture that the VAE cannot encode.
+        """
+        pixels = to_pixels(self._fitted.version(picture, version))
+        try:
+            with torch.no_grad():
+                latents = model.encode_images(pixels).float().cpu()
+        except TrainingError as error:
+            raise TrainingError(f"{picture.path.name}: {error}") from error
+        if not bool(torch.isfinite(latents).all()):
+            raise TrainingError(
+                f"{picture.path.name}: the VAE gave non-finite latents for this picture; choose"
+                " another VAE, or remove the picture"
+            )
+        return latents
+
     def get(self, picture: Picture, version: Version = PLAIN) -> Tensor:
-        """The latents of a picture that `fill` was called with, (1, 4, h, w)."""
-        return self._latents[(picture.path, picture.bucket, version)]
+        """The latents of a picture that was filled in, (1, 4, h, w)."""
+        key = (picture.path, picture.bucket, version)
+        if key not in self._latents and self._encoder is not None:
+            self._latents[key] = self._read_or_encode(self._encoder, picture, version)
+            if picture.bucket[0] * picture.bucket[1] >= LARGE:
+                give_back()
+        return self._latents[key]
 
     def mask(self, picture: Picture, mirrored: bool) -> Tensor:
         """Where the character is, (1, 1, H, W), 0 to 1, at the bucket's size.
@@ -184,24 +252,6 @@ class LatentCache:
             self._masks[picture.path] = _load_mask(picture)
         mask = self._masks[picture.path]
         return mask.flip(-1) if mirrored else mask
-
-
-def _encode(model: TrainingModel, picture: Picture, version: Version) -> Tensor:
-    """Latents on the CPU, fp32.
-
-    Raises: TrainingError, naming the picture that the VAE cannot encode.
-    """
-    try:
-        with torch.no_grad():
-            latents = model.encode_images(to_pixels(load_version(picture, version))).float().cpu()
-    except TrainingError as error:
-        raise TrainingError(f"{picture.path.name}: {error}") from error
-    if not bool(torch.isfinite(latents).all()):
-        raise TrainingError(
-            f"{picture.path.name}: the VAE gave non-finite latents for this picture; choose"
-            " another VAE, or remove the picture"
-        )
-    return latents
 
 
 def _load_mask(picture: Picture) -> Tensor:

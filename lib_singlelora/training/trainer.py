@@ -195,7 +195,10 @@ class Trainer:
         on_progress = partial(self._caching, job)
         # Captions are encoded later, without the VAE
         self.model.set_aside("text encoder", *(("unet",) if is_small(self.model) else ()))
-        self.latents.fill(self.model, self.pictures, versions_of(self.settings), on_progress)
+        if torch.device(self.model.device).type == "cpu":
+            self.latents.fill_when_asked(self.model, self.pictures, job.raise_if_cancelled)
+        else:
+            self.latents.fill(self.model, self.pictures, versions_of(self.settings), on_progress)
         if self.validation:
             self.validation.fill(on_progress)
         self.model.set_aside("vae")

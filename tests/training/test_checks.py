@@ -14,6 +14,7 @@ from lib_singlelora.host import Conditioning
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork
+from lib_singlelora.training.latents import FittedPictures, to_pixels
 from lib_singlelora.training.trainer import Trainer
 from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
@@ -38,9 +39,13 @@ class DarkVae(TinyModel):
     def __init__(self) -> None:
         super().__init__()
         self.calls: Iterator[float] = iter((1.0, NAN, 1.0))
+        self.dark = torch.empty(0)  # the picture's pixels
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        return super().encode_images(pixels) * next(self.calls)
+        call = next(self.calls)
+        if call != 1.0:
+            self.dark = pixels
+        return super().encode_images(pixels) * call
 
 
 class NoWords(TinyModel):
@@ -82,7 +87,11 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_the_picture_that_the_vae_cannot_encode_is_named(tmp_path: Path) -> None:
-    assert message(DarkVae(), tmp_path).startswith("1.png: the VAE gave")
+    model = DarkVae()
+    name, _, said = message(model, tmp_path).partition(": ")
+    assert said.startswith("the VAE gave")
+    [named] = [picture for picture in pictures(tmp_path) if picture.path.name == name]
+    assert torch.equal(to_pixels(FittedPictures().image(named)), model.dark)
 
 
 def test_the_text_encoder_is_named_with_the_caption(tmp_path: Path) -> None:

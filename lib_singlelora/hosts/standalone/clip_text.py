@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -120,8 +121,8 @@ class _Layer(nn.Module):
         self.layer_norm2 = nn.LayerNorm(config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        hidden = hidden + self.self_attn(self.layer_norm1(hidden))
-        return hidden + self.mlp(self.layer_norm2(hidden))
+        attended: Tensor = hidden + self.self_attn(self.layer_norm1(hidden))
+        return attended + cast("Tensor", self.mlp(self.layer_norm2(attended)))
 
 
 class _Attention(nn.Module):

@@ -27,6 +27,8 @@ from lib_singlelora.hosts.standalone.training_model import targets_of
 from lib_singlelora.naming.modules import module_specs
 from tests.small_checkpoint import FULL, Size, shapes, tensors, yaml_text
 
+from .transformers_clip import their_text_model
+
 NOISE = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
 TIMESTEPS = torch.tensor([10, 900])
 
@@ -96,7 +98,7 @@ def test_the_networks_answer_as_those_of_diffusers_own_loader(
     )
     ours.unet.save_config(tmp_path / "unet")
     ours.vae.save_config(tmp_path / "vae")
-    ours.text.config.save_pretrained(tmp_path / "text_encoder")
+    their_text_model(ours.text).config.save_pretrained(tmp_path / "text_encoder")
     shutil.copytree(CLIP, tmp_path / "tokenizer")
     (tmp_path / "scheduler").mkdir()
     (tmp_path / "scheduler" / "scheduler_config.json").write_text(
