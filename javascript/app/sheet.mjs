@@ -21,7 +21,7 @@ export function Sheet() {
             ${url && html`<a class="button small" href=${url} target="_blank" rel="noopener">${t("sheet.open")}</a>`}
         </div>
         ${plan && html`<p class="note" role="status">${said(plan)}</p>`}
-        ${live && html`<${LiveSheet} key=${character} told=${live} />`}
+        ${live && (isDrawn || !url) && html`<${LiveSheet} key=${character} told=${live} />`}
         ${live && isDrawn ? null : url ? html`<${SheetFrame} id="sl-sheet" src=${url} />` : html`<p class="dim">${t("sheet.empty")}</p>`}
     </section>`;
 }
