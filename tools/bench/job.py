@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 START = "start"  # Python, imports, settings, the checkpoint's hash
 # Units whose number the settings fix; what they take at least is their number times their median
 STEP = "training step"
+FIRST_STEP = "first-step:"  # before the time of the call, of a process that ends behind it
 PICTURE = "picture"
 
 
@@ -103,9 +104,12 @@ def main(begun: float, out: Path, words: Sequence[str]) -> int:
 @contextmanager
 def _timed(ledger: Ledger) -> Iterator[None]:
     """While inside, the parts of a job are timed."""
+    from lib_singlelora.hosts.standalone.light_import import import_diffusers_lightly
+
+    import_diffusers_lightly()  # as the command line does
     from lib_singlelora.hosts.standalone.host import StandaloneHost
     from lib_singlelora.hosts.standalone.training_model import StandaloneTrainingModel
-    from lib_singlelora.stages import pipeline, train
+    from lib_singlelora.stages import pipeline, train_run
     from lib_singlelora.tagging.wd import WdTagger
     from lib_singlelora.training import trainer
 
@@ -137,7 +141,7 @@ def _timed(ledger: Ledger) -> Iterator[None]:
         (trainer.Trainer, "_run_step", lambda *args: ("train: steps", STEP)),
         (trainer.Trainer, "peak_memory", named("calculating memory")),
         (trainer, "save_snapshot", named("saving")),
-        (train, "write_lora", named("saving")),
+        (train_run, "write_lora", named("saving")),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
     for (owner, name, label), (_, _, original) in zip(patches, originals, strict=True):
@@ -159,19 +163,62 @@ def _wrapped(
     return timed
 
 
+class _FirstStepDone(BaseException):
+    """Ends a training behind its first step; no handler of errors takes it for one."""
+
+
+def first_step(begun: float, out: Path, words: Sequence[str]) -> int:
+    """Run the command line's words until a training's first step is done, and write the seconds.
+
+    begun: as of `main`.
+    """
+    from lib_singlelora.cli.main import main as command_line
+    from lib_singlelora.training import trainer
+
+    original = trainer.Trainer._run_step
+
+    def one_step(*args: Any) -> None:
+        original(*args)
+        raise _FirstStepDone
+
+    trainer.Trainer._run_step = one_step  # type: ignore[method-assign]
+    try:
+        return command_line(words) or 1
+    except _FirstStepDone:
+        seconds = {"wall": time.time() - begun, "processor": time.process_time()}
+        out.write_text(json.dumps(seconds), encoding="utf-8")
+        return 0
+    finally:
+        trainer.Trainer._run_step = original  # type: ignore[method-assign]
+
+
 def measure_job(words: Sequence[str] = ()) -> list[Measurement]:
-    """The demo in a process of its own, with further words of the command line.
+    """The demo in a process of its own, with further words of the command line; then twice from the
+    call to a training's first step, in the workspace that it made, and the second of these.
 
     Raises: RuntimeError, when it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "account.json"
-        command = [sys.executable, "-m", "tools.bench.job", str(time.time()), str(out), "demo"]
-        command += ["--workspace", str(Path(folder) / "workspace"), *words]
-        status = subprocess.call(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        if status:
-            raise RuntimeError(f"the demo ended with {status}, expected 0; see its messages above")
-        return measurements(json.loads(out.read_text(encoding="utf-8")))
+        workspace = ["--workspace", str(Path(folder) / "workspace")]
+        account = _run(Path(folder), "", ["demo", *workspace, *words])
+        train = ["train", *workspace, "--force"]
+        start = [_run(Path(folder), FIRST_STEP, train) for _ in range(2)][-1]
+        return [
+            *measurements(account),
+            Measurement("job.from_the_call_to_a_first_step", round(start["wall"], 3), "s"),
+            Measurement("job.its_processor_time", round(start["processor"], 3), "s"),
+        ]
+
+
+def _run(folder: Path, until: str, words: Sequence[str]) -> dict[str, Any]:
+    """What a process of its own writes.  until: FIRST_STEP, or '' for all of it."""
+    out = folder / "account.json"
+    command = [sys.executable, "-m", "tools.bench.job", f"{until}{time.time()}", str(out), *words]
+    status = subprocess.call(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    if status:
+        raise RuntimeError(f"{words[0]} ended with {status}, expected 0; see its messages above")
+    account: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return account
 
 
 def measurements(account: dict[str, Any]) -> list[Measurement]:
@@ -197,4 +244,6 @@ def measurements(account: dict[str, Any]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(float(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+    task = first_step if sys.argv[1].startswith(FIRST_STEP) else main
+    begun = float(sys.argv[1].removeprefix(FIRST_STEP))
+    raise SystemExit(task(begun, Path(sys.argv[2]), sys.argv[3:]))
