@@ -195,7 +195,7 @@ class Trainer:
         on_progress = partial(self._caching, job)
         # Captions are encoded later, without the VAE
         self.model.set_aside("text encoder", *(("unet",) if is_small(self.model) else ()))
-        if torch.device(self.model.device).type == "cpu":
+        if encodes_when_asked(self.model):
             self.latents.fill_when_asked(self.model, self.pictures, job.raise_if_cancelled)
         else:
             self.latents.fill(self.model, self.pictures, versions_of(self.settings), on_progress)
@@ -500,3 +500,8 @@ class Trainer:
                 apt=self.objective.apt.state() if self.objective.apt else {},
             ),
         )
+
+
+def encodes_when_asked(model: TrainingModel) -> bool:
+    """True where the VAE need not make room for the training: pictures are encoded by the steps."""
+    return torch.device(model.device).type == "cpu"

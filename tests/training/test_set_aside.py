@@ -74,6 +74,7 @@ def test_the_unet_waits_while_pictures_are_encoded_where_memory_is_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_small: bool
 ) -> None:
     monkeypatch.setattr(trainer, "is_small", lambda model: is_small)
+    monkeypatch.setattr(trainer, "encodes_when_asked", lambda model: False)  # as on a GPU
     events = trained(tmp_path)
     assert ("without unet" in events) == is_small
     encoded, first_pass = events.index("vae"), events.index("unet")
@@ -81,6 +82,13 @@ def test_the_unet_waits_while_pictures_are_encoded_where_memory_is_short(
     assert "without vae" in events[encoded:first_pass]
     if is_small:
         assert events.index("without unet") < encoded
+
+
+def test_on_a_cpu_a_step_encodes_its_own_pictures(tmp_path: Path) -> None:
+    events = trained(tmp_path)
+    assert "without text encoder" in events[: events.index("vae")]
+    # The pass comes once the step has its pictures, and each is encoded once
+    assert events.count("vae") == 1 and events.index("vae") < events.index("unet")
 
 
 @pytest.mark.parametrize(
