@@ -10,6 +10,8 @@ from lib_singlelora.hosts.standalone.clip_tokenizer import ClipTokenizer
 
 from .transformers_clip import their_text_model, their_tokenizer
 
+pytest.importorskip("diffusers")  # the WebUI has a transformers of its own, another version
+
 TEXTS = (
     "",
     "isabella, girl, blonde hair, (red dress:1.2)",

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("diffusers")
+
 ROOT = Path(__file__).parents[3]
 # What nothing that the program calls needs; each takes a tenth of a second to several
 HEAVY = (
