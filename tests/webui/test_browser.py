@@ -300,6 +300,8 @@ LEAVE_THE_QUEUE = """url => new Promise(done => {
 def test_reload_ui_ends_after_pages_were_closed_on_their_way_into_gradio_s_queue(
     webui: WebUI, page: Any
 ) -> None:
+    if webui.kind == "forge":
+        pytest.skip("gradio 4 has no WebSocket whose handler could wait")
     for _ in range(5):  # without us the WebUI waits for these for ever
         page.evaluate(LEAVE_THE_QUEUE, webui.url.replace("http", "ws") + "/queue/join")
     page.close()

@@ -60,6 +60,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
         "singlelora_workspaces": str(data / "else where"),
         "token_merging_ratio": 0.5,
         "hypertile_enable_unet": True,
+        # reForge would fetch a decoder for its previews
+        "show_progress_type": "Approx cheap",
     }
     running = started(
         data,
