@@ -61,6 +61,13 @@ export function thumbUrl(name, file = "", side = 96, revision = "") {
     return at(`${ofWorkspace(name, "thumbnail")}?${asked}`);
 }
 
+const SHOWN = /\.(png|jpe?g|webp|gif|bmp|avif)$/i;
+
+/** A picture that the user gave: of a kind that no browser shows (TIFF, JPEG 2000) its small copy. @param {string} name @param {string} file */
+export function givenUrl(name, file, revision = "") {
+    return SHOWN.test(file) ? fileUrl(name, file, revision) : thumbUrl(name, file, 512, revision);
+}
+
 /** The bytes of a file in base64. @param {Blob} blob @returns {Promise<string>} */
 export function base64(blob) {
     return new Promise((resolve, reject) => {

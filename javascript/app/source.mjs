@@ -1,5 +1,5 @@
 // Step 1: the picture, before and after preparing; artifacts; the mask.
-import { ask, base64, fileUrl, ofWorkspace } from "./api.mjs";
+import { ask, base64, fileUrl, givenUrl, ofWorkspace } from "./api.mjs";
 import { wanted } from "./boxes.mjs";
 import { Compare } from "./compare.mjs";
 import { html, useState, useWatch } from "./core.mjs";
@@ -8,7 +8,7 @@ import { Painter } from "./painter.mjs";
 import { said } from "./sentences.mjs";
 import { SettingsForm } from "./settings-form.mjs";
 import { StepHead } from "./stale-note.mjs";
-import { attempt, change, dataset, glance, name, run, shapes, tell } from "./state.mjs";
+import { attempt, change, dataset, glance, name, run, tell } from "./state.mjs";
 import { t } from "./words.mjs";
 
 /** @param {{data: import("./types.d.ts").Dataset}} props */
@@ -37,7 +37,6 @@ function marks(artifacts) {
 }
 
 export function Source() {
-    const sized = useWatch(shapes);
     const seen = useWatch(glance);
     const data = useWatch(dataset);
     const character = useWatch(name);
@@ -53,7 +52,7 @@ export function Source() {
     const notes = data?.notes.prepare ?? [];
     return html`
         <${StepHead} step="source" stage="prepare" teach="source.teach" />
-        ${!seen.prepared && seen.original && html`<img class="original" src=${url(seen.original)} alt=${t("source.original")} />`}
+        ${!seen.prepared && seen.original && html`<img class="original" src=${givenUrl(character, seen.original, seen.revision.source)} alt=${t("source.original")} />`}
         ${seen.prepared && html`<div class="split even">
             <div>
                 <h3>${t("source.mask")}</h3>
@@ -61,7 +60,7 @@ export function Source() {
             </div>
             <div>
                 <h3>${t("source.prepared")}</h3>
-                ${seen.original && html`<${Compare} before=${url(seen.original)} after=${url(seen.prepared)} size=${sized.size} marks=${sized.of ? marks(data?.artifacts ?? []) : []} />`}
+                ${data && data.substeps.length > 1 && html`<${Compare} key=${character} pictures=${data.substeps.map((each) => ({ ...each, url: givenUrl(character, each.file, seen.revision.source) }))} marks=${marks(data.artifacts)} />`}
                 ${data && data.artifacts.length > 0 && html`<${Artifacts} key=${JSON.stringify(data.artifacts)} data=${data} />`}
                 ${notes.length > 0 && html`<ul class="plain">${notes.map((line) => html`<li class=${line.startsWith("warning:") ? "warn-text" : ""}>${said(line)}</li>`)}</ul>`}
             </div>

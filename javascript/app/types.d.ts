@@ -76,6 +76,7 @@ export interface Crop {
 }
 export interface Dataset {
     artifacts: { name: string; kind: string; sentence: string; cleaned: boolean; box?: [number, number, number, number] }[];
+    substeps: { name: string; file: string; box: [number, number, number, number] }[];
     crops: Crop[];
     symmetry: { sentence: string } | null;
     repeats: number | null;

@@ -24,6 +24,7 @@ from ..workspace.captions import doubts_in
 from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption
 from ..workspace.repeats import left_out
 from ..workspace.stage_record import check
+from ..workspace.substeps import substeps_of
 from ..workspace.workspace import STAGES, Workspace
 from .captions import count, undoable
 from .regularization import STAGE
@@ -250,6 +251,7 @@ def dataset_of(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     data: Mapping[str, Any] = workspace.record("crop").data
     return {
         "artifacts": artifacts_of(workspace),
+        "substeps": substeps_of(workspace),
         "crops": crops_of(settings, workspace),
         "symmetry": data.get("symmetry"),
         "repeats": data.get("repeats"),

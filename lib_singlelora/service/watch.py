@@ -25,7 +25,7 @@ NEWEST = 24  # pictures of a job
 PARTS: dict[str, tuple[str, ...]] = {
     "settings": ("settings.json",),
     "steps": ("log/*.json",),
-    "source": ("source", "source/*.png", "source/artifacts.json"),
+    "source": ("source", "source/*.png", "source/*.jpg", "source/artifacts.json"),
     "crops": ("image/*", "log/crop.json"),
     "captions": ("image/*", "log/caption.json", "log/edits.json"),
     "regularization": ("reg/*", "reg/*/*.txt", "log/regularize.json"),

@@ -28,9 +28,11 @@ from ..settings.prepare import PrepareSettings
 from ..tagging.discovery import HOME
 from ..workspace.resume import begin, finish
 from ..workspace.stage_record import StageRecord
+from ..workspace.substeps import BACKGROUND, CLEANED, UPSCALED, WIDENED
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .prepare_artifacts import clean_picture, write_findings
+from .prepare_substeps import write_substeps
 
 # Per cent of the progress bar at which each step begins.
 ENLARGE = 5
@@ -93,6 +95,7 @@ def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult
     loaded = load_picture(original)
     notes = list(loaded.notes)
     image, alpha = _enlarged(loaded, options, host, job, notes)
+    after = {UPSCALED: image} if image is not loaded.image else {}
     job.raise_if_cancelled()
     cleaned = clean_picture(
         image,
@@ -103,8 +106,13 @@ def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult
         ),
     )
     notes += cleaned.notes
+    if cleaned.names:
+        after[CLEANED] = cleaned.image
     job.report(Progress("prepare", FIND, DONE, "finding the character"))
     ready, alpha, left = _widened(cleaned.image, alpha, options, notes)
+    unwidened = (left, 0, left + image.width, image.height)
+    if ready is not cleaned.image:
+        after[WIDENED] = ready
     foreground = _foreground(ready, alpha, options, workspace, edited_mask is not None, host, job)
     notes += [f"foreground: {foreground.method}", *foreground.notes]
     if cleaned.found and cleaned.found.artifacts and not plain_border(image):
@@ -115,11 +123,13 @@ def prepare(context: StageContext, picture: Path | None = None) -> PrepareResult
     if options.background != "keep" and foreground.reliable:
         colour = parse_colour(options.background)
         ready = flatten(ready, foreground.mask, colour, foreground.background)
+        after[BACKGROUND] = ready
     job.report(Progress("prepare", WRITE, DONE, "writing"))
     job.raise_if_cancelled()
     files = _write(workspace, record, ready, foreground.mask, notes, force)
-    unwidened_mask = foreground.mask.crop((left, 0, left + image.width, image.height))
+    unwidened_mask = foreground.mask.crop(unwidened)
     files += write_findings(workspace, record, cleaned, image, unwidened_mask, force)
+    files += write_substeps(workspace, record, after, unwidened if WIDENED in after else None)
     record.data["notes"] = notes
     record.data["mask_confidence"] = foreground.confidence
     finish(workspace, record, files)

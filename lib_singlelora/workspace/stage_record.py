@@ -68,7 +68,7 @@ VIEW = {
 }
 DECISION = {"kept": bool, "reasons": TEXTS, "by": str, "seed": int, "prompt": str, "caption": str}
 DATA: dict[str, dict[str, Any]] = {
-    "prepare": {"mask_confidence?": float},
+    "prepare": {"mask_confidence?": float, "substeps?": TEXTS, "unwidened?": Row(4)},
     "crop": {"views?": Map(VIEW), "symmetry?": SYMMETRY, "repeats?": int},
     "caption": {
         "traits?": [{"tag": str, "category": str, "seen": int, "visible": int, "pictures?": int}],

@@ -26,6 +26,8 @@ from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.crop import crop
 from lib_singlelora.stages.prepare import PrepareResult, prepare
 from lib_singlelora.workspace.crops import view_mask, view_symmetry
+from lib_singlelora.workspace.stage_record import StageRecord
+from lib_singlelora.workspace.substeps import substeps_of
 from lib_singlelora.workspace.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "isabella.png"
@@ -150,6 +152,46 @@ def test_a_clean_drawing_gets_an_empty_list_and_no_sheet(workspace: Workspace) -
     run(workspace, settings(), EXAMPLE)
     assert json.loads(workspace.artifacts.read_text(encoding="utf-8"))["artifacts"] == []
     assert not workspace.artifacts.with_suffix(".png").exists()
+
+
+# Substeps
+# ----------------------------------------------------------------------------
+
+
+def test_the_picture_after_each_substep_that_happened_is_kept(
+    workspace: Workspace, specked: Path
+) -> None:
+    pytest.importorskip("cv2", reason="needs OpenCV")
+    run(workspace, settings(long_side=1500, clean_artifacts="all", background="#305080"), specked)
+    kept = {each["name"]: workspace.root / each["file"] for each in substeps_of(workspace)}
+    assert list(kept) == ["original", "upscaled", "cleaned", "background", "prepared"]
+    scale = 1500 / 1152
+    speck = tuple(round((at + 2) * scale) for at in SPOTS[0][:2])
+    blue = {name: pixels(kept[name])[speck[1], speck[0]][2] for name in ("upscaled", "cleaned")}
+    assert blue["upscaled"] > 180 and blue["cleaned"] < 150
+    corner = pixels(kept["background"])[5, 5]
+    assert np.abs(corner - (0x30, 0x50, 0x80)).max() < 4
+    run(workspace, settings(background="keep"))
+    assert [each["name"] for each in substeps_of(workspace)] == ["original", "prepared"]
+    assert not list(workspace.root.glob("source/*.jpg"))  # what is no longer so is not kept
+
+
+def test_a_widened_picture_tells_where_the_others_lie_in_it(workspace: Workspace) -> None:
+    run(workspace, settings(square=True, background="keep"), EXAMPLE)
+    boxes = {each["name"]: each["box"] for each in substeps_of(workspace)}
+    left, right = (1152 - 768) // 2, (1152 + 768) // 2
+    assert boxes == {
+        "original": [left, 0, right, 1152],
+        "widened": [0, 0, 1152, 1152],
+        "prepared": [0, 0, 1152, 1152],
+    }
+
+
+def test_a_record_from_elsewhere_names_no_other_file(workspace: Workspace) -> None:
+    run(workspace, settings(), EXAMPLE)
+    names = {"substeps": ["../../secret", "cleaned"]}
+    workspace.save_record(StageRecord("prepare", "x", True, {}, names))
+    assert [each["name"] for each in substeps_of(workspace)] == ["original", "prepared"]
 
 
 # Enlarging

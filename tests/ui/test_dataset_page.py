@@ -52,6 +52,22 @@ def dragged(page: Any, canvas: str, start: tuple[float, float], end: tuple[float
     page.mouse.up()
 
 
+def touched(page: Any, path: list[tuple[float, float]], held: int = 0) -> None:
+    """A finger put down at the first point, held so many ms, moved along the others, and lifted."""
+    finger = page.context.new_cdp_session(page)
+
+    def send(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y} for x, y in points]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    send("touchStart", path[0])
+    page.wait_for_timeout(held)
+    for point in path[1:]:
+        send("touchMove", point)
+    send("touchEnd")
+    finger.detach()
+
+
 def loaded(page: Any, canvas: str) -> None:
     """Wait until a canvas shows something."""
     page.wait_for_function(
@@ -76,6 +92,33 @@ def test_a_painted_mask_is_saved_and_undone(looked: tuple[Any, Service]) -> None
     page.locator(".toast", has_text="mask is saved").wait_for()
     assert service.workspace("mara").mask.read_bytes() != before
     page.locator("#sl-step-crops[data-state=stale]").wait_for()
+
+
+def test_any_two_substeps_are_compared_by_pointer_touch_and_keys(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    made(served[1], "enlarged", {**QUICK, "prepare.long_side": 640}, ("prepare",))
+    open_workspace(page, "enlarged")
+    compare = page.locator("#sl-compare")
+    sides = {side: compare.get_by_role("group", name=side) for side in ("Left", "Right")}
+    sides["Left"].get_by_role("radio", name="Enlarged").check()
+    shown = compare.locator("img").evaluate_all("all => all.map(each => each.alt)")
+    assert shown == ["Prepared", "Enlarged"]
+    sides["Left"].get_by_role("radio", name="Enlarged").press("ArrowLeft")
+    compare.locator("img[alt=Original]").wait_for()
+    line = compare.get_by_role("slider", name="Line between the pictures")
+    line.press("Home")
+    assert line.get_attribute("aria-valuetext") == "0 % Original, the rest Prepared"
+    stage = compare.locator(".compare-stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 40, steps=4)
+    page.mouse.up()
+    assert abs(int(line.input_value()) - 25) <= 1
+    touched(page, [(box["x"] + box["width"] * at, box["y"] + 60) for at in (0.3, 0.5, 0.75)])
+    assert abs(int(line.input_value()) - 75) <= 1
 
 
 def test_crops_are_dragged_drawn_left_out_and_undone(looked: tuple[Any, Service]) -> None:
