@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..lora.warm_start import start_from
 from ..naming.block_weights import BlockWeights, parse_block_weights, remarks
 from ..settings.optimizer_fit import unscaled
 from ..settings.training import TrainingSettings
+from ..training.epoch_plan import Picture
 from ..training.memory import PeakMemory
 from ..training.memory_fit import computer_of, fit_memory, gpu_peak
 from ..training.tensorboard_log import TensorboardLog
@@ -188,6 +190,7 @@ class TrainingRun:
                 options.max_token_length,
                 model.count_tokens,
             ),
+            *_nothing_to_preserve(options, self.task.pictures),
             *remarks(options.block_weights, model.layout, self.task.presets),
             *_dead(self.weights, self.blocks),
         ]
@@ -241,4 +244,14 @@ def _dead(weights: BlockWeights, blocks: list[str]) -> list[str]:
         return []
     return [
         f"block weights: {', '.join(dead)} have nothing that a LoRA without convolutions trains"
+    ]
+
+
+def _nothing_to_preserve(options: TrainingSettings, pictures: Sequence[Picture]) -> list[str]:
+    """That predicting pictures of the class does nothing where none is shown."""
+    if not options.class_prediction or any(picture.regularization for picture in pictures):
+        return []
+    return [
+        "training.class_prediction does nothing here: found no picture of the class in this"
+        " training, expected some; set training.regularization=pictures, or turn it off"
     ]

@@ -62,8 +62,14 @@ def open_storage(url: str, create: bool = False, interval: int = INTERVAL) -> St
 
     url: a path is a journal's; sqlite:///FILE and postgresql://USER@HOST/NAME are databases.
     create: False refuses a file that is not there.
+    interval: seconds between a worker's heartbeats.
     Raises: StorageError, MissingPackageError.
     """
+    if interval < 1:
+        raise StorageError(
+            f"--heartbeat: found {interval} seconds, expected 1 or more; with none the units of a"
+            " worker that died would never be another's"
+        )
     optuna = load_optuna()
     on_dead = optuna.storages.RetryHeartbeatStaleTrialCallback(
         max_retry=RETRIES, inherit_intermediate_values=True

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..crops.buckets import fit_to_bucket
-from ..errors import TrainingError
+from ..errors import PictureError, TrainingError
 from ..files.fileio import file_hash, fingerprint, write_bytes
 from ..host import TrainingModel
 from ..imaging.load import load_picture
@@ -106,19 +106,36 @@ def to_pixels(image: Image.Image) -> Tensor:
 
 
 class FittedPictures:
-    """Pictures at their buckets' sizes, each read from its file once, up to KEPT_BYTES of them."""
+    """Pictures and masks at their buckets' sizes, as they were when they were first read.
+
+    Up to KEPT_BYTES of pictures are kept; another one is read again when it is wanted, and must
+    then be the file that it was: a training goes on with what it began with.
+    """
 
     def __init__(self) -> None:
         self._images: dict[tuple[Path, tuple[int, int]], Image.Image] = {}
+        self._masks: dict[tuple[Path, tuple[int, int]], Image.Image | None] = {}
+        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._hashes: dict[Path, str] = {}
         self._bytes = 0
+
+    def read(self, picture: Picture) -> None:
+        """Keep a picture, its mask and its file's hash as they are now.
+
+        Raises: PictureError, for a damaged file.
+        """
+        self.image(picture)
+        self.mask(picture)
+        self.hash(picture)
 
     def image(self, picture: Picture) -> Image.Image:
         """The picture, RGB, which stays as it is.
 
-        Raises: PictureError.
+        Raises: PictureError, for a damaged file, and one that has changed.
         """
         key = (picture.path, picture.bucket)
         if key not in self._images:
+            self._check_unchanged(picture.path)
             image = fit_to_bucket(load_picture(picture.path).image, picture.bucket)
             size = 3 * image.width * image.height
             if self._bytes + size > KEPT_BYTES:
@@ -126,6 +143,26 @@ class FittedPictures:
             self._bytes += size
             self._images[key] = image
         return self._images[key]
+
+    def mask(self, picture: Picture) -> Image.Image | None:
+        """Where the character is, L, at the bucket's size; None for a picture without a mask.
+
+        Raises: PictureError.
+        """
+        key = (picture.path, picture.bucket)
+        if key not in self._masks:
+            self._masks[key] = None
+            if picture.mask is not None:
+                whole = read_mask(picture.mask.path).image
+                self._masks[key] = fit_to_bucket(whole.crop(picture.mask.box), picture.bucket)
+        return self._masks[key]
+
+    def hash(self, picture: Picture) -> str:
+        """What the picture's file held when it was first asked for."""
+        if picture.path not in self._hashes:
+            self._check_unchanged(picture.path)
+            self._hashes[picture.path] = file_hash(picture.path)
+        return self._hashes[picture.path]
 
     def version(self, picture: Picture, version: Version) -> Image.Image:
         """The picture, augmented.
@@ -135,16 +172,30 @@ class FittedPictures:
         image = self.image(picture)
         if version.color:
             image = color_version(image, random.Random(f"{picture.path.name}/{version.color}"))
-        if version.backdrop and (mask := fitted_mask(picture)):
+        if version.backdrop and (mask := self.mask(picture)):
             image = backdrop_version(image, mask, version.backdrop)
         return ImageOps.mirror(image) if version.mirrored else image
 
+    def drop_images(self) -> None:
+        """Give the memory of the pictures back; masks are small and stay."""
+        self._images.clear()
+        self._bytes = 0
 
-def fitted_mask(picture: Picture) -> Image.Image | None:
-    """Where the character is, L, at the bucket's size; None for a picture without a mask."""
-    if picture.mask is None:
-        return None
-    return fit_to_bucket(read_mask(picture.mask.path).image.crop(picture.mask.box), picture.bucket)
+    def _check_unchanged(self, path: Path) -> None:
+        """Raises: PictureError."""
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise PictureError(
+                f"{path.name}: found no such picture any more ({error.strerror}), expected the one"
+                " that the training began with; put it back, or start the training again"
+            ) from None
+        stamp = (found.st_mtime_ns, found.st_size)
+        if self._stamps.setdefault(path, stamp) != stamp:
+            raise PictureError(
+                f"{path.name}: found a changed picture, expected the one that the training began"
+                " with; resume the training, which then begins with the new one"
+            )
 
 
 class LatentCache:
@@ -152,7 +203,6 @@ class LatentCache:
 
     def __init__(self) -> None:
         self._latents: dict[tuple[Path, tuple[int, int], Version], Tensor] = {}
-        self._masks: dict[Path, Tensor] = {}
         self._shared: tuple[Path, str] | None = None
         self._fitted = FittedPictures()
         self._encoder: TrainingModel | None = None  # of what is encoded when it is asked for
@@ -184,21 +234,22 @@ class LatentCache:
             key = (picture.path, picture.bucket, version)
             if key not in self._latents:
                 self._latents[key] = self._read_or_encode(model, picture, version)
+        self._fitted.drop_images()
         give_back()  # what encoding needed: the training takes memory in other pieces
 
     def fill_when_asked(
         self, model: TrainingModel, pictures: Sequence[Picture], on_progress: Callable[[], None]
     ) -> None:
-        """Read every picture; from now on `get` encodes what is missing.
+        """Read every picture and mask; from now on `get` encodes what is missing.
 
         A step then waits for its own pictures, and not the first one for all: where the VAE
-        need not make room for the training, on a CPU.
+        need not make room for the training, on a CPU.  What is edited meanwhile does not count.
         on_progress: called before every picture; it may raise to stop.
         Raises: PictureError, for a damaged file; `get` raises as `fill`.
         """
         for picture in pictures:
             on_progress()
-            self._fitted.image(picture)
+            self._fitted.read(picture)
         self._encoder = model
 
     def _read_or_encode(self, model: TrainingModel, picture: Picture, version: Version) -> Tensor:
@@ -206,7 +257,7 @@ class LatentCache:
         if self._shared is None or version.backdrop:
             return self._encode(model, picture, version)
         folder, encoder = self._shared
-        mark = fingerprint(encoder, picture.path.name, file_hash(picture.path), picture.bucket)
+        mark = fingerprint(encoder, picture.path.name, self._fitted.hash(picture), picture.bucket)
         path = folder / f"{mark}-{fingerprint(*vars(version).values())[:6]}.npy"
         with contextlib.suppress(OSError, ValueError):  # missing, or torn on a network share
             return torch.from_numpy(np.load(path, allow_pickle=False))
@@ -248,15 +299,9 @@ class LatentCache:
 
         Ones for a picture without a mask.
         """
-        if picture.path not in self._masks:
-            self._masks[picture.path] = _load_mask(picture)
-        mask = self._masks[picture.path]
+        fitted = self._fitted.mask(picture)
+        if fitted is None:
+            width, height = picture.bucket
+            return torch.ones(1, 1, height, width)
+        mask = torch.from_numpy(np.asarray(fitted, np.float32) / 255)[None, None]
         return mask.flip(-1) if mirrored else mask
-
-
-def _load_mask(picture: Picture) -> Tensor:
-    width, height = picture.bucket
-    fitted = fitted_mask(picture)
-    if fitted is None:
-        return torch.ones(1, 1, height, width)
-    return torch.from_numpy(np.asarray(fitted, np.float32) / 255)[None, None]

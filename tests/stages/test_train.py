@@ -46,6 +46,20 @@ def test_validation_average_and_memory_are_logged_and_returned(
     assert again["loras"]
 
 
+def test_predicting_pictures_of_the_class_where_none_is_shown_is_told(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
+    settings = small(
+        training__epochs=1,
+        training__repeats=1,
+        training__regularization="none",
+        training__class_prediction=True,
+    )
+    result = run_stage("train", StageContext(settings, eileen, standalone_host, force=True))
+    told = [warning for warning in result["warnings"] if "class_prediction" in warning]
+    assert len(told) == 1 and "training.regularization=pictures" in told[0]
+
+
 @pytest.mark.parametrize(
     ("on", "expected"),
     [

@@ -112,6 +112,13 @@ def test_a_dead_process_of_this_machine_is_noticed_at_once(queue: UnitQueue) -> 
     assert not queue.complete(unit, [1.0])  # it was alive after all, and comes too late
 
 
+@pytest.mark.parametrize("interval", [0, -15])
+def test_a_heartbeat_of_none_is_refused(tmp_path: Path, interval: int) -> None:
+    with pytest.raises(StorageError, match="expected 1 or more"):
+        open_storage(str(tmp_path / "journal.log"), create=True, interval=interval)
+    assert not (tmp_path / "journal.log").exists()
+
+
 def test_a_worker_elsewhere_that_misses_its_heartbeats_is_dead(tmp_path: Path) -> None:
     path = str(tmp_path / "journal.log")
     queue = UnitQueue.begin(open_storage(path, create=True, interval=1), "far", {"kind": "test"})

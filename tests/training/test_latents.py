@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,54 @@ def test_a_picture_is_read_once_where_memory_allows(
         cache.get(picture, Version(mirrored=True))
     assert reads.count(drawn[0].path) == 1
     assert reads.count(drawn[1].path) == 3
+
+
+def edit(path: Path) -> None:
+    """Another picture of the same size under the same name."""
+    with Image.open(path) as image:
+        inverted = Image.eval(image, lambda value: 255 - value)
+    inverted.save(path)
+
+
+def test_what_is_edited_during_a_training_does_not_count(
+    drawn: list[Picture], tmp_path: Path
+) -> None:
+    ahead = LatentCache()
+    ahead.fill(TinyModel(), drawn, VERSIONS, lambda done, total: None)
+    masks = [ahead.mask(picture, mirrored=True) for picture in drawn]
+    asked = LatentCache()
+    asked.share(tmp_path / "shared", "tiny")
+    (tmp_path / "shared").mkdir()
+    asked.fill_when_asked(TinyModel(), drawn, nothing)
+    for name in ("a.png", "b.png", "mask.png"):
+        edit(tmp_path / name)
+    for picture, mask in zip(drawn, masks, strict=True):
+        assert torch.equal(asked.mask(picture, mirrored=True), mask)
+        for version in VERSIONS.of(picture).all():
+            assert torch.equal(asked.get(picture, version), ahead.get(picture, version))
+    # Another training must not find the old latents under the new picture's name
+    now = LatentCache()
+    now.share(tmp_path / "shared", "tiny")
+    now.fill_when_asked(TinyModel(), drawn, nothing)
+    assert not torch.equal(now.get(drawn[1]), ahead.get(drawn[1]))
+
+
+@pytest.mark.parametrize("change", [edit, Path.unlink])
+def test_a_picture_that_memory_does_not_hold_must_stay_as_it_was(
+    drawn: list[Picture], monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(latents, "KEPT_BYTES", 3 * 64 * 64)  # the first one's
+    cache = LatentCache()
+    cache.fill_when_asked(TinyModel(), drawn, nothing)
+    cache.get(drawn[1])
+    for picture in drawn:
+        change(picture.path)
+    cache.get(drawn[0])
+    with pytest.raises(PictureError, match=r"b\.png.*expected the one"):
+        cache.get(drawn[1], Version(mirrored=True))
+
+
+def test_pictures_encoded_ahead_leave_the_memory(drawn: list[Picture]) -> None:
+    cache = LatentCache()
+    cache.fill(TinyModel(), drawn, VERSIONS, lambda done, total: None)
+    assert not cache._fitted._images
