@@ -3,6 +3,7 @@ import { ask, fileUrl, ofWorkspace, thumbUrl } from "./api.mjs";
 import { wanted, figures } from "./boxes.mjs";
 import { classes, html, useMemo, useRef, useState, useWatch } from "./core.mjs";
 import { CropCanvas } from "./crop-canvas.mjs";
+import { CropName } from "./crop-name.mjs";
 import { History } from "./history.mjs";
 import { isTyping } from "./keys.mjs";
 import { said } from "./sentences.mjs";
@@ -13,7 +14,7 @@ import { t } from "./words.mjs";
 
 export const COLOURS = ["#d62828", "#1d6fd1", "#1a936f", "#b5179e", "#e07a00", "#5f0fd1", "#007f8c", "#7f5539"];
 /** @typedef {import("./boxes.mjs").Box} Box */
-/** @typedef {{name: string, before: Box | null, after: Box | null, was?: string, made?: string}} Edit was, made: the setting crop.boxes before and after */
+/** @typedef {{name: string, before: Box | null, after: Box | null, to?: string, was?: string, made?: string}} Edit to: another name; was, made: the settings of crops before and after */
 
 /** A name that no crop has. @param {Map<string, Box>} boxes */
 function freeName(boxes) {
@@ -27,12 +28,14 @@ export function Crops() {
     const data = useWatch(dataset);
     const character = useWatch(name);
     const [draft, setDraft] = useState(/** @type {Map<string, Box> | null} */ (null));
-    const [chosen, choose] = useState("");
+    const [wantedName, choose] = useState("");
     const [snap, setSnap] = useState(true);
     const [coverage, setCoverage] = useState(false);
     const shapes = useWatch(shapesOfPicture);
     const history = useMemo(() => /** @type {History<Edit>} */ (new History()), [character]);
     const box = useRef(/** @type {HTMLElement | null} */ (null));
+    const naming = useRef(false);
+    const named = useRef({ from: "", to: "" });
     const turns = useRef(/** @type {Promise<unknown>} */ (Promise.resolve()));
     const settings = seen?.settings ?? {};
     const saved = useMemo(
@@ -40,6 +43,9 @@ export function Crops() {
         [data, settings["crop.boxes"], settings["crop.views"]],
     );
     const boxes = draft ?? saved;
+    // Between a new name and its arrival the crop stays chosen, so that its field keeps the focus.
+    const renamed = named.current.from === wantedName ? named.current.to : "";
+    const chosen = [wantedName, renamed].find((each) => boxes.has(each)) ?? "";
 
     /** One after the other, in the order in which they were asked for. @param {() => Promise<unknown>} work */
     const inTurn = (work) => {
@@ -52,22 +58,65 @@ export function Crops() {
             await ask(path, to ? { method: "PUT", body: { box: to } } : { method: "DELETE" });
             await reload();
         });
-    const ofBoxes = () => JSON.stringify(glance.value?.settings["crop.boxes"] ?? []);
+    const ofCrops = () => {
+        const now = glance.value?.settings ?? {};
+        return JSON.stringify({ "crop.boxes": now["crop.boxes"] ?? [], "crop.views": now["crop.views"] ?? [] });
+    };
+    /** @param {string} which @param {string} to @returns {Promise<string>} the name that it got */
+    const call = async (which, to) => {
+        const told = await ask(ofWorkspace(character, `crops/${encodeURIComponent(which)}/rename`), { body: { name: to } });
+        named.current = { from: which, to: told.name };
+        return told.name;
+    };
     /** @param {Edit} one */
     const make = async (one) => {
-        one.was = ofBoxes();
-        const done = await write(one.name, one.after);
-        one.made = ofBoxes();
+        one.was = ofCrops();
+        const done = one.to ? await attempt(() => rename(one)) : await write(one.name, one.after);
+        one.made = ofCrops();
         return done;
     };
+    /** @param {Edit} one */
+    const rename = async (one) => {
+        one.to = await call(one.name, one.to ?? "");
+        await reload();
+        choose(one.to);
+    };
     /** What the program itself proposed is no box by hand again, unless another edit came between. @param {Edit} one */
-    const takeBack = (one) =>
-        one.before && one.after && one.made === ofBoxes()
-            ? attempt(() => change({ "crop.boxes": JSON.parse(one.was ?? "[]") }))
-            : write(one.name, one.before);
+    const takeBack = async (one) => {
+        const isLast = one.made === ofCrops();
+        const restore = () => change(JSON.parse(one.was ?? "{}"));
+        if (one.to) {
+            const name_ = one.to;
+            return attempt(async () => {
+                await call(name_, one.name);
+                await (isLast ? restore() : reload());
+                choose(one.name);
+            });
+        }
+        return one.before && one.after && isLast ? attempt(restore) : write(one.name, one.before);
+    };
+    /** Another name; what is wrong with it, or "". @param {string} which @param {string} to @returns {Promise<string>} */
+    const nameAnew = (which, to) => new Promise((resolve) => {
+        const one = /** @type {Edit} */ ({ name: which, before: null, after: null, to });
+        naming.current = true;
+        inTurn(async () => {
+            try {
+                one.was = ofCrops();
+                await rename(one);
+                one.made = ofCrops();
+                history.add(one);
+                resolve("");
+            } catch (error) {
+                resolve(said(/** @type {Error} */ (error).message));
+            } finally {
+                naming.current = false;
+            }
+        });
+    });
     /** @param {string} which @param {Box | null} to @param {Box | null} [from] */
     const edit = (which, to, from = saved.get(which) ?? null) => {
         if (String(from) === String(to)) return setDraft(null);
+        if (naming.current) return; // it would go to the old name
         const next = new Map(saved);
         if (to) next.set(which, to);
         else next.delete(which);
@@ -91,6 +140,9 @@ export function Crops() {
         } else if (event.key === "Delete" && chosen && !isTyping(event)) {
             event.preventDefault();
             edit(chosen, null);
+        } else if (event.key === "F2" && chosen) {
+            event.preventDefault();
+            /** @type {HTMLInputElement | null | undefined} */ (box.current?.querySelector("#sl-crop-name"))?.select();
         }
     };
     const names = [...boxes.keys()];
@@ -113,11 +165,12 @@ export function Crops() {
                     boxes=${boxes} chosen=${chosen} buckets=${snap ? shapes.buckets : []} colours=${COLOURS}
                     onChoose=${choose} onEdit=${edit} newName=${() => freeName(boxes)}
                 />
-                <ul class="crop-list" aria-label=${t("step.crops")}>
+                <div><ul class="crop-list" aria-label=${t("step.crops")}>
                     ${names.map((each, index) => html`<${CropRow} key=${each} name=${each} box=${boxes.get(each)} colour=${COLOURS[index % COLOURS.length]}
                         crop=${data?.crops.find((crop) => crop.name === each)} shapes=${shapes} isChosen=${each === chosen} onChoose=${choose} />`)}
                     ${!names.length && html`<li class="dim">${t("crops.empty")}</li>`}
                 </ul>
+                ${names.length > 0 && html`<${CropName} name=${chosen} onRename=${nameAnew} />`}</div>
             </div>
             ${notes.length > 0 && html`<details><summary>${t("notes.of", { n: notes.length })}</summary><ul class="plain">${notes.map((line) => html`<li>${said(line)}</li>`)}</ul></details>`}
         `}

@@ -10,6 +10,7 @@ const KEYS = [
     ["?", "keys.help"],
     ["↑ ↓ ← →", "keys.move"],
     ["Shift + ↑ ↓ ← →", "keys.resize"],
+    ["F2", "keys.rename"],
     ["Delete", "keys.delete"],
     ["Ctrl+Z, Ctrl+Shift+Z", "keys.undo"],
     ["+ − 0", "keys.zoom"],

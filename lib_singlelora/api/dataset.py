@@ -19,6 +19,12 @@ class NewBox(BaseModel):
     box: List[StrictInt]
 
 
+class NewName(BaseModel):
+    """Another name for a crop."""
+
+    name: StrictStr
+
+
 class NewMask(BaseModel):
     """A mask of the prepared picture's size, the character in white: a file in base64."""
 
@@ -94,6 +100,16 @@ def add_routes(routes: APIRouter, service: Service) -> None:
     def leave_out(name: str, crop: str) -> Dict[str, Any]:
         changed = desk.leave_out(name, crop).crop
         return {"crop.boxes": list(changed.boxes), "crop.views": list(changed.views)}
+
+    @routes.post(f"{at}/crops/{{crop}}/rename", summary="Name a crop anew, with its caption")
+    def rename(name: str, crop: str, given: NewName) -> Dict[str, Any]:
+        called, settings = desk.rename_crop(name, crop, given.name)
+        changed = settings.crop
+        return {
+            "name": called,
+            "crop.boxes": list(changed.boxes),
+            "crop.views": list(changed.views),
+        }
 
     @routes.get(f"{at}/tags", summary="Tags to choose from, categories, what captions left out")
     def known_tags(name: str) -> Dict[str, Any]:

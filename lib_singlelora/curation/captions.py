@@ -118,7 +118,7 @@ def _change(
     """Write the texts that differ; the files that were changed."""
     changed = [file for file in after if after[file] != (before[file] or "")]
     if changed:
-        edits = _edits(workspace)
+        edits = edits_of(workspace)
         edits.append(
             {
                 workspace.relative(file): {
@@ -129,7 +129,7 @@ def _change(
             }
         )
         # Before the texts, so that a crash between them can be undone too
-        write_json(_file(workspace), edits[-KEPT:])
+        write_json(edits_file(workspace), edits[-KEPT:])
         for file in changed:
             write_text(file, after[file])
     return changed
@@ -145,7 +145,7 @@ def undo_tags(settings: Settings, workspace: Workspace) -> CaptionsState:
 
 
 def _undo(settings: Settings, workspace: Workspace) -> CaptionsState:
-    edits = _edits(workspace)
+    edits = edits_of(workspace)
     if not edits:
         raise NotFoundError(
             f"{workspace.root}: found no change of tags to undo, expected one by --add, --remove or"
@@ -169,7 +169,7 @@ def _undo(settings: Settings, workspace: Workspace) -> CaptionsState:
         else:
             write_text(file, edit["before"])
             changed.append(file)
-    write_json(_file(workspace), edits[:-1])
+    write_json(edits_file(workspace), edits[:-1])
     return _state(settings, workspace, changed, left)
 
 
@@ -192,7 +192,7 @@ def _state(
 
 def undoable(workspace: Workspace) -> int:
     """How many changes can be undone."""
-    return len(_edits(workspace))
+    return len(edits_of(workspace))
 
 
 def _text(file: Path) -> str | None:
@@ -205,14 +205,15 @@ def _text(file: Path) -> str | None:
     return decode(read_bytes(file), file)
 
 
-def _file(workspace: Workspace) -> Path:
+def edits_file(workspace: Workspace) -> Path:
+    """Where the changes are kept that can be undone."""
     return workspace.root / "log" / "edits.json"
 
 
-def _edits(workspace: Workspace) -> list[dict[str, Any]]:
+def edits_of(workspace: Workspace) -> list[dict[str, Any]]:
     """The changes so far, oldest first; none when the file is damaged."""
     try:
-        edits = read_json(_file(workspace))
+        edits = read_json(edits_file(workspace))
         check(edits, EDITS, "log/edits.json")
     except (FileNotFoundError, WorkspaceError):
         return []

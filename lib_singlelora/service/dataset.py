@@ -145,6 +145,26 @@ class DatasetService:
         workspace = self.service.workspace(name)
         return self.service.change(name, lambda saved: leave_out_crop(saved, workspace, crop))
 
+    def rename_crop(self, name: str, crop: str, wanted: str) -> tuple[str, Settings]:
+        """Give a crop another name, its picture and its caption too: (the name, the settings).
+
+        Raises: WorkspaceError, SettingsError, for a name that it cannot have; ConflictError, for
+            one that is taken, or while a job is at work; NotFoundError, for an unknown crop.
+        """
+        from ..curation.crop_name import new_name, rename_files, settings_renamed
+
+        workspace = self._quiet(name)
+        with workspace.writing("name of a crop"):
+            settings = self.service.settings(name)
+            given = new_name(settings, workspace, crop, wanted)
+            if given == crop:
+                return given, settings
+            changed = self.service.change(
+                name, lambda saved: settings_renamed(saved, workspace, crop, given)
+            )
+            rename_files(changed, workspace, crop, given)
+            return given, changed
+
     def choose_traits(self, name: str, left_out: Collection[str]) -> Settings:
         """Have captions leave out exactly these of the character's traits.
 

@@ -344,6 +344,29 @@ def test_crops_are_placed_and_left_out(client: TestClient, service: Service) -> 
     assert client.delete(f"{at}/crops/nobody").status_code == 422
 
 
+def test_a_crop_is_named_anew_unless_the_name_is_taken_or_none(
+    client: TestClient, service: Service
+) -> None:
+    workspace = prepared(service)
+    at = f"{API}/workspaces/mara/crops"
+    answer = client.post(f"{at}/face/rename", json={"name": "her hat"}).json()
+    assert answer == {
+        "name": "her_hat",
+        "crop.boxes": ["her_hat:0:0:64:64"],
+        "crop.views": ["her_hat", "legs"],
+    }
+    folder = workspace.image_folder(service.settings("mara"))
+    assert {path.stem for path in folder.iterdir()} == {"her_hat", "legs"}
+    for crop, name, status in (
+        ("her_hat", "legs", 409),
+        ("her_hat", "../x", 422),
+        ("face", "x", 404),
+    ):
+        sent = client.post(f"{at}/{crop}/rename", json={"name": name})
+        assert sent.status_code == status
+    assert client.post(f"{at}/legs/rename", json={"name": "legs"}).status_code == 200
+
+
 def test_tags_tell_what_a_caption_left_out_and_the_categories(
     client: TestClient, service: Service
 ) -> None:

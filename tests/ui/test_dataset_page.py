@@ -162,6 +162,47 @@ def test_crops_are_dragged_drawn_left_out_and_undone(looked: tuple[Any, Service]
     service.change("mara", {"crop.boxes": before.boxes, "crop.views": before.views})
 
 
+def test_a_crop_gets_another_name_by_field_and_by_keys_and_back(
+    looked: tuple[Any, Service],
+) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    before = service.settings("mara").crop
+    names = [each["name"] for each in desk.all("mara")["crops"]]
+    first, second = names[:2]
+    text = desk.captions("mara")["captions"][first]["text"] + ", by hand"
+    desk.write_caption("mara", first, text)
+    open_step(page, "crops")
+    field = page.locator("#sl-crop-name")
+    assert field.is_disabled()
+    page.locator(f"[data-crop={first}]").click()
+    for wrong, reason in ((second, "expected a free name"), ("a/b", "expected letters")):
+        field.fill(wrong)
+        field.press("Enter")
+        page.locator("#sl-crop-name-help[role=alert]", has_text=reason).wait_for()
+    assert field.get_attribute("aria-invalid") == "true"
+    field.press("Escape")
+    assert field.input_value() == first.replace("_", " ")
+    page.locator(f"[data-crop={first}]").press("F2")
+    page.keyboard.type("Her Hat")
+    page.keyboard.press("Enter")
+    page.locator("[data-crop=Her_Hat]").wait_for()
+    assert field.input_value() == "Her Hat"
+    assert desk.captions("mara")["captions"]["Her_Hat"]["text"] == text
+    assert page.locator("[data-crop=Her_Hat] img").count() == 1
+    page.locator("#sl-crop-name:focus").wait_for()
+    undo = page.locator("#sl-crop-undo")
+    undo.click()
+    page.locator(f"[data-crop={first}]").wait_for()
+    until(page, lambda: service.settings("mara").crop == before)
+    page.get_by_role("button", name="Redo", exact=True).click()
+    page.locator("[data-crop=Her_Hat]").wait_for()
+    undo.click()
+    until(page, lambda: service.settings("mara").crop == before)
+    assert desk.captions("mara")["captions"][first]["text"] == text
+    desk.undo("mara")
+
+
 def test_a_tag_is_removed_added_and_moved_by_keys(looked: tuple[Any, Service]) -> None:
     page, service = looked
     desk = DatasetService(service)

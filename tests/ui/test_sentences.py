@@ -27,6 +27,7 @@ SAID = (
     *("stages/caption.py", "stages/caption_doubts.py", "stages/memory_budget.py"),
     *("workspace/training_preset.py", "workspace/preset_origin.py", "service/trash.py"),
     *("service/new_workspace.py", "curation/regularization.py", "stages/trigger.py"),
+    "curation/crop_name.py",
 )
 # No sentences: lists of words, log lines of one part, what only the command line's user meets
 NONE = re.compile(

@@ -227,5 +227,11 @@ export const sentences = [
     ["workspace {0}: found none of this name, expected one of {1}; start it with a picture", "{0} はありません。あるのは：{1}。画像から始めてください"],
     ["workspace {0}: its trigger is '{1}' for good; start another workspace for another one", "{0} のトリガーは '{1}' に決まっています。別のトリガーなら新しいキャラクターを始めてください"],
     ["{0}: found no LoRA, expected a trained one; press Run everything or Run only: Train", "{0}：LoRA がありません。先に学習してください"],
+    ["choose another word", "別の名前を選んでください"],
+    ["letters, digits, spaces, '-' or '_' (1 to 64 of them)", "文字、数字、空白、'-'、'_'（1〜64 文字）"],
+    ["{0}: expected letters, digits, spaces, '-' or '_' (1 to 64 of them)", "{0}：必要なのは文字、数字、空白、'-'、'_'（1〜64 文字）です"],
+    ["{0}: Windows reserves this word for a device; choose another, such as 'my {1}'", "{0}：Windows が装置のために使う名前です。別の名前を選んでください"],
+    ["crop '{0}': found another one named '{1}', expected a free name; choose another", "同じ名前「{1}」の切り抜きがあります。別の名前を選んでください"],
+    ["crop: found no '{0}', expected one of {1}; a picture of your own is renamed in its folder", "切り抜き '{0}' はありません。あるのは：{1}。自分の画像の名前はフォルダーで変えてください"],
     ["{0}: found no change of tags to undo, expected one by --add, --remove or --replace", "{0}：元に戻せるタグの変更がありません"],
 ];
