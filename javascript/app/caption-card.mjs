@@ -2,6 +2,7 @@
 import { thumbUrl } from "./api.mjs";
 import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
 import { useDraft } from "./draft.mjs";
+import { useTagDrag } from "./tag-drag.mjs";
 import { captionOf, reordered, suggestions, tagsOf } from "./tags.mjs";
 import { glance, name as workspace } from "./state.mjs";
 import { t } from "./words.mjs";
@@ -16,7 +17,6 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
     const character = useWatch(workspace);
     const [tags, setTags] = useState(() => tagsOf(caption.text));
     const [asText, showText] = useState(false);
-    const [dragged, drag] = useState("");
     const list = useRef(/** @type {HTMLElement | null} */ (null));
     const [saving, setSaving] = useState(0);
     // While edits are being saved, what arrives is older than what is shown.
@@ -31,6 +31,7 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
         setSaving((count) => count + 1);
         onWrite(name, captionOf(next)).finally(() => setSaving((count) => count - 1));
     };
+    const { tag: dragged, gap, ...dragging } = useTagDrag(list, (tag, to) => write(reordered(tags, tag, to)), !asText);
     /** @param {KeyboardEvent} event @param {string} tag @param {number} at */
     const pressed = (event, tag, at) => {
         const chips = /** @type {NodeListOf<HTMLElement> | undefined} */ (list.current?.querySelectorAll("[data-tag]"));
@@ -54,14 +55,10 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
             </div>
             ${asText
                 ? html`<textarea rows="4" aria-label=${t("captions.of", { name })} ...${typed}></textarea>`
-                : html`<div class="chips"><div class="inside" ref=${list} role="list" aria-label=${t("captions.of", { name })}>
-                    ${tags.map((tag, at) => html`<span key=${tag} role="listitem" tabindex="0" draggable=${true} data-tag=${tag}
+                : html`<div class="chips"><div class="inside" ref=${list} role="list" aria-label=${t("captions.of", { name })} ...${dragging}>
+                    ${tags.map((tag, at) => html`<span key=${tag} role="listitem" tabindex="0" data-tag=${tag}
                         data-category=${tag === trigger ? "trigger" : known.categories[tag] ?? "other"}
-                        class=${classes("chip", beyond.has(tag) && "is-beyond", dragged === tag && "is-dragged")}
-                        onDragStart=${(/** @type {DragEvent} */ event) => { drag(tag); event.dataTransfer?.setData("text/plain", tag); }}
-                        onDragEnd=${() => drag("")}
-                        onDragOver=${(/** @type {Event} */ event) => dragged && event.preventDefault()}
-                        onDrop=${(/** @type {Event} */ event) => { event.preventDefault(); if (dragged) write(reordered(tags, dragged, at)); drag(""); }}
+                        class=${classes("chip", beyond.has(tag) && "is-beyond", dragged === tag && "is-dragged", gap === at && "is-before", gap === tags.length && at === gap - 1 && "is-after")}
                         onKeyDown=${(/** @type {KeyboardEvent} */ event) => pressed(event, tag, at)}>
                         ${tag}<button type="button" class="chip-x" tabindex="-1" aria-label=${t("captions.remove", { tag })} onClick=${() => write(tags.filter((each) => each !== tag))}>✕</button>
                     </span>`)}</div>

@@ -6,6 +6,7 @@ globalThis.window ??= /** @type {any} */ ({});
 const app = new URL("../../javascript/app/", import.meta.url);
 const boxes = await import(new URL("boxes.mjs", app));
 const tags = await import(new URL("tags.mjs", app));
+const drag = await import(new URL("tag-drag.mjs", app));
 const { flooded } = await import(new URL("mask-layer.mjs", app));
 const { History } = await import(new URL("history.mjs", app));
 const { around, canVary } = await import(new URL("sweep-values.mjs", app));
@@ -131,4 +132,16 @@ test("several values of a setting lie around the present one, within its range",
     assert.equal(around({ ...rank, kind: "float", low: 0, high: 1 }, 0.004), "0.002,0.004,0.008");
     assert.equal(around({ ...rank, kind: "bool" }, true), "true,false");
     assert.ok(canVary(rank) && !canVary({ ...rank, name: "crop.details" }) && !canVary({ ...rank, kind: "strs" }));
+});
+
+test("a dragged tag lands in the gap nearest to the pointer, row by row", () => {
+    const chip = (left, right, top) => ({ left, right, top, bottom: top + 20 });
+    const rects = [chip(0, 40, 0), chip(50, 90, 0), chip(0, 60, 30)];
+    assert.equal(drag.gapAt(rects, 10, 10), 0);
+    assert.equal(drag.gapAt(rects, 45, 10), 1);
+    assert.equal(drag.gapAt(rects, 300, 10), 2);
+    assert.equal(drag.gapAt(rects, 5, 35), 2);
+    assert.equal(drag.gapAt(rects, 55, 500), 3);
+    assert.equal(drag.gapAt(rects, 0, -50), 0);
+    assert.deepEqual([0, 1, 2, 3].map((gap) => drag.placeOf(1, gap)), [0, 1, 1, 2]);
 });

@@ -227,6 +227,63 @@ def test_a_tag_is_removed_added_and_moved_by_keys(looked: tuple[Any, Service]) -
     assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
 
 
+def test_a_tag_is_dragged_by_mouse_and_by_a_finger_that_rested_on_it(
+    looked: tuple[Any, Service],
+) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop, first = next(iter(desk.captions("mara")["captions"].items()))
+    tags = ["mara", "woman", "smile", "red sash", "blue sky"]
+    desk.write_caption("mara", crop, ", ".join(tags))
+    open_step(page, "captions")
+    card = page.locator(f"[data-caption='{crop}']")
+    card.locator("[data-tag='blue sky']").wait_for()
+    card.scroll_into_view_if_needed()
+
+    def order() -> list[str]:
+        shown = card.locator("[data-tag]")
+        return list(shown.evaluate_all("all => all.map(each => each.dataset.tag)"))
+
+    def middle(tag: str, at: float = 0.4) -> tuple[float, float]:
+        box = card.locator(f"[data-tag='{tag}']").bounding_box()
+        return box["x"] + box["width"] * at, box["y"] + box["height"] / 2
+
+    page.mouse.move(*middle("blue sky"))
+    page.mouse.down()
+    page.mouse.move(*middle("woman", 0.2), steps=5)
+    card.locator(".is-before", has_text="woman").wait_for()
+    page.mouse.up()
+    moved = ["mara", "blue sky", "woman", "smile", "red sash"]
+    until(page, lambda: desk.captions("mara")["captions"][crop]["text"] == ", ".join(moved))
+    assert order() == moved
+    page.set_viewport_size({"width": 390, "height": 800})  # so that the tags stand in rows
+    card.evaluate("card => card.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(300)
+    at_first = page.evaluate("scrollY")
+    start, end = middle("mara"), middle("red sash", 0.9)
+    assert end[1] > start[1] + 20
+    way = [(start[0], start[1] + step * (end[1] - start[1]) / 8) for step in range(9)]
+    touched(page, [*way, end], held=600)
+    moved = ["blue sky", "woman", "smile", "red sash", "mara"]
+    until(page, lambda: desk.captions("mara")["captions"][crop]["text"] == ", ".join(moved))
+    assert page.evaluate("scrollY") == at_first  # and nothing was scrolled
+    start = middle("woman")
+    swipe = [(start[0], start[1] - step) for step in range(0, 200, 20)]
+    touched(page, swipe)
+    until(page, lambda: page.evaluate("scrollY") > at_first + 50)  # a swipe still scrolls
+    assert order() == moved
+    page.mouse.move(*middle("smile"))
+    page.mouse.down()
+    page.mouse.move(*middle("mara", 0.9), steps=5)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert order() == moved
+    assert desk.captions("mara")["captions"][crop]["text"] == ", ".join(moved)
+    for _ in range(3):
+        desk.undo("mara")
+    assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
+
+
 def test_all_captions_change_after_a_preview(looked: tuple[Any, Service]) -> None:
     page, service = looked
     desk = DatasetService(service)
