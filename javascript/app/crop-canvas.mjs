@@ -9,6 +9,7 @@ import { t } from "./words.mjs";
 /** @typedef {geometry.Box} Box */
 const REACH = 12; // CSS pixels around a handle
 const REACH_OF_FINGERS = 24;
+const STRIDE = 40; // CSS pixels that an arrow key pans, where no crop is chosen
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -172,7 +173,9 @@ class Editor {
             const handle = dx ? "e" : "s";
             const box = event.shiftKey ? this.snap(geometry.resized(own, handle, dx, dy, size), handle) : geometry.moved(own, dx, dy, size);
             this.props.onEdit(this.props.chosen, box);
-        } else if (event.key === "+" || event.key === "=") this.view.zoom(1.25);
+        } else if (arrow && !event.altKey) this.view.pan(-arrow[0] * STRIDE, -arrow[1] * STRIDE);
+        else if (event.key === "Escape" && own) this.props.onChoose("");
+        else if (event.key === "+" || event.key === "=") this.view.zoom(1.25);
         else if (event.key === "-") this.view.zoom(0.8);
         else if (event.key === "0") this.view.fit();
         else return;

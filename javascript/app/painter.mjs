@@ -8,6 +8,8 @@ import { Viewport, bitmap, sized } from "./viewport.mjs";
 import { t } from "./words.mjs";
 
 const TOLERANCE = 28; // of the flood, of 255
+/** How far arrow keys pan, CSS pixels. @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] };
 const TOOLS = ["brush", "eraser", "flood"];
 
 class Sheet {
@@ -173,6 +175,7 @@ export function Painter({ id, picture, mask = "", inverse = false, boxes, save, 
         else if (key === "]") setRadius(Math.min(400, Math.round(radius * 1.25) + 1));
         else if (key === "b") setTool("brush");
         else if (key === "e") setTool("eraser");
+        else if (ARROWS[event.key] && place.current?.matches(":focus") && !event.altKey) sheet.current?.view.pan(...ARROWS[event.key]);
         else if (key === "0") sheet.current?.fit();
         else if (key === "+" || key === "=") sheet.current?.view.zoom(1.25);
         else if (key === "-") sheet.current?.view.zoom(0.8);

@@ -5,7 +5,7 @@ import { Memory } from "./memory.mjs";
 import { Dialog } from "./dialog.mjs";
 import { said } from "./sentences.mjs";
 import { clock, t } from "./words.mjs";
-import { attempt, glance, name, ownJob, run, tell } from "./state.mjs";
+import { attempt, name, ownJob, run, tell } from "./state.mjs";
 
 export const runOpen = signal(false);
 const LOOKS = ["", "prepare", "crop", "caption", "regularize", "train", "plot"];
@@ -17,16 +17,6 @@ function figures(stage) {
     if (stage.steps) told.push(t("forecast.steps", { n: stage.steps }));
     if (stage.seconds) told.push(t("forecast.about", { time: clock(stage.seconds) }));
     return told.join(", ");
-}
-
-/** Run the stages one after another up to the one where the user wants to look. @param {string} until */
-async function start(until) {
-    const stages = ["prepare", "crop", "caption", "regularize", "train", "plot", "inpaint"];
-    if (!until) return run("run");
-    const skipped = glance.value?.steps.find((each) => each.name === "regularization")?.state === "skipped";
-    for (const stage of stages.slice(0, stages.indexOf(until) + 1)) {
-        if (!(stage === "regularize" && skipped)) await run(stage);
-    }
 }
 
 /** @param {{onClose: () => void}} props */
@@ -53,13 +43,13 @@ function Plan({ onClose }) {
             <${Memory} />
             <p><strong>${t("preset")}</strong> ${plan.preset.name} <span class="dim">${said(plan.preset.why)}</span></p>
             <label class="inline">${t("forecast.look")}
-                <select value=${until} onChange=${(/** @type {any} */ event) => setUntil(event.target.value)}>
+                <select id="sl-run-until" value=${until} onChange=${(/** @type {any} */ event) => setUntil(event.target.value)}>
                     ${LOOKS.map((stage) => html`<option value=${stage}>${stage ? t("forecast.after", { stage: t(`stage.${stage}`) }) : t("forecast.end")}</option>`)}
                 </select>
             </label>
             <div class="row end">
                 <button type="button" onClick=${onClose}>${t("cancel")}</button>
-                <button type="button" class="primary" id="sl-run-now" autofocus onClick=${() => { onClose(); attempt(() => start(until)); }}>${t("forecast.start")}</button>
+                <button type="button" class="primary" id="sl-run-now" autofocus onClick=${() => { onClose(); attempt(() => run("run", until ? { until } : {})); }}>${t("forecast.start")}</button>
             </div>
         `}
     <//>`;

@@ -27,7 +27,7 @@ export function WorkspacePicker() {
         button.current?.focus();
     };
     useEffect(() => {
-        if (!unfolded) return;
+        if (!unfolded) return setSearch(""); // what was searched is no wish of the next time
         /** @param {Event} event */
         const outside = (event) => {
             if (box.current && !event.composedPath().includes(box.current)) unfold(false);
@@ -41,6 +41,12 @@ export function WorkspacePicker() {
         open(which);
         close();
     };
+    /** @param {KeyboardEvent} event */
+    const takeFirst = (event) => {
+        if (event.key !== "Enter" || !search.trim() || !found.length) return;
+        event.preventDefault(); // else the button, which gets the focus, is pressed by the same key
+        choose(found[0]);
+    };
     return html`<div class="picker" ref=${box} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && unfolded && close()}>
         <button type="button" class="picker-button" id="sl-workspace" ref=${button} aria-expanded=${String(unfolded)} onClick=${() => unfold(!unfolded)}>
             ${chosen && html`<img src=${thumbUrl(chosen, "", 96, seen?.revision.source)} alt="" width="40" height="40" />`}
@@ -49,7 +55,8 @@ export function WorkspacePicker() {
         </button>
         ${unfolded && html`<div class="picker-list" role="dialog" aria-label=${t("workspace.choose")}>
             <input type="search" placeholder=${t("search")} aria-label=${t("search")} value=${search}
-                onInput=${(/** @type {any} */ event) => setSearch(event.target.value)} />
+                onInput=${(/** @type {any} */ event) => setSearch(event.target.value)}
+                onKeyDown=${takeFirst} />
             <ul>
                 <li><button type="button" class=${classes("picker-item", !chosen && "is-chosen")} onClick=${() => choose("")}>
                     <span class="picker-new" aria-hidden="true">+</span><span>${t("workspace.new")}</span>

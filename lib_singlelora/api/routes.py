@@ -42,10 +42,12 @@ class NewJob(BaseModel):
     """What to run: 'run' for everything, or one stage.
 
     settings: dotted names, changed before it runs.
+    until: the stage after which 'run' ends.
     """
 
     stage: StrictStr = RUN
     force: StrictBool = False
+    until: StrictStr = ""
     settings: Any = {}  # pydantic 1 would take a list for a Dict
 
 
@@ -164,7 +166,10 @@ def router(service: Service, guard: Guard) -> APIRouter:
     )
     def submit(name: str, given: NewJob) -> Dict[str, Any]:
         check_settings(service, given.settings, service.workspace(name).root)
-        return view_of(service.submit(name, given.stage, given.force, values=given.settings))
+        ticket = service.submit(
+            name, given.stage, given.force, values=given.settings, until=given.until
+        )
+        return view_of(ticket)
 
     @routes.post(
         "/workspaces/{name}/accepted",

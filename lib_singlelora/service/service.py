@@ -515,15 +515,21 @@ class Service:
         picture: Path | None = None,
         mask: Path | None = None,
         values: Mapping[str, Any] | None = None,
+        until: str = "",
     ) -> Ticket[dict[str, Any]]:
         """Queue the whole job ('run') or one stage on a workspace.
 
         values: settings to change first; they are not changed where the job is refused.
+        until: the stage after which the whole job ends; '' for the last.
         Raises: NotFoundError, SettingsError, TooManyError.
         """
         if word not in WORDS:
             raise NotFoundError(
                 f"{word!r}: found no such stage, expected one of {', '.join(WORDS)}"
+            )
+        if until and (word != RUN or until not in STAGES):
+            raise SettingsError(
+                f"until: found {until!r} of '{word}', expected one of {', '.join(STAGES)} of 'run'"
             )
         workspace = self.workspace(name)
 
@@ -537,7 +543,7 @@ class Service:
                     settings, workspace, self.host, job, force and not job.resumed
                 )
                 if word == RUN:
-                    result = run_all(context, picture)
+                    result = run_all(context, picture, until)
                 else:
                     result = run_stage(word, context, picture, mask)
                 return {**result, "training_preset": preset.as_dict()}

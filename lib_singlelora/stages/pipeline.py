@@ -57,13 +57,18 @@ def run_stage(
         return _with_warnings(notes, _run(stage, context, PLAIN_STAGES, picture, mask))
 
 
-def run_all(context: StageContext, picture: Path | None = None) -> Part:
-    """Every stage in order, holding the workspace; one result.  Raises: as `run_stage`."""
+def run_all(context: StageContext, picture: Path | None = None, until: str = "") -> Part:
+    """Every stage in order, holding the workspace; one result.
+
+    until: the last one; '' for all.
+    Raises: as `run_stage`.
+    """
+    stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
     result: Part = {}
     seconds: dict[str, float] = {}
     with context.workspace.writing("run"):
         context, notes = _begin(context, STAGES[0])
-        for stage in STAGES:
+        for stage in stages:
             context.job.raise_if_cancelled()
             with context.workspace.writing(stage):
                 given = picture if stage == "prepare" else None

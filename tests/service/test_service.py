@@ -22,6 +22,7 @@ from lib_singlelora.host import AskedPreset
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.service.service import Service
 from lib_singlelora.settings.schema import declaration, declarations
+from lib_singlelora.workspace.workspace import STAGES
 from tests.two_colours import two_colours
 
 DATA = Path(__file__).parents[1] / "data"
@@ -70,6 +71,20 @@ def delete(folder: Path) -> None:
     """Delete a folder in which a job is writing, as a file manager does that is asked to retry."""
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_whole_job_ends_after_the_stage_that_is_named(
+    service: Service, client: TestClient
+) -> None:
+    name = started(service)
+    at = f"/singlelora/v1/workspaces/{name}/jobs"
+    for wrong in ({"until": "lunch"}, {"stage": "crop", "until": "crop"}):
+        assert client.post(at, json=wrong).status_code == 422
+    assert client.post(at, json={"until": "crop"}).status_code == 202
+    assert service.runner.tickets[-1].wait(120).error is None
+    workspace = service.workspace(name)
+    done = [stage for stage in STAGES if workspace.record(stage).complete]
+    assert done == ["prepare", "crop"]
 
 
 def test_a_workspace_takes_its_triggers_name_and_another_picture_gets_another(

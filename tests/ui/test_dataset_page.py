@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("diffusers")
@@ -42,30 +43,40 @@ def dragged(page: Any, canvas: str, start: tuple[float, float], end: tuple[float
     # The whole canvas in view: a drag does not scroll
     page.set_viewport_size({"width": 1280, "height": 1600})
     page.wait_for_timeout(300)  # for the canvas to lie where it will stay
+    page.mouse.move(*place_on(page, canvas, start))
+    page.mouse.down()
+    page.mouse.move(*place_on(page, canvas, end), steps=6)
+    page.mouse.up()
+
+
+def place_on(page: Any, canvas: str, share: tuple[float, float]) -> tuple[float, float]:
+    """A point in the window, given as shares of the picture where it lies fitted in the canvas."""
     box = page.locator(canvas).bounding_box()
     side = min(box["width"], box["height"])  # the picture is square
     left = box["x"] + (box["width"] - side) / 2
     top = box["y"] + (box["height"] - side) / 2
-    page.mouse.move(left + start[0] * side, top + start[1] * side)
-    page.mouse.down()
-    page.mouse.move(left + end[0] * side, top + end[1] * side, steps=6)
-    page.mouse.up()
+    return left + share[0] * side, top + share[1] * side
 
 
 def touched(page: Any, path: list[tuple[float, float]], held: int = 0) -> None:
     """A finger put down at the first point, held so many ms, moved along the others, and lifted."""
-    finger = page.context.new_cdp_session(page)
+    pinched(page, [[point] for point in path], held)
 
-    def send(kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": x, "y": y} for x, y in points]
-        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
 
-    send("touchStart", path[0])
+def pinched(page: Any, steps: list[list[tuple[float, float]]], held: int = 0) -> None:
+    """Several fingers, all put down at once, and where each is at each step."""
+    hand = page.context.new_cdp_session(page)
+
+    def send(kind: str, points: list[tuple[float, float]]) -> None:
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    send("touchStart", steps[0])
     page.wait_for_timeout(held)
-    for point in path[1:]:
-        send("touchMove", point)
-    send("touchEnd")
-    finger.detach()
+    for points in steps[1:]:
+        send("touchMove", points)
+    send("touchEnd", [])
+    hand.detach()
 
 
 def loaded(page: Any, canvas: str) -> None:
@@ -121,6 +132,103 @@ def test_any_two_substeps_are_compared_by_pointer_touch_and_keys(
     assert abs(int(line.input_value()) - 75) <= 1
 
 
+def picture_of(page: Any, canvas: str) -> str:
+    """What a canvas shows, as text."""
+    page.wait_for_timeout(200)  # it is drawn at the next frame
+    shown = "canvas => document.querySelector('single-lora').shadowRoot.querySelector(canvas)"
+    return str(page.evaluate(f"canvas => ({shown})(canvas).toDataURL()", canvas))
+
+
+def test_a_stroke_is_undone_and_redone_by_keys_and_buttons(looked: tuple[Any, Service]) -> None:
+    page, _ = looked
+    canvas = "#sl-mask canvas"
+    loaded(page, canvas)
+    page.set_viewport_size({"width": 1280, "height": 1600})
+    page.get_by_role("button", name="Eraser").click()
+    page.mouse.move(*place_on(page, "#sl-mask", (0.6, 0.5)))  # its ring is in the picture too
+    before = picture_of(page, canvas)
+    dragged(page, "#sl-mask", (0.4, 0.5), (0.6, 0.5))
+    painted = picture_of(page, canvas)
+    assert painted != before
+    for undo, redo in (("Control+z", "Control+Shift+Z"), ("Undo", "Redo")):
+        for key, wanted in ((undo, before), (redo, painted)):
+            if "+" in key:
+                page.keyboard.press(key)
+            else:
+                tools = page.locator(".painter")
+                tools.get_by_role("button", name=key, exact=True).evaluate("each => each.click()")
+            assert picture_of(page, canvas) == wanted, key
+    page.locator("#sl-mask").focus()
+    page.keyboard.press("ArrowRight")
+    assert picture_of(page, canvas) != painted  # what is in sight moves
+    page.keyboard.press("0")
+    assert picture_of(page, canvas) == painted
+
+
+def test_the_crops_are_zoomed_and_panned_by_wheel_keys_and_two_fingers(
+    looked: tuple[Any, Service],
+) -> None:
+    """How far, is seen by the box that the same drag draws."""
+    page, service = looked
+    before = service.settings("mara").crop
+    open_step(page, "crops")
+    loaded(page, "#sl-crops canvas:first-child")
+    page.get_by_label("Snap to training shapes").uncheck()
+    undo = page.locator("#sl-crop-undo")
+    canvas = page.locator("#sl-crops")
+
+    def drawn() -> list[float]:
+        """Left, top, width and height of what the drag draws, as shares of the picture."""
+        page.keyboard.down("Shift")
+        dragged(page, "#sl-crops", (0.4, 0.4), (0.6, 0.6))
+        page.keyboard.up("Shift")
+        page.locator("[data-crop=own_1]").wait_for()
+        until(page, lambda: any("own_1" in box for box in service.settings("mara").crop.boxes))
+        [text] = [box for box in service.settings("mara").crop.boxes if box.startswith("own_1")]
+        undo.click()
+        page.locator("[data-crop=own_1]").wait_for(state="detached")
+        until(page, lambda: service.settings("mara").crop.boxes == before.boxes)
+        canvas.focus()
+        left, top, right, bottom = (int(number) / 512 for number in text.split(":")[1:])
+        return [left, top, right - left, bottom - top]
+
+    def near(*wanted: float) -> bool:
+        return bool(np.allclose(drawn(), wanted, atol=0.012))
+
+    assert near(0.4, 0.4, 0.2, 0.2)
+    page.mouse.move(*place_on(page, "#sl-crops", (0.5, 0.5)))
+    page.mouse.wheel(0, -462)  # exp(0.0015 * 462) = 2
+    page.wait_for_timeout(200)
+    assert near(0.45, 0.45, 0.1, 0.1)
+    assert page.evaluate("scrollY") == 0  # the wheel zooms, and does not scroll
+    page.keyboard.press("0")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert near(0.436, 0.436, 0.128, 0.128)
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")  # no crop is chosen: 40 px of what is in sight
+    side = min(canvas.bounding_box()["width"], canvas.bounding_box()["height"])
+    assert near(0.4 + 40 / side, 0.4, 0.2, 0.2)
+    page.keyboard.press("0")
+    page.keyboard.down("Control")
+    dragged(page, "#sl-crops", (0.5, 0.5), (0.4, 0.5))
+    page.keyboard.up("Control")
+    assert near(0.5, 0.4, 0.2, 0.2)
+    page.keyboard.press("0")
+    middle, right = place_on(page, "#sl-crops", (0.5, 0.5)), place_on(page, "#sl-crops", (0.6, 0.5))
+    far = right[0] - middle[0]
+    fingers = [
+        [(middle[0] - far * step, middle[1]), (middle[0] + far * step, middle[1])]
+        for step in (1, 1.25, 1.5, 1.75, 2)
+    ]
+    pinched(page, fingers)
+    assert near(0.45, 0.45, 0.1, 0.1)
+    page.get_by_role("button", name="Show all").click()
+    assert near(0.4, 0.4, 0.2, 0.2)
+
+
 def test_crops_are_dragged_drawn_left_out_and_undone(looked: tuple[Any, Service]) -> None:
     page, service = looked
     before = service.settings("mara").crop
@@ -150,6 +258,12 @@ def test_crops_are_dragged_drawn_left_out_and_undone(looked: tuple[Any, Service]
     assert abs(left / side - 0.3) < 0.03 and abs(right / side - 0.6) < 0.03
     assert abs(top / side - 0.3) < 0.03 and abs(bottom / side - 0.7) < 0.03
     page.locator("#sl-crop-undo").click()
+    page.locator("[data-crop=own_1]").wait_for(state="detached")
+    page.get_by_role("button", name="Redo", exact=True).click()
+    page.locator("[data-crop=own_1]").wait_for()
+    until(page, lambda: box in service.settings("mara").crop.boxes)
+    page.locator("#sl-crops").focus()
+    page.keyboard.press("Control+z")
     page.locator("[data-crop=own_1]").wait_for(state="detached")
     page.locator("#sl-crop-undo").click()
     page.wait_for_function(

@@ -293,6 +293,56 @@ def test_a_deleted_character_comes_back(page: Any, served: tuple[str, Service]) 
     assert "gone" in service.names()
 
 
+def test_a_character_is_searched_chosen_and_deleted_by_keys(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    _, service = served
+    for name in ("Quill", "quarry", "zinnia"):
+        service.start(PICTURE, name, "woman")
+    picker, found = page.locator("#sl-workspace"), page.locator("[data-workspace]")
+    picker.press("Enter")
+    page.locator("[data-workspace=zinnia]").wait_for()
+    page.keyboard.type("QU")  # the search has the focus
+    page.locator("[data-workspace=zinnia]").wait_for(state="detached")
+    shown = found.evaluate_all("all => all.map(each => each.dataset.workspace)")
+    assert sorted(shown) == ["Quill", "quarry"]
+    page.keyboard.type("xx")
+    page.locator(".picker-list").get_by_text("Nothing").wait_for()
+    assert found.count() == 0
+    page.keyboard.press("Escape")
+    page.locator(".picker-list").wait_for(state="detached")
+    page.locator("#sl-workspace:focus").press("Enter")
+    page.locator("[data-workspace=zinnia]").wait_for()  # the search of before is forgotten
+    page.keyboard.type("quil")
+    page.keyboard.press("Enter")
+    page.locator("#sl-workspace", has_text="Quill").wait_for()
+    picker.click()
+    page.get_by_role("button", name="Delete Quill").press("Enter")
+    page.locator("#sl-workspace", has_text="New character").wait_for()  # it was the open one
+    page.locator("[data-workspace=Quill]").wait_for(state="detached")
+    assert "Quill" not in service.names()
+    page.locator(".toast button", has_text="Undo").press("Enter")
+    page.locator("#sl-workspace", has_text="Quill").wait_for()
+    assert "Quill" in service.names()
+
+
+def test_everything_runs_as_one_job_up_to_where_it_shall_stop(
+    page: Any, served: tuple[str, Service]
+) -> None:
+    _, service = served
+    made(service, "halfway", {**QUICK, "caption.tagger": "none"}, ())
+    before = len(service.runner.tickets)
+    open_workspace(page, "halfway")
+    page.locator("#sl-run").click()
+    page.locator("#sl-run-until").select_option("crop")
+    page.locator("#sl-run-now").click()
+    page.locator("#sl-step-crops[data-state=done]").wait_for()
+    page.locator(".jobs[data-state=done]").wait_for()
+    page.locator("#sl-step-captions[data-state=ready]").wait_for()
+    assert len(service.runner.tickets) == before + 1
+    assert not service.workspace("halfway").record("caption").fingerprint
+
+
 def test_a_lost_connection_is_said_and_mended(page: Any, served: tuple[str, Service]) -> None:
     url, _ = served
     page.route("**/v1/events?*", lambda route: route.abort())
