@@ -1,6 +1,11 @@
-// A sheet's page in its frame, in the theme of the page around it.
+// A sheet's page in its frame, in the theme and the language of the page around it.
 import { html } from "./core.mjs";
-import { t } from "./words.mjs";
+import { code, t } from "./words.mjs";
+
+/** The address of a sheet in the language of the page around it. @param {string} url */
+export function inOurLanguage(url) {
+    return `${url}${url.includes("?") ? "&" : "?"}lang=${code()}`;
+}
 
 /** Whether a colour is a dark one. @param {string} colour as computed: rgb(…) */
 export function isDark(colour) {
@@ -17,5 +22,5 @@ export function SheetFrame({ id, src, frame }) {
         // A theme that was chosen on the sheet itself stays.
         if (root && !root.dataset.theme) root.dataset.theme = isDark(getComputedStyle(shown).backgroundColor) ? "dark" : "light";
     };
-    return html`<iframe class="sheet" id=${id} ref=${frame} src=${src} title=${t("sheet")} onLoad=${dress}></iframe>`;
+    return html`<iframe class="sheet" id=${id} ref=${frame} src=${inOurLanguage(src)} title=${t("sheet")} onLoad=${dress}></iframe>`;
 }

@@ -2,7 +2,7 @@
 import { ask, fileUrl, ofWorkspace } from "./api.mjs";
 import { html, useState, useWatch } from "./core.mjs";
 import { LiveSheet, useLiveSheet } from "./live-sheet.mjs";
-import { SheetFrame } from "./sheet-frame.mjs";
+import { SheetFrame, inOurLanguage } from "./sheet-frame.mjs";
 import { attempt, glance, name, ownJob } from "./state.mjs";
 import { said } from "./sentences.mjs";
 import { t } from "./words.mjs";
@@ -18,7 +18,7 @@ export function Sheet() {
     return html`<section aria-label=${t("sheet")}>
         <div class="row"><h3>${t("sheet")}</h3><span class="grow"></span>
             <button type="button" class="small" id="sl-plan" onClick=${() => attempt(async () => setPlan((await ask(ofWorkspace(character, "plan"))).plan))}>${t("sheet.plan")}</button>
-            ${url && html`<a class="button small" href=${url} target="_blank" rel="noopener">${t("sheet.open")}</a>`}
+            ${url && html`<a class="button small" href=${inOurLanguage(url)} target="_blank" rel="noopener">${t("sheet.open")}</a>`}
         </div>
         ${plan && html`<p class="note" role="status">${said(plan)}</p>`}
         ${live && (isDrawn || !url) && html`<${LiveSheet} key=${character} told=${live} />`}

@@ -1,6 +1,8 @@
 """The sheet as one HTML page: thumbnails inside, full-size pictures linked, no network.
 
-Style and script lie beside this file and are written into the page.
+Style and script lie beside this file and are written into the page.  It is English; its script
+says it in the reader's language, by the lists `page.LANGUAGE.json`: [ours, theirs], with {0} for
+what changes and {#0} for a number, of whole sentences or of what they are joined from.
 """
 
 from __future__ import annotations
@@ -121,11 +123,13 @@ def write_page(path: Path, page: Page, live: bool = False) -> None:
         body.append(_table(table, rows, alone=not body))
     across, deep = _block(page)
     source = encoded(page.source, SOURCE_SIDE, SOURCE_BYTES)
-    best = f"Recommended: {html.escape(page.reason)}. <button id=show-best>Show</button>"
-    recommendation = f"<p class=best-line>{best}</p>" if page.reason else ""
+    best = f"<span data-t>Recommended: {html.escape(page.reason)}.</span>"
+    button = "<button id=show-best data-t>Show</button>"
+    recommendation = f"<p class=best-line>{best} {button}</p>" if page.reason else ""
     names = list(dict.fromkeys(name for cell in page.cells for name in cell.scores))
     options = "".join(
-        f'<option value="{html.escape(name)}">by {html.escape(name)}</option>' for name in names
+        f'<option value="{html.escape(name)}" data-t>by {html.escape(name)}</option>'
+        for name in names
     )
     data = json.dumps(
         {
@@ -148,6 +152,7 @@ def write_page(path: Path, page: Page, live: bool = False) -> None:
         "options": options,
         "tables": "".join(body),
         "data": data,
+        "texts": texts_in_json(),
         "source": source,
         "across": across,
         "deep": deep,
@@ -184,6 +189,14 @@ def _block(page: Page) -> tuple[int, int]:
 def script_text() -> str:
     """The script as it stands in every page."""
     return _part("page.js")
+
+
+@cache
+def texts_in_json() -> str:
+    """The page's sentences in other languages than English, by the language's code."""
+    files = sorted(FOLDER.glob("page.*.json"))
+    texts = {path.name.split(".")[1]: json.loads(_part(path.name)) for path in files}
+    return json.dumps(texts, ensure_ascii=False).replace("<", "\\u003c")
 
 
 @cache

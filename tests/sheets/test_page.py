@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lib_singlelora.sheets
+from lib_singlelora.metrics.ranking import CRITERIA
 from lib_singlelora.sheets.page import Page, PageCell, PageTable, write_page
 from tests.browser import CHROMIUM
+from tests.ui.test_sentences import LIBRARY, NONE, templates
 
 NASTY = "</script><script>alert(1)</script> \"quoted\" & 'so' <b>"
 
@@ -151,7 +154,105 @@ def test_one_cell_without_scores_makes_a_page_too(tmp_path: Path) -> None:
         for table in page.tables
     )
     write_page(path, replace(page, tables=bare, reason=""))
-    assert facts(path)["names"] == [] and "Recommended" not in path.read_text(encoding="utf-8")
+    assert facts(path)["names"] == [] and "class=best-line" not in path.read_text("utf-8")
+
+
+# Languages
+# ---------------------------------------------------------------------------------------------
+
+SHEETS = Path(lib_singlelora.sheets.__file__).parent
+JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
+
+
+def in_japanese() -> dict[str, str]:
+    return dict(json.loads((SHEETS / "page.ja.json").read_text(encoding="utf-8")))
+
+
+def test_every_text_of_the_page_itself_has_its_japanese() -> None:
+    marked = re.findall(r"<[^>]*\bdata-t\b[^>]*>[^<{]*", (SHEETS / "page.html").read_text("utf-8"))
+    texts = {tag.rpartition(">")[2].strip() for tag in marked}
+    texts |= {
+        text for tag in marked for text in re.findall(r'(?:title|aria-label|alt)="(.*?)"', tag)
+    }
+    script = (SHEETS / "page.js").read_text(encoding="utf-8")
+    texts |= set(re.findall(r'\bt\("(.*?)"', script)) | {"Show", "Recommended: {0}."}
+    texts |= {*CRITERIA, "colours"}
+    said = {text for text in texts if re.search("[a-z]", text)}
+    assert len(said) > 30 and said - set(in_japanese()) == set()
+
+
+def test_what_the_app_says_too_is_said_in_its_words() -> None:
+    lists = (SHEETS.parents[1] / "javascript/app/texts/ja-sentences.mjs").read_text("utf-8")
+    apps = dict(re.findall(r'^    \["(.*)", "(.*)"\],$', lists, re.MULTILINE))
+    own = {theirs.replace("{#", "{"): ours for theirs, ours in in_japanese().items()}
+    shared = set(apps) & set(own)
+    assert len(shared) > 10
+    assert {text: own[text] for text in shared} == {text: apps[text] for text in shared}
+
+
+def read_in(browser: Any, url: str, locale: str) -> Any:
+    context = browser.new_context(offline=True, locale=locale)
+    opened = context.new_page()
+    opened.goto(url)
+    return opened
+
+
+def test_the_page_speaks_the_browser_s_language_and_leaves_prompts_alone(
+    browser: Any, tmp_path: Path
+) -> None:
+    prompt = "isabella, flat, noise, 3 of 4 traits"
+    path, page = write_example(tmp_path, 1, 2, 2, text=prompt)
+    reason = (
+        "epoch 6 at 0.8 with ALL: 5 of 7 traits (1.5 without the LoRA), obeys 90 % of the poses,"
+        " views, places and clothes that the checkpoint obeys, copies least; as good as the best"
+        " with 74 %, not told apart from epoch 8 at 0.6 with OUTD and 3 more; the gentler is taken"
+    )
+    about = f"{prompt} · 20 steps · CFG 7 · seeds 1, 2"
+    write_page(path, replace(page, reason=reason, text=about))
+    opened = read_in(browser, path.as_uri(), "ja-JP")
+    assert opened.locator("html").get_attribute("lang") == "ja"
+    assert opened.locator(".about").inner_text() == (
+        f"{prompt} · 20 ステップ · CFG 7 · シード 1, 2"
+    )
+    opened.locator("#filters summary").click()
+    opened.locator(".pic").nth(2).click()
+    told = opened.locator("body").inner_text().replace(prompt, "")
+    assert "特徴 7 個中 5 個（LoRA なしでは 1.5）" in told and "エポック 8、強度 0.6" in told
+    assert not re.search(r"[A-Za-z]{3,} [A-Za-z]{3,}", told)
+    assert opened.locator("#facts .small, #facts small").inner_text() == prompt
+    opened.context.close()
+
+
+def test_the_page_around_it_decides_before_the_browser(browser: Any, tmp_path: Path) -> None:
+    path, _ = write_example(tmp_path, 1, 1, 1)
+    for asked, locale, word in (("ja", "en-US", "表示"), ("en", "ja-JP", "Show")):
+        opened = read_in(browser, f"{path.as_uri()}?lang={asked}", locale)
+        assert opened.locator("#show-best").inner_text() == word
+        opened.context.close()
+    opened = read_in(browser, path.as_uri(), "fr-FR")
+    assert opened.locator("#show-best").inner_text() == "Show"
+    opened.context.close()
+
+
+def test_every_reason_of_a_recommendation_is_said_in_japanese(browser: Any, tmp_path: Path) -> None:
+    """As the judge writes them, 7 for what changes."""
+    reasons = LIBRARY / "judge" / "reason.py"
+    said = [text for text in templates(reasons) if len(text.split()) > 2 and not NONE.search(text)]
+    notes = [re.sub(r"\{\d+\}", "7", text).strip(" ;,") for text in said]
+    path, page = write_example(tmp_path, 1, 1, len(notes))
+    base, table = page.tables
+    row = tuple(replace(own, note=note) for own, note in zip(table.cells[0], notes, strict=True))
+    write_page(path, replace(page, tables=(base, replace(table, cells=(row,)))))
+    opened = read_in(browser, path.as_uri(), "ja-JP")
+    shown = opened.locator(".note").all_inner_texts()[1:]
+    assert len(shown) == len(notes) > 5
+    wrong = [
+        text
+        for text in shown
+        if not JAPANESE.search(text) or re.search(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}", text)
+    ]
+    assert wrong == []
+    opened.context.close()
 
 
 # In a browser

@@ -230,6 +230,13 @@ def test_a_sheet_that_is_drawn_is_its_own_page_with_the_pictures_that_are_there(
     assert sheet.locator(".pic:disabled").count() == 1
     sheet.locator(".pic:enabled").click()
     sheet.locator("dialog[open] #name", has_text=names[0]).wait_for()
+    other = page.context.browser.new_page(locale="en-US")
+    other.add_init_script("window.opts = { localization: 'ja_JP' }")  # as the WebUI has it
+    visit(other, served[0])
+    open_workspace(other, "drawn")
+    open_step(other, "test")
+    other.frame_locator("#sl-live-sheet").locator("html[lang=ja]").wait_for()
+    other.close()
 
 
 def test_a_file_is_looked_into_baked_merged_and_cut(page: Any, served: tuple[str, Service]) -> None:
