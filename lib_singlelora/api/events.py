@@ -80,9 +80,15 @@ def add_routes(
             raise HTTPException(403, problem)
         seats.check()  # before the answer begins: afterwards nothing can be refused
 
+        # Set by a server that tells its end; one that waits for its streams would never end.
+        is_ending = getattr(request.app.state, "is_ending", bool)
+
+        async def is_gone() -> bool:
+            return is_ending() or await request.is_disconnected()
+
         async def seated() -> AsyncIterator[str]:
             with seats.taken():
-                async for line in stream(watch, workspace, request.is_disconnected):
+                async for line in stream(watch, workspace, is_gone):
                     yield line
 
         return StreamingResponse(seated(), media_type="text/event-stream", headers=HEADERS)

@@ -104,7 +104,9 @@ def crop(context: StageContext) -> CropResult:
         repeats = settings.training.repeats
         most = settings.crop.most_enlarged
         sizes = {view.name: figures(view, scale, buckets, most) for view in views}
-        notes = _describe(record, workspace, image, foreground, views, sizes, repeats)
+        # A preset's own number has its reason; only one of the user's is advised against.
+        advised = repeats if "training.repeats" in settings.changed() else None
+        notes = _describe(record, workspace, image, foreground, views, sizes, advised)
         _record_parts(record, image, foreground, views, face)
         record.data["notes"] = [
             *_missing_views(settings.crop, views),
@@ -190,12 +192,12 @@ def _describe(
     foreground: Image.Image,
     views: Sequence[View],
     sizes: Mapping[str, Shown],
-    repeats: int,
+    repeats: int | None,
 ) -> list[str]:
     """Record each view's box, tags, symmetry and real size; write the coverage; the notes on them.
 
     sizes: of each view, by its name.
-    repeats: of an epoch, as the settings have them.
+    repeats: of an epoch, as the user set them; None where a preset did.
     """
     sides = compare_sides(image, foreground)
     counts = coverage(image.size, [view.box for view in views])
@@ -213,7 +215,7 @@ def _describe(
         for view in views
     }
     record.data["repeats"] = proposal
-    notes = sentences(sizes, counts, solid, repeats, proposal)
+    notes = sentences(sizes, counts, solid, repeats or proposal, proposal)
     mirrored = [view.name for view in views if sides.of(view.box).flip]
     if mirrored:
         notes = [

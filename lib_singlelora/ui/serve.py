@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import os
 import socket
 import sys
@@ -85,4 +88,29 @@ def serve(
             "Everyone who can reach this address can use the page, which has no login; outside a"
             " network of your own put a reverse proxy with a login in front of it.\n"
         )
-    uvicorn.run(app, host=listen, port=port, log_level="warning", timeout_graceful_shutdown=GRACE)
+    config = uvicorn.Config(
+        app, host=listen, port=port, log_level="warning", timeout_graceful_shutdown=GRACE
+    )
+    server = uvicorn.Server(config)
+    app.state.is_ending = lambda: server.should_exit
+    logging.getLogger("uvicorn.error").addFilter(_BrokenOff(server))
+    with contextlib.suppress(KeyboardInterrupt):  # raised again once the server has ended
+        server.run()
+    if not server.started:
+        raise SystemExit(3)  # uvicorn has said why
+
+
+class _BrokenOff(logging.Filter):
+    """Leaves out what uvicorn says, with its traceback, of requests that the end breaks off.
+
+    Ours end by themselves; gradio's page keeps one open that does not.
+    """
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        super().__init__()
+        self.server = server
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        broken_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+        told = "timeout graceful shutdown exceeded" in record.msg
+        return not (self.server.should_exit and (broken_off or told))

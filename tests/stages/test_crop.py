@@ -21,6 +21,7 @@ from lib_singlelora.crops.views import View
 from lib_singlelora.errors import ImageModelError, SettingsError
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.settings.crop import CropSettings
+from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.crop import CropResult, _cutting, crop
 from lib_singlelora.workspace.workspace import Workspace
@@ -118,6 +119,17 @@ def test_a_view_is_moved_and_one_of_ones_own_is_added(
         note.startswith("not proposed: full_body, ") and "lower_body" in note for note in made.notes
     )
     assert {"pixels", "bucket", "enlarged", "confidence", "symmetry"} <= after["face"].keys()
+
+
+def test_the_repeats_that_a_preset_sets_are_not_advised_against(
+    eileen: Workspace, standalone_host: StandaloneHost
+) -> None:
+    of_preset = Settings.from_dict({"training": {"preset": "recommended"}})
+    for repeats, is_told in ((of_preset.training.repeats, False), (40, True)):
+        settings = small(training__preset="recommended", training__repeats=repeats)
+        made = crop(StageContext(settings, eileen, standalone_host))
+        assert any("training.repeats is" in note for note in made.notes) is is_told
+        assert made.repeats not in (0, repeats)  # it would have proposed another number
 
 
 @pytest.mark.parametrize(
