@@ -448,10 +448,13 @@ class Host(Protocol):
         """How many pictures of so many pixels the host draws at once, at least 1."""
         ...
 
-    def open_for_training(self, precision: str = "auto") -> AbstractContextManager[TrainingModel]:
+    def open_for_training(
+        self, precision: str | None = None
+    ) -> AbstractContextManager[TrainingModel]:
         """Lend the networks for training; after the exit everything is what it was.
 
-        precision: `training.precision`; auto takes what the host and its device are best at.
+        precision: `training.precision`; auto takes what is quickest on the host's device, where
+            that may be measured.  None takes the networks as they lie.
 
         Raises:
             CheckpointError: the checkpoint cannot be trained.

@@ -315,7 +315,8 @@ class LearningSettings(NetworkSettings):
         choices=("auto", "fp32", "fp16", "bf16"),
         help=(
             "Compute precision: auto uses bf16 on a GPU that supports it, else fp16 with loss "
-            "scaling, and fp32 on a CPU. fp32 in the WebUI needs its --no-half."
+            "scaling; on a CPU fp32, or standalone bf16 where it is measured to be quicker. fp32 "
+            "in the WebUI needs its --no-half."
         ),
     )
     gradient_checkpointing: bool = setting(

@@ -63,7 +63,7 @@ class DeclaredHost:
         return inner.generate_batch([self._asked(request) for request in requests], job)
 
     @contextmanager
-    def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
+    def open_for_training(self, precision: str | None = None) -> Iterator[TrainingModel]:
         """Lend the networks.  Raises: CheckpointError, TrainingError."""
         with self.inner.open_for_training(precision) as model:
             if self._settings.prediction != "auto":

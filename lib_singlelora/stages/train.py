@@ -15,7 +15,7 @@ from ..workspace.stage_record import StageRecord
 from ..workspace.workspace import Workspace
 from .context import StageContext
 from .train_early_stop import reason_to_stop
-from .train_run import TrainingRun
+from .train_run import PASSES, TrainingRun
 from .train_task import task_of
 
 
@@ -69,6 +69,8 @@ def train(context: StageContext) -> TrainResult:
     if context.force and snapshot.exists():
         snapshot.unlink()
     precision = task.settings.training.precision
+    if precision == "auto" and snapshot.exists():
+        precision = str(record.data.get(PASSES, precision))
     with host.exclusive(context.job), host.open_for_training(precision) as model:
         last = TrainingRun(context, task, record, model).run()
     # Of an earlier training, later epochs than the one in which this ended would count as its own

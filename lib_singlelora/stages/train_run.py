@@ -36,6 +36,8 @@ from .train_pictures import oddities, unused_files
 from .train_samples import draw_samples, thumbnail
 from .train_task import TrainTask
 
+PASSES = "passes"  # in the record: the precision that a training on a CPU began in
+
 
 class TrainingRun:
     """One training on an opened checkpoint; `run` trains from wherever its snapshot stands.
@@ -112,6 +114,10 @@ class TrainingRun:
             validation=self.options.validation,
             family=self.model.layout.name,
         )
+        # What a CPU is quickest at is measured; a resumed training must not measure otherwise
+        if str(self.model.device) == "cpu":
+            mixed = self.facts.mixed_precision
+            self.record.data[PASSES] = "fp32" if mixed == "no" else mixed
         resumed = trainer.resume()
         self.early_stop = open_early_stop(
             context.with_settings(self.settings), self.record, trainer, self.task.resolution

@@ -125,6 +125,8 @@ def computer_of(model: TrainingModel) -> Computer:
     )
     weight = float(first.element_size()) if first is not None else 4.0
     number = float(torch.empty(0, dtype=model.compute_dtype).element_size())
+    if device.type == "cpu" and model.compute_dtype == torch.bfloat16 and weight == number:
+        weight += 4.0  # it is a copy for the training; the fp32 weights wait beside it
     halved = model.compute_dtype == torch.float16
     return replace(_computer(device), weight=weight, number=number, autocast=halved)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
-from lib_singlelora.jobs import Job
+from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.files import read_lora
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
@@ -78,3 +80,49 @@ def test_what_is_off_leaves_a_training_the_one_that_it_was(
     newer = {name for switch, others in SWITCHES.items() for name in (switch, *others)}
     options = Settings.from_dict({f"training.{name}": value for name, value in on.items()})
     assert newer & learned_settings(options.training).keys() == expected
+
+
+class _StopAfter:
+    """Cancels a job in its second step."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.steps = 0
+
+    def __call__(self, progress: Progress) -> None:
+        self.steps += progress.stage == "train" and "loss" in progress.message
+        if self.steps == 2:
+            self.job.cancel()
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_training_that_began_in_bf16_on_a_cpu_goes_on_in_it(
+    eileen: Workspace,
+    standalone_host: StandaloneHost,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpointing: bool,
+) -> None:
+    """Even if the processor, busy with something else, is now measured otherwise."""
+    settings = small(
+        training__epochs=1,
+        training__repeats=1,
+        training__gradient_checkpointing=checkpointing,
+        training__auto_checkpointing=False,
+    )
+    finished = {}
+    for stops in (False, True):
+        monkeypatch.setitem(vars(standalone_host), "_is_quicker_in_bf16", True)
+        job = Job("train")
+        if stops:
+            job.report = _StopAfter(job)
+            with pytest.raises(JobCancelled):
+                run_stage("train", StageContext(settings, eileen, standalone_host, job, force=True))
+            monkeypatch.setitem(vars(standalone_host), "_is_quicker_in_bf16", False)
+            run_stage("train", StageContext(settings, eileen, standalone_host))
+        else:
+            run_stage("train", StageContext(settings, eileen, standalone_host, job, force=True))
+        finished[stops] = read_lora(eileen.models / "eileen.safetensors")
+    assert finished[True].metadata["ss_mixed_precision"] == "bf16"
+    assert finished[False].tensors.keys() == finished[True].tensors.keys()
+    for name, tensor in finished[False].tensors.items():
+        assert torch.equal(tensor, finished[True].tensors[name]), name

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from lib_singlelora.hosts.standalone.cpu_precision import has_bf16_units
+
 from .measurement import Measurement, against, table
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +55,7 @@ def measure_steps(rounds: int) -> list[Measurement]:
             found = interleaved(plain | mine, rounds)
         with worker("ours", ["checkpointing"]) as again:
             price = interleaved({"full": mine["full"]} | again, rounds)
+    halved = measure_bf16_steps(rounds) if has_bf16_units() else []
     return [
         Measurement("step.limit", round(found["limit"], 4), "s"),
         Measurement("step.peer", round(found["peer"], 4), "s"),
@@ -60,6 +63,25 @@ def measure_steps(rounds: int) -> list[Measurement]:
         against("step.full", found["full"], "s", "step.peer", found["peer"]),
         against("step.outd", found["outd"], "s", "step.full", found["full"]),
         against("step.checkpointing", price["checkpointing"], "s", "step.full", price["full"]),
+        *halved,
+    ]
+
+
+def measure_bf16_steps(rounds: int) -> list[Measurement]:
+    """The same step in bf16, on a processor that multiplies it: as "auto" takes it there."""
+    from .worker import worker
+
+    with (
+        worker("ours", ["full bf16"]) as mine,
+        worker("plain", ["limit", "peer", "peer bf16"]) as plain,
+    ):
+        found = interleaved(plain | mine, rounds)
+    half = found["full bf16"]
+    return [
+        Measurement("step.peer_bf16", round(found["peer bf16"], 4), "s"),
+        against("step.full_bf16", half, "s", "step.limit", found["limit"]),
+        against("step.full_bf16", half, "s", "step.peer", found["peer"]),
+        against("step.full_bf16", half, "s", "step.peer_bf16", found["peer bf16"]),
     ]
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lib_singlelora.hosts.standalone.checkpoint_loader import CheckpointNetworks
+from lib_singlelora.hosts.standalone.cpu_precision import bf16_weights
 from lib_singlelora.hosts.standalone.training_model import (
     StandaloneTrainingModel,
     borrowed_networks,
@@ -66,8 +67,11 @@ def limit(networks: CheckpointNetworks) -> Step:
     return step
 
 
-def peer(networks: CheckpointNetworks) -> Step:
-    """diffusers and peft in a plain loop: U-Net and text encoder, AdamW."""
+def peer(networks: CheckpointNetworks, dtype: torch.dtype = torch.float32) -> Step:
+    """diffusers and peft in a plain loop: U-Net and text encoder, AdamW.
+
+    dtype: bf16 computes under autocast, as accelerate's mixed precision does.
+    """
     from peft import LoraConfig
 
     unet, text = twin(networks)
@@ -85,7 +89,9 @@ def peer(networks: CheckpointNetworks) -> Step:
         timestep = torch.randint(0, 1000, (1,))
         alpha = networks.alphas_cumprod[timestep].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-        loss = F.mse_loss(unet(noisy, timestep, text(tokens)[0]).sample, noise)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            predicted = unet(noisy, timestep, text(tokens)[0]).sample
+        loss = F.mse_loss(predicted.float(), noise)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -102,14 +108,15 @@ def ours(
     device: str = "cpu",
     batch: int = 1,
 ) -> Step:
-    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with `
-    graphs` behind it or not.
+    """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with
+    ` graphs` or ` bf16` behind it or not.
 
     With gradient checkpointing the networks' weights are packed from now on, so that no other step
     may share them.
     """
-    plain, _, graphs = kind.partition(" ")
-    chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": bool(graphs)}
+    plain, _, how = kind.partition(" ")
+    chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": how == "graphs"}
+    dtype = torch.bfloat16 if how == "bf16" else None
     options = Settings.from_dict(
         {f"training.{name}": value for name, value in chosen.items()}
     ).training
@@ -118,8 +125,10 @@ def ours(
         np.random.default_rng(1).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
     ).save(path)
     picture = Picture(path, CAPTION, (SIDE, SIDE))
+    if dtype is not None:
+        stack.enter_context(bf16_weights(networks.unet, device, dtype))
     stack.enter_context(borrowed_networks(networks, device))
-    model = StandaloneTrainingModel(networks, device)
+    model = StandaloneTrainingModel(networks, device, dtype)
     weights = parse_block_weights(options.block_weights, model.layout).as_dict()
     network = LoraNetwork(
         model.targets(), model.layout, shape_of(options), weights, options.text_encoder_lr > 0, 1

@@ -63,6 +63,8 @@ def prepare() -> None:
 def main(manner: str, names: Sequence[str]) -> None:
     if manner == "ours":
         prepare()
+    import torch
+
     from .full_size import full_size
     from .steps import KINDS, encode, limit, ours, peer, peer_encode
 
@@ -71,10 +73,11 @@ def main(manner: str, names: Sequence[str]) -> None:
         makers: dict[str, Callable[[], Callable[[], None]]] = {
             "limit": lambda: limit(networks),
             "peer": lambda: peer(networks),
+            "peer bf16": lambda: peer(networks, torch.bfloat16),
             "latents.peer": lambda: peer_encode(networks),
             "latents": lambda: encode(networks, stack),
         }
-        for kind in KINDS:
+        for kind in (*KINDS, "full bf16"):
             makers[kind] = lambda kind=kind: ours(networks, kind, Path(folder), stack)  # type: ignore[misc]
         steps = {name: makers[name]() for name in names}
         print(DONE, flush=True)

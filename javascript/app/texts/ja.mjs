@@ -548,7 +548,7 @@ export const ja = {
     "setting.training.max_grad_norm": "勾配の上限",
     "setting.training.max_grad_norm.help": "これより大きな勾配のノルムは縮められます。0 はオフ。",
     "setting.training.precision": "精度",
-    "setting.training.precision.help": "計算の精度：auto は対応する GPU では bf16、それ以外の GPU では損失スケーリングつきの fp16、CPU では fp32。WebUI での fp32 には --no-half が必要です。",
+    "setting.training.precision.help": "計算の精度：auto は対応する GPU では bf16、それ以外の GPU では損失スケーリングつきの fp16、CPU では fp32（単体版では、計測して速ければ bf16）。WebUI での fp32 には --no-half が必要です。",
     "setting.training.gradient_checkpointing": "勾配チェックポイント",
     "setting.training.gradient_checkpointing.help": "逆伝播で活性を計算し直します。メモリは大幅に減り、遅くなります。メモリが足りないときに。",
     "setting.training.auto_checkpointing": "必要なら勾配チェックポイント",

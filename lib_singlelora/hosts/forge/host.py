@@ -127,12 +127,13 @@ class ForgeHost(FamilyHost):
             yield
 
     @contextmanager
-    def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
+    def open_for_training(self, precision: str | None = None) -> Iterator[TrainingModel]:
         """Lend the chosen checkpoint, loaded first if need be.
 
         Raises:
             CheckpointError: there is none, or one that cannot be trained.
             TrainingError: the program cannot compute in that precision.
         """
-        with borrowed_networks(self._program, self._program.load(), precision) as model:
+        wanted = precision or "auto"
+        with borrowed_networks(self._program, self._program.load(), wanted) as model:
             yield model

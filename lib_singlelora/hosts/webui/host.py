@@ -132,12 +132,12 @@ class WebUIHost(FamilyHost):
             sd_models.reload_model_weights(info=before)
 
     @contextmanager
-    def open_for_training(self, precision: str = "auto") -> Iterator[TrainingModel]:
+    def open_for_training(self, precision: str | None = None) -> Iterator[TrainingModel]:
         """Lend the checkpoint in memory.
 
         Raises:
             CheckpointError: none is loaded, or one that cannot be trained.
             TrainingError: the WebUI cannot compute in that precision.
         """
-        with borrowed_networks(shared.sd_model, precision) as model:
+        with borrowed_networks(shared.sd_model, precision or "auto") as model:
             yield model

@@ -105,7 +105,9 @@ class FamilyHost(ABC):
         """
 
     @abstractmethod
-    def open_for_training(self, precision: str = "auto") -> AbstractContextManager[TrainingModel]:
+    def open_for_training(
+        self, precision: str | None = None
+    ) -> AbstractContextManager[TrainingModel]:
         """Lend the checkpoint in memory.
 
         Raises:
