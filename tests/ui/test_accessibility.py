@@ -15,6 +15,7 @@ pytest.importorskip("gradio", minversion="4")
 from lib_singlelora.service.service import Service
 from lib_singlelora.ui.serve import application
 from lib_singlelora.workspace.stage_record import StageRecord
+from lib_singlelora.workspace.substeps import CLEANED, substep_file
 from tests.browser import CHROMIUM, needs_chromium
 from tests.stages.quiet_host import QuietHost
 from tests.two_colours import two_colours
@@ -45,7 +46,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     views = {"face": {"box": [0, 0, 64, 64], "pixels": [64, 64], "bucket": [512, 512]}}
     traits = [{"tag": "blue eyes", "category": "eye colour", "seen": 1, "visible": 1}]
     data = {"seen": {"face": ["smile", "blue eyes"]}, "traits": traits}
-    workspace.save_record(StageRecord("prepare", "x", True))
+    two_colours((128, 128), (200, 30, 30)).save(substep_file(workspace, CLEANED))
+    workspace.save_record(StageRecord("prepare", "x", True, {}, {"substeps": [CLEANED]}))
     workspace.save_record(StageRecord("crop", "x", True, {}, {"views": views}))
     workspace.save_record(StageRecord("caption", "x", True, {}, data))
     with serving(application(service)) as port:
