@@ -9,31 +9,37 @@ from numpy.typing import NDArray
 def label_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     """(labels, count) of the pieces that are connected by their sides.
 
-    labels: the number of each pixel's piece, from 1 on; 0 elsewhere, (H, W).
+    labels: the number of each pixel's piece, from 1 on in the order in which rows meet them; 0
+        elsewhere, (H, W).
     """
-    labels = np.zeros(mask.shape, dtype=np.int32)
-    parent = [0]
+    height, width = mask.shape
+    padded = np.zeros((height, width + 2), dtype=np.int8)
+    padded[:, 1:-1] = mask
+    steps = np.diff(padded, axis=1)
+    # Runs of set pixels, row by row; positions are numbers over all rows, one more to each row
+    # than it has pixels, so that no run ends where the next row begins
+    rows, first = np.nonzero(steps == 1)
+    starts = rows * (width + 1) + first
+    ends = np.flatnonzero(steps == -1)
+    above = width + 1
+    # The runs of the row above that each one touches, as a range of their numbers
+    lowest = np.searchsorted(ends, starts - above, side="right")
+    counts = np.maximum(0, np.searchsorted(starts, ends - above, side="left") - lowest)
+    below = np.repeat(np.arange(len(starts)), counts)
+    touched = np.arange(len(below)) + np.repeat(lowest - np.cumsum(counts) + counts, counts)
+    parent = list(range(len(starts)))
 
     def root(number: int) -> int:
         while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
+            parent[number] = number = parent[parent[number]]
         return number
 
-    for row in range(mask.shape[0]):
-        edges = np.diff(np.concatenate(([False], mask[row], [False])).astype(np.int8))
-        for start, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-            above = (
-                {root(int(number)) for number in np.unique(labels[row - 1, start:end]) if number}
-                if row
-                else set()
-            )
-            if not above:
-                parent.append(len(parent))
-            number = min(above) if above else len(parent) - 1
-            for other in above:
-                parent[other] = number
-            labels[row, start:end] = number
-    roots = np.array([root(number) for number in range(len(parent))])
+    for one, other in zip(touched.tolist(), below.tolist(), strict=True):
+        a = root(one)
+        b = root(other)
+        parent[max(a, b)] = min(a, b)
+    roots = np.array([root(number) for number in parent], dtype=np.int64)
     kept, numbers = np.unique(roots, return_inverse=True)
-    return numbers.astype(np.int32)[labels], len(kept) - 1
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    labels[mask] = np.repeat(numbers + 1, ends - starts)
+    return labels, len(kept)

@@ -77,7 +77,10 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
             parent[b] = a
             size[a] += size[b]
             limit[a] = weight + scale / size[a]
-    for one, other, _ in edges:
+    merged = np.array([root(at) for at in range(len(parent))])
+    apart = merged[ones[order]] != merged[others[order]]  # few, and only these may merge still
+    for at in np.flatnonzero(apart).tolist():
+        one, other, _ = edges[at]
         a = root(one)
         b = root(other)
         if a != b and (size[a] < least or size[b] < least):

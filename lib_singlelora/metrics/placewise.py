@@ -40,7 +40,7 @@ class Fields:
 
 def figure_of(picture: Image.Image) -> Mask | None:
     """The figure, (H, W), as the stage prepare finds it; None where the picture shows none."""
-    found = foreground_mask(picture.convert("RGB"))
+    found = foreground_mask(picture.convert("RGB"), estimate=False)
     if not found.reliable and not found.confidence:  # the plain box of the last resort
         return None
     return _whole(np.asarray(found.mask) > 127)

@@ -115,6 +115,7 @@ class FittedPictures:
     def __init__(self) -> None:
         self._images: dict[tuple[Path, tuple[int, int]], Image.Image] = {}
         self._masks: dict[tuple[Path, tuple[int, int]], Image.Image | None] = {}
+        self._last_mask: tuple[Path, Image.Image] | None = None
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._hashes: dict[Path, str] = {}
         self._bytes = 0
@@ -153,9 +154,18 @@ class FittedPictures:
         if key not in self._masks:
             self._masks[key] = None
             if picture.mask is not None:
-                whole = read_mask(picture.mask.path).image
-                self._masks[key] = fit_to_bucket(whole.crop(picture.mask.box), picture.bucket)
+                part = self._whole_mask(picture.mask.path).crop(picture.mask.box)
+                self._masks[key] = fit_to_bucket(part, picture.bucket)
         return self._masks[key]
+
+    def _whole_mask(self, path: Path) -> Image.Image:
+        """A mask's file; the last one is kept, as all crops of a picture share it.
+
+        Raises: PictureError.
+        """
+        if self._last_mask is None or self._last_mask[0] != path:
+            self._last_mask = path, read_mask(path).image
+        return self._last_mask[1]
 
     def hash(self, picture: Picture) -> str:
         """What the picture's file held when it was first asked for."""
@@ -177,9 +187,10 @@ class FittedPictures:
         return ImageOps.mirror(image) if version.mirrored else image
 
     def drop_images(self) -> None:
-        """Give the memory of the pictures back; masks are small and stay."""
+        """Give the memory of the pictures back; masks at their buckets' sizes stay."""
         self._images.clear()
         self._bytes = 0
+        self._last_mask = None
 
     def _check_unchanged(self, path: Path) -> None:
         """Raises: PictureError."""
