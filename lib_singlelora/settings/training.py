@@ -165,6 +165,16 @@ class LearningSettings(NetworkSettings):
     repeats: int = setting(
         5, label="Repeats", low=1, high=1000, help="How often an epoch shows each crop."
     )
+    full_body_share: float = setting(
+        0.0,
+        label="Full body share",
+        low=0,
+        high=0.9,
+        help=(
+            "Share of the character's samples that show the full body, as many in all as repeats "
+            "say: the parts alone do not teach what goes with what. 0 shows all crops alike."
+        ),
+    )
     batch_size: int = setting(
         1,
         label="Batch size",

@@ -21,6 +21,7 @@ from ..workspace.crops import view_box, view_pixels, view_symmetry, view_tags
 from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption, training_folders
 from ..workspace.workspace import Workspace
 
+FULL_BODY = "full body"  # the tag of a crop that shows the whole figure
 LONGEST = 225  # tokens: the most that training.max_token_length allows
 
 
@@ -41,8 +42,8 @@ def collect_pictures(
         )
     if not shows_the_class(settings):
         reg = []
-    repeats = settings.training.repeats
-    pictures = [_crop_picture(path, settings, workspace, buckets, repeats) for path in crops]
+    shown = _repeats(settings, workspace, crops)
+    pictures = [_crop_picture(path, settings, workspace, buckets, shown[path]) for path in crops]
     for source in generated_sources(workspace):
         for part in training_folders(source.root / "image"):
             pictures += [
@@ -82,6 +83,21 @@ def generated_sources(workspace: Workspace) -> list[Workspace]:
     """The workspaces of the pictures that a LoRA drew and that were added to the data set."""
     folders = [path.parent for path in (workspace.root / "generated").glob("*/settings.json")]
     return [Workspace(path, create=False) for path in sorted(folders) if not path.is_symlink()]
+
+
+def _repeats(settings: Settings, workspace: Workspace, crops: Sequence[Path]) -> dict[Path, int]:
+    """How often an epoch shows each crop: as often in all as without `full_body_share`."""
+    repeats = settings.training.repeats
+    shown = dict.fromkeys(crops, repeats)
+    whole = [path for path in crops if FULL_BODY in _tags(path.stem, read_caption(path), workspace)]
+    parts = [path for path in crops if path not in set(whole)]
+    total = repeats * len(crops)
+    share = min(round(total * settings.training.full_body_share), total - len(parts))
+    if whole and parts and share > repeats * len(whole):  # never fewer than the others
+        for group, samples in ((whole, share), (parts, total - share)):
+            each, more = divmod(samples, len(group))
+            shown |= {path: each + (number < more) for number, path in enumerate(group)}
+    return shown
 
 
 def _crop_picture(

@@ -36,6 +36,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "band_weights": (),
     "attention_loss": (),
     "size_conditioning": (),
+    "full_body_share": (),
     "text_encoder_2_lr": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
     **{item.name: () for item in fields(LossTermSettings)},

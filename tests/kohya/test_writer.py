@@ -90,6 +90,7 @@ SETTINGS: list[dict[str, Any]] = [
         "tensorboard": True,
         "sample_prompts": 'a "girl"\n| # = [x]',
         "class_share": 0.5,
+        "full_body_share": 0.4,
     },
 ]
 

@@ -199,3 +199,48 @@ def test_a_trigger_of_several_words_is_found_however_it_is_written(workspace: Wo
             collect_pictures(words, workspace, BUCKETS), "isabella dress style", 225, len
         )
         assert any("lacks the trigger" in note for note in notes) == told
+
+
+@pytest.mark.parametrize(
+    ("share", "repeats", "expected"),
+    [
+        (0.0, 4, {"full_body": 4, "face": 4, "own": 4, "portrait": 4}),
+        (0.5, 4, {"full_body": 8, "face": 3, "own": 3, "portrait": 2}),
+        (0.2, 4, {"full_body": 4, "face": 4, "own": 4, "portrait": 4}),  # never less often
+        (0.9, 1, {"full_body": 1, "face": 1, "own": 1, "portrait": 1}),  # every picture is shown
+        (0.9, 2, {"full_body": 5, "face": 1, "own": 1, "portrait": 1}),
+    ],
+)
+def test_the_full_body_has_its_share_of_the_same_number_of_samples(
+    workspace: Workspace, share: float, repeats: int, expected: dict[str, int]
+) -> None:
+    for name in expected:
+        path = workspace.image_folder(SETTINGS) / f"{name}.png"
+        Image.new("RGB", (96, 64), "red").save(path)
+        tag = name.replace("_", " ")
+        path.with_suffix(".txt").write_text(f"isabella, girl, {tag}", encoding="utf-8")
+    settings = SETTINGS.with_values(
+        {"training.full_body_share": share, "training.repeats": repeats}
+    )
+    folder = workspace.image_folder(SETTINGS)
+    if folder != workspace.image_folder(settings):
+        folder.rename(workspace.image_folder(settings))
+    found = {
+        picture.path.stem: picture.repeats
+        for picture in collect_pictures(settings, workspace, BUCKETS)
+    }
+    assert found == expected
+    assert sum(found.values()) == repeats * len(expected)
+
+
+@pytest.mark.parametrize("names", [("full_body",), ("face", "portrait")])
+def test_without_both_kinds_of_crops_all_are_shown_alike(
+    workspace: Workspace, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        path = workspace.image_folder(SETTINGS) / f"{name}.png"
+        Image.new("RGB", (96, 64), "red").save(path)
+        caption = f"isabella, girl, {name.replace('_', ' ')}"
+        path.with_suffix(".txt").write_text(caption, encoding="utf-8")
+    settings = SETTINGS.with_values({"training.full_body_share": 0.5})
+    assert {picture.repeats for picture in collect_pictures(settings, workspace, BUCKETS)} == {5}
