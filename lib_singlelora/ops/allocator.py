@@ -33,7 +33,7 @@ def keep_freed_memory() -> bool:
     if libc is None or _overcommit_is_off():
         return False
     libc.mallopt(M_MMAP_MAX, 0)  # large pieces come from the heap too
-    size = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * HEAP_SHARE)
+    size = int(physical_memory() * HEAP_SHARE)
     start = libc.malloc(size)  # addresses only: memory is taken where it is written to
     if not start:
         libc.mallopt(M_MMAP_MAX, MMAP_MAX_DEFAULT)
@@ -44,6 +44,14 @@ def keep_freed_memory() -> bool:
     libc.madvise(first, (start + size - first) // HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE)
     libc.free(start)
     return True
+
+
+def physical_memory() -> int:
+    """The machine's memory, bytes; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return 0
 
 
 def give_back() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ import torch
 from ..families.registry import family_of
 from ..host import TrainingModel
 from ..naming.blocks import BlockLayout, is_text
+from ..ops.allocator import physical_memory
 from ..settings.training import TrainingSettings
 from .memory_plan import Computer, MemoryPlan, plan_memory
 
@@ -143,16 +143,8 @@ def _computer(device: torch.device) -> Computer:
         properties = torch.cuda.get_device_properties(device)
         return Computer(str(properties.name), True, float(properties.total_memory))
     if device.type == "cpu":
-        return Computer("this computer", False, _physical_memory())
+        return Computer("this computer", False, float(physical_memory()))
     return Computer(device.type, True)
-
-
-def _physical_memory() -> float:
-    """Bytes; 0 where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return 0.0
 
 
 def gpu_peak(device: str) -> Callable[[], float]:

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...ops.allocator import physical_memory
+
 logger = logging.getLogger(__name__)
 
 # bf16 must win clearly: its steps are coarser, and a busy machine measures badly
@@ -25,6 +27,8 @@ MOST_OF_FP32 = 0.85
 ROUNDS = 1  # timed, after one that is not
 # Of a U-Net for which it is worth measuring: the embedded checkpoint's has 17 million
 MIN_PARAMETERS = 100_000_000
+BYTES_OF_BOTH = 6  # of a weight in fp32, which waits, and in bf16
+MEMORY_SHARE = 0.5  # of the machine's, for both: 11 GB for Stable Diffusion 1, 31 for SDXL
 
 
 def has_bf16_units() -> bool:
@@ -37,9 +41,15 @@ def has_bf16_units() -> bool:
 
 
 def is_quicker_in_bf16(unet: nn.Module) -> bool:
-    """True if this processor multiplies bf16 itself and, as measured, clearly sooner than fp32."""
+    """True if this processor multiplies bf16 itself and, as measured, clearly sooner than fp32.
+
+    False too where the memory is short for the copy: there, weights that lie in fp16 between uses
+    (gradient checkpointing, `ops/fp16_storage.py`) count for more than time.
+    """
     size = sum(parameter.numel() for parameter in unet.parameters())
     if size < MIN_PARAMETERS or not has_bf16_units():
+        return False
+    if size * BYTES_OF_BOTH > MEMORY_SHARE * physical_memory():
         return False
     share = share_of_fp32(unet)
     logger.info("a pass in bf16 takes %.2f of the time of one in fp32 on this processor", share)

@@ -55,7 +55,7 @@ def test_bf16_is_chosen_where_it_wins_clearly(
     assert is_quicker_in_bf16(unet) is chosen
 
 
-def test_a_processor_without_bf16_and_a_small_network_are_not_measured(
+def test_where_bf16_cannot_help_nothing_is_measured(
     unet: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(unet: nn.Module) -> float:
@@ -66,6 +66,12 @@ def test_a_processor_without_bf16_and_a_small_network_are_not_measured(
     monkeypatch.setattr(cpu_precision, "MIN_PARAMETERS", 0)
     monkeypatch.setattr(cpu_precision, "has_bf16_units", lambda: False)
     assert not is_quicker_in_bf16(unet)
+    monkeypatch.setattr(cpu_precision, "has_bf16_units", lambda: True)
+    # On less memory than twice its weights in fp32 and bf16, and where the system does not tell
+    size = sum(parameter.numel() for parameter in unet.parameters())
+    for memory in (11 * size, 0):
+        monkeypatch.setattr(cpu_precision, "physical_memory", lambda memory=memory: memory)
+        assert not is_quicker_in_bf16(unet)
 
 
 def test_whether_the_processor_has_it_is_what_it_says_of_itself() -> None:
