@@ -114,7 +114,7 @@ class FittedPictures:
 
     def __init__(self) -> None:
         self._images: dict[tuple[Path, tuple[int, int]], Image.Image] = {}
-        self._masks: dict[tuple[Path, tuple[int, int]], Image.Image | None] = {}
+        self._masks: dict[tuple[Path, tuple[int, int]], Image.Image] = {}
         self._last_mask: tuple[Path, Image.Image] | None = None
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._hashes: dict[Path, str] = {}
@@ -151,11 +151,11 @@ class FittedPictures:
         Raises: PictureError.
         """
         key = (picture.path, picture.bucket)
+        if picture.mask is None:
+            return None
         if key not in self._masks:
-            self._masks[key] = None
-            if picture.mask is not None:
-                part = self._whole_mask(picture.mask.path).crop(picture.mask.box)
-                self._masks[key] = fit_to_bucket(part, picture.bucket)
+            part = self._whole_mask(picture.mask.path).crop(picture.mask.box)
+            self._masks[key] = fit_to_bucket(part, picture.bucket)
         return self._masks[key]
 
     def _whole_mask(self, path: Path) -> Image.Image:
@@ -205,7 +205,7 @@ class FittedPictures:
         if self._stamps.setdefault(path, stamp) != stamp:
             raise PictureError(
                 f"{path.name}: found a changed picture, expected the one that the training began"
-                " with; resume the training, which then begins with the new one"
+                " with; put that one back, or call 'train' again, which then learns the new one"
             )
 
 

@@ -148,3 +148,12 @@ def test_pictures_encoded_ahead_leave_the_memory(drawn: list[Picture]) -> None:
     cache = LatentCache()
     cache.fill(TinyModel(), drawn, VERSIONS, lambda done, total: None)
     assert not cache._fitted._images
+
+
+def test_a_damaged_mask_is_told_each_time_and_never_taken_for_none(drawn: list[Picture]) -> None:
+    assert drawn[0].mask is not None
+    drawn[0].mask.path.write_bytes(b"no picture")
+    cache = LatentCache()
+    for _ in range(2):
+        with pytest.raises(PictureError, match=r"mask\.png"):
+            cache.mask(drawn[0], mirrored=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from lib_singlelora.hosts.standalone.cpu_precision import (
     share_of_fp32,
 )
 from lib_singlelora.hosts.standalone.host import StandaloneHost
+from tests.small_sd2 import build_small_sd2
+from tests.small_sdxl import build_small_sdxl
 
 
 @pytest.fixture
@@ -111,3 +114,20 @@ def test_auto_lends_bf16_for_a_training_and_fp32_for_all_else(
     assert torch.equal(outputs[None], outputs["fp32"])
     error = (outputs["auto"] - outputs["fp32"]).norm() / outputs["fp32"].norm()
     assert 0 < error < 0.02  # bf16 keeps eight bits
+
+
+@pytest.mark.parametrize("build", [build_small_sdxl, build_small_sd2])
+def test_other_families_are_measured_and_lent_in_bf16_too(
+    tmp_path: Path, build: Callable[[Path], object]
+) -> None:
+    build(tmp_path)
+    host = StandaloneHost(next(tmp_path.glob("*.safetensors")), "cpu")
+    assert share_of_fp32(host.networks.unet) > 0
+    noisy, times = torch.randn(1, 4, 16, 16), torch.tensor([500])
+    outputs = {}
+    for precision in ("fp32", "bf16"):
+        with host.open_for_training(precision) as model, torch.no_grad():
+            text = model.encode_prompts(["a girl"], 1)
+            outputs[precision] = model.predict(noisy, times, text).float()
+    error = (outputs["bf16"] - outputs["fp32"]).norm() / outputs["fp32"].norm()
+    assert 0 < error < 0.05
