@@ -13,10 +13,12 @@ from ...families.family import Family
 from ...families.registry import family_of
 from ...families.sd1 import SD1
 from ...host import LoraUse
-from ...lora.files import read_lora
+from ...lora.files import LoraFile, read_lora
 from ...lora.functional import bias_change, module_change
 from ...naming.blocks import is_text
 from .bundled_embeddings import Vectors, vectors_of
+
+KEPT_BYTES = 128 * 2**20  # of files that are kept read, for a sheet asks for the same few again
 
 
 class MergedLoras:
@@ -31,6 +33,8 @@ class MergedLoras:
         self._family = family
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
         self._merged: tuple[tuple[LoraUse, int], ...] = ()  # (LoRA, time of its file's change)
+        # (file, time of its change) -> what it says, the latest used last
+        self._files: dict[tuple[Path, int], LoraFile] = {}
         self.embeddings: dict[str, Vectors] = {}
         """Vectors of the files' textual inversions by name; see `bundled_embeddings`."""
 
@@ -82,9 +86,21 @@ class MergedLoras:
         self._backup.setdefault((name, kind), parameter.detach().clone())
         parameter.copy_(parameter.float() + change.reshape(parameter.shape).to(parameter.device))
 
+    def _read(self, path: Path) -> LoraFile:
+        """The file, read anew where it has changed.
+
+        Raises: LoraFileError, LoraKeyError, as `read_lora`.
+        """
+        key = path, _modified_at(path)
+        lora = self._files.pop(key, None) or read_lora(path)
+        self._files[key] = lora
+        while len(self._files) > 1 and sum(map(_bytes, self._files.values())) > KEPT_BYTES:
+            del self._files[next(iter(self._files))]
+        return lora
+
     @torch.no_grad()
     def _merge(self, use: LoraUse) -> None:
-        lora = read_lora(use.path)
+        lora = self._read(use.path)
         unknown = [name for name in lora.modules if name not in self._modules]
         made_for = family_of(lora.layout)
         if unknown and made_for is not self._family:
@@ -114,3 +130,7 @@ class MergedLoras:
 
 def _modified_at(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _bytes(lora: LoraFile) -> int:
+    return sum(tensor.nbytes for tensor in (*lora.tensors.values(), *lora.embeddings.values()))

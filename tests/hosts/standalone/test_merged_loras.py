@@ -1,5 +1,6 @@
 """LoRA files merged into the standalone networks at any strength, and taken out again."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from torch import nn
 
 from lib_singlelora.errors import LoraKeyError
 from lib_singlelora.host import LoraUse
+from lib_singlelora.hosts.standalone import merged_loras
 from lib_singlelora.hosts.standalone.merged_loras import MergedLoras
+from lib_singlelora.lora.files import LoraFile, read_lora
 
 LINEAR = "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
 CONV = "input_blocks.1.1.proj_in"
@@ -203,3 +206,60 @@ def test_a_change_of_a_bias_that_is_not_there_is_refused(tmp_path: Path) -> None
     modules = {**targets(), LINEAR: nn.Linear(10, 8, bias=False)}
     with pytest.raises(LoraKeyError, match="found a change of its bias, expected none"):
         MergedLoras(modules.items()).apply([LoraUse(tmp_path / "a.safetensors", 1, 1)])
+
+
+# Files that are used again
+# ------------------------------------------------------------------------
+
+
+def plain_lora(path: Path, value: float, rank: int = 2) -> LoraUse:
+    save_file(
+        {
+            f"{STEMS[LINEAR]}.lora_up.weight": torch.full((8, rank), value),
+            f"{STEMS[LINEAR]}.lora_down.weight": torch.ones(rank, 10),
+            f"{STEMS[LINEAR]}.alpha": torch.tensor(float(rank)),
+        },
+        path,
+    )
+    return LoraUse(path, 1, 1)
+
+
+def test_a_file_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+
+    def counted(path: Path) -> LoraFile:
+        reads.append(path.name)
+        return read_lora(path)
+
+    monkeypatch.setattr(merged_loras, "read_lora", counted)
+    modules = targets()
+    before = modules[LINEAR].weight.detach().clone()
+    loras = MergedLoras(modules.items())
+    one = plain_lora(tmp_path / "one.safetensors", 1.0)
+    two = plain_lora(tmp_path / "two.safetensors", 2.0)
+    for use in (one, two, one):
+        loras.apply([use])
+    assert reads == ["one.safetensors", "two.safetensors"]
+    torch.testing.assert_close(modules[LINEAR].weight.detach(), before + 2)
+
+    one = plain_lora(tmp_path / "one.safetensors", 5.0)
+    os.utime(one.path, ns=(1, 1))  # whatever the clock's steps are
+    loras.apply([two])
+    loras.apply([one])
+    assert reads[2:] == ["one.safetensors"]
+    torch.testing.assert_close(modules[LINEAR].weight.detach(), before + 10)
+
+
+def test_no_more_is_kept_read_than_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = targets()
+    loras = MergedLoras(modules.items())
+    uses = [plain_lora(tmp_path / f"{number}.safetensors", 1.0) for number in range(4)]
+    monkeypatch.setattr(merged_loras, "KEPT_BYTES", 2 * (4 * (16 + 20 + 1)))
+    for use in uses:
+        loras.apply([use])
+    assert [path.stem for path, _ in loras._files] == ["2", "3"]
+    monkeypatch.setattr(merged_loras, "KEPT_BYTES", 1)
+    loras.apply([uses[0]])
+    assert [path.stem for path, _ in loras._files] == ["0"]
