@@ -50,11 +50,11 @@ from .inspection import CheckpointFile, cached_sha256, inspect, legacy_hash
 from .merged_loras import MergedLoras
 from .prompt_loras import loras_of
 from .sampler import SAMPLERS, Img2ImgStart, denoise, make_scheduler, noise_for
+from .traced_pass import TracedPass
 from .training_model import (
     StandaloneTrainingModel,
     borrowed_networks,
     placement,
-    predicted,
     weighted_modules,
     weights_dtype,
 )
@@ -149,7 +149,7 @@ class StandaloneHost:
             yield
             return
         file = inspect(path)
-        loaded = ("checkpoint", "networks", "_loras")  # the cached properties
+        loaded = ("checkpoint", "networks", "_loras", "_predicted")  # the cached properties
         kept: dict[str, object] = {
             key: self.__dict__.pop(key) for key in loaded if key in self.__dict__
         }
@@ -231,6 +231,10 @@ class StandaloneHost:
     @cached_property
     def _loras(self) -> MergedLoras:
         return MergedLoras(weighted_modules(self.networks), self._file.family)
+
+    @cached_property
+    def _predicted(self) -> TracedPass:
+        return TracedPass(self.networks.unet)
 
     @contextmanager
     def open_for_training(self, precision: str | None = None) -> Iterator[TrainingModel]:
@@ -348,7 +352,7 @@ class StandaloneHost:
                 dtype = weights_dtype(networks)
 
                 def unet(noisy: Tensor, conditioning: Conditioning) -> Tensor:
-                    return predicted(networks.unet, noisy.to(dtype), timestep, conditioning).float()
+                    return self._predicted(noisy.to(dtype), timestep, conditioning).float()
 
                 return predict(texts, unet, latents, next(step_numbers), first.cfg_scale)
 

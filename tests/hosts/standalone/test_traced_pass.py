@@ -1,0 +1,143 @@
+"""Passes of a small U-Net from their traces: the same numbers, and LoRAs count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lib_singlelora.host import Conditioning, ImageRequest, LoraUse
+from lib_singlelora.hosts.standalone import traced_pass
+from lib_singlelora.hosts.standalone.host import StandaloneHost
+from lib_singlelora.hosts.standalone.traced_pass import COMPARED, TracedPass
+from lib_singlelora.jobs import Job
+from lib_singlelora.lora.files import write_lora
+from lib_singlelora.lora.network import LoraNetwork, LoraShape
+
+REQUEST = ImageRequest("a girl", (1, 2), 64, 64, steps=4)
+
+
+@pytest.fixture
+def lora(standalone_host: StandaloneHost, tmp_path: Path) -> LoraUse:
+    with standalone_host.open_for_training() as model, torch.no_grad():
+        network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, False, 1)
+        for _, branch in network.items():
+            branch.up.fill_(0.2)
+        write_lora(tmp_path / "a.safetensors", network.kohya_tensors(), {}, "fp32")
+    return LoraUse(tmp_path / "a.safetensors", 1, 1)
+
+
+def pictures(host: StandaloneHost, request: ImageRequest) -> list[np.ndarray]:
+    return [np.asarray(each.image) for each in host.generate(request, Job())]
+
+
+def traced(host: StandaloneHost, passes: int = 0) -> TracedPass:
+    """The host draws with traces from now on; `passes` as of `TracedPass`."""
+    host._predicted = TracedPass(host.networks.unet, passes)  # type: ignore[misc]
+    return host._predicted
+
+
+def test_pictures_are_the_same_to_the_last_bit_and_loras_count(
+    small_checkpoint: Path, lora: LoraUse, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = StandaloneHost(small_checkpoint, "cpu")
+    requests = [REQUEST, ImageRequest("a girl", (1, 2), 64, 64, steps=4, loras=(lora,)), REQUEST]
+    plain = [pictures(host, request) for request in requests]
+    with_traces = traced(host)
+    drawn = [pictures(host, request) for request in requests[:2]]
+    with host.open_for_training():  # which lays weights out anew, and back
+        pass
+    drawn.append(pictures(host, requests[2]))
+    assert with_traces._traces and not caplog.records
+    assert all(
+        np.array_equal(one, other)
+        for before, after in zip(plain, drawn, strict=True)
+        for one, other in zip(before, after, strict=True)
+    )
+    assert not np.array_equal(drawn[0][0], drawn[1][0])
+
+
+def test_a_few_pictures_are_not_worth_a_trace(small_checkpoint: Path) -> None:
+    host = StandaloneHost(small_checkpoint, "cpu")
+    pictures(host, REQUEST)
+    assert not host._predicted._traces
+
+
+class Unet(nn.Module):
+    """As diffusers' is called.  compute: its output of the input, timestep and context."""
+
+    def __init__(self, compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(2.0))
+        self.compute = compute
+        self.calls = 0
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool = True) -> Any:
+        self.calls += 1
+        output = self.compute(x * self.weight, t, context)
+        return type("Output", (), {"sample": output}) if return_dict else (output,)
+
+
+def run(predict: TracedPass, timestep: int, side: int = 2) -> Tensor:
+    with torch.inference_mode():
+        return predict(
+            torch.ones(1, 4, side, side), torch.tensor(timestep), Conditioning(torch.ones(1, 7, 3))
+        )
+
+
+def test_the_unets_own_code_runs_no_more_once_it_is_written_down() -> None:
+    unet = Unet(lambda x, t, context: x * t + context.mean())
+    predict = TracedPass(unet, passes=1)
+    for timestep in range(1, 2 + COMPARED):
+        assert torch.equal(run(predict, timestep), torch.full((1, 4, 2, 2), 2.0 * timestep + 1))
+    calls = unet.calls
+    with torch.no_grad():
+        unet.weight.fill_(3.0)
+    assert torch.equal(run(predict, 10), torch.full((1, 4, 2, 2), 31.0))
+    assert unet.calls == calls
+    run(predict, 10, side=3)  # another shape is another trace
+    assert unet.calls == calls + 1
+
+
+def test_what_depends_on_a_value_is_computed_plainly(caplog: pytest.LogCaptureFixture) -> None:
+    unet = Unet(lambda x, t, context: x * int(t))  # the trace keeps the first one's
+    predict = TracedPass(unet, passes=0)
+    for timestep in (1, 2, 3, 4):
+        assert torch.equal(run(predict, timestep), torch.full((1, 4, 2, 2), 2.0 * timestep))
+    assert "it gave other numbers" in caplog.text
+    assert not predict._traces
+
+
+def test_what_cannot_be_written_down_is_computed_plainly(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object) -> None:
+        raise RuntimeError("no such\noperation")
+
+    monkeypatch.setattr(traced_pass, "_trace", refused)
+    predict = TracedPass(Unet(lambda x, t, context: x * t), passes=0)
+    for timestep in (1, 2, 3):
+        assert torch.equal(run(predict, timestep), torch.full((1, 4, 2, 2), 2.0 * timestep))
+    assert "(no such operation)" in caplog.text
+
+
+@pytest.mark.parametrize("reason", ["large", "pooled", "many shapes"])
+def test_what_is_left_as_it_was(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if reason == "large":
+        monkeypatch.setattr(traced_pass, "MOST_PARAMETERS", 0)
+    unet = Unet(lambda x, t, context: x * t)
+    predict = TracedPass(unet, passes=0)
+    text = torch.ones(1, 7, 3)
+    if reason == "pooled":
+        monkeypatch.setattr(traced_pass, "predicted", lambda unet, x, t, c: unet(x, t, text).sample)
+    conditioning = Conditioning(text, text[:, 0] if reason == "pooled" else None)
+    sides = range(1, 3 + traced_pass.MOST_SHAPES) if reason == "many shapes" else [2] * 4
+    with torch.inference_mode():
+        for side in sides:
+            predict(torch.ones(1, 4, side, side), torch.tensor(3), conditioning)
+    assert len(predict._traces) == (traced_pass.MOST_SHAPES if reason == "many shapes" else 0)
