@@ -7,6 +7,7 @@ with them: 2,500 modules. `import_diffusers_lightly` is for a process that is th
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import sys
@@ -43,7 +44,12 @@ def import_diffusers_lightly() -> None:
     if "diffusers" in sys.modules or importlib.util.find_spec("diffusers") is None:
         return
     try:
-        with _absent(OPTIONAL), _compiler_unused(), _bare_packages(WHOLE_PACKAGES):
+        with (
+            _absent(OPTIONAL),
+            _compiler_unused(),
+            _packages_not_listed(),
+            _bare_packages(WHOLE_PACKAGES),
+        ):
             for name in NEEDED:
                 importlib.import_module(name)
     except (ImportError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -107,6 +113,24 @@ def _compiler_unused() -> Iterator[None]:
     finally:
         if sys.modules.get(COMPILER) is stand_in:
             del sys.modules[COMPILER]
+
+
+@contextmanager
+def _packages_not_listed() -> Iterator[None]:
+    """While inside, diffusers does not read what every installed package brings.
+
+    It asks for that once, a quarter of a second, to find a package's other name; afterwards it asks
+    when it wants to know.
+    """
+    list_all = importlib.metadata.packages_distributions
+    importlib.metadata.packages_distributions = dict
+    try:
+        yield
+    finally:
+        importlib.metadata.packages_distributions = list_all
+        noted = sys.modules.get("diffusers.utils.import_utils")
+        if noted is not None and getattr(noted, "_package_map", None) == {}:
+            noted._package_map = None  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -76,6 +76,21 @@ def test_what_was_left_out_can_be_imported_afterwards() -> None:
     assert "torch._dynamo.eval_frame" in modules
 
 
+def test_the_installed_packages_are_listed_when_diffusers_asks_and_not_before() -> None:
+    loaded_by(
+        "import importlib.metadata as metadata\n"
+        "list_all, read = metadata.packages_distributions, []\n"
+        "metadata.packages_distributions = lambda: read.append(1) or list_all()\n"
+        "given = metadata.packages_distributions\n"
+        "from lib_singlelora.hosts.standalone.light_import import import_diffusers_lightly\n"
+        "import_diffusers_lightly()\n"
+        "from diffusers.utils import import_utils\n"
+        "assert not read and metadata.packages_distributions is given\n"
+        "known = import_utils._is_package_available('PIL', get_dist_name=True)\n"
+        "assert known == (True, metadata.version('pillow')), known\n"
+    )
+
+
 def test_another_diffusers_is_imported_whole(tmp_path: Path) -> None:
     package = tmp_path / "diffusers" / "models"
     package.mkdir(parents=True)
