@@ -23,8 +23,9 @@ from .train_validation import split_validation
 
 # Settings that change nothing of what is learned: with others, a training goes on where it was.
 NOT_LEARNED = set(
-    "preset auto_checkpointing tensorboard sample_every sample_prompts sample_seed save_precision"
-    " validation validation_views early_stop early_stop_patience early_stop_pictures".split()
+    "preset auto_checkpointing channels_last tensorboard sample_every sample_prompts sample_seed"
+    " save_precision validation validation_views early_stop early_stop_patience"
+    " early_stop_pictures".split()
 )
 # Settings that are newer than the first trainings -> what goes with each: while one is off, a
 # training is what it was before there was such a setting.

@@ -67,6 +67,43 @@ class CudaRecorder:
         return replay
 
 
+@dataclass(frozen=True)
+class StaticPass:
+    """A pass and its way back, computed on the same tensors each time.
+
+    batch: on the objective's device.
+    conditioning: leaves; their gradients are added to where the text learns.
+    loss: a scalar, which each pass writes.
+    """
+
+    objective: Objective
+    batch: TrainingBatch
+    conditioning: Conditioning
+    loss: Tensor
+
+    def compute(self) -> None:
+        """The loss, and its gradients, which are added."""
+        computed = self.objective.loss_of(self.batch, self.conditioning)
+        computed.backward()
+        self.loss.copy_(computed.detach())
+
+    def recorded(self, recorder: Recorder) -> Callable[[], None]:
+        """What computes it again.  Raises: RuntimeError."""
+        for _ in range(2):
+            recorder.warm_up(self.compute)
+        return recorder.record(self.compute)
+
+
+def static_pass(
+    objective: Objective, batch: TrainingBatch, conditioning: Conditioning | None = None
+) -> StaticPass:
+    """A pass over copies of a batch and its conditioning; None encodes the batch's captions."""
+    batch = batch.on(objective.model.device).clone()
+    texts = conditioning or objective.encode(batch.captions)
+    loss = torch.zeros((), device=batch.latents.device)
+    return StaticPass(objective, batch, texts.mapped(_static), loss)
+
+
 @dataclass
 class _Recording:
     """A recorded pass and the tensors that it reads and writes.
@@ -74,9 +111,7 @@ class _Recording:
     unchecked: steps that are still to be compared with a plain pass.
     """
 
-    batch: TrainingBatch
-    conditioning: Conditioning
-    loss: Tensor
+    own: StaticPass
     replay: Callable[[], None]
     unchecked: int = CHECKED_STEPS
 
@@ -125,10 +160,11 @@ class CudaGraph:
     def _replayed(
         self, recording: _Recording, batch: TrainingBatch, conditioning: Conditioning
     ) -> Tensor:
+        own = recording.own
         with torch.no_grad():
             for name in TENSORS:
-                getattr(recording.batch, name).copy_(getattr(batch, name))
-            texts = list(zip(recording.conditioning.tensors(), conditioning.tensors(), strict=True))
+                getattr(own.batch, name).copy_(getattr(batch, name))
+            texts = list(zip(own.conditioning.tensors(), conditioning.tensors(), strict=True))
             for recorded, text in texts:
                 recorded.copy_(text)
                 if recorded.grad is not None:
@@ -140,7 +176,7 @@ class CudaGraph:
             torch.autograd.backward(
                 [text for text, _ in learning], [grad for _, grad in learning if grad is not None]
             )
-        return recording.loss.clone()  # the next replay writes another one there
+        return own.loss.clone()  # the next replay writes another one there
 
     def _compared(
         self, recording: _Recording, batch: TrainingBatch, conditioning: Conditioning
@@ -194,18 +230,8 @@ class CudaGraph:
         return self._recordings.get(key)
 
     def _record(self, batch: TrainingBatch, conditioning: Conditioning) -> _Recording:
-        static_batch = batch.clone()
-        static_texts = conditioning.mapped(_static)
-        loss = torch.zeros((), device=batch.latents.device)
-
-        def compute() -> None:
-            computed = self.objective.loss_of(static_batch, static_texts)
-            computed.backward()
-            loss.copy_(computed.detach())
-
-        for _ in range(2):
-            self._recorder.warm_up(compute)
-        return _Recording(static_batch, static_texts, loss, self._recorder.record(compute))
+        own = static_pass(self.objective, batch, conditioning)
+        return _Recording(own, own.recorded(self._recorder))
 
 
 def _norm(tensors: list[Tensor]) -> float:

@@ -35,6 +35,7 @@ from .checks import (
     out_of_memory,
     text_spread,
 )
+from .conv_layout import largest, layout_choice
 from .cuda_graph import CudaGraph, recording_obstacle
 from .ema import Ema
 from .epoch_plan import Picture, Sample, budget, epoch_steps
@@ -127,6 +128,7 @@ class Trainer:
         self.scaler = GradScaler(model.compute_dtype == torch.float16)
         self.not_recorded = recording_obstacle(model, network, settings)
         self.cuda_graph = None if self.not_recorded else CudaGraph(self.objective)
+        self.layout_choice = layout_choice(self.objective, self.cuda_graph is not None)
         # Without loss scaling nothing in a step needs the loss, so a GPU is not waited for
         self.reads_late = torch.device(model.device).type == "cuda" and not self.scaler.enabled
         self._untold: _Untold | None = None  # the step whose loss is still to be read
@@ -215,6 +217,8 @@ class Trainer:
                 halves = self.model.compute_dtype == torch.float32
                 stack.enter_context(fp16_storage(self.model.blocks(), halves))
             stack.enter_context(self.prepared())
+            if self.layout_choice:
+                stack.enter_context(self.layout_choice.opened())
             if self.state.step == 0:
                 self._validate(0, job)
             for epoch in range(self.state.epoch, self.settings.epochs):
@@ -257,6 +261,7 @@ class Trainer:
             settings.class_share,
         )
         self._encode_ahead(steps[self.state.position :])
+        self._choose_layout(job, steps[self.state.position :])
         for position in range(self.state.position, len(steps)):
             if job.cancelled:
                 self._tell(job)
@@ -349,6 +354,18 @@ class Trainer:
         ahead += [[picture.caption] for picture in self.validated]
         self.objective.encode_ahead(ahead)
         self.model.set_aside("text encoder")
+
+    def _choose_layout(self, job: Job, steps: Sequence[Sequence[Sequence[Sample]]]) -> None:
+        """Once, before a pass is recorded: it would read the weights where they lay before."""
+        choice = self.layout_choice
+        if choice is None or choice.made or not steps:
+            return
+        passes = (self.budget.steps - self.state.step) * self.settings.gradient_accumulation
+        ahead, batch = largest(steps)
+        made = choice.make(self._make_batch(batch, self.state.step + ahead), passes)
+        job.log(
+            "conv_layout", channels_last=made.channels_last, share=made.share, message=str(made)
+        )
 
     def peak_memory(self) -> PeakMemory:
         """What a step will need, from a few passes over tiny pictures."""
@@ -473,9 +490,10 @@ class Trainer:
         """
         return self.objective.loss(self._make_batch(batch))
 
-    def _make_batch(self, batch: Sequence[Sample]) -> TrainingBatch:
+    def _make_batch(self, batch: Sequence[Sample], step: int | None = None) -> TrainingBatch:
+        """The batch as a step has it, 0-based; None for the present one."""
         length = len(self.model.alphas_cumprod)
-        prior = self._prior_acts(self.state.step)
+        prior = self._prior_acts(self.state.step if step is None else step)
         return make_batch(self.settings, self.latents, batch, length, prior)
 
     def _prior_acts(self, step: int) -> bool:

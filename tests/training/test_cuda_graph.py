@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
 
-from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
@@ -19,6 +18,9 @@ from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.trainer import Trainer
 from tests.training.test_trainer import pictures, settings
 from tests.training.tiny_model import TinyModel
+
+if TYPE_CHECKING:  # most of this needs no diffusers
+    from lib_singlelora.hosts.standalone.host import StandaloneHost
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -227,6 +229,8 @@ def _trained(
 def test_a_recorded_training_is_the_plain_one(
     standalone_host: StandaloneHost, tmp_path: Path
 ) -> None:
+    from lib_singlelora.hosts.standalone.host import StandaloneHost
+
     host = StandaloneHost(standalone_host.checkpoint.path, "cuda")
     plain, weights, _ = _trained(host, tmp_path / "plain", False)
     recorded, own, trainer = _trained(host, tmp_path / "graphs", True)

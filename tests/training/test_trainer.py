@@ -1,6 +1,9 @@
 """The loop on the small checkpoint: it learns, resumes exactly, and notices what goes wrong."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -8,7 +11,6 @@ import torch
 from PIL import Image
 
 from lib_singlelora.errors import JobCancelled, SnapshotError, TrainingError
-from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.lora.branches import LoraShape, shape_of
 from lib_singlelora.lora.network import LoraNetwork, attached
@@ -17,6 +19,9 @@ from lib_singlelora.settings.training import TrainingSettings
 from lib_singlelora.training.epoch_plan import Picture
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.trainer import Trainer, TrainerState
+
+if TYPE_CHECKING:  # other tests take what is here where there is no diffusers
+    from lib_singlelora.hosts.standalone.host import StandaloneHost
 
 Result = dict[str, torch.Tensor]
 

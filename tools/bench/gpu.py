@@ -19,7 +19,15 @@ from .measurement import Measurement, against
 from .steps import CAPTION, PEER_TEXT, PEER_UNET, Step, ours
 
 BATCHES = (1, 2, 4)
-KINDS = ("full", "full graphs", "outd", "outd graphs", "checkpointing")
+KINDS = (
+    "full",
+    "full channels_last",
+    "full graphs",
+    "full graphs channels_last",
+    "outd",
+    "outd graphs",
+    "checkpointing",
+)
 
 
 def _limit(networks: CheckpointNetworks, batch: int) -> Step:

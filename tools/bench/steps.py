@@ -21,6 +21,7 @@ from lib_singlelora.hosts.standalone.training_model import (
 from lib_singlelora.lora.branches import shape_of
 from lib_singlelora.lora.network import LoraNetwork
 from lib_singlelora.naming.block_weights import parse_block_weights
+from lib_singlelora.ops.conv_layout import channels_last_convs
 from lib_singlelora.ops.fp16_storage import fp16_storage
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.training.epoch_plan import Picture, Sample
@@ -109,14 +110,14 @@ def ours(
     batch: int = 1,
 ) -> Step:
     """The trainer's own step; stack: what stays open while it is called.  kind: of KINDS, with
-    ` graphs` or ` bf16` behind it or not.
+    ` graphs`, ` bf16` and ` channels_last` behind it or not.
 
     With gradient checkpointing the networks' weights are packed from now on, so that no other step
     may share them.
     """
-    plain, _, how = kind.partition(" ")
-    chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": how == "graphs"}
-    dtype = torch.bfloat16 if how == "bf16" else None
+    plain, *how = kind.split()
+    chosen = {**KINDS[plain], "batch_size": batch, "cuda_graphs": "graphs" in how}
+    dtype = torch.bfloat16 if "bf16" in how else None
     options = Settings.from_dict(
         {f"training.{name}": value for name, value in chosen.items()}
     ).training
@@ -128,6 +129,8 @@ def ours(
     if dtype is not None:
         stack.enter_context(bf16_weights(networks.unet, device, dtype))
     stack.enter_context(borrowed_networks(networks, device))
+    if "channels_last" in how:  # of itself a step measures nothing: `Trainer.run` does
+        stack.enter_context(channels_last_convs(networks.unet.modules()))
     model = StandaloneTrainingModel(networks, device, dtype)
     weights = parse_block_weights(options.block_weights, model.layout).as_dict()
     network = LoraNetwork(

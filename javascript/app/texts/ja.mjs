@@ -557,6 +557,8 @@ export const ja = {
     "setting.training.auto_checkpointing.help": "計算した最大メモリが収まらない場合に、勾配チェックポイントを自動で使います。オフなら自分で決めます。",
     "setting.training.cuda_graphs": "CUDA グラフ",
     "setting.training.cuda_graphs.help": "NVIDIA GPU で学習の 1 ステップを記録して再生します。小さなバッチで速くなります。メモリが足りないときはオフに。",
+    "setting.training.channels_last": "チャンネルラスト",
+    "setting.training.channels_last.help": "GPU では、学習の開始時に計測して速ければ、U-Net の畳み込みの重みをチャンネルラストに並べます。オフなら並べ替えません。",
     "setting.training.ema": "EMA",
     "setting.training.ema.help": "LoRA の重みの指数移動平均を保存します。最後のステップより安定します。減衰なしの高い学習率用です。",
     "setting.training.ema_decay": "EMA の減衰",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -13,6 +13,7 @@ from ...host import Conditioning, Part
 from ...naming.blocks import BlockLayout
 from ...naming.keys import diffusers_to_canonical
 from ...ops.allocator import give_back
+from ...ops.conv_layout import channels_last_convs
 from ...ops.upsample_conv import upsample_convs
 from ...ops.winograd import winograd_convs
 from ..clip import count_tokens, token_positions
@@ -186,23 +187,16 @@ def placement(networks: CheckpointNetworks, device: str) -> Placement:
     )
 
 
-@contextmanager
-def channels_last(networks: CheckpointNetworks) -> Iterator[None]:
+def channels_last(networks: CheckpointNetworks) -> AbstractContextManager[None]:
     """The convolutions' weights in the layout that a CPU computes fastest, while inside.
 
     Values and Parameters stay the same.
     Measured at full size on two cores: encoding a picture takes 0.82, a pass of the U-Net and back
     0.83 to 0.93 of the time.
     """
-    modules = (module for network in (networks.unet, networks.vae) for module in network.modules())
-    weights = [module.weight for module in modules if isinstance(module, nn.Conv2d)]
-    try:
-        for weight in weights:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        yield
-    finally:
-        for weight in weights:
-            weight.data = weight.data.contiguous()
+    return channels_last_convs(
+        module for network in (networks.unet, networks.vae) for module in network.modules()
+    )
 
 
 @contextmanager

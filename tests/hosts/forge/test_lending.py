@@ -14,6 +14,7 @@ from lib_singlelora.host import Conditioning
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
 from lib_singlelora.naming.blocks import is_text
+from lib_singlelora.ops.conv_layout import channels_last_convs, plainly_laid
 from tests.hosts.forge.stand_in import Engine, ForgeStandIn
 
 NOISE = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
@@ -89,6 +90,28 @@ def test_it_comes_back_as_the_very_tensors_after_an_error_too(
         step(model)
         raise ValueError("mine")
     assert state(engine, forge) == before
+
+
+def test_convolutions_channels_last_lie_again_as_they_did(host: Any, forge: ForgeStandIn) -> None:
+    """Tolerance 1e-4: sums of another order through a whole U-Net."""
+    host.require_checkpoint()
+    engine = forge.data.sd_model
+    context = torch.randn(1, 77, 32, generator=torch.Generator().manual_seed(2))
+    with host.open_for_training() as model:
+        model.encode_prompts(["a"], 1)  # transformers puts hooks of its own on at the first call
+    before = state(engine, forge)
+    parameters = [each for network in networks_of(engine) for each in network.parameters()]
+    strides = [parameter.stride() for parameter in parameters]
+    with host.open_for_training() as model, torch.no_grad():
+        convs = [module for name, module in model.targets() if not is_text(name)]
+        plain = model.predict(NOISE, TIMESTEPS, Conditioning(context.clone()))
+        assert plainly_laid(convs)
+        with channels_last_convs(convs):
+            assert not plainly_laid(convs)
+            output = model.predict(NOISE, TIMESTEPS, Conditioning(context.clone()))
+    torch.testing.assert_close(output, plain, rtol=1e-4, atol=1e-4)
+    assert state(engine, forge) == before
+    assert [parameter.stride() for parameter in parameters] == strides
 
 
 def test_loras_of_the_last_prompt_are_taken_out(host: Any, forge: ForgeStandIn) -> None:

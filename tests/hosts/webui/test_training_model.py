@@ -19,6 +19,7 @@ from lib_singlelora.errors import CheckpointError
 from lib_singlelora.lora.network import LoraNetwork, LoraShape, attached
 from lib_singlelora.naming.blocks import SD1, is_text
 from lib_singlelora.naming.modules import module_names
+from lib_singlelora.ops.conv_layout import channels_last_convs, plainly_laid
 from lib_singlelora.training.attention import AttentionLoss
 from tests.hosts.webui.stand_in import Network, StandIn
 from tests.small_checkpoint import CLIP, SMALL, clip_config, tensors, yaml_text
@@ -167,6 +168,27 @@ def test_gradients_reach_every_branch_and_everything_is_given_back(
         gradients = [branch.up.grad for _, branch in network.items()]
         assert all(g is not None and float(g.abs().max()) > 0 for g in gradients)
     assert_same(before, state(model))
+
+
+@pytest.mark.parametrize("opt_channelslast", [False, True])
+def test_convolutions_channels_last_lie_again_as_the_webui_had_them(
+    model: Model, borrowed_networks: Any, opt_channelslast: bool
+) -> None:
+    """Tolerance 1e-4: sums of another order through a whole U-Net."""
+    if opt_channelslast:
+        model.to(memory_format=torch.channels_last)
+    before = state(model)
+    strides = [parameter.stride() for parameter in model.parameters()]
+    with borrowed_networks(model) as training:
+        convs = [module for name, module in training.targets() if not is_text(name)]
+        assert bool(plainly_laid(convs)) is not opt_channelslast
+        _, plain = step(training)
+        with channels_last_convs(convs):
+            assert not plainly_laid(convs)
+            _, output = step(training)
+    torch.testing.assert_close(output, plain, rtol=1e-4, atol=1e-4)
+    assert_same(before, state(model))
+    assert [parameter.stride() for parameter in model.parameters()] == strides
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
