@@ -26,6 +26,9 @@ Key = tuple[object, ...]
 PASSES = 60
 MOST_PARAMETERS = 100_000_000  # of a U-Net; with more, what Python takes is little beside the rest
 COMPARED = 2  # passes of a shape that are computed both ways
+# Rows by cells of the latents in a pass: one 128 × 128 picture with guidance. With more at once
+# Python's part is small, and such batches are few.
+MOST_CELLS = 512
 MOST_SHAPES = 8  # that are kept; further ones are computed plainly
 
 
@@ -49,7 +52,8 @@ class TracedPass:
 
     def __call__(self, noisy: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         """As `predicted`, for the same arguments."""
-        if not self._worth_it or conditioning.pooled is not None:
+        cells = noisy.shape[0] * noisy.shape[2] * noisy.shape[3]
+        if not self._worth_it or cells > MOST_CELLS or conditioning.pooled is not None:
             return predicted(self._unet, noisy, timestep, conditioning)
         given = noisy, timestep, conditioning.context.to(noisy.dtype)
         key = tuple((tensor.shape, tensor.dtype) for tensor in given)

@@ -126,10 +126,12 @@ def test_what_cannot_be_written_down_is_computed_plainly(
     assert "(no such operation)" in caplog.text
 
 
-@pytest.mark.parametrize("reason", ["large", "pooled", "many shapes"])
+@pytest.mark.parametrize("reason", ["large", "large pictures", "pooled", "many shapes"])
 def test_what_is_left_as_it_was(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if reason == "large":
         monkeypatch.setattr(traced_pass, "MOST_PARAMETERS", 0)
+    if reason == "large pictures":
+        monkeypatch.setattr(traced_pass, "MOST_CELLS", 3)
     unet = Unet(lambda x, t, context: x * t)
     predict = TracedPass(unet, passes=0)
     text = torch.ones(1, 7, 3)
