@@ -235,13 +235,19 @@ def _alpha(configs: Mapping[str, Config], network: str, key: str, rank: int) -> 
     return alpha * math.sqrt(rank) if config.get("use_rslora") else alpha
 
 
+def config_of(path: Path) -> Path | None:
+    """Where a file's configuration is if it has one; None beside names that are not PEFT's."""
+    is_pefts = path.stem.startswith("adapter_model")
+    return path.with_name("adapter_config.json") if is_pefts else None
+
+
 def adapter_config(path: Path) -> Config | None:
     """PEFT's adapter_config.json beside a file of PEFT's name, if there is one.
 
     Raises: LoraFileError, for a broken one.
     """
-    beside = path.with_name("adapter_config.json")
-    if not path.stem.startswith("adapter_model") or not beside.is_file():
+    beside = config_of(path)
+    if beside is None or not beside.is_file():
         return None
     try:
         config = json.loads(read_text(beside, LoraFileError))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,12 +15,16 @@ from ...families.family import Family
 from ...families.registry import family_of
 from ...families.sd1 import SD1
 from ...host import LoraUse
+from ...lora.dialects import config_of
 from ...lora.files import LoraFile, read_lora
 from ...lora.functional import bias_change, module_change
 from ...naming.blocks import is_text
 from .bundled_embeddings import Vectors, vectors_of
 
-KEPT_BYTES = 128 * 2**20  # of files that are kept read, for a sheet asks for the same few again
+# Of all files that are kept read, for a sheet asks for the same few again; a larger one is not kept
+KEPT_BYTES = 128 * 2**20
+
+State = tuple[tuple[int, ...], ...]
 
 
 class MergedLoras:
@@ -32,9 +38,9 @@ class MergedLoras:
         self._modules = dict(modules)
         self._family = family
         self._backup: dict[tuple[str, str], Tensor] = {}  # (module, weight or bias) -> as it was
-        self._merged: tuple[tuple[LoraUse, int], ...] = ()  # (LoRA, time of its file's change)
-        # (file, time of its change) -> what it says, the latest used last
-        self._files: dict[tuple[Path, int], LoraFile] = {}
+        self._merged: tuple[tuple[LoraUse, State], ...] = ()
+        # (file, its state) -> what it says, the latest used last
+        self._files: dict[tuple[Path, State], LoraFile] = {}
         self.embeddings: dict[str, Vectors] = {}
         """Vectors of the files' textual inversions by name; see `bundled_embeddings`."""
 
@@ -45,7 +51,7 @@ class MergedLoras:
             LoraFileError, LoraKeyError: a file cannot be used; then no LoRA is merged.
         """
         uses = tuple(uses)
-        wanted = tuple((use, _modified_at(use.path)) for use in uses)
+        wanted = tuple((use, _state(use.path)) for use in uses)
         if wanted == self._merged:
             return
         self.remove()
@@ -91,10 +97,15 @@ class MergedLoras:
 
         Raises: LoraFileError, LoraKeyError, as `read_lora`.
         """
-        key = path, _modified_at(path)
-        lora = self._files.pop(key, None) or read_lora(path)
+        key = path, _state(path)
+        lora = self._files.pop(key, None)
+        if lora is None:
+            lora = read_lora(path)
+            if _bytes(lora) > KEPT_BYTES:
+                return lora
+            lora = _apart_from_its_file(lora)
         self._files[key] = lora
-        while len(self._files) > 1 and sum(map(_bytes, self._files.values())) > KEPT_BYTES:
+        while sum(map(_bytes, self._files.values())) > KEPT_BYTES:
             del self._files[next(iter(self._files))]
         return lora
 
@@ -128,8 +139,30 @@ class MergedLoras:
                 raise LoraKeyError(f"{use.path.name}: {name}: {error}") from None
 
 
-def _modified_at(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
+def _state(path: Path) -> State:
+    """What tells a LoRA's file from another one at its place, and its configuration too.
+
+    The time of the change alone does not: files of one archive have the same.
+    """
+    found = []
+    for file in filter(None, (path, config_of(path))):
+        with suppress(OSError):  # where it is gone, whoever reads it says so
+            stat = file.stat()
+            found.append((stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino))
+    return tuple(found)
+
+
+def _apart_from_its_file(lora: LoraFile) -> LoraFile:
+    """With tensors in memory of their own.
+
+    Those that were read are pages of the file: they would change with it, and Windows lets nobody
+    replace or delete a file meanwhile.
+    """
+    tensors, embeddings = (
+        {key: tensor.clone() for key, tensor in found.items()}
+        for found in (lora.tensors, lora.embeddings)
+    )
+    return replace(lora, tensors=tensors, embeddings=embeddings)
 
 
 def _bytes(lora: LoraFile) -> int:

@@ -1,5 +1,6 @@
 """LoRA files merged into the standalone networks at any strength, and taken out again."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -260,6 +261,55 @@ def test_no_more_is_kept_read_than_fits(tmp_path: Path, monkeypatch: pytest.Monk
     for use in uses:
         loras.apply([use])
     assert [path.stem for path, _ in loras._files] == ["2", "3"]
-    monkeypatch.setattr(merged_loras, "KEPT_BYTES", 1)
+    monkeypatch.setattr(merged_loras, "KEPT_BYTES", 1)  # SDXL's are of hundreds of megabytes
     loras.apply([uses[0]])
-    assert [path.stem for path, _ in loras._files] == ["0"]
+    assert [path.stem for path, _ in loras._files] == ["2", "3"]
+    loras.apply([uses[3]])
+    assert not loras._files
+
+
+@pytest.mark.parametrize("how", ["moved there", "written over"])
+def test_another_file_of_the_same_time_is_another_file(tmp_path: Path, how: str) -> None:
+    """As those of an archive have it, or of a copy that keeps it."""
+    modules = targets()
+    before = modules[LINEAR].weight.detach().clone()
+    loras = MergedLoras(modules.items())
+    use = plain_lora(tmp_path / "a.safetensors", 1.0)
+    other = plain_lora(tmp_path / "other.safetensors", 3.0)
+    for each in (use, other):
+        os.utime(each.path, ns=(1, 1))
+    loras.apply([use])
+    if how == "moved there":
+        other.path.replace(use.path)
+    else:
+        use.path.write_bytes(other.path.read_bytes())
+        os.utime(use.path, ns=(1, 1))
+    loras.apply([use])
+    torch.testing.assert_close(modules[LINEAR].weight.detach(), before + 6)
+
+
+def test_what_is_kept_read_does_not_change_with_its_file(tmp_path: Path) -> None:
+    loras = MergedLoras(targets().items())
+    use = plain_lora(tmp_path / "a.safetensors", 1.0)
+    loras.apply([use])
+    [kept] = loras._files.values()
+    before = {key: tensor.clone() for key, tensor in kept.tensors.items()}
+    with use.path.open("r+b") as file:
+        file.write(b"\0" * use.path.stat().st_size)
+    assert all(torch.equal(kept.tensors[key], tensor) for key, tensor in before.items())
+
+
+def test_a_changed_configuration_beside_a_file_of_peft_counts(tmp_path: Path) -> None:
+    """Its alpha is there."""
+    modules = targets()
+    before = modules[LINEAR].weight.detach().clone()
+    path = tmp_path / "adapter_model.safetensors"
+    module = "base_model.model.unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    halves = {"lora_A": torch.ones(2, 10), "lora_B": torch.ones(8, 2)}
+    save_file({f"{module}.{half}.weight": value for half, value in halves.items()}, path)
+    loras = MergedLoras(modules.items())
+    for alpha in (2, 8):
+        config = {"r": 2, "lora_alpha": alpha}
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+        loras.apply([LoraUse(path, 1, 1)])
+        torch.testing.assert_close(modules[LINEAR].weight.detach(), before + alpha)
