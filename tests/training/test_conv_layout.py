@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lib_singlelora.errors import JobCancelled
 from lib_singlelora.host import Conditioning
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape, shape_of
@@ -20,8 +22,14 @@ from lib_singlelora.ops.frozen_autograd import frozen_autograd
 from lib_singlelora.stages.train_task import learned_settings
 from lib_singlelora.training import conv_layout
 from lib_singlelora.training.batch import TrainingBatch
-from lib_singlelora.training.conv_layout import ConvLayout, LayoutChoice, PlainPasses, largest
-from lib_singlelora.training.cuda_graph import CudaGraph, Recorder
+from lib_singlelora.training.conv_layout import (
+    ConvLayout,
+    LayoutChoice,
+    PlainPasses,
+    largest,
+    layout_choice,
+)
+from lib_singlelora.training.cuda_graph import CudaGraph, CudaRecorder, Recorder
 from lib_singlelora.training.epoch_plan import Picture, Sample
 from lib_singlelora.training.latents import Versions
 from lib_singlelora.training.trainer import Trainer
@@ -320,6 +328,50 @@ def test_on_a_cpu_nothing_is_chosen(tmp_path: Path) -> None:
     assert run.trainer.layout_choice is None
     run.train()
     assert not run.told and set(run.model.passes) == {"plain"}
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_on_a_gpu_it_is_timed_as_the_training_computes(tmp_path: Path, recorded: bool) -> None:
+    class Moved(TimedModel):
+        place = "cpu"
+
+        @property
+        def device(self) -> str:
+            return self.place
+
+    run = Run(tmp_path, Moved(QUICK), measured=False)
+    run.model.place = "cuda"  # type: ignore[attr-defined]
+    choice = layout_choice(run.trainer.objective, recorded)
+    assert choice
+    assert isinstance(choice._new_recorder(), CudaRecorder if recorded else PlainPasses)
+
+
+def test_what_is_left_of_a_training_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes, not steps; of an epoch that goes on the steps that are still to come."""
+    asked: list[tuple[int, int]] = []
+
+    def counted(steps: Any) -> tuple[int, Sequence[Sample]]:
+        asked.append((len(steps), 0))
+        return largest(steps)
+
+    def make(batch: TrainingBatch, passes: int) -> ConvLayout:
+        asked[-1] = asked[-1][0], passes
+        return ConvLayout(False, "")
+
+    monkeypatch.setattr("lib_singlelora.training.trainer.largest", counted)
+    for stop_at in (1, 0):
+        run = Run(tmp_path, TimedModel(QUICK), gradient_accumulation=2)
+        assert run.trainer.layout_choice
+        run.trainer.layout_choice.make = make  # type: ignore[method-assign]
+        run.trainer.resume()
+        run.job._listener = lambda progress, job=run.job, stop=stop_at: (
+            job.cancel() if stop and progress.done == stop else None
+        )
+        with pytest.raises(JobCancelled) if stop_at else nullcontext():
+            run.train()
+    (all_steps, passes), (steps, left) = asked[:2]
+    budget = run.trainer.budget.steps
+    assert passes == 2 * budget and left == 2 * (budget - 1) and steps == all_steps - 1
 
 
 def test_a_training_goes_on_whichever_way_it_is_set() -> None:

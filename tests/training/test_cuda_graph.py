@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
+from torch import nn
 
+from lib_singlelora.host import Conditioning
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.branches import LoraShape
 from lib_singlelora.lora.network import LoraNetwork, attached
@@ -127,14 +130,32 @@ class _Stale(_Again):
         return replay
 
 
+class _WithText(TinyModel):
+    """Its text learns too, and each picture has a caption of its own length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = nn.Linear(1, 1, bias=False).requires_grad_(False)
+
+    def encode_prompts(self, prompts: Sequence[str], clip_skip: int) -> Conditioning:
+        return super().encode_prompts(prompts, clip_skip).mapped(self.text)
+
+    def targets(self) -> Iterator[tuple[str, nn.Module]]:
+        yield "text_model.encoder.layers.0.mlp.fc1", self.text
+        yield from super().targets()
+
+
 Run = tuple[list[float], list[dict[str, object]], list[torch.Tensor], Trainer]
 
 
 def _run(
-    folder: Path, recorder_of: Callable[[LoraNetwork], Recorder | None] | None, **options: object
+    folder: Path,
+    recorder_of: Callable[[LoraNetwork], Recorder | None] | None,
+    with_text: bool = False,
+    **options: object,
 ) -> Run:
     """Losses, warnings, weights and the trainer of a run on the CPU."""
-    model = TinyModel()
+    model = _WithText() if with_text else TinyModel()
     network = LoraNetwork(model.targets(), model.layout, LoraShape(2, 2), {}, True, 1)
     folder.mkdir()
     job = Job("train")
@@ -143,7 +164,10 @@ def _run(
     trainer = Trainer(
         model,
         network,
-        pictures(folder),
+        [
+            replace(each, caption=f"{each.caption}{', hat' * number * with_text}")
+            for number, each in enumerate(pictures(folder))
+        ],
         settings(epochs=2, **options),
         folder / "s.pt",
         "x",
@@ -160,8 +184,8 @@ def _run(
 @pytest.mark.parametrize("text_encoder_lr", [0, 1e-3])
 def test_a_replayed_training_is_the_plain_one(tmp_path: Path, text_encoder_lr: float) -> None:
     options = {"text_encoder_lr": text_encoder_lr, "gradient_accumulation": 2}
-    losses, _, weights, _ = _run(tmp_path / "plain", None, **options)
-    replayed, warnings, own, trainer = _run(tmp_path / "graph", lambda _: _Again(), **options)
+    losses, _, weights, _ = _run(tmp_path / "plain", None, True, **options)
+    replayed, warnings, own, trainer = _run(tmp_path / "graph", lambda _: _Again(), True, **options)
     assert trainer.cuda_graph and trainer.cuda_graph._recordings and not warnings
     assert all(not each.unchecked for each in trainer.cuda_graph._recordings.values())
     assert replayed == pytest.approx(losses, rel=1e-5)

@@ -25,11 +25,12 @@ Key = tuple[object, ...]
 # Of a shape, before it is written down: as many as save what that takes
 PASSES = 60
 MOST_PARAMETERS = 100_000_000  # of a U-Net; with more, what Python takes is little beside the rest
-COMPARED = 2  # passes of a shape that are computed both ways
 # Rows by cells of the latents in a pass: one 128 × 128 picture with guidance. With more at once
 # Python's part is small, and such batches are few.
 MOST_CELLS = 512
 MOST_SHAPES = 8  # that are kept; further ones are computed plainly
+# What PyTorch's tracer raises for what it cannot write down; it has no error of its own
+REFUSALS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
 
 class TracedPass:
@@ -38,7 +39,8 @@ class TracedPass:
     A trace reads the very Parameters, so LoRAs that are merged into them count.  It knows no
     patches: the U-Net must be drawn with as it was loaded.
 
-    passes: of a shape that are computed plainly; the next two are computed both ways and compared.
+    passes: of a shape that are computed plainly; further ones are computed both ways and compared,
+        until two timesteps gave the same.
     """
 
     def __init__(self, unet: nn.Module, passes: int = PASSES) -> None:
@@ -49,6 +51,8 @@ class TracedPass:
         self._worth_it = on_cpu and size <= MOST_PARAMETERS
         self._counts: Counter[Key] = Counter()
         self._traces: dict[Key, Any] = {}
+        # The timestep of a trace that no other timestep was tried with yet
+        self._tried: dict[Key, Tensor] = {}
 
     def __call__(self, noisy: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         """As `predicted`, for the same arguments."""
@@ -58,28 +62,31 @@ class TracedPass:
         given = noisy, timestep, conditioning.context.to(noisy.dtype)
         key = tuple((tensor.shape, tensor.dtype) for tensor in given)
         self._counts[key] += 1
-        past = self._counts[key] - self._passes
-        if past > COMPARED and key in self._traces:
+        if key in self._traces and key not in self._tried:
             return _run(self._traces[key], given)
         output = predicted(self._unet, noisy, timestep, conditioning)
-        if 0 < past <= COMPARED:
-            self._compare(key, given, output, is_first=past == 1)
+        is_first = self._counts[key] == self._passes + 1
+        if key in self._tried or (is_first and len(self._traces) < MOST_SHAPES):
+            self._compare(key, given, output)
         return output
 
-    def _compare(
-        self, key: Key, given: tuple[Tensor, ...], expected: Tensor, is_first: bool
-    ) -> None:
+    def _compare(self, key: Key, given: tuple[Tensor, ...], expected: Tensor) -> None:
         """Write the pass down, and drop what does not give exactly what was expected.
 
-        A second pass, of another timestep, shows that no value of the first became part of it.
+        Another timestep shows that no value of the first became part of it.
         """
+        _, timestep, _ = given
         try:
-            if is_first and len(self._traces) < MOST_SHAPES:
+            if key not in self._traces:
+                self._tried[key] = timestep.clone()
                 self._traces[key] = _trace(self._unet, given)
-            if key in self._traces and not torch.equal(_run(self._traces[key], given), expected):
+            if not torch.equal(_run(self._traces[key], given), expected):
                 raise RuntimeError("it gave other numbers")
-        except RuntimeError as error:
+            if not torch.equal(self._tried[key], timestep):
+                del self._tried[key]
+        except REFUSALS as error:
             self._traces.pop(key, None)
+            self._tried.pop(key, None)
             reason = " ".join(str(error).split())[:200]
             logger.warning("a pass cannot be written down (%s); it is computed as before", reason)
 

@@ -261,10 +261,13 @@ def test_no_more_is_kept_read_than_fits(tmp_path: Path, monkeypatch: pytest.Monk
     for use in uses:
         loras.apply([use])
     assert [path.stem for path, _ in loras._files] == ["2", "3"]
+    loras.apply([uses[2]])  # used again, it stays before 3
+    loras.apply([uses[1]])
+    assert [path.stem for path, _ in loras._files] == ["2", "1"]
     monkeypatch.setattr(merged_loras, "KEPT_BYTES", 1)  # SDXL's are of hundreds of megabytes
     loras.apply([uses[0]])
-    assert [path.stem for path, _ in loras._files] == ["2", "3"]
-    loras.apply([uses[3]])
+    assert [path.stem for path, _ in loras._files] == ["2", "1"]
+    loras.apply([uses[1]])
     assert not loras._files
 
 
