@@ -181,7 +181,7 @@ def check_parts(parts: Mapping[str, Tensor]) -> None:
                     for name, tensor in parts.items()
                 }
             )
-    except (RuntimeError, ValueError, IndexError, KeyError):
+    except (RuntimeError, ValueError, IndexError, KeyError, ZeroDivisionError):  # of a rank of 0
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in parts.items())
         raise LoraFileError(
             f"found tensors that do not fit one another ({shapes}), expected those of one module;"
@@ -190,9 +190,12 @@ def check_parts(parts: Mapping[str, Tensor]) -> None:
 
 
 def _check_product(up: Tensor, down: Tensor) -> None:
-    """Raises: ValueError, where `lora_delta` cannot multiply the two."""
-    if not up.dim() or not down.dim() or not up.numel() or not down.numel():
-        raise ValueError("found no numbers to multiply")
+    """Raises: ValueError, where `lora_delta` cannot multiply the two, or they are no matrices.
+
+    `lora_delta` would take a vector for a matrix of one column; hosts do not.
+    """
+    if up.dim() < 2 or down.dim() < 2 or not up.numel() or not down.numel():
+        raise ValueError("found no matrices to multiply")
     if up.numel() != up.shape[0] * down.shape[0]:
         raise ValueError("found two ranks")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def test_a_plain_lora_fits_where_it_can_be_multiplied(up: Shape) -> None:
     for down in SHAPES:
         parts = {"lora_up.weight": torch.ones(up), "lora_down.weight": torch.ones(down)}
         try:
-            fits = natural_delta(parts).numel() > 0
+            fits = natural_delta(parts).numel() > 0 and len(up) > 1 and len(down) > 1
         except (RuntimeError, ValueError, IndexError):
             fits = False
         if fits:
@@ -33,6 +34,40 @@ def test_a_plain_lora_fits_where_it_can_be_multiplied(up: Shape) -> None:
         else:
             with pytest.raises(LoraFileError, match="do not fit one another"):
                 check_parts(parts)
+
+
+NAMES = (
+    ("lora_up.weight", "lora_down.weight", "lora_mid.weight"),
+    ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"),
+    ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"),
+    ("lokr_w1", "lokr_w2"),
+    ("lokr_w1_a", "lokr_w1_b", "lokr_w2"),
+    ("lokr_w1", "lokr_w2_a", "lokr_w2_b"),
+    ("lokr_w1", "lokr_t2", "lokr_w2_a", "lokr_w2_b"),
+    ("diff",),
+    ("w_norm", "b_norm"),
+)
+
+
+@pytest.mark.parametrize("names", NAMES, ids="-".join)
+def test_what_passes_can_be_computed_and_all_else_is_refused_in_words(
+    names: tuple[str, ...],
+) -> None:
+    chosen = random.Random(4)
+    for _ in range(200):
+        alike = chosen.choice(SHAPES)
+        parts = {
+            name: torch.ones(alike if chosen.random() < 0.7 else chosen.choice(SHAPES))
+            for name in names
+        }
+        parts |= {"alpha": torch.ones(())} if chosen.random() < 0.5 else {}
+        try:
+            check_parts(parts)
+        except LoraFileError:
+            with pytest.raises((RuntimeError, ValueError, IndexError, ZeroDivisionError)):
+                natural_delta(parts)
+        else:
+            natural_delta(parts)
 
 
 def test_an_alpha_of_several_numbers_is_refused() -> None:
