@@ -302,6 +302,11 @@ def module_change(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
     if "dora_scale" not in parts:
         return delta
     magnitude = parts["dora_scale"].to(delta)
+    if weight.dim() < 2:
+        raise LoraFileError(
+            f"found a DoRA's magnitude of {tuple(magnitude.shape)} for a norm of"
+            f" {tuple(weight.shape)}, expected none; copy or train it again"
+        )
     if per_output(magnitude):
         raise LoraFileError(
             f"found a magnitude of {tuple(magnitude.shape)}, expected one for each of"
@@ -349,7 +354,7 @@ def of_weight(parts: Mapping[str, Tensor], weight: Tensor) -> Tensor:
         if "rescale" in own:
             turned = own["rescale"].reshape(-1, *[1] * (base.dim() - 1)) * turned
         return turned - base
-    except RuntimeError:
+    except (RuntimeError, IndexError, ValueError):
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in parts.items())
         raise LoraFileError(
             f"found tensors that do not fit a weight of {tuple(weight.shape)} ({shapes}); was it"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lib_singlelora.errors import LoraFileError
-from lib_singlelora.lora.functional import check_parts, natural_delta
+from lib_singlelora.lora.functional import check_parts, module_change, natural_delta
 from tests.tiny_lora import written
 
 Shape = tuple[int, ...]
@@ -68,6 +68,27 @@ def test_what_passes_can_be_computed_and_all_else_is_refused_in_words(
                 natural_delta(parts)
         else:
             natural_delta(parts)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "weight"),
+    [
+        ({"w_norm": (8,), "b_norm": (8,), "dora_scale": (1, 8)}, (8,)),
+        ({"oft_blocks": (4,)}, (8, 8)),
+        ({"oft_diag": ()}, (8, 8)),
+        ({"oft_blocks": (2, 4, 4), "alpha": (2,)}, (8, 8)),
+        ({"weight": (8,), "on_input": (2,)}, (8, 8)),
+        ({"a1.weight": (2,), "a2.weight": (2,), "b1.weight": (2,), "b2.weight": (2,)}, (8, 8)),
+    ],
+    ids=str,
+)
+def test_what_only_its_weight_can_tell_is_refused_in_words_when_they_meet(
+    shapes: dict[str, Shape], weight: Shape
+) -> None:
+    parts = {name: torch.ones(shape) for name, shape in shapes.items()}
+    check_parts(parts)
+    with pytest.raises(LoraFileError, match=r"expected none|do not fit a weight"):
+        module_change(parts, torch.ones(weight))
 
 
 def test_an_alpha_of_several_numbers_is_refused() -> None:
