@@ -108,11 +108,13 @@ class Copy:
     picture: the drawn one.
     crop: the training crop.
     box: left, top, right, bottom; shares of the crop's sides.
+    score: 0 as near as the checkpoint's own pictures are, 1 equal.
     """
 
     picture: Path
     crop: Path
     box: RelativeBox
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Judgement:
     pixels: likeness of its colours to the source's, and whether a picture is invalid.
     retention: the character's traits in its pictures; None without a tagger or known traits.
     scores: those of `metrics.ranking.CRITERIA` that are known, 0 to 1; flexibility and leak of
-        the probed cells alone.
+        the probed cells alone, and copying too where the sheet asks for what the source shows.
     nearest: name of the crop that its pictures are most like.
     copy: the picture that is most like a crop.
     damage: the worst damage of its pictures in words, or ''.

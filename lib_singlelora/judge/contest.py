@@ -62,7 +62,7 @@ class Contest:
         for spec in [spec for spec in drawn if not spec.has_lora] if further else ():
             self._draw(spec, BASE_PICTURES)
         self.judged = first.judge(self._pictures)
-        self.scale = Scale.of(options, self.judged)
+        self.scale = Scale.of(options, self.judged, first.copying_is_probed)
         cells = further.cells if further else tuple(drawn)
         self.racers = [spec for spec in cells if spec.source.is_epoch and not spec.refine]
         self._positions = positions_of(self.racers)
@@ -123,7 +123,8 @@ class Contest:
 
     def _probe_cell(self, spec: CellSpec) -> None:
         if self._prober:
-            self.judged[spec] = self._prober.probe(spec, self.judged[spec])
+            similarities = self._first.similarities if self._first.copying_is_probed else None
+            self.judged[spec] = self._prober.probe(spec, self.judged[spec], similarities)
             self._probed[spec] = self.scale.probe_price(self.judged[spec])
 
     def _observe(self, keys: Sequence[Key], now: Standings, number: int) -> Mapping[Key, float]:

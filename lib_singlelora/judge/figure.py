@@ -33,6 +33,11 @@ class SourceFigure:
     def __init__(self, workspace: Workspace, named: Collection[str]) -> None:
         self._fields = _source_fields(workspace, {plain(tag) for tag in named})
 
+    @property
+    def is_asked_for(self) -> bool:
+        """True where a picture of the prompt should look like the source."""
+        return self._fields is not None
+
     def likeness(self, picture: Image.Image) -> float | None:
         """0 to 1, 1 = the source's colours at all places of the figure.
 

@@ -27,6 +27,7 @@ from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Copy, Judgement
 from .figure import SourceFigure
+from .probe_round import Prober
 from .tagged_pictures import tag_pictures
 
 
@@ -66,6 +67,7 @@ class FirstRound:
 
     traits: the character's; without any, retention stays unknown.
     named: tags of the cells' prompt.
+    prober: None where no other prompts are drawn.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class FirstRound:
         tagger: Taggers | None,
         traits: Sequence[str],
         named: Collection[str],
+        prober: Prober | None = None,
     ) -> None:
         self._host = host
         self._job = job
@@ -93,7 +96,25 @@ class FirstRound:
         }
         self._copies = Copies(self._crops, None, host.checkpoint.native_size // 2)
         self._uses_vae = settings.judge.copying > 0 and bool(self._crops)
+        self._asks_elsewhere = bool(prober and prober.asks_for_something_new)
         self._looks: dict[Path, _Look] = {}
+
+    @property
+    def copying_is_probed(self) -> bool:
+        """True where copying is told from other prompts' pictures alone.
+
+        The sheet's own ask for the source's framing and pose then: to be like a crop is what they
+        are for.
+        """
+        return self._figure.is_asked_for and self._asks_elsewhere and self._uses_vae
+
+    def similarities(self, images: Sequence[Image.Image]) -> list[float]:
+        """How like its nearest crop each picture is, 0 to 1.
+
+        Raises: JobCancelled.
+        """
+        with self._vae():
+            return [match.similarity for match in self._copies.find(images)]
 
     def judge(self, drawn: Mapping[CellSpec, Sequence[Path]]) -> dict[CellSpec, Judgement]:
         """Every cell's judgement without flexibility and leak.
@@ -162,20 +183,19 @@ class FirstRound:
             by_picture["traits"] = tuple(
                 float(sum(each.get(tag, 0.0) >= SEEN for tag in traits)) for each in tags
             )
-        if self._files:
+        copying = [copying_score([look.match.similarity], base.similarity) for look in looks]
+        if self._files and not self.copying_is_probed:
             similarities = [look.match.similarity for look in looks]
             scores["copying"] = copying_score(similarities, base.similarity)
-            by_picture["copying"] = tuple(
-                copying_score([each], base.similarity) for each in similarities
-            )
+            by_picture["copying"] = tuple(copying)
         scores["damage"] = _mean(by_picture["damage"])
         known = [look.likeness for look in looks if look.likeness is not None]
         if known and len(known) == len(looks):
             scores["likeness"] = _mean(known)
             by_picture["likeness"] = tuple(known)
         by_picture["colours"] = tuple(look.pixels.similarity for look in looks)
-        pairs = [(look.match, path) for look, path in zip(looks, paths, strict=True)]
-        match, path = max(pairs, key=lambda pair: pair[0].similarity)
+        most = max(range(len(looks)), key=lambda number: looks[number].match.similarity)
+        match = looks[most].match
         return Judgement(
             pixels=PixelCheck(
                 round(_mean(by_picture["colours"]), 4),
@@ -184,7 +204,9 @@ class FirstRound:
             retention=retention,
             scores={name: round(value, 4) for name, value in scores.items()},
             nearest=match.crop,
-            copy=Copy(path, self._files[match.crop], match.box) if match.crop else None,
+            copy=Copy(paths[most], self._files[match.crop], match.box, copying[most])
+            if match.crop
+            else None,
             damage=max(damages)[1],
             by_picture=by_picture,
         )

@@ -5,10 +5,11 @@ Some prompts ask for the character in other poses, views, places and clothes, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ..captions.text import split_tags
@@ -17,6 +18,7 @@ from ..files.fileio import file_hash, fingerprint, write_bytes
 from ..host import Host, ImageRequest, LoraUse
 from ..imaging.png import png_bytes
 from ..jobs import Job, Progress
+from ..metrics.copying import copying_score
 from ..metrics.intervals import wilson_interval
 from ..metrics.leak import leaked_traits, relative_change
 from ..metrics.probe_prompts import Probe, character_probes, count_obeyed, other_probes
@@ -29,6 +31,8 @@ from ..workspace.outfit import named_outfit
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Judgement
 from .tagged_pictures import read_pictures, tag_pictures
+
+Similarities = Callable[[Sequence[Image.Image]], list[float]]
 
 
 @dataclass
@@ -116,6 +120,8 @@ class _Baseline:
     pictures: of the others, probe by probe.
     other_seeds: of the others with further seeds.
     tags: of the pictures of every probe; nothing without a tagger.
+    similarity: of the asking probes' pictures with their nearest crops, the mean; None where
+        copying is not probed.
     """
 
     asking: Sequence[Probe]
@@ -123,6 +129,7 @@ class _Baseline:
     pictures: Sequence[Image.Image]
     other_seeds: Sequence[Image.Image]
     tags: Mapping[Probe, Sequence[TagProbabilities]]
+    similarity: float | None = None
 
 
 class Prober:
@@ -158,17 +165,33 @@ class Prober:
         self._traits = traits
         self._baseline: _Baseline | None = None
 
-    def probe(self, spec: CellSpec, judgement: Judgement) -> Judgement:
+    @property
+    def asks_for_something_new(self) -> bool:
+        """True where there are prompts that ask for the character otherwise than the crops show."""
+        return bool(self._asking)
+
+    def probe(
+        self, spec: CellSpec, judgement: Judgement, similarities: Similarities | None = None
+    ) -> Judgement:
         """The judgement with leak and, where there is a tagger, flexibility.
 
+        similarities: of pictures with their nearest crops; with it copying is told from the
+            pictures that ask for something new.
         Raises: JobCancelled, keeping what is drawn.
         """
         if self._baseline is None:
             self._baseline = _draw_baseline(
-                self._drawer, self._asking, self._others, self._seeds, self._tagger
+                self._drawer, self._asking, self._others, self._seeds, self._tagger, similarities
             )
         return _probe_cell(
-            spec, judgement, self._drawer, self._baseline, self._seeds, self._tagger, self._traits
+            spec,
+            judgement,
+            self._drawer,
+            self._baseline,
+            self._seeds,
+            self._tagger,
+            self._traits,
+            similarities,
         )
 
 
@@ -189,6 +212,7 @@ def _draw_baseline(
     others: Sequence[Probe],
     seeds: tuple[int, ...],
     tagger: Taggers | None,
+    similarities: Similarities | None,
 ) -> _Baseline:
     probes = (*asking, *others)
     drawn = dict(zip(probes, drawer.draw(None, probes, seeds), strict=True))
@@ -196,7 +220,9 @@ def _draw_baseline(
     other_seeds = [image for images in drawer.draw(None, others, further) for image in images]
     tags = {probe: tag_pictures(tagger, images) for probe, images in drawn.items()}
     pictures = [image for probe in others for image in drawn[probe]]
-    return _Baseline(asking, others, pictures, other_seeds, tags)
+    asked = [image for probe in asking for image in drawn[probe]]
+    alike = float(np.mean(similarities(asked))) if similarities and asked else None
+    return _Baseline(asking, others, pictures, other_seeds, tags, alike)
 
 
 def _probe_cell(
@@ -207,6 +233,7 @@ def _probe_cell(
     seeds: tuple[int, ...],
     tagger: Taggers | None,
     traits: Sequence[str],
+    similarities: Similarities | None,
 ) -> Judgement:
     scores = dict(judgement.scores)
     obeyed: dict[str, str] = {}
@@ -227,6 +254,9 @@ def _probe_cell(
         low, high = wilson_interval(share, total_possible, drawer.settings.judge.confidence)
         scores["flexibility"] = round(share, 4)
         spread["flexibility"] = round((high - low) / 2, 4)
+    if similarities and baseline.similarity is not None:
+        asked = [image for probe in baseline.asking for image in pictures[probe]]
+        scores["copying"] = round(copying_score(similarities(asked), baseline.similarity), 4)
     drawn = [image for probe in baseline.others for image in pictures[probe]]
     leak = relative_change(drawn, baseline.pictures, baseline.other_seeds)
     leaked: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from .scale import positions_of
 from .traits import character_traits
 
 # Of the judge's rules: a sheet that was judged by others is judged again, from its pictures
-RULE = 4
+RULE = 5
 SPREADS = ("retention", "traits", "copying", "damage", "colours")  # figures with an interval
 
 
@@ -55,7 +55,7 @@ def judge(
     prober = None
     if probing and options.probes:
         prober = Prober(settings, workspace, host, job, tagger, traits, options.probes)
-    first = FirstRound(settings, workspace, host, job, tagger, traits, tags_of(prompt))
+    first = FirstRound(settings, workspace, host, job, tagger, traits, tags_of(prompt), prober)
     contest = Contest(options, drawn, first, prober, further, job)
     standings = contest.run()
     judged = contest.judged

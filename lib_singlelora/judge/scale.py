@@ -12,7 +12,7 @@ from .cells import NO_LORA, CellSpec, Judgement
 # Of a gain by the figure's colours at their places; the rest is the tagger's.  So the benchmark's
 # characters agree best with the truth (docs/recipes.md).
 LIKENESS = 2 / 3
-PROBED = ("flexibility", "leak")  # criteria that only probes show
+PROBED = ("flexibility", "leak")  # criteria that only probes show; copying where it is probed
 
 
 def criterion_weights(options: JudgeSettings) -> dict[str, float]:
@@ -28,6 +28,7 @@ class Scale:
     base: retention of the checkpoint alone.
     base_likeness: of its figures to the source's; None where that is not known.
     least, most: the colours shared that stand for no and all traits where no tagger sees them.
+    probed: criteria that only probes show.
     """
 
     weights: Mapping[str, float]
@@ -35,9 +36,15 @@ class Scale:
     base_likeness: float | None
     least: float
     most: float
+    probed: tuple[str, ...] = PROBED
 
     @classmethod
-    def of(cls, options: JudgeSettings, judged: Mapping[CellSpec, Judgement]) -> Scale:
+    def of(
+        cls,
+        options: JudgeSettings,
+        judged: Mapping[CellSpec, Judgement],
+        copying_is_probed: bool = False,
+    ) -> Scale:
         """The scale of a sheet after its first round."""
         alone = [found for spec, found in judged.items() if not spec.has_lora]
         known = [found.scores["retention"] for found in alone if "retention" in found.scores]
@@ -48,6 +55,7 @@ class Scale:
             sum(alike) / len(alike) if alike else None,
             max((found.pixels.similarity for found in alone), default=0.0),
             max((j.pixels.similarity for s, j in judged.items() if s.has_lora), default=0.0),
+            (*PROBED, "copying") if copying_is_probed else PROBED,
         )
 
     def pictures(self, judgement: Judgement) -> tuple[float, ...]:
@@ -84,7 +92,7 @@ class Scale:
 
     def probe_price(self, judgement: Judgement) -> float:
         """The price of what only probes show."""
-        shown = {name: judgement.scores[name] for name in PROBED if name in judgement.scores}
+        shown = {name: judgement.scores[name] for name in self.probed if name in judgement.scores}
         return price(shown, self.weights)
 
 

@@ -80,7 +80,7 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
     """The recommended cell and those that copy most, each beside the part of a crop it copies."""
     ordered = sorted(
         (place for place, seen in judged.items() if place.has_lora and seen.copy),
-        key=lambda place: (place != best, -judged[place].scores.get("copying", 0.0)),
+        key=lambda place: (place != best, -_copied(judged[place])),
     )
     cells = []
     names = []
@@ -90,11 +90,7 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
             drawn = read_rgb(seen.copy.picture)
             part = crop_part(load_picture(seen.copy.crop).image.convert("RGB"), seen.copy.box)
             cells.append(
-                Cell(
-                    (drawn, part),
-                    f"{seen.scores.get('copying', 0.0):.0%} {seen.nearest}",
-                    place == best,
-                )
+                Cell((drawn, part), f"{seen.copy.score:.0%} {seen.nearest}", place == best)
             )
             names.append(place.words)
     grid = Grid(
@@ -106,6 +102,11 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
         [grid],
         160,
     )
+
+
+def _copied(seen: Judgement) -> float:
+    """How near to a crop its nearest picture is."""
+    return seen.copy.score if seen.copy else 0.0
 
 
 def row(place: CellSpec, seen: Judgement, recommended: bool) -> dict[str, Any]:

@@ -215,6 +215,48 @@ def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
     assert best is not None and "obeys 100 %" in reason(best, first)
 
 
+STANDING = f"{PROMPT}, standing, simple background"
+
+
+def test_copying_is_probed_where_the_sheet_asks_for_the_source(
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]], tmp_path: Path
+) -> None:
+    """A LoRA of nothing copies nothing there, however near to a crop its cell's picture is."""
+    lora = empty_lora(tmp_path / "nothing.safetensors")
+    base, _, _, copy, _ = cells
+    both = [CellSpec(LoraSource.epoch(number), 1.0, "ALL", lora) for number in (3, 4)]
+    given = {base: cells[base], **dict.fromkeys(both, cells[copy])}
+    quick = settings(judge__probes=1, judge__probe_steps=2)
+    judged = judge(quick, workspace, host, given, STANDING, Job())
+    probed, other = sorted(both, key=lambda spec: "leak" not in judged[spec].scores)
+    assert judged[probed].scores["copying"] == 0 == judged[probed].scores["leak"]
+    assert "copying" not in judged[other].scores and "copying" not in judged[base].scores
+    seen = judged[other].copy
+    assert seen is not None and seen.score > 0.7 and judged[other].nearest == "full_body"
+    worth_without_a_price = judged[probed].value or 0
+    # Without probes, or where another pose is asked for, the sheet's own pictures tell
+    for options, prompt in ((settings(), STANDING), (quick, f"{PROMPT}, sitting")):
+        judged = judge(options, workspace, host, given, prompt, Job())
+        assert all(judged[spec].scores["copying"] > 0.7 for spec in both)
+    assert worth_without_a_price > 0.5
+
+
+def test_what_copying_costs_is_taken_once() -> None:
+    spec = CellSpec(LoraSource.epoch(1), 1.0, "ALL", None)
+    found = replace(
+        figures(retention=0.8, copying=1.0, damage=0.0),
+        by_picture={"retention": (0.8,), "copying": (1.0,), "damage": (0.0,)},
+    )
+    judged = {CellSpec(NO_LORA, 0.0, "", None): figures(retention=0.0), spec: found}
+    by_pictures = Scale.of(JudgeSettings(), judged)
+    assert by_pictures.pictures(found) == pytest.approx((0.5,))
+    assert by_pictures.probe_price(found) == 0
+    by_probes = Scale.of(JudgeSettings(), judged, copying_is_probed=True)
+    of_itself = replace(found, by_picture={"retention": (0.8,), "damage": (0.0,)})
+    assert by_probes.pictures(of_itself) == pytest.approx((0.8,))
+    assert by_probes.probe_price(of_itself) == pytest.approx(0.3)
+
+
 def empty_lora(path: Path) -> Path:
     """A LoRA file of the embedded checkpoint whose ΔW is 0."""
     import torch
