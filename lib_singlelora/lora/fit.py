@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import LoraKeyError
+from ..files.fileio import file_state
 from ..files.weights import UnreadableWeights, read_header
 from ..naming.blocks import BlockLayout
 from ..naming.dialects import layout_of, parse_key
@@ -22,7 +23,7 @@ def require_fit(path: Path, layout: BlockLayout) -> None:
         LoraKeyError: it was trained for another base model.
     """
     try:
-        reason = _misfit(path, path.stat().st_mtime_ns, layout)
+        reason = _misfit(path, file_state(path), layout)
     except (OSError, UnreadableWeights):
         return  # whoever loads it says what is wrong with it
     if reason:
@@ -30,8 +31,8 @@ def require_fit(path: Path, layout: BlockLayout) -> None:
 
 
 @lru_cache(maxsize=256)
-def _misfit(path: Path, changed: int, layout: BlockLayout) -> str:
-    """Why it does not fit, "" where it does.  changed: when, for the cache."""
+def _misfit(path: Path, state: tuple[int, ...], layout: BlockLayout) -> str:
+    """Why it does not fit, "" where it does.  state: the file's, for the cache."""
     header = read_header(path)
     shapes = {
         found: shape

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WorkspaceError
-from ..files.fileio import file_hash, fingerprint, is_own_file, read_json, write_json
+from ..files.fileio import file_hash, file_state, fingerprint, is_own_file, read_json, write_json
 from ..settings.schema import Settings, declarations
 from .kohya_folders import caption_file, list_pictures
 from .stage_record import Map, check
@@ -119,12 +119,11 @@ def _files(
 
 
 def _hash(path: Path) -> str:
-    status = path.stat()
-    return _hashed(path, status.st_mtime_ns, status.st_size)
+    return _hashed(path, file_state(path))
 
 
 @lru_cache(maxsize=4096)
-def _hashed(path: Path, changed: int, size: int) -> str:
+def _hashed(path: Path, state: tuple[int, ...]) -> str:
     return file_hash(path)
 
 

@@ -14,6 +14,7 @@ from ...errors import LoraFileError, LoraKeyError
 from ...families.family import Family
 from ...families.registry import family_of
 from ...families.sd1 import SD1
+from ...files.fileio import file_state
 from ...host import LoraUse
 from ...lora.dialects import config_of
 from ...lora.files import LoraFile, read_lora
@@ -140,15 +141,11 @@ class MergedLoras:
 
 
 def _state(path: Path) -> State:
-    """What tells a LoRA's file from another one at its place, and its configuration too.
-
-    The time of the change alone does not: files of one archive have the same.
-    """
+    """What tells a LoRA's file from another one at its place, and its configuration too."""
     found = []
     for file in filter(None, (path, config_of(path))):
         with suppress(OSError):  # where it is gone, whoever reads it says so
-            stat = file.stat()
-            found.append((stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino))
+            found.append(file_state(file))
     return tuple(found)
 
 

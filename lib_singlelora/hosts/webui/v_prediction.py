@@ -15,6 +15,7 @@ from modules.call_queue import queue_lock
 from ...errors import CheckpointError
 from ...families.parameterization import Parameterization, parameterization_of
 from ...families.sd1 import SD1
+from ...files.fileio import file_state
 from ...files.weights import Header, UnreadableWeights, read_header
 from ...host import NOTHING_TO_MEND, CheckpointProblem
 from ..v_config import config_of, predicts_v, with_v_prediction, write_beside
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=8)
-def _header(path: Path, changed: int) -> Header | None:
-    """A safetensors file's header; None for any other file.  changed: when, for the cache."""
+def _header(path: Path, state: tuple[int, ...]) -> Header | None:
+    """A safetensors file's header; None for any other file.  state: the file's, for the cache."""
     try:
         return read_header(path)
     except (OSError, UnreadableWeights):
@@ -35,7 +36,7 @@ def _header(path: Path, changed: int) -> Header | None:
 def header_of(path: Path) -> Header | None:
     """A checkpoint's header, read once for each version of the file; None where it has none."""
     try:
-        return _header(path, path.stat().st_mtime_ns)
+        return _header(path, file_state(path))
     except OSError:
         return None
 
