@@ -73,7 +73,8 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
 export function AddTag({ known, frequent, without, onAdd, label }) {
     const [typed, setTyped] = useState("");
     const [chosen, choose] = useState(-1);
-    const found = suggestions(typed, known, frequent, without);
+    const [isFocused, setFocused] = useState(false);
+    const found = isFocused ? suggestions(typed, known, frequent, without) : [];
     /** @param {string} text */
     const add = (text) => {
         const tag = text.trim();
@@ -92,7 +93,7 @@ export function AddTag({ known, frequent, without, onAdd, label }) {
     };
     return html`<span class="add-tag">
         <input value=${typed} placeholder=${t("captions.add")} aria-label=${label ?? t("captions.add")} size="12" role="combobox" aria-expanded=${String(found.length > 0)} aria-autocomplete="list"
-            onInput=${(/** @type {any} */ event) => { setTyped(event.target.value); choose(-1); }} onKeyDown=${pressed} onBlur=${() => setTimeout(() => setTyped(""), 150)} />
+            onInput=${(/** @type {any} */ event) => { setTyped(event.target.value); choose(-1); }} onKeyDown=${pressed} onFocus=${() => setFocused(true)} onBlur=${() => setFocused(false)} />
         ${found.length > 0 && html`<ul class="suggestions" role="listbox" aria-label=${t("captions.add")}>
             ${found.map((tag, at) => html`<li key=${tag} role="option" aria-selected=${String(at === chosen)} class=${at === chosen ? "is-chosen" : ""} onMouseDown=${(/** @type {Event} */ event) => { event.preventDefault(); add(tag); }}>${tag} ${frequent[tag] ? html`<span class="dim">${frequent[tag]}</span>` : null}</li>`)}
         </ul>`}

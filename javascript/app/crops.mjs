@@ -32,7 +32,8 @@ export function Crops() {
     const [snap, setSnap] = useState(true);
     const [coverage, setCoverage] = useState(false);
     const shapes = useWatch(shapesOfPicture);
-    const history = useMemo(() => /** @type {History<Edit>} */ (new History()), [character]);
+    const [, draw] = useState(0);
+    const history = useMemo(() => /** @type {History<Edit>} */ (new History(() => draw((count) => count + 1))), [character]);
     const box = useRef(/** @type {HTMLElement | null} */ (null));
     const naming = useRef(false);
     const named = useRef({ from: "", to: "" });

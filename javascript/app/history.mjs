@@ -2,9 +2,11 @@
 
 /** @template T */
 export class History {
-    constructor() {
+    /** @param {() => void} [changed] called after each change: what shows it is drawn anew */
+    constructor(changed = () => {}) {
         this.past = /** @type {T[]} */ ([]);
         this.future = /** @type {T[]} */ ([]);
+        this.changed = changed;
     }
 
     /** @param {T} done */
@@ -12,17 +14,20 @@ export class History {
         this.past.push(done);
         if (this.past.length > 100) this.past.shift();
         this.future = [];
+        this.changed();
     }
 
     /** Forget one that did not happen. @param {T} failed */
     drop(failed) {
         this.past = this.past.filter((each) => each !== failed);
+        this.changed();
     }
 
     /** The last thing, to take back. @returns {T | undefined} */
     undo() {
         const last = this.past.pop();
         if (last !== undefined) this.future.push(last);
+        this.changed();
         return last;
     }
 
@@ -30,6 +35,7 @@ export class History {
     redo() {
         const next = this.future.pop();
         if (next !== undefined) this.past.push(next);
+        this.changed();
         return next;
     }
 }

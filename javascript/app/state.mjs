@@ -67,7 +67,7 @@ export async function reload() {
             if (!asked) break;
             const [seen, data] = await Promise.all([
                 ask(ofWorkspace(asked, "glance")),
-                ask(ofWorkspace(asked, "dataset")).catch(() => null),
+                ask(ofWorkspace(asked, "dataset")).catch(kept),
             ]);
             // What was read before a change would show the value from before it.
             if (pending) break; // the change itself loads anew
@@ -88,6 +88,13 @@ export async function reload() {
     } finally {
         loading = 0;
     }
+}
+
+/** The data set where loading it failed: what was there, unless there is none. @param {any} error */
+function kept(error) {
+    if (error.status === 404) return null;
+    tell(error);
+    return dataset.value;
 }
 
 /** The shapes of a prepared picture, where picture or settings are others than before. @param {string} asked @param {Glance} seen */

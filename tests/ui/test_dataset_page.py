@@ -443,6 +443,47 @@ def test_an_undo_takes_back_the_edit_that_is_still_being_saved(looked: tuple[Any
     assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
 
 
+def test_a_tag_that_is_typed_just_after_the_field_was_left_stays(
+    looked: tuple[Any, Service],
+) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop, *_, other = desk.captions("mara")["captions"]
+    desk.write_caption("mara", other, "smile")
+    open_step(page, "captions")
+    adding = page.locator(f"[data-caption='{crop}']").get_by_role("combobox")
+    adding.focus()
+    adding.evaluate(
+        "field => { field.blur(); field.focus(); field.value = 'smi';"
+        " field.dispatchEvent(new Event('input', { bubbles: true })); }"
+    )
+    page.wait_for_timeout(400)
+    assert adding.input_value() == "smi"
+    page.locator(".suggestions", has_text="smile").wait_for()
+    adding.blur()
+    page.locator(".suggestions").wait_for(state="detached")
+    assert adding.input_value() == "smi"
+    desk.undo("mara")
+
+
+def test_a_data_set_that_cannot_be_loaded_is_told_and_what_is_shown_stays(
+    looked: tuple[Any, Service],
+) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop, first = next(iter(desk.captions("mara")["captions"].items()))
+    open_step(page, "captions")
+    page.locator("#sl-bulk summary").click()
+    page.route(
+        "**/dataset", lambda route: route.fulfill(status=500, body='{"detail": "the disk is gone"}')
+    )
+    desk.write_caption("mara", crop, f"{first['text']}, smile")
+    page.locator(".toast", has_text="the disk is gone").wait_for()
+    assert page.locator("#sl-bulk[open]").is_visible()
+    page.unroute("**/dataset")
+    desk.undo("mara")
+
+
 def test_a_caption_beyond_the_limit_is_marked(looked: tuple[Any, Service]) -> None:
     page, service = looked
     crop = next(iter(DatasetService(service).captions("mara")["captions"]))
