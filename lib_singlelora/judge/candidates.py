@@ -22,7 +22,7 @@ from ..workspace.crops import known_mask
 from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
 from .tagged_pictures import read_pictures, tag_pictures
-from .traits import character_traits
+from .traits import CharacterTraits
 
 # What tells characters apart, and of which one figure has one: another one seen is another figure
 TELLING = ("hair colour", "eye colour")
@@ -79,7 +79,7 @@ class CandidateJudge:
         surfaces = [_surface(image, side) for image in crops]
         self._surfaces = [surface for surface in surfaces if not surface.invalid]
         self._side = side
-        self._traits: dict[str, tuple[str, ...]] = {}  # by framing
+        self._traits: CharacterTraits | None = None
 
     def judge(
         self, image: Image.Image, wish: Wish, base: Image.Image, options: LoopbackSettings
@@ -123,14 +123,12 @@ class CandidateJudge:
 
     def _expected(self, wish: Wish) -> tuple[str, ...]:
         """The traits that a picture of this framing and view can show."""
-        if wish.framing not in self._traits:
-            assert self._tagger
-            self._traits[wish.framing] = character_traits(
-                self._settings, self._workspace, self._tagger, wish.framing
-            )
+        assert self._tagger
+        if self._traits is None:
+            self._traits = CharacterTraits(self._settings, self._workspace, self._tagger)
         out_of_sight = hidden((wish.framing, *wish.asks))
         return tuple(
-            tag for tag in self._traits[wish.framing] if category_of(tag) not in out_of_sight
+            tag for tag in self._traits.of(wish.framing) if category_of(tag) not in out_of_sight
         )
 
     def _damage(

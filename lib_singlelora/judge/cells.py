@@ -125,6 +125,8 @@ class Judgement:
     retention: the character's traits in its pictures; None without a tagger or known traits.
     scores: those of `metrics.ranking.CRITERIA` that are known, 0 to 1; flexibility and leak of
         the probed cells alone, and copying too where the sheet asks for what the source shows.
+        Beside them likeness, of its figures to the source's, and elsewhere, the traits kept in the
+        probes that ask for something new.
     nearest: name of the crop that its pictures are most like.
     copy: the picture that is most like a crop.
     damage: the worst damage of its pictures in words, or ''.

@@ -10,13 +10,13 @@ import numpy as np
 
 from ..jobs import Job, Progress
 from ..metrics.posterior import Floats
-from ..metrics.ranking import expected_price, next_to_probe
+from ..metrics.ranking import expected_gain, expected_price, next_to_probe
 from ..settings.judge import JudgeSettings
-from .cells import CellSpec
+from .cells import CellSpec, Judgement
 from .first_round import FirstRound
 from .probe_round import Prober
-from .race import Key, Race, Standings
-from .scale import Scale, positions_of
+from .race import Key, Outlook, Race, Standings
+from .scale import ELSEWHERE, Scale, positions_of
 
 BASE_PICTURES = 3  # of the checkpoint alone, before a race: every cell is measured against them
 LAST_PROBES = 2  # cells that the race has put in front and that were not probed before
@@ -78,16 +78,16 @@ class Contest:
         budget = self._options.budget if self._further else 0
         places = [self._positions[spec] for spec in self.racers]
         race = Race(places, self._known(), self._observe, self._options.confidence, budget)
-        now = race.standings(self._prices())
         for _ in range(self._options.probes if self._prober else 0):
+            now = race.standings(self._outlook())
             self._probe(now.worths.mean(axis=0) + self._prices())
-        now = race.run(self._prices())
+        now = race.run(self._outlook())
         for _ in range(LAST_PROBES if self._further and self._probed else 0):
             leader = self.racers[now.leader]
             if leader in self._probed:
                 break
             self._probe_cell(leader)
-            now = race.standings(self._prices())
+            now = race.standings(self._outlook())
         return now
 
     def _known(self) -> dict[Key, float]:
@@ -98,6 +98,42 @@ class Contest:
             if spec in self.judged
             for seed, value in enumerate(self.scale.pictures(self.judged[spec]))
         }
+
+    def _outlook(self) -> Outlook:
+        """What the cells' pictures do not show, as the probed ones tell or let expect."""
+        gains = self._gains_elsewhere()
+        shares = [0.0 if gain is None else ELSEWHERE for gain in gains]
+        weight = self.scale.weights["retention"]
+        added = []
+        for spec, gain in zip(self.racers, gains, strict=True):
+            harm = self.scale.harm(self.judged[spec]) if spec in self.judged else 0.0
+            added.append(0.0 if gain is None else ELSEWHERE * (weight * gain - harm))
+        return Outlook(self._prices(), np.array(shares), np.array(added))
+
+    def value_outside(self, found: Judgement, now: Standings | None) -> float:
+        """What a cell is worth that does not race, by its own pictures.
+
+        What it keeps in the probes is not known: it counts as the leader's does.
+        """
+        own = float(np.mean(self.scale.pictures(found)))
+        gain = self._gains_elsewhere()[now.leader] if now else None
+        if gain is None:
+            return own
+        return own + ELSEWHERE * self.scale.weights["retention"] * (gain - self.scale.gain(found))
+
+    def _gains_elsewhere(self) -> list[float | None]:
+        """What each cell gains in the probes: as probed, else as its neighbours let expect."""
+        alone = self._prober.kept_alone if self._prober else None
+        known = {
+            spec: gain
+            for spec in self._probed
+            if (gain := self.scale.gain_elsewhere(self.judged[spec], alone)) is not None
+        }
+        gains = {self._positions[spec]: (spec.strength, gain) for spec, gain in known.items()}
+        return [
+            known.get(spec, expected_gain(self._positions[spec], spec.strength, gains))
+            for spec in self.racers
+        ]
 
     def _prices(self) -> Floats:
         """What each cell costs: as probed, else as its neighbours let expect."""
@@ -126,6 +162,12 @@ class Contest:
             similarities = self._first.similarities if self._first.copying_is_probed else None
             self.judged[spec] = self._prober.probe(spec, self.judged[spec], similarities)
             self._probed[spec] = self.scale.probe_price(self.judged[spec])
+            alone = self._prober.kept_alone
+            for other in [each for each in self.judged if not each.has_lora]:
+                if alone is not None:
+                    found = self.judged[other]
+                    scores = {**found.scores, "elsewhere": round(alone, 4)}
+                    self.judged[other] = replace(found, scores=scores)
 
     def _observe(self, keys: Sequence[Key], now: Standings, number: int) -> Mapping[Key, float]:
         """Draw the pictures of a round of the race; what they are worth."""

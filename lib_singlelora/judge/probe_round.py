@@ -6,12 +6,13 @@ Some prompts ask for the character in other poses, views, places and clothes, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..captions.prompt_language import tags_of
 from ..captions.text import split_tags
 from ..crops.buckets import training_resolution
 from ..files.fileio import file_hash, fingerprint, write_bytes
@@ -22,7 +23,7 @@ from ..metrics.copying import copying_score
 from ..metrics.intervals import wilson_interval
 from ..metrics.leak import leaked_traits, relative_change
 from ..metrics.probe_prompts import Probe, character_probes, count_obeyed, other_probes
-from ..metrics.retention import SEEN, TagProbabilities
+from ..metrics.retention import SEEN, TagProbabilities, measure_retention, trait_weights
 from ..settings.declare import SEEDS
 from ..settings.schema import Settings
 from ..tagging.ensemble import Taggers, names_of
@@ -31,6 +32,7 @@ from ..workspace.outfit import named_outfit
 from ..workspace.workspace import Workspace
 from .cells import CellSpec, Judgement
 from .tagged_pictures import read_pictures, tag_pictures
+from .traits import CharacterTraits
 
 Similarities = Callable[[Sequence[Image.Image]], list[float]]
 
@@ -122,6 +124,8 @@ class _Baseline:
     tags: of the pictures of every probe; nothing without a tagger.
     similarity: of the asking probes' pictures with their nearest crops, the mean; None where
         copying is not probed.
+    traits: the character's that a picture of each asking probe should show, and how much each
+        counts; none of a probe that shows none.
     """
 
     asking: Sequence[Probe]
@@ -130,6 +134,7 @@ class _Baseline:
     other_seeds: Sequence[Image.Image]
     tags: Mapping[Probe, Sequence[TagProbabilities]]
     similarity: float | None = None
+    traits: Mapping[Probe, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Prober:
@@ -140,6 +145,7 @@ class Prober:
     tagger: None measures no flexibility.
     traits: the character's, looked for in pictures that do not call it.
     most: cells that will be probed, for the progress.
+    character: tells the traits that each probe should show; None measures none of them there.
     """
 
     def __init__(
@@ -151,6 +157,7 @@ class Prober:
         tagger: Taggers | None,
         traits: Sequence[str],
         most: int,
+        character: CharacterTraits | None = None,
     ) -> None:
         self._seeds = tuple(
             (settings.plot.first_seed + number) % SEEDS
@@ -163,6 +170,9 @@ class Prober:
         self._drawer = _Drawer(settings, workspace, host, job, pictures * len(self._seeds))
         self._tagger = tagger
         self._traits = traits
+        self._expected = {
+            probe: character.visible(probe.prompt) if character else () for probe in self._asking
+        }
         self._baseline: _Baseline | None = None
 
     @property
@@ -170,19 +180,28 @@ class Prober:
         """True where there are prompts that ask for the character otherwise than the crops show."""
         return bool(self._asking)
 
+    @property
+    def kept_alone(self) -> float | None:
+        """How much of the character the checkpoint alone shows in the asking probes, 0 to 1.
+
+        None before a cell is probed, and where no trait could show there.
+        """
+        return _kept(self._baseline, self._baseline.tags) if self._baseline else None
+
     def probe(
         self, spec: CellSpec, judgement: Judgement, similarities: Similarities | None = None
     ) -> Judgement:
-        """The judgement with leak and, where there is a tagger, flexibility.
+        """The judgement with leak and, where there is a tagger, flexibility and the traits kept.
 
         similarities: of pictures with their nearest crops; with it copying is told from the
             pictures that ask for something new.
         Raises: JobCancelled, keeping what is drawn.
         """
         if self._baseline is None:
-            self._baseline = _draw_baseline(
+            drawn = _draw_baseline(
                 self._drawer, self._asking, self._others, self._seeds, self._tagger, similarities
             )
+            self._baseline = replace(drawn, traits=_weighted(self._expected, drawn.tags))
         return _probe_cell(
             spec,
             judgement,
@@ -225,6 +244,27 @@ def _draw_baseline(
     return _Baseline(asking, others, pictures, other_seeds, tags, alike)
 
 
+def _weighted(
+    expected: Mapping[Probe, Sequence[str]], base: Mapping[Probe, Sequence[TagProbabilities]]
+) -> dict[Probe, dict[str, float]]:
+    """How much each trait that a probe should show counts, for those that show some."""
+    weights = {
+        probe: trait_weights(traits, tags_of(probe.prompt), base[probe])
+        for probe, traits in expected.items()
+    }
+    return {probe: own for probe, own in weights.items() if sum(own.values()) > 0}
+
+
+def _kept(baseline: _Baseline, tags: Mapping[Probe, Sequence[TagProbabilities]]) -> float | None:
+    """How many of the character's traits the asking probes' pictures show; None for no traits."""
+    shown = [
+        score
+        for probe, weights in baseline.traits.items()
+        for score in measure_retention(tuple(weights), tags[probe], weights).by_picture
+    ]
+    return float(np.mean(shown)) if shown else None
+
+
 def _probe_cell(
     spec: CellSpec,
     judgement: Judgement,
@@ -241,8 +281,8 @@ def _probe_cell(
     total_possible = 0.0
     probes = (*baseline.asking, *baseline.others)
     pictures = dict(zip(probes, drawer.draw(spec, probes, seeds), strict=True))
-    for probe in baseline.asking:
-        tags = tag_pictures(tagger, pictures[probe])
+    asked_tags = {probe: tag_pictures(tagger, pictures[probe]) for probe in baseline.asking}
+    for probe, tags in asked_tags.items():
         base = baseline.tags[probe]
         score, possible = count_obeyed(probe.asks, tags, base)
         total_obeyed += score
@@ -257,6 +297,9 @@ def _probe_cell(
     if similarities and baseline.similarity is not None:
         asked = [image for probe in baseline.asking for image in pictures[probe]]
         scores["copying"] = round(copying_score(similarities(asked), baseline.similarity), 4)
+    kept = _kept(baseline, asked_tags)
+    if kept is not None:
+        scores["elsewhere"] = round(kept, 4)
     drawn = [image for probe in baseline.others for image in pictures[probe]]
     leak = relative_change(drawn, baseline.pictures, baseline.other_seeds)
     leaked: tuple[str, ...] = ()

@@ -30,10 +30,28 @@ MARGIN = 0.02  # of worth; a cell that lacks less of the best is as good
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What is known of cells beside their own pictures, a number for each.
+
+    prices: taken from what they are worth.
+    shares: of their worth that their pictures do not decide, 0 to 1.
+    added: to the rest of their worth in its place.
+    """
+
+    prices: Floats
+    shares: Floats | float = 0.0
+    added: Floats | float = 0.0
+
+    def worths(self, own: Floats) -> Floats:
+        """What the cells are worth in all.  own: (draws, n), by their pictures."""
+        return own * (1 - self.shares) + self.added - self.prices
+
+
+@dataclass(frozen=True)
 class Standings:
     """What the race knows of its cells.
 
-    worths: (draws, n), as `draw_worths` gives them, less what the cells cost.
+    worths: (draws, n), as `draw_worths` gives them, with what is known beside the pictures.
     leader: number of the cell that is worth most.
     confidence: chance that no cell is better by more than MARGIN, 0 to 1.
     chances: of each cell, to be the best.
@@ -84,17 +102,17 @@ class Race:
         self._budget = budget
         self._drawn = 0
 
-    def standings(self, prices: Floats) -> Standings:
-        """What is known now.  prices: of each cell, taken from its worth."""
+    def standings(self, outlook: Outlook) -> Standings:
+        """What is known now."""
         pictures = [Observation(*key, value) for key, value in self._values.items()]
-        return Standings.of(draw_worths(pictures, self._likeness) - prices)
+        return Standings.of(outlook.worths(draw_worths(pictures, self._likeness)))
 
-    def run(self, prices: Floats) -> Standings:
+    def run(self, outlook: Outlook) -> Standings:
         """The standings at the end: the best is known, or the budget is spent."""
         widest = WIDEST
         number = 1
         while True:
-            now = self.standings(prices)
+            now = self.standings(outlook)
             left = self._budget - self._drawn
             if left < 1 or self._is_sure(now):
                 return now

@@ -23,6 +23,8 @@ def reason(spec: CellSpec, judged: Mapping[CellSpec, Judgement], confidence: flo
             f"obeys {judgement.scores['flexibility'] * 100:.0f} % of the poses, views, places and"
             " clothes that the checkpoint obeys"
         )
+    if "elsewhere" in judgement.scores:
+        pieces.append(_elsewhere_in_words(judgement, judged))
     pieces += _superlatives(spec, judged)
     words = f"{spec.words}: {', '.join(pieces)}{_better_elsewhere(judgement, judged)}"
     sure = _how_sure(spec, judged, confidence)
@@ -55,7 +57,7 @@ def _how_sure(spec: CellSpec, judged: Mapping[CellSpec, Judgement], confidence: 
 
 def _traits_in_words(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
     """How much of the character is there, with the LoRA and without."""
-    base = next((found for spec, found in judged.items() if not spec.has_lora), None)
+    base = _alone(judged)
     if judgement.retention is None:
         without = base.pixels.similarity if base else 0.0
         return (
@@ -64,6 +66,21 @@ def _traits_in_words(judgement: Judgement, judged: Mapping[CellSpec, Judgement])
         )
     seen = base.retention.seen if base and base.retention else 0.0
     return f"{judgement.note} ({seen:.2g} without the LoRA)"
+
+
+def _elsewhere_in_words(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
+    """How much of the character is there where something new is asked for."""
+    base = _alone(judged)
+    without = base.scores.get("elsewhere", 0.0) if base else 0.0
+    return (
+        f"shows {judgement.scores['elsewhere'] * 100:.0f} % of the traits there"
+        f" (the checkpoint {without * 100:.0f} %)"
+    )
+
+
+def _alone(judged: Mapping[CellSpec, Judgement]) -> Judgement | None:
+    """What the checkpoint alone draws."""
+    return next((found for spec, found in judged.items() if not spec.has_lora), None)
 
 
 def _superlatives(spec: CellSpec, judged: Mapping[CellSpec, Judgement]) -> list[str]:

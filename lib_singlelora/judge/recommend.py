@@ -23,10 +23,10 @@ from .first_round import FirstRound
 from .probe_round import Prober
 from .race import MARGIN, Standings
 from .scale import positions_of
-from .traits import character_traits
+from .traits import CharacterTraits
 
 # Of the judge's rules: a sheet that was judged by others is judged again, from its pictures
-RULE = 5
+RULE = 6
 SPREADS = ("retention", "traits", "copying", "damage", "colours")  # figures with an interval
 
 
@@ -51,10 +51,11 @@ def judge(
     job = job or Job()
     options = settings.judge
     tagger = open_taggers(settings.caption, host, job)
-    traits = character_traits(settings, workspace, tagger, prompt) if tagger else ()
+    character = CharacterTraits(settings, workspace, tagger) if tagger else None
+    traits = character.of(prompt) if character else ()
     prober = None
     if probing and options.probes:
-        prober = Prober(settings, workspace, host, job, tagger, traits, options.probes)
+        prober = Prober(settings, workspace, host, job, tagger, traits, options.probes, character)
     first = FirstRound(settings, workspace, host, job, tagger, traits, tags_of(prompt), prober)
     contest = Contest(options, drawn, first, prober, further, job)
     standings = contest.run()
@@ -69,7 +70,7 @@ def judge(
         if spec in places and standings is not None:
             own = _ranked(own, standings, places[spec], options.confidence)
         elif spec in valid:  # a file to compare, or redrawn: by its own pictures alone
-            own = replace(own, value=round(float(np.mean(contest.scale.pictures(found))), 4))
+            own = replace(own, value=round(contest.value_outside(found, standings), 4))
         judged[spec] = replace(own, value=own.value if spec in valid else None)
     return {spec: judged[spec] for spec in [*drawn, *(s for s in judged if s not in drawn)]}
 

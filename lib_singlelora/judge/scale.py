@@ -12,6 +12,9 @@ from .cells import NO_LORA, CellSpec, Judgement
 # Of a gain by the figure's colours at their places; the rest is the tagger's.  So the benchmark's
 # characters agree best with the truth (docs/recipes.md).
 LIKENESS = 2 / 3
+# Of a probed cell's gain by the traits it keeps in the probes that ask for something new; the rest
+# is by its own pictures (docs/recipes.md)
+ELSEWHERE = 1 / 2
 PROBED = ("flexibility", "leak")  # criteria that only probes show; copying where it is probed
 
 
@@ -89,6 +92,29 @@ class Scale:
         if self.most <= self.least:
             return 0.0
         return max(0.0, (similarity - self.least) / (self.most - self.least))
+
+    def gain(self, judgement: Judgement) -> float:
+        """The gain in retention of a cell's own pictures over the checkpoint alone, at most 1."""
+        figures = judgement.by_picture
+        values = figures.get("retention") or tuple(map(self._by_colours, figures["colours"]))
+        likeness = judgement.scores.get("likeness")
+        kept = self.retention_of(sum(values) / len(values), likeness)
+        return (kept - self.base) / (1 - self.base) if self.base < 1 else 0.0
+
+    def harm(self, judgement: Judgement) -> float:
+        """The price of what a cell's own pictures show beside the character."""
+        own = self.pictures(judgement)
+        return self.weights["retention"] * self.gain(judgement) - sum(own) / len(own)
+
+    def gain_elsewhere(self, judgement: Judgement, alone: float | None) -> float | None:
+        """The same gain in the probes that ask for something new; None where it is not known.
+
+        alone: what the checkpoint alone shows there.
+        """
+        kept = judgement.scores.get("elsewhere")
+        if kept is None or alone is None or alone >= 1:
+            return None
+        return (kept - alone) / (1 - alone)
 
     def probe_price(self, judgement: Judgement) -> float:
         """The price of what only probes show."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from PIL import Image
 
 from ..captions.prompt_language import tags_of
+from ..captions.pruning import hidden
 from ..captions.tag_categories import category_of
 from ..imaging.load import load_picture
 from ..metrics.copying import crop_part, sliding_windows
@@ -22,35 +23,65 @@ from .tagged_pictures import tag_pictures
 MOST_PARTS = 3  # parts of a crop that stand for a framing which no crop has
 
 
-def character_traits(
-    settings: Settings, workspace: Workspace, tagger: Taggers, prompt: str
-) -> tuple[str, ...]:
-    """The traits of the character that a picture of this prompt should show.
+class CharacterTraits:
+    """The traits of one character, by prompt; its crops are tagged once."""
 
-    They are those of the crops with the prompt's framing.  Without such a crop they are those of
-    the next closer one, and of parts of a crop that the tagger takes for this framing, as far as a
-    crop shows them too; without these, those of all crops.
+    def __init__(self, settings: Settings, workspace: Workspace, tagger: Taggers) -> None:
+        self._tagger = tagger
+        self._views = view_tags(workspace)
+        self._crops = {
+            path.stem: load_picture(path).image.convert("RGB")
+            for path in list_pictures(workspace.image_folder(settings))
+        }
+        tagged = tag_pictures(tagger, list(self._crops.values()))
+        self._crop_tags = dict(zip(self._crops, tagged, strict=True))
+        self._of_framing: dict[str, tuple[str, ...]] = {}
 
-    What the prompt itself names is among them: such clothes are the character's only as far as the
-    checkpoint alone does not draw them (`metrics.retention.trait_weights`).
-    """
-    prompt_tags = tags_of(prompt)
-    views = view_tags(workspace)
-    crops = {
-        path.stem: load_picture(path).image.convert("RGB")
-        for path in list_pictures(workspace.image_folder(settings))
-    }
-    crop_tags = dict(zip(crops, tag_pictures(tagger, list(crops.values())), strict=True))
-    traits = common_traits(
-        [tags for name, tags in crop_tags.items() if set(prompt_tags) & set(views.get(name, ()))]
-    )
-    framing = next((tag for tag in prompt_tags if category_of(tag) == "framing"), "")
-    if not traits and framing:
-        shown = {tag for tags in crop_tags.values() for tag, value in tags.items() if value >= SEEN}
-        of_parts = common_traits(_parts(tagger, crops.values(), framing))
-        of_closer = common_traits(_closer(crop_tags, views, framing))
-        traits = tuple(dict.fromkeys([*of_closer, *(tag for tag in of_parts if tag in shown)]))
-    return traits or common_traits(list(crop_tags.values()))
+    def of(self, prompt: str) -> tuple[str, ...]:
+        """The traits that a picture of this prompt should show.
+
+        They are those of the crops with the prompt's framing.  Without such a crop they are those
+        of the next closer one, and of parts of a crop that the tagger takes for this framing, as
+        far as a crop shows them too; without these, those of all crops.
+
+        What the prompt itself names is among them: such clothes are the character's only as far as
+        the checkpoint alone does not draw them (`metrics.retention.trait_weights`).
+        """
+        prompt_tags = tags_of(prompt)
+        framing = next((tag for tag in prompt_tags if category_of(tag) == "framing"), "")
+        traits = common_traits(
+            [
+                tags
+                for name, tags in self._crop_tags.items()
+                if set(prompt_tags) & set(self._views.get(name, ()))
+            ]
+        )
+        if not traits and framing:
+            if framing not in self._of_framing:
+                self._of_framing[framing] = self._from_others(framing)
+            traits = self._of_framing[framing]
+        return traits or common_traits(list(self._crop_tags.values()))
+
+    def visible(self, prompt: str) -> tuple[str, ...]:
+        """Those of `of(prompt)` that its view leaves in sight, without clothes for its own.
+
+        A prompt that asks for clothes which no crop shows asks for others than the character's.
+        """
+        asked = tags_of(prompt)
+        out_of_sight = set(hidden(asked))
+        shown = {tag for tags in self._crop_tags.values() for tag, p in tags.items() if p >= SEEN}
+        if any(category_of(tag) == "outfit" and tag not in shown for tag in asked):
+            out_of_sight.add("outfit")
+        return tuple(tag for tag in self.of(prompt) if category_of(tag) not in out_of_sight)
+
+    def _from_others(self, framing: str) -> tuple[str, ...]:
+        """The traits of a framing that no crop has, of other crops and their parts."""
+        shown = {
+            tag for tags in self._crop_tags.values() for tag, value in tags.items() if value >= SEEN
+        }
+        of_parts = common_traits(_parts(self._tagger, self._crops.values(), framing))
+        of_closer = common_traits(_closer(self._crop_tags, self._views, framing))
+        return tuple(dict.fromkeys([*of_closer, *(tag for tag in of_parts if tag in shown)]))
 
 
 def _closer(

@@ -19,6 +19,7 @@ Key = TypeVar("Key")
 Values = Mapping[str, float]
 GridPosition = tuple[int, int]  # (row, column)
 TablePosition = tuple[object, int, int]  # (table, row, column)
+Gains = Mapping[TablePosition, tuple[float, float]]
 
 
 def goodness(scores: Values) -> dict[str, float]:
@@ -116,6 +117,24 @@ def expected_price(position: TablePosition, prices: Mapping[TablePosition, float
     down, right = steps[nearest]
     gentler = max(0, -down) + max(0, -right)
     return float(prices[nearest] * 0.5**gentler)
+
+
+def expected_gain(position: TablePosition, strength: float, gains: Gains) -> float | None:
+    """The gain in retention that the nearest probed cell lets expect; None where there is none.
+
+    It grows as the strength does, up to 1: so it does with the benchmark's characters.  A cell of
+    another table stands in where none of its own is probed.
+
+    strength: of the cell.
+    gains: (strength, gain) of the probed cells, by their positions.
+    """
+    table, row, column = position
+    steps = {at: (at[0] != table, abs(row - at[1]) + abs(column - at[2])) for at in gains}
+    if not steps:
+        return None
+    known, gain = gains[min(steps, key=lambda at: steps[at])]
+    ratio = strength / known if known * strength > 0 else 1.0
+    return min(1.0, gain * ratio)
 
 
 def _are_neighbours(one: TablePosition, other: TablePosition) -> bool:

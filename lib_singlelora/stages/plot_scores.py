@@ -30,7 +30,7 @@ COLUMNS = (
     *"epoch strength preset prompt negative_prompt sampler cfg_scale clip_skip seed file".split(),
     *"refine recommended front value".split(),
     *CRITERIA,
-    *"colours nearest harm".split(),
+    *"likeness elsewhere colours nearest harm".split(),
     *"chance pictures".split(),
     *(f"{name} ±" for name in SPREADS),
 )

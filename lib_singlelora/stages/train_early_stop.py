@@ -12,7 +12,7 @@ from ..host import Host, TrainingModel
 from ..imaging.load import read_rgb
 from ..jobs import Job, Progress
 from ..judge.tagged_pictures import tag_pictures
-from ..judge.traits import character_traits
+from ..judge.traits import CharacterTraits
 from ..lora.network import LoraNetwork
 from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
 from ..metrics.front import stop_reason
@@ -75,7 +75,7 @@ class EarlyStop:
             known = names_of(folders)["tags"] if folders and not self._tagger.own else None
             clothes = named_outfit(settings, workspace).clothes
             self._asking = character_probes(front[0], front[1], captions, known, clothes)[:ASKED]
-            self._traits = character_traits(settings, workspace, self._tagger, framing)
+            self._traits = CharacterTraits(settings, workspace, self._tagger).of(framing)
         else:
             self._subject = describe_subject(
                 [], crops, [known_mask(workspace, path) for path in files]

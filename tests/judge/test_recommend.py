@@ -17,6 +17,7 @@ from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
+from lib_singlelora.judge.probe_round import Prober
 from lib_singlelora.judge.reason import reason
 from lib_singlelora.judge.recommend import judge, recommend
 from lib_singlelora.judge.scale import Scale
@@ -28,6 +29,7 @@ from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
 from lib_singlelora.stages.pipeline import run_stage
 from lib_singlelora.stages.plot_scores import write_scores
+from lib_singlelora.tagging.ensemble import open_taggers
 from lib_singlelora.workspace.kohya_folders import list_pictures
 from lib_singlelora.workspace.workspace import Workspace
 from tools.world.scenes.characters import HELD_OUT, ISABELLA
@@ -233,12 +235,46 @@ def test_copying_is_probed_where_the_sheet_asks_for_the_source(
     assert "copying" not in judged[other].scores and "copying" not in judged[base].scores
     seen = judged[other].copy
     assert seen is not None and seen.score > 0.7 and judged[other].nearest == "full_body"
-    worth_without_a_price = judged[probed].value or 0
+    # Half of it is for what its own pictures keep: in the probes it keeps nothing
+    worth_without_a_price = 2 * (judged[probed].value or 0)
+    assert judged[probed].scores["elsewhere"] == judged[base].scores["elsewhere"] < 0.5
     # Without probes, or where another pose is asked for, the sheet's own pictures tell
     for options, prompt in ((settings(), STANDING), (quick, f"{PROMPT}, sitting")):
         judged = judge(options, workspace, host, given, prompt, Job())
         assert all(judged[spec].scores["copying"] > 0.7 for spec in both)
     assert worth_without_a_price > 0.5
+
+
+def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_recommended(
+    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]], tmp_path: Path
+) -> None:
+    base, _, right, _, _ = cells
+    forgets, keeps = (
+        CellSpec(LoraSource.epoch(n), 1.0, "ALL", empty_lora(tmp_path / f"{n}.safetensors", n))
+        for n in (1, 2)
+    )
+    quick = settings(judge__probes=2, judge__probe_steps=2)
+    tagger = open_taggers(quick.caption, host, Job())
+    assert tagger is not None
+    prober = Prober(quick, workspace, host, Job(), tagger, (), 2)
+    shown = {None: HELD_OUT["wren"], forgets: HELD_OUT["wren"], keeps: ISABELLA}
+    for spec, character in shown.items():
+        for number, probe in enumerate(prober._asking):
+            for seed in prober._seeds:
+                path = prober._drawer._path(spec, probe, seed)
+                path.parent.mkdir(exist_ok=True)
+                drawn(path.parent, path.stem, character, "standing", "white", number)
+    given = {base: cells[base], **dict.fromkeys((forgets, keeps), cells[right])}
+    judged = judge(quick, workspace, host, given, PROMPT, Job())
+    alone, less, more = (judged[spec].scores["elsewhere"] for spec in (base, forgets, keeps))
+    assert less == alone and more > alone + 0.3
+    own = Scale.of(quick.judge, judged)
+    assert own.gain(judged[forgets]) == own.gain(judged[keeps]) > 0.5
+    assert recommend(judged) == keeps
+    words = f"shows {more * 100:.0f} % of the traits there (the checkpoint {alone * 100:.0f} %)"
+    assert words in reason(keeps, judged)
+    forgotten, kept = (judged[spec].value or 0.0 for spec in (forgets, keeps))
+    assert kept - forgotten == pytest.approx((more - less) / (1 - alone) / 2, abs=0.05)
 
 
 def test_what_copying_costs_is_taken_once() -> None:
@@ -257,8 +293,8 @@ def test_what_copying_costs_is_taken_once() -> None:
     assert by_probes.probe_price(of_itself) == pytest.approx(0.3)
 
 
-def empty_lora(path: Path) -> Path:
-    """A LoRA file of the embedded checkpoint whose ΔW is 0."""
+def empty_lora(path: Path, number: int = 1) -> Path:
+    """A LoRA file of the embedded checkpoint whose ΔW is 0; another file for each number."""
     import torch
 
     from lib_singlelora.lora.files import write_lora
@@ -268,7 +304,7 @@ def empty_lora(path: Path) -> Path:
         path,
         {
             f"{stem}.lora_up.weight": torch.zeros(64, 4),
-            f"{stem}.lora_down.weight": torch.ones(4, 64),
+            f"{stem}.lora_down.weight": torch.full((4, 64), float(number)),
             f"{stem}.alpha": torch.tensor(4.0),
         },
         {},

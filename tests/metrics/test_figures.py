@@ -16,7 +16,7 @@ from lib_singlelora.metrics.copying import (
 from lib_singlelora.metrics.damage import measure_surface, subject_missing, surface_damage
 from lib_singlelora.metrics.leak import leaked_traits, relative_change
 from lib_singlelora.metrics.probe_prompts import character_probes, count_obeyed, other_probes
-from lib_singlelora.metrics.ranking import next_to_probe, pareto_front, price, worth
+from lib_singlelora.metrics.ranking import expected_gain, next_to_probe, pareto_front, price, worth
 
 WEIGHTS = {"retention": 1.0, "flexibility": 0.6, "copying": 0.3, "leak": 0.2, "damage": 0.5}
 
@@ -234,6 +234,16 @@ def test_the_next_cell_to_probe_is_no_neighbour_of_a_probed_one() -> None:
     assert next_to_probe(values, {"a": 0.0}, near) == "c"
     assert next_to_probe(values, {"a": 0.0, "c": 0.0}, near) == "b"  # there are no others
     assert next_to_probe(values, dict.fromkeys("abcd", 0.0), near) is None
+
+
+def test_what_a_cell_keeps_elsewhere_is_expected_as_its_nearest_one_does_by_strength() -> None:
+    known = {("ALL", 0, 0): (0.6, 0.3), ("ALL", 4, 2): (1.0, 0.8), ("OUTD", 0, 0): (0.6, 0.1)}
+    assert expected_gain(("ALL", 0, 1), 0.8, known) == pytest.approx(0.4)
+    assert expected_gain(("ALL", 4, 1), 0.8, known) == pytest.approx(0.64)
+    assert expected_gain(("ALL", 4, 3), 1.5, known) == 1
+    assert expected_gain(("ALL", 0, 0), -0.6, known) == pytest.approx(0.3)
+    assert expected_gain(("other", 4, 1), 0.5, known) == pytest.approx(0.4)
+    assert expected_gain(("ALL", 0, 0), 0.6, {}) is None
 
 
 def test_where_a_strong_cell_costs_much_a_gentler_one_is_probed_next() -> None:

@@ -174,12 +174,14 @@ def test_no_value_is_lost(language: str) -> None:
 def test_a_recommendation_is_said_in_japanese() -> None:
     reason = (
         "isabella-000006 at 0.8 with ALL: 5 of 7 traits (1.5 without the LoRA), obeys 90 % of the"
-        " poses, views, places and clothes that the checkpoint obeys, copies least; as good as the"
+        " poses, views, places and clothes that the checkpoint obeys, shows 42 % of the traits"
+        " there (the checkpoint 9 %), copies least; as good as the"
         " best with 74 %, not told apart from isabella-000008 at 0.6 with OUTD and 3 more; the"
         " gentler is taken"
     )
     [shown] = translated([reason])
     assert "特徴 7 個中 5 個（LoRA なしでは 1.5）" in shown and "74 %" in shown
+    assert "特徴の 42 %" in shown and "だけでは 9 %" in shown
     assert "isabella-000006" in shown and "isabella-000008" in shown and "他 3 件" in shown
     assert not re.search(r"[a-z]+ [a-z]+ [a-z]+", shown)
 
