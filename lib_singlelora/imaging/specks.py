@@ -3,7 +3,6 @@ have.
 
 A spot is a small extremum: it vanishes when the small parts of each level set are removed (an area
 opening), which leaves lines, edges and corners as they are.
-Source: Vincent 1993, area openings.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .area_opening import small_extrema
 from .boxes import PixelBox
 from .colour import Lab, distance, to_lab
 
@@ -27,7 +27,6 @@ STEP = 4.0  # ΔE between two levels
 CONTRAST = 10.0  # in one channel; a fainter spot is not examined
 APART = 18.0  # ΔE from every colour around it, and from every mixture of two of them
 SAME = 14.0  # ΔE below which two colours are one
-MANY = 1000  # spots of one level from which on they are handled all at once
 COLOURED = 20.0  # CIELAB chroma
 REACH = 0.12  # of the long side: where a colour of the picture counts as near
 # The same for a coloured spot on a plain light surface; between dark lines, slivers of what lies
@@ -73,7 +72,9 @@ def find_specks(
                 each(2 * index + half, 6)
             np.maximum(
                 residual,
-                _small_extrema(cv2, np.ascontiguousarray(lab[..., index]), largest, brighter),
+                small_extrema(
+                    cv2, np.ascontiguousarray(lab[..., index]), largest, brighter, STEP, CONTRAST
+                ),
                 out=residual,
             )
     labels: Labels
@@ -91,33 +92,6 @@ def find_specks(
             if speck:
                 specks.append(speck)
     return specks, labels
-
-
-def _small_extrema(
-    cv2: Any, channel: NDArray[np.float32], largest: int, brighter: bool
-) -> NDArray[np.float32]:
-    """How far each pixel stands out as part of a small spot, (H, W).
-
-    largest: pixels of a spot at most.
-    brighter: look for brighter spots, else for darker ones.
-    """
-    height = np.zeros(channel.shape, dtype=np.float32)
-    for level in np.arange(float(channel.min()) + STEP / 2, float(channel.max()), STEP):
-        beyond = (channel > level) if brighter else (channel < level)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            beyond.view(np.uint8), connectivity=8
-        )
-        small = stats[:, cv2.CC_STAT_AREA] <= largest
-        small[0] = False
-        numbers = np.flatnonzero(small)
-        if len(numbers) > MANY:
-            height[small[labels]] += STEP
-            continue
-        for number in numbers:  # a few small boxes are faster than the whole picture
-            left, top, wide, high = stats[number, :4]
-            part = np.s_[top : top + high, left : left + wide]
-            height[part] += STEP * (labels[part] == number)
-    return height
 
 
 def _flat(cv2: Any, lab: Lab) -> Mask:
