@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .segments import noise_of, to_lab
 log = logging.getLogger(__name__)
 
 WORKING_SIDE = 512
+_kept = threading.local()  # a cascade has buffers of its own
 PHOTOGRAPHED = 0.8  # ΔE between neighbours from which on a picture may be a photograph
 
 
@@ -125,11 +127,19 @@ def _drawn_face(pixels: Any) -> CornerAndSize | None:
     return left, chin - high, right - left, high
 
 
+def _frontal_faces(cv2: Any) -> Any:
+    """The cascade, read once a thread: that takes longer than a small picture's faces."""
+    if not hasattr(_kept, "cascade"):
+        file = cv2.data.haarcascades + "haarcascade_frontalface_default.xml"
+        _kept.cascade = cv2.CascadeClassifier(file)
+    return _kept.cascade
+
+
 def _largest_face(cv2: Any, pixels: Any) -> CornerAndSize | None:
     """The largest face by OpenCV's cascade of frontal faces; OpenCV 5 comes without it."""
     if not hasattr(cv2, "CascadeClassifier"):
         return None
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    cascade = _frontal_faces(cv2)
     smallest = max(20, min(pixels.shape[:2]) // 12)
     faces = cascade.detectMultiScale(
         cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), 1.1, 8, minSize=(smallest, smallest)

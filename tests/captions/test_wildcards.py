@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_singlelora.captions import wildcards
 from lib_singlelora.captions.wildcards import SHIPPED, WildcardPrompts
 from lib_singlelora.errors import WildcardError
 from lib_singlelora.settings.schema import Settings
@@ -233,3 +234,31 @@ def test_a_weight_may_have_a_decimal_comma(tmp_path: Path) -> None:
 def test_a_weight_that_is_none_is_told_and_not_drawn(weight: str, tmp_path: Path) -> None:
     with pytest.raises(WildcardError, match="found the weight"):
         drawn("__hat__", write(tmp_path, hat=f"{weight}::blue\nred\n"), 1)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "1girl, __expression__, __pose__, __clothes__, __place__",
+        "{2$$ and $$a|3::b|__expression__|c d}, {x|{y|z__pose__}}",
+        "${kind=!{red|blue}} ${kind} hat, ${kind} coat, {1-3$$__clothes__}",
+        "@__framing__, ~__framing__, {@a|b|c}",
+    ],
+)
+def test_a_draw_among_others_is_what_it_is_alone(template: str) -> None:
+    together = WildcardPrompts(template)
+    prompts = [together.draw(seed) for seed in (*range(20), *range(20))]
+    assert prompts[:20] == prompts[20:] == [WildcardPrompts(template).draw(s) for s in range(20)]
+    assert len(set(prompts)) > 3
+
+
+def test_the_words_that_prompts_are_drawn_from_are_parsed_once() -> None:
+    prompts = WildcardPrompts("1girl, __expression__")
+    for seed in range(50):
+        prompts.draw(seed)
+    known = len(prompts._parsed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wildcards, "parse", None)
+        for seed in range(50):
+            prompts.draw(seed)
+    assert len(prompts._parsed) == known
