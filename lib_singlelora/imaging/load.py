@@ -26,6 +26,7 @@ SMALLEST = 32
 MOST_PIXELS = 100_000_000
 LONGEST_SIDE = 8192
 _ORIENTATION = 0x0112
+_PNG_SIGNATURE = 8  # bytes
 _TIFF_WIDTH = 0x0100
 _TIFF_HEIGHT = 0x0101
 _TURNS = {
@@ -106,9 +107,11 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with _opened(_existing(path), path.name) as opened:
         width, height = opened.size
-        if opened.format == "PNG":  # Pillow decodes it to find EXIF data that follows the pixels
+        # Pillow decodes a PNG to find EXIF data that follows the pixels
+        decodes = opened.format == "PNG" and not _ends_with_pixels(path)
+        if decodes:
             _check_pixels(path.name, (width, height))
-        sideways = _orientation(opened) in _SIDEWAYS
+        sideways = _orientation(opened, decodes) in _SIDEWAYS
         if opened.format == "TIFF":  # from Pillow 11 on its size is that of the turned picture
             stored: Any = getattr(opened, "tag_v2", {})
             width = int(stored.get(_TIFF_WIDTH, width))
@@ -270,11 +273,31 @@ def _decoded(
     return _shortened(image, notes)
 
 
-def _orientation(opened: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; damaged EXIF data is ignored."""
+def _orientation(opened: Image.Image, decodes: bool = True) -> int:
+    """The EXIF orientation, 1 to 8; damaged EXIF data is ignored.
+
+    decodes: a PNG, if it says nothing before its pixels.
+    """
     with contextlib.suppress(*_BROKEN):
-        return int(opened.getexif().get(_ORIENTATION, 1))
+        exif = opened.getexif() if decodes else Image.Image.getexif(opened)
+        return int(exif.get(_ORIENTATION, 1))
     return 1
+
+
+def _ends_with_pixels(path: Path) -> bool:
+    """True for a whole PNG that says all it says before its pixels."""
+    behind = False
+    with path.open("rb") as file:
+        file.seek(_PNG_SIGNATURE)
+        while len(header := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", header)
+            if kind == b"IEND":
+                return behind
+            if behind and kind != b"IDAT":
+                return False
+            behind = kind == b"IDAT"
+            file.seek(length + 4, io.SEEK_CUR)
+    return False
 
 
 def _check_size(name: str, opened: Image.Image, smallest: int, notes: list[str]) -> None:

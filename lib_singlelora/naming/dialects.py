@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .blocks import SD1, SD2, SDXL, BlockLayout
 from .keys import stems
@@ -135,6 +136,7 @@ class LoraKey:
         return prefixes[1 if self.network == "te2" and len(prefixes) > 1 else 0] + self.module
 
 
+@lru_cache(maxsize=1 << 14)  # the files of a sheet have the same keys; SDXL's are some 8,000
 def parse_key(key: str) -> LoraKey | None:
     """A LoRA's key in any dialect; None for any other key."""
     bare = _PEFT.sub("", key.replace(".processor.", "."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..captions.pruning import subject_of
 from ..captions.text import join_tags
 from ..errors import TrainingError
 from ..families.quality import NO_TAGS, QualityTags
-from ..files.fileio import write_bytes
+from ..files.fileio import file_state, write_bytes
 from ..host import TrainingModel
 from ..imaging.load import read_rgb
 from ..imaging.png import png_bytes
@@ -86,6 +87,12 @@ def thumbnail(file: Path, workspace: Workspace) -> None:
     """Write the source picture, small, beside a LoRA file: WebUIs show it as the file's preview."""
     target = file.with_suffix(".png")
     if workspace.prepared.exists() and not target.exists():
-        small = read_rgb(workspace.prepared)
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        write_bytes(target, png_bytes(small))
+        write_bytes(target, _small(workspace.prepared, file_state(workspace.prepared)))
+
+
+@lru_cache(maxsize=1)  # every epoch's file has the same
+def _small(picture: Path, state: tuple[int, ...]) -> bytes:
+    """state: of the picture's file, which tells a changed one."""
+    small = read_rgb(picture)
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return png_bytes(small)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngImageFile
 
 from lib_singlelora.errors import PictureError
 from lib_singlelora.imaging.load import (
@@ -322,3 +323,38 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
 def test_nothing_but_transparency_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="only transparency"):
         load_picture(save(tmp_path / "a.png", Image.new("RGBA", (64, 64), (9, 9, 9, 0))))
+
+
+def chunks_of(data: bytes) -> list[bytes]:
+    """The chunks of a PNG, whole."""
+    found = []
+    at = 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        found.append(data[at:end])
+        at = end
+    return found
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_png_s_size_is_upright_wherever_its_exif_data_lies(tmp_path: Path, behind: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", Image.new("RGB", (80, 40), RED), exif=exif)
+    chunks = chunks_of(path.read_bytes())
+    said = next(chunk for chunk in chunks if chunk[4:8] == b"eXIf")
+    chunks.remove(said)
+    chunks.insert(-1 if behind else 1, said)
+    path.write_bytes(path.read_bytes()[:8] + b"".join(chunks))
+    assert picture_size(path) == (40, 80)
+
+
+def test_the_size_of_a_png_without_more_is_told_without_decoding_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png", Image.new("RGB", (80, 40), RED))
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(path.read_bytes()[:-20])
+    assert picture_size(cut) == (80, 40)
+    monkeypatch.setattr(PngImageFile, "load", None)
+    assert picture_size(path) == (80, 40)

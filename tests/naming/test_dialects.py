@@ -36,3 +36,9 @@ def test_other_files_are_named() -> None:
     assert foreign_kind(["double_blocks.0.lora_A.weight"]) == "a LoRA for Flux"
     assert foreign_kind(["decoder.conv_in.weight"]) == "a VAE"
     assert foreign_kind(["unknown"]) == ""
+
+
+def test_keys_are_parsed_alike_the_first_time_and_later() -> None:
+    keys = ("lora_unet_mid_block_attentions_0_proj_in.alpha", "nothing", "unet.conv_in.lora_A.bias")
+    assert [parse_key(key) for key in keys] == [parse_key.__wrapped__(key) for key in keys]
+    assert parse_key.cache_info().maxsize  # keys of files from anywhere
