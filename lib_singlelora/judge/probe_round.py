@@ -171,7 +171,8 @@ class Prober:
         self._tagger = tagger
         self._traits = traits
         self._expected = {
-            probe: character.visible(probe.prompt) if character else () for probe in self._asking
+            probe: character.visible(probe.prompt, probe.asks) if character else ()
+            for probe in self._asking
         }
         self._baseline: _Baseline | None = None
 

@@ -73,7 +73,7 @@ def _elsewhere_in_words(judgement: Judgement, judged: Mapping[CellSpec, Judgemen
     base = _alone(judged)
     without = base.scores.get("elsewhere", 0.0) if base else 0.0
     return (
-        f"shows {judgement.scores['elsewhere'] * 100:.0f} % of the traits there"
+        f"shows {judgement.scores['elsewhere'] * 100:.0f} % of the traits in other poses and views"
         f" (the checkpoint {without * 100:.0f} %)"
     )
 

@@ -36,6 +36,7 @@ class CharacterTraits:
         tagged = tag_pictures(tagger, list(self._crops.values()))
         self._crop_tags = dict(zip(self._crops, tagged, strict=True))
         self._of_framing: dict[str, tuple[str, ...]] = {}
+        self._part_tags: list[TagProbabilities] | None = None
 
     def of(self, prompt: str) -> tuple[str, ...]:
         """The traits that a picture of this prompt should show.
@@ -62,15 +63,15 @@ class CharacterTraits:
             traits = self._of_framing[framing]
         return traits or common_traits(list(self._crop_tags.values()))
 
-    def visible(self, prompt: str) -> tuple[str, ...]:
-        """Those of `of(prompt)` that its view leaves in sight, without clothes for its own.
+    def visible(self, prompt: str, asks: Sequence[str]) -> tuple[str, ...]:
+        """Those of `of(prompt)` that its view leaves in sight; no clothes where it asks for others.
 
-        A prompt that asks for clothes which no crop shows asks for others than the character's.
+        asks: what of the prompt is to be new; clothes among it that no crop shows are others than
+            the character's.  Those that captions name are the character's, seen or not.
         """
-        asked = tags_of(prompt)
-        out_of_sight = set(hidden(asked))
+        out_of_sight = set(hidden(tags_of(prompt)))
         shown = {tag for tags in self._crop_tags.values() for tag, p in tags.items() if p >= SEEN}
-        if any(category_of(tag) == "outfit" and tag not in shown for tag in asked):
+        if any(category_of(tag) == "outfit" and tag not in shown for tag in asks):
             out_of_sight.add("outfit")
         return tuple(tag for tag in self.of(prompt) if category_of(tag) not in out_of_sight)
 
@@ -79,7 +80,9 @@ class CharacterTraits:
         shown = {
             tag for tags in self._crop_tags.values() for tag, value in tags.items() if value >= SEEN
         }
-        of_parts = common_traits(_parts(self._tagger, self._crops.values(), framing))
+        if self._part_tags is None:  # tagged once: there may be dozens
+            self._part_tags = _tag_parts(self._tagger, self._crops.values())
+        of_parts = common_traits(_fitting(self._part_tags, framing))
         of_closer = common_traits(_closer(self._crop_tags, self._views, framing))
         return tuple(dict.fromkeys([*of_closer, *(tag for tag in of_parts if tag in shown)]))
 
@@ -95,13 +98,17 @@ def _closer(
     return []
 
 
-def _parts(tagger: Taggers, crops: Iterable[Image.Image], framing: str) -> list[TagProbabilities]:
-    """Tags of those parts of the tallest crop that look most like the framing."""
+def _tag_parts(tagger: Taggers, crops: Iterable[Image.Image]) -> list[TagProbabilities]:
+    """Tags of the parts of the tallest crop."""
     tallest = max(crops, key=lambda image: image.height / image.width, default=None)
     if tallest is None:
         return []
     # The character stands in the middle
     middle = [box for box in sliding_windows(*tallest.size) if abs(box[0] + box[2] - 1) < 0.02]
-    part_tags = tag_pictures(tagger, [crop_part(tallest, box) for box in middle])
+    return tag_pictures(tagger, [crop_part(tallest, box) for box in middle])
+
+
+def _fitting(part_tags: Sequence[TagProbabilities], framing: str) -> list[TagProbabilities]:
+    """Those parts that look most like the framing."""
     fitting = [tags for tags in part_tags if tags.get(framing, 0.0) >= SEEN]
     return sorted(fitting, key=lambda tags: -tags[framing])[:MOST_PARTS]

@@ -13,6 +13,7 @@ from PIL import Image
 pytest.importorskip("diffusers")
 pytest.importorskip("skia")
 
+from lib_singlelora.captions.tag_categories import category_of
 from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
@@ -21,6 +22,7 @@ from lib_singlelora.judge.probe_round import Prober
 from lib_singlelora.judge.reason import reason
 from lib_singlelora.judge.recommend import judge, recommend
 from lib_singlelora.judge.scale import Scale
+from lib_singlelora.judge.traits import CharacterTraits
 from lib_singlelora.metrics.ranking import worth
 from lib_singlelora.metrics.retention import measure_retention
 from lib_singlelora.metrics.similarity import PixelCheck
@@ -217,6 +219,38 @@ def test_a_lora_of_nothing_obeys_and_leaks_nothing_and_is_probed_once(
     assert best is not None and "obeys 100 %" in reason(best, first)
 
 
+def test_clothes_that_captions_name_are_the_character_s_though_no_tagger_sees_them(
+    workspace: Workspace, host: StandaloneHost
+) -> None:
+    tagger = open_taggers(settings().caption, host, Job())
+    assert tagger is not None
+    character = CharacterTraits(settings(), workspace, tagger)
+    prompt = "isabella, girl, solo, full body, kimono, sitting"
+    assert "white hat" in character.visible(prompt, ("kimono",))
+    worn, others = (
+        {tag for tag in character.visible(prompt, asks) if category_of(tag) == "outfit"}
+        for asks in (("sitting",), ("kimono",))
+    )
+    assert worn and not others
+
+
+def test_parts_of_a_crop_are_tagged_once_for_all_framings(
+    workspace: Workspace, host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No crop of pictures that were not cut from the source has a framing."""
+    tagger = open_taggers(settings().caption, host, Job())
+    assert tagger is not None
+    monkeypatch.setattr("lib_singlelora.judge.traits.view_tags", lambda _: {})
+    character = CharacterTraits(settings(), workspace, tagger)
+    tagged = []
+    tag = tagger.tag
+    monkeypatch.setattr(tagger, "tag", lambda images: tagged.extend(images) or tag(images))
+    assert character.of("isabella, girl, full body")
+    parts = len(tagged)
+    assert character.of("isabella, girl, cowboy shot") and character.of("isabella, upper body")
+    assert len(tagged) == parts > 5
+
+
 STANDING = f"{PROMPT}, standing, simple background"
 
 
@@ -271,7 +305,10 @@ def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_
     own = Scale.of(quick.judge, judged)
     assert own.gain(judged[forgets]) == own.gain(judged[keeps]) > 0.5
     assert recommend(judged) == keeps
-    words = f"shows {more * 100:.0f} % of the traits there (the checkpoint {alone * 100:.0f} %)"
+    words = (
+        f"shows {more * 100:.0f} % of the traits in other poses and views"
+        f" (the checkpoint {alone * 100:.0f} %)"
+    )
     assert words in reason(keeps, judged)
     forgotten, kept = (judged[spec].value or 0.0 for spec in (forgets, keeps))
     assert kept - forgotten == pytest.approx((more - less) / (1 - alone) / 2, abs=0.05)
@@ -291,6 +328,17 @@ def test_what_copying_costs_is_taken_once() -> None:
     of_itself = replace(found, by_picture={"retention": (0.8,), "damage": (0.0,)})
     assert by_probes.pictures(of_itself) == pytest.approx((0.8,))
     assert by_probes.probe_price(of_itself) == pytest.approx(0.3)
+
+
+def test_what_is_kept_in_the_probes_is_said_where_nothing_is_obeyed() -> None:
+    base = CellSpec(NO_LORA, 0.0, "", None)
+    spec = CellSpec(LoraSource.epoch(1), 1.0, "ALL", None)
+    judged = {
+        base: replace(figures(retention=0.1), scores={"elsewhere": 0.09}),
+        spec: replace(figures(retention=0.9), scores={"elsewhere": 0.42}),
+    }
+    said = "shows 42 % of the traits in other poses and views (the checkpoint 9 %)"
+    assert said in reason(spec, judged)
 
 
 def empty_lora(path: Path, number: int = 1) -> Path:

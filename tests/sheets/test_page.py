@@ -204,8 +204,8 @@ def test_the_page_speaks_the_browser_s_language_and_leaves_prompts_alone(
     path, page = write_example(tmp_path, 1, 2, 2, text=prompt)
     reason = (
         "epoch 6 at 0.8 with ALL: 5 of 7 traits (1.5 without the LoRA), obeys 90 % of the poses,"
-        " views, places and clothes that the checkpoint obeys, shows 42 % of the traits there"
-        " (the checkpoint 9 %), copies least; as good as the best"
+        " views, places and clothes that the checkpoint obeys, shows 42 % of the traits in other"
+        " poses and views (the checkpoint 9 %), copies least; as good as the best"
         " with 74 %, not told apart from epoch 8 at 0.6 with OUTD and 3 more; the gentler is taken"
     )
     about = f"{prompt} · 20 steps · CFG 7 · seeds 1, 2"

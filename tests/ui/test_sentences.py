@@ -175,8 +175,8 @@ def test_a_recommendation_is_said_in_japanese() -> None:
     reason = (
         "isabella-000006 at 0.8 with ALL: 5 of 7 traits (1.5 without the LoRA), obeys 90 % of the"
         " poses, views, places and clothes that the checkpoint obeys, shows 42 % of the traits"
-        " there (the checkpoint 9 %), copies least; as good as the"
-        " best with 74 %, not told apart from isabella-000008 at 0.6 with OUTD and 3 more; the"
+        " in other poses and views (the checkpoint 9 %), copies least; as good as the best"
+        " with 74 %, not told apart from isabella-000008 at 0.6 with OUTD and 3 more; the"
         " gentler is taken"
     )
     [shown] = translated([reason])

@@ -39,7 +39,7 @@ export const sentences = [
     ["copies least", "元の画像の写しがもっとも少ない"],
     ["leaks least", "他の人物への影響がもっとも少ない"],
     ["obeys {0} % of the poses, views, places and clothes that the checkpoint obeys", "チェックポイントが従うポーズ・視点・場所・服の {0} % に従う"],
-    ["shows {0} % of the traits there (the checkpoint {1} %)", "そこで特徴の {0} % を示す（チェックポイントだけでは {1} %）"],
+    ["shows {0} % of the traits in other poses and views (the checkpoint {1} %)", "他のポーズや視点で特徴の {0} % を示す（チェックポイントだけでは {1} %）"],
     ["as good as the best with {0}", "最良と同等である確率は {0}"],
     ["as good as the best with {0} only: more pictures (judge.budget) would tell", "最良と同等である確率は {0} だけです。画像を増やせば（judge.budget）はっきりします"],
     ["as good as the best with {0}, not told apart from {1}", "最良と同等である確率は {0}。{1} とは区別できません"],
