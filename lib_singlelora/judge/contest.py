@@ -81,7 +81,7 @@ class Contest:
         for _ in range(self._options.probes if self._prober else 0):
             now = race.standings(self._outlook())
             self._probe(now.worths.mean(axis=0) + self._prices())
-        now = race.run(self._outlook())
+        now = race.run(self._outlook)
         for _ in range(LAST_PROBES if self._further and self._probed else 0):
             leader = self.racers[now.leader]
             if leader in self._probed:
@@ -104,11 +104,22 @@ class Contest:
         gains = self._gains_elsewhere()
         shares = [0.0 if gain is None else ELSEWHERE for gain in gains]
         weight = self.scale.weights["retention"]
-        added = []
-        for spec, gain in zip(self.racers, gains, strict=True):
-            harm = self.scale.harm(self.judged[spec]) if spec in self.judged else 0.0
-            added.append(0.0 if gain is None else ELSEWHERE * (weight * gain - harm))
+        added = [
+            0.0 if gain is None else ELSEWHERE * (weight * gain - harm)
+            for gain, harm in zip(gains, self._harms(), strict=True)
+        ]
         return Outlook(self._prices(), np.array(shares), np.array(added))
+
+    def _harms(self) -> list[float]:
+        """What each cell's own pictures cost: as drawn, else as its neighbours let expect."""
+        known = {
+            spec: self.scale.harm(self.judged[spec]) for spec in self.racers if spec in self.judged
+        }
+        harms = {self._positions[spec]: harm for spec, harm in known.items()}
+        return [
+            known[spec] if spec in known else expected_price(self._positions[spec], harms)
+            for spec in self.racers
+        ]
 
     def value_outside(self, found: Judgement, now: Standings | None) -> float:
         """What a cell is worth that does not race, by its own pictures.

@@ -107,12 +107,15 @@ class Race:
         pictures = [Observation(*key, value) for key, value in self._values.items()]
         return Standings.of(outlook.worths(draw_worths(pictures, self._likeness)))
 
-    def run(self, outlook: Outlook) -> Standings:
-        """The standings at the end: the best is known, or the budget is spent."""
+    def run(self, outlook: Callable[[], Outlook]) -> Standings:
+        """The standings at the end: the best is known, or the budget is spent.
+
+        outlook: asked before each round: what the last one drew may have shown harm.
+        """
         widest = WIDEST
         number = 1
         while True:
-            now = self.standings(outlook)
+            now = self.standings(outlook())
             left = self._budget - self._drawn
             if left < 1 or self._is_sure(now):
                 return now

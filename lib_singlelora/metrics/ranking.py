@@ -122,19 +122,23 @@ def expected_price(position: TablePosition, prices: Mapping[TablePosition, float
 def expected_gain(position: TablePosition, strength: float, gains: Gains) -> float | None:
     """The gain in retention that the nearest probed cell lets expect; None where there is none.
 
-    It grows as the strength does, up to 1: so it does with the benchmark's characters.  A cell of
-    another table stands in where none of its own is probed.
+    It grows as the strength does, up to 1: so it does with the benchmark's characters.  At
+    strength 0 a cell is the checkpoint alone and gains nothing, and on the other side of 0 nothing
+    is promised.  A cell of another table stands in where none of its own is probed.
 
     strength: of the cell.
     gains: (strength, gain) of the probed cells, by their positions.
     """
     table, row, column = position
-    steps = {at: (at[0] != table, abs(row - at[1]) + abs(column - at[2])) for at in gains}
+    steps = {
+        at: (at[0] != table, abs(row - at[1]) + abs(column - at[2]))
+        for at, (known, _) in gains.items()
+        if known != 0
+    }
     if not steps:
         return None
     known, gain = gains[min(steps, key=lambda at: steps[at])]
-    ratio = strength / known if known * strength > 0 else 1.0
-    return min(1.0, gain * ratio)
+    return min(1.0, gain * max(0.0, strength / known))
 
 
 def _are_neighbours(one: TablePosition, other: TablePosition) -> bool:

@@ -67,7 +67,7 @@ def race(
     first = pictures([(cell, 0) for cell in start or range(len(worths))])
     pictures.drawn.clear()
     run = Race(POSITIONS[: len(worths)], first, pictures, 0.9, budget)
-    return run.run(Outlook(np.zeros(len(worths)))), pictures
+    return run.run(lambda: Outlook(np.zeros(len(worths)))), pictures
 
 
 @pytest.mark.parametrize("noise", [0.04, 0.1])
@@ -90,7 +90,7 @@ def test_of_the_races_that_are_sure_enough_are_right(world, noise: float) -> Non
 def test_one_lucky_picture_is_no_evidence() -> None:
     first = {(cell, 0): 0.4 for cell in range(20)} | {(7, 0): 0.7}
     now = Race(POSITIONS[:20], first, Pictures([0.4] * 20, 0.1, 1), 0.9, 0).run(
-        Outlook(np.zeros(20))
+        lambda: Outlook(np.zeros(20))
     )
     assert now.confidence < 0.9
 
@@ -143,4 +143,4 @@ def test_what_a_cell_costs_is_taken_from_its_worth() -> None:
     prices = np.array([0.0] * 39 + [0.6])
     pictures = Pictures(worths, 0.02, 1)
     first = pictures([(cell, 0) for cell in range(40)])
-    assert Race(POSITIONS, first, pictures, 0.9, 6).run(Outlook(prices)).leader != 39
+    assert Race(POSITIONS, first, pictures, 0.9, 6).run(lambda: Outlook(prices)).leader != 39

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,6 +19,7 @@ from lib_singlelora.errors import JobCancelled
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.jobs import Job
 from lib_singlelora.judge.cells import NO_LORA, CellSpec, Judgement, LoraSource
+from lib_singlelora.judge.contest import Further
 from lib_singlelora.judge.probe_round import Prober
 from lib_singlelora.judge.reason import reason
 from lib_singlelora.judge.recommend import judge, recommend
@@ -312,6 +314,47 @@ def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_
     assert words in reason(keeps, judged)
     forgotten, kept = (judged[spec].value or 0.0 for spec in (forgets, keeps))
     assert kept - forgotten == pytest.approx((more - less) / (1 - alone) / 2, abs=0.05)
+
+
+def test_a_race_ends_as_if_what_it_drew_had_been_there_before(
+    workspace: Workspace, host: StandaloneHost, tmp_path: Path
+) -> None:
+    base = CellSpec(NO_LORA, 0.0, "", None)
+    good, burnt = (
+        CellSpec(LoraSource.epoch(n), 1.0, "ALL", empty_lora(tmp_path / f"{n}.safetensors", n))
+        for n in (1, 2)
+    )
+
+    def draw(spec: CellSpec, seed: int) -> Path:
+        name = f"{spec.source.number}-{seed}"
+        character = ISABELLA if spec.has_lora else HELD_OUT["wren"]
+        path = drawn(tmp_path, name, character, "standing", "white", 7 + seed)
+        if spec == burnt:
+            noise = np.random.default_rng(seed).normal(0, 60, (128, 128, 3))
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB")) + noise
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+        return path
+
+    def ends(budget: int, given: dict[CellSpec, list[Path]]) -> dict[CellSpec, Judgement]:
+        asked.clear()
+        options = settings(
+            judge__probes=1, judge__probe_steps=2, judge__budget=budget, judge__confidence=0.99
+        )
+        further = Further(
+            (good, burnt), lambda spec, seed: asked.setdefault((spec, seed), draw(spec, seed))
+        )
+        return judge(options, workspace, host, given, PROMPT, Job(), further=further)
+
+    asked: dict[tuple[CellSpec, int], Path] = {}
+    raced = ends(4, {base: [draw(base, 0)], good: [draw(good, 0)]})
+    pictures = {spec: len(found.by_picture["damage"]) for spec, found in raced.items()}
+    assert pictures[burnt] >= 1 and raced[burnt].scores["damage"] > 0.3
+    given = {spec: [draw(spec, seed) for seed in range(n)] for spec, n in pictures.items()}
+    before = ends(0, given)
+    assert not asked and "elsewhere" in raced[good].scores
+    for spec in (good, burnt):
+        assert raced[spec].value == pytest.approx(before[spec].value, abs=1e-6)
 
 
 def test_what_copying_costs_is_taken_once() -> None:

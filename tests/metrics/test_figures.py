@@ -241,7 +241,12 @@ def test_what_a_cell_keeps_elsewhere_is_expected_as_its_nearest_one_does_by_stre
     assert expected_gain(("ALL", 0, 1), 0.8, known) == pytest.approx(0.4)
     assert expected_gain(("ALL", 4, 1), 0.8, known) == pytest.approx(0.64)
     assert expected_gain(("ALL", 4, 3), 1.5, known) == 1
-    assert expected_gain(("ALL", 0, 0), -0.6, known) == pytest.approx(0.3)
+    assert expected_gain(("ALL", 0, 0), 0.0, known) == 0
+    assert expected_gain(("ALL", 0, 0), -0.6, known) == 0
+    assert expected_gain(("ALL", 0, 0), -0.3, {("ALL", 0, 1): (-0.6, 0.4)}) == pytest.approx(0.2)
+    alone = {("ALL", 0, 0): (0.0, 0.0)}  # says nothing of others
+    assert expected_gain(("ALL", 0, 1), 0.8, alone) is None
+    assert expected_gain(("ALL", 0, 1), 0.8, alone | known) == pytest.approx(0.4)
     assert expected_gain(("other", 4, 1), 0.5, known) == pytest.approx(0.4)
     assert expected_gain(("ALL", 0, 0), 0.6, {}) is None
 
