@@ -44,6 +44,7 @@ export function open(chosen) {
         dataset.value = null;
         shapes.value = { buckets: [], scale: 1, size: [512, 512], of: "" };
     });
+    mended();
 }
 
 let loading = 0;
@@ -65,9 +66,14 @@ export async function reload() {
             asked = name.value;
             const begun = edits;
             if (!asked) break;
+            let wrong = null;
             const [seen, data] = await Promise.all([
                 ask(ofWorkspace(asked, "glance")),
-                ask(ofWorkspace(asked, "dataset")).catch(kept),
+                ask(ofWorkspace(asked, "dataset")).catch((error) => {
+                    if (error.status === 404) return null;
+                    wrong = error;
+                    return dataset.value; // what is shown stays
+                }),
             ]);
             // What was read before a change would show the value from before it.
             if (pending) break; // the change itself loads anew
@@ -80,21 +86,32 @@ export async function reload() {
                 dataset.value = data;
             });
             loadShapes(asked, seen);
+            if (wrong) failed(wrong);
+            else mended();
         } while (again);
     } catch (error) {
         const isGone = /** @type {any} */ (error).status === 404;
         if (isGone && asked === name.value) open("");
-        else if (!isGone) tell(error);
+        else if (!isGone && asked === name.value) failed(error);
     } finally {
         loading = 0;
     }
 }
 
-/** The data set where loading it failed: what was there, unless there is none. @param {any} error */
-function kept(error) {
-    if (error.status === 404) return null;
-    tell(error);
-    return dataset.value;
+/** Why the workspace cannot be loaded, and the line that tells it. */
+let trouble = { why: "", line: 0 };
+
+/** Tell it once: each change on disk loads anew. @param {any} error */
+function failed(error) {
+    if (error.message === trouble.why) return;
+    mended();
+    trouble = { why: error.message, line: tell(error) };
+}
+
+/** Everything is loaded: what was told is over. */
+function mended() {
+    if (trouble.why) dismiss(trouble.line);
+    trouble = { why: "", line: 0 };
 }
 
 /** The shapes of a prepared picture, where picture or settings are others than before. @param {string} asked @param {Glance} seen */
@@ -120,12 +137,14 @@ let count = 0;
  * A line for the user, which goes by itself unless it is an error.
  * @param {unknown} said an error, or text
  * @param {() => void} [undo]
+ * @returns {number} what it is dismissed by
  */
 export function tell(said, undo) {
     const bad = said instanceof Error;
     const note = { id: ++count, text: bad ? inWords(said.message) : String(said), bad, undo };
     notes.value = [...notes.value.filter((each) => each.text !== note.text).slice(-3), note];
     if (!bad) setTimeout(() => dismiss(note.id), undo ? 12000 : 6000);
+    return note.id;
 }
 
 /** @param {number} id */
@@ -140,8 +159,9 @@ export function dismiss(id) {
 export async function attempt(work) {
     try {
         await work();
-        // What went wrong before was mended, or is of no matter any more.
-        if (notes.value.some((note) => note.bad)) notes.value = notes.value.filter((note) => !note.bad);
+        // What went wrong before was mended, or is of no matter any more; not so what cannot be loaded.
+        const isOver = (/** @type {{id: number, bad: boolean}} */ note) => note.bad && note.id !== trouble.line;
+        if (notes.value.some(isOver)) notes.value = notes.value.filter((note) => !isOver(note));
         return true;
     } catch (error) {
         tell(error);

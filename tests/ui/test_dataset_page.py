@@ -478,10 +478,41 @@ def test_a_data_set_that_cannot_be_loaded_is_told_and_what_is_shown_stays(
         "**/dataset", lambda route: route.fulfill(status=500, body='{"detail": "the disk is gone"}')
     )
     desk.write_caption("mara", crop, f"{first['text']}, smile")
-    page.locator(".toast", has_text="the disk is gone").wait_for()
+    toast = page.locator(".toast", has_text="the disk is gone")
+    toast.wait_for()
+    page.wait_for_timeout(300)  # for what arrived to be drawn
     assert page.locator("#sl-bulk[open]").is_visible()
+    # The same trouble is told once: each change loads anew
+    first_line = toast.element_handle()
+    with page.expect_response("**/dataset"):
+        desk.write_caption("mara", crop, f"{first['text']}, smile, hat")
+    page.wait_for_timeout(300)
+    assert first_line.is_visible()
+    toast.get_by_role("button").click()
+    with page.expect_response("**/dataset"):
+        desk.write_caption("mara", crop, f"{first['text']}, hat")
+    page.wait_for_timeout(300)
+    assert not toast.is_visible()
+    for _ in range(3):
+        desk.undo("mara")
+
+
+def test_that_a_data_set_cannot_be_loaded_is_told_until_it_can(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop = next(iter(desk.captions("mara")["captions"]))
+    open_step(page, "captions")
+    page.route(
+        "**/dataset", lambda route: route.fulfill(status=500, body='{"detail": "the disk is gone"}')
+    )
+    adding = page.locator(f"[data-caption='{crop}']").get_by_role("combobox")
+    adding.fill("smile")
+    adding.press("Enter")
+    page.locator(".toast", has_text="saved").wait_for()  # and the trouble stays told
+    page.locator(".toast", has_text="the disk is gone").wait_for()
     page.unroute("**/dataset")
     desk.undo("mara")
+    page.locator(".toast", has_text="the disk is gone").wait_for(state="detached")
 
 
 def test_a_caption_beyond_the_limit_is_marked(looked: tuple[Any, Service]) -> None:
