@@ -44,21 +44,21 @@ def flatten(
         character's part of them is solved for, else a rim of the old colour would stay; without
         it, the character's colours nearby are taken.
     """
-    share = np.asarray(mask, dtype=np.float32)[..., None] / 255
-    pixels = np.asarray(image, dtype=np.float32)
-    edge = (share[..., 0] > 0) & (share[..., 0] < 1)
+    cover = np.asarray(mask)
+    flat = np.where(cover[..., None] > 0, np.asarray(image), np.array(colour, np.uint8))
+    edge = (cover > 0) & (cover < 255)
     if edge.any():
+        # Edges alone: of a large picture they are a hundredth
+        share = cover[edge][:, None].astype(np.float32) / 255
         if background is not None:
-            mixed = (pixels - (1 - share) * np.array(background, np.float32)) / np.maximum(
-                share, 0.1
-            )
+            pixels = np.asarray(image)[edge].astype(np.float32)
+            behind = (1 - share) * np.array(background, np.float32)
+            mixed = (pixels - behind) / np.maximum(share, 0.1)
             unmixed = np.clip(mixed, 0, 255).astype(np.float32)
         else:
-            unmixed = _figure_colours(image, mask)
-        pixels = np.where(edge[..., None], unmixed, pixels)
-    return Image.fromarray(
-        np.rint(pixels * share + np.array(colour, np.float32) * (1 - share)).astype(np.uint8)
-    )
+            unmixed = _figure_colours(image, mask)[edge]
+        flat[edge] = np.rint(unmixed * share + np.array(colour, np.float32) * (1 - share))
+    return Image.fromarray(flat)
 
 
 def _figure_colours(image: Image.Image, mask: Image.Image) -> NDArray[np.float32]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 # The largest difference in any channel that still is the background's colour; JPEG noise is below.
 FLAT_TOLERANCE = 16
@@ -41,7 +42,7 @@ class _Flood:
     """
 
     colour: NDArray[np.int16]
-    distance: NDArray[np.int16]
+    distance: NDArray[np.uint8]
     background: Mask
 
 
@@ -75,7 +76,7 @@ def _flooded(image: Image.Image) -> _Flood | None:
     scale = min(1.0, WORKING_SIDE / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.BOX) if scale < 1 else image
-    pixels = np.asarray(small, dtype=np.int16)
+    pixels = np.asarray(small)
     border = np.concatenate(
         [
             pixels[:2].reshape(-1, 3),
@@ -83,18 +84,24 @@ def _flooded(image: Image.Image) -> _Flood | None:
             pixels[:, :2].reshape(-1, 3),
             pixels[:, -2:].reshape(-1, 3),
         ]
-    )
+    ).astype(np.int16)
     colour = np.median(border, axis=0).astype(np.int16)
     if (np.abs(border - colour).max(axis=1) <= FLAT_TOLERANCE).mean() < FLAT_SHARE:
         return None
-    distance = np.abs(pixels - colour).max(axis=2)
+    distance = _largest_difference(small, _as_colour(colour))
     background = flood_from_border(distance <= FLAT_TOLERANCE)
     if not 0.005 <= 1 - background.mean() <= 0.98:
         return None
     return _Flood(colour, distance, background)
 
 
-def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint8]:
+def _largest_difference(image: Image.Image, colour: Colour) -> NDArray[np.uint8]:
+    """How far each pixel is from a colour, in the channel where it is farthest."""
+    apart = ImageChops.difference(image, Image.new("RGB", image.size, colour))
+    return np.asarray(reduce(ImageChops.lighter, apart.split()))
+
+
+def _soft_edge(background: Mask, distance: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """0 in the background, 255 inside, and each edge pixel's share of the figure between.
 
     An edge pixel is a mixture: if it is half as far from the background's colour as what lies a
@@ -106,7 +113,7 @@ def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint
     inner = np.logical_not(_largest_near(background, 2))
     # The edge's faintest pixels pass for background, so that the strip reaches beyond it.
     strip = _largest_near(figure, 1)
-    far = _largest_near(np.clip(distance, 0, 255).astype(np.uint8), 2)
+    far = _largest_near(distance, 2)
     whole = np.maximum(far.astype(np.float32), 4 * FLAT_TOLERANCE)
     noise = FLAT_TOLERANCE / 4
     share = np.clip((distance - noise) / (whole - noise), 0, 1) * 255
@@ -114,7 +121,14 @@ def _soft_edge(background: Mask, distance: NDArray[np.int16]) -> NDArray[np.uint
 
 
 def _largest_near(values: NDArray[Any], reach: int) -> NDArray[Any]:
-    """The largest value at most `reach` rows and columns away, of each pixel."""
+    """The largest value at most `reach` rows and columns away, of each pixel.
+
+    values: bool or uint8, (H, W).
+    """
+    if cv2 := _opencv():
+        square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        near: NDArray[Any] = cv2.dilate(values.view(np.uint8), square).view(values.dtype)
+        return near
     for axis in (0, 1):
         largest = values.copy()
         length = values.shape[axis]
@@ -131,10 +145,30 @@ def _largest_near(values: NDArray[Any], reach: int) -> NDArray[Any]:
 
 
 def flood_from_border(passable: Mask) -> Mask:
-    """The passable pixels that are connected to the border by their sides.
+    """The passable pixels that are connected to the border by their sides."""
+    cv2 = _opencv()
+    return _filled_by_opencv(cv2, passable) if cv2 else _filled_by_runs(passable)
 
-    Whole runs are filled at once, by rows and columns in turn, until nothing changes.
-    """
+
+def _opencv() -> Any:
+    """OpenCV, which does the same in a tenth of the time, where it is there; else None."""
+    try:
+        import cv2
+    except ImportError:
+        return None
+    return cv2
+
+
+def _filled_by_opencv(cv2: Any, passable: Mask) -> Mask:
+    # In rows, whichever way the mask lies: OpenCV fills it where it is
+    around = np.ascontiguousarray(np.pad(passable.astype(np.uint8), 1, constant_values=1))
+    cv2.floodFill(around, None, (0, 0), 2, flags=4)
+    reached: Mask = around[1:-1, 1:-1] == 2
+    return reached
+
+
+def _filled_by_runs(passable: Mask) -> Mask:
+    """Whole runs are filled at once, by rows and columns in turn, until nothing changes."""
     reached = np.zeros_like(passable)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         reached[edge] = passable[edge]
