@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,17 +31,26 @@ def label_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     touched = np.arange(len(below)) + np.repeat(lowest - np.cumsum(counts) + counts, counts)
     parent = list(range(len(starts)))
 
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = number = parent[parent[number]]
-        return number
-
+    # Each root is looked up here, not in a function, which would take half as long again
     for one, other in zip(touched.tolist(), below.tolist(), strict=True):
-        a = root(one)
-        b = root(other)
-        parent[max(a, b)] = min(a, b)
-    roots = np.array([root(number) for number in parent], dtype=np.int64)
+        while parent[one] != one:
+            parent[one] = one = parent[parent[one]]
+        while parent[other] != other:
+            parent[other] = other = parent[parent[other]]
+        if one < other:
+            parent[other] = one
+        else:
+            parent[one] = other
+    roots = roots_of(parent)
     kept, numbers = np.unique(roots, return_inverse=True)
     labels = np.zeros(mask.shape, dtype=np.int32)
     labels[mask] = np.repeat(numbers + 1, ends - starts)
     return labels, len(kept)
+
+
+def roots_of(parent: Sequence[int]) -> NDArray[np.int64]:
+    """The root of each node of a forest."""
+    above = np.array(parent, dtype=np.int64)
+    while not np.array_equal(roots := above[above], above):
+        above = roots
+    return above

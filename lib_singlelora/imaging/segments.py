@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .components import roots_of
+
 Array = NDArray[np.float32]
 Labels = NDArray[np.int32]
 SCALE = 40.0  # ΔE times pixels: the larger, the larger the regions
@@ -56,40 +58,42 @@ def segment(lab: Array, scale: float = SCALE, least: int = LEAST, tolerance: flo
     ones = np.concatenate([one.ravel() for one, _, _ in ends])
     others = np.concatenate([other.ravel() for _, other, _ in ends])
     order = np.argsort(weights, kind="stable")
-    edges = list(
-        zip(ones[order].tolist(), others[order].tolist(), weights[order].tolist(), strict=True)
-    )
+    weights = weights[order]
+    ones = ones[order]
+    others = others[order]
     parent = list(range(height * width))
     size = [1] * len(parent)
     limit = [scale] * len(parent)
-
-    def root(at: int) -> int:
-        while parent[at] != at:
-            parent[at] = at = parent[parent[at]]
-        return at
-
-    for one, other, weight in edges:
-        a = root(one)
-        b = root(other)
-        if a != b and (weight <= tolerance or (weight <= limit[a] and weight <= limit[b])):
-            if size[a] < size[b]:
-                a, b = b, a
-            parent[b] = a
-            size[a] += size[b]
-            limit[a] = weight + scale / size[a]
-    merged = np.array([root(at) for at in range(len(parent))])
-    apart = merged[ones[order]] != merged[others[order]]  # few, and only these may merge still
-    for at in np.flatnonzero(apart).tolist():
-        one, other, _ = edges[at]
-        a = root(one)
-        b = root(other)
-        if a != b and (size[a] < least or size[b] < least):
-            if size[a] < size[b]:
-                a, b = b, a
-            parent[b] = a
-            size[a] += size[b]
-    roots = np.array([root(at) for at in range(len(parent))])
-    _, labels = np.unique(roots, return_inverse=True)
+    # Each root is looked up here, not in a function, which would take half as long again
+    for one, other, weight in zip(ones.tolist(), others.tolist(), weights.tolist(), strict=True):
+        while parent[one] != one:
+            parent[one] = one = parent[parent[one]]
+        while parent[other] != other:
+            parent[other] = other = parent[parent[other]]
+        if one != other and (
+            weight <= tolerance or (weight <= limit[one] and weight <= limit[other])
+        ):
+            if size[one] < size[other]:
+                one, other = other, one
+            parent[other] = one
+            size[one] += size[other]
+            limit[one] = weight + scale / size[one]
+    roots = roots_of(parent)
+    parent = roots.tolist()
+    one_roots = roots[ones]
+    other_roots = roots[others]
+    apart = one_roots != other_roots  # few, and only these may merge still
+    for one, other in zip(one_roots[apart].tolist(), other_roots[apart].tolist(), strict=True):
+        while parent[one] != one:
+            parent[one] = one = parent[parent[one]]
+        while parent[other] != other:
+            parent[other] = other = parent[parent[other]]
+        if one != other and (size[one] < least or size[other] < least):
+            if size[one] < size[other]:
+                one, other = other, one
+            parent[other] = one
+            size[one] += size[other]
+    _, labels = np.unique(roots_of(parent), return_inverse=True)
     return labels.reshape(height, width).astype(np.int32)
 
 
