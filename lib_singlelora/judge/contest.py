@@ -12,7 +12,7 @@ from ..jobs import Job, Progress
 from ..metrics.posterior import Floats
 from ..metrics.ranking import expected_gain, expected_price, next_to_probe
 from ..settings.judge import JudgeSettings
-from .cells import CellSpec, Judgement
+from .cells import CellSpec
 from .first_round import FirstRound
 from .probe_round import Prober
 from .race import Key, Outlook, Race, Standings
@@ -121,16 +121,26 @@ class Contest:
             for spec in self.racers
         ]
 
-    def value_outside(self, found: Judgement, now: Standings | None) -> float:
-        """What a cell is worth that does not race, by its own pictures.
+    def value_outside(self, spec: CellSpec, now: Standings | None) -> float:
+        """What a cell is worth that does not race: what the leader is, and the difference.
 
-        What it keeps in the probes is not known: it counts as the leader's does.
+        That is of their pictures of the same seeds, for another one is another chance.  What the
+        cell keeps and costs in the probes is not known: it counts as the leader's does.
         """
-        own = float(np.mean(self.scale.pictures(found)))
-        gain = self._gains_elsewhere()[now.leader] if now else None
-        if gain is None:
-            return own
-        return own + ELSEWHERE * self.scale.weights["retention"] * (gain - self.scale.gain(found))
+        found = self.judged[spec]
+        own = np.array(self.scale.pictures(found))
+        leader = self.racers[now.leader] if now else None
+        beside = self.judged.get(leader) if leader else None
+        if now is None or leader is None or beside is None:
+            return float(own.mean())
+        if leader.seed != spec.seed or beside.pixels.invalid:
+            return float(own.mean())
+        both = min(len(own), len(self.scale.pictures(beside)))
+        worth = own[:both] - self.scale.pictures(beside)[:both]
+        gain = np.subtract(self.scale.gains(found)[:both], self.scale.gains(beside)[:both])
+        share = 0.0 if self._gains_elsewhere()[now.leader] is None else ELSEWHERE
+        differences = worth - share * self.scale.weights["retention"] * gain
+        return float(now.worths[:, now.leader].mean() + differences.mean())
 
     def _gains_elsewhere(self) -> list[float | None]:
         """What each cell gains in the probes: as probed, else as its neighbours let expect."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .cells import CellSpec, Judgement
+from .race import MARGIN
 
 # Criteria of which less is better, and the words for a cell that has the least of all
 LEAST = {"copying": "copies least", "leak": "leaks least", "damage": "is damaged least"}
@@ -100,10 +101,13 @@ def _superlatives(spec: CellSpec, judged: Mapping[CellSpec, Judgement]) -> list[
 
 
 def _better_elsewhere(judgement: Judgement, judged: Mapping[CellSpec, Judgement]) -> str:
-    """The file to compare or the redrawn cell that scores still higher, in words; '' for none."""
+    """The file to compare or the redrawn cell that scores still higher, in words; '' for none.
+
+    One that is better by no more than is told apart is not named.
+    """
     rest = [spec for spec in judged if spec.source.label or spec.refine]
     best = max(rest, key=lambda spec: judged[spec].value or 0.0, default=None)
     value = (judged[best].value or 0.0) if best else 0.0
-    if best is None or judgement.value is None or value <= judgement.value:
+    if best is None or judgement.value is None or value <= judgement.value + MARGIN:
         return ""
     return f"; {best.words} scores higher still ({value:.2f} against {judgement.value:.2f})"

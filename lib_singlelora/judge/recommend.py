@@ -69,8 +69,8 @@ def judge(
         own = replace(found, spread={**found.spread, **spreads[spec]}, on_front=spec in front)
         if spec in places and standings is not None:
             own = _ranked(own, standings, places[spec], options.confidence)
-        elif spec in valid:  # a file to compare, or redrawn: by its own pictures alone
-            own = replace(own, value=round(contest.value_outside(found, standings), 4))
+        elif spec in valid:  # a file to compare, or redrawn
+            own = replace(own, value=round(contest.value_outside(spec, standings), 4))
         judged[spec] = replace(own, value=own.value if spec in valid else None)
     return {spec: judged[spec] for spec in [*drawn, *(s for s in judged if s not in drawn)]}
 

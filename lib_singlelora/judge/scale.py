@@ -64,16 +64,21 @@ class Scale:
     def pictures(self, judgement: Judgement) -> tuple[float, ...]:
         """What each picture of a cell is worth by what it shows itself."""
         figures = judgement.by_picture
-        retained = figures.get("retention") or tuple(map(self._by_colours, figures["colours"]))
-        alike: Sequence[float | None] = figures.get("likeness") or (None,) * len(retained)
         values = []
-        for number, (retention, likeness) in enumerate(zip(retained, alike, strict=True)):
-            scores = {"retention": self.retention_of(retention, likeness)}
+        for number, kept in enumerate(self._kept(judgement)):
+            scores = {"retention": kept}
             for name in ("copying", "damage"):
                 if name in figures:
                     scores[name] = figures[name][number]
             values.append(worth(scores, self.weights, self.base))
         return tuple(values)
+
+    def _kept(self, judgement: Judgement) -> tuple[float, ...]:
+        """The retention of each picture of a cell."""
+        figures = judgement.by_picture
+        retained = figures.get("retention") or tuple(map(self._by_colours, figures["colours"]))
+        alike: Sequence[float | None] = figures.get("likeness") or (None,) * len(retained)
+        return tuple(map(self.retention_of, retained, alike))
 
     def retention_of(self, retention: float, likeness: float | None) -> float:
         """The retention that traits and likeness stand for together.
@@ -93,18 +98,16 @@ class Scale:
             return 0.0
         return max(0.0, (similarity - self.least) / (self.most - self.least))
 
-    def gain(self, judgement: Judgement) -> float:
-        """The gain in retention of a cell's own pictures over the checkpoint alone, at most 1."""
-        figures = judgement.by_picture
-        values = figures.get("retention") or tuple(map(self._by_colours, figures["colours"]))
-        likeness = judgement.scores.get("likeness")
-        kept = self.retention_of(sum(values) / len(values), likeness)
-        return (kept - self.base) / (1 - self.base) if self.base < 1 else 0.0
+    def gains(self, judgement: Judgement) -> tuple[float, ...]:
+        """The gain in retention of each picture over the checkpoint alone, at most 1."""
+        if self.base >= 1:
+            return tuple(0.0 for _ in self._kept(judgement))
+        return tuple((kept - self.base) / (1 - self.base) for kept in self._kept(judgement))
 
     def harm(self, judgement: Judgement) -> float:
         """The price of what a cell's own pictures show beside the character."""
         own = self.pictures(judgement)
-        return self.weights["retention"] * self.gain(judgement) - sum(own) / len(own)
+        return (self.weights["retention"] * sum(self.gains(judgement)) - sum(own)) / len(own)
 
     def gain_elsewhere(self, judgement: Judgement, alone: float | None) -> float | None:
         """The same gain in the probes that ask for something new; None where it is not known.

@@ -285,10 +285,7 @@ def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_
     workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]], tmp_path: Path
 ) -> None:
     base, _, right, _, _ = cells
-    forgets, keeps = (
-        CellSpec(LoraSource.epoch(n), 1.0, "ALL", empty_lora(tmp_path / f"{n}.safetensors", n))
-        for n in (1, 2)
-    )
+    forgets, keeps = two_epochs(tmp_path)
     quick = settings(judge__probes=2, judge__probe_steps=2)
     tagger = open_taggers(quick.caption, host, Job())
     assert tagger is not None
@@ -305,7 +302,7 @@ def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_
     alone, less, more = (judged[spec].scores["elsewhere"] for spec in (base, forgets, keeps))
     assert less == alone and more > alone + 0.3
     own = Scale.of(quick.judge, judged)
-    assert own.gain(judged[forgets]) == own.gain(judged[keeps]) > 0.5
+    assert own.gains(judged[forgets]) == own.gains(judged[keeps]) > (0.5,)
     assert recommend(judged) == keeps
     words = (
         f"shows {more * 100:.0f} % of the traits in other poses and views"
@@ -320,10 +317,7 @@ def test_a_race_ends_as_if_what_it_drew_had_been_there_before(
     workspace: Workspace, host: StandaloneHost, tmp_path: Path
 ) -> None:
     base = CellSpec(NO_LORA, 0.0, "", None)
-    good, burnt = (
-        CellSpec(LoraSource.epoch(n), 1.0, "ALL", empty_lora(tmp_path / f"{n}.safetensors", n))
-        for n in (1, 2)
-    )
+    good, burnt = two_epochs(tmp_path)
 
     def draw(spec: CellSpec, seed: int) -> Path:
         name = f"{spec.source.number}-{seed}"
@@ -355,6 +349,45 @@ def test_a_race_ends_as_if_what_it_drew_had_been_there_before(
     assert not asked and "elsewhere" in raced[good].scores
     for spec in (good, burnt):
         assert raced[spec].value == pytest.approx(before[spec].value, abs=1e-6)
+
+
+def test_the_leader_s_own_file_given_to_compare_scores_as_it_does(
+    workspace: Workspace, host: StandaloneHost, tmp_path: Path
+) -> None:
+    """Though the race drew the leader in a harder seed, and its probes cost something."""
+    base = CellSpec(NO_LORA, 0.0, "", None)
+    right = two_epochs(tmp_path)[0]
+    same = replace(right, source=LoraSource.other_file(1, "copy"))
+    redrawn = replace(right, refine=0.5)
+    stranger = HELD_OUT["wren"]
+    first, second = (
+        drawn(tmp_path, name, character, "standing", "white")
+        for name, character in (("right", ISABELLA), ("harder", stranger))
+    )
+    given = {
+        base: [drawn(tmp_path, "base", stranger, "standing", "white")],
+        right: [first, second],
+        same: [first],
+        redrawn: [second],
+    }
+    options = settings(judge__probes=1, judge__probe_steps=2)
+    judged = judge(options, workspace, host, given, PROMPT, Job())
+    assert "elsewhere" in judged[right].scores
+    assert judged[same].value == judged[right].value
+    assert (judged[redrawn].value or 0) < (judged[right].value or 0) - 0.2
+    assert "higher still" not in reason(right, judged)
+    better = replace(judged[same], value=(judged[right].value or 0) + 0.015)
+    assert "higher still" not in reason(right, {**judged, same: better})
+    better = replace(better, value=(judged[right].value or 0) + 0.025)
+    assert "copy at 1 with ALL scores higher still" in reason(right, {**judged, same: better})
+
+
+def two_epochs(folder: Path) -> list[CellSpec]:
+    """Cells of two files that change nothing."""
+    return [
+        CellSpec(LoraSource.epoch(n), 1.0, "ALL", empty_lora(folder / f"{n}.safetensors", n))
+        for n in (1, 2)
+    ]
 
 
 def test_what_copying_costs_is_taken_once() -> None:
