@@ -84,11 +84,15 @@ def copies_sheet(judged: Mapping[CellSpec, Judgement], best: CellSpec | None) ->
     )
     cells = []
     names = []
+    crops: dict[Path, Image.Image] = {}  # most copy the same one or two, which may be large
     for place in ordered[:MOST_COPIES]:
         seen = judged[place]
         if seen.copy:
             drawn = read_rgb(seen.copy.picture)
-            part = crop_part(load_picture(seen.copy.crop).image.convert("RGB"), seen.copy.box)
+            crop = seen.copy.crop
+            if crop not in crops:
+                crops[crop] = load_picture(crop).image.convert("RGB")
+            part = crop_part(crops[crop], seen.copy.box)
             cells.append(
                 Cell((drawn, part), f"{seen.copy.score:.0%} {seen.nearest}", place == best)
             )

@@ -156,12 +156,19 @@ class WdTagger:
 
 def to_input(image: Image.Image, side: int) -> Array:
     """The picture over white, centred on a white square: (side, side, 3), BGR, 0–255."""
-    layered = image.convert("RGBA")
-    square = Image.new("RGBA", (max(layered.size),) * 2, "white")
-    square.alpha_composite(
-        layered, ((square.width - layered.width) // 2, (square.height - layered.height) // 2)
-    )
-    shrunk = square.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    side_of_all = max(image.size)
+    place = (side_of_all - image.width) // 2, (side_of_all - image.height) // 2
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        # Nothing shows through, and a large crop takes less than half of the time so
+        square = image.convert("RGB")
+        if image.width != image.height:
+            square = Image.new("RGB", (side_of_all, side_of_all), "white")
+            square.paste(image, place)
+    else:
+        layers = Image.new("RGBA", (side_of_all, side_of_all), "white")
+        layers.alpha_composite(image.convert("RGBA"), place)
+        square = layers.convert("RGB")
+    shrunk = square.resize((side, side), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(shrunk, dtype=np.float32)[..., ::-1])
 
 

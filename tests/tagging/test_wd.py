@@ -216,3 +216,21 @@ def test_what_is_no_table_is_one_line(tmp_path: Path, contents: bytes) -> None:
     with pytest.raises(TaggerError, match=r"selected_tags\.csv") as caught:
         WdTagger(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "LA", "RGBA"])
+@pytest.mark.parametrize("size", [(64, 64), (90, 31), (20, 77)])
+def test_every_mode_is_laid_over_white(mode: str, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    image = Image.fromarray(noise, "RGBA").convert("RGB" if mode == "P" else mode).convert(mode)
+    images = [image]
+    if mode in ("RGB", "L"):
+        images.append(image.copy())
+        images[-1].info["transparency"] = (1, 2, 3) if mode == "RGB" else 9
+    for each in images:
+        square = Image.new("RGBA", (max(size),) * 2, "white")
+        square.alpha_composite(
+            each.convert("RGBA"), ((max(size) - size[0]) // 2, (max(size) - size[1]) // 2)
+        )
+        expected = square.convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
+        assert np.array_equal(to_input(each, 32), np.asarray(expected, np.float32)[..., ::-1])
