@@ -295,7 +295,7 @@ def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_
         for number, probe in enumerate(prober._asking):
             for seed in prober._seeds:
                 path = prober._drawer._path(spec, probe, seed)
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 drawn(path.parent, path.stem, character, "standing", "white", number)
     given = {base: cells[base], **dict.fromkeys((forgets, keeps), cells[right])}
     judged = judge(quick, workspace, host, given, PROMPT, Job())
