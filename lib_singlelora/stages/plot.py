@@ -201,7 +201,7 @@ def _judged(context: StageContext, drawn: DrawnCells, race: SheetRace) -> _Verdi
                     else judge(settings, workspace, host, pooled, first.prompt, job)
                 )
     best = recommend(compared)
-    files = write_scores(settings, workspace, {**compared, **judged}, best)
     why = reason(best, compared, settings.judge.confidence) if best else ""
+    files = write_scores(settings, workspace, {**compared, **judged}, best, why)
     chance = (compared[best].chance or 0.0) if best else 0.0
     return _Verdict(judged, best, why, chance, files)

@@ -14,7 +14,6 @@ from ..files.fileio import write_bytes, write_json, write_text
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.png import png_bytes
 from ..judge.cells import CellSpec, Judgement
-from ..judge.reason import reason
 from ..judge.scale import criterion_weights
 from ..metrics.copying import crop_part
 from ..metrics.ranking import CRITERIA
@@ -41,8 +40,12 @@ def write_scores(
     workspace: Workspace,
     judged: Mapping[CellSpec, Judgement],
     best: CellSpec | None,
+    why: str,
 ) -> list[Path]:
-    """Write all three; their paths."""
+    """Write all three; their paths.
+
+    why: the best is recommended: beside the cells that were compared, which these may be more than.
+    """
     rows = [row(place, seen, place == best) for place, seen in judged.items()]
     tags = list(dict.fromkeys(tag for seen in judged.values() for tag in seen.traits))
     table = workspace.plots / "scores.csv"
@@ -51,7 +54,7 @@ def write_scores(
     write_json(
         data,
         {
-            "recommended": (reason(best, judged, settings.judge.confidence) if best else None),
+            "recommended": why if best else None,
             "confidence": settings.judge.confidence,
             "weights": criterion_weights(settings.judge),
             "tagger": any(seen.retention for seen in judged.values()),

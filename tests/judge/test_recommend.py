@@ -160,7 +160,9 @@ def test_all_figures_are_in_both_files(
 ) -> None:
     judged = judge(settings(), workspace, host, cells, PROMPT, Job())
     best = recommend(judged)
-    table, data, sheet = write_scores(settings(), workspace, judged, best)
+    assert best is not None
+    why = reason(best, judged)
+    table, data, sheet = write_scores(settings(), workspace, judged, best, why)
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     values = json.loads(data.read_text(encoding="utf-8"))
     assert len(rows) == len(values["cells"]) == 5 and values["tagger"] is True
@@ -168,7 +170,7 @@ def test_all_figures_are_in_both_files(
     assert rows[2]["trait: white hat"] == "1/1" and float(rows[4]["damage"]) == 1
     with Image.open(sheet) as picture:
         assert picture.width > 320 and picture.height > 4 * 160
-    assert best is not None and values["recommended"] == reason(best, judged)
+    assert values["recommended"] == why
 
 
 def test_without_a_tagger_pixels_decide_and_that_is_said(

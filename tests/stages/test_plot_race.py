@@ -96,6 +96,16 @@ def test_the_files_tell_chance_intervals_and_further_pictures(
     assert all(len(cell["files"]) == 1 for cell in facts["cells"])
 
 
+def test_the_files_give_the_recommendation_s_own_reason_where_other_cells_are_not_compared(
+    workspace: Workspace, standalone_host: StandaloneHost
+) -> None:
+    options = raced(**{"plot.cfg_scales": "2,7", "judge.confidence": 0.99})
+    made = plot(StageContext(options, workspace, standalone_host))
+    data = json.loads((workspace.plots / "scores.json").read_text(encoding="utf-8"))
+    assert made.recommendation is not None and "not told apart" in made.recommendation.reason
+    assert data["recommended"] == made.recommendation.reason
+
+
 @pytest.mark.parametrize(
     "values",
     [
