@@ -17,8 +17,15 @@ from ..host import Host
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.mask_reader import read_mask
 from ..jobs import Job, Progress
-from ..metrics.copying import Copies, Match, copying_score
-from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
+from ..metrics.copying import Copies, Match, copying_score, crop_part
+from ..metrics.damage import (
+    HEAD,
+    CloserLook,
+    Surface,
+    measure_surface,
+    subject_missing,
+    surface_damage,
+)
 from ..metrics.retention import SEEN, TagProbabilities, measure_retention, trait_weights
 from ..metrics.similarity import PixelCheck, check_pixels, colour_histogram
 from ..settings.schema import Settings
@@ -35,6 +42,7 @@ from .tagged_pictures import tag_pictures
 class _Look:
     """What one picture shows, whatever it is compared with.
 
+    tags, head: of the picture, and of where a standing figure's head is; None without a tagger.
     likeness: of its figure to the source's; None where that cannot be told.
     """
 
@@ -43,6 +51,7 @@ class _Look:
     surface: Surface
     match: Match
     tags: TagProbabilities | None
+    head: TagProbabilities | None
     likeness: float | None
 
 
@@ -51,13 +60,14 @@ class _Base:
     """What the checkpoint's own pictures show.
 
     similarity: with their nearest crops, the mean.
-    tags: none without a tagger.
+    tags, heads: none without a tagger.
     surfaces: of undamaged pictures: these, and the crops.
     weights: how much each trait counts.
     """
 
     similarity: float
     tags: Sequence[TagProbabilities]
+    heads: Sequence[TagProbabilities]
     surfaces: Sequence[Surface]
     weights: Mapping[str, float]
 
@@ -147,8 +157,11 @@ class FirstRound:
 
     def _look_at(self, paths: Sequence[Path]) -> None:
         images = [read_rgb(path) for path in paths]
-        tags = tag_pictures(self._tagger, images) if images else []
-        matches = self._copies.find(images) if images else []
+        if not images:
+            return
+        tags = tag_pictures(self._tagger, images)
+        heads = tag_pictures(self._tagger, [crop_part(image, HEAD) for image in images])
+        matches = self._copies.find(images)
         for number, (path, image) in enumerate(zip(paths, images, strict=True)):
             self._looks[path] = _Look(
                 image.size,
@@ -156,6 +169,7 @@ class FirstRound:
                 measure_surface(image),
                 matches[number],
                 tags[number] if tags else None,
+                heads[number] if heads else None,
                 self._figure.likeness(image),
             )
 
@@ -165,6 +179,7 @@ class FirstRound:
         return _Base(
             _mean([look.match.similarity for look in looks]),
             tags,
+            [look.head for look in looks if look.head is not None],
             [*(look.surface for look in looks), *_crop_surfaces(self._crops.values(), side)],
             trait_weights(self._traits, self._named, tags),
         )
@@ -215,7 +230,10 @@ class FirstRound:
 def _damage(look: _Look, base: _Base) -> tuple[float, str]:
     """(0 to 1, the kind of damage) of one picture drawn with a LoRA."""
     surface = surface_damage(look.surface, base.surfaces)
-    return surface if look.tags is None else max(surface, subject_missing(look.tags, base.tags))
+    if look.tags is None or look.head is None:
+        return surface
+    closer = CloserLook(look.head, base.heads)
+    return max(surface, subject_missing(look.tags, base.tags, closer))
 
 
 def _crop_surfaces(crops: Iterable[Image.Image], side: int) -> list[Surface]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ DRAWN = 0.7
 # Probability in a picture below which it counts as missing
 MISSING = 0.5
 NOBODY = "no humans"
+HEAD = (0.25, 0.0, 0.75, 0.5)  # where a standing figure's is; left, top, right, bottom in shares
 EYES_SHUT = frozenset(("closed eyes", "one eye closed"))
 # Multiples of the worst value among valid pictures: damage begins at the first, is whole at the
 # second
@@ -89,8 +90,22 @@ def _excess(value: float, reference: float, least: float) -> float:
     return min(1.0, max(0.0, (ratio - DAMAGE_FROM) / (DAMAGE_FULL - DAMAGE_FROM)))
 
 
+@dataclass(frozen=True)
+class CloserLook:
+    """What a tagger sees where a standing figure's head is (`HEAD`).
+
+    In a small full body it takes eyes for none, and none for eyes.
+
+    scores: of the picture.
+    base: of the checkpoint's own pictures.
+    """
+
+    scores: TagProbabilities
+    base: Sequence[TagProbabilities]
+
+
 def subject_missing(
-    scores: TagProbabilities, base: Sequence[TagProbabilities]
+    scores: TagProbabilities, base: Sequence[TagProbabilities], closer: CloserLook | None = None
 ) -> tuple[float, str]:
     """(0 to 1, what is missing) where the tagger finds nobody, or no eyes, in a picture.
 
@@ -98,15 +113,21 @@ def subject_missing(
     overfitted LoRA draws shapes and colours that are clean in themselves.
 
     base: tags of the checkpoint's own pictures.
+    closer: where eyes are looked for too; both looks count alike.
     """
-    parts = {"nobody recognizable": _somebody, "no eyes": _eyes}
-    missing = {
-        name: (MISSING - part(scores)) / MISSING
-        for name, part in parts.items()
-        if base and sum(part(other) for other in base) >= DRAWN * len(base)
-    }
+    looks = [(scores, base), *([(closer.scores, closer.base)] if closer else [])]
+    eyes = [_eyes(own) for own, others in looks if _is_drawn(_eyes, others)]
+    parts = {"no eyes": sum(eyes) / len(eyes)} if eyes else {}
+    if _is_drawn(_somebody, base):
+        parts = {"nobody recognizable": _somebody(scores), **parts}
+    missing = {name: (MISSING - part) / MISSING for name, part in parts.items()}
     worst = max(missing, key=lambda name: missing[name], default="")
     return (min(1.0, missing[worst]), worst) if worst and missing[worst] > 0 else (0.0, "")
+
+
+def _is_drawn(part: Callable[[TagProbabilities], float], base: Sequence[TagProbabilities]) -> bool:
+    """True for what the checkpoint's own pictures show."""
+    return bool(base) and sum(map(part, base)) >= DRAWN * len(base)
 
 
 def _somebody(scores: TagProbabilities) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 pytest.importorskip("diffusers")
 pytest.importorskip("skia")
@@ -390,6 +390,30 @@ def two_epochs(folder: Path) -> list[CellSpec]:
         CellSpec(LoraSource.epoch(n), 1.0, "ALL", empty_lora(folder / f"{n}.safetensors", n))
         for n in (1, 2)
     ]
+
+
+def test_a_small_face_without_eyes_is_damage_and_one_with_them_is_not(
+    workspace: Workspace, host: StandaloneHost, tmp_path: Path
+) -> None:
+    """In a full body a tagger that looks at the whole picture tells neither for sure."""
+    poses = Scene((HELD_OUT["luna"],), "standing", "front", "full body", "white", True, 7)
+    with Image.fromarray(render(poses, 128).pixels) as whole:
+        whole.save(tmp_path / "whole.png")
+        face = (44, 22, 84, 56)
+        whole.paste(whole.crop(face).filter(ImageFilter.GaussianBlur(7)), face)
+        whole.save(tmp_path / "wiped.png")
+    stranger = replace(poses, characters=(HELD_OUT["wren"],))
+    Image.fromarray(render(stranger, 128).pixels).save(tmp_path / "base.png")
+    cells = {
+        CellSpec(NO_LORA, 0.0, "", None): [tmp_path / "base.png"],
+        **{
+            CellSpec(LoraSource.epoch(number), 1.0, "ALL", tmp_path / name): [tmp_path / name]
+            for number, name in enumerate(("whole.png", "wiped.png"), 1)
+        },
+    }
+    _, right, wiped = judge(settings(), workspace, host, cells, PROMPT, Job()).values()
+    assert right.scores["damage"] == 0
+    assert wiped.damage == "no eyes" and wiped.scores["damage"] > 0.3
 
 
 def test_what_copying_costs_is_taken_once() -> None:

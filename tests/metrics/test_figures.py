@@ -13,7 +13,12 @@ from lib_singlelora.metrics.copying import (
     hash_similarity,
     perceptual_hash,
 )
-from lib_singlelora.metrics.damage import measure_surface, subject_missing, surface_damage
+from lib_singlelora.metrics.damage import (
+    CloserLook,
+    measure_surface,
+    subject_missing,
+    surface_damage,
+)
 from lib_singlelora.metrics.leak import leaked_traits, relative_change
 from lib_singlelora.metrics.probe_prompts import character_probes, count_obeyed, other_probes
 from lib_singlelora.metrics.ranking import expected_gain, next_to_probe, pareto_front, price, worth
@@ -108,6 +113,28 @@ def test_a_valid_picture_is_not_damaged() -> None:
     assert surface_damage(
         measure_surface(drawing(9)), [measure_surface(drawing(seed)) for seed in range(4)]
     ) == (0.0, "")
+
+
+@pytest.mark.parametrize(
+    ("whole", "head", "value"),
+    [
+        (0.2, 1.0, 0.0),  # seen from near alone
+        (0.7, 0.1, 0.2),  # what looked like eyes from afar
+        (0.1, 0.1, 0.8),
+        (0.9, 0.2, 0.0),  # a head that lies elsewhere
+    ],
+)
+def test_eyes_are_looked_for_from_near_too(whole: float, head: float, value: float) -> None:
+    base = [{"1girl": 1.0, "blue eyes": 0.9}]
+    seen = {"1girl": 0.9, "blue eyes": whole}
+    closer = CloserLook({"blue eyes": head}, base)
+    assert subject_missing(seen, base, closer)[0] == pytest.approx(value)
+    # Where the checkpoint draws no head there, the whole picture tells
+    nothing = CloserLook({"blue eyes": head}, [{"skirt": 1.0}])
+    assert subject_missing(seen, base, nothing) == subject_missing(seen, base)
+    # Where its eyes are too small for the whole picture, the head tells
+    small = [{"1girl": 1.0, "blue eyes": 0.3}]
+    assert subject_missing(seen, small, closer)[0] == pytest.approx(max(0.0, (0.5 - head) / 0.5))
 
 
 @pytest.mark.parametrize(
