@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_singlelora.imaging import png
 from lib_singlelora.imaging.png import png_bytes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -38,20 +37,11 @@ def test_a_picture_is_read_as_it_was(mode: str, size: tuple[int, int]) -> None:
         assert again.tobytes() == image.tobytes()
 
 
-def test_bands_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = Image.open(EXAMPLES / "isabella.png").convert("RGB").reduce(8)
-    whole = png_bytes(picture)
-    for band in (1, picture.width * 3 * 5):
-        monkeypatch.setattr(png, "BAND", band)
-        assert read(png_bytes(picture)).tobytes() == picture.tobytes()
-        assert png_bytes(picture)[-12:] == whole[-12:]
-
-
 @pytest.mark.parametrize("name", ["isabella.png", "drawings/ines.png", "drawings/ines-mask.png"])
-def test_a_file_is_hardly_larger_than_pillows(name: str) -> None:
+def test_a_file_is_hardly_larger_than_the_default(name: str) -> None:
     picture = Image.open(EXAMPLES / name)
     picture = picture.convert("L" if name.endswith("mask.png") else "RGB")
-    assert len(png_bytes(picture)) < 1.25 * len(by_pillow(picture))
+    assert len(png_bytes(picture)) < 1.1 * len(by_pillow(picture))
 
 
 @pytest.mark.parametrize("parameters", ["a girl, émail\nSteps: 20", "女の子", "x" * 100_000])
