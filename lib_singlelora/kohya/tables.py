@@ -136,6 +136,7 @@ LEFT_OUT: Mapping[str, Any] = {
     "regularization": "pictures",
     "class_share": 1.0,
     "full_body_share": 0.0,
+    "detail_share": 0.0,
     "flip_symmetric": False,
     "ema": False,
     "view_timesteps": "off",
@@ -253,6 +254,7 @@ LOST: Mapping[str, str] = {
     "mask_floor": "their masked loss has no floor",
     "class_share": "there it is one picture of the class for each sample of the character",
     "full_body_share": "all pictures of a folder have its repeats there",
+    "detail_share": "all pictures of a folder have its repeats there",
     "repeats": "it stands in the name of the picture folder there",
     **dict.fromkeys(
         (item.name for item in fields(LossTermSettings)),

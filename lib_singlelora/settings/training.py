@@ -175,6 +175,16 @@ class LearningSettings(NetworkSettings):
             "say: the parts alone do not teach what goes with what. 0 shows all crops alike."
         ),
     )
+    detail_share: float = setting(
+        0.0,
+        label="Detail share",
+        low=0,
+        high=0.9,
+        help=(
+            "Most of the character's samples that show a detail: a face, a close-up, a crop "
+            "without the head. The others show more of what goes with what. 0 shows all alike."
+        ),
+    )
     batch_size: int = setting(
         1,
         label="Batch size",

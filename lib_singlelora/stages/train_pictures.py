@@ -22,6 +22,8 @@ from ..workspace.kohya_folders import ignored_files, list_pictures, read_caption
 from ..workspace.workspace import Workspace
 
 FULL_BODY = "full body"  # the tag of a crop that shows the whole figure
+WITH_THE_HEAD = frozenset(("portrait", "upper body", "cowboy shot"))
+DETAIL = frozenset(("close-up", "face focus", "head out of frame"))  # of crops that show a part
 LONGEST = 225  # tokens: the most that training.max_token_length allows
 
 
@@ -86,15 +88,26 @@ def generated_sources(workspace: Workspace) -> list[Workspace]:
 
 
 def _repeats(settings: Settings, workspace: Workspace, crops: Sequence[Path]) -> dict[Path, int]:
-    """How often an epoch shows each crop: as often in all as without `full_body_share`."""
-    repeats = settings.training.repeats
-    shown = dict.fromkeys(crops, repeats)
-    whole = [path for path in crops if FULL_BODY in _tags(path.stem, read_caption(path), workspace)]
-    parts = [path for path in crops if path not in set(whole)]
-    total = repeats * len(crops)
-    share = min(round(total * settings.training.full_body_share), total - len(parts))
-    if whole and parts and share > repeats * len(whole):  # never fewer than the others
-        for group, samples in ((whole, share), (parts, total - share)):
+    """How often an epoch shows each crop: as often in all as without any shares."""
+    options = settings.training
+    tags = {path: set(_tags(path.stem, read_caption(path), workspace)) for path in crops}
+    whole = [path for path in crops if FULL_BODY in tags[path]]
+    parts = [path for path in crops if FULL_BODY not in tags[path]]
+    details = [path for path in parts if tags[path] & DETAIL and not tags[path] & WITH_THE_HEAD]
+    framed = [path for path in parts if path not in details]
+    total = options.repeats * len(crops)
+    of_whole = options.repeats * len(whole)
+    if whole and parts:  # never fewer than the others
+        wanted = min(round(total * options.full_body_share), total - len(parts))
+        of_whole = max(of_whole, wanted)
+    groups = [(whole, of_whole), (parts, total - of_whole)]
+    if options.detail_share and details and framed:
+        alike = (total - of_whole) * len(details) // len(parts)
+        of_details = min(alike, max(len(details), round(total * options.detail_share)))
+        groups[1:] = [(details, of_details), (framed, total - of_whole - of_details)]
+    shown: dict[Path, int] = {}
+    for group, samples in groups:
+        if group:
             each, more = divmod(samples, len(group))
             shown |= {path: each + (number < more) for number, path in enumerate(group)}
     return shown

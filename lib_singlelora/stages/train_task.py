@@ -38,6 +38,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "attention_loss": (),
     "size_conditioning": (),
     "full_body_share": (),
+    "detail_share": (),
     "text_encoder_2_lr": (),
     "timestep_rank": ("timestep_rank_min", "timestep_rank_power"),
     **{item.name: () for item in fields(LossTermSettings)},

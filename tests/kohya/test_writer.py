@@ -91,6 +91,7 @@ SETTINGS: list[dict[str, Any]] = [
         "sample_prompts": 'a "girl"\n| # = [x]',
         "class_share": 0.5,
         "full_body_share": 0.4,
+        "detail_share": 0.1,
     },
 ]
 

@@ -233,6 +233,50 @@ def test_the_full_body_has_its_share_of_the_same_number_of_samples(
     assert sum(found.values()) == repeats * len(expected)
 
 
+VIEWS = {
+    "full_body": "full body",
+    "cowboy_shot": "cowboy shot",
+    "portrait": "portrait",
+    "face": "close-up, face focus",
+    "lower_body": "lower body, head out of frame",
+    "own": "smile",
+}
+
+
+@pytest.mark.parametrize(
+    ("whole", "details", "repeats", "expected"),
+    [
+        (0.0, 0.0, 4, dict.fromkeys(VIEWS, 4)),
+        (0.0, 0.1, 4, {"face": 1, "lower_body": 1, "full_body": 4, "own": 6, "cowboy_shot": 6}),
+        (0.5, 0.1, 6, {"face": 2, "lower_body": 2, "full_body": 18, "cowboy_shot": 5}),
+        (0.5, 0.01, 6, {"face": 1, "lower_body": 1, "full_body": 18}),  # every picture is shown
+        (0.5, 0.9, 6, {"face": 4, "lower_body": 3, "full_body": 18}),  # never more than the others
+        (0.9, 0.1, 1, dict.fromkeys(VIEWS, 1)),
+    ],
+)
+def test_details_have_at_most_their_share(
+    workspace: Workspace, whole: float, details: float, repeats: int, expected: dict[str, int]
+) -> None:
+    settings = SETTINGS.with_values(
+        {
+            "training.full_body_share": whole,
+            "training.detail_share": details,
+            "training.repeats": repeats,
+        }
+    )
+    folder = workspace.image_folder(settings)
+    folder.mkdir(exist_ok=True)
+    for name, tags in VIEWS.items():
+        Image.new("RGB", (96, 64), "red").save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f"isabella, girl, {tags}", encoding="utf-8")
+    found = {
+        picture.path.stem: picture.repeats
+        for picture in collect_pictures(settings, workspace, BUCKETS)
+    }
+    assert sum(found.values()) == repeats * len(VIEWS)
+    assert {name: found[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize("names", [("full_body",), ("face", "portrait")])
 def test_without_both_kinds_of_crops_all_are_shown_alike(
     workspace: Workspace, names: tuple[str, ...]

@@ -517,6 +517,8 @@ export const ja = {
     "setting.training.repeats.help": "1 エポックで各切り抜きを見せる回数。",
     "setting.training.full_body_share": "全身の割合",
     "setting.training.full_body_share.help": "キャラクターのサンプルのうち全身を見せる割合。合計の回数は繰り返しのとおりで変わりません：部分だけでは、何が何と一緒かを学べません。0 ではどの切り抜きも同じ回数です。",
+    "setting.training.detail_share": "細部の割合",
+    "setting.training.detail_share.help": "キャラクターのサンプルのうち、細部（顔、クローズアップ、頭のない切り抜き）を見せる割合の上限。残りは、何が何と一緒かをより多く見せます。0 ではどの切り抜きも同じ回数です。",
     "setting.training.batch_size": "バッチサイズ",
     "setting.training.batch_size.help": "1 ステップの画像数。大きいほど安定し、メモリが要ります。",
     "setting.training.gradient_accumulation": "勾配の累積",
