@@ -11,7 +11,7 @@ from ..captions.pruning import hidden
 from ..captions.tag_categories import category_of
 from ..host import TrainingModel
 from ..metrics.copying import Copies
-from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
+from ..metrics.damage import CloserLook, Surface, measure_surface, subject_missing, surface_damage
 from ..metrics.loopback_prompts import Wish
 from ..metrics.rejection import KeptPictures, colours_shared, describe_subject
 from ..metrics.retention import SEEN, TagProbabilities, measure_retention
@@ -21,7 +21,7 @@ from ..tagging.ensemble import Taggers
 from ..workspace.crops import known_mask
 from ..workspace.kohya_folders import list_pictures
 from ..workspace.workspace import Workspace
-from .tagged_pictures import read_pictures, tag_pictures
+from .tagged_pictures import read_pictures, tag_heads, tag_pictures
 from .traits import CharacterTraits
 
 # What tells characters apart, and of which one figure has one: another one seen is another figure
@@ -139,7 +139,9 @@ class CandidateJudge:
         )
         if tagged:
             base_tags = tag_pictures(self._tagger, [base])
-            found = max(found, subject_missing(tagged[0], base_tags))
+            [head, base_head] = tag_heads(self._tagger, [image, base])
+            closer = CloserLook(head, [base_head])
+            found = max(found, subject_missing(tagged[0], base_tags, closer))
         return found
 
 

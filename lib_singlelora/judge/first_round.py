@@ -17,15 +17,8 @@ from ..host import Host
 from ..imaging.load import load_picture, read_rgb
 from ..imaging.mask_reader import read_mask
 from ..jobs import Job, Progress
-from ..metrics.copying import Copies, Match, copying_score, crop_part
-from ..metrics.damage import (
-    HEAD,
-    CloserLook,
-    Surface,
-    measure_surface,
-    subject_missing,
-    surface_damage,
-)
+from ..metrics.copying import Copies, Match, copying_score
+from ..metrics.damage import CloserLook, Surface, measure_surface, subject_missing, surface_damage
 from ..metrics.retention import SEEN, TagProbabilities, measure_retention, trait_weights
 from ..metrics.similarity import PixelCheck, check_pixels, colour_histogram
 from ..settings.schema import Settings
@@ -35,7 +28,7 @@ from ..workspace.workspace import Workspace
 from .cells import CellSpec, Copy, Judgement
 from .figure import SourceFigure
 from .probe_round import Prober
-from .tagged_pictures import tag_pictures
+from .tagged_pictures import tag_heads, tag_pictures
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,7 @@ class FirstRound:
         if not images:
             return
         tags = tag_pictures(self._tagger, images)
-        heads = tag_pictures(self._tagger, [crop_part(image, HEAD) for image in images])
+        heads = tag_heads(self._tagger, images)
         matches = self._copies.find(images)
         for number, (path, image) in enumerate(zip(paths, images, strict=True)):
             self._looks[path] = _Look(

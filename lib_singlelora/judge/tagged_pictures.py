@@ -8,6 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from ..imaging.load import read_rgb
+from ..metrics.copying import crop_part
+from ..metrics.damage import HEAD
 from ..metrics.retention import TagProbabilities
 from ..tagging.ensemble import Taggers
 
@@ -15,6 +17,11 @@ from ..tagging.ensemble import Taggers
 def tag_pictures(tagger: Taggers | None, images: Sequence[Image.Image]) -> list[TagProbabilities]:
     """The probabilities of the general tags of each picture; nothing without a tagger."""
     return [scores.general for scores in tagger.tag(images)] if tagger else []
+
+
+def tag_heads(tagger: Taggers | None, images: Sequence[Image.Image]) -> list[TagProbabilities]:
+    """The same of where a standing figure's head is."""
+    return tag_pictures(tagger, [crop_part(image, HEAD) for image in images])
 
 
 def read_pictures(paths: Iterable[Path]) -> list[Image.Image]:

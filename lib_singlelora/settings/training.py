@@ -181,8 +181,8 @@ class LearningSettings(NetworkSettings):
         low=0,
         high=0.9,
         help=(
-            "Most of the character's samples that show a detail: a face, a close-up, a crop "
-            "without the head. The others show more of what goes with what. 0 shows all alike."
+            "At most this share of the character's samples shows a detail: a face, a close-up, a "
+            "crop without the head. The others show what goes with what. 0 shows all alike."
         ),
     )
     batch_size: int = setting(

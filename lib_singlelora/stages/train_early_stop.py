@@ -11,10 +11,10 @@ from ..errors import TrainingError
 from ..host import Host, TrainingModel
 from ..imaging.load import read_rgb
 from ..jobs import Job, Progress
-from ..judge.tagged_pictures import tag_pictures
+from ..judge.tagged_pictures import tag_heads, tag_pictures
 from ..judge.traits import CharacterTraits
 from ..lora.network import LoraNetwork
-from ..metrics.damage import Surface, measure_surface, subject_missing, surface_damage
+from ..metrics.damage import CloserLook, Surface, measure_surface, subject_missing, surface_damage
 from ..metrics.front import stop_reason
 from ..metrics.probe_prompts import Probe, character_probes, count_obeyed
 from ..metrics.rejection import Subject, colours_shared, describe_subject
@@ -121,7 +121,11 @@ class EarlyStop:
         damages = [surface_damage(self._surface(image), valid)[0] for image in own]
         scores = {}
         if tags:
-            missing = [subject_missing(each, base_tags)[0] for each in tags]
+            heads, base_heads = tag_heads(self._tagger, own), tag_heads(self._tagger, base)
+            missing = [
+                subject_missing(each, base_tags, CloserLook(head, base_heads))[0]
+                for each, head in zip(tags, heads, strict=True)
+            ]
             damages = [max(pair) for pair in zip(damages, missing, strict=True)]
             if self._traits:
                 scores["retention"] = measure_retention(self._traits, tags).score

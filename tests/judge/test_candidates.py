@@ -104,6 +104,14 @@ def test_it_is_told_what_is_wrong(workspace: Workspace) -> None:
     assert "green hair" in found.reasons[2] and "from side" in found.reasons[3]
 
 
+def test_eyes_that_only_a_closer_look_sees_are_eyes(workspace: Workspace) -> None:
+    without = {"1girl": 0.9, "from side": 0.9}
+    assert "damaged" in kinds(verdict(workspace, figure(GREEN, 8), without))
+    with_a_head = figure(GREEN)
+    with_a_head.paste(RED, (24, 8, 72, 40))
+    assert "damaged" not in kinds(verdict(workspace, with_a_head, without))
+
+
 def test_a_copy_of_a_crop_is_no_new_picture(workspace: Workspace) -> None:
     tagger = _ByColour({"r": {**OWN, "1girl": 0.9, "from side": 0.9}, "b": {"1girl": 0.9}})
     settings = workspace.load_settings()
