@@ -47,54 +47,70 @@ export function open(chosen) {
     mended();
 }
 
-let loading = 0;
+let loading = /** @type {Promise<void> | null} */ (null);
 let again = false;
 let edits = 0;
-let pending = 0;
+/** Changes of settings that are being saved. */
+const pending = /** @type {Set<Promise<unknown>>} */ (new Set());
 
-/** Load what the open workspace holds; calls that come meanwhile make one more load. */
-export async function reload() {
-    if (loading) {
-        again = true;
-        return;
-    }
-    loading = 1;
-    let asked = name.value;
+/**
+ * Load what the open workspace holds; calls that come meanwhile make one more load. It ends when
+ * what was so at the call is shown: a load that began before may have read what was so before.
+ * @returns {Promise<void>}
+ */
+export function reload() {
+    again = true;
+    loading ??= load();
+    return loading;
+}
+
+async function load() {
+    await null; // `loading` is set before this can end
     try {
         do {
             again = false;
-            asked = name.value;
-            const begun = edits;
-            if (!asked) break;
-            let wrong = null;
-            const [seen, data] = await Promise.all([
-                ask(ofWorkspace(asked, "glance")),
-                ask(ofWorkspace(asked, "dataset")).catch((error) => {
-                    if (error.status === 404) return null;
-                    wrong = error;
-                    return dataset.value; // what is shown stays
-                }),
-            ]);
-            // What was read before a change would show the value from before it.
-            if (pending) break; // the change itself loads anew
-            if (asked !== name.value || begun !== edits) {
+            await loadOnce(name.value);
+            // What was read before a change would have shown the value from before it.
+            if (pending.size) {
+                await Promise.allSettled(pending);
                 again = true;
-                continue;
             }
-            batch(() => {
-                glance.value = seen;
-                dataset.value = data;
-            });
-            loadShapes(asked, seen);
-            if (wrong) failed(wrong);
-            else mended();
         } while (again);
+    } finally {
+        loading = null;
+    }
+}
+
+/** @param {string} asked */
+async function loadOnce(asked) {
+    if (!asked) return;
+    const begun = edits;
+    let wrong = null;
+    try {
+        const [seen, data] = await Promise.all([
+            ask(ofWorkspace(asked, "glance")),
+            ask(ofWorkspace(asked, "dataset")).catch((error) => {
+                if (error.status === 404) return null;
+                wrong = error;
+                return dataset.value; // what is shown stays
+            }),
+        ]);
+        if (pending.size) return;
+        if (asked !== name.value || begun !== edits) {
+            again = true;
+            return;
+        }
+        batch(() => {
+            glance.value = seen;
+            dataset.value = data;
+        });
+        loadShapes(asked, seen);
+        if (wrong) failed(wrong);
+        else mended();
     } catch (error) {
         const isGone = /** @type {any} */ (error).status === 404;
         if (isGone && asked === name.value) open("");
         else if (!isGone && asked === name.value) failed(error);
-    } finally {
-        loading = 0;
     }
 }
 
@@ -174,15 +190,16 @@ export async function change(values) {
     const asked = name.value;
     const before = glance.value;
     edits += 1;
-    pending += 1;
+    const saving = ask(ofWorkspace(asked), { method: "PATCH", body: values });
+    pending.add(saving);
     if (before) glance.value = { ...before, settings: { ...before.settings, ...values } };
     try {
-        await ask(ofWorkspace(asked), { method: "PATCH", body: values });
+        await saving;
     } catch (error) {
         if (glance.value && before && asked === name.value) glance.value = before;
         throw error;
     } finally {
-        pending -= 1;
+        pending.delete(saving);
     }
     await reload();
 }
