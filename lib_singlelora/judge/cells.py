@@ -133,7 +133,7 @@ class Judgement:
     leaked: traits of the character in pictures whose prompt does not call it.
     obeyed: pictures that show a tag, of those in which the checkpoint alone does, by tag: "3/4".
     by_picture: figures of each picture, by name: retention, traits (how many are seen), copying,
-        damage, colours.
+        damage, colours; elsewhere, of each picture of the probes that ask for something new.
     spread: half the width of the interval of a figure, by name.
     value: what the cell is worth, which decides: 0 is the checkpoint alone; None before all are
         judged, and where a picture is invalid.

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..jobs import Job, Progress
 from ..metrics.posterior import Floats
-from ..metrics.ranking import expected_gain, expected_price, next_to_probe
+from ..metrics.ranking import expected_gain, expected_price, nearest_gain, next_to_probe
 from ..settings.judge import JudgeSettings
 from .cells import CellSpec
 from .first_round import FirstRound
@@ -88,7 +88,9 @@ class Contest:
                 break
             self._probe_cell(leader)
             now = race.standings(self._outlook())
-        return now
+        # The race goes by what further pictures of cells can tell; what is said at its end counts
+        # the doubt in the probes too, of which there are few.
+        return race.standings(replace(self._outlook(), doubts=self._doubts()))
 
     def _known(self) -> dict[Key, float]:
         """What the pictures are worth that are there."""
@@ -156,6 +158,32 @@ class Contest:
             for spec in self.racers
         ]
 
+    def _doubts(self) -> Floats:
+        """(cells, causes): how far what the probes add may lie beside.
+
+        Each probed cell is a cause, which those share that it speaks for.  A cell that is not
+        probed is in as much doubt once more, for it might have shown something else.
+        """
+        alone = self._prober.kept_alone if self._prober else None
+        probed = [spec for spec in self._probed if "elsewhere" in self.judged[spec].by_picture]
+        if alone is None or not probed:
+            return np.zeros((len(self.racers), 0))
+        kept = [self.judged[spec].by_picture["elsewhere"] for spec in probed]
+        doubt = self.scale.doubt_elsewhere(kept, alone)
+        doubt *= ELSEWHERE * self.scale.weights["retention"]
+        gains = {self._positions[spec]: (spec.strength, 0.0) for spec in probed}
+        causes = list(gains)
+        doubts = np.zeros((len(self.racers), len(causes) + len(self.racers)))
+        for number, spec in enumerate(self.racers):
+            position = self._positions[spec]
+            if position in gains:
+                doubts[number, causes.index(position)] = doubt
+            elif nearest := nearest_gain(position, spec.strength, gains):
+                share = min(1.0, nearest[1])
+                doubts[number, causes.index(nearest[0])] = doubt * share
+                doubts[number, len(causes) + number] = doubt * share
+        return doubts
+
     def _prices(self) -> Floats:
         """What each cell costs: as probed, else as its neighbours let expect."""
         probed = {self._positions[spec]: price for spec, price in self._probed.items()}
@@ -214,7 +242,7 @@ class Contest:
                 nearest=seen[spec].nearest,
                 copy=seen[spec].copy,
                 damage=seen[spec].damage,
-                by_picture=seen[spec].by_picture,
+                by_picture={**(before.by_picture if before else {}), **seen[spec].by_picture},
             )
         known = self._known()
         return {key: known[key] for key in keys}

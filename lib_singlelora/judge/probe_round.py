@@ -187,7 +187,8 @@ class Prober:
 
         None before a cell is probed, and where no trait could show there.
         """
-        return _kept(self._baseline, self._baseline.tags) if self._baseline else None
+        kept = _kept(self._baseline, self._baseline.tags) if self._baseline else ()
+        return float(np.mean(kept)) if kept else None
 
     def probe(
         self, spec: CellSpec, judgement: Judgement, similarities: Similarities | None = None
@@ -256,14 +257,15 @@ def _weighted(
     return {probe: own for probe, own in weights.items() if sum(own.values()) > 0}
 
 
-def _kept(baseline: _Baseline, tags: Mapping[Probe, Sequence[TagProbabilities]]) -> float | None:
-    """How many of the character's traits the asking probes' pictures show; None for no traits."""
-    shown = [
+def _kept(
+    baseline: _Baseline, tags: Mapping[Probe, Sequence[TagProbabilities]]
+) -> tuple[float, ...]:
+    """How many of the character's traits each of the asking probes' pictures shows, 0 to 1."""
+    return tuple(
         score
         for probe, weights in baseline.traits.items()
         for score in measure_retention(tuple(weights), tags[probe], weights).by_picture
-    ]
-    return float(np.mean(shown)) if shown else None
+    )
 
 
 def _probe_cell(
@@ -299,8 +301,10 @@ def _probe_cell(
         asked = [image for probe in baseline.asking for image in pictures[probe]]
         scores["copying"] = round(copying_score(similarities(asked), baseline.similarity), 4)
     kept = _kept(baseline, asked_tags)
-    if kept is not None:
-        scores["elsewhere"] = round(kept, 4)
+    by_picture = dict(judgement.by_picture)
+    if kept:
+        scores["elsewhere"] = round(float(np.mean(kept)), 4)
+        by_picture["elsewhere"] = kept
     drawn = [image for probe in baseline.others for image in pictures[probe]]
     leak = relative_change(drawn, baseline.pictures, baseline.other_seeds)
     leaked: tuple[str, ...] = ()
@@ -309,7 +313,9 @@ def _probe_cell(
         gain, leaked = leaked_traits(traits, tag_pictures(tagger, drawn), base)
         leak = max(leak, gain)
     scores["leak"] = round(leak, 4)
-    return replace(judgement, scores=scores, spread=spread, obeyed=obeyed, leaked=leaked)
+    return replace(
+        judgement, scores=scores, spread=spread, obeyed=obeyed, leaked=leaked, by_picture=by_picture
+    )
 
 
 def _obeyed_in_words(

@@ -36,15 +36,27 @@ class Outlook:
     prices: taken from what they are worth.
     shares: of their worth that their pictures do not decide, 0 to 1.
     added: to the rest of their worth in its place.
+    doubts: (n, m), how far what is added may lie beside, by m causes that have nothing to do with
+        each other: a standard deviation for each; None takes it as sure.
     """
 
     prices: Floats
     shares: Floats | float = 0.0
     added: Floats | float = 0.0
+    doubts: Floats | None = None
 
     def worths(self, own: Floats) -> Floats:
-        """What the cells are worth in all.  own: (draws, n), by their pictures."""
-        return own * (1 - self.shares) + self.added - self.prices
+        """What the cells are worth in all, the same for the same numbers.
+
+        own: (draws, n), by their pictures.
+        """
+        worths = own * (1 - self.shares) + self.added - self.prices
+        if self.doubts is None:
+            return worths
+        chance = np.random.default_rng(2).standard_normal((len(own), self.doubts.shape[1]))
+        # Doubt widens what a cell may be worth and moves no mean: it chooses no other leader.
+        beside: Floats = (chance - chance.mean(axis=0)) @ self.doubts.T
+        return worths + beside
 
 
 @dataclass(frozen=True)

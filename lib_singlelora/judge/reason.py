@@ -45,7 +45,10 @@ def _how_sure(spec: CellSpec, judged: Mapping[CellSpec, Judgement], confidence: 
         key=lambda other: -(judged[other].chance or 0),
     )
     if not rivals:
-        return f"as good as the best with {chance} only: more pictures (judge.budget) would tell"
+        return (
+            f"as good as the best with {chance} only: more pictures (judge.budget,"
+            " judge.probe_seeds) would tell"
+        )
     first = rivals[0]
     more = f" and {len(rivals) - 1} more" if len(rivals) > 1 else ""
     gentler = abs(spec.strength) < abs(first.strength) or (

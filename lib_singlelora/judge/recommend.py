@@ -26,7 +26,7 @@ from .scale import positions_of
 from .traits import CharacterTraits
 
 # Of the judge's rules: a sheet that was judged by others is judged again, from its pictures
-RULE = 8
+RULE = 9
 SPREADS = ("retention", "traits", "copying", "damage", "colours")  # figures with an interval
 
 

@@ -129,6 +129,14 @@ def expected_gain(position: TablePosition, strength: float, gains: Gains) -> flo
     strength: of the cell.
     gains: (strength, gain) of the probed cells, by their positions.
     """
+    nearest = nearest_gain(position, strength, gains)
+    return None if nearest is None else min(1.0, gains[nearest[0]][1] * nearest[1])
+
+
+def nearest_gain(
+    position: TablePosition, strength: float, gains: Gains
+) -> tuple[TablePosition, float] | None:
+    """The probed cell that `expected_gain` goes by, and how many times its gain is expected."""
     table, row, column = position
     steps = {
         at: (at[0] != table, abs(row - at[1]) + abs(column - at[2]))
@@ -137,8 +145,8 @@ def expected_gain(position: TablePosition, strength: float, gains: Gains) -> flo
     }
     if not steps:
         return None
-    known, gain = gains[min(steps, key=lambda at: steps[at])]
-    return min(1.0, gain * max(0.0, strength / known))
+    nearest = min(steps, key=lambda at: steps[at])
+    return nearest, max(0.0, strength / gains[nearest][0])
 
 
 def _are_neighbours(one: TablePosition, other: TablePosition) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lib_singlelora.judge.race import MARGIN, Key, Outlook, Race, Standings
+from lib_singlelora.judge.scale import Scale
 
 POSITIONS = [
     (table, row, column) for table in ("ALL", "OUTD") for row in range(5) for column in range(4)
@@ -144,3 +145,31 @@ def test_what_a_cell_costs_is_taken_from_its_worth() -> None:
     pictures = Pictures(worths, 0.02, 1)
     first = pictures([(cell, 0) for cell in range(40)])
     assert Race(POSITIONS, first, pictures, 0.9, 6).run(lambda: Outlook(prices)).leader != 39
+
+
+def test_doubt_in_what_is_added_widens_the_chance_and_moves_no_mean() -> None:
+    """What cells share, they share: it decides nothing between them."""
+    own = np.random.default_rng(1).normal([0.5, 0.58], 0.02, (4000, 2))
+    sure, shared, each = (
+        Standings.of(Outlook(np.zeros(2), doubts=doubts).worths(own))
+        for doubts in (None, np.array([[0.2], [0.2]]), np.array([[0.1, 0], [0, 0.1]]))
+    )
+    assert sure.leader == shared.leader == each.leader == 1
+    assert shared.worths.mean(axis=0) == pytest.approx(sure.worths.mean(axis=0))
+    assert each.worths.mean(axis=0) == pytest.approx(sure.worths.mean(axis=0))
+    assert sure.confidence > 0.99 and shared.confidence == pytest.approx(sure.confidence)
+    assert 0.6 < each.confidence < 0.85
+    assert shared.worths.std(axis=0).min() > 0.15
+
+
+def test_the_doubt_of_the_probes_is_what_cells_differ_by_beyond_themselves() -> None:
+    scale = Scale({"retention": 1.0}, 0.2, None, 0.0, 1.0)
+    easy_and_hard = [0.9, 0.5, 0.1]
+    assert scale.doubt_elsewhere([easy_and_hard], 0.2) == pytest.approx(0.4 / 3**0.5 / 0.8)
+    better = [kept + 0.1 for kept in easy_and_hard]
+    assert scale.doubt_elsewhere([easy_and_hard, better], 0.2) == pytest.approx(0)
+    uneven = [0.9, 0.7, 0.1]
+    rest = np.array([[0.2 / 3, -0.4 / 3, 0.2 / 3]]) / 2
+    expected = (2 * np.square(rest).sum() / 2 / 3) ** 0.5 / 0.8
+    assert scale.doubt_elsewhere([easy_and_hard, uneven], 0.2) == pytest.approx(expected)
+    assert scale.doubt_elsewhere([[0.4]], 0.2) == scale.doubt_elsewhere([], 0.2) == 0

@@ -284,7 +284,11 @@ def test_copying_is_probed_where_the_sheet_asks_for_the_source(
 
 
 def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_recommended(
-    workspace: Workspace, host: StandaloneHost, cells: dict[CellSpec, list[Path]], tmp_path: Path
+    workspace: Workspace,
+    host: StandaloneHost,
+    cells: dict[CellSpec, list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base, _, right, _, _ = cells
     forgets, keeps = two_epochs(tmp_path)
@@ -313,6 +317,14 @@ def test_of_two_that_are_alike_on_the_sheet_the_one_that_keeps_her_elsewhere_is_
     assert words in reason(keeps, judged)
     forgotten, kept = (judged[spec].value or 0.0 for spec in (forgets, keeps))
     assert kept - forgotten == pytest.approx((more - less) / (1 - alone) / 2, abs=0.05)
+    pictures = judged[keeps].by_picture["elsewhere"]
+    assert np.mean(pictures) == pytest.approx(more, abs=1e-4)
+    assert len(pictures) == len(judged[forgets].by_picture["elsewhere"]) > 2
+    # A few pictures of the probes are no certainty, whatever the sheet's own pictures say
+    monkeypatch.setattr(Scale, "doubt_elsewhere", lambda *_: 0.0)
+    sure = judge(quick, workspace, host, given, PROMPT, Job())[keeps]
+    assert judged[keeps].value == sure.value
+    assert judged[keeps].spread["value"] > sure.spread["value"]
 
 
 def test_a_race_ends_as_if_what_it_drew_had_been_there_before(
@@ -349,6 +361,7 @@ def test_a_race_ends_as_if_what_it_drew_had_been_there_before(
     given = {spec: [draw(spec, seed) for seed in range(n)] for spec, n in pictures.items()}
     before = ends(0, given)
     assert not asked and "elsewhere" in raced[good].scores
+    assert "elsewhere" in raced[good].by_picture
     for spec in (good, burnt):
         assert raced[spec].value == pytest.approx(before[spec].value, abs=1e-6)
 
