@@ -1,5 +1,8 @@
 """Trains the embedded world: python -m tools.world.train [--stage all|vae|text|unet|decoder|tagger]
-[--minutes 60] [--state DIR].
+[--minutes 60] [--state DIR] [--base FILE].
+
+With --base, unet and tagger go on from a checkpoint of ours and the tagger in the folder beside it,
+with drawings by many hands (scenes/look.py).
 
 Every stage resumes where it stopped. `all` goes vae -> text -> tagger -> unet -> decoder, each
 until its share of the minutes is over or its planned steps are done.
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from .networks.base import base_vae
 from .networks.store import Store, default_state, run
 
 STAGES = ("vae", "text", "tagger", "unet", "decoder")
@@ -32,8 +36,15 @@ def frozen_vae(store: Store) -> dict[str, torch.Tensor]:
     return weights
 
 
-def train(stage: str, store: Store, minutes: float, steps: int | None, device: str) -> None:
-    """One stage for so many minutes."""
+def train(
+    stage: str,
+    store: Store,
+    minutes: float,
+    steps: int | None,
+    device: str,
+    base: Path | None = None,
+) -> None:
+    """One stage for so many minutes; `base` is what unet and tagger go on from."""
     if stage == "vae":
         from .networks.train_vae import VaeTraining
 
@@ -50,21 +61,24 @@ def train(stage: str, store: Store, minutes: float, steps: int | None, device: s
 
         run(TextTraining(device), store, minutes, steps)
     elif stage == "unet":
-        from .networks.train_unet import UnetTraining
+        from .networks.train_unet import GONE_ON, UnetTraining
 
-        text = store.load("text")
+        text = None if base else store.load("text")
+        vae = base_vae(base) if base else frozen_vae(store)
+        folder = store.folder / "latents"
         run(
-            UnetTraining(
-                frozen_vae(store), text and text["model"], store.folder / "latents", device
-            ),
+            UnetTraining(vae, text and text["model"], folder, device, base=base),
             store,
             minutes,
-            steps,
+            min(steps or GONE_ON, GONE_ON) if base else steps,
         )
     else:
-        from .networks.train_tagger import TaggerTraining
+        from .networks.train_tagger import GONE_ON, TaggerTraining
 
-        run(TaggerTraining(store.load("vae_frozen"), device), store, minutes, steps)
+        vae = base_vae(base) if base else store.load("vae_frozen")
+        before = base.parent / "tagger" / "model.onnx" if base else None
+        steps = min(steps or GONE_ON, GONE_ON) if base else steps
+        run(TaggerTraining(vae, device, before), store, minutes, steps)
 
 
 def main() -> None:
@@ -77,6 +91,9 @@ def main() -> None:
         "--steps", type=int, help="stop at this step of the stage, earlier calls counted in"
     )
     parser.add_argument("--state", type=Path, default=default_state())
+    parser.add_argument(
+        "--base", type=Path, help="unet and tagger go on from this checkpoint of ours"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--threads", type=int, default=1, help="beside other work one is the fastest"
@@ -85,8 +102,10 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     store = Store(given.state)
     store.note(machine=torch.cuda.get_device_name() if given.device == "cuda" else "CPU")
+    if given.base and given.stage not in ("unet", "tagger"):
+        parser.error(f"--base: found --stage {given.stage}, expected unet or tagger")
     if given.stage != "all":
-        train(given.stage, store, given.minutes, given.steps, given.device)
+        train(given.stage, store, given.minutes, given.steps, given.device, given.base)
         return
     share = {"vae": 0.2, "text": 0.02, "tagger": 0.06, "unet": 0.67, "decoder": 0.05}
     for stage in STAGES:

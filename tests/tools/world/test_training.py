@@ -14,7 +14,11 @@ pytest.importorskip(
 )
 pytest.importorskip("transformers", reason="the text encoder needs transformers")
 
+from safetensors.torch import load_file
+
+from lib_singlelora.embedded.paths import CHECKPOINT, TAGGER
 from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
+from tools.world.networks.base import base_vae
 from tools.world.networks.models import (
     SCALE,
     UNET,
@@ -25,6 +29,7 @@ from tools.world.networks.models import (
 )
 from tools.world.networks.muon import orthogonalise
 from tools.world.networks.store import Store, run
+from tools.world.networks.tagger import RATINGS, find_norms, read_tagger
 from tools.world.networks.train_text import TextTraining
 from tools.world.networks.train_unet import UnetTraining
 from tools.world.networks.train_vae import VaeTraining, pictures, whitened
@@ -45,6 +50,35 @@ def test_a_resumed_text_training_equals_an_uninterrupted_one(tmp_path):
     run(TextTraining(), Store(tmp_path / "parts"), math.inf, steps=3)
     whole, parts = (Store(tmp_path / n).load("text")["model"] for n in ("whole", "parts"))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_a_tagger_is_read_back_from_its_file_and_its_norms_are_found():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    file = TAGGER / "model.onnx"
+    pictures_ = torch.randint(0, 256, (6, 128, 128, 3)).float()
+    said = onnxruntime.InferenceSession(str(file)).run(None, {"input": pictures_.numpy()})[0]
+    tagger = read_tagger(file, said.shape[1] - len(RATINGS)).eval()
+    with torch.no_grad():
+        assert tagger(pictures_).numpy() == pytest.approx(said[:, len(RATINGS) :], abs=1e-4)
+        find_norms(tagger, [pictures_[:3], pictures_[3:]])
+        again = tagger.eval()(pictures_).numpy()
+        assert again == pytest.approx(said[:, len(RATINGS) :], abs=1e-3)
+    norms = [block.norm1 for block in tagger.body]
+    assert all(float(norm.running_var.std()) > 0 for norm in norms)
+
+
+def test_a_training_that_goes_on_from_a_checkpoint_begins_with_its_weights(tmp_path):
+    stage = UnetTraining(
+        base_vae(CHECKPOINT), None, tmp_path / "latents", batch=2, shard=2, base=CHECKPOINT
+    )
+    held = load_file(CHECKPOINT)
+    first = stage.unet.state_dict()
+    assert all(
+        torch.equal(first[key], held[f"model.diffusion_model.{key}"].float()) for key in first
+    )
+    stage.advance()
+    assert any(not torch.equal(first[k], v) for k, v in stage.ema.weights.items())
 
 
 def test_a_resumed_unet_training_equals_an_uninterrupted_one(tmp_path):

@@ -24,7 +24,12 @@ class Latents:
     """latents(step) is a function of the step alone, whoever made the shards."""
 
     def __init__(
-        self, vae: dict[str, Tensor], folder: Path, device: str = "cpu", shard: int = SHARD
+        self,
+        vae: dict[str, Tensor],
+        folder: Path,
+        device: str = "cpu",
+        shard: int = SHARD,
+        many_hands: bool = False,
     ) -> None:
         self.model = (
             Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
@@ -33,6 +38,7 @@ class Latents:
         self.folder = folder
         self.device = device
         self.shard = shard
+        self.many_hands = many_hands
         folder.mkdir(parents=True, exist_ok=True)
         self.kept: dict[int, Tensor] = {}
 
@@ -44,9 +50,9 @@ class Latents:
             seeds = range(SEED + number * self.shard, SEED + (number + 1) * self.shard)
             rows = []
             for s in range(seeds.start, seeds.stop, 8):
-                x = pictures(range(s, min(s + 8, seeds.stop)), world=True).to(
-                    self.device, memory_format=torch.channels_last
-                )
+                x = pictures(
+                    range(s, min(s + 8, seeds.stop)), world=True, many_hands=self.many_hands
+                ).to(self.device, memory_format=torch.channels_last)
                 rows.append((self.model.encode(x)[0] * SCALE).half().cpu())
             part = path.with_suffix(f".{torch.randint(1 << 30, ()).item()}.part")
             torch.save(torch.cat(rows), part)

@@ -18,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .base import base_vae, load_base
 from .models import SCALE, UNET, Autoencoder, UNet, alphas_cumprod, new_text_encoder
 from .muon import Muon
 from .parallel import CAPTIONS, Drawers, Shelf, new_shelf
 from .recorded import Recorded
 from .store import Store, default_state
-from .train_tagger import Tagger, known_names
+from .tagger import Tagger
+from .train_tagger import known_names
 from .train_unet import GAMMA
 from .train_vae import reconstruction_loss, whitened
 
@@ -223,7 +225,8 @@ class World:
         )
         unet = UNet(**UNET).to(self.device, memory_format=torch.channels_last)
         text = new_text_encoder().to(self.device)
-        self._load(unet, text)
+        if self.base is not None:
+            load_base(self.base, unet, text)
         optimizer = Muon(unet.named_parameters(), lr=3e-3, adam_lr=1e-3)
         text_optimizer = Muon(
             [(n, p) for n, p in text.named_parameters() if "final_layer_norm" not in n],
@@ -267,39 +270,10 @@ class World:
         steps = self.run("unet", step, [optimizer, text_optimizer])
         self.store.save("unet", {"step": steps, "ema": average.cpu(0), "text_ema": average.cpu(1)})
 
-    def _load(self, unet: nn.Module, text: nn.Module) -> None:
-        if self.base is None:
-            return
-        from safetensors.torch import load_file
-
-        tensors = {k: v.float() for k, v in load_file(self.base).items()}
-        unet.load_state_dict(
-            {
-                k.removeprefix("model.diffusion_model."): v
-                for k, v in tensors.items()
-                if k.startswith("model.d")
-            }
-        )
-        own = {
-            k.removeprefix("cond_stage_model.transformer.text_model."): v
-            for k, v in tensors.items()
-            if k.startswith("cond_")
-        }
-        text.load_state_dict({k: own[k.removeprefix("text_model.")] for k in text.state_dict()})
-
     def load_vae(self) -> None:
         """The base's autoencoder."""
         if self.base is not None:
-            from safetensors.torch import load_file
-
-            prefix = "first_stage_model."
-            self.vae.load_state_dict(
-                {
-                    k.removeprefix(prefix): v.float()
-                    for k, v in load_file(self.base).items()
-                    if k.startswith(prefix)
-                }
-            )
+            self.vae.load_state_dict(base_vae(self.base))
 
     # ----------------------------------------------------------------------------------
 

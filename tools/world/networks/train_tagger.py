@@ -14,8 +14,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..scenes.look import PLAIN, sample_look
 from ..scenes.sample import sample_scene
 from ..scenes.scene import render
 from ..scenes.spec import CLOTH_COLOURS, HAIR_COLOURS, HELD_OUT_EXTRAS, Scene
@@ -23,9 +24,9 @@ from ..scenes.tags import tags
 from .ema import Ema
 from .models import Autoencoder
 from .store import Store
+from .tagger import RATINGS, Tagger, find_norms, read_tagger
 
 SIZE = 128
-RATINGS = ("general", "sensitive", "questionable", "explicit")
 PLAN = 28_000
 BATCH = 32
 SEED = 50_000_000
@@ -35,6 +36,10 @@ CANDIDATES = 6
 # New drawings a step; how many the batch is drawn from: each is seen about three times
 FRESH = 10
 WINDOW = 2000
+GONE_ON = 5_000  # steps of a training that goes on from a tagger that is there
+RATE = 2e-3
+RATE_GONE_ON = 5e-4
+CALIBRATION = 8  # batches by which the norms of a tagger that is there are found
 RECONSTRUCTED_FROM = 1500  # from this step on a quarter of the pictures have been through the VAE
 
 
@@ -83,42 +88,6 @@ def known_names() -> tuple[str, ...]:
         return tuple(row["name"].replace("_", " ") for row in csv.DictReader(file))[len(RATINGS) :]
 
 
-class ConvBlock(nn.Module):
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(c_out)
-        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(c_out)
-        self.skip = nn.Conv2d(c_in, c_out, 1, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.skip(x) + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
-
-
-class Tagger(nn.Module):
-    """(N, S, S, 3) BGR 0..255 -> (N, tags) probabilities; logits() without the sigmoid."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 24, 5, 2, 2)
-        self.body = nn.Sequential(
-            ConvBlock(24, 48, 2),
-            ConvBlock(48, 96, 2),
-            ConvBlock(96, 128, 2),
-            ConvBlock(128, 160, 2),
-        )
-        self.where = nn.Conv2d(160, 24, 1)  # a few channels keep their places: framing and pose
-        self.head = nn.Linear(160 * 2 + 24 * 16, count)
-
-    def logits(self, x: Tensor) -> Tensor:
-        h = self.body(F.relu(self.stem((x.permute(0, 3, 1, 2) - 127.5) / 64)))
-        return self.head(torch.cat([h.mean((2, 3)), h.amax((2, 3)), self.where(h).flatten(1)], 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits(x).sigmoid()
-
-
 def to_square(pixels: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
     """Padded with white to a square, as WD taggers are fed."""
     h, w, _ = pixels.shape
@@ -158,18 +127,26 @@ def spoiled(pixels: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
 
 
 class TaggerTraining:
-    """vae: the frozen VAE, wanted from step RECONSTRUCTED_FROM on."""
+    """vae: the frozen VAE, wanted from step RECONSTRUCTED_FROM on.
 
-    def __init__(self, vae: dict[str, Tensor] | None = None, device: str = "cpu") -> None:
+    base: an exported tagger to go on from; its pictures are then drawn by many hands.
+    """
+
+    def __init__(
+        self, vae: dict[str, Tensor] | None = None, device: str = "cpu", base: Path | None = None
+    ) -> None:
         torch.manual_seed(4)
         self.name = "tagger"
         self.step = 0
         self.device = device
         self.names = vocabulary()[0]
         self.index = {t: i for i, t in enumerate(self.names)}
-        self.model = Tagger(len(self.names)).to(device, memory_format=torch.channels_last)
+        own = read_tagger(base, len(self.names)) if base else Tagger(len(self.names))
+        self.model = own.to(device, memory_format=torch.channels_last)
+        self.many_hands = base is not None
+        self.plan, self.rate = (GONE_ON, RATE_GONE_ON) if base else (PLAN, RATE)
         self.ema = Ema(self.model, 0.995)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=2e-3, weight_decay=1e-2)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.rate, weight_decay=1e-2)
         self.vae = None
         if vae is not None:
             self.vae = (
@@ -178,12 +155,15 @@ class TaggerTraining:
             self.vae.load_state_dict(vae)
         self.pool: list[tuple[NDArray[np.uint8], list[str]]] = []
         self.drawn = lru_cache(maxsize=2 * WINDOW)(self.example)
+        if base:
+            find_norms(self.model, [self.batch()[0].to(device) for _ in range(CALIBRATION)])
 
     def example(self, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
         """A drawing in a square and its tags; one in four is higher than wide."""
         scene = scene_of(seed) if seed % 2 else self.rare(seed)
         width = (128, 128, 128, 80, 128, 128, 128, 96, 128, 128, 128, 112)[seed % 12]
-        return to_square(render(scene, width, 128).pixels), tags(scene)
+        look = sample_look(seed) if self.many_hands else PLAIN
+        return to_square(render(scene, width, 128, look).pixels), tags(scene)
 
     def rare(self, seed: int) -> Scene:
         """Of CANDIDATES drawings the one whose rarest tag is the rarest."""
@@ -217,7 +197,7 @@ class TaggerTraining:
 
     def batch(self) -> tuple[Tensor, Tensor]:
         rng = random.Random(SEED + self.step)
-        if self.step >= RECONSTRUCTED_FROM and not self.pool:
+        if (self.step >= RECONSTRUCTED_FROM or self.many_hands) and not self.pool:
             if self.vae is None:
                 raise SystemExit(
                     f"the tagger is at step {self.step}; from {RECONSTRUCTED_FROM} on it wants the"
@@ -238,7 +218,8 @@ class TaggerTraining:
     def advance(self) -> dict[str, float]:
         x, target = (v.to(self.device) for v in self.batch())
         for group in self.optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (self.step + 1) / 100) * max(0.02, 1 - self.step / PLAN)
+            falling = max(0.02, 1 - self.step / self.plan)
+            group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * falling
         self.model.train()
         loss = F.binary_cross_entropy_with_logits(self.model.logits(x), target)
         self.optimizer.zero_grad(set_to_none=True)

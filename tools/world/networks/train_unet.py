@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..scenes.look import sample_look
 from ..scenes.prompts import encode, tokens
 from ..scenes.sample import sample_scene
 from ..scenes.tags import caption
+from .base import load_base
 from .ema import Ema
 from .latents import Latents
 from .models import UNET, UNet, alphas_cumprod, new_text_encoder
@@ -21,6 +23,8 @@ from .muon import Muon
 
 BATCH = 32
 GAMMA = 5.0
+GONE_ON = 6_000  # steps of a training that goes on from a checkpoint that is there
+GENTLER = 0.3  # its rates beside those from zero
 PLAN = 30_000  # steps over which the learning rate falls
 SEED = 40_000_000
 
@@ -30,6 +34,7 @@ class UnetTraining:
 
     text: the pre-trained text encoder's, if any.
     folder: of the encoded drawings.
+    base: a checkpoint of ours to go on from; its pictures are then drawn by many hands.
     """
 
     def __init__(
@@ -40,18 +45,26 @@ class UnetTraining:
         device: str = "cpu",
         batch: int = BATCH,
         shard: int | None = None,
+        base: Path | None = None,
     ) -> None:
         torch.manual_seed(3)
         self.name = "unet"
         self.step = 0
         self.device = device
         self.batch = batch
-        self.latents = Latents(vae, folder, device, **({"shard": shard} if shard else {}))
+        self.many_hands = base is not None
+        self.latents = Latents(
+            vae, folder, device, many_hands=self.many_hands, **({"shard": shard} if shard else {})
+        )
         self.unet = UNet(**UNET).to(device, memory_format=torch.channels_last)
         self.text = new_text_encoder().to(device)
         if text:
             self.text.load_state_dict(text)
-        self.ema, self.text_ema = Ema(self.unet, 0.9995), Ema(self.text, 0.9995)
+        if base:
+            load_base(base, self.unet, self.text)
+        self.plan, self.strength = (GONE_ON, GENTLER) if base else (PLAN, 1.0)
+        decay = 0.998 if base else 0.9995
+        self.ema, self.text_ema = Ema(self.unet, decay), Ema(self.text, decay)
         self.optimizer = Muon(self.unet.named_parameters(), lr=3e-3, adam_lr=1e-3)
         self.text_optimizer = Muon(
             [(n, p) for n, p in self.text.named_parameters() if "final_layer_norm" not in n],
@@ -63,11 +76,15 @@ class UnetTraining:
     def advance(self) -> dict[str, float]:
         generator = torch.Generator().manual_seed(SEED + self.step)
         rng = random.Random(SEED + self.step)
-        factor = min(1.0, (self.step + 1) / 200) * max(0.1, 1 - self.step / PLAN)
+        falling = max(0.1, 1 - self.step / self.plan)
+        factor = self.strength * min(1.0, (self.step + 1) / 200) * falling
         self.optimizer.schedule(factor)
         self.text_optimizer.schedule(factor)
         seeds, x0 = self.latents.batch(self.step, self.batch, generator)
-        numbers = tokens([caption(sample_scene(s), rng) for s in seeds])
+        hands = [sample_look(s).tags() if self.many_hands else [] for s in seeds]
+        numbers = tokens(
+            [caption(sample_scene(s), rng, hand=h) for s, h in zip(seeds, hands, strict=True)]
+        )
         noise = torch.randn(x0.shape, generator=generator)
         # stratified: the batch covers the schedule evenly
         t = (

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..scenes.look import PLAIN, sample_look
 from ..scenes.sample import sample_scene
 from ..scenes.scene import render
 from .ema import Ema
@@ -20,9 +21,17 @@ PLAN = {"vae": 3300, "decoder": 2500}  # steps over which the learning rate fall
 SEED = 10_000_000
 
 
-def pictures(seeds: range, size: int = 128, world: bool = False) -> Tensor:
+def pictures(
+    seeds: range, size: int = 128, world: bool = False, many_hands: bool = False
+) -> Tensor:
     """(B, 3, size, size) in [-1, 1]."""
-    stack = np.stack([render(sample_scene(s, world), size).pixels for s in seeds])
+    looks = [sample_look(s) if many_hands else PLAIN for s in seeds]
+    stack = np.stack(
+        [
+            render(sample_scene(s, world), size, look=look).pixels
+            for s, look in zip(seeds, looks, strict=True)
+        ]
+    )
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

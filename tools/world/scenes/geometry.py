@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .look import PLAIN, Look
 from .spec import Character, Scene
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -54,7 +55,13 @@ class Window:
 
 
 def window(
-    scene: Scene, width: int, height: int, dx: float = 0.0, dy: float = 0.0, zoom: float = 1.0
+    scene: Scene,
+    width: int,
+    height: int,
+    dx: float = 0.0,
+    dy: float = 0.0,
+    zoom: float = 1.0,
+    look: Look = PLAIN,
 ) -> Window:
     """The window of a scene's framing in a picture of width × height pixels."""
     top, bottom = WINDOWS[scene.framing]
@@ -62,10 +69,12 @@ def window(
         bottom = SITTING_SOLE + 0.15
     if scene.pose == "arms up" and scene.framing in ("full body", "cowboy shot", "upper body"):
         top -= 0.1
+    top, bottom = look.at(top), look.at(bottom)
     span = (bottom - top) * zoom
+    broad = max(look.head, look.breadth)
     if len(scene.characters) == 2:
-        span = max(span, 2.75 * height / width)
-    least = {"portrait": 1.3, "close-up": 1.0, "upper body": 1.6}.get(scene.framing, 1.5)
+        span = max(span, 2.75 * broad * height / width)
+    least = {"portrait": 1.3, "close-up": 1.0, "upper body": 1.6}.get(scene.framing, 1.5) * broad
     scale = min(height / span, width / least)
     middle = (top + bottom) / 2 + dy
     return Window(dx - width / scale / 2, middle - height / scale / 2, scale)

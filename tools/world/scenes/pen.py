@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import skia
 
-from .palette import LINE, RGB, shade
+from .look import CHIN, PLAIN, Look
+from .palette import LINE, RGB, light, shade
 
 Point = tuple[float, float]
 
@@ -69,16 +70,31 @@ class Pen:
     """Draws on a canvas that is already in body units.
 
     line: width of the outline in body units.
+    look: the hand.
     """
 
-    def __init__(self, canvas: skia.Canvas, line: float) -> None:
+    def __init__(self, canvas: skia.Canvas, line: float, look: Look = PLAIN) -> None:
         self.canvas = canvas
-        self.line = line
+        self.line = line * look.line
+        self.look = look
 
     def fill(self, path: skia.Path, rgb: RGB, alpha: int = 255) -> None:
+        self._paint(path, self.look.colour(rgb), alpha)
+
+    def _paint(self, path: skia.Path, rgb: RGB, alpha: int = 255) -> None:
         self.canvas.drawPath(path, skia.Paint(Color=colour4(rgb, alpha), AntiAlias=True))
 
     def stroke(self, path: skia.Path, rgb: RGB = LINE, width: float | None = None) -> None:
+        """A line; features that are drawn in the outlines' colour stay where there are none."""
+        own = (self.look.ink or LINE) if rgb == LINE else self.look.colour(rgb)
+        self._line(path, own, width)
+
+    def outline(self, path: skia.Path, width: float | None = None) -> None:
+        """The outline of a shape."""
+        if self.look.ink:
+            self._line(path, self.look.ink, width)
+
+    def _line(self, path: skia.Path, rgb: RGB, width: float | None = None) -> None:
         self.canvas.drawPath(
             path,
             skia.Paint(
@@ -93,27 +109,55 @@ class Pen:
 
     def shape(self, path: skia.Path, rgb: RGB, shift: Point | None = (-0.055, -0.03)) -> None:
         """An outlined shape; shift moves the lit part off the shaded one (None: flat)."""
-        if shift is None:
-            self.fill(path, rgb)
+        rgb, dark = self.look.colour(rgb), self.look.shading
+        if self.look.blended and dark:
+            self._blend(path, light(rgb, dark / 2), shade(rgb, dark))
+        elif shift is None or not dark:
+            self._paint(path, rgb)
         else:
-            self.fill(path, shade(rgb))
+            self._paint(path, shade(rgb, dark))
             with self.inside(path):
                 self.canvas.translate(*shift)
-                self.fill(path, rgb)
-        self.stroke(path)
+                self._paint(path, rgb)
+        self.outline(path)
+
+    def _blend(self, path: skia.Path, lit: RGB, dark: RGB) -> None:
+        """Filled from the lit side to the shaded one."""
+        box = path.getBounds()
+        across = skia.GradientShader.MakeLinear(
+            points=[(box.left(), box.top()), (box.right(), box.bottom())],
+            colors=[colour4(lit), colour4(dark)],
+        )
+        self.canvas.drawPath(path, skia.Paint(Shader=across, AntiAlias=True))
 
     def limb(self, points: Sequence[Point], width: float, rgb: RGB) -> None:
         """A rounded limb along the points."""
         path = smooth(points, closed=False)
-        self.stroke(path, LINE, width + self.line)
-        self.stroke(path, shade(rgb, 0.1), width - self.line)
+        rgb = self.look.colour(rgb)
+        self.outline(path, width + self.line)
+        self._line(path, shade(rgb, self.look.shading * 0.625), width - self.line)
         self.canvas.save()
         self.canvas.translate(-width * 0.12, -width * 0.04)
-        self.stroke(path, rgb, width * 0.8 - self.line)
+        self._line(path, rgb, width * 0.8 - self.line)
         self.canvas.restore()
 
     def curve(self, points: Sequence[Point], rgb: RGB = LINE, width: float | None = None) -> None:
         self.stroke(smooth(points, closed=False), rgb, width)
+
+    @contextmanager
+    def scaled(self, across: float, down: float) -> Iterator[None]:
+        """Everything drawn meanwhile is scaled about the chin."""
+        if across == down == 1:
+            yield
+            return
+        self.canvas.save()
+        self.canvas.translate(0.0, CHIN)
+        self.canvas.scale(across, down)
+        self.canvas.translate(0.0, -CHIN)
+        try:
+            yield
+        finally:
+            self.canvas.restore()
 
     @contextmanager
     def inside(self, path: skia.Path) -> Iterator[None]:

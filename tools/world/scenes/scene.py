@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,10 @@ import skia
 from numpy.typing import NDArray
 
 from . import draw_background, draw_body, draw_clothes, draw_extras, draw_hair, draw_head
-from .geometry import Box, Window, clip, parts, window
-from .pen import Pen
+from .geometry import SITTING_SOLE, SOLE, Box, Window, clip, parts, window
+from .look import PLAIN, Look, faded, washed
+from .palette import BACKDROP
+from .pen import Pen, oval
 from .spec import Character, Scene
 
 LINE_AT_128 = 1.0  # outline of a full-body figure at 128 pixels; it grows slower than the picture
@@ -34,10 +37,13 @@ class Drawing:
     figure: NDArray[np.uint8]
 
 
-def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing:
+def render(
+    scene: Scene, width: int = 128, height: int | None = None, look: Look = PLAIN
+) -> Drawing:
     """Draws the scene.
 
     width, height: 64 to 4096 pixels; height defaults to width.
+    look: the hand that draws it. Boxes are those of PLAIN alone.
     """
     height = height or width
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
@@ -52,29 +58,34 @@ def render(scene: Scene, width: int = 128, height: int | None = None) -> Drawing
         rng.uniform(-0.06, 0.06),
         rng.uniform(-0.03, 0.03),
         rng.uniform(0.99, 1.05),
+        look,
     )
     back = skia.Surface(width, height)
     front = skia.Surface(width, height)
     aspect = width / height
     with back as canvas:
         canvas.scale(height, height)
-        draw_background.draw(Pen(canvas, 1.2 / 128), scene.background, aspect, scene.seed)
+        draw_background.draw(Pen(canvas, 1.2 / 128, look), scene.background, aspect, scene.seed)
     boxes: list[dict[str, Box]] = []
     with front as canvas:
         line = _line_width(view, height)
+        broad = max(look.head, look.breadth)
         for who, x, mirrored in _places(scene):
             canvas.save()
             canvas.translate(-view.left * view.scale, -view.top * view.scale)
             canvas.scale(view.scale, view.scale)
-            canvas.translate(x, 0.0)
+            canvas.translate(x * broad, 0.0)
             if mirrored:
                 canvas.scale(-1.0, 1.0)
-            draw_figure(Pen(canvas, line), who, scene.pose, scene.view)
+            draw_figure(Pen(canvas, line, look), who, scene.pose, scene.view)
             canvas.restore()
             boxes.append(_pixel_boxes(who, scene, view, x, mirrored, width, height))
-    figure = _array(front)
+    figure = washed(_array(front), look)
+    behind = _array(back)
+    if scene.background in BACKDROP:
+        behind = faded(behind, look)
     alpha = figure[..., 3:].astype(np.float32) / 255  # premultiplied
-    pixels = figure[..., :3] + _array(back)[..., :3] * (1 - alpha)
+    pixels = figure[..., :3] + behind[..., :3] * (1 - alpha)
     return Drawing(
         np.clip(pixels + 0.5, 0, 255).astype(np.uint8),
         figure[..., 3] > 127,
@@ -121,39 +132,56 @@ def draw_figure(pen: Pen, who: Character, pose: str, view: str) -> None:
     """One figure, back to front."""
     behind = view == "behind"
     early_arms = pose == "arms behind back" and not behind and view != "side"
+    look = pen.look
+
+    def head() -> AbstractContextManager[None]:
+        return pen.scaled(look.head, look.head)
+
+    def body() -> AbstractContextManager[None]:
+        return pen.scaled(look.breadth, look.height)
+
+    if look.ground:
+        with body():
+            sole = SITTING_SOLE if pose == "sitting" else SOLE
+            pen.fill(oval(0.0, sole + 0.02, 0.55, 0.06), (110, 100, 104), 90)
     if not behind:
-        draw_extras.behind_body(pen, who, view)
-        draw_hair.back(pen, who, view)
-    if pose == "sitting":
-        draw_body.seat(pen, view)
-    if early_arms:
-        draw_body.arms(pen, who, pose, view)
-    draw_body.legs(pen, who, pose, view)
-    draw_body.neck(pen)
-    draw_clothes.torso(pen, who, view)
-    draw_clothes.bottom(pen, who, pose, view)
-    draw_clothes.corset(pen, who, view)
-    draw_extras.over_body(pen, who, view)
-    over = pose in ("arms up", "waving")
-    if not early_arms and not over:
-        draw_body.arms(pen, who, pose, view)
-    draw_clothes.capelet(pen, who, view)
-    if over:
-        draw_body.arms(pen, who, pose, view)
-    draw_clothes.scarf(pen, who)
-    draw_extras.striped_scarf(pen, who)
-    if behind:
-        draw_extras.behind_body(pen, who, view)
-        draw_hair.back(pen, who, view)
-        draw_hair.cap_behind(pen, who)
-        draw_hair.ponytail_over(pen, who)
-    else:
-        draw_head.head(pen, who, view)
-        draw_extras.glasses(pen, who, view)
-        draw_hair.front(pen, who, view)
-    draw_extras.on_head(pen, who, view)
-    draw_head.hair_ornament(pen, who, view)
-    draw_head.hat(pen, who, view)
+        with body():
+            draw_extras.behind_body(pen, who, view)
+        with head():
+            draw_hair.back(pen, who, view)
+    with body():
+        if pose == "sitting":
+            draw_body.seat(pen, view)
+        if early_arms:
+            draw_body.arms(pen, who, pose, view)
+        draw_body.legs(pen, who, pose, view)
+        draw_body.neck(pen)
+        draw_clothes.torso(pen, who, view)
+        draw_clothes.bottom(pen, who, pose, view)
+        draw_clothes.corset(pen, who, view)
+        draw_extras.over_body(pen, who, view)
+        over = pose in ("arms up", "waving")
+        if not early_arms and not over:
+            draw_body.arms(pen, who, pose, view)
+        draw_clothes.capelet(pen, who, view)
+        if over:
+            draw_body.arms(pen, who, pose, view)
+        draw_clothes.scarf(pen, who)
+        draw_extras.striped_scarf(pen, who)
+        if behind:
+            draw_extras.behind_body(pen, who, view)
+    with head():
+        if behind:
+            draw_hair.back(pen, who, view)
+            draw_hair.cap_behind(pen, who)
+            draw_hair.ponytail_over(pen, who)
+        else:
+            draw_head.head(pen, who, view)
+            draw_extras.glasses(pen, who, view)
+            draw_hair.front(pen, who, view)
+        draw_extras.on_head(pen, who, view)
+        draw_head.hair_ornament(pen, who, view)
+        draw_head.hat(pen, who, view)
 
 
 def _array(surface: skia.Surface) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from .geometry import SITTING_SOLE, SOLE, WINDOWS, hands, hem, parts
 from .spec import Character, Scene
@@ -181,9 +182,17 @@ def _skirt_tags(scene: Scene, who: Character) -> list[str]:
     return out
 
 
-def caption(scene: Scene, rng: random.Random, empty: float = 0.1, partial: float = 0.3) -> str:
+def caption(
+    scene: Scene,
+    rng: random.Random,
+    empty: float = 0.1,
+    partial: float = 0.3,
+    hand: Sequence[str] = (),
+) -> str:
     """A training caption: the count first, the rest shuffled; sometimes only some of the tags,
     sometimes nothing.
+
+    hand: tags of the hand that drew it, which every caption with tags names.
     """
     if rng.random() < empty:
         return ""
@@ -191,5 +200,8 @@ def caption(scene: Scene, rng: random.Random, empty: float = 0.1, partial: float
     if rng.random() < partial:
         rest = rng.sample(rest, rng.randint(min(3, len(rest)), len(rest)))
     else:
+        rng.shuffle(rest)
+    if hand:
+        rest += hand
         rng.shuffle(rest)
     return ", ".join([first, *rest])
