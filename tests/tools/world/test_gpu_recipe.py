@@ -21,6 +21,7 @@ from tools.world.networks.recorded import Recorded
 from tools.world.networks.store import Store
 from tools.world.networks.train_gpu import World, context_of
 from tools.world.networks.train_tagger import known_names, vocabulary
+from tools.world.scenes.look import sample_look
 from tools.world.scenes.prompts import encode, tokens
 from tools.world.scenes.sample import sample_scene
 from tools.world.scenes.scene import render
@@ -48,6 +49,20 @@ def test_all_cores_draw_what_one_draws() -> None:
     assert (shelves[0].pixels[4] == render(sample_scene(70_000_004, True), 128).pixels).all()
     assert shelves[0].told.shape == (5, 4, 77) and (shelves[0].told[:, :, 0] == 49406).all()
     assert shelves[1].told.sum(1).min() >= 3
+
+
+def test_all_cores_draw_by_many_hands() -> None:
+    shelf = new_shelf("world", 12, len(known_names()))
+    drawers = Drawers([shelf], known_names(), 2, many_hands=True)
+    try:
+        drawers.wait("world", 12)
+    finally:
+        drawers.close()
+    seeds = range(70_000_000, 70_000_012)
+    for pixels, seed in zip(shelf.pixels, seeds, strict=True):
+        drawn = render(sample_scene(seed, True), 128, look=sample_look(seed)).pixels
+        assert (pixels == drawn).all()
+    assert len({sample_look(seed) for seed in seeds}) > 4
 
 
 def test_the_shipped_tagger_lists_the_vocabulary() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..scenes.look import PLAIN, Look, sample_look
 from ..scenes.prompts import LENGTH, token_rows
 from ..scenes.sample import sample_scene
 from ..scenes.scene import render
@@ -59,10 +60,16 @@ def new_shelf(kind: str, count: int, tag_names: int) -> Shelf:
 
 
 class Drawers:
-    """Processes that fill shelves in the order given.  Fork them before the GPU is touched."""
+    """Processes that fill shelves in the order given.  Fork them before the GPU is touched.
 
-    def __init__(self, shelves: list[Shelf], names: tuple[str, ...], processes: int) -> None:
-        global _shelves, _index
+    many_hands: drawings differ in proportions, lines and tones too (scenes/look.py).
+    """
+
+    def __init__(
+        self, shelves: list[Shelf], names: tuple[str, ...], processes: int, many_hands: bool = False
+    ) -> None:
+        global _shelves, _index, _many_hands
+        _many_hands = many_hands
         _shelves = {shelf.kind: shelf for shelf in shelves}
         _index = {name: n for n, name in enumerate(names)}
         self.done = {shelf.kind: 0 for shelf in shelves}
@@ -88,6 +95,11 @@ class Drawers:
 
 _shelves: dict[str, Shelf] = {}
 _index: dict[str, int] = {}
+_many_hands = False
+
+
+def _look(seed: int) -> Look:
+    return sample_look(seed) if _many_hands else PLAIN
 
 
 def _fill(chunk: tuple[str, int]) -> str:
@@ -102,8 +114,10 @@ def _with_captions(world: bool) -> Callable[[Shelf, int, int], None]:
     def draw(shelf: Shelf, n: int, seed: int) -> None:
         scene = sample_scene(seed, world)
         rng = random.Random(seed)
-        shelf.pixels[n] = render(scene, NATIVE).pixels
-        shelf.told[n] = token_rows([caption(scene, rng) for _ in range(CAPTIONS)])
+        look = _look(seed)
+        shelf.pixels[n] = render(scene, NATIVE, look=look).pixels
+        hand = look.tags()
+        shelf.told[n] = token_rows([caption(scene, rng, hand=hand) for _ in range(CAPTIONS)])
 
     return draw
 
@@ -117,7 +131,7 @@ def _with_tags(shelf: Shelf, n: int, seed: int) -> None:
     scenes = [scene_of(CANDIDATES * seed + k) for k in range(CANDIDATES if n % 2 else 1)]
     scene = max(scenes, key=lambda scene: max(_index.get(tag, -1) for tag in tags(scene)))
     width = (128, 128, 128, 80, 128, 128, 128, 96, 128, 128, 128, 112)[n % 12]
-    pixels = to_square(render(scene, width, NATIVE).pixels)
+    pixels = to_square(render(scene, width, NATIVE, _look(seed)).pixels)
     rng = random.Random(seed)
     if rng.random() < 0.3:
         data = io.BytesIO()

@@ -1,5 +1,5 @@
 """Trains the embedded world on one GPU in minutes: python -m tools.world.networks.train_gpu
-[--seconds 500] [--state DIR] [--base FILE].
+[--seconds 500] [--state DIR] [--base FILE] [--many-hands].
 
 All cores draw while the GPU trains; each stage has a share of the time, in which its rate falls to
 nothing. --base starts from a checkpoint that was trained before instead of from zero. Leaves in the
@@ -97,7 +97,13 @@ class World:
     """The stages on one device, one after the other."""
 
     def __init__(
-        self, store: Store, seconds: float, counts: dict[str, int], device: str, base: Path | None
+        self,
+        store: Store,
+        seconds: float,
+        counts: dict[str, int],
+        device: str,
+        base: Path | None,
+        many_hands: bool = False,
     ) -> None:
         self.store = store
         self.device = device
@@ -109,7 +115,7 @@ class World:
             kind: new_shelf(kind, count, len(self.names)) for kind, count in counts.items()
         }
         self.drawers = Drawers(
-            list(self.shelves.values()), self.names, max(1, (os.cpu_count() or 2) - 1)
+            list(self.shelves.values()), self.names, max(1, (os.cpu_count() or 2) - 1), many_hands
         )
         self.vae = Autoencoder().to(device, memory_format=torch.channels_last)
         store.note(machine=torch.cuda.get_device_name() if device == "cuda" else "CPU")
@@ -340,6 +346,11 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path, default=default_state())
     parser.add_argument("--base", type=Path, help="a checkpoint of ours to start from")
+    parser.add_argument(
+        "--many-hands",
+        action="store_true",
+        help="drawings of many proportions, lines and tones (scenes/look.py)",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--stages",
@@ -353,7 +364,9 @@ def main() -> None:
     counts = {kind: max(16, int(count * given.drawings)) for kind, count in COUNTS.items()}
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-    world = World(Store(given.state), given.seconds, counts, given.device, given.base)
+    world = World(
+        Store(given.state), given.seconds, counts, given.device, given.base, given.many_hands
+    )
     torch.manual_seed(5)
     world.load_vae()
     stages = {
