@@ -50,12 +50,15 @@ export function open(chosen) {
 let loading = /** @type {Promise<void> | null} */ (null);
 let again = false;
 let edits = 0;
-/** Changes of settings that are being saved. */
-const pending = /** @type {Set<Promise<unknown>>} */ (new Set());
+/** Changes of settings that are being saved, and of which workspace. */
+const pending = /** @type {Map<Promise<unknown>, string>} */ (new Map());
+/** @param {string} of @returns {Promise<unknown>[]} */
+const pendingOf = (of) => [...pending].filter(([, each]) => each === of).map(([saving]) => saving);
 
 /**
  * Load what the open workspace holds; calls that come meanwhile make one more load. It ends when
- * what was so at the call is shown: a load that began before may have read what was so before.
+ * what was so at the call is shown, or could not be loaded: a load that began before may have read
+ * what was so before.
  * @returns {Promise<void>}
  */
 export function reload() {
@@ -71,8 +74,9 @@ async function load() {
             again = false;
             await loadOnce(name.value);
             // What was read before a change would have shown the value from before it.
-            if (pending.size) {
-                await Promise.allSettled(pending);
+            const saving = pendingOf(name.value);
+            if (saving.length) {
+                await Promise.allSettled(saving);
                 again = true;
             }
         } while (again);
@@ -95,7 +99,7 @@ async function loadOnce(asked) {
                 return dataset.value; // what is shown stays
             }),
         ]);
-        if (pending.size) return;
+        if (pendingOf(asked).length) return;
         if (asked !== name.value || begun !== edits) {
             again = true;
             return;
@@ -191,9 +195,9 @@ export async function change(values) {
     const before = glance.value;
     edits += 1;
     const saving = ask(ofWorkspace(asked), { method: "PATCH", body: values });
-    pending.add(saving);
-    if (before) glance.value = { ...before, settings: { ...before.settings, ...values } };
+    pending.set(saving, asked);
     try {
+        if (before) glance.value = { ...before, settings: { ...before.settings, ...values } };
         await saving;
     } catch (error) {
         if (glance.value && before && asked === name.value) glance.value = before;

@@ -161,14 +161,18 @@ class Contest:
     def _doubts(self) -> Floats:
         """(cells, causes): how far what the probes add may lie beside.
 
-        Each probed cell is a cause, which those share that it speaks for.  A cell that is not
-        probed is in as much doubt once more, for it might have shown something else.
+        Each probed cell is a cause, which those share that it speaks for, as far as its gain is
+        expected of them.  A cell that is not probed and is expected to gain is in as much doubt
+        once more, for it might have shown something else.  What obedience, leak and copying cost
+        is taken as sure.
         """
         alone = self._prober.kept_alone if self._prober else None
         probed = [spec for spec in self._probed if "elsewhere" in self.judged[spec].by_picture]
         if alone is None or not probed:
             return np.zeros((len(self.racers), 0))
-        kept = [self.judged[spec].by_picture["elsewhere"] for spec in probed]
+        # Pictures of one probe are alike in what they ask for: a probe is one witness
+        shape = (len(probed), -1, self._options.probe_seeds)
+        kept = np.reshape([self.judged[s].by_picture["elsewhere"] for s in probed], shape).mean(2)
         doubt = self.scale.doubt_elsewhere(kept, alone)
         doubt *= ELSEWHERE * self.scale.weights["retention"]
         gains = {self._positions[spec]: (spec.strength, 0.0) for spec in probed}
@@ -179,9 +183,8 @@ class Contest:
             if position in gains:
                 doubts[number, causes.index(position)] = doubt
             elif nearest := nearest_gain(position, spec.strength, gains):
-                share = min(1.0, nearest[1])
-                doubts[number, causes.index(nearest[0])] = doubt * share
-                doubts[number, len(causes) + number] = doubt * share
+                doubts[number, causes.index(nearest[0])] = doubt * nearest[1]
+                doubts[number, len(causes) + number] = doubt if nearest[1] else 0.0
         return doubts
 
     def _prices(self) -> Floats:

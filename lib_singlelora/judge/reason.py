@@ -46,8 +46,8 @@ def _how_sure(spec: CellSpec, judged: Mapping[CellSpec, Judgement], confidence: 
     )
     if not rivals:
         return (
-            f"as good as the best with {chance} only: more pictures (judge.budget,"
-            " judge.probe_seeds) would tell"
+            f"as good as the best with {chance} only: more pictures (judge.probe_seeds,"
+            " judge.budget) would tell"
         )
     first = rivals[0]
     more = f" and {len(rivals) - 1} more" if len(rivals) > 1 else ""

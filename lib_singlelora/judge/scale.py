@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..metrics.posterior import Floats
 from ..metrics.ranking import CRITERIA, TablePosition, price, worth
 from ..settings.judge import JudgeSettings
 from .cells import NO_LORA, CellSpec, Judgement
@@ -121,24 +122,23 @@ class Scale:
             return None
         return (kept - alone) / (1 - alone)
 
-    def doubt_elsewhere(self, kept: Sequence[Sequence[float]], alone: float) -> float:
+    def doubt_elsewhere(self, kept: Floats, alone: float) -> float:
         """Standard error of a cell's gain in the probes beside another cell's.
 
         That is by what the cells' pictures differ beyond what each cell and each probe is better
         than others, for cells are compared by the same probes and seeds.  A cell alone is doubted
-        by all that its pictures differ by; 0 where it has a single picture.
-        kept: what each picture shows, of each probed cell in the same order.
+        by all that its probes differ by; 0 where it has a single one.
+        kept: (cells, probes), what each probed cell shows in each probe.
         alone: what the checkpoint alone shows in the mean.
         """
-        shown = np.array(kept, dtype=np.float64)
-        if shown.ndim != 2 or shown.shape[1] < 2 or alone >= 1:
+        cells, probes = kept.shape
+        if probes < 2 or alone >= 1:
             return 0.0
-        cells, pictures = shown.shape
-        rest = shown - shown.mean(axis=1, keepdims=True)
+        rest = kept - kept.mean(axis=1, keepdims=True)
         if cells > 1:
             rest = rest - rest.mean(axis=0)
-        freedom = max(1, cells - 1) * (pictures - 1)
-        return float((np.square(rest).sum() / freedom / pictures) ** 0.5 / (1 - alone))
+        freedom = max(1, cells - 1) * (probes - 1)
+        return float((np.square(rest).sum() / freedom / probes) ** 0.5 / (1 - alone))
 
     def probe_price(self, judgement: Judgement) -> float:
         """The price of what only probes show."""

@@ -165,11 +165,13 @@ def test_doubt_in_what_is_added_widens_the_chance_and_moves_no_mean() -> None:
 def test_the_doubt_of_the_probes_is_what_cells_differ_by_beyond_themselves() -> None:
     scale = Scale({"retention": 1.0}, 0.2, None, 0.0, 1.0)
     easy_and_hard = [0.9, 0.5, 0.1]
-    assert scale.doubt_elsewhere([easy_and_hard], 0.2) == pytest.approx(0.4 / 3**0.5 / 0.8)
+    assert scale.doubt_elsewhere(np.array([easy_and_hard]), 0.2) == pytest.approx(
+        0.4 / 3**0.5 / 0.8
+    )
     better = [kept + 0.1 for kept in easy_and_hard]
-    assert scale.doubt_elsewhere([easy_and_hard, better], 0.2) == pytest.approx(0)
+    assert scale.doubt_elsewhere(np.array([easy_and_hard, better]), 0.2) == pytest.approx(0)
     uneven = [0.9, 0.7, 0.1]
     rest = np.array([[0.2 / 3, -0.4 / 3, 0.2 / 3]]) / 2
     expected = (2 * np.square(rest).sum() / 2 / 3) ** 0.5 / 0.8
-    assert scale.doubt_elsewhere([easy_and_hard, uneven], 0.2) == pytest.approx(expected)
-    assert scale.doubt_elsewhere([[0.4]], 0.2) == scale.doubt_elsewhere([], 0.2) == 0
+    assert scale.doubt_elsewhere(np.array([easy_and_hard, uneven]), 0.2) == pytest.approx(expected)
+    assert scale.doubt_elsewhere(np.array([[0.4]]), 0.2) == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from .networks.base import base_vae
+from .networks.base import base_vae, fingerprint
 from .networks.store import Store, default_state, run
 
 STAGES = ("vae", "text", "tagger", "unet", "decoder")
@@ -33,6 +33,19 @@ def frozen_vae(store: Store) -> dict[str, torch.Tensor]:
             raise SystemExit(f"{store.folder}: no trained VAE here; run --stage vae first")
         weights = whitened(state["ema"])
         store.save("vae_frozen", weights)
+    return weights
+
+
+def vae_of(base: Path, store: Store) -> dict[str, torch.Tensor]:
+    """The base's VAE, which is the state's from now on: export takes it with the U-Net."""
+    weights, before = base_vae(base), store.load("vae_frozen")
+    if before is None:
+        store.save("vae_frozen", weights)
+    elif fingerprint(before) != fingerprint(weights):
+        raise SystemExit(
+            f"{store.folder}: found another VAE than that of {base}, expected its own or none;"
+            " take another --state"
+        )
     return weights
 
 
@@ -64,7 +77,7 @@ def train(
         from .networks.train_unet import GONE_ON, UnetTraining
 
         text = None if base else store.load("text")
-        vae = base_vae(base) if base else frozen_vae(store)
+        vae = vae_of(base, store) if base else frozen_vae(store)
         folder = store.folder / "latents"
         run(
             UnetTraining(vae, text and text["model"], folder, device, base=base),

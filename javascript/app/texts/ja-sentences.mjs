@@ -41,7 +41,7 @@ export const sentences = [
     ["obeys {0} % of the poses, views, places and clothes that the checkpoint obeys", "チェックポイントが従うポーズ・視点・場所・服の {0} % に従う"],
     ["shows {0} % of the traits in other poses and views (the checkpoint {1} %)", "他のポーズや視点で特徴の {0} % を示す（チェックポイントだけでは {1} %）"],
     ["as good as the best with {0}", "最良と同等である確率は {0}"],
-    ["as good as the best with {0} only: more pictures (judge.budget, judge.probe_seeds) would tell", "最良と同等である確率は {0} だけです。画像を増やせば（judge.budget、judge.probe_seeds）はっきりします"],
+    ["as good as the best with {0} only: more pictures (judge.probe_seeds, judge.budget) would tell", "最良と同等である確率は {0} だけです。画像を増やせば（judge.probe_seeds、judge.budget）はっきりします"],
     ["as good as the best with {0}, not told apart from {1}", "最良と同等である確率は {0}。{1} とは区別できません"],
     ["{0} and {1} more", "{0} と他 {1} 件"],
     ["the gentler is taken", "控えめなほうを採用しました"],

@@ -22,7 +22,7 @@ STANDING = Scene((Character(),))
 
 
 def heads_high(drawing: Drawing) -> float:
-    """Heights of the widest part above the middle, the head, that the figure has."""
+    """The figure's breadth beside its height: its head is the broadest part."""
     rows = np.flatnonzero(drawing.mask.any(axis=1))
     return float(drawing.mask[rows[0] : rows[-1]].sum(axis=1).max() / (rows[-1] - rows[0]))
 
@@ -59,6 +59,13 @@ def test_the_figure_fills_the_picture_and_its_head_is_in_it(look):
         assert rows[0] > 0 and rows[-1] > 115
 
 
+@pytest.mark.parametrize("look", [Look(head=0.5, height=1.5), Look(head=0.6, height=1.4), PLAIN])
+def test_raised_hands_stay_in_the_picture(look):
+    for framing in ("full body", "cowboy shot", "upper body"):
+        raised = replace(STANDING, pose="arms up", framing=framing)
+        assert not render(raised, look=look).mask[0].any()
+
+
 def test_a_small_figure_has_a_large_head():
     small, own, tall = (
         heads_high(render(STANDING, look=look))
@@ -67,7 +74,7 @@ def test_a_small_figure_has_a_large_head():
     assert small > own > tall
 
 
-def test_without_outlines_no_pixel_of_the_body_has_their_colour():
+def test_without_outlines_hardly_a_pixel_of_the_body_has_their_colour():
     bare = replace(STANDING, framing="head out of frame")
     dark = [
         int((np.abs(render(bare, look=look).pixels.astype(int) - LINE).sum(axis=2) < 40).sum())

@@ -5,6 +5,7 @@ loaders read.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 
 from lib_singlelora.embedded.paths import CHECKPOINT, TAGGER
 from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
-from tools.world.networks.base import base_vae
+from tools.world.networks.base import base_vae, fingerprint
 from tools.world.networks.models import (
     SCALE,
     UNET,
@@ -34,6 +35,7 @@ from tools.world.networks.train_text import TextTraining
 from tools.world.networks.train_unet import UnetTraining
 from tools.world.networks.train_vae import VaeTraining, pictures, whitened
 from tools.world.scenes.prompts import encode, tokens
+from tools.world.train import vae_of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -73,12 +75,37 @@ def test_a_training_that_goes_on_from_a_checkpoint_begins_with_its_weights(tmp_p
         base_vae(CHECKPOINT), None, tmp_path / "latents", batch=2, shard=2, base=CHECKPOINT
     )
     held = load_file(CHECKPOINT)
-    first = stage.unet.state_dict()
+    first = {key: value.clone() for key, value in stage.unet.state_dict().items()}
     assert all(
         torch.equal(first[key], held[f"model.diffusion_model.{key}"].float()) for key in first
     )
     stage.advance()
     assert any(not torch.equal(first[k], v) for k, v in stage.ema.weights.items())
+
+
+def test_a_training_is_resumed_with_the_base_that_it_began_with_alone(tmp_path):
+    base = base_vae(CHECKPOINT)
+
+    def stage(from_: Path | None):
+        return UnetTraining(base, None, tmp_path / "latents", batch=2, shard=2, base=from_)
+
+    run(stage(CHECKPOINT), Store(tmp_path / "whole"), math.inf, steps=2)
+    run(stage(CHECKPOINT), Store(tmp_path / "parts"), math.inf, steps=1)
+    with pytest.raises(SystemExit, match="expected one from nothing"):
+        run(stage(None), Store(tmp_path / "parts"), math.inf, steps=2)
+    run(stage(CHECKPOINT), Store(tmp_path / "parts"), math.inf, steps=2)
+    whole, parts = (Store(tmp_path / n).load("unet")["ema"] for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+    assert len(list((tmp_path / "latents").iterdir())) == 2  # by many hands, and by one
+
+
+def test_a_state_with_another_vae_is_not_mixed_with_a_base(tmp_path):
+    store = Store(tmp_path)
+    assert fingerprint(vae_of(CHECKPOINT, store)) == fingerprint(store.load("vae_frozen"))
+    vae_of(CHECKPOINT, store)
+    store.save("vae_frozen", Autoencoder().state_dict())
+    with pytest.raises(SystemExit, match="another VAE"):
+        vae_of(CHECKPOINT, store)
 
 
 def test_a_resumed_unet_training_equals_an_uninterrupted_one(tmp_path):

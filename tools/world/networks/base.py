@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +19,27 @@ def load_base(file: Path, unet: nn.Module, text: nn.Module) -> None:
 def base_vae(file: Path) -> dict[str, Tensor]:
     """The autoencoder's weights."""
     return _part(file, "first_stage_model.")
+
+
+def fingerprint(weights: dict[str, Tensor]) -> str:
+    """Twelve hexadecimal digits, of what the weights are."""
+    mark = hashlib.sha256()
+    for key in sorted(weights):
+        mark.update(key.encode() + weights[key].contiguous().cpu().numpy().tobytes())
+    return mark.hexdigest()[:12]
+
+
+def check_same_base(state: dict[str, Any], base: str) -> None:
+    """Raise SystemExit where a state's training went on from something else.
+
+    base: fingerprint of what this training goes on from; "" for nothing.
+    """
+    before = state.get("base", "")
+    if before != base:
+        raise SystemExit(
+            f"found a training that went on from {before or 'nothing'}, expected one from"
+            f" {base or 'nothing'}; take another --state, or the --base of before"
+        )
 
 
 def _part(file: Path, prefix: str) -> dict[str, Tensor]:

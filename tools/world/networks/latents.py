@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .base import fingerprint
 from .models import SCALE, Autoencoder
 from .train_vae import pictures
 
@@ -21,7 +22,11 @@ SEED = 30_000_000
 
 
 class Latents:
-    """latents(step) is a function of the step alone, whoever made the shards."""
+    """latents(step) is a function of the step alone, whoever made the shards.
+
+    folder: of all shards; those of another VAE and of many hands lie beside each other in it.
+    many_hands: the drawings differ in proportions, lines and tones too (scenes/look.py).
+    """
 
     def __init__(
         self,
@@ -35,11 +40,11 @@ class Latents:
             Autoencoder().to(device, memory_format=torch.channels_last).requires_grad_(False)
         )
         self.model.load_state_dict(vae)
-        self.folder = folder
+        self.folder = folder / f"{fingerprint(vae)}{'-many-hands' if many_hands else ''}"
         self.device = device
         self.shard = shard
         self.many_hands = many_hands
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.kept: dict[int, Tensor] = {}
 
     @torch.no_grad()

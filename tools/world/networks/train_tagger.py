@@ -21,6 +21,7 @@ from ..scenes.sample import sample_scene
 from ..scenes.scene import render
 from ..scenes.spec import CLOTH_COLOURS, HAIR_COLOURS, HELD_OUT_EXTRAS, Scene
 from ..scenes.tags import tags
+from .base import check_same_base, fingerprint
 from .ema import Ema
 from .models import Autoencoder
 from .store import Store
@@ -144,6 +145,7 @@ class TaggerTraining:
         own = read_tagger(base, len(self.names)) if base else Tagger(len(self.names))
         self.model = own.to(device, memory_format=torch.channels_last)
         self.many_hands = base is not None
+        self.base = fingerprint(own.state_dict()) if base else ""
         self.plan, self.rate = (GONE_ON, RATE_GONE_ON) if base else (PLAN, RATE)
         self.ema = Ema(self.model, 0.995)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.rate, weight_decay=1e-2)
@@ -156,7 +158,8 @@ class TaggerTraining:
         self.pool: list[tuple[NDArray[np.uint8], list[str]]] = []
         self.drawn = lru_cache(maxsize=2 * WINDOW)(self.example)
         if base:
-            find_norms(self.model, [self.batch()[0].to(device) for _ in range(CALIBRATION)])
+            shown = [self.batch(-1 - number)[0].to(device) for number in range(CALIBRATION)]
+            find_norms(self.model, shown)
 
     def example(self, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
         """A drawing in a square and its tags; one in four is higher than wide."""
@@ -195,8 +198,9 @@ class TaggerTraining:
             )
             self.pool += [(y[k], rows[k][1]) for k in range(16)]
 
-    def batch(self) -> tuple[Tensor, Tensor]:
-        rng = random.Random(SEED + self.step)
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Pictures (B, S, S, 3), BGR, and their tags (B, names), of a step."""
+        rng = random.Random(SEED + step)
         if (self.step >= RECONSTRUCTED_FROM or self.many_hands) and not self.pool:
             if self.vae is None:
                 raise SystemExit(
@@ -210,13 +214,13 @@ class TaggerTraining:
             if self.pool and rng.random() < 0.3:
                 own, names = rng.choice(self.pool)
             else:
-                own, names = self.drawn(SEED + self.step * FRESH + rng.randrange(WINDOW))
+                own, names = self.drawn(SEED + step * FRESH + rng.randrange(WINDOW))
             pixels.append(spoiled(own, rng))
             target[k, [self.index[t] for t in names if t in self.index]] = 1
         return torch.from_numpy(np.stack(pixels)[..., ::-1].copy()).float(), target
 
     def advance(self) -> dict[str, float]:
-        x, target = (v.to(self.device) for v in self.batch())
+        x, target = (v.to(self.device) for v in self.batch(self.step))
         for group in self.optimizer.param_groups:
             falling = max(0.02, 1 - self.step / self.plan)
             group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * falling
@@ -232,12 +236,14 @@ class TaggerTraining:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "base": self.base,
             "model": self.model.state_dict(),
             "ema": self.ema.weights,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        check_same_base(state, self.base)
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.ema.weights = {k: v.to(self.device) for k, v in state["ema"].items()}

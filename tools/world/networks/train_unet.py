@@ -15,7 +15,7 @@ from ..scenes.look import sample_look
 from ..scenes.prompts import encode, tokens
 from ..scenes.sample import sample_scene
 from ..scenes.tags import caption
-from .base import load_base
+from .base import check_same_base, fingerprint, load_base
 from .ema import Ema
 from .latents import Latents
 from .models import UNET, UNet, alphas_cumprod, new_text_encoder
@@ -53,6 +53,7 @@ class UnetTraining:
         self.device = device
         self.batch = batch
         self.many_hands = base is not None
+        self.base = ""
         self.latents = Latents(
             vae, folder, device, many_hands=self.many_hands, **({"shard": shard} if shard else {})
         )
@@ -62,6 +63,7 @@ class UnetTraining:
             self.text.load_state_dict(text)
         if base:
             load_base(base, self.unet, self.text)
+            self.base = fingerprint(self.unet.state_dict())
         self.plan, self.strength = (GONE_ON, GENTLER) if base else (PLAN, 1.0)
         decay = 0.998 if base else 0.9995
         self.ema, self.text_ema = Ema(self.unet, decay), Ema(self.text, decay)
@@ -113,6 +115,7 @@ class UnetTraining:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "base": self.base,
             "unet": self.unet.state_dict(),
             "text": self.text.state_dict(),
             "ema": self.ema.weights,
@@ -122,6 +125,7 @@ class UnetTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        check_same_base(state, self.base)
         self.step = state["step"]
         self.unet.load_state_dict(state["unet"])
         self.text.load_state_dict(state["text"])

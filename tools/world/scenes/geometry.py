@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .look import PLAIN, Look
+from .look import CHIN, PLAIN, Look
 from .spec import Character, Scene
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -22,6 +22,7 @@ SITTING_SOLE = 2.3
 HEM = {"miniskirt": 1.72, "skirt": 1.96, "long skirt": 2.34}
 SITTING_HEM = {"miniskirt": 1.7, "skirt": 1.86, "long skirt": 2.08}
 HAIR_END = {"short": 0.42, "medium": 0.86, "long": 1.62}
+RAISED = -0.85  # how high raised hands are drawn
 SIDE_WIDTH = 0.62  # how much narrower the body is from the side
 
 # top and bottom of what a framing shows, in body units
@@ -70,6 +71,8 @@ def window(
     if scene.pose == "arms up" and scene.framing in ("full body", "cowboy shot", "upper body"):
         top -= 0.1
     top, bottom = look.at(top), look.at(bottom)
+    if scene.pose == "arms up" and scene.framing in ("full body", "cowboy shot", "upper body"):
+        top = min(top, CHIN + (RAISED - CHIN) * look.height)  # a long body's hands pass the head
     span = (bottom - top) * zoom
     broad = max(look.head, look.breadth)
     if len(scene.characters) == 2:

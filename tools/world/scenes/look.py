@@ -69,8 +69,8 @@ class Look:
     def tags(self) -> list[str]:
         """What a caption calls this hand; nothing for the renderer's own."""
         told = [
-            ("chibi", self.head >= 1.3),
-            ("tall", self.head <= 0.78),
+            ("chibi", self.head / self.height >= 1.4),
+            ("tall", self.head / self.height <= 0.7),
             ("no lineart", self.ink is None),
             ("thick outlines", self.ink is not None and self.line >= 1.6),
             ("flat color", self.shading == 0),
