@@ -37,7 +37,7 @@ CANDIDATES = 6
 # New drawings a step; how many the batch is drawn from: each is seen about three times
 FRESH = 10
 WINDOW = 2000
-GONE_ON = 5_000  # steps of a training that goes on from a tagger that is there
+GONE_ON = 30_000  # steps of a training that goes on from a tagger that is there
 RATE = 2e-3
 RATE_GONE_ON = 5e-4
 CALIBRATION = 8  # batches by which the norms of a tagger that is there are found

@@ -23,7 +23,7 @@ from .muon import Muon
 
 BATCH = 32
 GAMMA = 5.0
-GONE_ON = 6_000  # steps of a training that goes on from a checkpoint that is there
+GONE_ON = 12_000  # steps of a training that goes on from a checkpoint that is there
 GENTLER = 0.3  # its rates beside those from zero
 PLAN = 30_000  # steps over which the learning rate falls
 SEED = 40_000_000
