@@ -12,7 +12,7 @@ from ..jobs import Job, Progress
 from ..metrics.posterior import Floats
 from ..metrics.ranking import expected_gain, expected_price, nearest_gain, next_to_probe
 from ..settings.judge import JudgeSettings
-from .cells import CellSpec
+from .cells import CellSpec, Judgement
 from .first_round import FirstRound
 from .probe_round import Prober
 from .race import Key, Outlook, Race, Standings
@@ -245,10 +245,16 @@ class Contest:
                 nearest=seen[spec].nearest,
                 copy=seen[spec].copy,
                 damage=seen[spec].damage,
-                by_picture={**(before.by_picture if before else {}), **seen[spec].by_picture},
+                by_picture={**self._of_probes(before), **seen[spec].by_picture},
             )
         known = self._known()
         return {key: known[key] for key in keys}
+
+    @staticmethod
+    def _of_probes(before: Judgement | None) -> Mapping[str, tuple[float, ...]]:
+        """What is known picture by picture of the probes, which a race draws none of."""
+        known = before.by_picture if before else {}
+        return {name: values for name, values in known.items() if name == "elsewhere"}
 
     def _report(self, message: str) -> None:
         self._job.raise_if_cancelled()

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from lib_singlelora.judge.cells import Judgement
+from lib_singlelora.judge.contest import Contest
 from lib_singlelora.judge.race import MARGIN, Key, Outlook, Race, Standings
 from lib_singlelora.judge.scale import Scale
+from lib_singlelora.metrics.similarity import PixelCheck
 
 POSITIONS = [
     (table, row, column) for table in ("ALL", "OUTD") for row in range(5) for column in range(4)
@@ -175,3 +178,12 @@ def test_the_doubt_of_the_probes_is_what_cells_differ_by_beyond_themselves() -> 
     expected = (2 * np.square(rest).sum() / 2 / 3) ** 0.5 / 0.8
     assert scale.doubt_elsewhere(np.array([easy_and_hard, uneven]), 0.2) == pytest.approx(expected)
     assert scale.doubt_elsewhere(np.array([[0.4]]), 0.2) == 0
+
+
+def test_a_race_s_own_pictures_leave_nothing_of_earlier_ones_but_the_probes() -> None:
+    """A figure that is known of the first picture and not of the next is known no more."""
+    before = Judgement(
+        PixelCheck(0.5, ""), by_picture={"likeness": (0.4,), "elsewhere": (0.1, 0.2)}
+    )
+    assert Contest._of_probes(before) == {"elsewhere": (0.1, 0.2)}
+    assert Contest._of_probes(None) == {}
