@@ -1,8 +1,8 @@
 """Trains the embedded world: python -m tools.world.train [--stage all|vae|text|unet|decoder|tagger]
 [--minutes 60] [--state DIR] [--base FILE].
 
-With --base, unet and tagger go on from a checkpoint of ours and the tagger in the folder beside it,
-with drawings by many hands (scenes/look.py).
+With --base, vae, unet and tagger, in this order, go on from a checkpoint of ours and the tagger in
+the folder beside it, with drawings by many hands (scenes/look.py).
 
 Every stage resumes where it stopped. `all` goes vae -> text -> tagger -> unet -> decoder, each
 until its share of the minutes is over or its planned steps are done.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from .networks.base import base_vae, fingerprint
+from .networks.base import base_vae, check_same_base, fingerprint
 from .networks.store import Store, default_state, run
 
 STAGES = ("vae", "text", "tagger", "unet", "decoder")
@@ -37,16 +37,23 @@ def frozen_vae(store: Store) -> dict[str, torch.Tensor]:
 
 
 def vae_of(base: Path, store: Store) -> dict[str, torch.Tensor]:
-    """The base's VAE, which is the state's from now on: export takes it with the U-Net."""
-    weights, before = base_vae(base), store.load("vae_frozen")
-    if before is None:
-        store.save("vae_frozen", weights)
-    elif fingerprint(before) != fingerprint(weights):
-        raise SystemExit(
-            f"{store.folder}: found another VAE than that of {base}, expected its own or none;"
-            " take another --state"
-        )
-    return weights
+    """The VAE that went on from the base's, or the base's own where none did.
+
+    It is the state's from now on: latents are encoded by it and export takes it with the U-Net.
+    """
+    own = base_vae(base)
+    frozen, trained = store.load("vae_frozen"), store.load("vae")
+    if frozen is None:
+        if trained is not None:
+            check_same_base(trained, fingerprint(own))
+            frozen = {k: v.half().float().contiguous() for k, v in trained["ema"].items()}
+        else:
+            frozen = own
+        store.save("vae_frozen", frozen)
+        store.save("vae_from", {"base": fingerprint(own)})
+    else:
+        check_same_base(store.load("vae_from") or {}, fingerprint(own))
+    return frozen
 
 
 def train(
@@ -59,12 +66,14 @@ def train(
 ) -> None:
     """One stage for so many minutes; `base` is what unet and tagger go on from."""
     if stage == "vae":
-        from .networks.train_vae import VaeTraining
+        from .networks.train_vae import GONE_ON, VaeTraining
 
         if store.load("vae_frozen") is not None:
             print("the VAE is frozen already; --stage decoder goes on with its decoder alone")
             return
-        run(VaeTraining(device), store, minutes, steps)
+        if base:
+            steps = min(steps or GONE_ON, GONE_ON)
+        run(VaeTraining(device, base=base and base_vae(base)), store, minutes, steps)
     elif stage == "decoder":
         from .networks.train_vae import VaeTraining
 
@@ -88,7 +97,7 @@ def train(
     else:
         from .networks.train_tagger import GONE_ON, TaggerTraining
 
-        vae = base_vae(base) if base else store.load("vae_frozen")
+        vae = vae_of(base, store) if base else store.load("vae_frozen")
         before = base.parent / "tagger" / "model.onnx" if base else None
         steps = min(steps or GONE_ON, GONE_ON) if base else steps
         run(TaggerTraining(vae, device, before), store, minutes, steps)
@@ -105,7 +114,7 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path, default=default_state())
     parser.add_argument(
-        "--base", type=Path, help="unet and tagger go on from this checkpoint of ours"
+        "--base", type=Path, help="vae, unet and tagger go on from this checkpoint of ours"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -115,8 +124,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     store = Store(given.state)
     store.note(machine=torch.cuda.get_device_name() if given.device == "cuda" else "CPU")
-    if given.base and given.stage not in ("unet", "tagger"):
-        parser.error(f"--base: found --stage {given.stage}, expected unet or tagger")
+    if given.base and given.stage not in ("vae", "unet", "tagger"):
+        parser.error(f"--base: found --stage {given.stage}, expected vae, unet or tagger")
     if given.stage != "all":
         train(given.stage, store, given.minutes, given.steps, given.device, given.base)
         return

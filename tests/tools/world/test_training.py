@@ -103,9 +103,30 @@ def test_a_state_with_another_vae_is_not_mixed_with_a_base(tmp_path):
     store = Store(tmp_path)
     assert fingerprint(vae_of(CHECKPOINT, store)) == fingerprint(store.load("vae_frozen"))
     vae_of(CHECKPOINT, store)
-    store.save("vae_frozen", Autoencoder().state_dict())
-    with pytest.raises(SystemExit, match="another VAE"):
-        vae_of(CHECKPOINT, store)
+    of_another_world = Store(tmp_path / "other")
+    of_another_world.save("vae_frozen", Autoencoder().state_dict())
+    with pytest.raises(SystemExit, match="went on from nothing"):
+        vae_of(CHECKPOINT, of_another_world)
+
+
+def test_a_vae_that_goes_on_is_what_the_unet_is_encoded_by_and_stays_near_it(tmp_path):
+    store = Store(tmp_path)
+    before = base_vae(CHECKPOINT)
+    run(VaeTraining(base=before), store, math.inf, steps=2)
+    run(VaeTraining(base=before), store, math.inf, steps=3)
+    with pytest.raises(SystemExit, match="went on from"):
+        run(VaeTraining(), store, math.inf, steps=4)
+    found = vae_of(CHECKPOINT, store)
+    assert fingerprint(found) != fingerprint(before)
+    assert fingerprint(vae_of(CHECKPOINT, store)) == fingerprint(found)
+    x = pictures(range(3))
+    latents = []
+    for weights in (before, found):
+        model = Autoencoder()
+        model.load_state_dict(weights)
+        with torch.no_grad():
+            latents.append(model.encode(x)[0] * SCALE)
+    assert 0 < float((latents[0] - latents[1]).square().mean()) < 0.02
 
 
 def test_a_resumed_unet_training_equals_an_uninterrupted_one(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -13,11 +14,16 @@ from torch import Tensor
 from ..scenes.look import PLAIN, sample_look
 from ..scenes.sample import sample_scene
 from ..scenes.scene import render
+from .base import check_same_base, fingerprint
 from .ema import Ema
 from .models import SCALE, Autoencoder
 from .muon import Muon
 
 PLAN = {"vae": 3300, "decoder": 2500}  # steps over which the learning rate falls
+GONE_ON = 3000  # of a training that goes on from a VAE that is there
+# How much latents that move away from those of before cost, beside the reconstruction: a U-Net
+# that was trained on them goes on from there.
+ANCHOR = 0.05
 SEED = 10_000_000
 
 
@@ -35,16 +41,18 @@ def pictures(
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def crops(step: int) -> Tensor:
+def crops(step: int, many_hands: bool = False) -> Tensor:
     """Every fourth batch whole pictures, the others crops, two of each picture, mostly from where
     the figure is.
     """
     if step % 4 == 3:
-        return pictures(range(SEED + step * 8, SEED + step * 8 + 2))
+        return pictures(range(SEED + step * 8, SEED + step * 8 + 2), many_hands=many_hands)
     rng = random.Random(step)
     out = []
     for k in range(4):
-        drawing = render(sample_scene(SEED + step * 8 + k, False), 128)
+        seed = SEED + step * 8 + k
+        look = sample_look(seed) if many_hands else PLAIN
+        drawing = render(sample_scene(seed, False), 128, look=look)
         ys, xs = np.nonzero(drawing.mask)
         for _ in range(2):
             if len(ys) and rng.random() < 0.85:
@@ -73,9 +81,17 @@ def reconstruction_loss(found: Tensor, true: Tensor) -> Tensor:
 class VaeTraining:
     """decoder_only: the encoder and the latents stay as they are, so that a U-Net trained on them
     stays right.
+
+    base: a VAE to go on from, whole; its pictures are then drawn by many hands, and its latents
+        stay near those of before.
     """
 
-    def __init__(self, device: str = "cpu", decoder_only: dict[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        decoder_only: dict[str, Tensor] | None = None,
+        base: dict[str, Tensor] | None = None,
+    ) -> None:
         torch.manual_seed(1)
         self.name = "decoder" if decoder_only else "vae"
         self.device = device
@@ -86,20 +102,28 @@ class VaeTraining:
             self.model.load_state_dict(decoder_only)
             self.model.encoder.requires_grad_(False)
             self.model.quant_conv.requires_grad_(False)
+        self.base, self.before = "", None
+        if base:
+            self.base = fingerprint(base)
+            self.model.load_state_dict(base)
+            self.before = copy.deepcopy(self.model).requires_grad_(False)
+        self.plan = GONE_ON if base else PLAN[self.name]
         self.ema = Ema(self.model, 0.997)
         self.optimizer = Muon(
             [(n, p) for n, p in self.model.named_parameters() if p.requires_grad],
-            lr=1e-3 if decoder_only else 2e-3,
-            adam_lr=5e-4 if decoder_only else 1e-3,
+            lr=1e-3 if decoder_only or base else 2e-3,
+            adam_lr=5e-4 if decoder_only or base else 1e-3,
         )
 
     def advance(self) -> dict[str, float]:
         torch.manual_seed(SEED + self.step)
         floor = 0.08
         self.optimizer.schedule(
-            min(1.0, (self.step + 1) / 40) * max(floor, 1 - self.step / PLAN[self.name])
+            min(1.0, (self.step + 1) / 40) * max(floor, 1 - self.step / self.plan)
         )
-        x = crops(self.step).to(self.device, memory_format=torch.channels_last)
+        x = crops(self.step, self.before is not None).to(
+            self.device, memory_format=torch.channels_last
+        )
         with torch.set_grad_enabled(not self.decoder_only):
             mean, logvar = self.model.encode(x)
             z = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
@@ -108,6 +132,10 @@ class VaeTraining:
         if not self.decoder_only:
             divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()
             loss = loss + 2e-6 * 256 * divergence
+        if self.before is not None:
+            with torch.no_grad():
+                there = self.before.encode(x)[0]
+            loss = loss + ANCHOR * (SCALE * (mean - there)).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -119,12 +147,14 @@ class VaeTraining:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "base": self.base,
             "model": self.model.state_dict(),
             "ema": self.ema.weights,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        check_same_base(state, self.base)
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.ema.weights = {k: v.to(self.device) for k, v in state["ema"].items()}
