@@ -5,6 +5,7 @@ import logging
 import signal
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,29 @@ def test_several_writers_lose_and_tear_no_event(tmp_path: Path) -> None:
         thread.join()
     found = {(event["writer"], event["number"]) for event in EventLog(path).read()}
     assert found == {(writer, number) for writer in range(4) for number in range(50)}
+
+
+def test_a_log_that_another_writer_begins_meanwhile_gets_the_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log" / "events.jsonl"
+
+    def at_once(look: Callable[[Path], bool]) -> Callable[[Path], bool]:
+        """The same look; then the other writer's first line is there."""
+
+        def then(self: Path) -> bool:
+            found = look(self)
+            if self == path:
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b'{"event": "other"}\n')
+            return found
+
+        return then
+
+    monkeypatch.setattr(Path, "is_file", at_once(Path.is_file))
+    EventLog(path).write("own")
+    monkeypatch.undo()
+    assert [event["event"] for event in EventLog(path).read()][-1:] == ["own"]
 
 
 def test_what_lies_in_the_place_of_a_log_and_of_its_events_is_passed_over(tmp_path: Path) -> None:

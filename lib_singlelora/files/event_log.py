@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,11 @@ class EventLog:
 
 
 def _is_plain(path: Path) -> bool:
-    return path.is_file() or not path.exists()
+    """True for a file, and for none; by one look, for another writer may begin it meanwhile."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _line(event: str, values: dict[str, Any]) -> bytes:
