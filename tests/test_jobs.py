@@ -218,7 +218,8 @@ def test_a_log_that_another_writer_begins_meanwhile_gets_the_event(
 
         return then
 
-    monkeypatch.setattr(Path, "is_file", at_once(Path.is_file))
+    for look in (Path.is_file, Path.exists):
+        monkeypatch.setattr(Path, look.__name__, at_once(look))
     EventLog(path).write("own")
     monkeypatch.undo()
     assert [event["event"] for event in EventLog(path).read()][-1:] == ["own"]

@@ -236,25 +236,30 @@ class Contest:
         seen = self._first.judge({spec: self._pictures[spec] for spec in (*alone, *runners)})
         for spec in runners:
             before = self.judged.get(spec)
-            scores = {**(before.scores if before else {}), **seen[spec].scores}
-            self.judged[spec] = replace(
-                before or seen[spec],
-                pixels=seen[spec].pixels,
-                retention=seen[spec].retention,
-                scores=scores,
-                nearest=seen[spec].nearest,
-                copy=seen[spec].copy,
-                damage=seen[spec].damage,
-                by_picture={**self._of_probes(before), **seen[spec].by_picture},
+            self.judged[spec] = (
+                seen[spec] if before is None else self._seen_anew(before, seen[spec])
             )
         known = self._known()
         return {key: known[key] for key in keys}
 
-    @staticmethod
-    def _of_probes(before: Judgement | None) -> Mapping[str, tuple[float, ...]]:
-        """What is known picture by picture of the probes, which a race draws none of."""
-        known = before.by_picture if before else {}
-        return {name: values for name, values in known.items() if name == "elsewhere"}
+    def _seen_anew(self, before: Judgement, seen: Judgement) -> Judgement:
+        """What all of a cell's pictures show, and of before what the probes showed alone.
+
+        A figure that is known of the first pictures and not of the next is known no more.
+        """
+        by_probes = (*self.scale.probed, "elsewhere")
+        scores = {name: value for name, value in before.scores.items() if name in by_probes}
+        pictures = {n: values for n, values in before.by_picture.items() if n in by_probes}
+        return replace(
+            before,
+            pixels=seen.pixels,
+            retention=seen.retention,
+            scores={**scores, **seen.scores},
+            nearest=seen.nearest,
+            copy=seen.copy,
+            damage=seen.damage,
+            by_picture={**pictures, **seen.by_picture},
+        )
 
     def _report(self, message: str) -> None:
         self._job.raise_if_cancelled()

@@ -182,8 +182,14 @@ def test_the_doubt_of_the_probes_is_what_cells_differ_by_beyond_themselves() -> 
 
 def test_a_race_s_own_pictures_leave_nothing_of_earlier_ones_but_the_probes() -> None:
     """A figure that is known of the first picture and not of the next is known no more."""
+    contest = Contest.__new__(Contest)
+    contest.scale = Scale({"retention": 1.0}, 0.2, None, 0.0, 1.0)
     before = Judgement(
-        PixelCheck(0.5, ""), by_picture={"likeness": (0.4,), "elsewhere": (0.1, 0.2)}
+        PixelCheck(0.5, ""),
+        scores={"likeness": 0.4, "damage": 0.3, "leak": 0.2, "elsewhere": 0.15},
+        by_picture={"likeness": (0.4,), "damage": (0.3,), "elsewhere": (0.1, 0.2)},
     )
-    assert Contest._of_probes(before) == {"elsewhere": (0.1, 0.2)}
-    assert Contest._of_probes(None) == {}
+    seen = Judgement(PixelCheck(0.6, ""), scores={"damage": 0.1}, by_picture={"damage": (0.3, 0)})
+    now = contest._seen_anew(before, seen)
+    assert now.scores == {"damage": 0.1, "leak": 0.2, "elsewhere": 0.15}
+    assert now.by_picture == {"damage": (0.3, 0), "elsewhere": (0.1, 0.2)}

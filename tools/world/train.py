@@ -56,6 +56,11 @@ def vae_of(base: Path, store: Store) -> dict[str, torch.Tensor]:
     return frozen
 
 
+def _until(steps: int | None, gone_on: int, base: Path | None) -> int | None:
+    """The step at which a stage stops; from a base there is no more to do after `gone_on`."""
+    return min(steps or gone_on, gone_on) if base else steps
+
+
 def train(
     stage: str,
     store: Store,
@@ -71,9 +76,8 @@ def train(
         if store.load("vae_frozen") is not None:
             print("the VAE is frozen already; --stage decoder goes on with its decoder alone")
             return
-        if base:
-            steps = min(steps or GONE_ON, GONE_ON)
-        run(VaeTraining(device, base=base and base_vae(base)), store, minutes, steps)
+        own = base_vae(base) if base else None
+        run(VaeTraining(device, base=own), store, minutes, _until(steps, GONE_ON, base))
     elif stage == "decoder":
         from .networks.train_vae import VaeTraining
 
@@ -92,15 +96,16 @@ def train(
             UnetTraining(vae, text and text["model"], folder, device, base=base),
             store,
             minutes,
-            min(steps or GONE_ON, GONE_ON) if base else steps,
+            _until(steps, GONE_ON, base),
         )
     else:
         from .networks.train_tagger import GONE_ON, TaggerTraining
 
         vae = vae_of(base, store) if base else store.load("vae_frozen")
         before = base.parent / "tagger" / "model.onnx" if base else None
-        steps = min(steps or GONE_ON, GONE_ON) if base else steps
-        run(TaggerTraining(vae, device, before), store, minutes, steps)
+        if before and not before.is_file():
+            raise SystemExit(f"{before}: found no file, expected the tagger that belongs to {base}")
+        run(TaggerTraining(vae, device, before), store, minutes, _until(steps, GONE_ON, base))
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ from tools.world.scenes.tags import caption
 STANDING = Scene((Character(),))
 
 
-def heads_high(drawing: Drawing) -> float:
-    """The figure's breadth beside its height: its head is the broadest part."""
+def breadth(drawing: Drawing) -> float:
+    """The figure's beside its height: its head is the broadest part."""
     rows = np.flatnonzero(drawing.mask.any(axis=1))
     return float(drawing.mask[rows[0] : rows[-1]].sum(axis=1).max() / (rows[-1] - rows[0]))
 
@@ -68,7 +68,7 @@ def test_raised_hands_stay_in_the_picture(look):
 
 def test_a_small_figure_has_a_large_head():
     small, own, tall = (
-        heads_high(render(STANDING, look=look))
+        breadth(render(STANDING, look=look))
         for look in (Look(head=1.8, height=0.8), PLAIN, Look(head=0.5, height=1.4, breadth=0.9))
     )
     assert small > own > tall

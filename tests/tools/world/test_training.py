@@ -15,7 +15,7 @@ pytest.importorskip(
 )
 pytest.importorskip("transformers", reason="the text encoder needs transformers")
 
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from lib_singlelora.embedded.paths import CHECKPOINT, TAGGER
 from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
@@ -35,7 +35,7 @@ from tools.world.networks.train_text import TextTraining
 from tools.world.networks.train_unet import UnetTraining
 from tools.world.networks.train_vae import VaeTraining, pictures, whitened
 from tools.world.scenes.prompts import encode, tokens
-from tools.world.train import vae_of
+from tools.world.train import train, vae_of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -97,6 +97,31 @@ def test_a_training_is_resumed_with_the_base_that_it_began_with_alone(tmp_path):
     whole, parts = (Store(tmp_path / n).load("unet")["ema"] for n in ("whole", "parts"))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
     assert len(list((tmp_path / "latents").iterdir())) == 2  # by many hands, and by one
+
+
+def test_a_base_that_is_none_is_told_in_one_line(tmp_path):
+    junk, other = tmp_path / "junk.safetensors", tmp_path / "other.safetensors"
+    junk.write_bytes(b"junk")
+    save_file({"model.diffusion_model.out.2.bias": torch.zeros(4)}, other)
+    store = Store(tmp_path / "state")
+    for file, told in (
+        (tmp_path / "none.safetensors", "found no safetensors file"),
+        (junk, "found no safetensors file"),
+        (other, "found no first_stage_model"),
+    ):
+        for stage in ("vae", "unet", "tagger"):
+            with pytest.raises(SystemExit, match=told) as found:
+                train(stage, store, 0.0, None, "cpu", file)
+            assert "\n" not in str(found.value)
+    alone = tmp_path / "alone.safetensors"
+    alone.write_bytes(CHECKPOINT.read_bytes())
+    with pytest.raises(SystemExit, match="expected the tagger that belongs to"):
+        train("tagger", store, 0.0, None, "cpu", alone)
+    tensors = load_file(CHECKPOINT)
+    del tensors["model.diffusion_model.out.2.bias"]
+    save_file(tensors, other)
+    with pytest.raises(SystemExit, match="found a checkpoint of other networks"):
+        train("unet", store, 0.0, None, "cpu", other)
 
 
 def test_a_state_with_another_vae_is_not_mixed_with_a_base(tmp_path):

@@ -10,14 +10,23 @@ from torch import Tensor, nn
 
 
 def load_base(file: Path, unet: nn.Module, text: nn.Module) -> None:
-    """Give U-Net and text encoder the file's weights."""
-    unet.load_state_dict(_part(file, "model.diffusion_model."))
+    """Give U-Net and text encoder the file's weights.
+
+    Raises: SystemExit, for a file that is none of ours.
+    """
     own = _part(file, "cond_stage_model.transformer.text_model.")
-    text.load_state_dict({k: own[k.removeprefix("text_model.")] for k in text.state_dict()})
+    try:
+        unet.load_state_dict(_part(file, "model.diffusion_model."))
+        text.load_state_dict({k: own[k.removeprefix("text_model.")] for k in text.state_dict()})
+    except (RuntimeError, KeyError):
+        raise SystemExit(
+            f"{file}: found a checkpoint of other networks, expected one of ours, as"
+            " tools.world.export writes it"
+        ) from None
 
 
 def base_vae(file: Path) -> dict[str, Tensor]:
-    """The autoencoder's weights."""
+    """The autoencoder's weights.  Raises: SystemExit, for a file that is no checkpoint."""
     return _part(file, "first_stage_model.")
 
 
@@ -43,10 +52,20 @@ def check_same_base(state: dict[str, Any], base: str) -> None:
 
 
 def _part(file: Path, prefix: str) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return {
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise SystemExit(
+            f"{file}: found no safetensors file ({error}), expected a checkpoint"
+        ) from None
+    part = {
         key.removeprefix(prefix): value.float()
-        for key, value in load_file(file).items()
+        for key, value in tensors.items()
         if key.startswith(prefix)
     }
+    if not part:
+        raise SystemExit(f"{file}: found no {prefix}* in it, expected a checkpoint of ours")
+    return part
