@@ -69,8 +69,11 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
     </article>`;
 }
 
+let lists = 0; // of suggestions, so far: each has ids of its own
+
 /** @param {{known: string[], frequent: Record<string, number>, without: string[], onAdd: (tag: string) => void, label?: string}} props */
 export function AddTag({ known, frequent, without, onAdd, label }) {
+    const [id] = useState(() => `suggestions-${(lists += 1)}`);
     const [typed, setTyped] = useState("");
     const [chosen, choose] = useState(-1);
     const [isFocused, setFocused] = useState(false);
@@ -93,9 +96,10 @@ export function AddTag({ known, frequent, without, onAdd, label }) {
     };
     return html`<span class="add-tag">
         <input value=${typed} placeholder=${t("captions.add")} aria-label=${label ?? t("captions.add")} size="12" role="combobox" aria-expanded=${String(found.length > 0)} aria-autocomplete="list"
+            aria-controls=${found.length > 0 ? id : undefined} aria-activedescendant=${chosen in found ? `${id}-${chosen}` : undefined}
             onInput=${(/** @type {any} */ event) => { setTyped(event.target.value); choose(-1); }} onKeyDown=${pressed} onFocus=${() => setFocused(true)} onBlur=${() => setFocused(false)} />
-        ${found.length > 0 && html`<ul class="suggestions" role="listbox" aria-label=${t("captions.add")}>
-            ${found.map((tag, at) => html`<li key=${tag} role="option" aria-selected=${String(at === chosen)} class=${at === chosen ? "is-chosen" : ""} onMouseDown=${(/** @type {Event} */ event) => { event.preventDefault(); add(tag); }}>${tag} ${frequent[tag] ? html`<span class="dim">${frequent[tag]}</span>` : null}</li>`)}
+        ${found.length > 0 && html`<ul id=${id} class="suggestions" role="listbox" aria-label=${t("captions.add")}>
+            ${found.map((tag, at) => html`<li key=${tag} id=${`${id}-${at}`} role="option" aria-selected=${String(at === chosen)} class=${at === chosen ? "is-chosen" : ""} onMouseDown=${(/** @type {Event} */ event) => { event.preventDefault(); add(tag); }}>${tag} ${frequent[tag] ? html`<span class="dim">${frequent[tag]}</span>` : null}</li>`)}
         </ul>`}
     </span>`;
 }

@@ -499,6 +499,12 @@ def test_a_tag_that_is_typed_just_after_the_field_was_left_stays(
     page.wait_for_timeout(400)
     assert adding.input_value() == "smi"
     page.locator(".suggestions", has_text="smile").wait_for()
+    assert adding.get_attribute("aria-activedescendant") is None
+    adding.press("ArrowDown")
+    page.locator(".suggestions [aria-selected=true]").wait_for()
+    spoken = adding.get_attribute("aria-activedescendant")
+    assert page.locator(f"#{spoken}").get_attribute("aria-selected") == "true"
+    assert adding.get_attribute("aria-controls") == page.locator(".suggestions").get_attribute("id")
     adding.blur()
     page.locator(".suggestions").wait_for(state="detached")
     assert adding.input_value() == "smi"

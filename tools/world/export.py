@@ -1,4 +1,5 @@
-"""State -> lib_singlelora/embedded/: python -m tools.world.export [--state DIR] [--out FOLDER].
+"""State -> lib_singlelora/embedded/: python -m tools.world.export [--state DIR] [--out FOLDER]
+[--base FILE].
 
 Writes singlelora.safetensors (fp16, LDM keys), singlelora.yaml, clip/config.json, tagger/ and
 README.md.
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from lib_singlelora.embedded.paths import FOLDER, NAME
 
-from .networks.models import NATIVE, SCALE, TEXT, UNET, VAE, alphas_cumprod
+from .networks.base import base_vae, check_same_base, fingerprint, load_base
+from .networks.models import NATIVE, SCALE, TEXT, UNET, VAE, UNet, alphas_cumprod, new_text_encoder
 from .networks.store import Store, default_state
 
 
@@ -141,18 +143,38 @@ def write_clip_config(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def weights(store: Store) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+def weights(
+    store: Store, base: Path | None = None
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """U-Net, text encoder and VAE as shipped: moving averages, the VAE's decoder from its own stage
     when that has run.
 
+    base: the checkpoint from which a training of the VAE's decoder alone went on; its U-Net and its
+        text encoder, which that leaves as they are, are taken.
     Raises: SystemExit, when a stage has not run yet.
     """
     unet = store.load("unet")
     vae = store.load("vae_frozen")
     decoder = store.load("decoder")
+    if base and unet is None and decoder is not None:
+        check_same_base(decoder, fingerprint(base_vae(base)))
+        own, text = UNet(), new_text_encoder()
+        load_base(base, own, text)
+        return own.state_dict(), text.state_dict(), decoder["ema"]
     if unet is None or vae is None:
         raise SystemExit(f"{store.folder}: the stages vae and unet have not both run here")
     return unet["ema"], unet["text_ema"], decoder["ema"] if decoder else vae
+
+
+def unet_steps(store: Store, base: Path | None) -> str:
+    """How long the U-Net has been trained, as the file's metadata has it."""
+    state = store.load("unet")
+    if state is not None:
+        return str(state["step"])
+    from safetensors import safe_open
+
+    with safe_open(base, "pt") as file:
+        return str((file.metadata() or {}).get("unet_steps", ""))
 
 
 def main() -> None:
@@ -161,6 +183,9 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path, default=default_state())
     parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument(
+        "--base", type=Path, help="where the VAE's decoder alone went on from this checkpoint"
+    )
     parser.add_argument("--only", choices=("all", "config", "checkpoint", "tagger"), default="all")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -169,7 +194,7 @@ def main() -> None:
         from safetensors.torch import save_file
 
         store = Store(given.state)
-        state = ldm_state(*weights(store))
+        state = ldm_state(*weights(store, given.base))
         metadata = {
             "format": "pt",
             "native_size": str(NATIVE),
@@ -177,7 +202,7 @@ def main() -> None:
             "modelspec.title": "Single-Image LoRA embedded world",
             "modelspec.resolution": f"{NATIVE}x{NATIVE}",
             "singlelora_preset": "embedded",
-            "unet_steps": str(store.load("unet")["step"]),
+            "unet_steps": unet_steps(store, given.base),
         }
         save_file(state, given.out / f"{NAME}.safetensors", metadata)
         (given.out / f"{NAME}.yaml").write_text(yaml_text(), encoding="utf-8")

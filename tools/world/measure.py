@@ -24,6 +24,7 @@ from lib_singlelora.embedded.paths import CHECKPOINT, FOLDER, TAGGER
 from .export import weights
 from .networks.sampler import Checkpoint, assemble, draw
 from .networks.store import Store
+from .scenes.look import PLAIN, sample_look
 from .scenes.palette import BACKDROP, HAIR
 from .scenes.sample import sample_scene
 from .scenes.scene import render
@@ -129,24 +130,33 @@ def prompts(count: int) -> list[tuple[Scene, str]]:
 
 
 def tagger_accuracy(reader: Reader, count: int = 400) -> dict[str, float]:
-    """Mean accuracy and mean F1 over the tags on fresh drawings, at a threshold of 0.5; F1 over
-    tags seen at least five times.
+    """Mean accuracy and mean F1 over the tags on fresh drawings, by the renderer's own hand and by
+    many.
     """
+    accuracy, own = _accuracy_and_f1(reader, count, many_hands=False)
+    _, many = _accuracy_and_f1(reader, count, many_hands=True)
+    return {"tagger accuracy": accuracy, "tagger F1": own, "tagger F1, many hands": many}
+
+
+def _accuracy_and_f1(reader: Reader, count: int, many_hands: bool) -> tuple[float, float]:
+    """At a threshold of 0.5; F1 over tags seen at least five times."""
     from .networks.train_tagger import scene_of
 
-    scenes = [scene_of(SEED + 100_000 + k) for k in range(count)]
-    truth = np.array([[t in tags(s) for t in reader.names[4:]] for s in scenes])
-    read = [
-        reader(np.stack([render(s).pixels for s in scenes[i : i + 32]]))
-        for i in range(0, count, 32)
+    seeds = range(SEED + 100_000, SEED + 100_000 + count)
+    scenes = [scene_of(seed) for seed in seeds]
+    drawn = [
+        render(scene, look=sample_look(seed) if many_hands else PLAIN).pixels
+        for seed, scene in zip(seeds, scenes, strict=True)
     ]
+    truth = np.array([[t in tags(s) for t in reader.names[4:]] for s in scenes])
+    read = [reader(np.stack(drawn[i : i + 32])) for i in range(0, count, 32)]
     found = np.array([[p >= 0.5 for p in list(r.values())[4:]] for rows in read for r in rows])
     hit = (truth & found).sum(0)
     wrong = (~truth & found).sum(0)
     missed = (truth & ~found).sum(0)
     often = truth.sum(0) >= 5
     f1 = 2 * hit / np.maximum(2 * hit + wrong + missed, 1)
-    return {"tagger accuracy": float((truth == found).mean()), "tagger F1": float(f1[often].mean())}
+    return float((truth == found).mean()), float(f1[often].mean())
 
 
 def vae_error(checkpoint: Checkpoint, count: int = 64) -> dict[str, float]:

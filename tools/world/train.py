@@ -1,8 +1,9 @@
 """Trains the embedded world: python -m tools.world.train [--stage all|vae|text|unet|decoder|tagger]
-[--minutes 60] [--state DIR] [--base FILE].
+[--minutes 60] [--state DIR] [--base FILE] [--half].
 
-With --base, vae, unet and tagger, in this order, go on from a checkpoint of ours and the tagger in
-the folder beside it, with drawings by many hands (scenes/look.py).
+With --base, a stage goes on from a checkpoint of ours and the tagger in the folder beside it, with
+drawings by many hands (scenes/look.py): decoder then tagger where the latents, and with them the
+U-Net, are to stay; vae, unet and tagger where they are not.
 
 Every stage resumes where it stopped. `all` goes vae -> text -> tagger -> unet -> decoder, each
 until its share of the minutes is over or its planned steps are done.
@@ -68,8 +69,9 @@ def train(
     steps: int | None,
     device: str,
     base: Path | None = None,
+    half: bool = False,
 ) -> None:
-    """One stage for so many minutes; `base` is what unet and tagger go on from."""
+    """One stage for so many minutes; `base` is what it goes on from."""
     if stage == "vae":
         from .networks.train_vae import GONE_ON, VaeTraining
 
@@ -77,11 +79,14 @@ def train(
             print("the VAE is frozen already; --stage decoder goes on with its decoder alone")
             return
         own = base_vae(base) if base else None
-        run(VaeTraining(device, base=own), store, minutes, _until(steps, GONE_ON, base))
+        training = VaeTraining(device, base=own, half=half)
+        run(training, store, minutes, _until(steps, GONE_ON, base))
     elif stage == "decoder":
-        from .networks.train_vae import VaeTraining
+        from .networks.train_vae import GONE_ON, VaeTraining
 
-        run(VaeTraining(device, frozen_vae(store)), store, minutes, steps)
+        before_it = vae_of(base, store) if base else frozen_vae(store)
+        training = VaeTraining(device, before_it, base_vae(base) if base else None, half)
+        run(training, store, minutes, _until(steps, GONE_ON, base))
     elif stage == "text":
         from .networks.train_text import TextTraining
 
@@ -102,10 +107,15 @@ def train(
         from .networks.train_tagger import GONE_ON, TaggerTraining
 
         vae = vae_of(base, store) if base else store.load("vae_frozen")
+        decoder = store.load("decoder") if base else None
+        if decoder:
+            check_same_base(decoder, fingerprint(base_vae(base)))
+            vae = decoder["ema"]
         before = base.parent / "tagger" / "model.onnx" if base else None
         if before and not before.is_file():
             raise SystemExit(f"{before}: found no file, expected the tagger that belongs to {base}")
-        run(TaggerTraining(vae, device, before), store, minutes, _until(steps, GONE_ON, base))
+        tagger = TaggerTraining(vae, device, before, half)
+        run(tagger, store, minutes, _until(steps, GONE_ON, base))
 
 
 def main() -> None:
@@ -118,8 +128,11 @@ def main() -> None:
         "--steps", type=int, help="stop at this step of the stage, earlier calls counted in"
     )
     parser.add_argument("--state", type=Path, default=default_state())
+    parser.add_argument("--base", type=Path, help="the stage goes on from this checkpoint of ours")
     parser.add_argument(
-        "--base", type=Path, help="vae, unet and tagger go on from this checkpoint of ours"
+        "--half",
+        action="store_true",
+        help="vae, decoder and tagger in bfloat16; quicker where the processor has AMX",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -129,10 +142,12 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     store = Store(given.state)
     store.note(machine=torch.cuda.get_device_name() if given.device == "cuda" else "CPU")
-    if given.base and given.stage not in ("vae", "unet", "tagger"):
-        parser.error(f"--base: found --stage {given.stage}, expected vae, unet or tagger")
+    if given.base and given.stage not in ("vae", "unet", "decoder", "tagger"):
+        parser.error(f"--base: found --stage {given.stage}, expected vae, unet, decoder or tagger")
+    if given.half and given.stage not in ("vae", "decoder", "tagger"):
+        parser.error(f"--half: found --stage {given.stage}, expected vae, decoder or tagger")
     if given.stage != "all":
-        train(given.stage, store, given.minutes, given.steps, given.device, given.base)
+        train(given.stage, store, given.minutes, given.steps, given.device, given.base, given.half)
         return
     share = {"vae": 0.2, "text": 0.02, "tagger": 0.06, "unet": 0.67, "decoder": 0.05}
     for stage in STAGES:

@@ -18,7 +18,14 @@ pytest.importorskip("transformers", reason="the text encoder needs transformers"
 from safetensors.torch import load_file, save_file
 
 from lib_singlelora.embedded.paths import CHECKPOINT, TAGGER
-from tools.world.export import ldm_state, schedule, write_clip_config, yaml_text
+from tools.world.export import (
+    ldm_state,
+    schedule,
+    unet_steps,
+    weights,
+    write_clip_config,
+    yaml_text,
+)
 from tools.world.networks.base import base_vae, fingerprint
 from tools.world.networks.models import (
     SCALE,
@@ -146,12 +153,47 @@ def test_a_vae_that_goes_on_is_what_the_unet_is_encoded_by_and_stays_near_it(tmp
     assert fingerprint(vae_of(CHECKPOINT, store)) == fingerprint(found)
     x = pictures(range(3))
     latents = []
-    for weights in (before, found):
+    for own in (before, found):
         model = Autoencoder()
-        model.load_state_dict(weights)
+        model.load_state_dict(own)
         with torch.no_grad():
             latents.append(model.encode(x)[0] * SCALE)
     assert 0 < float((latents[0] - latents[1]).square().mean()) < 0.02
+
+
+def test_a_decoder_that_goes_on_alone_leaves_the_latents_and_is_exported_with_the_rest(tmp_path):
+    store = Store(tmp_path / "state")
+    before = base_vae(CHECKPOINT)
+    train("decoder", store, math.inf, 1, "cpu", CHECKPOINT)
+    train("decoder", store, math.inf, 2, "cpu", CHECKPOINT, half=True)
+    assert store.load("decoder")["step"] == 2
+    with pytest.raises(SystemExit, match="expected one from nothing"):
+        train("decoder", store, math.inf, 3, "cpu")
+    with pytest.raises(SystemExit, match="have not both run"):
+        weights(store)
+    exported = ldm_state(*weights(store, CHECKPOINT))
+    held = load_file(CHECKPOINT)
+    assert exported.keys() == held.keys()
+    changed = {key for key in held if not torch.equal(held[key], exported[key])}
+    assert changed
+    assert all(
+        key.startswith(("first_stage_model.decoder.", "first_stage_model.post_quant_conv."))
+        for key in changed
+    )
+    assert unet_steps(store, CHECKPOINT) == "3660"
+    other = Store(tmp_path / "other")
+    other.save("decoder", {"base": fingerprint(Autoencoder().state_dict()), "ema": before})
+    with pytest.raises(SystemExit, match="went on from"):
+        weights(other, CHECKPOINT)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_half_precision_changes_a_step_s_loss_by_little_and_leaves_fp32_weights(half):
+    whole = VaeTraining(base=base_vae(CHECKPOINT))
+    loss = whole.advance()["loss"]
+    stage = VaeTraining(base=base_vae(CHECKPOINT), half=half)
+    assert stage.advance()["loss"] == (pytest.approx(loss, rel=0.05) if half else loss)
+    assert all(p.dtype == torch.float32 for p in stage.model.parameters())
 
 
 def test_a_resumed_unet_training_equals_an_uninterrupted_one(tmp_path):

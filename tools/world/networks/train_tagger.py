@@ -37,7 +37,7 @@ CANDIDATES = 6
 # New drawings a step; how many the batch is drawn from: each is seen about three times
 FRESH = 10
 WINDOW = 2000
-GONE_ON = 30_000  # steps of a training that goes on from a tagger that is there
+GONE_ON = 14_000  # steps of a training that goes on from a tagger that is there
 RATE = 2e-3
 RATE_GONE_ON = 5e-4
 CALIBRATION = 8  # batches by which the norms of a tagger that is there are found
@@ -131,15 +131,21 @@ class TaggerTraining:
     """vae: the frozen VAE, wanted from step RECONSTRUCTED_FROM on.
 
     base: an exported tagger to go on from; its pictures are then drawn by many hands.
+    half: passes in bfloat16.
     """
 
     def __init__(
-        self, vae: dict[str, Tensor] | None = None, device: str = "cpu", base: Path | None = None
+        self,
+        vae: dict[str, Tensor] | None = None,
+        device: str = "cpu",
+        base: Path | None = None,
+        half: bool = False,
     ) -> None:
         torch.manual_seed(4)
         self.name = "tagger"
         self.step = 0
         self.device = device
+        self.half = half
         self.names = vocabulary()[0]
         self.index = {t: i for i, t in enumerate(self.names)}
         own = read_tagger(base, len(self.names)) if base else Tagger(len(self.names))
@@ -225,7 +231,9 @@ class TaggerTraining:
             falling = max(0.02, 1 - self.step / self.plan)
             group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * falling
         self.model.train()
-        loss = F.binary_cross_entropy_with_logits(self.model.logits(x), target)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+            found = self.model.logits(x)
+        loss = F.binary_cross_entropy_with_logits(found.float(), target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

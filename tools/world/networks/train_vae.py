@@ -20,7 +20,7 @@ from .models import SCALE, Autoencoder
 from .muon import Muon
 
 PLAN = {"vae": 3300, "decoder": 2500}  # steps over which the learning rate falls
-GONE_ON = 3000  # of a training that goes on from a VAE that is there
+GONE_ON = 4000  # steps of a training that goes on from a VAE that is there
 # How much latents that move away from those of before cost, beside the reconstruction: a U-Net
 # that was trained on them goes on from there.
 ANCHOR = 0.05
@@ -82,8 +82,9 @@ class VaeTraining:
     """decoder_only: the encoder and the latents stay as they are, so that a U-Net trained on them
     stays right.
 
-    base: a VAE to go on from, whole; its pictures are then drawn by many hands, and its latents
-        stay near those of before.
+    base: a VAE to go on from, by pictures of many hands; trained whole, its latents stay near those
+        of before.
+    half: passes in bfloat16.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class VaeTraining:
         device: str = "cpu",
         decoder_only: dict[str, Tensor] | None = None,
         base: dict[str, Tensor] | None = None,
+        half: bool = False,
     ) -> None:
         torch.manual_seed(1)
         self.name = "decoder" if decoder_only else "vae"
@@ -103,10 +105,12 @@ class VaeTraining:
             self.model.encoder.requires_grad_(False)
             self.model.quant_conv.requires_grad_(False)
         self.base, self.before = "", None
+        self.many_hands, self.half = bool(base), half
         if base:
             self.base = fingerprint(base)
-            self.model.load_state_dict(base)
-            self.before = copy.deepcopy(self.model).requires_grad_(False)
+            if not decoder_only:
+                self.model.load_state_dict(base)
+                self.before = copy.deepcopy(self.model).requires_grad_(False)
         self.plan = GONE_ON if base else PLAN[self.name]
         self.ema = Ema(self.model, 0.997)
         self.optimizer = Muon(
@@ -121,13 +125,13 @@ class VaeTraining:
         self.optimizer.schedule(
             min(1.0, (self.step + 1) / 40) * max(floor, 1 - self.step / self.plan)
         )
-        x = crops(self.step, self.before is not None).to(
-            self.device, memory_format=torch.channels_last
-        )
-        with torch.set_grad_enabled(not self.decoder_only):
-            mean, logvar = self.model.encode(x)
+        x = crops(self.step, self.many_hands).to(self.device, memory_format=torch.channels_last)
+        passes = torch.autocast(self.device, torch.bfloat16, enabled=self.half)
+        with passes, torch.set_grad_enabled(not self.decoder_only):
+            mean, logvar = (v.float() for v in self.model.encode(x))
             z = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
-        found = self.model.decode(z)
+        with passes:
+            found = self.model.decode(z).float()
         loss = reconstruction_loss(found, x)
         if not self.decoder_only:
             divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()
