@@ -26,6 +26,7 @@ from tools.world.export import (
     write_clip_config,
     yaml_text,
 )
+from tools.world.measure import Reader, tagger_accuracy
 from tools.world.networks.base import base_vae, fingerprint
 from tools.world.networks.models import (
     SCALE,
@@ -194,6 +195,13 @@ def test_half_precision_changes_a_step_s_loss_by_little_and_leaves_fp32_weights(
     stage = VaeTraining(base=base_vae(CHECKPOINT), half=half)
     assert stage.advance()["loss"] == (pytest.approx(loss, rel=0.05) if half else loss)
     assert all(p.dtype == torch.float32 for p in stage.model.parameters())
+
+
+def test_the_tagger_is_measured_by_the_renderer_s_own_hand_and_by_many():
+    found = tagger_accuracy(Reader(TAGGER), count=60)
+    assert found["tagger accuracy"] > 0.98
+    assert found["tagger F1"] > 0.85
+    assert 0.5 < found["tagger F1, many hands"] < found["tagger F1"]
 
 
 def test_a_resumed_unet_training_equals_an_uninterrupted_one(tmp_path):
