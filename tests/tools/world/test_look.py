@@ -11,7 +11,7 @@ pytest.importorskip(
     "skia", reason="the drawings need skia-python: pip install 'single-image-lora[world]'"
 )
 
-from tools.world.scenes.look import PLAIN, Look, sample_look
+from tools.world.scenes.look import PLAIN, PLAIN_SHARE, Look, sample_look
 from tools.world.scenes.palette import LINE
 from tools.world.scenes.sample import sample_scene
 from tools.world.scenes.scene import Drawing, render
@@ -37,7 +37,7 @@ def test_the_renderer_s_own_hand_draws_the_same_bytes():
 def test_a_seed_has_one_hand_and_seeds_have_many():
     assert sample_look(3) == sample_look(3)
     looks = [sample_look(seed) for seed in range(200)]
-    assert 0.2 < sum(look == PLAIN for look in looks) / 200 < 0.4
+    assert sum(look == PLAIN for look in looks) / 200 == pytest.approx(PLAIN_SHARE, abs=0.1)
     assert {tag for look in looks for tag in look.tags()} == {
         "chibi",
         "tall",
