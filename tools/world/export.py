@@ -151,13 +151,20 @@ def weights(
 
     base: the checkpoint from which a training of the VAE's decoder alone went on; its U-Net and its
         text encoder, which that leaves as they are, are taken.
-    Raises: SystemExit, when a stage has not run yet.
+    Raises: SystemExit, when a stage has not run yet, or the base's U-Net knows other latents.
     """
     unet = store.load("unet")
     vae = store.load("vae_frozen")
     decoder = store.load("decoder")
     if base and unet is None and decoder is not None:
-        check_same_base(decoder, fingerprint(base_vae(base)))
+        before = base_vae(base)
+        check_same_base(decoder, fingerprint(before))
+        encoding = [key for key in before if key.startswith(("encoder.", "quant_conv."))]
+        if any(not torch.equal(before[key], decoder["ema"][key].cpu()) for key in encoding):
+            raise SystemExit(
+                f"{store.folder}: found a VAE whose encoder went on too, expected {base}'s; train"
+                " the stage unet on its latents first"
+            )
         own, text = UNet(), new_text_encoder()
         load_base(base, own, text)
         return own.state_dict(), text.state_dict(), decoder["ema"]

@@ -39,6 +39,7 @@ from tools.world.networks.models import (
 from tools.world.networks.muon import orthogonalise
 from tools.world.networks.store import Store, run
 from tools.world.networks.tagger import RATINGS, find_norms, read_tagger
+from tools.world.networks.train_tagger import TaggerTraining
 from tools.world.networks.train_text import TextTraining
 from tools.world.networks.train_unet import UnetTraining
 from tools.world.networks.train_vae import VaeTraining, pictures, whitened
@@ -186,15 +187,19 @@ def test_a_decoder_that_goes_on_alone_leaves_the_latents_and_is_exported_with_th
     other.save("decoder", {"base": fingerprint(Autoencoder().state_dict()), "ema": before})
     with pytest.raises(SystemExit, match="went on from"):
         weights(other, CHECKPOINT)
+    moved = before | {"encoder.conv_in.bias": before["encoder.conv_in.bias"] + 1}
+    other.save("decoder", {"base": fingerprint(before), "ema": moved})
+    with pytest.raises(SystemExit, match="train the stage unet"):
+        weights(other, CHECKPOINT)
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_half_precision_changes_a_step_s_loss_by_little_and_leaves_fp32_weights(half):
-    whole = VaeTraining(base=base_vae(CHECKPOINT))
-    loss = whole.advance()["loss"]
-    stage = VaeTraining(base=base_vae(CHECKPOINT), half=half)
-    assert stage.advance()["loss"] == (pytest.approx(loss, rel=0.05) if half else loss)
-    assert all(p.dtype == torch.float32 for p in stage.model.parameters())
+@pytest.mark.parametrize("stage", [VaeTraining, TaggerTraining])
+def test_half_precision_changes_a_step_s_loss_by_little_and_leaves_fp32_weights(stage):
+    whole, halved = stage(), stage(half=True)
+    losses = [one.advance()["loss"] for one in (whole, halved)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert all(p.dtype == torch.float32 for p in halved.model.parameters())
 
 
 def test_the_tagger_is_measured_by_the_renderer_s_own_hand_and_by_many():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .palette import LINE, RGB, SKIN
 
 CHIN = 0.5  # where head and body meet, in body units; each is scaled about it
-PLAIN_SHARE = 0.4
+PLAIN_SHARE = 0.4  # of drawings that stay in the renderer's own hand
 SKINS: tuple[RGB, ...] = ((255, 236, 222), (250, 214, 188), (236, 192, 160), (206, 154, 118))
 
 
