@@ -32,16 +32,18 @@ export function CaptionCard({ name, caption, limit, file, left, known, frequent,
         onWrite(name, captionOf(next)).finally(() => setSaving((count) => count - 1));
     };
     const { tag: dragged, gap, ...dragging } = useTagDrag(list, (tag, to) => write(reordered(tags, tag, to)), !asText);
+    // After the new order is drawn and before the next key can come.
+    const focus = (/** @type {number} */ at) => queueMicrotask(() =>
+        /** @type {NodeListOf<HTMLElement> | undefined} */ (list.current?.querySelectorAll("[data-tag]"))?.[at]?.focus());
     /** @param {KeyboardEvent} event @param {string} tag @param {number} at */
     const pressed = (event, tag, at) => {
-        const chips = /** @type {NodeListOf<HTMLElement> | undefined} */ (list.current?.querySelectorAll("[data-tag]"));
         const to = { ArrowLeft: at - 1, ArrowRight: at + 1 }[event.key];
         if (event.key === "Delete" || event.key === "Backspace") {
             write(tags.filter((each) => each !== tag));
-            requestAnimationFrame(() => chips?.[Math.max(0, at - 1)]?.focus());
+            focus(Math.max(0, at - 1));
         } else if (to !== undefined && to >= 0 && to < tags.length) {
             if (event.altKey) write(reordered(tags, tag, to));
-            requestAnimationFrame(() => /** @type {NodeListOf<HTMLElement> | undefined} */ (list.current?.querySelectorAll("[data-tag]"))?.[to]?.focus());
+            focus(to);
         } else return;
         event.preventDefault();
     };

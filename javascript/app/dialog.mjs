@@ -1,12 +1,13 @@
 // Dialogs: the browser's own <dialog>, which keeps the focus inside and gives it back.
-import { html, useEffect, useId, useRef } from "./core.mjs";
+import { html, useId, useLayoutEffect, useRef } from "./core.mjs";
 import { t } from "./words.mjs";
 
 /** @param {{title: string, onClose: () => void, children?: any, wide?: boolean}} props */
 export function Dialog({ title, onClose, children, wide = false }) {
     const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
     const heading = useId();
-    useEffect(() => {
+    // Before the next key can come: one that is pressed at once belongs to the dialog already.
+    useLayoutEffect(() => {
         const dialog = box.current;
         if (dialog && !dialog.open) dialog.showModal();
         return () => dialog?.close();

@@ -1,6 +1,6 @@
 // Which character is open: a list with pictures, search, a new one, deleting with undo.
 import { ask, ofWorkspace, thumbUrl } from "./api.mjs";
-import { classes, html, useEffect, useRef, useState, useWatch } from "./core.mjs";
+import { classes, html, useLayoutEffect, useRef, useState, useWatch } from "./core.mjs";
 import { t } from "./words.mjs";
 import { attempt, glance, name, open, tell, workspaces } from "./state.mjs";
 
@@ -26,7 +26,8 @@ export function WorkspacePicker() {
         unfold(false);
         button.current?.focus();
     };
-    useEffect(() => {
+    // Before the next key can come: one that is pressed at once belongs to the search already.
+    useLayoutEffect(() => {
         if (!unfolded) return setSearch(""); // what was searched is no wish of the next time
         /** @param {Event} event */
         const outside = (event) => {

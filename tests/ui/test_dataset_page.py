@@ -380,6 +380,33 @@ def test_a_tag_is_removed_added_and_moved_by_keys(looked: tuple[Any, Service]) -
     assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
 
 
+def test_keys_go_on_among_the_tags_without_a_pause(looked: tuple[Any, Service]) -> None:
+    page, service = looked
+    desk = DatasetService(service)
+    crop, first = next(iter(desk.captions("mara")["captions"].items()))
+    open_step(page, "captions")
+    tags = [tag.strip() for tag in first["text"].split(",")]
+    press = """async (chip, key) => {
+        const root = chip.getRootNode();
+        chip.focus();
+        for (const each of key.split(" ")) {
+            root.activeElement?.dispatchEvent(
+                new KeyboardEvent("keydown", {key: each, bubbles: true, cancelable: true}));
+            await null;
+            await null;
+        }
+        return root.activeElement?.dataset.tag;
+    }"""
+    chip = page.locator(f"[data-caption='{crop}'] [data-tag]").first
+    assert chip.evaluate(press, "ArrowRight ArrowRight") == tags[2]
+    assert chip.evaluate(press, "Delete ArrowRight") == tags[2]  # its neighbour was the next
+    page.locator("#sl-bulk-undo", has_text="(1)").wait_for(state="attached")
+    page.locator("#sl-bulk").evaluate("details => { details.open = true }")
+    page.locator("#sl-bulk-undo").click()
+    page.locator("#sl-bulk-undo", has_text="(0)").wait_for()
+    assert desk.captions("mara")["captions"][crop]["text"] == first["text"]
+
+
 def test_a_tag_is_dragged_by_mouse_and_by_a_finger_that_rested_on_it(
     looked: tuple[Any, Service],
 ) -> None:

@@ -333,6 +333,24 @@ def test_a_character_is_searched_chosen_and_deleted_by_keys(
     assert "Quill" in service.names()
 
 
+def test_a_key_pressed_at_once_is_heard_by_what_has_just_opened(page: Any) -> None:
+    """No frame lies between: a busy machine draws its next one long after the next key."""
+    picker = page.locator("#sl-workspace")
+    at_once = "await null; return button.getRootNode().activeElement"
+    opened = f"async button => {{ button.click(); {at_once}.type }}"
+    assert picker.evaluate(opened) == "search"
+    page.keyboard.press("Escape")
+    open_workspace(page, "eileen")
+    page.locator("#sl-step-source").focus()
+    pressed = "new KeyboardEvent('keydown', {key: '?', bubbles: true, composed: true})"
+    helped = (
+        f"async button => {{ button.dispatchEvent({pressed}); {at_once}.closest('dialog').open }}"
+    )
+    assert page.locator("#sl-step-source").evaluate(helped)
+    page.keyboard.press("Escape")
+    page.locator("dialog").wait_for(state="detached")
+
+
 def test_everything_runs_as_one_job_up_to_where_it_shall_stop(
     page: Any, served: tuple[str, Service]
 ) -> None:
