@@ -437,7 +437,7 @@ class Host(Protocol):
 
         A picture is the same as alone, but for the last bits of the arithmetic.
 
-        requests: of one seed each, that differ in prompt, negative prompt and seed only.
+        requests: of one seed each, that differ in prompt, negative prompt, seed and LoRAs only.
 
         Raises:
             JobCancelled: inside a picture too.
@@ -446,6 +446,11 @@ class Host(Protocol):
 
     def batch_limit(self, width: int, height: int) -> int:
         """How many pictures of so many pixels the host draws at once, at least 1."""
+        ...
+
+    @property
+    def mixes_loras(self) -> bool:
+        """Whether pictures with different LoRAs are drawn at once; else one LoRA after another."""
         ...
 
     def open_for_training(

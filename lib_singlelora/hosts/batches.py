@@ -153,8 +153,8 @@ def single(request: ImageRequest) -> list[ImageRequest]:
 
 
 def check_alike(requests: Sequence[ImageRequest]) -> None:
-    """Raises: ValueError, for requests that one batch cannot hold: of several seeds, or that differ
-    in more than prompts and seed.
+    """Raises: ValueError, for requests that one call cannot hold: of several seeds, or that differ
+    in more than prompts, seed and LoRAs.
     """
     for request in requests:
         if len(request.seeds) != 1:
@@ -164,8 +164,9 @@ def check_alike(requests: Sequence[ImageRequest]) -> None:
             prompt=requests[0].prompt,
             negative_prompt=requests[0].negative_prompt,
             seeds=requests[0].seeds,
+            loras=requests[0].loras,
         )
         if common != requests[0]:
             raise ValueError(
-                "found requests that differ in more than prompt, negative prompt and seed"
+                "found requests that differ in more than prompt, negative prompt, seed and LoRAs"
             )

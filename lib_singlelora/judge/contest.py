@@ -28,11 +28,11 @@ class Further:
     """Pictures that the judge may have drawn.
 
     cells: all that may be recommended, drawn or not.
-    draw: draws the picture of a cell and of the number of a seed, from 0; its file.
+    draw: draws the pictures of cells and of numbers of seeds, from 0; their files.
     """
 
     cells: Sequence[CellSpec]
-    draw: Callable[[CellSpec, int], Path]
+    draw: Callable[[Sequence[tuple[CellSpec, int]]], Sequence[Path]]
 
 
 class Contest:
@@ -59,8 +59,7 @@ class Contest:
         self._further = further
         self._job = job
         self._raced = 0
-        for spec in [spec for spec in drawn if not spec.has_lora] if further else ():
-            self._draw(spec, BASE_PICTURES)
+        self._draw({spec: BASE_PICTURES for spec in drawn if not spec.has_lora})
         self.judged = first.judge(self._pictures)
         self.scale = Scale.of(options, self.judged, first.copying_is_probed)
         cells = further.cells if further else tuple(drawn)
@@ -227,10 +226,13 @@ class Contest:
         front = self.racers[now.leader].words
         sure = f"{now.confidence:.0%} sure"
         about = f"race, round {number}, {len(runners)} cells; in front {front}, {sure}"
+        self._report(about)
+        counts: dict[CellSpec, int] = {}
         for cell, seed in keys:
-            self._report(about)
-            self._draw(self.racers[cell], seed + 1)
-            self._raced += 1
+            spec = self.racers[cell]
+            counts[spec] = max(counts.get(spec, 0), seed + 1)
+        self._draw(counts)
+        self._raced += len(keys)
         self._report(about)
         alone = [spec for spec in self._pictures if not spec.has_lora]
         seen = self._first.judge({spec: self._pictures[spec] for spec in (*alone, *runners)})
@@ -265,9 +267,14 @@ class Contest:
         self._job.raise_if_cancelled()
         self._job.report(Progress("plot", self._raced, self._options.budget, message))
 
-    def _draw(self, spec: CellSpec, count: int) -> None:
-        """Draw until the cell has so many pictures."""
-        paths = self._pictures.setdefault(spec, [])
-        while self._further and len(paths) < count:
+    def _draw(self, counts: Mapping[CellSpec, int]) -> None:
+        """Draw until each cell has so many pictures."""
+        wanted = [
+            (spec, number)
+            for spec, count in counts.items()
+            for number in range(len(self._pictures.get(spec, ())), count)
+        ]
+        if self._further and wanted:
             self._job.raise_if_cancelled()
-            paths.append(self._further.draw(spec, len(paths)))
+            for (spec, _), path in zip(wanted, self._further.draw(wanted), strict=True):
+                self._pictures.setdefault(spec, []).append(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from ..workspace.workspace import Workspace
 from .context import StageContext
 from .plot_layout import Layout, lay_out, name_of
 from .plot_plan import SheetPlan
+
+Wanted = tuple[CellSpec, int]  # a cell, and the seed of a picture
 
 
 @dataclass(frozen=True)
@@ -175,50 +177,98 @@ def draw_cells(
     force = context.force
     size = (cells.request.width, cells.request.height)
     steps = cells.request.steps
-    drawn: dict[CellSpec, list[Path]] = {}
+    drawn = {place: list(cells.files[place].values()) for place in places}
     estimate = cells.estimate(workspace, host, force, places, race)
     job.report(Progress("plot", 0, len(places), estimate.sentence))
+    missing = {place: list(cells.missing(place, force)) for place in places}
+    counts = {place: len(seeds) for place, seeds in missing.items()}
+    wanted = [(place, seed) for place, seeds in missing.items() for seed in seeds]
     watch = Stopwatch()
     checkpoint = _CheckpointSwitch(host)
-    try:
-        for index, place in enumerate(places):
-            job.raise_if_cancelled()
-            name = name_of(place)
-            drawn[place] = list(cells.files[place].values())
-            missing = cells.missing(place, force)
-            # Seen at once: no more than the host draws together
-            before = 0
-            while before < len(missing):
-                at_once = 1 if place.refine else host.batch_limit(*size)
-                seeds = missing[before : before + at_once]
-                checkpoint.switch_to(place.checkpoint)
-                series = f", {in_series(before, len(seeds))} of {len(missing)}"
-                of = series if len(missing) > 1 else ""
-                message = f"{name}{of}{watch.left(estimate.missing + race)}"
-                job.report(Progress("plot", index, len(places), message))
-                with watch.measured(len(seeds), len(seeds) * size[0] * size[1] * steps):
-                    finished = _draw_pictures(cells, host, job, place, seeds)
-                job.report(Progress("plot", index, len(places), name, pictures=tuple(finished)))
-                before += len(seeds)
+    finished = 0
+
+    def tell_finished() -> None:
+        nonlocal finished
+        while finished < len(places) and not missing[places[finished]]:
+            place = places[finished]
+            finished += 1
             pictures = tuple(drawn[place])
-            job.report(Progress("plot", index + 1, len(places), name, pictures=pictures))
+            job.report(Progress("plot", finished, len(places), name_of(place), pictures=pictures))
+
+    try:
+        tell_finished()
+        for group in _together(host, size, wanted):
+            job.raise_if_cancelled()
+            place = group[0][0]
+            checkpoint.switch_to(place.checkpoint)
+            name = name_of(place)
+            further = len({each for each, _ in group}) - 1
+            if further:
+                name += f" and {further} more cells" if further > 1 else " and another cell"
+            elif counts[place] > 1:
+                before = counts[place] - len(missing[place])
+                name += f", {in_series(before, len(group))} of {counts[place]}"
+            message = f"{name}{watch.left(estimate.missing + race)}"
+            job.report(Progress("plot", finished, len(places), message))
+            with watch.measured(len(group), len(group) * size[0] * size[1] * steps):
+                pictures = tuple(_draw_pictures(cells, host, job, group))
+            job.report(Progress("plot", finished, len(places), name, pictures=pictures))
+            for each, seed in group:
+                missing[each].remove(seed)
+            tell_finished()
     finally:
         checkpoint.switch_to("")
         save_pace(workspace, host, watch, size, steps)
     return drawn
 
 
-def draw_further(cells: SheetCells, context: StageContext, place: CellSpec, seed: int) -> Path:
-    """The picture of a cell with a seed, drawn where it is missing, and shown.
+def draw_further(cells: SheetCells, context: StageContext, wanted: Sequence[Wanted]) -> list[Path]:
+    """The pictures of cells with seeds, drawn where they are missing, and shown.
 
     Raises: JobCancelled.
     """
-    path = _file(cells, place, seed)
-    before = context.job.view().progress  # the host adds its steps to the message
-    if context.force or not path.exists():
-        _draw_pictures(cells, context.host, context.job, place, [seed])
-    context.job.report(replace(before, pictures=(path,)))
-    return path
+    job = context.job
+    files = {each: _file(cells, *each) for each in wanted}
+    size = (cells.request.width, cells.request.height)
+    missing = [each for each, path in files.items() if context.force or not path.exists()]
+    before = job.view().progress  # the host adds its steps to the message
+    there = tuple(path for each, path in files.items() if each not in missing)
+    done = before.done + len(there)
+    if there:
+        job.report(replace(before, done=min(before.total, done), pictures=there))
+    for group in _together(context.host, size, missing):
+        job.raise_if_cancelled()
+        pictures = tuple(_draw_pictures(cells, context.host, job, group))
+        done += len(group)
+        job.report(replace(before, done=min(before.total, done), pictures=pictures))
+    return [files[each] for each in wanted]
+
+
+def _together(
+    host: Host, size: tuple[int, int], wanted: Sequence[Wanted]
+) -> Iterator[Sequence[Wanted]]:
+    """Pictures that are drawn and seen at once, in their order.
+
+    As many as the host draws together; what is redrawn comes alone, for it has its original.
+    """
+    group: list[Wanted] = []
+    for each in wanted:
+        if group and (
+            each[0].refine
+            or _company(host, group[0][0]) != _company(host, each[0])
+            or len(group) >= host.batch_limit(*size)
+        ):
+            yield group
+            group = []
+        group.append(each)
+    if group:
+        yield group
+
+
+def _company(host: Host, place: CellSpec) -> tuple[object, ...]:
+    """Equal for cells whose pictures may be drawn at once."""
+    loras = () if host.mixes_loras else (place.lora, place.strength)
+    return place.checkpoint, place.sampler, place.cfg_scale, place.clip_skip, place.refine, *loras
 
 
 def _file(cells: SheetCells, place: CellSpec, seed: int) -> Path:
@@ -227,24 +277,24 @@ def _file(cells: SheetCells, place: CellSpec, seed: int) -> Path:
     return beside.with_name(f"{cells.marks[place]}-{seed}.png")
 
 
-def _draw_pictures(
-    cells: SheetCells, host: Host, job: Job, place: CellSpec, seeds: Sequence[int]
-) -> list[Path]:
-    """Draw and save pictures of a cell, their files; of what is redrawn one, from its original."""
-    request = replace(_request(cells.request, place), seeds=tuple(seeds))
-    if place.refine:
-        (seed,) = seeds
+def _draw_pictures(cells: SheetCells, host: Host, job: Job, wanted: Sequence[Wanted]) -> list[Path]:
+    """Draw and save pictures, their files; of what is redrawn one, from its original."""
+    requests = [replace(_request(cells.request, place), seeds=(seed,)) for place, seed in wanted]
+    if wanted[0][0].refine:
+        ((place, seed),) = wanted
         original = replace(place, refine=0.0)
         if not cells.files[original][seed].exists():
-            _draw_pictures(cells, host, job, original, seeds)
-        request = replace(
-            request,
-            loras=_use(place, place.refine),
-            image=read_rgb(cells.files[original][seed]),
-            denoise=cells.plan.options.refine_denoise,
-        )
-    paths = [_file(cells, place, seed) for seed in seeds]
-    for path, drawn in zip(paths, host.generate(request, job), strict=True):
+            _draw_pictures(cells, host, job, [(original, seed)])
+        requests = [
+            replace(
+                requests[0],
+                loras=_use(place, place.refine),
+                image=read_rgb(cells.files[original][seed]),
+                denoise=cells.plan.options.refine_denoise,
+            )
+        ]
+    paths = [_file(cells, *each) for each in wanted]
+    for path, drawn in zip(paths, host.generate_batch(requests, job), strict=True):
         save_picture(path, drawn)
     return paths
 

@@ -53,11 +53,12 @@ class SheetRace:
         if not self.racers:
             return None
 
-        def draw(place: CellSpec, number: int) -> Path:
-            seed = self.cells.seed_of(number)
-            path = draw_further(self.cells, context, place, seed)
-            self.drawn.setdefault(place, {})[seed] = path
-            return path
+        def draw(wanted: Sequence[tuple[CellSpec, int]]) -> list[Path]:
+            asked = [(place, self.cells.seed_of(number)) for place, number in wanted]
+            paths = draw_further(self.cells, context, asked)
+            for (place, seed), path in zip(asked, paths, strict=True):
+                self.drawn.setdefault(place, {})[seed] = path
+            return paths
 
         return Further(self.racers, draw)
 

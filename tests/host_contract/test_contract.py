@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -84,8 +85,31 @@ def test_pictures_of_several_prompts_are_those_of_each_alone(host: Host, sampler
     assert apart(together[0].image, together[3].image) > 1
 
 
-def test_a_batch_of_unlike_requests_is_refused(host: Host, lora: MakeLora) -> None:
-    requests = [ask(), ask(loras=(LoraUse(lora("one", 1)),))]
+def test_pictures_with_loras_of_their_own_are_those_of_each_alone(
+    host: Host, lora: MakeLora
+) -> None:
+    one, two = (LoraUse(lora(name, seed)) for name, seed in (("one", 1), ("two", 2)))
+    text_only = LoraUse(lora("text", 3, unet=False))
+    uses = [(one,), (), (two,), (one, two), (replace(two, unet=0.3),), (text_only,), (one,)]
+    prompts = ["a girl", "a girl BREAK a hat", "a castle AND a tree", *["a girl"] * 4]
+    requests = [
+        ask(prompt=prompt, loras=loras, seeds=(seed,))
+        for seed, (prompt, loras) in enumerate(zip(prompts, uses, strict=True))
+    ]
+    requests[-1] = replace(requests[-1], seeds=requests[0].seeds)
+    together = host.generate_batch(requests, Job())
+    for request, picture in zip(requests, together, strict=True):
+        alone = host.generate(request, Job())[0]
+        assert apart(alone.image, picture.image) <= 1
+        assert alone.parameters == picture.parameters
+        if request.loras:
+            plain = host.generate(replace(request, loras=()), Job())[0]
+            assert apart(plain.image, picture.image) > 1
+    assert apart(together[0].image, together[-1].image) <= 1
+
+
+def test_a_batch_of_unlike_requests_is_refused(host: Host) -> None:
+    requests = [ask(), ask(steps=ask().steps + 1)]
     with pytest.raises(ValueError, match="differ in more"):
         host.generate_batch(requests, Job())
 

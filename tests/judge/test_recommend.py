@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -349,9 +350,11 @@ def test_a_race_ends_as_if_what_it_drew_had_been_there_before(
         options = settings(
             judge__probes=1, judge__probe_steps=2, judge__budget=budget, judge__confidence=0.99
         )
-        further = Further(
-            (good, burnt), lambda spec, seed: asked.setdefault((spec, seed), draw(spec, seed))
-        )
+
+        def draw_all(wanted: Sequence[tuple[CellSpec, int]]) -> list[Path]:
+            return [asked.setdefault(each, draw(*each)) for each in wanted]
+
+        further = Further((good, burnt), draw_all)
         return judge(options, workspace, host, given, PROMPT, Job(), further=further)
 
     asked: dict[tuple[CellSpec, int], Path] = {}

@@ -188,16 +188,17 @@ def test_files_change_least_often(workspace: Workspace, standalone_host: Standal
 
 
 def test_a_plan_tells_what_is_missing_and_how_long_it_takes(
-    workspace: Workspace, standalone_host: StandaloneHost
+    workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(standalone_host, "batch_limit", lambda *size: 2)
     before = plan(StageContext(small(), workspace, standalone_host))
     assert (before.pictures, before.missing, before.seconds) == (5, 5, None)
-    job = Job("plot", lambda progress: job.cancel() if progress.done == 3 else None)
+    job = Job("plot", lambda progress: job.cancel() if progress.done == 4 else None)
     with pytest.raises(JobCancelled):
         plot(StageContext(small(), workspace, standalone_host, job))
     after = plan(StageContext(small(), workspace, standalone_host))
-    assert after.missing == 2 and after.seconds is not None and after.seconds > 0
-    assert "2 of 5 pictures to draw, about" in after.sentence
+    assert after.missing == 1 and after.seconds is not None and after.seconds > 0
+    assert "1 of 5 pictures to draw, about" in after.sentence
     seen: list[Progress] = []
     plot(StageContext(small(), workspace, standalone_host, Job("plot", seen.append)))
     assert (

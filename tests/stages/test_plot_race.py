@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import pytest
 
@@ -54,8 +53,9 @@ def test_a_race_adds_its_budget_and_a_second_call_draws_nothing(
 
 
 def test_a_cancelled_race_goes_on_where_it_stopped_and_ends_the_same(
-    workspace: Workspace, standalone_host: StandaloneHost, tmp_path: Path
+    workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(standalone_host, "batch_limit", lambda *size: 2)
     whole = plot(StageContext(raced(), workspace, standalone_host))
     wanted = set(pictures(workspace))
     for path in (*(workspace.plots / "cells").iterdir(), workspace.plots / "sheet.html"):

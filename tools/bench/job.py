@@ -119,7 +119,7 @@ def _timed(ledger: Ledger) -> Iterator[None]:
         return lambda *args: (f"{stage[-1]}: {name}", "")
 
     def pictures(
-        host: StandaloneHost, prompts: Any, report: Any, requests: Any, before: int
+        host: StandaloneHost, texts: Any, predicted: Any, report: Any, requests: Any, before: int
     ) -> Any:
         first = requests[0]
         start = "" if first.image is None else ", from a picture"

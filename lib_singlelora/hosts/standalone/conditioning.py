@@ -91,14 +91,15 @@ class Guidance:
 
 def predict(
     pictures: Sequence[Guidance],
-    unet: Callable[[Tensor, Conditioning], Tensor],
+    unet: Callable[[Tensor, Conditioning, Sequence[int]], Tensor],
     latents: Tensor,
     step: int,
     cfg_scale: float,
 ) -> Tensor:
     """The guided noise of each picture, (B, 4, h, w), in as few passes as their lengths allow.
 
-    unet: noise (N, 4, h, w) of latents (N, 4, h, w) and conditioning of N prompts.
+    unet: noise (N, 4, h, w) of latents (N, 4, h, w), conditioning of N prompts, and the number of
+        the picture that each of them is for.
     latents: (B, 4, h, w).
     step: from 0.
     """
@@ -109,7 +110,7 @@ def predict(
     for length in dict.fromkeys(part.context.shape[1] for _, part in parts):
         together = [n for n, (_, part) in enumerate(parts) if part.context.shape[1] == length]
         rows = [parts[n][0] for n in together for _ in parts[n][1].context]
-        predicted = unet(latents[rows], _joined([parts[n][1] for n in together]))
+        predicted = unet(latents[rows], _joined([parts[n][1] for n in together]), rows)
         counts = [len(parts[n][1].context) for n in together]
         noise |= dict(zip(together, predicted.split(counts), strict=True))
     return torch.cat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -39,6 +39,7 @@ from ...host import (
 )
 from ...imaging.masked_fill import surroundings
 from ...jobs import Job, Progress, in_series
+from ...naming.blocks import is_text
 from ..batches import BatchSizes, check_alike, single
 from ..precision import DTYPES, half_of, has_bf16
 from ..request import check_steps_and_size
@@ -47,6 +48,7 @@ from .checkpoint_loader import CheckpointNetworks, load_networks
 from .conditioning import Guidance, guidance, predict
 from .cpu_precision import bf16_weights, is_quicker_in_bf16
 from .inspection import CheckpointFile, cached_sha256, inspect, legacy_hash
+from .loras_by_picture import PassByPicture, Values, can_differ, holds_many
 from .merged_loras import MergedLoras
 from .prompt_loras import loras_of
 from .sampler import SAMPLERS, Img2ImgStart, denoise, make_scheduler, noise_for
@@ -312,33 +314,87 @@ class StandaloneHost:
         texts = [text for text, _ in prompts]
         outer = job.view().progress
         drawn: list[GeneratedImage] = []
-        # Those that follow each other with the same LoRAs go together
-        for loras, group in groupby(range(len(requests)), key=uses.__getitem__):
-            chosen = list(group)
-            self._loras.apply(loras)
+        # Else those that follow each other with the same LoRAs go together
+        by_loras = groupby(range(len(requests)), key=uses.__getitem__)
+        groups = [list(group) for _, group in by_loras]
+        for chosen in [list(range(len(requests)))] if self.mixes_loras else groups:
             report = _StepReport(job, outer, len(requests), len(drawn))
             drawn += self._batches.draw(
                 [requests[n] for n in chosen],
-                partial(self._draw, [texts[n] for n in chosen], report),
+                partial(
+                    self._draw_batch, [texts[n] for n in chosen], [uses[n] for n in chosen], report
+                ),
                 torch.cuda.empty_cache,
             )
         return drawn
+
+    @cached_property
+    def mixes_loras(self) -> bool:
+        """Whether pictures with different LoRAs are drawn at once."""
+        return holds_many(self.networks.unet)
 
     def batch_limit(self, width: int, height: int) -> int:
         """How many pictures of so many pixels are drawn at once."""
         return self._batches.limit(width, height)
 
-    def _draw(
+    def _draw_batch(
         self,
         prompts: Sequence[str],
+        uses: Sequence[tuple[LoraUse, ...]],
+        report: _StepReport,
+        requests: Sequence[ImageRequest],
+        before: int,
+    ) -> list[GeneratedImage]:
+        """Pictures that are drawn at once, or in groups where their LoRAs do not let them.
+
+        prompts: of all that were asked for, without comments and extra networks.
+        uses: their LoRAs.
+        before: how many of them were drawn before these.
+        """
+        own = uses[before : before + len(requests)]
+        texts: list[Guidance | None] = [None] * len(requests)
+        values: dict[tuple[LoraUse, ...], Values] = {}
+        for loras in dict.fromkeys(own):
+            chosen = [n for n, each in enumerate(own) if each == loras]
+            self._loras.apply(loras)
+            found = self._guidance(
+                [prompts[before + n] for n in chosen], [requests[n] for n in chosen]
+            )
+            for n, text in zip(chosen, found, strict=True):
+                texts[n] = text
+            if len(chosen) < len(requests):
+                changed = self._loras.changed()
+                values[loras] = {key: changed[key] for key in changed if not is_text(key[0])}
+        encoded = [text for text in texts if text is not None]
+        if not values:
+            return self._draw(encoded, self._predicted, report, requests, before)
+        modules = self._loras.modules
+        if all(can_differ(modules[name]) for each in values.values() for name, _ in each):
+            self._loras.remove()
+            own_weights = PassByPicture(
+                self.networks.unet, modules, [values[loras] for loras in own]
+            )
+            return self._draw(encoded, own_weights, report, requests, before)
+        drawn: list[GeneratedImage] = []
+        for _, group in groupby(range(len(requests)), key=own.__getitem__):
+            alike = [requests[n] for n in group]
+            drawn += self._draw_batch(prompts, uses, report, alike, before + len(drawn))
+        return drawn
+
+    def _draw(
+        self,
+        texts: Sequence[Guidance],
+        predicted: Callable[[Tensor, Tensor, Conditioning, Sequence[int]], Tensor],
         report: _StepReport,
         requests: Sequence[ImageRequest],
         before: int,
     ) -> list[GeneratedImage]:
         """Pictures that are drawn at once.
 
-        prompts: of all that were asked for, without comments and extra networks.
-        before: how many of them were drawn before these.
+        texts: their prompts.
+        predicted: the U-Net's output for rows, their timestep and conditioning, and the number of
+            each row's picture.
+        before: how many pictures of those that were asked for were drawn before these.
         """
         networks = self.networks
         first = requests[0]
@@ -346,13 +402,14 @@ class StandaloneHost:
         noise, generators = noise_for(seeds, (4, first.height // 8, first.width // 8))
         step_numbers = count_from(0)
         with torch.inference_mode():
-            texts = self._guidance(prompts[before : before + len(requests)], requests)
 
             def guided(latents: Tensor, timestep: Tensor) -> Tensor:
                 dtype = weights_dtype(networks)
 
-                def unet(noisy: Tensor, conditioning: Conditioning) -> Tensor:
-                    return self._predicted(noisy.to(dtype), timestep, conditioning).float()
+                def unet(
+                    noisy: Tensor, conditioning: Conditioning, owners: Sequence[int]
+                ) -> Tensor:
+                    return predicted(noisy.to(dtype), timestep, conditioning, owners).float()
 
                 return predict(texts, unet, latents, next(step_numbers), first.cfg_scale)
 
@@ -379,6 +436,7 @@ class StandaloneHost:
             for image, seed, request in zip(images, seeds, requests, strict=True)
         ]
 
+    @torch.inference_mode()
     def _guidance(self, prompts: Sequence[str], requests: Sequence[ImageRequest]) -> list[Guidance]:
         """The encoded prompts of each picture; equal ones are encoded once."""
         networks = self.networks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +72,15 @@ class MergedLoras:
         self._backup.clear()
         self.embeddings.clear()
         self._merged = ()
+
+    def changed(self) -> dict[tuple[str, str], Tensor]:
+        """(module, weight or bias) -> copy of what the merged LoRAs made of it."""
+        return {key: self._parameter(*key).detach().clone() for key in self._backup}
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """By canonical name, all that a file may change."""
+        return self._modules
 
     def _parameter(self, name: str, kind: str) -> Tensor:
         """kind: weight or bias."""

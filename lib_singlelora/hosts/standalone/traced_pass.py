@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,8 +55,14 @@ class TracedPass:
         # The timestep of a trace that no other timestep was tried with yet
         self._tried: dict[Key, Tensor] = {}
 
-    def __call__(self, noisy: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        """As `predicted`, for the same arguments."""
+    def __call__(
+        self,
+        noisy: Tensor,
+        timestep: Tensor,
+        conditioning: Conditioning,
+        owners: Sequence[int] = (),
+    ) -> Tensor:
+        """As `predicted`, for the same arguments.  owners: of the rows; the same for all here."""
         cells = noisy.shape[0] * noisy.shape[2] * noisy.shape[3]
         if not self._worth_it or cells > MOST_CELLS or conditioning.pooled is not None:
             return predicted(self._unet, noisy, timestep, conditioning)

@@ -134,7 +134,7 @@ def company_of(request: ImageRequest, number: int, custom: Custom) -> object:
         return number
     length = custom.prompt_length
     prompt, extra_networks = without_extra_networks(request.prompt)
-    return (str(extra_networks), length(prompt), length(request.negative_prompt))
+    return (request.loras, str(extra_networks), length(prompt), length(request.negative_prompt))
 
 
 def _is_shared(sampler: str) -> bool:

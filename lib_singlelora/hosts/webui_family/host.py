@@ -230,8 +230,9 @@ class FamilyHost(ABC):
         check_alike(requests)
         with self.exclusive(job):
             self.require_checkpoint()
+            for loras in dict.fromkeys(request.loras for request in requests):
+                self.require_fitting(loras)
             for request in requests[:1]:
-                self.require_fitting(request.loras)
                 require_own_prediction(request)
             options = self.picture_options()
             may_rescale = NOISE_SCHEDULE in shared.opts.data_labels
@@ -245,6 +246,11 @@ class FamilyHost(ABC):
     def batch_limit(self, width: int, height: int) -> int:
         """How many pictures of so many pixels are drawn at once."""
         return 1 if generate.draws_alone() else self._batches.limit(width, height)
+
+    @property
+    def mixes_loras(self) -> bool:
+        """False: what the program merges or adds counts for all pictures of a batch."""
+        return False
 
     @cached_property
     def _batches(self) -> BatchSizes:

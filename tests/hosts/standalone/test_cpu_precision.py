@@ -26,6 +26,7 @@ from tests.small_sdxl import build_small_sdxl
 
 @pytest.fixture
 def unet(standalone_host: StandaloneHost) -> nn.Module:
+    standalone_host._loras.remove()  # what an earlier test drew with
     return standalone_host.networks.unet
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,11 @@ def test_prompts_between_and_are_weighed_against_the_negative_one(
     prompt = "a AND b BREAK c :0.5"
     texts = guidance(networks.encoders, networks.tokenizer, prompt, "n", 1, 4, "cpu")
 
-    def unet(latents: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+    def unet(
+        latents: torch.Tensor, conditioning: Conditioning, owners: Sequence[int]
+    ) -> torch.Tensor:
         context = conditioning.context
+        assert list(owners) == [0] * len(latents)
         return context.mean((1, 2)).reshape(-1, 1, 1, 1).expand(len(context), 4, 2, 2)
 
     longer = encoded(networks, "b BREAK c")[0]
