@@ -450,7 +450,10 @@ class Host(Protocol):
 
     @property
     def mixes_loras(self) -> bool:
-        """Whether pictures with different LoRAs are drawn at once; else one LoRA after another."""
+        """Whether pictures with different LoRAs are drawn at once, else one LoRA after another.
+
+        That is of the checkpoint that is drawn with now.
+        """
         ...
 
     def open_for_training(

@@ -118,7 +118,8 @@ class SheetCells:
         """
         asked = set(self.files if first is None else first)
         asked |= {replace(place, refine=0.0) for place in asked}
-        missing = sum(len(self.missing(place, force)) for place in asked)
+        files = {self.files[place][seed] for place in asked for seed in self.missing(place, force)}
+        missing = len(files)
         size = (self.request.width, self.request.height)
         seconds = seconds_per_picture(workspace, host, size, self.request.steps)
         return PlotEstimate(
@@ -180,46 +181,57 @@ def draw_cells(
     drawn = {place: list(cells.files[place].values()) for place in places}
     estimate = cells.estimate(workspace, host, force, places, race)
     job.report(Progress("plot", 0, len(places), estimate.sentence))
-    missing = {place: list(cells.missing(place, force)) for place in places}
-    counts = {place: len(seeds) for place, seeds in missing.items()}
-    wanted = [(place, seed) for place, seeds in missing.items() for seed in seeds]
-    watch = Stopwatch()
-    checkpoint = _CheckpointSwitch(host)
+    missing: dict[CellSpec, set[Path]] = {}
+    owners: dict[Path, list[CellSpec]] = {}  # of one checkpoint named twice they share pictures
+    wanted: dict[Path, Wanted] = {}
+    for place in places:
+        seeds = {_file(cells, place, seed): seed for seed in cells.missing(place, force)}
+        missing[place] = set(seeds)
+        for path, seed in seeds.items():
+            wanted.setdefault(path, (place, seed))
+            owners.setdefault(path, []).append(place)
+    counts = {place: len(paths) for place, paths in missing.items()}
     finished = 0
 
-    def tell_finished() -> None:
+    def tell_finished(place: CellSpec) -> None:
         nonlocal finished
-        while finished < len(places) and not missing[places[finished]]:
-            place = places[finished]
-            finished += 1
-            pictures = tuple(drawn[place])
-            job.report(Progress("plot", finished, len(places), name_of(place), pictures=pictures))
+        finished += 1
+        shown = tuple(drawn[place])
+        job.report(Progress("plot", finished, len(places), name_of(place), pictures=shown))
 
+    watch = Stopwatch()
+    checkpoint = _CheckpointSwitch(host)
     try:
-        tell_finished()
-        for group in _together(host, size, wanted):
+        for place in places:
+            if not missing[place]:
+                tell_finished(place)
+        for group in _together(host, checkpoint, size, list(wanted.values())):
             job.raise_if_cancelled()
-            place = group[0][0]
-            checkpoint.switch_to(place.checkpoint)
-            name = name_of(place)
-            further = len({each for each, _ in group}) - 1
-            if further:
-                name += f" and {further} more cells" if further > 1 else " and another cell"
-            elif counts[place] > 1:
-                before = counts[place] - len(missing[place])
-                name += f", {in_series(before, len(group))} of {counts[place]}"
+            place, _ = group[0]
+            name = _words(group, counts[place] - len(missing[place]), counts[place])
             message = f"{name}{watch.left(estimate.missing + race)}"
             job.report(Progress("plot", finished, len(places), message))
             with watch.measured(len(group), len(group) * size[0] * size[1] * steps):
                 pictures = tuple(_draw_pictures(cells, host, job, group))
             job.report(Progress("plot", finished, len(places), name, pictures=pictures))
-            for each, seed in group:
-                missing[each].remove(seed)
-            tell_finished()
+            for path in pictures:
+                for place in owners[path]:
+                    missing[place].discard(path)
+                    if not missing[place]:
+                        tell_finished(place)
     finally:
         checkpoint.switch_to("")
         save_pace(workspace, host, watch, size, steps)
     return drawn
+
+
+def _words(group: Sequence[Wanted], before: int, count: int) -> str:
+    """What is being drawn.  before, count: of the first cell's pictures, drawn and to be drawn."""
+    name = name_of(group[0][0])
+    further = len({place for place, _ in group}) - 1
+    if further:
+        return f"{name} and {further} more cells" if further > 1 else f"{name} and another cell"
+    return f"{name}, {in_series(before, len(group))} of {count}" if count > 1 else name
 
 
 def draw_further(cells: SheetCells, context: StageContext, wanted: Sequence[Wanted]) -> list[Path]:
@@ -236,39 +248,47 @@ def draw_further(cells: SheetCells, context: StageContext, wanted: Sequence[Want
     done = before.done + len(there)
     if there:
         job.report(replace(before, done=min(before.total, done), pictures=there))
-    for group in _together(context.host, size, missing):
-        job.raise_if_cancelled()
-        pictures = tuple(_draw_pictures(cells, context.host, job, group))
-        done += len(group)
-        job.report(replace(before, done=min(before.total, done), pictures=pictures))
+    checkpoint = _CheckpointSwitch(context.host)
+    try:
+        for group in _together(context.host, checkpoint, size, missing):
+            job.raise_if_cancelled()
+            pictures = tuple(_draw_pictures(cells, context.host, job, group))
+            done += len(group)
+            job.report(replace(before, done=min(before.total, done), pictures=pictures))
+    finally:
+        checkpoint.switch_to("")
     return [files[each] for each in wanted]
 
 
 def _together(
-    host: Host, size: tuple[int, int], wanted: Sequence[Wanted]
+    host: Host, checkpoint: _CheckpointSwitch, size: tuple[int, int], wanted: Sequence[Wanted]
 ) -> Iterator[Sequence[Wanted]]:
-    """Pictures that are drawn and seen at once, in their order.
+    """Pictures that are drawn and seen at once: as many as the host draws, of one checkpoint.
 
-    As many as the host draws together; what is redrawn comes alone, for it has its original.
+    Their order is that of the first of each kind.  What is redrawn comes last and alone, for its
+    original may be another cell of the sheet.
     """
-    group: list[Wanted] = []
-    for each in wanted:
-        if group and (
-            each[0].refine
-            or _company(host, group[0][0]) != _company(host, each[0])
-            or len(group) >= host.batch_limit(*size)
-        ):
-            yield group
-            group = []
-        group.append(each)
-    if group:
-        yield group
+    for name in dict.fromkeys(place.checkpoint for place, _ in wanted):
+        own = [each for each in wanted if each[0].checkpoint == name]
+        checkpoint.switch_to(name)
+        companies: dict[object, list[Wanted]] = {}
+        for each in own:
+            if not each[0].refine:
+                companies.setdefault(_company(host, each[0]), []).append(each)
+        for company in companies.values():
+            while company:
+                at_once = host.batch_limit(*size)
+                yield company[:at_once]
+                del company[:at_once]
+        for each in own:
+            if each[0].refine:
+                yield [each]
 
 
 def _company(host: Host, place: CellSpec) -> tuple[object, ...]:
-    """Equal for cells whose pictures may be drawn at once."""
+    """Equal for cells of a checkpoint whose pictures may be drawn at once."""
     loras = () if host.mixes_loras else (place.lora, place.strength)
-    return place.checkpoint, place.sampler, place.cfg_scale, place.clip_skip, place.refine, *loras
+    return place.sampler, place.cfg_scale, place.clip_skip, *loras
 
 
 def _file(cells: SheetCells, place: CellSpec, seed: int) -> Path:

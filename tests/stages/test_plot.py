@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -173,7 +174,11 @@ def test_a_prompt_set_is_made_of_her_captions_and_traits(
     assert len(firsts) == 5 and sum("white hat" in split_tags(text) for text in firsts) == 4
 
 
-def test_files_change_least_often(workspace: Workspace, standalone_host: StandaloneHost) -> None:
+def test_files_change_least_often(
+    workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host that draws one LoRA's pictures after another's, as the WebUI."""
+    monkeypatch.setattr(StandaloneHost, "mixes_loras", False)
     loads: list[object] = []
     merge = standalone_host._loras._merge
     standalone_host._loras._merge = lambda use: (loads.append(use), merge(use))[1]
@@ -335,6 +340,48 @@ def test_the_page_tells_the_recommended_cell(
         made.page.read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0]
     )
     assert len(data["cells"]) == 2 + 8 and data["names"] == ["copying", "damage", "colours"]
+
+
+def drawn_together(
+    workspace: Workspace, host: StandaloneHost, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> list[int]:
+    """How many pictures each call to the host asks for, of a sheet without a race."""
+    asked: list[int] = []
+    original = StandaloneHost.generate_batch
+
+    def counted(self: StandaloneHost, requests: Any, job: Job) -> Any:
+        asked.append(len(requests))
+        return original(self, requests, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StandaloneHost, "generate_batch", counted)
+        plot(StageContext(settings, workspace, host))
+    files = list((workspace.plots / "cells").iterdir())
+    assert sum(asked) == len(files), "a picture was drawn twice"
+    shutil.rmtree(workspace.plots / "cells")
+    return asked
+
+
+def test_cells_are_drawn_together_whatever_varies_and_none_twice(
+    workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standalone_host, "batch_limit", lambda *size: 4)
+    checkpoint = standalone_host.checkpoint.path
+
+    def sizes(**values: object) -> list[int]:
+        settings = Settings.from_dict(
+            {**SMALL, "judge.probes": 0, **{f"plot.{key}": v for key, v in values.items()}}
+        )
+        return drawn_together(workspace, standalone_host, monkeypatch, settings)
+
+    assert sizes() == [4, 1]  # two epochs at two strengths, and without
+    assert sizes(cfg_scales="3,6") == [4, 1, 4, 1]
+    assert sizes(samplers="Euler,DDIM") == [4, 1, 4, 1]
+    assert sizes(refine="0.6,0") == [4, 1, 1, 1, 1, 1]
+    assert sizes(checkpoints=f"{checkpoint.stem},{checkpoint}", x="checkpoint") == [4, 1]
+    monkeypatch.setattr(StandaloneHost, "mixes_loras", False)
+    assert sizes() == [1] * 5
+    assert sizes(prompts="a girl|a girl, hat|a girl, dress", x="prompt") == [3] * 5
 
 
 def test_checkpoints_are_compared_and_the_loaded_one_is_back(

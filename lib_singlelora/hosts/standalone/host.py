@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count as count_from
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,6 @@ from ...host import (
 )
 from ...imaging.masked_fill import surroundings
 from ...jobs import Job, Progress, in_series
-from ...naming.blocks import is_text
 from ..batches import BatchSizes, check_alike, single
 from ..precision import DTYPES, half_of, has_bf16
 from ..request import check_steps_and_size
@@ -64,6 +63,8 @@ from .training_model import (
 logger = logging.getLogger(__name__)
 
 PARTS = ("unet", "vae", "text encoder")
+# The U-Net's output for rows, their timestep, their conditioning and the picture of each row
+Prediction = Callable[[Tensor, Tensor, Conditioning, Sequence[int]], Tensor]
 LATENT_FILLS = {"latent noise": "noise", "latent nothing": "nothing"}
 
 
@@ -313,25 +314,52 @@ class StandaloneHost:
         ]
         texts = [text for text, _ in prompts]
         outer = job.view().progress
-        drawn: list[GeneratedImage] = []
-        # Else those that follow each other with the same LoRAs go together
-        by_loras = groupby(range(len(requests)), key=uses.__getitem__)
-        groups = [list(group) for _, group in by_loras]
-        for chosen in [list(range(len(requests)))] if self.mixes_loras else groups:
+        companies: dict[object, list[int]] = {}
+        for number, company in enumerate(self._companies(uses, requests)):
+            companies.setdefault(company, []).append(number)
+        drawn: dict[int, GeneratedImage] = {}
+        for chosen in companies.values():
             report = _StepReport(job, outer, len(requests), len(drawn))
-            drawn += self._batches.draw(
+            pictures = self._batches.draw(
                 [requests[n] for n in chosen],
                 partial(
                     self._draw_batch, [texts[n] for n in chosen], [uses[n] for n in chosen], report
                 ),
                 torch.cuda.empty_cache,
             )
-        return drawn
+            drawn |= dict(zip(chosen, pictures, strict=True))
+        return [drawn[number] for number in range(len(requests))]
 
-    @cached_property
+    def _companies(
+        self, uses: Sequence[tuple[LoraUse, ...]], requests: Sequence[ImageRequest]
+    ) -> list[object]:
+        """Of each picture what it shares with those that it is drawn with: its LoRAs, or nothing.
+
+        Merged LoRAs are quicker for the pictures of one as soon as these fill half a batch.
+
+        uses: the LoRAs of each.
+        """
+        counts = Counter(uses)
+        modules = self._loras.modules
+
+        def are_merged(loras: tuple[LoraUse, ...]) -> bool:
+            limit = self.batch_limit(requests[0].width, requests[0].height)
+            if not self.mixes_loras or 1 < counts[loras] >= limit / 2:
+                return True
+            known = modules.keys() & self._loras.reached(loras)
+            return not all(can_differ(modules[name]) for name in known)
+
+        merged = {loras for loras in counts if are_merged(loras)}
+        return [loras if loras in merged else None for loras in uses]
+
+    @property
     def mixes_loras(self) -> bool:
-        """Whether pictures with different LoRAs are drawn at once."""
-        return holds_many(self.networks.unet)
+        """Whether pictures with different LoRAs are drawn at once: those of a small U-Net on a CPU.
+
+        On a GPU it was not measured.
+        """
+        on_cpu = torch.device(self._device).type == "cpu"
+        return on_cpu and holds_many(self.networks.unet)
 
     def batch_limit(self, width: int, height: int) -> int:
         """How many pictures of so many pixels are drawn at once."""
@@ -345,46 +373,40 @@ class StandaloneHost:
         requests: Sequence[ImageRequest],
         before: int,
     ) -> list[GeneratedImage]:
-        """Pictures that are drawn at once, or in groups where their LoRAs do not let them.
+        """Pictures that are drawn at once, with the same LoRAs or with such as may be mixed.
 
         prompts: of all that were asked for, without comments and extra networks.
         uses: their LoRAs.
         before: how many of them were drawn before these.
         """
         own = uses[before : before + len(requests)]
-        texts: list[Guidance | None] = [None] * len(requests)
+        texts: dict[int, Guidance] = {}
         values: dict[tuple[LoraUse, ...], Values] = {}
         for loras in dict.fromkeys(own):
             chosen = [n for n, each in enumerate(own) if each == loras]
-            self._loras.apply(loras)
-            found = self._guidance(
-                [prompts[before + n] for n in chosen], [requests[n] for n in chosen]
+            self._loras.apply(loras)  # the text encoder's count in its own pictures' prompts
+            texts |= zip(
+                chosen,
+                self._guidance(
+                    [prompts[before + n] for n in chosen], [requests[n] for n in chosen]
+                ),
+                strict=True,
             )
-            for n, text in zip(chosen, found, strict=True):
-                texts[n] = text
             if len(chosen) < len(requests):
-                changed = self._loras.changed()
-                values[loras] = {key: changed[key] for key in changed if not is_text(key[0])}
-        encoded = [text for text in texts if text is not None]
-        if not values:
-            return self._draw(encoded, self._predicted, report, requests, before)
-        modules = self._loras.modules
-        if all(can_differ(modules[name]) for each in values.values() for name, _ in each):
+                values[loras] = self._loras.unet_values()
+        predicted: Prediction = self._predicted
+        if values:
             self._loras.remove()
-            own_weights = PassByPicture(
-                self.networks.unet, modules, [values[loras] for loras in own]
-            )
-            return self._draw(encoded, own_weights, report, requests, before)
-        drawn: list[GeneratedImage] = []
-        for _, group in groupby(range(len(requests)), key=own.__getitem__):
-            alike = [requests[n] for n in group]
-            drawn += self._draw_batch(prompts, uses, report, alike, before + len(drawn))
-        return drawn
+            pictures = [values[loras] for loras in own]
+            predicted = PassByPicture(self.networks.unet, self._loras.modules, pictures)
+            del values, pictures  # it has them stacked
+        ordered = [texts[n] for n in range(len(requests))]
+        return self._draw(ordered, predicted, report, requests, before)
 
     def _draw(
         self,
         texts: Sequence[Guidance],
-        predicted: Callable[[Tensor, Tensor, Conditioning, Sequence[int]], Tensor],
+        predicted: Prediction,
         report: _StepReport,
         requests: Sequence[ImageRequest],
         before: int,
@@ -392,8 +414,7 @@ class StandaloneHost:
         """Pictures that are drawn at once.
 
         texts: their prompts.
-        predicted: the U-Net's output for rows, their timestep and conditioning, and the number of
-            each row's picture.
+        predicted: with their LoRAs.
         before: how many pictures of those that were asked for were drawn before these.
         """
         networks = self.networks

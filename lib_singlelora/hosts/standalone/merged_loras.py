@@ -73,9 +73,23 @@ class MergedLoras:
         self.embeddings.clear()
         self._merged = ()
 
-    def changed(self) -> dict[tuple[str, str], Tensor]:
-        """(module, weight or bias) -> copy of what the merged LoRAs made of it."""
-        return {key: self._parameter(*key).detach().clone() for key in self._backup}
+    def unet_values(self) -> dict[tuple[str, str], Tensor]:
+        """(module, weight or bias) -> copy of what the merged LoRAs made of it, of the U-Net's."""
+        changed = [key for key in self._backup if not is_text(key[0])]
+        return {key: self._parameter(*key).detach().clone() for key in changed}
+
+    def reached(self, uses: Iterable[LoraUse]) -> set[str]:
+        """The U-Net's modules that LoRAs change, whether they are merged or not.
+
+        Raises: LoraFileError, LoraKeyError: a file cannot be read.
+        """
+        return {
+            name
+            for use in uses
+            if use.unet
+            for name in self._read(use.path).modules
+            if not is_text(name)
+        }
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -145,6 +159,8 @@ class MergedLoras:
                 self._add(name, "weight", strength * weight_change)
                 if (change := bias_change(parts)) is not None:
                     self._add(name, "bias", strength * change)
+            except torch.cuda.OutOfMemoryError:  # a RuntimeError; of fewer pictures there is room
+                raise
             except (LoraFileError, RuntimeError) as error:
                 raise LoraKeyError(f"{use.path.name}: {name}: {error}") from None
 

@@ -62,7 +62,10 @@ class TracedPass:
         conditioning: Conditioning,
         owners: Sequence[int] = (),
     ) -> Tensor:
-        """As `predicted`, for the same arguments.  owners: of the rows; the same for all here."""
+        """As `predicted`, for the same arguments.
+
+        owners: passed over: every row has the network's own weights.
+        """
         cells = noisy.shape[0] * noisy.shape[2] * noisy.shape[3]
         if not self._worth_it or cells > MOST_CELLS or conditioning.pooled is not None:
             return predicted(self._unet, noisy, timestep, conditioning)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lib_singlelora.host import Conditioning, ImageRequest, LoraUse
-from lib_singlelora.hosts.standalone import host as host_module
+from lib_singlelora.hosts.standalone import loras_by_picture, merged_loras
 from lib_singlelora.hosts.standalone.host import StandaloneHost
 from lib_singlelora.hosts.standalone.loras_by_picture import PassByPicture, can_differ
 from lib_singlelora.jobs import Job
 from lib_singlelora.lora.files import write_lora
 from lib_singlelora.lora.network import LoraNetwork, LoraShape
+from tests.small_sd2 import build_small_sd2
 
 REQUEST = ImageRequest("a girl", (1,), 64, 64, steps=3)
 
@@ -39,7 +42,7 @@ def together_and_apart(
     host: StandaloneHost, monkeypatch: pytest.MonkeyPatch, uses: Sequence[tuple[LoraUse, ...]]
 ) -> list[int]:
     """Draw pictures with these LoRAs at once and one by one; how far apart each is, in levels."""
-    requests = [replace(REQUEST, loras=loras, seeds=(n // 2,)) for n, loras in enumerate(uses)]
+    requests = [replace(REQUEST, loras=loras, seeds=(n // 4,)) for n, loras in enumerate(uses)]
     before = [parameter.clone() for parameter in host.networks.unet.parameters()]
     together = host.generate_batch(requests, Job())
     with monkeypatch.context() as patch:
@@ -88,26 +91,104 @@ def test_each_kind_of_lora_draws_what_it_draws_merged(
     assert len(drawn) >= REQUEST.steps  # and they were not drawn one after another
 
 
-def test_norms_are_not_mixed_and_their_pictures_are_drawn_one_after_another(
+def test_norms_are_not_mixed_and_their_pictures_are_drawn_with_merged_loras(
     small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = StandaloneHost(small_checkpoint, "cpu")
-    one = made(host, tmp_path / "one.safetensors", LoraShape(2, 2), 1)
+    one, two = (made(host, tmp_path / f"{n}.safetensors", LoraShape(2, 2), n) for n in (1, 2))
     name = "lora_unet_down_blocks_0_resnets_0_norm1"
     width = host.networks.unet.down_blocks[0].resnets[0].norm1.num_channels
     tensors = {f"{name}.w_norm": torch.full((width,), 2.0), f"{name}.b_norm": torch.ones(width)}
     save_file(tensors, tmp_path / "norm.safetensors")
     norm = LoraUse(tmp_path / "norm.safetensors")
-    monkeypatch.setattr(host_module, "PassByPicture", None)  # a call of it would fail
-    assert together_and_apart(host, monkeypatch, [(one,), (norm,), (), (one, norm)]) == [0] * 4
+    batches = batches_of(host, monkeypatch)
+    apart = together_and_apart(host, monkeypatch, [(one,), (norm,), (), (two, norm), (two,)])
+    assert batches[:3] == [[(one,), (), (two,)], [(norm,)], [(two, norm)]]
+    assert max(apart) <= 1
 
 
-def test_a_large_unet_s_pictures_are_not_mixed(
-    small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_pictures_of_one_lora_are_merged_once_they_fill_half_a_batch(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert StandaloneHost(small_checkpoint, "cpu").mixes_loras
-    monkeypatch.setattr("lib_singlelora.hosts.standalone.loras_by_picture.MOST_PARAMETERS", 1000)
-    assert not StandaloneHost(small_checkpoint, "cpu").mixes_loras
+    host = StandaloneHost(small_checkpoint, "cpu")
+    one, two = (made(host, tmp_path / f"{n}.safetensors", LoraShape(2, 2), n) for n in (1, 2))
+    batches = batches_of(host, monkeypatch)
+    uses = [(one,), (two,), (one,), (), (one,), (one,), ()]
+    requests = [replace(REQUEST, loras=each, seeds=(n,)) for n, each in enumerate(uses)]
+    pictures = host.generate_batch(requests, Job())
+    assert batches == [[(one,)] * 4, [(two,), (), ()]]
+    assert [picture.seed for picture in pictures] == list(range(7))
+
+
+def batches_of(
+    host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
+) -> list[list[tuple[LoraUse, ...]]]:
+    """The LoRAs of the pictures of each batch that is drawn from now on."""
+    batches = []
+    original = host._draw_batch
+
+    def seen(prompts: Any, uses: Any, report: Any, requests: Any, before: int) -> Any:
+        batches.append(list(uses[before : before + len(requests)]))
+        return original(prompts, uses, report, requests, before)
+
+    monkeypatch.setattr(host, "_draw_batch", seen)
+    return batches
+
+
+def test_a_mask_and_several_steps_of_a_prompt_go_with_loras_of_their_own(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = StandaloneHost(small_checkpoint, "cpu")
+    one, two = (made(host, tmp_path / f"{n}.safetensors", LoraShape(2, 2), n) for n in (1, 2))
+    picture = Image.radial_gradient("L").convert("RGB").resize((64, 64))
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (16, 16, 48, 48))
+    request = replace(
+        REQUEST, prompt="[a girl:a hat:2] AND grass", image=picture, mask=mask, denoise=0.7
+    )
+    requests = [replace(request, loras=(use,)) for use in (one, two)]
+    together = host.generate_batch(requests, Job())
+    for request, drawn in zip(requests, together, strict=True):
+        (alone,) = host.generate(request, Job())
+        apart = np.abs(np.asarray(alone.image).astype(int) - np.asarray(drawn.image))
+        assert apart.max() <= 1
+
+
+def test_a_large_unet_s_pictures_are_not_mixed_nor_those_of_a_gpu(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = StandaloneHost(small_checkpoint, "cpu")
+    assert host.mixes_loras
+    (tmp_path / "large").mkdir()
+    build_small_sd2(tmp_path / "large")
+    (large,) = (tmp_path / "large").glob("*.safetensors")
+    limit = sum(each.numel() for each in host.networks.unet.parameters())
+    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", limit)
+    assert host.mixes_loras
+    with host.drawing_with(str(large)):
+        size = sum(each.numel() for each in host.networks.unet.parameters())
+        assert host.mixes_loras == (size <= limit) and size != limit
+    assert host.mixes_loras
+    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", limit - 1)
+    assert not host.mixes_loras
+    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", limit)
+    monkeypatch.setattr(host, "_device", "cuda")
+    assert not host.mixes_loras
+
+
+def test_memory_that_does_not_suffice_for_merging_is_no_fault_of_the_file(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches whoever draws fewer pictures then."""
+    host = StandaloneHost(small_checkpoint, "cpu")
+    use = made(host, tmp_path / "a.safetensors", LoraShape(2, 2), 1)
+
+    def full(*args: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(merged_loras, "module_change", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        host.generate(replace(REQUEST, loras=(use,)), Job())
 
 
 def test_what_fails_in_a_pass_leaves_the_modules_as_they_were() -> None:
