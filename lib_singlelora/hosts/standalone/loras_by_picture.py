@@ -3,7 +3,7 @@
 A small network computes many rows in little more time than few.  Merging the LoRAs makes one
 network for one picture's; here each module that they change has a weight for each picture.
 Eight pictures of the embedded checkpoint, 128 × 128 pixels, with a LoRA each take 0.6 of the time,
-at most two of 255 levels apart.
+at most one of 255 levels apart.
 """
 
 from __future__ import annotations
