@@ -37,6 +37,8 @@ def test_a_picture_is_the_same_alone_and_in_company(webui: WebUI, sampler: str) 
 
 @pytest.mark.parametrize("fill", ["original", "latent noise"])
 def test_the_tries_of_an_inpainting_are_the_same_in_company(webui: WebUI, fill: str) -> None:
+    # Forge's first picture of its kind is some levels beside what it draws of the same ever after
+    draw(webui, inpaint=fill, prompts=[("1girl, red hair", "")])
     answer = draw(webui, inpaint=fill, prompts=[("1girl, red hair", "")] * 4)
     assert max(answer["apart"]) <= ROUNDING and all(answer["same_text"]), answer
     # Forge and reForge draw noise behind the mask by the last seed of a batch
