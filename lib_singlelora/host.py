@@ -108,6 +108,9 @@ class GeneratedImage:
     skipped: bool = False
 
 
+Keep = Callable[[int, GeneratedImage], None]
+
+
 @dataclass(frozen=True)
 class CheckpointInfo:
     """A checkpoint of the host's.
@@ -432,12 +435,16 @@ class Host(Protocol):
         """
         ...
 
-    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+    def generate_batch(
+        self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
+    ) -> list[GeneratedImage]:
         """Draw pictures of several prompts, one per request; several at once where that is faster.
 
         A picture is the same as alone, but for the last bits of the arithmetic.
 
         requests: of one seed each, that differ in prompt, negative prompt, seed and LoRAs only.
+        keep: called with the number of a request and its picture, as soon as those are drawn that
+            were drawn with it.
 
         Raises:
             JobCancelled: inside a picture too.

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ..errors import SettingsError
 from ..families.family import Prediction
-from ..host import CheckpointInfo, GeneratedImage, Host, ImageRequest, TrainingModel
+from ..host import CheckpointInfo, GeneratedImage, Host, ImageRequest, Keep, TrainingModel
 from ..jobs import Job
 from ..settings.training import TrainingSettings
 
@@ -45,22 +45,24 @@ class DeclaredHost:
     @contextmanager
     def drawing_with(self, name: str) -> Iterator[None]:
         """Another checkpoint is the loaded one while inside.  Raises: CheckpointError."""
-        before = self.inner.checkpoint.path
+        before = self.inner.checkpoint.path, self._is_another
         with self.inner.drawing_with(name):
-            self._is_another = self.inner.checkpoint.path != before
+            if self.inner.checkpoint.path != before[0]:
+                self._is_another = True
             try:
                 yield
             finally:
-                self._is_another = False
+                self._is_another = before[1]
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw as the settings say."""
         return self.inner.generate(self._asked(request), job)
 
-    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> Any:
+    def generate_batch(
+        self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
+    ) -> list[GeneratedImage]:
         """Draw several at once, on a host that can."""
-        inner: Any = self.inner
-        return inner.generate_batch([self._asked(request) for request in requests], job)
+        return self.inner.generate_batch([self._asked(each) for each in requests], job, keep)
 
     @contextmanager
     def open_for_training(self, precision: str | None = None) -> Iterator[TrainingModel]:

@@ -117,15 +117,17 @@ class SheetCells:
         race: pictures that the race adds at most.
         """
         asked = set(self.files if first is None else first)
-        asked |= {replace(place, refine=0.0) for place in asked}
-        files = {self.files[place][seed] for place in asked for seed in self.missing(place, force)}
-        missing = len(files)
+        originals = {replace(place, refine=0.0) for place in asked} - asked
+        counted = [(place, force) for place in asked] + [(place, False) for place in originals]
+        missing = {
+            self.files[place][seed] for place, anew in counted for seed in self.missing(place, anew)
+        }
         size = (self.request.width, self.request.height)
         seconds = seconds_per_picture(workspace, host, size, self.request.steps)
         return PlotEstimate(
-            sum(len(self.files[place]) for place in asked),
-            missing,
-            None if seconds is None else round(seconds * (missing + race), 1),
+            len({path for place, _ in counted for path in self.files[place].values()}),
+            len(missing),
+            None if seconds is None else round(seconds * (len(missing) + race), 1),
             race,
             self.plan.seeds_note,
         )
@@ -205,7 +207,7 @@ def draw_cells(
         for place in places:
             if not missing[place]:
                 tell_finished(place)
-        for group in _together(host, checkpoint, size, list(wanted.values())):
+        for group in _one_after_another(host, checkpoint, size, list(wanted.values())):
             job.raise_if_cancelled()
             place, _ = group[0]
             name = _words(group, counts[place] - len(missing[place]), counts[place])
@@ -237,6 +239,8 @@ def _words(group: Sequence[Wanted], before: int, count: int) -> str:
 def draw_further(cells: SheetCells, context: StageContext, wanted: Sequence[Wanted]) -> list[Path]:
     """The pictures of cells with seeds, drawn where they are missing, and shown.
 
+    The host draws with the checkpoint of these cells already.
+
     Raises: JobCancelled.
     """
     job = context.job
@@ -248,41 +252,43 @@ def draw_further(cells: SheetCells, context: StageContext, wanted: Sequence[Want
     done = before.done + len(there)
     if there:
         job.report(replace(before, done=min(before.total, done), pictures=there))
-    checkpoint = _CheckpointSwitch(context.host)
-    try:
-        for group in _together(context.host, checkpoint, size, missing):
-            job.raise_if_cancelled()
-            pictures = tuple(_draw_pictures(cells, context.host, job, group))
-            done += len(group)
-            job.report(replace(before, done=min(before.total, done), pictures=pictures))
-    finally:
-        checkpoint.switch_to("")
+    for group in _together(context.host, size, missing):
+        job.raise_if_cancelled()
+        pictures = tuple(_draw_pictures(cells, context.host, job, group))
+        done += len(group)
+        job.report(replace(before, done=min(before.total, done), pictures=pictures))
     return [files[each] for each in wanted]
 
 
-def _together(
+def _one_after_another(
     host: Host, checkpoint: _CheckpointSwitch, size: tuple[int, int], wanted: Sequence[Wanted]
 ) -> Iterator[Sequence[Wanted]]:
-    """Pictures that are drawn and seen at once: as many as the host draws, of one checkpoint.
+    """Pictures that are drawn and seen at once, checkpoint after checkpoint."""
+    for name in dict.fromkeys(place.checkpoint for place, _ in wanted):
+        checkpoint.switch_to(name)
+        yield from _together(host, size, [each for each in wanted if each[0].checkpoint == name])
+
+
+def _together(
+    host: Host, size: tuple[int, int], wanted: Sequence[Wanted]
+) -> Iterator[Sequence[Wanted]]:
+    """Pictures of one checkpoint that are drawn and seen at once: as many as the host draws.
 
     Their order is that of the first of each kind.  What is redrawn comes last and alone, for its
     original may be another cell of the sheet.
     """
-    for name in dict.fromkeys(place.checkpoint for place, _ in wanted):
-        own = [each for each in wanted if each[0].checkpoint == name]
-        checkpoint.switch_to(name)
-        companies: dict[object, list[Wanted]] = {}
-        for each in own:
-            if not each[0].refine:
-                companies.setdefault(_company(host, each[0]), []).append(each)
-        for company in companies.values():
-            while company:
-                at_once = host.batch_limit(*size)
-                yield company[:at_once]
-                del company[:at_once]
-        for each in own:
-            if each[0].refine:
-                yield [each]
+    companies: dict[object, list[Wanted]] = {}
+    for each in wanted:
+        if not each[0].refine:
+            companies.setdefault(_company(host, each[0]), []).append(each)
+    for company in companies.values():
+        while company:
+            at_once = host.batch_limit(*size)
+            yield company[:at_once]
+            del company[:at_once]
+    for each in wanted:
+        if each[0].refine:
+            yield [each]
 
 
 def _company(host: Host, place: CellSpec) -> tuple[object, ...]:
@@ -314,8 +320,8 @@ def _draw_pictures(cells: SheetCells, host: Host, job: Job, wanted: Sequence[Wan
             )
         ]
     paths = [_file(cells, *each) for each in wanted]
-    for path, drawn in zip(paths, host.generate_batch(requests, job), strict=True):
-        save_picture(path, drawn)
+    # As they come: what the host cannot draw at once is saved before the rest is drawn
+    host.generate_batch(requests, job, lambda number, drawn: save_picture(paths[number], drawn))
     return paths
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
 from ..families.quality import QualityTags, choose_quality
-from ..host import CheckpointInfo, GeneratedImage, Host, ImageRequest
+from ..host import CheckpointInfo, GeneratedImage, Host, ImageRequest, Keep
 from ..jobs import Job
 from ..settings.quality import QualitySettings
 
@@ -61,11 +62,12 @@ class QualityHost:
         self._log(job)
         return self.inner.generate(self._with_tags(request), job)
 
-    def generate_batch(self, requests: Any, job: Job) -> Any:
+    def generate_batch(
+        self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
+    ) -> list[GeneratedImage]:
         """Draw several at once, on a host that can."""
         self._log(job)
-        inner: Any = self.inner
-        return inner.generate_batch([self._with_tags(request) for request in requests], job)
+        return self.inner.generate_batch([self._with_tags(each) for each in requests], job, keep)
 
     def _log(self, job: Job) -> None:
         """Once for each set of tags: which, and why."""

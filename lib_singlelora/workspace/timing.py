@@ -15,10 +15,14 @@ from .workspace import Workspace
 
 
 class Stopwatch:
-    """Seconds of a picture, without the first call, which also loads the networks."""
+    """Seconds of a picture, without the first call, which also loads the networks.
+
+    Where there was no other, and it drew several, they stand for the pace.
+    """
 
     def __init__(self) -> None:
         self.made = 0
+        self._is_first = True
         self._timed = 0
         self._seconds = 0.0
         self._work = 0.0  # pixels times steps
@@ -28,8 +32,12 @@ class Stopwatch:
         """Time one call.  work: pixels times steps of all its pictures."""
         started = time.monotonic()
         yield
-        if self.made:
-            self._seconds += time.monotonic() - started
+        seconds = time.monotonic() - started
+        if self.made and self._is_first:
+            self._seconds, self._timed, self._work = 0.0, 0, 0.0
+            self._is_first = False
+        if self.made or pictures > 1:
+            self._seconds += seconds
             self._timed += pictures
             self._work += work
         self.made += pictures

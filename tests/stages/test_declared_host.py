@@ -84,6 +84,9 @@ def test_another_checkpoint_is_what_its_own_file_says(hosts: dict[str, Standalon
     host = declared(hosts["v"], prediction="epsilon")
     with host.drawing_with("small"):
         own = pixels(host)
+        with host.drawing_with("small"):
+            assert np.array_equal(pixels(host), own)
+        assert np.array_equal(pixels(host), own)
     assert np.array_equal(own, pixels(hosts["epsilon"]))
     assert np.array_equal(pixels(host), own)
 

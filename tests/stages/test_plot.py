@@ -195,7 +195,7 @@ def test_files_change_least_often(
 def test_a_plan_tells_what_is_missing_and_how_long_it_takes(
     workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standalone_host, "batch_limit", lambda *size: 2)
+    monkeypatch.setattr(standalone_host, "batch_limit", lambda *size: 4)
     before = plan(StageContext(small(), workspace, standalone_host))
     assert (before.pictures, before.missing, before.seconds) == (5, 5, None)
     job = Job("plot", lambda progress: job.cancel() if progress.done == 4 else None)
@@ -349,15 +349,17 @@ def drawn_together(
     asked: list[int] = []
     original = StandaloneHost.generate_batch
 
-    def counted(self: StandaloneHost, requests: Any, job: Job) -> Any:
+    def counted(self: StandaloneHost, requests: Any, job: Job, keep: Any = None) -> Any:
         asked.append(len(requests))
-        return original(self, requests, job)
+        return original(self, requests, job, keep)
 
+    told = plan(StageContext(settings, workspace, host))
     with monkeypatch.context() as patch:
         patch.setattr(StandaloneHost, "generate_batch", counted)
         plot(StageContext(settings, workspace, host))
     files = list((workspace.plots / "cells").iterdir())
     assert sum(asked) == len(files), "a picture was drawn twice"
+    assert told.missing == told.pictures == len(files)
     shutil.rmtree(workspace.plots / "cells")
     return asked
 
@@ -382,6 +384,27 @@ def test_cells_are_drawn_together_whatever_varies_and_none_twice(
     monkeypatch.setattr(StandaloneHost, "mixes_loras", False)
     assert sizes() == [1] * 5
     assert sizes(prompts="a girl|a girl, hat|a girl, dress", x="prompt") == [3] * 5
+
+
+def test_what_is_not_drawn_at_once_is_saved_as_it_comes(
+    workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of LoRAs that change norms: one batch for the sheet, several for the host."""
+    monkeypatch.setattr("lib_singlelora.hosts.standalone.host.can_differ", lambda module: False)
+    draws = []
+    original = StandaloneHost._draw
+
+    def cancelled(self: StandaloneHost, *args: Any) -> Any:
+        draws.append(args)
+        if len(draws) == 4:
+            job.cancel()
+        return original(self, *args)
+
+    monkeypatch.setattr(StandaloneHost, "_draw", cancelled)
+    job = Job("plot")
+    with pytest.raises(JobCancelled):
+        plot(StageContext(small(), workspace, standalone_host, job))
+    assert len(list((workspace.plots / "cells").iterdir())) == 3
 
 
 def test_checkpoints_are_compared_and_the_loaded_one_is_back(

@@ -55,6 +55,9 @@ export const sentences = [
     ["{0}, redrawn at {1}", "{0}、{1} で描き直し"],
     ["epoch {0}", "エポック {0}"],
     // What is being drawn
+    ["without the LoRA", "LoRA なし"],
+    ["seed {0}", "シード {0}"],
+    ["redrawn at {0}", "{0} で描き直し"],
     ["{0} and {1} more cells", "{0} ほか {1} セル"],
     ["{0} and another cell", "{0} ほか 1 セル"],
     ["{0} left", "残り {0}"],

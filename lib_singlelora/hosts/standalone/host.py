@@ -32,6 +32,7 @@ from ...host import (
     HostPaths,
     HostTagger,
     ImageRequest,
+    Keep,
     LoraCard,
     LoraUse,
     TrainingModel,
@@ -293,7 +294,9 @@ class StandaloneHost:
         """
         return self.generate_batch(single(request), job)
 
-    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+    def generate_batch(
+        self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
+    ) -> list[GeneratedImage]:
         """Draw one picture per request, as many at once as `batch_limit` says.
 
         Each has its own noise, and is what it is alone but for the last bits of the arithmetic.
@@ -318,7 +321,9 @@ class StandaloneHost:
         for number, company in enumerate(self._companies(uses, requests)):
             companies.setdefault(company, []).append(number)
         drawn: dict[int, GeneratedImage] = {}
-        for chosen in companies.values():
+        for company, chosen in companies.items():
+            if company is not None:  # what merging wants of memory says nothing of a batch's size
+                self._loras.apply(uses[chosen[0]])
             report = _StepReport(job, outer, len(requests), len(drawn))
             pictures = self._batches.draw(
                 [requests[n] for n in chosen],
@@ -328,6 +333,9 @@ class StandaloneHost:
                 torch.cuda.empty_cache,
             )
             drawn |= dict(zip(chosen, pictures, strict=True))
+            for number in chosen:
+                if keep:
+                    keep(number, drawn[number])
         return [drawn[number] for number in range(len(requests))]
 
     def _companies(
@@ -397,9 +405,9 @@ class StandaloneHost:
         predicted: Prediction = self._predicted
         if values:
             self._loras.remove()
-            pictures = [values[loras] for loras in own]
-            predicted = PassByPicture(self.networks.unet, self._loras.modules, pictures)
-            del values, pictures  # it has them stacked
+            predicted = PassByPicture(
+                self.networks.unet, self._loras.modules, [values[loras] for loras in own]
+            )
         ordered = [texts[n] for n in range(len(requests))]
         return self._draw(ordered, predicted, report, requests, before)
 

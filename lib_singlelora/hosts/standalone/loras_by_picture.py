@@ -8,7 +8,7 @@ at most one of 255 levels apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
@@ -22,7 +22,7 @@ from .training_model import predicted
 # Of a U-Net: what the LoRAs change is held once for each picture that is drawn at once
 MOST_PARAMETERS = 20_000_000
 
-Values = Mapping[tuple[str, str], Tensor]  # (module, weight or bias) -> as LoRAs make it
+Values = MutableMapping[tuple[str, str], Tensor]  # (module, weight or bias) -> as LoRAs make it
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -42,7 +42,8 @@ class PassByPicture:
     """A U-Net's predictions, each picture's rows with its own weights.
 
     modules: of the U-Net, by canonical name; each fulfils `can_differ`.
-    pictures: what the LoRAs of each make of them; what they leave is the module's own.
+    pictures: what the LoRAs of each make of them; what they leave is the module's own.  These
+        are emptied as they are stacked, so that nothing is held twice.
     """
 
     def __init__(
@@ -58,6 +59,9 @@ class PassByPicture:
                 for kind in ("weight", "bias")
             )
             assert weights is not None  # every module of these kinds has one
+            for values in pictures:
+                values.pop((name, "weight"), None)
+                values.pop((name, "bias"), None)
             self._forwards.append((module, self._forward(module, weights, biases)))
 
     def __call__(

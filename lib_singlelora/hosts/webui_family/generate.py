@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...captions.prompt_language import without_extra_networks
 from ...errors import LoraFileError, SettingsError, TrainingError
-from ...host import GeneratedImage, ImageRequest
+from ...host import GeneratedImage, ImageRequest, Keep
 from ...jobs import Job, Progress, in_series
 from ..batches import BatchSizes
 from ..request import check_steps_and_size
@@ -60,11 +60,13 @@ def generate_images(
     library: LoraFolder,
     custom: Custom,
     batches: BatchSizes,
+    keep: Keep | None = None,
 ) -> list[GeneratedImage]:
     """Draw one picture per request, several at once where nothing but the last bits tells.
 
     requests: alike, see `check_alike`.
     custom: what the program wants of them.
+    keep: called with the number of a request and its picture, company by company.
 
     Raises:
         JobCancelled: in the middle of a picture too.
@@ -87,6 +89,9 @@ def generate_images(
             devices.torch_gc,
         )
         drawn |= dict(zip(numbers, images, strict=True))
+        for number in numbers:
+            if keep:
+                keep(number, drawn[number])
     return [drawn[number] for number in range(len(requests))]
 
 

@@ -23,6 +23,7 @@ from ...host import (
     HostPaths,
     HostTagger,
     ImageRequest,
+    Keep,
     LoraCard,
     LoraUse,
     TrainingModel,
@@ -218,7 +219,9 @@ class FamilyHost(ABC):
         """
         return self.generate_batch(single(request), job)
 
-    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+    def generate_batch(
+        self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
+    ) -> list[GeneratedImage]:
         """Draw one picture per request by the WebUI's own processing, several at once.
 
         Raises:
@@ -241,7 +244,9 @@ class FamilyHost(ABC):
             custom = generate.Custom(
                 options, self.complete_picture, self.prompt_length, self.shares_mask_noise
             )
-            return generate.generate_images(requests, job, self.library, custom, self._batches)
+            return generate.generate_images(
+                requests, job, self.library, custom, self._batches, keep
+            )
 
     def batch_limit(self, width: int, height: int) -> int:
         """How many pictures of so many pixels are drawn at once."""
