@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from PIL import Image
 
@@ -72,6 +72,7 @@ class ImageRequest:
     controls: of the kinds that the host has; of img2img and inpainting.
     prediction: what the U-Net's output means; None is what the host has read of the checkpoint.
     zero_terminal_snr: the schedule ends in pure noise, whether or not the checkpoint says so.
+    fast_convolutions: the host may take such as end in other last bits.
     """
 
     prompt: str
@@ -92,6 +93,13 @@ class ImageRequest:
     controls: tuple[ControlUnit, ...] = ()
     prediction: Prediction | None = None
     zero_terminal_snr: bool = False
+    fast_convolutions: bool = True
+
+    def as_mark(self) -> dict[str, Any]:
+        """What a picture shows, as plain values: all but how its last bits come about."""
+        values = asdict(self)
+        del values["fast_convolutions"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Some prompts ask for the character in other poses, views, places and clothes, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ class _Drawer:
         mark = fingerprint(
             file_hash(lora) if lora else "",
             strength,
-            asdict(request),
+            request.as_mark(),
             self.host.checkpoint.drawing_mark,
         )
         return self.workspace.plots / "probes" / f"{mark}-{seed}.png"

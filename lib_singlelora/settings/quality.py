@@ -1,4 +1,4 @@
-"""Settings of the quality tags."""
+"""Settings of the quality tags, and of how exactly pictures are computed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from .declare import setting
 
 @dataclass(frozen=True)
 class QualitySettings:
-    """Quality tags.
+    """Quality.
 
-    In every prompt that is drawn, and in the character's captions where that is asked for.
+    Tags of every prompt that is drawn, and of the character's captions where that is asked for;
+    and how exactly pictures are computed.
     """
 
     tags: str = setting(
@@ -40,5 +41,13 @@ class QualitySettings:
         help=(
             "Ends every caption with the positive tags too, so that the LoRA learns the picture as "
             "one of that quality; off leaves them to the checkpoint."
+        ),
+    )
+    fast_convolutions: bool = setting(
+        True,
+        label="Fast convolutions",
+        help=(
+            "Draws on a CPU, standalone, with convolutions that take fewer products; a picture may "
+            "differ in its last bits. Off draws with PyTorch's own."
         ),
     )

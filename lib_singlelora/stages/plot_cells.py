@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def _mark(plan: SheetPlan, host: Host, place: CellSpec, asked: ImageRequest) -> 
         plan.hashes.get(place.source),
         place.strength,
         plan.preset_key(place.preset),
-        asdict(replace(asked, seeds=(), loras=())),
+        replace(asked, seeds=(), loras=()).as_mark(),
         checkpoint.drawing_mark,
         *redrawn,
     )

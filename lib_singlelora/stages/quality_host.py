@@ -1,4 +1,4 @@
-"""A host that adds the quality tags of its checkpoint to every prompt that it draws."""
+"""A host that draws as the settings of quality say: with its checkpoint's tags, or exactly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_quality_tags(host: Host, settings: QualitySettings) -> Host:
 
 
 class QualityHost:
-    """Everything is the inner host's but the prompts.
+    """Everything is the inner host's but the prompts, and how exactly pictures are computed.
 
     Captions and the labels of sheets are made before and have no quality tags.
     """
@@ -60,14 +60,14 @@ class QualityHost:
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw with the tags."""
         self._log(job)
-        return self.inner.generate(self._with_tags(request), job)
+        return self.inner.generate(self._asked(request), job)
 
     def generate_batch(
         self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
     ) -> list[GeneratedImage]:
         """Draw several at once, on a host that can."""
         self._log(job)
-        return self.inner.generate_batch([self._with_tags(each) for each in requests], job, keep)
+        return self.inner.generate_batch([self._asked(each) for each in requests], job, keep)
 
     def _log(self, job: Job) -> None:
         """Once for each set of tags: which, and why."""
@@ -76,7 +76,8 @@ class QualityHost:
             self._logged = tags
             job.log("quality", **asdict(tags))
 
-    def _with_tags(self, request: ImageRequest) -> ImageRequest:
+    def _asked(self, request: ImageRequest) -> ImageRequest:
+        request = replace(request, fast_convolutions=self._settings.fast_convolutions)
         tags = self.checkpoint.quality
         if not tags:
             return request

@@ -31,7 +31,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "inpaint": ("inpaint", "quality"),
 }
 # Settings that a stage may do without being done again: what they change comes with the next call
-_HARMLESS = {"training.epochs", "training.repeats", "training.sample_every", "training.tensorboard"}
+_HARMLESS = {
+    "training.epochs",
+    "training.repeats",
+    "training.sample_every",
+    "training.tensorboard",
+    "quality.fast_convolutions",
+}
 _SHAPE = Map({"settings": Map(str), "inputs": Map(str)})
 
 

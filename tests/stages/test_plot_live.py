@@ -29,8 +29,10 @@ def told(workspace: Workspace) -> dict[str, object]:
 
 
 def test_a_sheet_that_was_broken_off_shows_what_is_drawn_and_a_whole_one_itself(
-    workspace: Workspace, standalone_host: StandaloneHost
+    workspace: Workspace, standalone_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(standalone_host, "batch_limit", lambda *size: 2)
+
     def stop_after_two(progress: Progress) -> None:
         if len(drawn(workspace)) == 2:
             job.cancel()

@@ -20,7 +20,7 @@ from lib_singlelora.crops.buckets import make_buckets
 from lib_singlelora.curation.regularization import Review, review
 from lib_singlelora.errors import JobCancelled, SettingsError, WildcardError, WorkspaceError
 from lib_singlelora.files.fileio import file_hash, write_bytes
-from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest
+from lib_singlelora.host import CheckpointInfo, GeneratedImage, Host, HostPaths, ImageRequest, Keep
 from lib_singlelora.jobs import Job, Progress
 from lib_singlelora.settings.schema import Settings
 from lib_singlelora.stages.context import StageContext
@@ -88,7 +88,9 @@ class PlannedHost(QuietHost):
     def batch_limit(self, width: int, height: int) -> int:
         return self.at_once
 
-    def generate_batch(self, requests: Sequence[ImageRequest], job: Job) -> list[GeneratedImage]:
+    def generate_batch(
+        self, requests: Sequence[ImageRequest], job: Job, keep: Keep | None = None
+    ) -> list[GeneratedImage]:
         return [picture for request in requests for picture in self.generate(request, job)]
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:

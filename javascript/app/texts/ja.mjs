@@ -811,6 +811,8 @@ export const ja = {
     "setting.loopback.damage.help": "焼けた色、ノイズ、失われたコントラスト、人物の不在がこれを超えると却下されます。",
     "setting.loopback.repeats": "残した画像の繰り返し",
     "setting.loopback.repeats.help": "1 エポックで残した各画像を見せる回数。0 なら切り抜きの繰り返しの半分。",
+    "setting.quality.fast_convolutions": "高速な畳み込み",
+    "setting.quality.fast_convolutions.help": "単体版の CPU で、乗算の少ない畳み込みで描きます。画像の最下位ビットが変わることがあります。オフなら PyTorch の畳み込みで描きます。",
     "setting.quality.tags": "品質タグ",
     "setting.quality.tags.help": "Illustrious、NoobAI、Pony、Animagine が品質として理解するタグ。auto は SDXL のチェックポイントの名前に従い、ほかには何も加えません。",
     "setting.quality.in_captions": "キャプションにも品質タグ",

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count as count_from
@@ -56,6 +56,7 @@ from .traced_pass import TracedPass
 from .training_model import (
     StandaloneTrainingModel,
     borrowed_networks,
+    fast_drawing,
     placement,
     weighted_modules,
     weights_dtype,
@@ -237,8 +238,9 @@ class StandaloneHost:
         return MergedLoras(weighted_modules(self.networks), self._file.family)
 
     @cached_property
-    def _predicted(self) -> TracedPass:
-        return TracedPass(self.networks.unet)
+    def _predicted(self) -> dict[bool, TracedPass]:
+        """With fast convolutions and without: a trace is of one of them."""
+        return {is_fast: TracedPass(self.networks.unet) for is_fast in (True, False)}
 
     @contextmanager
     def open_for_training(self, precision: str | None = None) -> Iterator[TrainingModel]:
@@ -402,7 +404,7 @@ class StandaloneHost:
             )
             if len(chosen) < len(requests):
                 values[loras] = self._loras.unet_values()
-        predicted: Prediction = self._predicted
+        predicted: Prediction = self._predicted[requests[0].fast_convolutions]
         if values:
             self._loras.remove()
             predicted = PassByPicture(
@@ -430,7 +432,8 @@ class StandaloneHost:
         seeds = [request.seeds[0] for request in requests]
         noise, generators = noise_for(seeds, (4, first.height // 8, first.width // 8))
         step_numbers = count_from(0)
-        with torch.inference_mode():
+        is_fast = first.fast_convolutions and torch.device(self._device).type == "cpu"
+        with fast_drawing(networks) if is_fast else nullcontext(), torch.inference_mode():
 
             def guided(latents: Tensor, timestep: Tensor) -> Tensor:
                 dtype = weights_dtype(networks)

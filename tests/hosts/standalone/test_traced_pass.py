@@ -39,8 +39,9 @@ def pictures(host: StandaloneHost, request: ImageRequest) -> list[np.ndarray]:
 
 def traced(host: StandaloneHost, passes: int = 0) -> TracedPass:
     """The host draws with traces from now on; `passes` as of `TracedPass`."""
-    host._predicted = TracedPass(host.networks.unet, passes)  # type: ignore[misc]
-    return host._predicted
+    one = TracedPass(host.networks.unet, passes)
+    host._predicted = {True: one}  # type: ignore[misc]
+    return one
 
 
 def test_pictures_are_the_same_to_the_last_bit_and_loras_count(
@@ -80,7 +81,7 @@ def test_another_checkpoint_is_drawn_with_its_own_u_net(
 def test_a_few_pictures_are_not_worth_a_trace(small_checkpoint: Path) -> None:
     host = StandaloneHost(small_checkpoint, "cpu")
     pictures(host, REQUEST)
-    assert not host._predicted._traces
+    assert not host._predicted[True]._traces
 
 
 class Unet(nn.Module):
