@@ -834,7 +834,7 @@ export const ja = {
     "group.Captions": "キャプション",
     "group.Tagger": "タガー",
     "group.Optimization": "最適化",
-    "group.Quality tags": "品質タグ",
+    "group.Quality": "品質",
     "group.Sheet": "比較表",
     "group.Inpainting": "インペイント",
     "group.Filter": "ふるい分け",
