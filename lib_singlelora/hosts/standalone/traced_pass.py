@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 Key = tuple[object, ...]
 # Of a shape, before it is written down: as many as save what that takes
-PASSES = 60
+PASSES = 90
 MOST_PARAMETERS = 100_000_000  # of a U-Net; with more, what Python takes is little beside the rest
 # Rows by cells of the latents in a pass: one 128 × 128 picture with guidance. With more at once
 # Python's part is small, and such batches are few.
