@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from ..errors import SettingsError
@@ -33,6 +34,7 @@ class DeclaredHost:
         self.inner = inner
         self._settings = settings
         self._is_another = False
+        self._home: Path | None = None  # of the loaded checkpoint, while another is drawn with
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -45,14 +47,14 @@ class DeclaredHost:
     @contextmanager
     def drawing_with(self, name: str) -> Iterator[None]:
         """Another checkpoint is the loaded one while inside.  Raises: CheckpointError."""
-        before = self.inner.checkpoint.path, self._is_another
-        with self.inner.drawing_with(name):
-            if self.inner.checkpoint.path != before[0]:
-                self._is_another = True
-            try:
+        before = self._home, self._is_another
+        self._home = self._home or self.inner.checkpoint.path
+        try:
+            with self.inner.drawing_with(name):
+                self._is_another = self.inner.checkpoint.path != self._home
                 yield
-            finally:
-                self._is_another = before[1]
+        finally:
+            self._home, self._is_another = before
 
     def generate(self, request: ImageRequest, job: Job) -> list[GeneratedImage]:
         """Draw as the settings say."""

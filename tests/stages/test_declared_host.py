@@ -86,6 +86,8 @@ def test_another_checkpoint_is_what_its_own_file_says(hosts: dict[str, Standalon
         own = pixels(host)
         with host.drawing_with("small"):
             assert np.array_equal(pixels(host), own)
+        with host.drawing_with(str(hosts["v"].checkpoint.path)):  # back to what is declared
+            assert np.array_equal(pixels(host), own)
         assert np.array_equal(pixels(host), own)
     assert np.array_equal(own, pixels(hosts["epsilon"]))
     assert np.array_equal(pixels(host), own)

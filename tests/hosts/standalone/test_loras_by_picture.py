@@ -162,16 +162,16 @@ def test_a_large_unet_s_pictures_are_not_mixed_nor_those_of_a_gpu(
     (tmp_path / "large").mkdir()
     build_small_sd2(tmp_path / "large")
     (large,) = (tmp_path / "large").glob("*.safetensors")
-    limit = sum(each.numel() for each in host.networks.unet.parameters())
-    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", limit)
-    assert host.mixes_loras
+    own = sum(each.numel() for each in host.networks.unet.parameters())
     with host.drawing_with(str(large)):
-        size = sum(each.numel() for each in host.networks.unet.parameters())
-        assert host.mixes_loras == (size <= limit) and size != limit
+        other = sum(each.numel() for each in host.networks.unet.parameters())
+    assert own != other
+    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", min(own, other))
+    with host.drawing_with(str(large)):
+        assert host.mixes_loras == (other < own)
+    assert host.mixes_loras == (own < other)
+    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", max(own, other))
     assert host.mixes_loras
-    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", limit - 1)
-    assert not host.mixes_loras
-    monkeypatch.setattr(loras_by_picture, "MOST_PARAMETERS", limit)
     monkeypatch.setattr(host, "_device", "cuda")
     assert not host.mixes_loras
 
